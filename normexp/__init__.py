@@ -1,0 +1,42 @@
+"""normexp runs studies of normalization momentum, and says what can be trusted.
+
+A *study* is a named set of *runs*: a base configuration and its sweep axes. Runs whose weights are
+equal at every step share a *trajectory*, what one training yields; trajectories of one structure
+train together as a *stack*. A run differs from its siblings by its *estimator*, which turns the
+trajectory's batch statistics into the running statistics that evaluation uses.
+
+    >>> import normexp
+    >>> result = normexp.sweep("norm=batch", "norm.momentum=0.1,0.5", "seed=range(8)")
+    >>> frame = normexp.read(result.directory)
+
+`load`, `plan` and `sweep` take what the commands take and do what they do; `read` gives pandas.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from normexp.errors import NormexpError as NormexpError
+    from normexp.session.sweep import load as load
+    from normexp.session.sweep import plan as plan
+    from normexp.session.sweep import sweep as sweep
+    from normexp.store.read import read as read
+
+__version__ = version("normexp")
+__all__ = ["NormexpError", "load", "plan", "read", "sweep"]
+
+_ROOMS = {
+    "NormexpError": "normexp.errors",
+    "load": "normexp.session.sweep",
+    "plan": "normexp.session.sweep",
+    "sweep": "normexp.session.sweep",
+    "read": "normexp.store.read",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Import a public name when it is first asked for: `normexp --help` must not wait for Hydra."""
+    if name in _ROOMS:
+        return getattr(import_module(_ROOMS[name]), name)
+    raise AttributeError(f"module 'normexp' has no attribute {name!r}")

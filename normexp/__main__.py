@@ -1,0 +1,5 @@
+"""`python -m normexp`."""
+
+from normexp.cli import main
+
+main()

@@ -1,0 +1,126 @@
+"""One field of the schema: its role, its type and what values it takes.
+
+A role says how a field takes part in identity; everything else in normexp follows from it.
+"""
+
+import dataclasses
+import math
+from enum import StrEnum
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from normexp.errors import UsageError
+
+Scalar = bool | int | float | str | None
+
+
+class Role(StrEnum):
+    """How a field takes part in identity."""
+
+    STRUCTURAL = "structural"  # shapes, operations, number of steps: splits stacks
+    STACKABLE = "stackable"  # may differ between the networks of one stack
+    OBSERVED = "observed"  # read by estimators and evaluation only, never by the weights
+    RUNTIME = "runtime"  # no part of identity
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What the schema says of one field beyond its type.
+
+    `neutral` is for a field added to a published schema: where the field has that value it is
+    left out of the identity, so that older runs keep their names.
+    """
+
+    role: Role
+    doc: str
+    short: str = ""
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    exclusive: bool = False
+    neutral: Scalar = "no neutral value"
+
+
+def declare(role: Role, default: Scalar, doc: str, **rule: Any) -> Any:  # noqa: ANN401
+    """A dataclass field with its role; `rule` are the further fields of `Rule`."""
+    return dataclasses.field(default=default, metadata={"rule": Rule(role, doc, **rule)})
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldSpec:
+    """A field as declared: dotted-path-free name, Python types and rule."""
+
+    name: str
+    type: type
+    optional: bool
+    choices: tuple[str, ...]
+    default: Any
+    rule: Rule
+
+    def coerce(self, path: str, value: object) -> Scalar:
+        """`value` in the field's type, or a `UsageError` that names `path`."""
+        if value is None and self.optional:
+            return None
+        if self._fits(value):
+            return float(value) + 0.0 if self.type is float else value  # type: ignore[arg-type,return-value]
+        raise UsageError(
+            f"{path}={spell(value)}: {self.allowed()} is needed",
+            f"type for example {path}={spell(self.default)}",
+        )
+
+    def allowed(self) -> str:
+        """The allowed values in words."""
+        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+        words = " or ".join(self.choices) if self.choices else kind[self.type]
+        if self.type in (int, float):
+            words += _bounds(self.rule)
+        return f"{words}, or null" if self.optional else words
+
+    def _fits(self, value: object) -> bool:
+        if self.type is bool:
+            return isinstance(value, bool)
+        if self.type is str:
+            return isinstance(value, str) and (not self.choices or value in self.choices)
+        if isinstance(value, bool) or not isinstance(value, int | self.type):
+            return False
+        number = float(value)  # type: ignore[arg-type]
+        low, high = self.rule.minimum, self.rule.maximum
+        inside = low < number < high if self.rule.exclusive else low <= number <= high
+        return math.isfinite(number) and inside
+
+
+def _bounds(rule: Rule) -> str:
+    above, below = ("above", "below") if rule.exclusive else ("from", "to")
+    low = f" {above} {rule.minimum:g}" if math.isfinite(rule.minimum) else ""
+    high = f" {below} {rule.maximum:g}" if math.isfinite(rule.maximum) else ""
+    return low + high
+
+
+@cache
+def specs(section: type) -> dict[str, FieldSpec]:
+    """The fields of a schema class by name, in order of declaration."""
+    hints = get_type_hints(section)
+    declared = (field for field in dataclasses.fields(section) if "rule" in field.metadata)
+    return {field.name: _spec(field, hints[field.name]) for field in declared}
+
+
+def _spec(field: "dataclasses.Field[Any]", hint: Any) -> FieldSpec:  # noqa: ANN401
+    members = get_args(hint) if get_origin(hint) in (UnionType, Union) else (hint,)
+    optional = NoneType in members
+    base = next(member for member in members if member is not NoneType)
+    choices = get_args(base) if get_origin(base) is Literal else ()
+    return FieldSpec(
+        name=field.name,
+        type=str if choices else base,
+        optional=optional,
+        choices=choices,
+        default=field.default,
+        rule=field.metadata["rule"],
+    )
+
+
+def spell(value: object) -> str:
+    """A value as one types it in an override."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,134 @@
+"""Nested plain mappings to typed configurations and back."""
+
+import dataclasses
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import cache, lru_cache
+from typing import Any
+
+from normexp.config.field import FieldSpec, Scalar, specs
+from normexp.config.schema import KINDS, SECTIONS, RunConfig
+from normexp.errors import UsageError
+from normexp.registry import did_you_mean, pick
+
+Tree = Mapping[str, Any]
+
+
+def from_tree(tree: Tree) -> RunConfig:
+    """The typed configuration of a resolved tree; missing fields take their defaults.
+
+    Raises:
+        UsageError: an unknown section, kind or field, or a value that does not fit.
+    """
+    known = [*KINDS, *SECTIONS, *specs(RunConfig)]
+    for name in tree:
+        if name not in known:
+            raise UsageError(
+                f"unknown section {name!r} in the configuration",
+                did_you_mean(name, known, f"there is {', '.join(known)}"),
+            )
+    values: dict[str, Any] = {
+        name: _section(name, _items(name, tree.get(name, {}))) for name in (*KINDS, *SECTIONS)
+    }
+    for name, spec in specs(RunConfig).items():
+        values[name] = spec.coerce(name, tree.get(name, spec.default))
+    return _settled(RunConfig(**values))
+
+
+def section_class(name: str, tree: Tree) -> type:
+    """The schema class that section `name` of `tree` is read as, by its `kind`."""
+    if name in SECTIONS:
+        return SECTIONS[name]
+    kind = tree.get(name, {}).get("kind", "(none given)")
+    return pick(str(kind), KINDS[name], f"{name}.kind")
+
+
+def field_specs(tree: Tree) -> dict[str, FieldSpec]:
+    """Every field that a run of this tree has, by dotted name."""
+    found = dict(specs(RunConfig))
+    for name in (*KINDS, *SECTIONS):
+        for field, spec in specs(section_class(name, tree)).items():
+            found[f"{name}.{field}"] = spec
+    return found
+
+
+@cache
+def known_keys() -> dict[str, tuple[str, ...]]:
+    """Every dotted field of the schema, and the choices that have it (empty: all runs do)."""
+    keys: dict[str, tuple[str, ...]] = dict.fromkeys(specs(RunConfig), ())
+    for section, cls in SECTIONS.items():
+        keys |= {f"{section}.{field}": () for field in specs(cls)}
+    for group, kinds in KINDS.items():
+        for kind, cls in kinds.items():
+            for path in (f"{group}.{field}" for field in specs(cls)):
+                keys[path] = (*keys.get(path, ()), f"{group}={kind}")
+    return keys
+
+
+def flatten(config: RunConfig) -> dict[str, Scalar]:
+    """The configuration by dotted names, in the order of the schema."""
+    flat: dict[str, Scalar] = {}
+    for name in (*KINDS, *SECTIONS):
+        flat.update(_flat_section(name, getattr(config, name)))
+    return flat | {name: getattr(config, name) for name in specs(RunConfig)}
+
+
+def nest(flat: Mapping[str, Scalar]) -> dict[str, Any]:
+    """The nested tree of dotted names; the inverse of `flatten` up to types."""
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        section, _, field = path.rpartition(".")
+        (tree.setdefault(section, {}) if section else tree)[field] = value
+    return tree
+
+
+def _items(name: str, section: object) -> tuple[tuple[str, type, Any], ...]:
+    if not isinstance(section, Mapping):
+        raise UsageError(f"{name}={section}: {name} is a section", f"type {name}.FIELD=VALUE")
+    for field, value in section.items():
+        if isinstance(value, Mapping | list):
+            raise UsageError(f"{name}.{field}={value}: one value is needed, not a collection")
+    return tuple((str(field), type(value), value) for field, value in section.items())
+
+
+@lru_cache(maxsize=16384)
+def _section(name: str, items: tuple[tuple[str, type, Any], ...]) -> Any:  # noqa: ANN401
+    """A section; cached, since the runs of a sweep share most of theirs."""
+    given = {field: value for field, _, value in items}
+    cls = section_class(name, {name: given})
+    fields = specs(cls)
+    for field in given:
+        if field not in fields:
+            known = [f"{name}.{known}" for known in fields]
+            raise UsageError(
+                f"unknown field '{name}.{field}'",
+                did_you_mean(f"{name}.{field}", known, f"there is {', '.join(known)}"),
+            )
+    values = {
+        field: spec.coerce(f"{name}.{field}", given.get(field, spec.default))
+        for field, spec in fields.items()
+    }
+    return _in_torch_convention(cls(**values))
+
+
+def _in_torch_convention(section: Any) -> Any:  # noqa: ANN401
+    """The door: Keras's momentum becomes PyTorch's here, and nowhere else."""
+    if getattr(section, "convention", "torch") == "torch":
+        return section
+    old = section.momentum
+    # Decimal, since 1 - 0.9 is 0.09999999999999998 in binary and would be another run.
+    new = None if old is None else float(1 - Decimal(repr(old)))
+    return dataclasses.replace(section, momentum=new, convention="torch")
+
+
+def _settled(config: RunConfig) -> RunConfig:
+    """The other door: an input norm left to the norm is spelled out, so that it names one run."""
+    if config.model.input_norm is not None:
+        return config
+    follows = config.norm.kind == "batch"
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, input_norm=follows))
+
+
+@lru_cache(maxsize=16384)
+def _flat_section(name: str, section: Any) -> dict[str, Scalar]:  # noqa: ANN401
+    return {f"{name}.{field}": getattr(section, field) for field in specs(section.__class__)}

@@ -1,0 +1,1 @@
+"""Data sets: drawn or read for one seed, features first."""

@@ -1,0 +1,1 @@
+"""Training and observation, apart: training knows nothing of momentum."""

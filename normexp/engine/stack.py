@@ -1,0 +1,78 @@
+"""Networks of one structure in training, side by side in memory and blind to each other."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+
+from normexp.config.rules import batch_sizes
+from normexp.config.schema import RunConfig
+from normexp.data.dataset import Dataset, draw
+from normexp.engine.packed import Packing
+from normexp.engine.references import Point, channels, evaluate, squared_error
+from normexp.models.network import Network
+from normexp.optim.adam import AdamState
+from normexp.rng import stream
+
+
+class Step(NamedTuple):
+    """What one step leaves."""
+
+    train_loss: torch.Tensor  # [models], of the batch, before its update
+    batch_mean: torch.Tensor  # [models, channels]
+    batch_var: torch.Tensor  # [models, channels], unbiased
+
+
+class TrainingStack:
+    """One network a configuration; they may differ in stackable fields."""
+
+    def __init__(self, configs: Sequence[RunConfig]) -> None:
+        self._configs = configs
+        self._data = Dataset(*map(torch.stack, zip(*map(draw, configs), strict=True)))
+        features, outputs = self._data.x.shape[1], self._data.y.shape[1]
+        self._network = Network(configs[0], features, outputs)
+        self._packing = Packing(self._network.shapes, len(configs))
+        self._flat = self._packing.pack([self._network.initial(config) for config in configs])
+        self._flat.requires_grad_()
+        lr = torch.tensor([config.optim.lr for config in configs], dtype=self._flat.dtype)
+        self._optimizer = AdamState(configs[0].optim, self._packing.spread(lr))
+        self._ones = torch.ones(len(configs), dtype=self._flat.dtype)
+
+    def epoch(self, epoch: int) -> Iterator[Step]:
+        """One pass over the training set, each network in its own order."""
+        size = self._data.x.shape[-1]
+        orders = [
+            torch.randperm(size, generator=stream(config.seed, "order", epoch))
+            for config in self._configs
+        ]
+        order = torch.stack(orders)[:, None]  # [models, 1, examples]
+        x = self._data.x.gather(2, order.expand(self._data.x.shape))
+        y = self._data.y.gather(2, order.expand(self._data.y.shape))
+        start = 0
+        for batch in batch_sizes(self._configs[0]):
+            yield self._step(x[..., start : start + batch], y[..., start : start + batch])
+            start += batch
+
+    def _step(self, x: torch.Tensor, y: torch.Tensor) -> Step:
+        parameters = self._packing.views(self._flat)
+        prediction, statistics = self._network.forward_in_training(parameters, x)
+        loss = squared_error(prediction, y)
+        # Ones, not a sum: each loss sends its gradient to its own network only.
+        (gradient,) = torch.autograd.grad(loss, self._flat, self._ones)
+        with torch.no_grad():
+            self._optimizer.update(self._flat, gradient)
+        return Step(loss.detach(), *channels(self._network, statistics, loss))
+
+    @property
+    def sites(self) -> dict[str, int]:
+        """The norm sites and their features."""
+        return self._network.sites
+
+    def evaluate(self) -> Point:
+        """What these weights predict when the statistics are right."""
+        return evaluate(self._network, self._packing.views(self._flat.detach()), self._data)
+
+    def weights(self, models: int) -> dict[str, torch.Tensor]:
+        """A copy of the weights of the first networks, by name."""
+        views = self._packing.views(self._flat.detach())
+        return {name: view[:models].clone() for name, view in views.items()}

@@ -1,0 +1,29 @@
+"""Errors that end a command: one line that says what is wrong, one that says what to type."""
+
+
+class NormexpError(Exception):
+    """Root of every error that normexp raises on purpose.
+
+    Args:
+        message: what was given and what is allowed, in one line.
+        hint: what to type next, if there is such a thing.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(NormexpError):
+    """Wrong input: a key, a value, a combination."""
+
+    exit_code = 2
+
+
+class NotFoundError(NormexpError):
+    """What was asked for is not in the store."""
+
+    exit_code = 3

@@ -1,0 +1,1 @@
+"""Executors know callables and nothing of networks."""

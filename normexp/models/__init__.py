@@ -1,0 +1,1 @@
+"""Networks, written for one network; leading axes are free."""

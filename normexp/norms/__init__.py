@@ -1,0 +1,1 @@
+"""Normalisation layers, written for one network; leading axes are free."""

@@ -1,0 +1,1 @@
+"""Optimizers on flat vectors, with a learning rate for every number."""

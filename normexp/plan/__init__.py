@@ -1,0 +1,1 @@
+"""Runs to trajectories to stacks, by the roles of the fields alone."""

@@ -1,0 +1,37 @@
+"""What a stack will cost: a rough prediction in seconds and bytes, before anything runs."""
+
+from normexp.config.rules import batch_sizes
+from normexp.config.schema import RunConfig
+
+SECONDS_PER_LAYER_STEP = 130e-6
+"""Calling the operations of one layer forward and back, whatever the number of networks."""
+
+SECONDS_PER_ELEMENT_STEP = 10e-9
+"""One activation of one network through one training step."""
+
+SECONDS_PER_RUN = 4e-3
+"""Observing one run at its evaluation points and writing its directory."""
+
+WIDTH_OF_CACHED_ARITHMETIC = 60
+"""Units beyond which a layer's matrix product outweighs its element-wise operations."""
+
+
+def steps(config: RunConfig) -> int:
+    """Optimizer steps of one training."""
+    return config.train.epochs * len(batch_sizes(config))
+
+
+def training_seconds(config: RunConfig, networks: int) -> float:
+    """About how long one thread trains a stack of so many networks."""
+    elements = config.train.batch_size * config.model.width * config.model.depth
+    arithmetic = 1 + config.model.width / WIDTH_OF_CACHED_ARITHMETIC
+    per_network = elements * SECONDS_PER_ELEMENT_STEP * arithmetic
+    return steps(config) * (config.model.depth * SECONDS_PER_LAYER_STEP + networks * per_network)
+
+
+def record_bytes(config: RunConfig) -> int:
+    """How much one trajectory holds in memory: batch statistics and weights, float32."""
+    width, depth = config.model.width, config.model.depth
+    parameters = (width + 5) * width * depth
+    statistics = 2 * (1 + width * depth)
+    return 4 * (steps(config) * statistics + (config.train.epochs + 1) * parameters)

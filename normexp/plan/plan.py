@@ -1,0 +1,154 @@
+"""The plan: which runs are there, which are only to observe, and what trains together."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from normexp.config.schema import Local, RunConfig
+from normexp.plan.cost import SECONDS_PER_RUN, record_bytes, training_seconds
+from normexp.plan.label import varying
+from normexp.study.run import Run
+from normexp.study.study import Study
+
+LANES = 32
+"""A stack is padded to a multiple of this; two AVX-512 vectors of float32.
+
+Then no element-wise operation ends in a scalar tail, whose last bit can differ from the vector's,
+and a network's bits do not depend on its company.
+"""
+
+MOST_NETWORKS = 256
+"""Networks of a stack unless the user says otherwise: beyond it they train no faster."""
+
+MOST_RECORD_BYTES = 2**29
+"""Memory for the trajectories of one stack."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One training and the runs that are observed from it, those already there left out."""
+
+    id: str
+    runs: tuple[Run, ...]
+
+    @property
+    def config(self) -> RunConfig:
+        """A configuration whose weights are this trajectory's."""
+        return self.runs[0].config
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Trajectories of one structure, worked on together.
+
+    `stored` ones are read from the store and only observed.
+    """
+
+    key: str
+    trajectories: tuple[Trajectory, ...]
+    stored: bool
+
+    @property
+    def config(self) -> RunConfig:
+        """A configuration with the structure of all of them."""
+        return self.trajectories[0].config
+
+    @property
+    def runs(self) -> int:
+        """Runs that this stack yields."""
+        return sum(len(trajectory.runs) for trajectory in self.trajectories)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep will do.
+
+    Attributes:
+        study: whose runs these are.
+        cached: ids of runs that are complete and will not be touched.
+        trajectories: trainings that the study's runs are observed from, cached or not.
+        stacks: the work, in the order in which it starts.
+        differing: dotted names of the fields that tell the runs apart.
+        workers: stacks worked on at the same time.
+    """
+
+    study: Study
+    cached: frozenset[str]
+    trajectories: int
+    stacks: tuple[Stack, ...]
+    differing: tuple[str, ...]
+    workers: int
+
+    @property
+    def to_train(self) -> int:
+        """Trajectories that are not stored yet."""
+        return sum(len(stack.trajectories) for stack in self.stacks if not stack.stored)
+
+    @property
+    def to_observe(self) -> int:
+        """Runs that are not complete yet."""
+        return sum(stack.runs for stack in self.stacks)
+
+    @property
+    def estimate_seconds(self) -> float:
+        """About how long the stacks take, start-up aside."""
+        costs = [_stack_seconds(stack) for stack in self.stacks]
+        return max([*costs, sum(costs) / self.workers], default=0.0)
+
+
+def build(study: Study, cached: frozenset[str], stored: frozenset[str]) -> Plan:
+    """The plan of a study.
+
+    Args:
+        study: its runs, each once.
+        cached: ids of complete runs.
+        stored: ids of complete trajectories.
+    """
+    executor = study.runs[0].config.executor
+    workers = executor.workers or os.cpu_count() or 1
+    pending: dict[str, list[Run]] = {}
+    for run in study.runs:
+        if run.id not in cached:
+            pending.setdefault(run.trajectory_id, []).append(run)
+    groups: dict[tuple[str, bool], list[Trajectory]] = {}
+    for name, runs in pending.items():
+        key = (runs[0].stack_key, name in stored)
+        groups.setdefault(key, []).append(Trajectory(name, tuple(runs)))
+    return Plan(
+        study=study,
+        cached=frozenset(run.id for run in study.runs) & cached,
+        trajectories=len({run.trajectory_id for run in study.runs}),
+        stacks=_longest_first(_split(groups, executor, workers)),
+        differing=tuple(varying(study.runs)),
+        workers=workers,
+    )
+
+
+def padded(networks: int) -> int:
+    """The number of networks, filled up to whole lanes."""
+    return -(-networks // LANES) * LANES
+
+
+def _split(
+    groups: Mapping[tuple[str, bool], Sequence[Trajectory]], executor: Local, workers: int
+) -> list[Stack]:
+    """Stacks of one structure each, as large as pays and as many as keep every worker busy."""
+    stacks: list[Stack] = []
+    for (key, stored), members in groups.items():
+        share = padded(math.ceil(len(members) / workers))
+        fits = max(1, MOST_RECORD_BYTES // record_bytes(members[0].config))
+        size = min(executor.stack_size or MOST_NETWORKS, share, fits)
+        starts = range(0, len(members), size)
+        stacks += [Stack(key, tuple(members[start : start + size]), stored) for start in starts]
+    return stacks
+
+
+def _longest_first(stacks: Sequence[Stack]) -> tuple[Stack, ...]:
+    return tuple(sorted(stacks, key=_stack_seconds, reverse=True))
+
+
+def _stack_seconds(stack: Stack) -> float:
+    networks = padded(len(stack.trajectories))
+    training = 0.0 if stack.stored else training_seconds(stack.config, networks)
+    return training + stack.runs * SECONDS_PER_RUN

@@ -1,0 +1,1 @@
+"""What the commands do, for the terminal and for notebooks alike."""

@@ -1,0 +1,81 @@
+"""What there is: sweeps, runs, one run whole. Reads manifests, imports neither torch nor pandas."""
+
+from pathlib import Path
+from typing import Any
+
+from normexp.errors import NotFoundError
+from normexp.registry import did_you_mean
+from normexp.store.files import read_manifest
+from normexp.store.layout import find_run, studies
+from normexp.store.sweep import read_end
+
+Rows = list[dict[str, Any]]
+
+
+def sweeps(store: Path) -> tuple[list[str], Rows]:
+    """The columns and rows of all sweeps, oldest first within each study.
+
+    Raises:
+        NotFoundError: the store is empty.
+    """
+    rows = []
+    for study in studies(store):
+        for path in study.sweep_directories():
+            end = read_end(path)
+            rows.append(
+                {
+                    "study": study.path.name,
+                    "sweep": path.name,
+                    "status": end["status"] if end else "unfinished",
+                    "runs": end["runs"] if end else None,
+                    "trained": end["to_train"] if end else None,
+                    "seconds": end["seconds"] if end else None,
+                    "directory": str(path),
+                }
+            )
+    if not rows:
+        raise NotFoundError(
+            f"no sweep in {store}", "type normexp sweep, or --dir for another store"
+        )
+    return ["study", "sweep", "status", "runs", "trained"], rows
+
+
+def runs(store: Path, name: str) -> tuple[list[str], Rows]:
+    """The columns and rows of one study's complete runs, by name.
+
+    Raises:
+        NotFoundError: no such study.
+    """
+    known = {study.path.name: study for study in studies(store)}
+    if name not in known:
+        raise NotFoundError(
+            f"no study {name!r} in {store}",
+            did_you_mean(name, known, "type normexp ls to see what there is"),
+        )
+    rows = []
+    for path in known[name].runs().values():
+        manifest = read_manifest(path)
+        rows.append(
+            {
+                "run": manifest["run_id"],
+                "label": manifest["label"],
+                "status": manifest["status"],
+                "test_loss": manifest["metrics"]["test_loss"],
+                "excess_loss": manifest["metrics"]["excess_loss"],
+                "directory": str(path),
+            }
+        )
+    return ["run", "label", "status", "test_loss", "excess_loss"], rows
+
+
+def run(store: Path, wanted: str) -> tuple[dict[str, Any], Rows]:
+    """A run's manifest, its directory added, and its metrics at every evaluation point.
+
+    Raises:
+        NotFoundError: no such run, or several.
+    """
+    from normexp.store import parquet
+
+    directory = find_run(store, wanted)
+    metrics: Rows = parquet.read(directory / "metrics.parquet").to_pylist()
+    return {**read_manifest(directory), "directory": str(directory)}, metrics

@@ -1,0 +1,1 @@
+"""The store: directories, files and tables. Nothing else knows a path."""

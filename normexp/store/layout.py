@@ -1,0 +1,109 @@
+"""Where things are: the directories of a store, and which of them are complete."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from normexp.errors import NotFoundError
+from normexp.registry import did_you_mean
+from normexp.store.files import MANIFEST, STAGING_SUFFIX, read_manifest
+
+ID_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class StudyDirectory:
+    """One study's directory, `<store>/<study>`."""
+
+    path: Path
+
+    @property
+    def sweeps(self) -> Path:
+        """One directory a sweep."""
+        return self.path / "sweeps"
+
+    @property
+    def trajectories(self) -> Path:
+        """One directory a trajectory, named by its id."""
+        return self.path / "trajectories"
+
+    def trajectory(self, name: str) -> Path:
+        """The directory of a trajectory."""
+        return self.trajectories / name
+
+    def run(self, label: str, name: str) -> Path:
+        """The directory that a run gets."""
+        return self.path / f"{label}-{name}"
+
+    def runs(self) -> dict[str, Path]:
+        """Complete runs by id."""
+        return {path.name[-ID_LENGTH:]: path for path in complete(self.path)}
+
+    def stored(self) -> frozenset[str]:
+        """Ids of complete trajectories."""
+        return frozenset(path.name for path in complete(self.trajectories))
+
+    def cached(self, wanted: Iterable[str], log_every: int) -> frozenset[str]:
+        """Which of the wanted runs are complete and log at least as densely as asked."""
+        runs = self.runs()
+        there = [name for name in wanted if name in runs]
+        return frozenset(
+            name for name in there if not log_every % read_manifest(runs[name])["log_every"]
+        )
+
+    def sweep_directories(self) -> list[Path]:
+        """All sweeps, oldest first, complete or not."""
+        return sorted(path for path in _directories(self.sweeps))
+
+
+def complete(directory: Path) -> list[Path]:
+    """The subdirectories that have a manifest, by name."""
+    return [path for path in _directories(directory) if (path / MANIFEST).is_file()]
+
+
+def studies(store: Path) -> list[StudyDirectory]:
+    """The studies of a store, by name."""
+    found = [StudyDirectory(path) for path in _directories(store)]
+    return [study for study in found if study.sweeps.is_dir() or study.runs()]
+
+
+def find_run(store: Path, wanted: str) -> Path:
+    """A run's directory, by its path, its id or the beginning of its id, or its name.
+
+    Raises:
+        NotFoundError: there is none, or more than one.
+    """
+    as_path = Path(wanted)
+    if (as_path / MANIFEST).is_file():
+        return as_path
+    everything = {path.name: path for study in studies(store) for path in study.runs().values()}
+    matches = [
+        path
+        for name, path in everything.items()
+        if name == wanted or name[-ID_LENGTH:].startswith(wanted) or name.startswith(f"{wanted}-")
+    ]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        names = ", ".join(path.name for path in matches[:3])
+        raise NotFoundError(f"{wanted!r} is {len(matches)} runs: {names}, ...", "type a longer id")
+    raise NotFoundError(
+        f"no run {wanted!r} in {store}",
+        did_you_mean(wanted, everything, "type normexp ls to see what there is"),
+    )
+
+
+def _directories(directory: Path) -> list[Path]:
+    """Visible subdirectories by name; none where there is no such directory."""
+    try:
+        with os.scandir(directory) as entries:
+            found = [entry.path for entry in entries if entry.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    names = sorted(found)
+    return [
+        Path(name)
+        for name in names
+        if not Path(name).name.startswith(".") and not name.endswith(STAGING_SUFFIX)
+    ]

@@ -1,0 +1,88 @@
+"""Reading back: any part of a store as a pandas frame."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from normexp.errors import NotFoundError
+from normexp.registry import pick
+from normexp.store import parquet, summary
+from normexp.store.columns import RUN_TABLES
+from normexp.store.files import MANIFEST, read_manifest
+from normexp.store.layout import ID_LENGTH, StudyDirectory, studies
+from normexp.store.sweep import SUMMARY
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read(path: str | Path, table: str = "runs") -> "pd.DataFrame":
+    """A run, a sweep, a study or a whole store as a frame.
+
+    Args:
+        path: the directory of any of these.
+        table: `runs`, one row a run with its configuration and final metrics; or the long tables
+            of all runs, `metrics`, `stats` or `layers`, each with a column `run_id` in front.
+
+    Raises:
+        NotFoundError: there is no run at `path`.
+        UsageError: there is no such table.
+    """
+    pick(table, dict.fromkeys(("runs", *RUN_TABLES)), "table")
+    directories = run_directories(Path(path))
+    if table == "runs":
+        arrow = summary.table(summary.rows_of(directories))
+    else:
+        arrow = _long(directories, table)
+    frame: pd.DataFrame = arrow.to_pandas()
+    return frame
+
+
+def run_directories(path: Path) -> list[Path]:
+    """The complete runs in a directory of any kind.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    if (path / "metrics.parquet").is_file():
+        found = [path]
+    elif (path / "sweep.yaml").is_file():
+        found = _runs_of_sweep(path)
+    else:
+        own = list(StudyDirectory(path).runs().values())
+        found = own or [run for study in studies(path) for run in study.runs().values()]
+    if not found:
+        raise NotFoundError(f"no complete run in {path}", "type normexp ls to see what there is")
+    return found
+
+
+def _runs_of_sweep(path: Path) -> list[Path]:
+    if not (path / SUMMARY).is_file():
+        raise NotFoundError(
+            f"the sweep {path} has not ended", "read its study, or repeat the command to continue"
+        )
+    there = StudyDirectory(path.parents[1]).runs()
+    wanted = pq.read_table(path / SUMMARY, columns=["run_id"])["run_id"].to_pylist()
+    return [there[name] for name in wanted if name in there]
+
+
+def _long(directories: Sequence[Path], table: str) -> pa.Table:
+    """The tables of all runs, one below the other, each row with its run's id."""
+    parts = []
+    for code, directory in enumerate(directories):
+        part = parquet.read(directory / f"{table}.parquet")
+        codes = pa.array([code] * part.num_rows, pa.int32())
+        parts.append(part.add_column(0, "run_id", codes))
+    whole = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
+    ids = pa.array([_id(directory) for directory in directories])
+    codes = whole["run_id"].combine_chunks()
+    return whole.set_column(0, "run_id", pa.DictionaryArray.from_arrays(codes, ids))
+
+
+def _id(directory: Path) -> str:
+    if (directory / MANIFEST).is_file():
+        return str(read_manifest(directory)["run_id"])
+    return directory.name[-ID_LENGTH:]

@@ -1,0 +1,154 @@
+"""Run directories: one run's configuration, tables and manifest, readable far from home."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from normexp.config.rules import batch_sizes
+from normexp.config.schema import RunConfig
+from normexp.config.tree import flatten, nest
+from normexp.record import Observation, Record
+from normexp.store import parquet
+from normexp.store.files import config_yaml, staged, to_yaml, write_manifest
+from normexp.store.trajectory import point_steps
+
+OUTSIDE = ("store", "executor")
+"""Sections that say where and how a run was computed, not what it is."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a run comes from.
+
+    Attributes:
+        overrides: that give this run alone.
+        choices: of every config group.
+        hydra_version: that composed it.
+        manifest: what the manifest says beyond results and digests.
+    """
+
+    overrides: list[str]
+    choices: dict[str, str]
+    hydra_version: str
+    manifest: dict[str, Any]
+
+
+def write_run(
+    final: Path,
+    config: RunConfig,
+    record: Record,
+    observation: Observation,
+    provenance: Provenance,
+) -> dict[str, Any]:
+    """Store one run and give back its manifest.
+
+    Args:
+        final: the run's directory.
+        config: of the run.
+        record: of its trajectory, one model.
+        observation: its own.
+        provenance: goes into `.hydra/` and the manifest.
+    """
+    flat = flatten(config)
+    kept = {path: value for path, value in flat.items() if path.split(".")[0] not in OUTSIDE}
+    metrics = _metrics(config, record, observation)
+    with staged(final) as directory:
+        _write_hydra(directory / ".hydra", kept, provenance)
+        tables = {
+            "metrics": metrics,
+            "stats": _stats(config, record, observation),
+            "layers": _layers(config, record, observation),
+        }
+        for name, columns in tables.items():
+            parquet.write(directory / f"{name}.parquet", name, config.train.dtype, columns)
+        last = {name: _plain(column[-1]) for name, column in metrics.items()}
+        return write_manifest(directory, {**provenance.manifest, "config": kept, "metrics": last})
+
+
+def _write_hydra(directory: Path, flat: Mapping[str, Any], provenance: Provenance) -> None:
+    """The triple that Hydra leaves and other tools read; nothing in it depends on the place."""
+    directory.mkdir()
+    hydra = {
+        "hydra": {
+            "job": {"name": "normexp", "config_name": "config"},
+            "overrides": {"task": provenance.overrides},
+            "runtime": {"version": provenance.hydra_version, "choices": provenance.choices},
+        }
+    }
+    (directory / "config.yaml").write_text(config_yaml(nest(flat)), encoding="utf-8")
+    (directory / "overrides.yaml").write_text(to_yaml(provenance.overrides), encoding="utf-8")
+    (directory / "hydra.yaml").write_text(to_yaml(hydra), encoding="utf-8")
+
+
+def _metrics(config: RunConfig, record: Record, observation: Observation) -> dict[str, Any]:
+    points = config.train.epochs + 1
+    sizes = np.array(batch_sizes(config), dtype=np.float64)
+    per_batch = record.train_loss[0].double().numpy().reshape(config.train.epochs, -1)
+    per_epoch = (per_batch * sizes).sum(1) / sizes.sum()
+    test_loss = observation.test_loss.double().numpy()
+    population = record.test_loss_population[0].double().numpy()
+    return {
+        "step": point_steps(config),
+        "epoch": np.arange(points, dtype=np.int32),
+        "train_loss": pa.array([None, *per_epoch.tolist()], pa.float64()),
+        "train_loss_population": record.train_loss_population[0].double().numpy(),
+        "test_loss": test_loss,
+        "test_loss_population": population,
+        "test_loss_test_batch": record.test_loss_test_batch[0].double().numpy(),
+        "excess_loss": test_loss - population,
+    }
+
+
+def _stats(config: RunConfig, record: Record, observation: Observation) -> dict[str, Any]:
+    sites, rows = record.sites, observation.rows.numpy()
+    at_points = np.isin(rows, point_steps(config))
+    return {
+        "step": np.repeat(rows.astype(np.int32), sum(sites.values())),
+        "layer": parquet.layer_column(sites, len(rows)),
+        "channel": parquet.channel_column(sites, len(rows)),
+        "running_mean": observation.running_mean.numpy().ravel(),
+        "running_var": observation.running_var.numpy().ravel(),
+        "population_mean": _at_points(record.population_mean[0].numpy(), at_points),
+        "population_var": _at_points(record.population_var[0].numpy(), at_points),
+    }
+
+
+def _at_points(values: np.ndarray[Any, Any], at_points: np.ndarray[Any, Any]) -> pa.Array:
+    """Values [points, channels] at the rows that are evaluation points, null elsewhere."""
+    whole = np.zeros((len(at_points), values.shape[1]), dtype=values.dtype)
+    whole[at_points] = values
+    mask = np.repeat(~at_points, values.shape[1])
+    return pa.array(whole.ravel(), mask=mask)
+
+
+def _layers(config: RunConfig, record: Record, observation: Observation) -> dict[str, Any]:
+    """How far the running statistics are off, per evaluation point and layer."""
+    sites, steps = record.sites, point_steps(config)
+    at_points = np.isin(observation.rows.numpy(), steps)
+    mean = record.population_mean[0].double().numpy()
+    var = record.population_var[0].double().numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = (observation.running_mean.double().numpy()[at_points] - mean) / np.sqrt(var)
+        ratio = np.log(observation.running_var.double().numpy()[at_points] / var)
+    edges = np.cumsum([0, *sites.values()])
+    parts = [slice(a, b) for a, b in itertools.pairwise(edges)]
+    rms = [np.sqrt((error[:, part] ** 2).mean(1)) for part in parts]
+    mean_ratio = [ratio[:, part].mean(1) for part in parts]
+    nothing = np.empty((len(steps), 0))
+    return {
+        "step": np.repeat(steps, len(sites)),
+        "layer": parquet.layer_column(dict.fromkeys(sites, 1), len(steps)),
+        "mean_error": np.stack(rms, 1).ravel() if rms else nothing.ravel(),
+        "log_var_ratio": np.stack(mean_ratio, 1).ravel() if rms else nothing.ravel(),
+    }
+
+
+def _plain(value: Any) -> int | float | None:  # noqa: ANN401
+    """A table's cell as a Python number."""
+    plain: int | float | None = value.as_py() if isinstance(value, pa.Scalar) else value.item()
+    return plain

@@ -1,0 +1,54 @@
+"""Sweep directories: what was typed, where it ran, and one row a run."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from normexp.store.files import MANIFEST, to_yaml, write_json, write_manifest
+from normexp.store.layout import StudyDirectory
+from normexp.store.summary import Row, write_summary
+
+SUMMARY = "summary.parquet"
+
+
+@dataclass(frozen=True)
+class SweepDirectory:
+    """One sweep's directory; it has a manifest once the sweep has ended."""
+
+    path: Path
+
+    def end(self, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
+        """Write the summary and, last, the manifest."""
+        write_summary(self.path / SUMMARY, rows)
+        write_manifest(self.path, manifest)
+
+
+def begin(
+    study: StudyDirectory, name: str, description: Mapping[str, Any], environment: Mapping[str, Any]
+) -> SweepDirectory:
+    """A new directory `sweeps/<UTC time>-<name>`; a second one of the same second gets a suffix."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    study.sweeps.mkdir(parents=True, exist_ok=True)
+    for attempt in range(1, 1000):
+        suffix = f".{attempt}" if attempt > 1 else ""
+        path = study.sweeps / f"{stamp}-{name}{suffix}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        break
+    (path / "sweep.yaml").write_text(to_yaml(dict(description)), encoding="utf-8")
+    write_json(path / "environment.json", environment)
+    return SweepDirectory(path)
+
+
+def read_end(path: Path) -> dict[str, Any] | None:
+    """The manifest of a sweep, None if it was killed or is still running."""
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        return None
+    return manifest

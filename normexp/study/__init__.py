@@ -1,0 +1,1 @@
+"""From overrides to runs: what Hydra composes, multiplied out over the axes of a study."""

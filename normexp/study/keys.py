@@ -1,0 +1,75 @@
+"""Where the keys of the axes apply, and what to say when they do not."""
+
+from collections.abc import Iterator, Sequence
+
+from normexp.config.field import Role, spell
+from normexp.config.tree import known_keys
+from normexp.errors import UsageError
+from normexp.registry import did_you_mean
+from normexp.study.axis import GROUPS, Axis
+from normexp.study.run import Base
+
+
+def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
+    """Every key must exist, and a typed one must apply to at least one combination of groups.
+
+    Raises:
+        UsageError: with the nearest names, or the choices that have the key.
+    """
+    known = known_keys()
+    for axis in axes:
+        for field in () if axis.is_group else axis.fields():
+            if field not in known:
+                raise UsageError(
+                    f"unknown key '{field}'",
+                    did_you_mean(field, [*known, *GROUPS], f"there is {', '.join(known)}"),
+                )
+            having = [base for base in bases if field in base.specs]
+            if axis.typed and not having:
+                raise UsageError(
+                    f"{axis.spelled()}: {_choices(bases, field)} has no {field}",
+                    f"type {' or '.join(known[field])}",
+                )
+            if axis.drops:
+                _check_dropped(axis, having)
+            if axis.is_swept and any(_is_runtime(base, field) for base in having):
+                raise UsageError(
+                    f"{axis.spelled()}: {field} is no part of what a run is, it takes one value",
+                    f"type {field}={spell(axis.values[0])}",
+                )
+
+
+def notes(axes: Sequence[Axis], bases: Sequence[Base], own: Sequence[Axis]) -> Iterator[str]:
+    """Where an axis does not apply, and what a convention does to the study's own momenta."""
+    for axis in axes:
+        for field in () if axis.is_group or axis.drops else axis.fields():
+            without = [base for base in bases if field not in base.specs]
+            having = [base for base in bases if field in base.specs]
+            if without:
+                where = f"to {_choices(having, field)} only" if having else "to none of these runs"
+                yield f"{field} applies {where}: {_choices(without, field)} has no such field"
+    typed = {axis.key for axis in axes if axis.typed}
+    inherited = next((axis for axis in own if axis.key == "norm.momentum"), None)
+    if "norm.convention" in typed and inherited is not None and "norm.momentum" not in typed:
+        yield f"the study's own {inherited.spelled()} is read in the convention you typed"
+
+
+def _check_dropped(axis: Axis, bases: Sequence[Base]) -> None:
+    """`~key=value` drops the key only where it has that value, as in Hydra."""
+    section, _, field = axis.key.rpartition(".")
+    for base in bases if axis.values else ():
+        present = (base.tree.get(section, {}) if section else base.tree).get(field)
+        if present != axis.values[0]:
+            raise UsageError(
+                f"~{axis.spelled()}: {axis.key} is {spell(present)}", f"type ~{axis.key}"
+            )
+
+
+def _is_runtime(base: Base, field: str) -> bool:
+    """Whether sweeping a field would give the same runs again; a convention gives others."""
+    return base.specs[field].rule.role is Role.RUNTIME and field != "norm.convention"
+
+
+def _choices(bases: Sequence[Base], field: str) -> str:
+    group = field.partition(".")[0]
+    return ", ".join(sorted({f"{group}={base.choices.get(group)}" for base in bases}))

@@ -1,0 +1,74 @@
+"""A run, and the combination of group choices that it was made from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from normexp.config.field import FieldSpec, Scalar
+from normexp.config.identity import run_id, stack_key, trajectory_id
+from normexp.config.schema import RunConfig
+from normexp.config.tree import field_specs, flatten, from_tree
+from normexp.study.compose import resolve
+
+
+@dataclass(frozen=True)
+class Base:
+    """One combination of group choices, before the values of the axes are put in."""
+
+    choices: dict[str, str]
+    tree: dict[str, Any]
+
+    @cached_property
+    def specs(self) -> dict[str, FieldSpec]:
+        """The fields that runs of this combination have."""
+        return field_specs(self.tree)
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """The combination as composed, no axis applied."""
+        return self.with_values({}, ())
+
+    def with_values(self, values: dict[str, Any], dropped: Sequence[str]) -> RunConfig:
+        """The configuration with these fields set and the dropped ones at their defaults."""
+        tree = {k: dict(v) if isinstance(v, dict) else v for k, v in self.tree.items()}
+        for path in dropped:
+            section, _, field = path.rpartition(".")
+            (tree[section] if section else tree).pop(field, None)
+        for path, value in values.items():
+            section, _, field = path.rpartition(".")
+            (tree.setdefault(section, {}) if section else tree)[field] = value
+        return from_tree(resolve(tree) if _interpolated(tree) else tree)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One full configuration, seed included, and where it came from."""
+
+    config: RunConfig
+    base: Base
+
+    @cached_property
+    def id(self) -> str:
+        """See `normexp.config.identity`."""
+        return run_id(self.config)
+
+    @cached_property
+    def trajectory_id(self) -> str:
+        """Equal for runs whose weights are equal at every step."""
+        return trajectory_id(self.config)
+
+    @cached_property
+    def stack_key(self) -> str:
+        """Equal for runs whose networks can train together."""
+        return stack_key(self.config)
+
+    @cached_property
+    def flat(self) -> dict[str, Scalar]:
+        """The configuration by dotted names."""
+        return flatten(self.config)
+
+
+def _interpolated(tree: dict[str, Any]) -> bool:
+    sections = (part.values() if isinstance(part, dict) else (part,) for part in tree.values())
+    return any(isinstance(v, str) and "${" in v for values in sections for v in values)

@@ -1,0 +1,145 @@
+"""A study: a base configuration, its axes, and the runs they multiply out to."""
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from normexp.config.field import FieldSpec, Role, Scalar, spell
+from normexp.config.rules import check
+from normexp.config.schema import IDENTITY_GROUPS
+from normexp.config.tree import flatten
+from normexp.errors import UsageError
+from normexp.study.axis import Axis, from_overrides, from_study
+from normexp.study.compose import Composer, composer, resolve
+from normexp.study.keys import notes, refuse_unknown
+from normexp.study.run import Base, Run
+
+
+@dataclass(frozen=True)
+class Study:
+    """A named set of runs.
+
+    Attributes:
+        name: of the study's YAML, and of its directory.
+        about: one line that says what it shows.
+        axes: the axes in force, the study's own and those typed.
+        runs: every run once, in the order of the axes.
+        notes: what a person should know of how the axes were applied.
+        pinned: the fields that the study's YAML sweeps; a command for one run must name them.
+        overrides: as typed.
+        config_dir: the user's own configs, if given.
+    """
+
+    name: str
+    about: str
+    axes: tuple[Axis, ...]
+    runs: tuple[Run, ...]
+    notes: tuple[str, ...]
+    pinned: frozenset[str]
+    overrides: tuple[str, ...]
+    config_dir: Path | None
+
+    def command(self, run: Run) -> list[str]:
+        """The overrides that give this run alone, whatever sweep it came from."""
+        base = flatten(run.base.config)
+        groups = [f"{group}={run.base.choices[group]}" for group in IDENTITY_GROUPS]
+        values = [
+            f"{path}={_quoted(value)}"
+            for path, value in run.flat.items()
+            if (path in self.pinned or value != base[path]) and _belongs(run.base.specs[path], path)
+        ]
+        return [f"study={self.name}", *groups, *values]
+
+
+def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study:
+    """The study that the overrides describe.
+
+    Args:
+        overrides: as in Hydra: `norm=none,batch`, `norm.momentum=0.1,0.5`, `seed=range(8)`.
+        config_dir: a directory of the user's own configs, searched before the packaged ones.
+
+    Raises:
+        UsageError: an override, a config or a combination that makes no sense.
+    """
+    with composer(config_dir) as hydra:
+        typed = from_overrides(hydra, overrides)
+        name = _study_name(typed)
+        tree, chosen = hydra.tree({"study": name} if name else {})
+        name = name or chosen["study"]
+        head = resolve({"study": tree.get("study") or {}})["study"]
+        own = from_study(hydra, head.get("axes", {}))
+        keys = {axis.key for axis in typed}
+        axes = [axis for axis in own if axis.key not in keys] + typed
+        bases = list(_bases(hydra, name, axes))
+    refuse_unknown(axes, bases)
+    runs = {run.id: run for base in bases for run in _runs(base, axes)}
+    return Study(
+        name=_safe(name),
+        about=str(head.get("about", "")),
+        axes=tuple(axis for axis in axes if axis.key != "study" and not axis.drops),
+        runs=tuple(runs.values()),
+        notes=tuple(notes(axes, bases, own)),
+        pinned=frozenset(field for axis in own for field in axis.fields()),
+        overrides=tuple(overrides),
+        config_dir=config_dir,
+    )
+
+
+def _study_name(typed: Sequence[Axis]) -> str | None:
+    names = next((axis.values for axis in typed if axis.key == "study"), None)
+    if names is not None and len(names) > 1:
+        raise UsageError(
+            f"study={','.join(names)}: a sweep is of one study",
+            "type the command once for each study",
+        )
+    return str(names[0]) if names else None
+
+
+def _bases(hydra: Composer, study: str, axes: Sequence[Axis]) -> Iterator[Base]:
+    groups = [axis for axis in axes if axis.is_group and axis.key != "study"]
+    for choice in itertools.product(*(axis.values for axis in groups)):
+        choices = {axis.key: str(value) for axis, value in zip(groups, choice, strict=True)}
+        tree, chosen = hydra.tree({"study": study, **choices})
+        tree.pop("study", None)
+        yield Base(chosen, tree)
+
+
+def _runs(base: Base, axes: Sequence[Axis]) -> Iterator[Run]:
+    """The product of the axes that apply to this combination of groups."""
+    applying = [
+        axis
+        for axis in axes
+        if not axis.is_group and not axis.drops and all(f in base.specs for f in axis.fields())
+    ]
+    dropped = [axis.key for axis in axes if axis.drops]
+    for values in itertools.product(*(axis.values for axis in applying)):
+        assigned: dict[str, Any] = {}
+        for axis, value in zip(applying, values, strict=True):
+            assigned |= axis.assignments(value)
+        config = base.with_values(assigned, dropped)
+        check(config)
+        yield Run(config, base)
+
+
+def _belongs(spec: FieldSpec, path: str) -> bool:
+    """Whether a field says what a run is or what its tables hold, not how it is computed."""
+    return spec.rule.role is not Role.RUNTIME or path.startswith("log.")
+
+
+def _quoted(value: Scalar) -> str:
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w./-]*", value):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return spell(value)
+
+
+def _safe(name: str) -> str:
+    """A study's name as a directory: nothing that could lead out of the store."""
+    flat = name.replace("/", "-")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", flat):
+        raise UsageError(
+            f"study name {name!r} cannot be a directory", "use letters, digits, '_', '-' and '.'"
+        )
+    return flat

@@ -14,8 +14,8 @@ from normexp.analysis import Arm, Estimate
 from normexp.config.field import spell
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.errors import NormexpError
-from normexp.plan.cost import steps
-from normexp.plan.plan import Plan, Stack
+from normexp.planning.cost import steps
+from normexp.planning.plan import Plan, Stack
 from normexp.session.sweep import SweepResult, describe
 
 NOTHING = "–"

@@ -11,7 +11,7 @@ from normexp.engine.estimators import RunningStatistics
 from normexp.engine.references import squared_error
 from normexp.models.network import Network
 from normexp.norms.batch import Statistics
-from normexp.plan.plan import padded
+from normexp.planning.plan import padded
 from normexp.record import Observation, Record
 
 MOST_RUNS = 256

@@ -8,7 +8,7 @@ import torch
 from normexp.data.dataset import Dataset
 from normexp.models.network import Network, Parameters
 from normexp.norms.batch import Statistics
-from normexp.plan.plan import LANES
+from normexp.planning.plan import LANES
 
 
 class Point(NamedTuple):

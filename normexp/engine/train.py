@@ -7,7 +7,7 @@ import torch
 from normexp.config.schema import RunConfig
 from normexp.engine.references import Point
 from normexp.engine.stack import Step, TrainingStack
-from normexp.plan.plan import padded
+from normexp.planning.plan import padded
 from normexp.record import Record
 
 Report = Callable[[int], None]

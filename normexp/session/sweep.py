@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from normexp.analysis import Arm, arms
 from normexp.errors import NormexpError
-from normexp.plan.plan import Plan, Stack, build
+from normexp.planning.plan import Plan, Stack, build
 from normexp.session.environment import environment
 from normexp.store.files import remove_abandoned
 from normexp.store.layout import StudyDirectory

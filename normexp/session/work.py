@@ -14,8 +14,8 @@ from normexp.analysis import half_life
 from normexp.config.identity import SCHEMA_VERSION
 from normexp.engine.observe import observe
 from normexp.engine.train import train
-from normexp.plan.label import label
-from normexp.plan.plan import Plan, Stack
+from normexp.planning.label import label
+from normexp.planning.plan import Plan, Stack
 from normexp.record import Record, diverged_step, join
 from normexp.store.layout import StudyDirectory
 from normexp.store.run import Provenance, write_run
@@ -82,6 +82,7 @@ class Worker:
         pairs = [(m, run) for m, each in enumerate(stack.trajectories) for run in each.runs]
         configs = [run.config for _, run in pairs]
         diverged = [diverged_step(loss) for loss in record.train_loss]
+        single = [record.select(torch.tensor([m])) for m in range(len(stack.trajectories))]
         observations = observe(record, configs, [model for model, _ in pairs])
         for (model, run), observation in zip(pairs, observations, strict=True):
             name = label(run, self.plan.differing)
@@ -89,7 +90,7 @@ class Worker:
             manifest = write_run(
                 place,
                 run.config,
-                record.select(torch.tensor([model])),
+                single[model],
                 observation,
                 self._provenance(run, name, diverged[model]),
             )

@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import pyarrow as pa
@@ -93,6 +94,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
 RUN_TABLES = ("metrics", "stats", "layers")
 
 
+@cache
 def schema(table: str, dtype: str) -> pa.Schema:
     """The Arrow schema of a table, for a training of this dtype (float32 or float64)."""
     types = {

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: staged directories, digests, YAML, JSON and Parquet."""
+"""Directories that appear whole or not at all, and the YAML and JSON in them."""
 
 import hashlib
 import json
@@ -6,8 +6,7 @@ import math
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,24 +19,44 @@ MANIFEST = "manifest.json"
 STAGING_SUFFIX = ".partial"
 
 
-@contextmanager
-def staged(final: Path) -> Iterator[Path]:
-    """A directory to fill, which takes its final name at the end.
+def write_directory(
+    final: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write a directory that appears whole or not at all; give back its manifest.
 
-    If the name is taken by then, another process has stored the same thing: ours is dropped.
+    The manifest is written last, with the digests of all files. If the name is taken by then,
+    another process has stored the same thing and ours is dropped.
+
+    Args:
+        final: its place.
+        files: contents by relative name.
+        manifest: what it says beyond the digests.
     """
     owner = f"{os.getpid()}-{threading.get_ident()}"
     partial = final.parent / f".{final.name}.{owner}{STAGING_SUFFIX}"
+    digests = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        for name, content in files.items()
+    }
+    whole: dict[str, Any] = finite({**manifest, "files": digests})
     partial.mkdir(parents=True)
     try:
-        yield partial
-        try:
-            partial.rename(final)
-        except OSError:
-            if not (final / MANIFEST).is_file():
-                raise
+        for folder in {Path(name).parent for name in files} - {Path()}:
+            (partial / folder).mkdir(parents=True)
+        for name, content in {**files, MANIFEST: to_json(whole)}.items():
+            (partial / name).write_bytes(content)
+        _take_name(partial, final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return whole
+
+
+def _take_name(partial: Path, final: Path) -> None:
+    try:
+        partial.rename(final)
+    except OSError:
+        if not (final / MANIFEST).is_file():
+            raise
 
 
 def remove_abandoned(directory: Path) -> None:
@@ -48,33 +67,16 @@ def remove_abandoned(directory: Path) -> None:
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_manifest(directory: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the manifest, last, over the digests of all files that are there; give it back."""
-    files = {
-        str(path.relative_to(directory)): {"sha256": digest(path), "bytes": path.stat().st_size}
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }
-    whole: dict[str, Any] = finite({**content, "files": files})
-    write_json(directory / MANIFEST, whole)
-    return whole
-
-
 def read_manifest(directory: Path) -> dict[str, Any]:
     """The manifest of a complete directory."""
     manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_bytes())
     return manifest
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def write_json(path: Path, content: object) -> None:
+def to_json(content: object) -> bytes:
     """JSON for people and machines: indented, and null for what is not a finite number."""
     text = json.dumps(finite(content), indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    return f"{text}\n".encode()
 
 
 def finite(content: Any) -> Any:  # noqa: ANN401
@@ -86,25 +88,21 @@ def finite(content: Any) -> Any:  # noqa: ANN401
     return [finite(value) for value in content] if isinstance(content, list | tuple) else content
 
 
-def write_yaml(path: Path, content: Mapping[str, Any] | list[str]) -> None:
-    """YAML in the order given."""
-    path.write_text(to_yaml(content), encoding="utf-8")
-
-
-def config_yaml(tree: Mapping[str, Any]) -> str:
+def config_yaml(tree: Mapping[str, Any]) -> bytes:
     """A nested configuration as YAML; sections are cached, since runs share most of theirs."""
     parts = []
     for name, value in tree.items():
         items = tuple(value.items()) if isinstance(value, Mapping) else value
         parts.append(_section_yaml(name, items))
-    return "".join(parts)
+    return b"".join(parts)
 
 
-def to_yaml(content: object) -> str:
+def to_yaml(content: object) -> bytes:
     """YAML in the order given."""
-    return str(yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True))
+    text = yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
+    return str(text).encode()
 
 
 @lru_cache(maxsize=16384, typed=True)
-def _section_yaml(name: str, items: tuple[tuple[str, Scalar], ...] | Scalar) -> str:
+def _section_yaml(name: str, items: tuple[tuple[str, Scalar], ...] | Scalar) -> bytes:
     return to_yaml({name: dict(items) if isinstance(items, tuple) else items})

@@ -1,6 +1,7 @@
-"""Parquet: plain Arrow tables in and out, the same bits for the same numbers."""
+"""Parquet: Arrow tables to bytes and back, the same bits for the same numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +12,28 @@ import pyarrow.parquet as pq
 from normexp.store.columns import TABLES, schema
 
 
-def write(path: Path, table: str, dtype: str, columns: Mapping[str, Any]) -> None:
-    """Write one table; columns are NumPy arrays, or Arrow arrays where they repeat or have nulls.
+def encode(table: str, dtype: str, columns: Mapping[str, Any]) -> bytes:
+    """One table as a file's content; equal numbers give equal bits.
 
     Args:
-        path: of the file.
         table: its name in `TABLES`.
         dtype: of the training, float32 or float64.
-        columns: by name, all of one length.
+        columns: by name, all of one length; NumPy arrays, or Arrow's where values repeat or lack.
     """
     fields = schema(table, dtype)
     arrays = [_array(columns[field.name], field.type) for field in fields]
     numbers = [column.name for column in TABLES[table] if column.kind in ("loss", "statistic")]
+    sink = pa.BufferOutputStream()
     pq.write_table(
         pa.Table.from_arrays(arrays, schema=fields),
-        path,
+        sink,
         compression="zstd",
         use_dictionary=[column.name for column in TABLES[table] if column.name not in numbers],
         column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT"),
         write_statistics=False,
     )
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def read(path: Path) -> pa.Table:
@@ -38,16 +41,25 @@ def read(path: Path) -> pa.Table:
     return pq.ParquetFile(path).read()
 
 
-def layer_column(sites: Mapping[str, int], rows: int) -> pa.DictionaryArray:
-    """The layer of each (row, channel), channels innermost."""
-    codes = np.repeat(np.arange(len(sites), dtype=np.int32), list(sites.values()))
-    return pa.DictionaryArray.from_arrays(np.tile(codes, rows), pa.array(list(sites), pa.string()))
+def grid(steps: Sequence[int], sites: Mapping[str, int]) -> dict[str, Any]:
+    """The columns step, layer and channel of every (step, channel), channels innermost."""
+    return _grid(tuple(steps), tuple(sites.items()))
 
 
-def channel_column(sites: Mapping[str, int], rows: int) -> np.ndarray[Any, Any]:
-    """The channel within its layer of each (row, channel)."""
-    ranges = [np.arange(features, dtype=np.int32) for features in sites.values()]
-    return np.tile(np.concatenate([np.arange(0, dtype=np.int32), *ranges]), rows)
+@lru_cache(maxsize=64)
+def _grid(steps: tuple[int, ...], sites: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+    """Cached, since all runs of a stack have the same; Arrow arrays do not change."""
+    names, widths = [name for name, _ in sites], [width for _, width in sites]
+    codes = np.repeat(np.arange(len(sites), dtype=np.int32), widths)
+    channels = np.concatenate(
+        [np.empty(0, np.int32), *(np.arange(w, dtype=np.int32) for w in widths)]
+    )
+    layers = pa.array(np.tile(codes, len(steps)), pa.int32())
+    return {
+        "step": pa.array(np.repeat(np.array(steps, dtype=np.int32), sum(widths))),
+        "layer": pa.DictionaryArray.from_arrays(layers, pa.array(names, pa.string())),
+        "channel": pa.array(np.tile(channels, len(steps)), pa.int32()),
+    }
 
 
 def _array(values: Any, kind: pa.DataType) -> pa.Array:  # noqa: ANN401

@@ -14,7 +14,7 @@ from normexp.config.schema import RunConfig
 from normexp.config.tree import flatten, nest
 from normexp.record import Observation, Record
 from normexp.store import parquet
-from normexp.store.files import config_yaml, staged, to_yaml, write_manifest
+from normexp.store.files import config_yaml, to_yaml, write_directory
 from normexp.store.trajectory import point_steps
 
 OUTSIDE = ("store", "executor")
@@ -57,22 +57,21 @@ def write_run(
     flat = flatten(config)
     kept = {path: value for path, value in flat.items() if path.split(".")[0] not in OUTSIDE}
     metrics = _metrics(config, record, observation)
-    with staged(final) as directory:
-        _write_hydra(directory / ".hydra", kept, provenance)
-        tables = {
-            "metrics": metrics,
-            "stats": _stats(config, record, observation),
-            "layers": _layers(config, record, observation),
-        }
-        for name, columns in tables.items():
-            parquet.write(directory / f"{name}.parquet", name, config.train.dtype, columns)
-        last = {name: _plain(column[-1]) for name, column in metrics.items()}
-        return write_manifest(directory, {**provenance.manifest, "config": kept, "metrics": last})
+    tables = {
+        "metrics": metrics,
+        "stats": _stats(config, record, observation),
+        "layers": _layers(config, record, observation),
+    }
+    dtype = config.train.dtype
+    files = _hydra(kept, provenance) | {
+        f"{name}.parquet": parquet.encode(name, dtype, columns) for name, columns in tables.items()
+    }
+    last = {name: _plain(column[-1]) for name, column in metrics.items()}
+    return write_directory(final, files, {**provenance.manifest, "config": kept, "metrics": last})
 
 
-def _write_hydra(directory: Path, flat: Mapping[str, Any], provenance: Provenance) -> None:
+def _hydra(flat: Mapping[str, Any], provenance: Provenance) -> dict[str, bytes]:
     """The triple that Hydra leaves and other tools read; nothing in it depends on the place."""
-    directory.mkdir()
     hydra = {
         "hydra": {
             "job": {"name": "normexp", "config_name": "config"},
@@ -80,9 +79,11 @@ def _write_hydra(directory: Path, flat: Mapping[str, Any], provenance: Provenanc
             "runtime": {"version": provenance.hydra_version, "choices": provenance.choices},
         }
     }
-    (directory / "config.yaml").write_text(config_yaml(nest(flat)), encoding="utf-8")
-    (directory / "overrides.yaml").write_text(to_yaml(provenance.overrides), encoding="utf-8")
-    (directory / "hydra.yaml").write_text(to_yaml(hydra), encoding="utf-8")
+    return {
+        ".hydra/config.yaml": config_yaml(nest(flat)),
+        ".hydra/overrides.yaml": to_yaml(provenance.overrides),
+        ".hydra/hydra.yaml": to_yaml(hydra),
+    }
 
 
 def _metrics(config: RunConfig, record: Record, observation: Observation) -> dict[str, Any]:
@@ -105,12 +106,10 @@ def _metrics(config: RunConfig, record: Record, observation: Observation) -> dic
 
 
 def _stats(config: RunConfig, record: Record, observation: Observation) -> dict[str, Any]:
-    sites, rows = record.sites, observation.rows.numpy()
+    rows = observation.rows.numpy()
     at_points = np.isin(rows, point_steps(config))
     return {
-        "step": np.repeat(rows.astype(np.int32), sum(sites.values())),
-        "layer": parquet.layer_column(sites, len(rows)),
-        "channel": parquet.channel_column(sites, len(rows)),
+        **parquet.grid(rows.tolist(), record.sites),
         "running_mean": observation.running_mean.numpy().ravel(),
         "running_var": observation.running_var.numpy().ravel(),
         "population_mean": _at_points(record.population_mean[0].numpy(), at_points),
@@ -141,8 +140,7 @@ def _layers(config: RunConfig, record: Record, observation: Observation) -> dict
     mean_ratio = [ratio[:, part].mean(1) for part in parts]
     nothing = np.empty((len(steps), 0))
     return {
-        "step": np.repeat(steps, len(sites)),
-        "layer": parquet.layer_column(dict.fromkeys(sites, 1), len(steps)),
+        **parquet.grid(steps.tolist(), dict.fromkeys(sites, 1)),
         "mean_error": np.stack(rms, 1).ravel() if rms else nothing.ravel(),
         "log_var_ratio": np.stack(mean_ratio, 1).ravel() if rms else nothing.ravel(),
     }

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from normexp.store.files import MANIFEST, to_yaml, write_json, write_manifest
+from normexp.store.files import MANIFEST, STAGING_SUFFIX, to_json, to_yaml
 from normexp.store.layout import StudyDirectory
 from normexp.store.summary import Row, write_summary
 
@@ -23,7 +23,9 @@ class SweepDirectory:
     def end(self, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
         """Write the summary and, last, the manifest."""
         write_summary(self.path / SUMMARY, rows)
-        write_manifest(self.path, manifest)
+        partial = self.path / f".{MANIFEST}{STAGING_SUFFIX}"
+        partial.write_bytes(to_json(manifest))
+        partial.replace(self.path / MANIFEST)
 
 
 def begin(
@@ -40,8 +42,8 @@ def begin(
         except FileExistsError:
             continue
         break
-    (path / "sweep.yaml").write_text(to_yaml(dict(description)), encoding="utf-8")
-    write_json(path / "environment.json", environment)
+    (path / "sweep.yaml").write_bytes(to_yaml(dict(description)))
+    (path / "environment.json").write_bytes(to_json(environment))
     return SweepDirectory(path)
 
 

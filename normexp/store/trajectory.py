@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from normexp.config.field import Role
 from normexp.config.rules import batch_sizes
@@ -15,7 +15,9 @@ from normexp.config.schema import RunConfig
 from normexp.config.tree import field_specs, flatten, nest
 from normexp.record import Record
 from normexp.store import parquet
-from normexp.store.files import config_yaml, staged, write_manifest
+from normexp.store.files import config_yaml, write_directory
+
+POINT_LOSSES = ("train_loss_population", "test_loss_population", "test_loss_test_batch")
 
 
 def write_trajectory(
@@ -32,13 +34,14 @@ def write_trajectory(
         record: of one model.
         manifest: what it says beyond the files' digests.
     """
-    with staged(final) as directory:
-        _write_config(directory, config)
-        _write_steps(directory, config, record)
-        _write_points(directory, config, record)
-        weights = {name: values[0].contiguous() for name, values in record.weights.items()}
-        save_file(weights, directory / "weights.safetensors")
-        write_manifest(directory, manifest)
+    files = {
+        "config.yaml": _config(config),
+        **{f"{name}.parquet": content for name, content in _tables(config, record).items()},
+        "weights.safetensors": save(
+            {name: w[0].contiguous() for name, w in record.weights.items()}
+        ),
+    }
+    write_directory(final, files, manifest)
 
 
 def read_trajectory(directory: Path) -> Record:
@@ -55,9 +58,7 @@ def read_trajectory(directory: Path) -> Record:
         batch_var=_tensor(batch, "batch_var", steps.num_rows),
         population_mean=_tensor(population, "population_mean", points.num_rows),
         population_var=_tensor(population, "population_var", points.num_rows),
-        train_loss_population=_tensor(points, "train_loss_population"),
-        test_loss_population=_tensor(points, "test_loss_population"),
-        test_loss_test_batch=_tensor(points, "test_loss_test_batch"),
+        **{name: _tensor(points, name) for name in POINT_LOSSES},
         weights={name: values[None] for name, values in weights.items()},
     )
 
@@ -67,51 +68,40 @@ def point_steps(config: RunConfig) -> np.ndarray[Any, Any]:
     return np.arange(config.train.epochs + 1, dtype=np.int32) * len(batch_sizes(config))
 
 
-def _write_config(directory: Path, config: RunConfig) -> None:
+def _config(config: RunConfig) -> bytes:
     """Only what the weights depend on: it is the same whichever run came first."""
     flat = flatten(config)
     roles = {path: spec.rule.role for path, spec in field_specs(nest(flat)).items()}
     weights = {p: v for p, v in flat.items() if roles[p] in (Role.STRUCTURAL, Role.STACKABLE)}
-    (directory / "config.yaml").write_text(config_yaml(nest(weights)), encoding="utf-8")
+    return config_yaml(nest(weights))
 
 
-def _write_steps(directory: Path, config: RunConfig, record: Record) -> None:
+def _tables(config: RunConfig, record: Record) -> dict[str, bytes]:
     sizes = batch_sizes(config)
     steps = np.arange(1, len(sizes) * config.train.epochs + 1, dtype=np.int32)
-    columns = {
-        "step": steps,
-        "epoch": (steps - 1) // len(sizes) + 1,
-        "batch_size": np.tile(sizes, config.train.epochs),
-        "train_loss": record.train_loss[0].numpy(),
+    points = point_steps(config)
+    tables = {
+        "steps": {
+            "step": steps,
+            "epoch": (steps - 1) // len(sizes) + 1,
+            "batch_size": np.tile(sizes, config.train.epochs),
+            "train_loss": record.train_loss[0].numpy(),
+        },
+        "batch_stats": parquet.grid(steps.tolist(), record.sites)
+        | {name: _column(record, name) for name in ("batch_mean", "batch_var")},
+        "points": {"step": points, "epoch": np.arange(len(points), dtype=np.int32)}
+        | {name: _column(record, name) for name in POINT_LOSSES},
+        "population": parquet.grid(points.tolist(), record.sites)
+        | {name: _column(record, name) for name in ("population_mean", "population_var")},
     }
-    parquet.write(directory / "steps.parquet", "steps", config.train.dtype, columns)
-    columns = _grid(steps, record.sites) | {
-        "batch_mean": record.batch_mean[0].numpy().ravel(),
-        "batch_var": record.batch_var[0].numpy().ravel(),
-    }
-    parquet.write(directory / "batch_stats.parquet", "batch_stats", config.train.dtype, columns)
+    dtype = config.train.dtype
+    return {name: parquet.encode(name, dtype, columns) for name, columns in tables.items()}
 
 
-def _write_points(directory: Path, config: RunConfig, record: Record) -> None:
-    steps = point_steps(config)
-    names = ("train_loss_population", "test_loss_population", "test_loss_test_batch")
-    columns: dict[str, Any] = {"step": steps, "epoch": np.arange(len(steps), dtype=np.int32)}
-    columns |= {name: getattr(record, name)[0].numpy() for name in names}
-    parquet.write(directory / "points.parquet", "points", config.train.dtype, columns)
-    columns = _grid(steps, record.sites) | {
-        "population_mean": record.population_mean[0].numpy().ravel(),
-        "population_var": record.population_var[0].numpy().ravel(),
-    }
-    parquet.write(directory / "population.parquet", "population", config.train.dtype, columns)
-
-
-def _grid(steps: np.ndarray[Any, Any], sites: Mapping[str, int]) -> dict[str, Any]:
-    """The columns step, layer and channel of every (step, channel)."""
-    return {
-        "step": np.repeat(steps, sum(sites.values())),
-        "layer": parquet.layer_column(sites, len(steps)),
-        "channel": parquet.channel_column(sites, len(steps)),
-    }
+def _column(record: Record, name: str) -> np.ndarray[Any, Any]:
+    """A part of the first model's record, flat."""
+    part: torch.Tensor = getattr(record, name)
+    return part[0].numpy().ravel()
 
 
 def _sites(population: pa.Table) -> dict[str, int]:

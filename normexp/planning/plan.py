@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from normexp.config.schema import Local, RunConfig
-from normexp.plan.cost import SECONDS_PER_RUN, record_bytes, training_seconds
-from normexp.plan.label import varying
+from normexp.planning.cost import SECONDS_PER_RUN, record_bytes, training_seconds
+from normexp.planning.label import varying
 from normexp.study.run import Run
 from normexp.study.study import Study
 

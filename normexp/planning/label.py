@@ -8,6 +8,7 @@ from normexp.config.schema import IDENTITY_GROUPS
 from normexp.study.run import Run
 
 MOST_CHARACTERS = 96
+ALWAYS = ("norm.kind", "norm.momentum")
 KIND_FIELDS = tuple(f"{group}.kind" for group in IDENTITY_GROUPS)
 
 
@@ -15,22 +16,23 @@ def varying(runs: Sequence[Run]) -> list[str]:
     """The dotted names that tell these runs apart, in the order of the schema.
 
     The kinds of the groups, and what differs between runs of the same kinds: a field that merely
-    follows from the choice of a kind tells nothing new. Runtime fields never do.
+    follows from the choice of a kind tells nothing new. Runtime fields never do; norm and momentum,
+    the subject, always do.
     """
     alike: dict[tuple[Scalar, ...], list[Run]] = {}
     for run in runs:
         alike.setdefault(tuple(run.flat[path] for path in KIND_FIELDS), []).append(run)
     found = {path for group in alike.values() for path in _differing(group)}
+    found |= set(ALWAYS)
     found |= {path for path, *kinds in zip(KIND_FIELDS, *alike, strict=True) if len(set(kinds)) > 1}
     return [path for path in dict.fromkeys(p for run in runs for p in run.flat) if path in found]
 
 
 def label(run: Run, differing: Sequence[str]) -> str:
     """A run's name among its siblings, such as `batch-m0.1-b64-s3`."""
-    named = ["norm.momentum", *(path for path in differing if path != "norm.momentum")]
     parts = [
         run.base.specs[path].rule.short + spell(run.flat[path])
-        for path in named
+        for path in differing
         if path in run.flat and path not in ("norm.kind", "seed")
     ]
     name = "-".join([run.config.norm.kind, *parts, f"s{run.config.seed}"])

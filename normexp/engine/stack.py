@@ -12,6 +12,7 @@ from normexp.engine.packed import Packing
 from normexp.engine.references import Point, channels, evaluate, squared_error
 from normexp.models.network import Network
 from normexp.optim.adam import AdamState
+from normexp.planning.plan import padded
 from normexp.rng import stream
 
 
@@ -24,9 +25,15 @@ class Step(NamedTuple):
 
 
 class TrainingStack:
-    """One network a configuration; they may differ in stackable fields."""
+    """One network a configuration; they may differ in stackable fields.
+
+    The stack is padded with copies of the last network. What a step or a point leaves has them
+    too, behind the `networks` that count.
+    """
 
     def __init__(self, configs: Sequence[RunConfig]) -> None:
+        self.networks = len(configs)
+        configs = [*configs, *[configs[-1]] * (padded(len(configs)) - len(configs))]
         self._configs = configs
         self._data = Dataset(*map(torch.stack, zip(*map(draw, configs), strict=True)))
         features, outputs = self._data.x.shape[1], self._data.y.shape[1]
@@ -40,6 +47,11 @@ class TrainingStack:
 
     def epoch(self, epoch: int) -> Iterator[Step]:
         """One pass over the training set, each network in its own order."""
+        for x, y in self.batches(epoch):
+            yield self.step(x, y)
+
+    def batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """x [models, features, batch] and y [models, outputs, batch] of an epoch's steps."""
         size = self._data.x.shape[-1]
         orders = [
             torch.randperm(size, generator=stream(config.seed, "order", epoch))
@@ -50,18 +62,32 @@ class TrainingStack:
         y = self._data.y.gather(2, order.expand(self._data.y.shape))
         start = 0
         for batch in batch_sizes(self._configs[0]):
-            yield self._step(x[..., start : start + batch], y[..., start : start + batch])
+            yield x[..., start : start + batch], y[..., start : start + batch]
             start += batch
 
-    def _step(self, x: torch.Tensor, y: torch.Tensor) -> Step:
+    def test_set(self, model: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """One network's test set, examples first: x [tests, features], y [tests, outputs]."""
+        return self._data.test_x[model].T, self._data.test_y[model].T
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> Step:
+        """One step of the optimizer on a batch."""
+        step, gradient = self.gradient(x, y)
+        with torch.no_grad():
+            self._optimizer.update(self._flat, gradient)
+        return step
+
+    def gradient(self, x: torch.Tensor, y: torch.Tensor) -> tuple[Step, torch.Tensor]:
+        """What a step on this batch would leave, and the gradient that it would take, flat."""
         parameters = self._packing.views(self._flat)
         prediction, statistics = self._network.forward_in_training(parameters, x)
         loss = squared_error(prediction, y)
         # Ones, not a sum: each loss sends its gradient to its own network only.
         (gradient,) = torch.autograd.grad(loss, self._flat, self._ones)
-        with torch.no_grad():
-            self._optimizer.update(self._flat, gradient)
-        return Step(loss.detach(), *channels(self._network, statistics, loss))
+        return Step(loss.detach(), *channels(self._network, statistics, loss)), gradient
+
+    def by_name(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
+        """A flat vector such as a gradient as parameters, each [models, *shape]."""
+        return self._packing.views(flat)
 
     @property
     def sites(self) -> dict[str, int]:
@@ -72,7 +98,7 @@ class TrainingStack:
         """What these weights predict when the statistics are right."""
         return evaluate(self._network, self._packing.views(self._flat.detach()), self._data)
 
-    def weights(self, models: int) -> dict[str, torch.Tensor]:
-        """A copy of the weights of the first networks, by name."""
+    def weights(self) -> dict[str, torch.Tensor]:
+        """A copy of the weights of the networks that count, by name."""
         views = self._packing.views(self._flat.detach())
-        return {name: view[:models].clone() for name, view in views.items()}
+        return {name: view[: self.networks].clone() for name, view in views.items()}

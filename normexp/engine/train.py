@@ -7,7 +7,6 @@ import torch
 from normexp.config.schema import RunConfig
 from normexp.engine.references import Point
 from normexp.engine.stack import Step, TrainingStack
-from normexp.planning.plan import padded
 from normexp.record import Record
 
 Report = Callable[[int], None]
@@ -22,27 +21,25 @@ def train(configs: Sequence[RunConfig], report: Report = _nobody) -> Record:
     """Train one network a configuration and keep what observation needs.
 
     Args:
-        configs: of one structure; they may differ in stackable fields. The stack is padded with
-            copies of the last one, which are left out of the record.
+        configs: of one structure; they may differ in stackable fields.
         report: called after every step.
 
     Returns:
         The record of the trajectories, in the order of `configs`.
     """
-    real = len(configs)
-    stack = TrainingStack([*configs, *[configs[-1]] * (padded(real) - real)])
+    stack = TrainingStack(configs)
     steps: list[Step] = []
-    points, weights = [stack.evaluate()], [stack.weights(real)]
+    points, weights = [stack.evaluate()], [stack.weights()]
     for epoch in range(configs[0].train.epochs):
         for step in stack.epoch(epoch):
             steps.append(step)
-            report(real)
+            report(stack.networks)
         points.append(stack.evaluate())
-        weights.append(stack.weights(real))
+        weights.append(stack.weights())
     return Record(
         sites=stack.sites,
-        **_stacked(steps, real),
-        **_stacked(points, real),
+        **_stacked(steps, stack.networks),
+        **_stacked(points, stack.networks),
         weights={name: torch.stack([point[name] for point in weights], 1) for name in weights[0]},
     )
 

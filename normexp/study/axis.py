@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from hydra.core.override_parser.types import Override, QuotedString
+from hydra.core.override_parser.types import Override, QuotedString, RangeSweep
 
 from normexp.config.field import spell
 from normexp.config.schema import KINDS, SECTIONS
@@ -53,6 +54,8 @@ class Axis:
 
     def spelled(self) -> str:
         """The axis as one types it, for a person to read."""
+        if self.drops and not self.values:
+            return f"~{self.key}"
         return f"{self.key}={','.join(spell(value) for value in self.values)}"
 
 
@@ -93,9 +96,22 @@ def _axis(composer: Composer, override: Override, *, typed: bool) -> Axis:
 def _values(override: Override) -> tuple[Any, ...]:
     if override.value_type is None:
         return ()  # ~key
-    if override.is_sweep_override():
-        return tuple(_plain(value) for value in override.sweep_iterator())
-    return (override.value(),)
+    if not override.is_sweep_override():
+        return (override.value(),)
+    values = tuple(_plain(value) for value in override.sweep_iterator())
+    sweep = override.value()
+    return _as_decimals(sweep, values) if isinstance(sweep, RangeSweep) else values
+
+
+def _as_decimals(sweep: RangeSweep, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values of a range as its decimals mean them.
+
+    Hydra adds in binary: its range(0.1,0.4,0.1) ends in 0.30000000000000004, which would be
+    another run than 0.3.
+    """
+    exponents = [Decimal(repr(part)).as_tuple().exponent for part in (sweep.start, sweep.step)]
+    digits = max(0, *(-exponent for exponent in exponents if isinstance(exponent, int)))
+    return tuple(round(value, digits) if isinstance(value, float) else value for value in values)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

@@ -25,7 +25,7 @@ def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
                     did_you_mean(field, [*known, *GROUPS], f"there is {', '.join(known)}"),
                 )
             having = [base for base in bases if field in base.specs]
-            if axis.typed and not having:
+            if axis.typed and not axis.drops and not having:
                 raise UsageError(
                     f"{axis.spelled()}: {_choices(bases, field)} has no {field}",
                     f"type {' or '.join(known[field])}",

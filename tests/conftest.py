@@ -1,0 +1,62 @@
+"""What the tests share: a store of their own and the command line, in this process or a new one."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from normexp.cli import app
+
+SMALL = ["model.depth=2", "model.width=4", "data.train_size=40", "data.test_size=20",
+         "train.batch_size=16", "train.epochs=2"]  # fmt: skip
+"""Overrides for a study that trains in milliseconds: 3 batches an epoch, the last of 8."""
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has an empty working directory, and so a store of its own."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def normexp() -> Callable[..., Result]:
+    """The command line, in this process."""
+
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(app, list(arguments))
+
+    return call
+
+
+@pytest.fixture
+def as_json(normexp: Callable[..., Result]) -> Callable[..., Any]:
+    """The command line with `--json`, its answer read."""
+
+    def call(*arguments: str) -> Any:  # noqa: ANN401
+        result = normexp(*arguments, "--json")
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)
+
+    return call
+
+
+def in_new_process(code: str) -> str:
+    """What a new interpreter prints for this code."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def run_files(store: Path) -> dict[str, bytes]:
+    """Every file of every run, manifests aside, by run id and relative name."""
+    found = {}
+    for metrics in store.glob("*/*/metrics.parquet"):
+        run = metrics.parent
+        for path in run.rglob("*"):
+            if path.is_file() and path.name != "manifest.json":
+                found[f"{run.name[-12:]}/{path.relative_to(run)}"] = path.read_bytes()
+    return found

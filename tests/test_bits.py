@@ -1,0 +1,136 @@
+"""The same numbers, always: a run's files do not depend on how it was computed."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SMALL, in_new_process, run_files
+
+import normexp
+
+AsJson = Callable[..., Any]
+STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1,0.5", "seed=range(5)"]
+
+ODD = ["model.depth=3", "model.width=7", "model.activation=silu", "data.train_size=150",
+       "data.test_size=21", "train.batch_size=13", "train.epochs=3"]  # fmt: skip
+"""Sizes that are no multiple of anything: here alignment and vector tails would show."""
+
+
+def assert_same(found: dict[str, bytes], expected: dict[str, bytes]) -> None:
+    """Equal where both have a file, and `found` has nothing else."""
+    assert found
+    assert {name for name in found if found[name] != expected[name]} == set()
+
+
+SIZES = {"even": SMALL, "odd": ODD}
+ARM = ["norm=batch", "norm.momentum=0.1,0.9,null", "optim.lr=0.03"]
+
+
+@pytest.fixture(scope="module")
+def eighty(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes]]:
+    """The files of 80 networks trained in one sweep, for each of the sizes."""
+    found = {}
+    for name, sizes in SIZES.items():
+        store = tmp_path_factory.mktemp(name)
+        normexp.sweep(*sizes, *ARM, "seed=range(80)", f"store.dir={store}")
+        found[name] = run_files(store)
+    return found
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize(
+    "way",
+    [
+        ["seed=range(40)", "executor.stack_size=3"],
+        ["seed=range(40)", "executor.workers=1"],
+        ["seed=range(40)", "executor.workers=4", "executor.stack_size=7"],
+        ["seed=range(39,-1,-1)"],
+        ["seed=1,17,33"],
+        ["seed=17"],
+        ["seed=range(10,80)"],
+        ["seed=17", "norm.momentum=0.1"],
+        ["seed=17", "optim.lr=0.001,0.03,1e30", "model.bias_init=-0.2,3"],
+    ],
+    ids=" ".join,
+)
+def test_company_order_stack_size_and_workers_change_no_bit(
+    as_json: AsJson, eighty: dict[str, dict[str, bytes]], sizes: str, way: list[str]
+) -> None:
+    """Eighty networks at once, and some of them in other ways."""
+    as_json("sweep", *SIZES[sizes], *ARM, *way)
+    there = eighty[sizes]
+    found = {name: content for name, content in run_files(Path("runs")).items() if name in there}
+
+    assert_same(found, there)
+
+
+def test_a_run_observed_later_is_the_run_observed_at_once(as_json: AsJson) -> None:
+    """A new momentum on a stored trajectory trains nothing and leaves the same bits."""
+    as_json("sweep", *SMALL, "norm=batch", "norm.momentum=0.1,0.3", "store.dir=once")
+    as_json("sweep", *SMALL, "norm=batch", "norm.momentum=0.1", "store.dir=later")
+    second = as_json("sweep", *SMALL, "norm=batch", "norm.momentum=0.3", "store.dir=later")
+
+    assert (second["runs"], second["to_train"], second["cached"]) == (8, 0, 0)
+    assert_same(run_files(Path("later")), run_files(Path("once")))
+    assert len(run_files(Path("later"))) == len(run_files(Path("once")))
+
+
+def test_two_fresh_directories_get_the_same_bits(as_json: AsJson) -> None:
+    """Runs and trajectories alike, manifests (time, place) aside."""
+    for store in ("one", "two"):
+        as_json("sweep", *STUDY, f"store.dir={store}")
+    trajectories = [
+        {
+            str(path.relative_to(store)): path.read_bytes()
+            for path in Path(store).glob("*/trajectories/*/*")
+            if path.name != "manifest.json"
+        }
+        for store in ("one", "two")
+    ]
+
+    assert_same(run_files(Path("one")), run_files(Path("two")))
+    assert_same(*trajectories)
+
+
+def test_the_number_of_threads_changes_no_bit(as_json: AsJson) -> None:
+    """PyTorch's threads, set by the environment of a new process."""
+    as_json("sweep", *STUDY, "store.dir=here")
+    in_new_process(
+        "import os; os.environ['OMP_NUM_THREADS'] = '1'\n"
+        f"import normexp; normexp.sweep(*{STUDY!r}, 'store.dir=there')"
+    )
+
+    assert_same(run_files(Path("there")), run_files(Path("here")))
+
+
+def test_the_command_of_a_run_gives_that_run_alone(as_json: AsJson) -> None:
+    """Each run's reproduction command, in a fresh store: one run, the same bits."""
+    as_json("sweep", *STUDY, "model.bias_init=-0.2,0.5", "seed=1", "store.dir=all")
+    names = {name.partition("/")[0] for name in run_files(Path("all"))}
+    assert len(names) == 6
+    for name in names:
+        command = shlex.split(as_json("show", name, "--dir", "all")["command"])
+        assert command[:2] == ["normexp", "sweep"]
+        assert as_json(*command[1:], "store.dir=alone")["runs"] == 1
+
+    assert_same(run_files(Path("alone")), run_files(Path("all")))
+
+
+def test_a_diverged_network_disturbs_nobody(as_json: AsJson) -> None:
+    """At absurd learning rates a run is recorded as diverged, with the step; the others stay."""
+    arguments = [*SMALL, "norm=none,batch", "norm.momentum=0.1", "seed=0,1"]
+    as_json("sweep", *arguments, "optim.lr=0.01", "store.dir=quiet")
+    answer = as_json("sweep", *arguments, "optim.lr=0.01,1e6,1e30", "store.dir=loud")
+    rows = normexp.read(answer["directory"])
+    absurd = rows["optim.lr"] > 1
+    quiet = run_files(Path("quiet"))
+    loud = run_files(Path("loud"))
+
+    assert answer["failed"] == 0
+    assert answer["diverged"] == 8
+    assert set(rows["status"][~absurd]) == {"complete"}
+    assert set(rows["status"][absurd]) == {"diverged"}
+    assert set(rows["diverged_step"][absurd]) == {2}
+    assert_same({name: loud[name] for name in quiet}, quiet)

@@ -1,0 +1,114 @@
+"""Identity: what names a run, and what does not."""
+
+from dataclasses import fields
+
+import pytest
+
+import normexp
+from normexp.config.field import Role, specs
+from normexp.config.identity import run_id, stack_key, trajectory_id
+from normexp.config.schema import KINDS, SECTIONS, RunConfig
+from normexp.study.run import Run
+
+SECTION_CLASSES = [*(cls for kinds in KINDS.values() for cls in kinds.values()), *SECTIONS.values()]
+
+
+def only(*overrides: str) -> Run:
+    """The one run of these overrides."""
+    (run,) = normexp.load("~norm.momentum", "seed=0", *overrides).runs
+    return run
+
+
+@pytest.mark.parametrize(
+    ("overrides", "ids"),
+    [
+        (["norm=none"], ("f1da5b7ec68e", "467f228de3ca", "93e258a274d9")),
+        (["norm=batch", "norm.momentum=0.1"], ("ece480cd427f", "eb27562134e9", "82b13eac8f5e")),
+        (["norm=batch", "norm.momentum=null", "optim.lr=0.003", "seed=7"], ("b0f3fb228d9c", "443c771a7cd5", "82b13eac8f5e")),
+    ],
+)
+def test_ids_are_pinned(overrides: list[str], ids: tuple[str, str, str]) -> None:
+    """A change of these literals renames everybody's results: it must be meant."""
+    config = only(*overrides).config
+
+    assert (run_id(config), trajectory_id(config), stack_key(config)) == ids
+
+
+@pytest.mark.parametrize("section", SECTION_CLASSES)
+def test_every_field_has_a_role_and_a_meaning(section: type) -> None:
+    """The planner groups by role alone, so a field without one would be lost."""
+    declared = specs(section)
+
+    assert [field.name for field in fields(section)] == list(declared)
+    assert all(isinstance(spec.rule.role, Role) and spec.rule.doc for spec in declared.values())
+
+
+@pytest.mark.parametrize(
+    "runtime", ["log.every=3", "store.dir=elsewhere", "executor.workers=1", "executor.stack_size=5"]
+)
+def test_a_runtime_field_changes_no_id(runtime: str) -> None:
+    """Where and how densely is no part of what."""
+    assert only(runtime, "norm=batch").id == only("norm=batch").id
+
+
+def test_every_other_field_changes_the_id_of_its_role() -> None:
+    """Structural: all three ids; stackable: run and trajectory; observed: the run alone."""
+    import dataclasses
+
+    base = only("norm=batch").config
+    other = {float: lambda v: v / 2, int: lambda v: v + 1, bool: lambda v: not v}
+    for name in ("data", "model", "norm", "optim", "train"):
+        section = getattr(base, name)
+        for field, spec in specs(type(section)).items():
+            value = getattr(section, field)
+            if field == "kind" or spec.rule.role is Role.RUNTIME:
+                continue
+            new = (
+                next(c for c in spec.choices if c != value) if spec.choices
+                else other[spec.type](value)
+            )  # fmt: skip
+            changed = dataclasses.replace(
+                base, **{name: dataclasses.replace(section, **{field: new})}
+            )
+            differs = [
+                identify(base) != identify(changed)
+                for identify in (run_id, trajectory_id, stack_key)
+            ]
+            expected = {
+                Role.STRUCTURAL: [True, True, True],
+                Role.STACKABLE: [True, True, False],
+                Role.OBSERVED: [True, False, False],
+            }
+            assert differs == expected[spec.rule.role], f"{name}.{field}"
+
+
+@pytest.mark.parametrize("spelling", ["0.1", "0.10", ".1", "1e-1", "'0.1'"])
+def test_the_spelling_of_a_number_is_no_matter(spelling: str) -> None:
+    """Unless it is quoted: a text is not a number, and is refused."""
+    typed = f"norm.momentum={spelling}"
+    if spelling == "'0.1'":
+        with pytest.raises(normexp.NormexpError, match="a number from 0 to 1"):
+            only("norm=batch", typed)
+    else:
+        assert only("norm=batch", typed).id == only("norm=batch", "norm.momentum=0.1").id
+
+
+def test_kerass_momentum_names_the_same_run() -> None:
+    """Typed as the weight of the old value, 0.9 is PyTorch's 0.1 to the last bit."""
+    for keras, torch in (("0.9", "0.1"), ("0.99", "0.01"), ("0.7", "0.3"), ("null", "null")):
+        typed = only("norm=batch", "norm.convention=keras", f"norm.momentum={keras}")
+        assert typed.id == only("norm=batch", f"norm.momentum={torch}").id
+        assert typed.config.norm.convention == "torch"  # type: ignore[union-attr]
+
+
+def test_the_full_configuration_is_what_counts() -> None:
+    """A default typed out is the same run; the study's YAML and the schema agree with it."""
+    typed = only("norm=batch", "model.width=10", "optim.beta1=0.9", "model.input_norm=true")
+
+    assert typed.id == only("norm=batch").id
+
+
+def test_the_root_has_a_role_for_its_own_fields() -> None:
+    """The seed, which stands outside of all sections."""
+    assert list(specs(RunConfig)) == ["seed"]
+    assert specs(RunConfig)["seed"].rule.role is Role.STACKABLE

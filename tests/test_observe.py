@@ -1,0 +1,116 @@
+"""Observation: running statistics and their losses against `torch.nn.BatchNorm1d`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from reference import PlainNetwork, evaluate
+from torch import nn
+
+import normexp
+from normexp.analysis import half_life
+from normexp.engine.estimators import RunningStatistics
+from normexp.engine.observe import observe
+from normexp.engine.stack import TrainingStack
+from normexp.engine.train import train
+
+MOMENTA = [0.0, 0.01, 0.1, 0.5, 0.99, 1.0, None]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_running_statistics_are_those_of_torch(dtype: torch.dtype) -> None:
+    """For every momentum, 0, 1 and None included, after each of 50 batches."""
+    channels = 6
+    norms = [nn.BatchNorm1d(channels, momentum=momentum).to(dtype) for momentum in MOMENTA]
+    running = RunningStatistics(MOMENTA, channels)
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        x = 3 + 2 * torch.randn(16, channels, generator=rng, dtype=dtype)
+        var, mean = torch.var_mean(x, 0)
+        running.update(mean.expand(len(MOMENTA), -1), var.expand(len(MOMENTA), -1))
+
+        for row, norm in enumerate(norms):
+            norm(x)
+            torch.testing.assert_close(running.mean[row].to(dtype), norm.running_mean)
+            torch.testing.assert_close(running.var[row].to(dtype), norm.running_var)
+
+
+@pytest.mark.parametrize("momentum", MOMENTA)
+def test_a_run_is_what_a_plain_network_with_this_momentum_sees(momentum: float | None) -> None:
+    """The oracle takes each batch in training mode with our weights, then evaluates."""
+    typed = "null" if momentum is None else str(momentum)
+    (run,) = normexp.load(
+        "norm=batch", f"norm.momentum={typed}", "seed=3", "train.epochs=2", "train.dtype=float64"
+    ).runs
+    record = train([run.config])
+    (observation,) = observe(record, [run.config], [0])
+    network = PlainNetwork(8, 10, batch_norm=True, input_norm=True, momentum=momentum).double()
+    stack = TrainingStack([run.config])
+    data = stack.test_set(0)
+
+    losses = [plain_test_loss(network, stack, data)]
+    for epoch in range(2):
+        for x, y in stack.batches(epoch):
+            network.put({name: values[0] for name, values in stack.weights().items()})
+            network.train()
+            network(x[0].T)
+            stack.step(x, y)
+        losses.append(plain_test_loss(network, stack, data))
+
+    torch.testing.assert_close(observation.test_loss, torch.stack(losses))
+    torch.testing.assert_close(observation.running_mean[-1], network.channels("running_mean"))
+    torch.testing.assert_close(observation.running_var[-1], network.channels("running_var"))
+
+
+def plain_test_loss(
+    network: PlainNetwork, stack: TrainingStack, data: tuple[torch.Tensor, torch.Tensor]
+) -> torch.Tensor:
+    network.put({name: values[0] for name, values in stack.weights().items()})
+    return evaluate(network, data)
+
+
+def test_population_statistics_are_a_full_batch_in_training_mode() -> None:
+    """With momentum 1, one pass over the whole training set leaves them in torch's buffers."""
+    (run,) = normexp.load(
+        "norm=batch", "norm.momentum=0.1", "seed=0", "train.epochs=1", "train.dtype=float64"
+    ).runs
+    record = train([run.config])
+    stack = TrainingStack([run.config])
+    network = PlainNetwork(8, 10, batch_norm=True, input_norm=True, momentum=1.0).double()
+    network.put({name: values[0, -1] for name, values in record.weights.items()})
+    whole = [torch.cat(part, -1)[0].T for part in zip(*stack.batches(0), strict=True)]
+    network.train()
+    fitted = network(whole[0])
+    x, y = stack.test_set(0)
+
+    torch.testing.assert_close(record.population_mean[0, -1], network.channels("running_mean"))
+    torch.testing.assert_close(record.population_var[0, -1], network.channels("running_var"))
+    torch.testing.assert_close(
+        record.train_loss_population[0, -1], (fitted - whole[1]).square().mean().detach()
+    )
+    torch.testing.assert_close(record.test_loss_population[0, -1], evaluate(network, (x, y)))
+    network.train()
+    by_itself = (network(x) - y).square().mean().detach()
+    torch.testing.assert_close(record.test_loss_test_batch[0, -1], by_itself)
+
+
+def test_half_life_is_where_half_the_weight_is_left() -> None:
+    """(1 − a) to the power of the half-life is 1/2; 0 for a = 1; none where nothing is forgotten."""
+    for momentum in (0.001, 0.01, 0.1, 0.5, 0.9):
+        steps = half_life(momentum)
+        assert steps is not None
+        assert (1 - momentum) ** steps == pytest.approx(0.5)
+    assert half_life(1.0) == 0
+    assert half_life(0.0) is None
+    assert half_life(None) is None
+
+
+def test_a_network_without_norm_has_no_excess(as_json: Callable[..., Any]) -> None:
+    """Its three test losses are one number, and its statistics tables are empty."""
+    directory = as_json("sweep", "norm=none", "seed=0", "train.epochs=1")["directory"]
+    (row,) = normexp.read(directory).to_dict("records")
+
+    assert row["test_loss"] == row["test_loss_population"] == row["test_loss_test_batch"]
+    assert row["excess_loss"] == 0
+    assert normexp.read(directory, table="stats").empty

@@ -1,0 +1,183 @@
+"""Studies: Hydra's grammar, axes, groups, the user's configs, and what is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+import normexp
+
+Normexp = Callable[..., Result]
+
+
+def values(key: str, *overrides: str) -> list[Any]:
+    """The values of a field over a study's runs, each once, in order."""
+    runs = normexp.load(*overrides).runs
+    return list(dict.fromkeys(run.flat[key] for run in runs if key in run.flat))
+
+
+@pytest.mark.parametrize(
+    ("typed", "key", "expected"),
+    [
+        ("seed=3", "seed", [3]),
+        ("seed=1,2", "seed", [1, 2]),
+        ("seed=choice(4,5)", "seed", [4, 5]),
+        ("seed=range(3)", "seed", [0, 1, 2]),
+        ("seed=range(2,9,3)", "seed", [2, 5, 8]),
+        ("seed=sort(3,1,2,reverse=true)", "seed", [3, 2, 1]),
+        ("seed=int(2.0)", "seed", [2]),
+        ("optim.lr=float(1),0.5", "optim.lr", [1.0, 0.5]),
+        ("optim.lr=range(0.1,0.35,0.1)", "optim.lr", [0.1, 0.2, 0.3]),
+        ("model.bias_init=-0.2,0,5", "model.bias_init", [-0.2, 0.0, 5.0]),
+        ("model.activation='tanh',\"relu\"", "model.activation", ["tanh", "relu"]),
+        ("train.drop_last=true,false", "train.drop_last", [True, False]),
+        ("norm.momentum=null,0.5", "norm.momentum", [None, 0.5]),
+        ("norm=none,batch", "norm.kind", ["none", "batch"]),
+        ("norm=glob(*)", "norm.kind", ["batch", "none"]),
+        ("norm=glob(b*)", "norm.kind", ["batch"]),
+        ("train={epochs:3,batch_size:50}", "train.batch_size", [50]),
+        ("++train.epochs=4", "train.epochs", [4]),
+        ("~seed", "seed", [0]),
+        ("~norm.momentum", "norm.momentum", [0.1]),
+        ("~train.epochs=12", "train.epochs", [12]),
+        ("train.epochs=${train.batch_size}", "train.epochs", [64]),
+    ],
+)
+def test_hydras_grammar_means_what_it_means_in_hydra(
+    typed: str, key: str, expected: list[Any]
+) -> None:
+    """Sweeps, casts, quotes, globs, deletions, force-adds, mappings, interpolations."""
+    assert values(key, typed) == expected
+
+
+def test_an_interpolation_follows_the_axis_it_points_to() -> None:
+    """Each value of the axis is put in before anything is resolved."""
+    runs = normexp.load("train.epochs=${train.batch_size}", "train.batch_size=8,16", "seed=0").runs
+
+    assert {(run.flat["train.epochs"], run.flat["train.batch_size"]) for run in runs} == {
+        (8, 8),
+        (16, 16),
+    }
+
+
+def test_a_typed_value_replaces_the_studys_axis() -> None:
+    """Five momenta in the YAML, one typed; the other axes stay."""
+    study = normexp.load("norm.momentum=0.3", "norm=batch")
+
+    assert [run.flat["norm.momentum"] for run in study.runs] == [0.3] * 8
+
+
+def test_an_axis_applies_where_it_exists() -> None:
+    """Momentum multiplies batch norm's runs, not those without norm; a note says so."""
+    study = normexp.load("norm=none,batch", "norm.momentum=0.1,0.2,0.3", "seed=0")
+
+    assert [run.flat["norm.kind"] for run in study.runs] == ["none", "batch", "batch", "batch"]
+    assert study.notes == (
+        "norm.momentum applies to norm=batch only: norm=none has no such field",
+    )
+
+
+REFUSED = {
+    "norm.momentm=0.1": ("unknown key 'norm.momentm'", "norm.momentum"),
+    "momentum=0.1": ("unknown key 'momentum'", "norm.momentum"),
+    "train={epoch:3}": ("unknown key 'train.epoch'", "train.epochs"),
+    "norm=bach": ("norm 'bach' is unknown; there is batch, none", "did you mean batch?"),
+    "norm=glob(x*)": ("matches none of batch, none", ""),
+    "study=bn_regresion": ("study 'bn_regresion' is unknown", "bn_regression"),
+    "study=bn_regression,bn_regression": ("a sweep is of one study", ""),
+    "norm.momentum=1.5": ("norm.momentum=1.5: a number from 0 to 1, or null", "norm.momentum=0.1"),
+    "norm.momentum=nan": ("a number from 0 to 1, or null", ""),
+    "norm.momentum=abc": ("norm.momentum=abc: a number from 0 to 1, or null", ""),
+    "norm.momentum=[0.1,0.2]": ("one value is needed", ""),
+    "optim.lr=0": ("optim.lr=0: a number above 0", ""),
+    "optim.lr=inf": ("optim.lr=inf: a number above 0", ""),
+    "train.epochs=1.5": ("train.epochs=1.5: a whole number from 1", "train.epochs=12"),
+    "train.epochs=true": ("train.epochs=true: a whole number from 1", ""),
+    "train.batch_size=0": ("a whole number from 1", ""),
+    "train.drop_last=1": ("train.drop_last=1: true or false", ""),
+    "model.activation=tan": ("model.activation=tan: tanh or relu", ""),
+    "seed=-1": ("seed=-1: a whole number from 0", ""),
+    "+norm.momentum=0.1": ("the schema is closed", "type norm.momentum=0.1"),
+    "+optm.lr=1": ("the schema is closed", "optim.lr"),
+    "norm.momentum=interval(0,1)": ("a study is a finite set of runs", "range("),
+    "hydra.run.dir=x": ("names its own directories", "store.dir"),
+    "hydra/launcher=joblib": ("names its own directories", "executor.workers"),
+    "norm@other=batch": ("groups cannot be put elsewhere", "norm=CHOICE"),
+    "~norm": ("a run needs its norm", "norm=CHOICE"),
+    "~norm.momentum=0.7": ("norm.momentum is 0.1", "~norm.momentum"),
+    "log.every=1,2": ("log.every is no part of what a run is", "log.every=1"),
+    "study.axes.seed=3": ("replaced by typing their keys", "seed="),
+    "seed=[1,2": ("is not in Hydra's override grammar", "key=value"),
+    "norm.momentum": ("is not in Hydra's override grammar", "key=value"),
+    "train.epochs=${nowhere}": ("does not resolve", ""),
+    "data.low=20": ("data.low=20 is not below data.high=10", ""),
+    "data.train_size=65": ("cannot normalise a batch of one", "train.drop_last=true"),
+    "train.batch_size=1": ("cannot normalise a batch of one", "train.batch_size=2"),
+}
+
+
+@pytest.mark.parametrize("typed", REFUSED)
+def test_bad_input_gets_one_line_and_a_hint(normexp: Normexp, typed: str) -> None:
+    """What was given and what is allowed; what to type next; exit code 2; nothing on disk."""
+    message, hint = REFUSED[typed]
+    result = normexp("sweep", typed)
+    lines = result.stderr.splitlines()
+
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert lines[0].startswith("error: ")
+    assert message in lines[0]
+    assert hint in "".join(lines[1:])
+    assert len(lines) <= 2
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["norm=none", "norm.momentum=0.1"], "norm.momentum=0.1: norm=none has no norm.momentum"),
+        (["train.batch_size=3000", "train.drop_last=true"], "train.drop_last=true leaves no batch"),
+    ],
+)
+def test_combinations_that_cannot_be_are_refused(
+    normexp: Normexp, typed: list[str], message: str
+) -> None:
+    """Each part is fine alone."""
+    result = normexp("plan", *typed)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_the_users_configs_come_first(normexp: Normexp, tmp_path: Path) -> None:
+    """A directory with spaces: a new norm, a new study, and a packaged file replaced."""
+    own = tmp_path / "my own configs"
+    for folder in ("norm", "study", "optim"):
+        (own / folder).mkdir(parents=True)
+    (own / "norm/slow.yaml").write_text("defaults: [batch]\nmomentum: 0.02\n")
+    (own / "optim/adam.yaml").write_text("kind: adam\nlr: 0.5\n")
+    (own / "study/mine.yaml").write_text(
+        "# @package _global_\n"
+        "study: {about: mine, axes: {norm: 'glob(*)', seed: [3, 5], model.width: 'range(2,4)'}}\n"
+    )
+    run = ["plan", "--config-dir", str(own), "--json"]
+    result = normexp(*run, "study=mine")
+    study = __import__("normexp").load("study=mine", "norm=slow", config_dir=own)
+
+    assert result.exit_code == 0, result.stderr
+    assert '"runs": 12' in result.stdout
+    assert [run.flat["seed"] for run in study.runs] == [3, 3, 5, 5]
+    assert study.name == "mine"
+    assert {run.flat["norm.momentum"] for run in study.runs} == {0.02}
+    assert {run.flat["optim.lr"] for run in study.runs} == {0.5}
+    assert normexp("plan", "study=mine").exit_code == 2
+
+
+def test_a_config_dir_that_is_none_is_refused(normexp: Normexp) -> None:
+    """One line, exit code 2."""
+    result = normexp("plan", "--config-dir", "nowhere")
+
+    assert result.exit_code == 2
+    assert "nowhere is not a directory" in result.stderr

@@ -1,0 +1,173 @@
+"""Training: a stack against plain PyTorch, network by network."""
+
+import pytest
+import torch
+from reference import Batch, PlainNetwork, loss_and_gradient, train_plainly
+from scipy.stats import mannwhitneyu
+
+import normexp
+from normexp.config.schema import RunConfig
+from normexp.engine.numerics import one_thread
+from normexp.engine.stack import TrainingStack
+from normexp.engine.train import train
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
+ARMS = {
+    "none": ["norm=none"],
+    "batch": ["norm=batch"],
+    "batch, raw input": ["norm=batch", "model.input_norm=false"],
+}
+
+
+def configs(*overrides: str) -> list[RunConfig]:
+    """One configuration a trajectory of a study."""
+    runs = normexp.load("~norm.momentum", *overrides).runs
+    return [run.config for run in runs]
+
+
+def plain(config: RunConfig, weights: dict[str, torch.Tensor]) -> PlainNetwork:
+    """The oracle for one run, with these weights."""
+    network = PlainNetwork(
+        config.model.depth,
+        config.model.width,
+        batch_norm=config.norm.kind == "batch",
+        input_norm=bool(config.model.input_norm and config.norm.kind == "batch"),
+    ).to(getattr(torch, config.train.dtype))
+    network.put(weights)
+    return network
+
+
+def batches_of(stack: TrainingStack, model: int, epochs: int) -> list[Batch]:
+    """One network's batches, examples first as `torch.nn` wants them."""
+    both = [batch for epoch in range(epochs) for batch in stack.batches(epoch)]
+    return [(x[model].T.contiguous(), y[model].T.contiguous()) for x, y in both]
+
+
+def gradient_in_float64(
+    config: RunConfig, network: PlainNetwork, batch: Batch
+) -> dict[str, torch.Tensor]:
+    """The oracle's gradient for these weights and this batch, without float32's rounding."""
+    double = plain(config, {name: p.detach() for name, p in network.named().items()}).double()
+    double.put({name: p.detach().double() for name, p in network.named().items()})
+    x, y = batch
+    return loss_and_gradient(double, (x.double(), y.double()))[1]
+
+
+def of(model: int, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """One network's part of a stack's parameters, detached."""
+    return {name: values[model].detach().clone() for name, values in weights.items()}
+
+
+def assert_near(found: torch.Tensor, expected: torch.Tensor, dtype: str) -> None:
+    torch.testing.assert_close(found, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("arm", ARMS)
+def test_each_step_of_a_stack_is_plain_pytorch_s(arm: str, dtype: str) -> None:
+    """From identical weights the same loss and gradient; from these the same update."""
+    settings = configs(*ARMS[arm], f"train.dtype={dtype}", "optim.lr=0.003,0.01,0.03", "seed=5")
+    stack = TrainingStack(settings)
+    networks = [plain(config, of(m, stack.weights())) for m, config in enumerate(settings)]
+    optimizers = [
+        torch.optim.Adam(network.parameters(), lr=config.optim.lr)
+        for network, config in zip(networks, settings, strict=True)
+    ]
+    batches = [batches_of(stack, m, epochs=1) for m in range(3)]
+
+    for step, (x, y) in enumerate(stack.batches(0)):
+        before = stack.weights()
+        left, flat = stack.gradient(x, y)
+        gradient = stack.by_name(flat)
+        stack.step(x, y)
+        after = stack.weights()
+        for m, (network, optimizer) in enumerate(zip(networks, optimizers, strict=True)):
+            network.put(of(m, before))
+            loss, expected = loss_and_gradient(network, batches[m][step])
+            assert_near(left.train_loss[m], loss, dtype)
+            exact = gradient_in_float64(settings[m], network, batches[m][step])
+            largest = max(float(values.abs().max()) for values in exact.values())
+            for name, parameter in network.named().items():
+                # Where a unit's variance is near 0 its gradient is ill-conditioned, and PyTorch's
+                # own float32 is off; ours may be ten times as far off.
+                own_error = float((expected[name].double() - exact[name]).abs().max())
+                error = float((gradient[name][m].double() - exact[name]).abs().max())
+                assert error <= TOLERANCE[dtype] * largest + 10 * own_error
+                # The same gradient to both: Adam takes its sign where it is rounding noise.
+                parameter.grad = gradient[name][m].clone()
+            optimizer.step()
+            for name, parameter in network.named().items():
+                assert_near(after[name][m], parameter.detach(), dtype)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_first_twenty_steps_are_plain_pytorch_s(arm: str) -> None:
+    """A training of 20 steps in float64 has the losses of the oracle's own training.
+
+    At a small learning rate, since at S1's the last bit has grown to 1e-6 by then.
+    """
+    overrides = ["train.dtype=float64", "data.train_size=640", "train.epochs=2", "optim.lr=0.001"]
+    settings = configs(*ARMS[arm], *overrides, "seed=0,1,2")
+    stack = TrainingStack(settings)
+    starts = [of(m, stack.weights()) for m in range(3)]
+    record = train(settings)
+
+    for m, config in enumerate(settings):
+        network = plain(config, starts[m])
+        losses = train_plainly(network, batches_of(stack, m, epochs=2), config.optim.lr)
+        assert len(losses) == 20
+        assert_near(record.train_loss[m], torch.stack(losses), "float64")
+
+
+def test_whole_trainings_end_where_plain_pytorch_s_end() -> None:
+    """Beyond chaos, by distribution: final training losses of 10 seeds are of one population."""
+    settings = configs("norm=batch", "seed=range(10)")
+    stack = TrainingStack(settings)
+    ours = train(settings).train_loss[:, -32:].mean(1)
+    theirs = []
+    with one_thread():
+        for m, config in enumerate(settings):
+            network = plain(config, of(m, stack.weights()))
+            losses = train_plainly(network, batches_of(stack, m, epochs=12), config.optim.lr)
+            theirs.append(float(torch.stack(losses[-32:]).mean()))
+
+    assert mannwhitneyu(ours.numpy(), theirs).pvalue > 0.001
+
+
+def test_weights_are_bitwise_equal_for_all_momenta() -> None:
+    """Momentum never touches training: every momentum's configuration trains to the same bits."""
+    settings = configs("norm=batch", "norm.momentum=0,0.1,0.9,1,null", "seed=0", "train.epochs=2")
+    record = train(settings)
+    alone = train(settings[-1:])
+
+    assert len(settings) == 5
+    for values in record.weights.values():
+        assert all(torch.equal(values[0], values[m]) for m in range(5))
+    for name, values in alone.weights.items():
+        assert torch.equal(values[0], record.weights[name][0])
+
+
+def test_the_ragged_batch_is_kept_or_dropped() -> None:
+    """2,000 examples in batches of 64: 32 steps an epoch with the last of 16, or 31 without."""
+    (ragged,) = configs("norm=none", "seed=0", "train.epochs=1")
+    (dropped,) = configs("norm=none", "seed=0", "train.epochs=1", "train.drop_last=true")
+    sizes = [x.shape[-1] for x, _ in TrainingStack([ragged]).batches(0)]
+
+    assert sizes == [64] * 31 + [16]
+    assert [x.shape[-1] for x, _ in TrainingStack([dropped]).batches(0)] == [64] * 31
+    assert train([dropped]).train_loss.shape == (1, 31)
+
+
+def test_the_same_seed_means_common_random_numbers() -> None:
+    """Arms with one seed share data, batch order and initial linear weights; seeds differ."""
+    none, batch = configs("norm=none,batch", "seed=7")
+    (other,) = configs("norm=none", "seed=8")
+    stacks = [TrainingStack([config]) for config in (none, batch, other)]
+    (x, y), (x_batch, y_batch), (x_other, _) = (next(stack.batches(3)) for stack in stacks)
+    weights = [stack.weights() for stack in stacks]
+
+    assert torch.equal(x, x_batch)
+    assert torch.equal(y, y_batch)
+    assert not torch.equal(x, x_other)
+    assert torch.equal(weights[0]["hidden3.weight"], weights[1]["hidden3.weight"])
+    assert not torch.equal(weights[0]["hidden3.weight"], weights[2]["hidden3.weight"])

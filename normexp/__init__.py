@@ -12,6 +12,7 @@ trajectory's batch statistics into the running statistics that evaluation uses.
 `load`, `plan` and `sweep` take what the commands take and do what they do; `read` gives pandas.
 """
 
+import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from normexp.session.sweep import plan as plan
     from normexp.session.sweep import sweep as sweep
     from normexp.store.read import read as read
+
+# Read by MKL at its first call, hence set before anybody can make one: see engine/numerics.py.
+os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
 
 __version__ = version("normexp")
 __all__ = ["NormexpError", "load", "plan", "read", "sweep"]

@@ -82,6 +82,8 @@ def print_result(result: SweepResult) -> None:
         )
     for line in (*plan.study.notes, *_diverged(result.arms)):
         stderr().print(f"note: {line}", soft_wrap=True)
+    for line in result.warnings:
+        stderr().print(Text("warning: ", "bold yellow") + Text(line), soft_wrap=True)
     for line in result.errors:
         stderr().print(Text("failed: ", "bold red") + Text(line), soft_wrap=True)
     console.print(str(result.directory), soft_wrap=True)

@@ -3,6 +3,7 @@
 It shares no code with normexp but the draws: initial weights, data and batch order are handed in.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -36,7 +37,7 @@ class PlainNetwork(nn.Module):
         super().__init__()
         self.input_norm = nn.BatchNorm1d(inputs, momentum=momentum) if input_norm else None
         widths = [inputs, *[width] * depth]
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = itertools.pairwise(widths)
         self.hidden = nn.ModuleList(nn.Linear(into, out) for into, out in pairs)
         norms = [nn.BatchNorm1d(width, momentum=momentum) for _ in range(depth)]
         self.norms = nn.ModuleList(norms if batch_norm else [])
@@ -66,8 +67,11 @@ class PlainNetwork(nn.Module):
 
     def sites(self) -> dict[str, nn.BatchNorm1d]:
         """The norms by normexp's names, in the order of the forward pass."""
-        found = {"input": self.input_norm} if self.input_norm is not None else {}
-        return found | {f"hidden{n}": norm for n, norm in enumerate(self.norms, start=1)}  # type: ignore[dict-item]
+        sites = {} if self.input_norm is None else {"input": self.input_norm}
+        for number, norm in enumerate(self.norms, start=1):
+            assert isinstance(norm, nn.BatchNorm1d)
+            sites[f"hidden{number}"] = norm
+        return sites
 
     def put(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Take these weights."""
@@ -98,12 +102,11 @@ def evaluate(network: PlainNetwork, batch: Batch) -> torch.Tensor:
     network.eval()
     x, y = batch
     with torch.no_grad():
-        return (network(x) - y).square().mean()
+        loss: torch.Tensor = (network(x) - y).square().mean()
+    return loss
 
 
-def train_plainly(
-    network: PlainNetwork, batches: Sequence[Batch], lr: float
-) -> list[torch.Tensor]:
+def train_plainly(network: PlainNetwork, batches: Sequence[Batch], lr: float) -> list[torch.Tensor]:
     """Adam over the batches; the loss of each."""
     optimizer = torch.optim.Adam(network.parameters(), lr=lr)
     losses = []

@@ -1,11 +1,11 @@
 """Identity: what names a run, and what does not."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
 import normexp
-from normexp.config.field import Role, specs
+from normexp.config.field import FieldSpec, Role, Scalar, specs
 from normexp.config.identity import run_id, stack_key, trajectory_id
 from normexp.config.schema import KINDS, SECTIONS, RunConfig
 from normexp.study.run import Run
@@ -24,7 +24,10 @@ def only(*overrides: str) -> Run:
     [
         (["norm=none"], ("f1da5b7ec68e", "467f228de3ca", "93e258a274d9")),
         (["norm=batch", "norm.momentum=0.1"], ("ece480cd427f", "eb27562134e9", "82b13eac8f5e")),
-        (["norm=batch", "norm.momentum=null", "optim.lr=0.003", "seed=7"], ("b0f3fb228d9c", "443c771a7cd5", "82b13eac8f5e")),
+        (
+            ["norm=batch", "norm.momentum=null", "optim.lr=0.003", "seed=7"],
+            ("b0f3fb228d9c", "443c771a7cd5", "82b13eac8f5e"),
+        ),
     ],
 )
 def test_ids_are_pinned(overrides: list[str], ids: tuple[str, str, str]) -> None:
@@ -51,35 +54,41 @@ def test_a_runtime_field_changes_no_id(runtime: str) -> None:
     assert only(runtime, "norm=batch").id == only("norm=batch").id
 
 
-def test_every_other_field_changes_the_id_of_its_role() -> None:
-    """Structural: all three ids; stackable: run and trajectory; observed: the run alone."""
-    import dataclasses
+FIELDS = [
+    (name, field)
+    for name in ("data", "model", "norm", "optim", "train")
+    for field, spec in specs(type(getattr(only("norm=batch").config, name))).items()
+    if field != "kind" and spec.rule.role is not Role.RUNTIME
+]
+CHANGED_IDS = {
+    Role.STRUCTURAL: ["run", "trajectory", "stack"],
+    Role.STACKABLE: ["run", "trajectory"],
+    Role.OBSERVED: ["run"],
+}
 
+
+@pytest.mark.parametrize(("name", "field"), FIELDS)
+def test_a_field_changes_the_ids_of_its_role(name: str, field: str) -> None:
+    """Structural: all three; stackable: run and trajectory; observed: the run's alone."""
     base = only("norm=batch").config
-    other = {float: lambda v: v / 2, int: lambda v: v + 1, bool: lambda v: not v}
-    for name in ("data", "model", "norm", "optim", "train"):
-        section = getattr(base, name)
-        for field, spec in specs(type(section)).items():
-            value = getattr(section, field)
-            if field == "kind" or spec.rule.role is Role.RUNTIME:
-                continue
-            new = (
-                next(c for c in spec.choices if c != value) if spec.choices
-                else other[spec.type](value)
-            )  # fmt: skip
-            changed = dataclasses.replace(
-                base, **{name: dataclasses.replace(section, **{field: new})}
-            )
-            differs = [
-                identify(base) != identify(changed)
-                for identify in (run_id, trajectory_id, stack_key)
-            ]
-            expected = {
-                Role.STRUCTURAL: [True, True, True],
-                Role.STACKABLE: [True, True, False],
-                Role.OBSERVED: [True, False, False],
-            }
-            assert differs == expected[spec.rule.role], f"{name}.{field}"
+    section = getattr(base, name)
+    spec = specs(section.__class__)[field]
+    changed = replace(base, **{name: replace(section, **{field: another(spec, section)})})
+    identities = {"run": run_id, "trajectory": trajectory_id, "stack": stack_key}
+    differing = [what for what, name_of in identities.items() if name_of(base) != name_of(changed)]
+
+    assert differing == CHANGED_IDS[spec.rule.role]
+
+
+def another(spec: FieldSpec, section: object) -> Scalar:
+    """Another value of the same type."""
+    value = getattr(section, spec.name)
+    if spec.choices:
+        return next(choice for choice in spec.choices if choice != value)
+    if isinstance(value, bool):
+        return not value
+    assert isinstance(value, int | float)
+    return value + 1 if isinstance(value, int) else value / 2
 
 
 @pytest.mark.parametrize("spelling", ["0.1", "0.10", ".1", "1e-1", "'0.1'"])

@@ -66,6 +66,7 @@ def test_a_run_is_what_a_plain_network_with_this_momentum_sees(momentum: float |
 def plain_test_loss(
     network: PlainNetwork, stack: TrainingStack, data: tuple[torch.Tensor, torch.Tensor]
 ) -> torch.Tensor:
+    """The oracle's loss in evaluation mode, with the stack's weights of now."""
     network.put({name: values[0] for name, values in stack.weights().items()})
     return evaluate(network, data)
 
@@ -96,7 +97,7 @@ def test_population_statistics_are_a_full_batch_in_training_mode() -> None:
 
 
 def test_half_life_is_where_half_the_weight_is_left() -> None:
-    """(1 − a) to the power of the half-life is 1/2; 0 for a = 1; none where nothing is forgotten."""
+    """(1 − a) to the power of the half-life is 1/2; 0 for a = 1; none without forgetting."""
     for momentum in (0.001, 0.01, 0.1, 0.5, 0.9):
         steps = half_life(momentum)
         assert steps is not None

@@ -74,9 +74,7 @@ def test_an_axis_applies_where_it_exists() -> None:
     study = normexp.load("norm=none,batch", "norm.momentum=0.1,0.2,0.3", "seed=0")
 
     assert [run.flat["norm.kind"] for run in study.runs] == ["none", "batch", "batch", "batch"]
-    assert study.notes == (
-        "norm.momentum applies to norm=batch only: norm=none has no such field",
-    )
+    assert study.notes == ("norm.momentum applies to norm=batch only: norm=none has no such field",)
 
 
 REFUSED = {

@@ -59,6 +59,7 @@ def of(model: int, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def assert_near(found: torch.Tensor, expected: torch.Tensor, dtype: str) -> None:
+    """Equal to the tolerance of the dtype."""
     torch.testing.assert_close(found, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 

@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from normexp.config.field import FieldSpec, Scalar, specs
-from normexp.config.schema import KINDS, SECTIONS, RunConfig
+from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
 from normexp.errors import UsageError
 from normexp.registry import did_you_mean, pick
 
@@ -28,7 +28,8 @@ def from_tree(tree: Tree) -> RunConfig:
                 did_you_mean(name, known, f"there is {', '.join(known)}"),
             )
     values: dict[str, Any] = {
-        name: _section(name, _items(name, tree.get(name, {}))) for name in (*KINDS, *SECTIONS)
+        name: _section(section_class(name, tree), name, _items(name, tree.get(name, {})))
+        for name in (*KINDS, *SECTIONS)
     }
     for name, spec in specs(RunConfig).items():
         values[name] = spec.coerce(name, tree.get(name, spec.default))
@@ -39,6 +40,8 @@ def section_class(name: str, tree: Tree) -> type:
     """The schema class that section `name` of `tree` is read as, by its `kind`."""
     if name in SECTIONS:
         return SECTIONS[name]
+    if name not in tree and name not in IDENTITY_GROUPS:
+        return next(iter(KINDS[name].values()))  # a stored configuration says what, not how
     kind = tree.get(name, {}).get("kind", "(none given)")
     return pick(str(kind), KINDS[name], f"{name}.kind")
 
@@ -92,10 +95,9 @@ def _items(name: str, section: object) -> tuple[tuple[str, type, Any], ...]:
 
 
 @lru_cache(maxsize=16384)
-def _section(name: str, items: tuple[tuple[str, type, Any], ...]) -> Any:  # noqa: ANN401
+def _section(cls: type, name: str, items: tuple[tuple[str, type, Any], ...]) -> Any:  # noqa: ANN401
     """A section; cached, since the runs of a sweep share most of theirs."""
     given = {field: value for field, _, value in items}
-    cls = section_class(name, {name: given})
     fields = specs(cls)
     for field in given:
         if field not in fields:

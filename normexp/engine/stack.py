@@ -51,7 +51,7 @@ class TrainingStack:
             yield self.step(x, y)
 
     def batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """x [models, features, batch] and y [models, outputs, batch] of an epoch's steps."""
+        """X [models, features, batch] and y [models, outputs, batch] of an epoch's steps."""
         size = self._data.x.shape[-1]
         orders = [
             torch.randperm(size, generator=stream(config.seed, "order", epoch))

@@ -14,7 +14,7 @@ from normexp.planning.plan import Plan, Stack, build
 from normexp.session.environment import environment
 from normexp.store.files import remove_abandoned
 from normexp.store.layout import StudyDirectory
-from normexp.store.summary import Row, rows_of
+from normexp.store.rows import Row, rows_of
 from normexp.store.sweep import begin
 from normexp.study import study as studies
 from normexp.study.study import Study
@@ -43,6 +43,7 @@ class SweepResult:
         rows: one a complete run, in the order of the study.
         failed: ids of runs that an error kept from completing.
         errors: what the failed stacks raised.
+        warnings: what makes the numbers less than promised.
         seconds: wall clock of the work.
     """
 
@@ -51,6 +52,7 @@ class SweepResult:
     rows: list[dict[str, Any]]
     failed: list[str]
     errors: list[str]
+    warnings: list[str]
     seconds: float
 
     @property
@@ -117,7 +119,8 @@ def sweep(
             errors.append(f"{stack.runs} runs of stack {stack.key}: {describe(error)}")
     seconds = time.perf_counter() - start
     rows, failed = _collect(plan, directory)
-    result = SweepResult(plan, place.path, rows, failed, errors, seconds)
+    warnings = _warnings() if plan.stacks else []
+    result = SweepResult(plan, place.path, rows, failed, errors, warnings, seconds)
     with _writing(place.path):
         place.end(rows, _ending(result))
     return result
@@ -168,6 +171,17 @@ def _work(
             error = outcome if isinstance(outcome, Exception) else None
             progress.ended(stack, error)
             yield stack, error
+
+
+def _warnings() -> list[str]:
+    """What makes the numbers less than promised."""
+    from normexp.engine.numerics import company_matters
+
+    warning = (
+        "the last bits of these runs may depend on what trained beside them: PyTorch's matrix "
+        "products do here; import normexp before torch is used"
+    )
+    return [warning] if company_matters() else []
 
 
 def _collect(plan: Plan, directory: StudyDirectory) -> tuple[list[Row], list[str]]:
@@ -228,6 +242,7 @@ def result_numbers(result: SweepResult) -> dict[str, Any]:
         "failed": len(result.failed),
         "failed_runs": result.failed,
         "errors": result.errors,
+        "warnings": result.warnings,
         "diverged": sum(arm.diverged for arm in result.arms),
         "seconds": result.seconds,
         "arms": [asdict(arm) for arm in result.arms],
@@ -242,6 +257,7 @@ def _ending(result: SweepResult) -> dict[str, Any]:
         **plan_numbers(result.plan),
         "failed": result.failed,
         "errors": result.errors,
+        "warnings": result.warnings,
         "seconds": result.seconds,
     }
 

@@ -18,8 +18,8 @@ from normexp.planning.label import label
 from normexp.planning.plan import Plan, Stack
 from normexp.record import Record, diverged_step, join
 from normexp.store.layout import StudyDirectory
+from normexp.store.rows import Row, row
 from normexp.store.run import Provenance, write_run
-from normexp.store.summary import Row, row
 from normexp.store.trajectory import read_trajectory, write_trajectory
 from normexp.study.run import Run
 
@@ -82,11 +82,12 @@ class Worker:
         pairs = [(m, run) for m, each in enumerate(stack.trajectories) for run in each.runs]
         configs = [run.config for _, run in pairs]
         diverged = [diverged_step(loss) for loss in record.train_loss]
+        there = self.directory.runs()
         single = [record.select(torch.tensor([m])) for m in range(len(stack.trajectories))]
         observations = observe(record, configs, [model for model, _ in pairs])
         for (model, run), observation in zip(pairs, observations, strict=True):
             name = label(run, self.plan.differing)
-            place = self.directory.run(name, run.id)
+            place = there.get(run.id) or self.directory.run(name, run.id)
             manifest = write_run(
                 place,
                 run.config,

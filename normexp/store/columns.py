@@ -4,10 +4,7 @@
 """
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
-
-import pyarrow as pa
 
 Kind = Literal["int", "loss", "statistic", "text"]
 
@@ -92,18 +89,3 @@ TABLES: dict[str, tuple[Column, ...]] = {
 """By table: three of a run (metrics, stats, layers), four of a trajectory."""
 
 RUN_TABLES = ("metrics", "stats", "layers")
-
-
-@cache
-def schema(table: str, dtype: str) -> pa.Schema:
-    """The Arrow schema of a table, for a training of this dtype (float32 or float64)."""
-    types = {
-        "int": pa.int32(),
-        "loss": pa.float64(),
-        "statistic": pa.float64() if dtype == "float64" else pa.float32(),
-        "text": pa.dictionary(pa.int32(), pa.string()),
-    }
-    return pa.schema(
-        pa.field(column.name, types[column.kind], metadata={"unit": column.unit, "doc": column.doc})
-        for column in TABLES[table]
-    )

@@ -4,9 +4,12 @@ import hashlib
 import json
 import math
 import os
+import platform
+import re
 import shutil
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from normexp.config.field import Scalar
 
 MANIFEST = "manifest.json"
 STAGING_SUFFIX = ".partial"
+OWNER = re.compile(r"\.(?P<process>\d+)-\d+-\w+-(?P<host>[^.]*)\.partial$")
 
 
 def write_directory(
@@ -24,16 +28,15 @@ def write_directory(
 ) -> dict[str, Any]:
     """Write a directory that appears whole or not at all; give back its manifest.
 
-    The manifest is written last, with the digests of all files. If the name is taken by then,
-    another process has stored the same thing and ours is dropped.
+    The manifest is written last, with the digests of all files. What stands at the place already is
+    replaced: it is the same run, perhaps with sparser tables.
 
     Args:
         final: its place.
         files: contents by relative name.
         manifest: what it says beyond the digests.
     """
-    owner = f"{os.getpid()}-{threading.get_ident()}"
-    partial = final.parent / f".{final.name}.{owner}{STAGING_SUFFIX}"
+    partial = _partial(final, "new")
     digests = {
         name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         for name, content in files.items()
@@ -55,15 +58,36 @@ def _take_name(partial: Path, final: Path) -> None:
     try:
         partial.rename(final)
     except OSError:
-        if not (final / MANIFEST).is_file():
+        if not final.is_dir():
             raise
+        old = _partial(final, "old")
+        with suppress(OSError):  # another process may be a moment ahead of us
+            final.rename(old)
+        try:
+            partial.rename(final)
+        except OSError:
+            if not (final / MANIFEST).is_file():
+                raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _partial(final: Path, what: str) -> Path:
+    """A hidden name beside the final one that tells whose it is."""
+    owner = f"{os.getpid()}-{threading.get_ident()}-{what}-{_host()}"
+    return final.parent / f".{final.name}.{owner}{STAGING_SUFFIX}"
+
+
+def _host() -> str:
+    return platform.node().replace(".", "_")
 
 
 def remove_abandoned(directory: Path) -> None:
     """Delete what processes of this machine left half-written when they were killed."""
     for partial in directory.glob(f".*{STAGING_SUFFIX}"):
-        owner = partial.name.removesuffix(STAGING_SUFFIX).rpartition(".")[2].partition("-")[0]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and Path("/proc").exists():
+        owner = OWNER.search(partial.name)
+        if owner is None or owner["host"] != _host() or not Path("/proc/self").exists():
+            continue
+        if not Path("/proc", owner["process"]).exists():
             shutil.rmtree(partial, ignore_errors=True)
 
 

@@ -1,7 +1,7 @@
 """Parquet: Arrow tables to bytes and back, the same bits for the same numbers."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from normexp.store.columns import TABLES, schema
+from normexp.store.columns import TABLES
 
 
 def encode(table: str, dtype: str, columns: Mapping[str, Any]) -> bytes:
@@ -34,6 +34,21 @@ def encode(table: str, dtype: str, columns: Mapping[str, Any]) -> bytes:
     )
     content: bytes = sink.getvalue().to_pybytes()
     return content
+
+
+@cache
+def schema(table: str, dtype: str) -> pa.Schema:
+    """The Arrow schema of a table, for a training of this dtype (float32 or float64)."""
+    types = {
+        "int": pa.int32(),
+        "loss": pa.float64(),
+        "statistic": pa.float64() if dtype == "float64" else pa.float32(),
+        "text": pa.dictionary(pa.int32(), pa.string()),
+    }
+    return pa.schema(
+        pa.field(column.name, types[column.kind], metadata={"unit": column.unit, "doc": column.doc})
+        for column in TABLES[table]
+    )
 
 
 def read(path: Path) -> pa.Table:

@@ -13,6 +13,7 @@ from normexp.store import parquet, summary
 from normexp.store.columns import RUN_TABLES
 from normexp.store.files import MANIFEST, read_manifest
 from normexp.store.layout import ID_LENGTH, StudyDirectory, studies
+from normexp.store.rows import rows_of
 from normexp.store.sweep import SUMMARY
 
 if TYPE_CHECKING:
@@ -33,10 +34,8 @@ def read(path: str | Path, table: str = "runs") -> "pd.DataFrame":
     """
     pick(table, dict.fromkeys(("runs", *RUN_TABLES)), "table")
     directories = run_directories(Path(path))
-    if table == "runs":
-        arrow = summary.table(summary.rows_of(directories))
-    else:
-        arrow = _long(directories, table)
+    is_summary = table == "runs"
+    arrow = summary.table(rows_of(directories)) if is_summary else _long(directories, table)
     frame: pd.DataFrame = arrow.to_pandas()
     return frame
 

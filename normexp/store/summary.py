@@ -1,21 +1,14 @@
-"""One row a run: what a sweep's summary and `normexp.read` show, made from the runs' manifests."""
+"""The rows of runs as a table, typed by the schema: a sweep's summary, and what `read` gives."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from normexp.config.field import specs
 from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
-from normexp.store.columns import TABLES
-from normexp.store.files import read_manifest
+from normexp.store.rows import FINAL, HEAD, Row
 
-FINAL = tuple(column for column in TABLES["metrics"] if column.name not in ("step", "epoch"))
-"""The metrics of the last evaluation point, which a row repeats."""
-
-HEAD = ("run_id", "status", "study", *IDENTITY_GROUPS)
 TAIL = {
     "half_life_steps": pa.float64(),
     "diverged_step": pa.int64(),
@@ -24,45 +17,26 @@ TAIL = {
     "directory": pa.string(),
 }
 
-Row = dict[str, Any]
-
-
-def row(manifest: Mapping[str, Any], directory: Path) -> Row:
-    """A run's row.
-
-    Args:
-        manifest: the run's.
-        directory: where it stands, for those who want to go there.
-    """
-    config = manifest["config"]
-    kinds = {group: config[f"{group}.kind"] for group in IDENTITY_GROUPS}
-    named = {name: manifest[name] for name in ("run_id", "status", "study")}
-    tail = {name: manifest[name] for name in TAIL if name != "directory"}
-    final = {column.name: manifest["metrics"][column.name] for column in FINAL}
-    return {**named, **kinds, **config, **final, **tail, "directory": str(directory)}
-
-
-def rows_of(directories: Iterable[Path]) -> list[Row]:
-    """The rows of complete runs."""
-    return [row(read_manifest(path), path) for path in directories]
-
 
 def table(rows: Sequence[Row]) -> pa.Table:
     """The rows with the types of the schema; a column that no run has is left out.
 
     A loss that is not finite is null: the run's `metrics.parquet` has it as it was.
     """
-    types = {name: pa.string() for name in HEAD} | _config_types()
-    types |= {column.name: pa.float64() for column in FINAL} | TAIL
+    types = dict.fromkeys((*HEAD, *IDENTITY_GROUPS), pa.string()) | _config_types()
+    types |= dict.fromkeys(FINAL, pa.float64()) | TAIL
     present = {name for each in rows for name in each}
     fields = [pa.field(name, kind) for name, kind in types.items() if name in present]
     columns = [pa.array([each.get(f.name) for each in rows], f.type) for f in fields]
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
-def write_summary(path: Path, rows: Sequence[Row]) -> None:
-    """Write a sweep's summary."""
-    pq.write_table(table(rows), path, compression="zstd")
+def encode(rows: Sequence[Row]) -> bytes:
+    """The table as a Parquet file's content."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table(rows), sink, compression="zstd")
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def _config_types() -> dict[str, pa.DataType]:

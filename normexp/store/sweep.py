@@ -9,7 +9,7 @@ from typing import Any
 
 from normexp.store.files import MANIFEST, STAGING_SUFFIX, to_json, to_yaml
 from normexp.store.layout import StudyDirectory
-from normexp.store.summary import Row, write_summary
+from normexp.store.rows import Row
 
 SUMMARY = "summary.parquet"
 
@@ -22,7 +22,9 @@ class SweepDirectory:
 
     def end(self, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
         """Write the summary and, last, the manifest."""
-        write_summary(self.path / SUMMARY, rows)
+        from normexp.store import summary  # imports pyarrow, which planning need not wait for
+
+        (self.path / SUMMARY).write_bytes(summary.encode(rows))
         partial = self.path / f".{MANIFEST}{STAGING_SUFFIX}"
         partial.write_bytes(to_json(manifest))
         partial.replace(self.path / MANIFEST)

@@ -1,0 +1,101 @@
+"""Plans: runs to trajectories to stacks."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import SMALL, in_new_process
+from typer.testing import Result
+
+import normexp
+
+COUNTS = ("runs", "cached", "trajectories", "to_train", "stacks")
+
+
+def counts(plan: dict[str, Any]) -> tuple[int, ...]:
+    """The figures that a plan is judged by."""
+    return tuple(plan[name] for name in COUNTS)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], (48, 0, 16, 16, 2)),
+        (["norm=batch", "norm.momentum=0.1,0.3"], (16, 0, 8, 8, 1)),
+        (["norm=none"], (8, 0, 8, 8, 1)),
+        (["norm=batch", "seed=0", "optim.lr=0.01,0.03", "model.bias_init=0,1"], (20, 0, 4, 4, 1)),
+        (["norm=batch", "seed=0", "train.batch_size=16,64"], (10, 0, 2, 2, 2)),
+        (["norm=batch", "seed=0", "norm.eps=1e-5,1e-3"], (10, 0, 2, 2, 2)),
+        (["norm=none", "seed=range(100)", "executor.stack_size=30"], (100, 0, 100, 100, 4)),
+        (["norm=none,batch", "norm.momentum=0.01,0.1,0.5,0.9", "seed=range(32)",
+          "train.batch_size=16,64,256"], (480, 0, 192, 192, 6)),
+    ],
+)  # fmt: skip
+def test_runs_are_grouped_by_the_roles_of_their_fields(
+    as_json: Callable[..., Any], overrides: list[str], expected: tuple[int, ...]
+) -> None:
+    """Observed fields share a trajectory, stackable ones a stack, structural ones neither."""
+    assert counts(as_json("plan", *overrides, "executor.workers=2")) == expected
+
+
+def test_what_is_there_is_not_done_again(as_json: Callable[..., Any]) -> None:
+    """The same command twice trains nothing; a wider one trains what is new."""
+    arguments = [*SMALL, "norm=batch", "norm.momentum=0.1"]
+    first = as_json("sweep", *arguments, "seed=0,1")
+    second = as_json("sweep", *arguments, "seed=0,1")
+    wider = as_json("plan", *arguments, "seed=0,1,2", "norm.momentum=0.1,0.2")
+
+    assert counts(first) == (2, 0, 2, 2, 1)
+    assert counts(second) == (2, 2, 2, 0, 0)
+    assert counts(wider) == (6, 2, 3, 1, 2)
+    assert first["failed"] == second["failed"] == 0
+    assert first["arms"] == second["arms"]
+
+
+def test_denser_tables_are_observed_again_and_nothing_is_trained(
+    as_json: Callable[..., Any],
+) -> None:
+    """`log.every` is no part of identity, yet what it asks for must be there."""
+    arguments = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0"]
+    as_json("sweep", *arguments, "log.every=4")
+    denser = as_json("sweep", *arguments, "log.every=1")
+    steps = set(normexp.read(denser["directory"], table="stats")["step"])
+
+    assert counts(denser) == (1, 0, 1, 0, 1)
+    assert steps == set(range(7))
+    assert counts(as_json("plan", *arguments, "log.every=2")) == (1, 1, 1, 0, 0)
+
+
+def test_ten_thousand_runs_are_planned_without_torch() -> None:
+    """In a new process, which must not have imported torch, pandas or pyarrow at the end."""
+    answer = json.loads(
+        in_new_process(
+            "import json, sys, normexp\n"
+            "plan = normexp.plan('norm=batch', 'seed=range(500)', 'optim.lr=0.01,0.02',\n"
+            "                    'norm.momentum=range(0.01,0.105,0.01)')\n"
+            "heavy = {'torch', 'pandas', 'pyarrow'} & set(sys.modules)\n"
+            "print(json.dumps([len(plan.study.runs), plan.to_train, sorted(heavy)]))"
+        )
+    )
+
+    assert answer == [10_000, 1_000, []]
+
+
+def test_a_plan_says_what_a_person_wants_to_know(normexp: Callable[..., Result]) -> None:
+    """Counts, axes, where an axis does not apply, and about how long it takes."""
+    shown = normexp("plan", "norm=none,batch", "norm.momentum=0.1,0.3").stdout
+
+    assert "24 runs → 16 trajectories → 2 stacks" in shown
+    assert "norm.momentum   0.1, 0.3" in shown
+    assert "norm.momentum applies to norm=batch only: norm=none has no such field" in shown
+    assert "estimate: about" in shown
+
+
+def test_a_convention_rereads_the_studys_own_momenta_and_says_so(
+    as_json: Callable[..., Any],
+) -> None:
+    """0.01 typed the Keras way is PyTorch's 0.99: nobody should find out by accident."""
+    plan = as_json("plan", "norm=batch", "norm.convention=keras", "seed=0")
+
+    assert any("is read in the convention you typed" in note for note in plan["notes"])

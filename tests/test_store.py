@@ -1,0 +1,197 @@
+"""The store: directories that explain themselves, documented tables, reading back."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from conftest import SMALL
+from typer.testing import Result
+
+import normexp
+from normexp.config.identity import run_id
+from normexp.config.tree import from_tree
+from normexp.store.columns import TABLES
+
+AsJson = Callable[..., Any]
+STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1,null", "seed=0,1"]
+RUN_FILES = {".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml",
+             "metrics.parquet", "stats.parquet", "layers.parquet"}  # fmt: skip
+TRAJECTORY_FILES = {"config.yaml", "batch_stats.parquet", "steps.parquet", "points.parquet",
+                    "population.parquet", "weights.safetensors"}  # fmt: skip
+
+
+@pytest.fixture
+def swept(as_json: AsJson) -> Path:
+    """A small study's directory."""
+    return Path(as_json("sweep", *STUDY)["directory"]).parents[1]
+
+
+def test_the_layout_is_the_documented_one(swept: Path) -> None:
+    """Six runs, four trajectories, one sweep; every file in the manifest with its digest."""
+    runs = {path.name for path in swept.iterdir()} - {"sweeps", "trajectories"}
+    labels = sorted(name.rpartition("-")[0] for name in runs)
+
+    assert labels == ["batch-m0.1-s0", "batch-m0.1-s1", "batch-mnull-s0", "batch-mnull-s1",
+                      "none-s0", "none-s1"]  # fmt: skip
+    assert len(list((swept / "trajectories").iterdir())) == 4
+    for names, directories in (
+        (RUN_FILES, [swept / name for name in runs]),
+        (TRAJECTORY_FILES, (swept / "trajectories").iterdir()),
+    ):
+        for directory in directories:
+            files = json.loads((directory / "manifest.json").read_text())["files"]
+            assert set(files) == names
+            for name, about in files.items():
+                content = (directory / name).read_bytes()
+                assert hashlib.sha256(content).hexdigest() == about["sha256"]
+                assert len(content) == about["bytes"]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_tables_have_the_documented_columns(swept: Path, table: str) -> None:
+    """Names, units and meanings in the files, in the code and in runs/README.md are one."""
+    path = next(swept.rglob(f"{table}.parquet"))
+    schema = pq.read_schema(path)
+    readme = (Path(normexp.__file__).parents[1] / "runs/README.md").read_text()
+
+    assert schema.names == [column.name for column in TABLES[table]]
+    for column in TABLES[table]:
+        about = schema.field(column.name).metadata
+        assert about == {b"unit": column.unit.encode(), b"doc": column.doc.encode()}
+        assert f"| `{column.name}` |" in readme
+        assert column.doc in readme
+
+
+def test_read_gives_a_row_a_run_with_the_documented_columns(swept: Path) -> None:
+    """Group choices, dotted configuration, final losses."""
+    frame = normexp.read(swept)
+
+    assert len(frame) == 6
+    assert set(frame["norm"]) == {"none", "batch"}
+    assert set(frame["status"]) == {"complete"}
+    assert {"run_id", "norm.momentum", "seed", "train.batch_size", "model.bias_init",
+            "test_loss_test_batch"} <= set(frame.columns)  # fmt: skip
+    assert not {"norm.kind", "store.dir", "executor.workers"} & set(frame.columns)
+    assert (frame["model"] == "mlp").all()
+    np.testing.assert_array_equal(
+        frame["excess_loss"], frame["test_loss"] - frame["test_loss_population"]
+    )
+
+
+def test_read_takes_a_run_a_sweep_a_study_and_a_store(swept: Path, as_json: AsJson) -> None:
+    """Each narrows the same rows; the long tables name their runs."""
+    second = as_json("sweep", *STUDY, "seed=1", "norm.momentum=0.1")["directory"]
+    run = next(swept.glob("batch-m0.1-s1-*"))
+
+    assert len(normexp.read(run)) == 1
+    assert len(normexp.read(second)) == 2
+    assert len(normexp.read(swept)) == len(normexp.read(swept.parent)) == 6
+    metrics = normexp.read(second, table="metrics")
+    assert metrics.groupby("run_id", observed=True).size().to_list() == [3, 3]
+    assert set(metrics["run_id"]) == set(normexp.read(second)["run_id"])
+    with pytest.raises(normexp.NormexpError, match="table 'metrix' is unknown"):
+        normexp.read(swept, table="metrix")
+    with pytest.raises(normexp.NormexpError, match="no complete run in nowhere"):
+        normexp.read("nowhere")
+
+
+def test_a_sweep_sums_up_its_runs(swept: Path) -> None:
+    """summary.parquet is what read gives for the sweep."""
+    (sweep,) = (swept / "sweeps").iterdir()
+    summary = pd.read_parquet(sweep / "summary.parquet")
+
+    pd.testing.assert_frame_equal(summary, normexp.read(sweep))
+    described = yaml.safe_load((sweep / "sweep.yaml").read_text())
+    assert described["overrides"] == STUDY
+    assert described["plan"]["runs"] == 6
+    assert json.loads((sweep / "environment.json").read_text())["torch"].startswith("2.")
+
+
+def test_metrics_and_stats_say_the_same(swept: Path) -> None:
+    """Evaluation points in both; population values there and nowhere else; layers follow."""
+    run = next(swept.glob("batch-m0.1-s0-*"))
+    metrics, stats, layers = (normexp.read(run, table) for table in ("metrics", "stats", "layers"))
+    at_points = stats[stats["step"].isin(metrics["step"])]
+    channels = {"input": 1, "hidden1": 4, "hidden2": 4}
+
+    assert list(metrics["step"]) == [0, 3, 6]
+    assert list(metrics["epoch"]) == [0, 1, 2]
+    assert metrics["train_loss"].isna().to_list() == [True, False, False]
+    for step in (0, 3, 6):
+        layers_there = stats["layer"][stats["step"] == step].astype(str)
+        assert layers_there.value_counts(sort=False).to_dict() == channels
+    assert at_points["population_mean"].notna().all()
+    assert len(at_points) == len(stats)  # 6 steps, logged every 8
+    start = stats[stats["step"] == 0]
+    assert (start["running_mean"] == 0).all()
+    assert (start["running_var"] == 1).all()
+    last = stats[(stats["step"] == 6) & (stats["layer"] == "hidden1")]
+    error = (last["running_mean"] - last["population_mean"]) / last["population_var"] ** 0.5
+    row = layers[(layers["step"] == 6) & (layers["layer"] == "hidden1")]
+    assert row["mean_error"].item() == pytest.approx((error**2).mean() ** 0.5, rel=1e-5)
+    ratio = np.log(last["running_var"] / last["population_var"]).mean()
+    assert row["log_var_ratio"].item() == pytest.approx(ratio, rel=1e-4)
+
+
+def test_running_statistics_follow_from_the_stored_batch_statistics(swept: Path) -> None:
+    """By hand from the trajectory's table, for the cumulative mean: the mean of all batches."""
+    run = next(swept.glob("batch-mnull-s0-*"))
+    trajectory = json.loads((run / "manifest.json").read_text())["trajectory_id"]
+    batches = pd.read_parquet(swept / "trajectories" / trajectory / "batch_stats.parquet")
+    expected = batches.groupby(["layer", "channel"], observed=True)[["batch_mean", "batch_var"]]
+    stats = normexp.read(run, "stats")
+    last = stats[stats["step"] == 6].set_index(["layer", "channel"])
+
+    for of, column in (("mean", "running_mean"), ("var", "running_var")):
+        mean = expected.mean()[f"batch_{of}"]
+        np.testing.assert_allclose(last[column].loc[mean.index], mean, rtol=1e-5, atol=1e-7)
+
+
+def test_a_run_directory_can_be_copied_away(
+    swept: Path, tmp_path: Path, normexp: Callable[..., Result]
+) -> None:
+    """It can be read and shown, and its configuration names the same run, without the study."""
+    import shutil
+
+    from normexp.store.read import read
+
+    run = next(swept.glob("batch-m0.1-s1-*"))
+    away = tmp_path / "elsewhere" / "renamed"
+    shutil.copytree(run, away)
+    config = yaml.safe_load((away / ".hydra/config.yaml").read_text())
+    (row,) = read(away).to_dict("records")
+
+    assert run_id(from_tree(config)) == row["run_id"] == run.name[-12:]
+    assert normexp("show", str(away)).exit_code == 0
+
+
+def test_half_written_directories_are_ignored_and_removed(swept: Path, as_json: AsJson) -> None:
+    """What a killed process left is no run, and the next sweep cleans it up."""
+    host = platform.node().replace(".", "_")
+    partial = swept / f".batch-m0.1-s9-aaaaaaaaaaaa.999999999-1-new-{host}.partial"
+    partial.mkdir()
+    (partial / "metrics.parquet").write_bytes(b"half")
+
+    assert len(normexp.read(swept)) == 6
+    as_json("sweep", *STUDY)
+    assert not partial.exists()
+
+
+def test_a_store_that_cannot_be_written_is_one_clear_line(
+    normexp: Callable[..., Result],
+) -> None:
+    """A file where the directory should be."""
+    Path("runs").write_text("in the way")
+    result = normexp("sweep", *SMALL)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: cannot write in runs")
+    assert "store.dir=DIR" in result.stderr

@@ -42,7 +42,7 @@ def sweep(
     as_json: AsJson = False,  # noqa: FBT002  a flag of the command line
     debug: Debug = False,  # noqa: FBT002
 ) -> None:
-    r"""Train and observe the runs of a study, and sum them up by arm.
+    """Train and observe the runs of a study, and sum them up by arm.
 
     Without overrides: batch norm against none, at five momenta and eight seeds. A run that is in
     the store already is not trained again, and a new momentum on an old training trains nothing.
@@ -52,12 +52,13 @@ def sweep(
     Example:
       normexp sweep norm=none,batch norm.momentum=0.01,0.1,0.5 'seed=range(32)'
       normexp sweep norm=batch train.batch_size=16,64,256 optim.lr=0.003,0.03
-    """
+    """  # noqa: D301  \b keeps the lines of the example apart
     with _reporting(debug=debug):
-        from normexp import console
+        from normexp.console.progress import LiveProgress
+        from normexp.console.tables import print_result
         from normexp.session import sweep as session
 
-        progress = console.LiveProgress()
+        progress = LiveProgress()
         try:
             arguments = overrides or []
             result = session.sweep(*arguments, config_dir=config_dir, progress=progress)
@@ -66,7 +67,7 @@ def sweep(
         if as_json:
             _print_json(session.result_numbers(result))
         else:
-            console.print_result(result)
+            print_result(result)
         if result.failed:
             raise typer.Exit(1)
 
@@ -78,12 +79,12 @@ def plan(
     as_json: AsJson = False,  # noqa: FBT002
     debug: Debug = False,  # noqa: FBT002
 ) -> None:
-    r"""Say what a sweep would do: runs, trajectories, stacks, what is cached, about how long.
+    """Say what a sweep would do: runs, trajectories, stacks, what is cached, about how long.
 
     \b
     Example:
       normexp plan norm=batch norm.momentum=0.1,0.3
-    """
+    """  # noqa: D301  \b keeps the lines of the example apart
     with _reporting(debug=debug):
         from normexp.session import sweep as session
 
@@ -91,9 +92,9 @@ def plan(
         if as_json:
             _print_json(session.plan_report(made))
         else:
-            from normexp import console
+            from normexp.console.tables import print_plan
 
-            console.print_plan(made)
+            print_plan(made)
 
 
 @app.command("ls")
@@ -103,13 +104,13 @@ def list_store(
     as_json: AsJson = False,  # noqa: FBT002
     debug: Debug = False,  # noqa: FBT002
 ) -> None:
-    r"""List the sweeps of the store, or the runs of one study.
+    """List the sweeps of the store, or the runs of one study.
 
     \b
     Example:
       normexp ls
       normexp ls bn_regression
-    """
+    """  # noqa: D301  \b keeps the lines of the example apart
     with _reporting(debug=debug):
         from normexp.session import listing
 
@@ -117,9 +118,9 @@ def list_store(
         if as_json:
             _print_json(rows)
         else:
-            from normexp import console
+            from normexp.console.tables import print_listing
 
-            console.print_listing(columns, rows)
+            print_listing(columns, rows)
 
 
 @app.command()
@@ -129,13 +130,13 @@ def show(
     as_json: AsJson = False,  # noqa: FBT002
     debug: Debug = False,  # noqa: FBT002
 ) -> None:
-    r"""Show one run whole: configuration, metrics, files, and the command that gives it again.
+    """Show one run whole: configuration, metrics, files, and the command that gives it again.
 
     \b
     Example:
       normexp show 64fdd590
       normexp show runs/bn_regression/none-s0-64fdd590c34c
-    """
+    """  # noqa: D301  \b keeps the lines of the example apart
     with _reporting(debug=debug):
         from normexp.session import listing
 
@@ -143,9 +144,9 @@ def show(
         if as_json:
             _print_json({**manifest, "points": metrics})
         else:
-            from normexp import console
+            from normexp.console.tables import print_run
 
-            console.print_run(manifest, metrics)
+            print_run(manifest, metrics)
 
 
 def main() -> None:
@@ -161,7 +162,7 @@ def _reporting(*, debug: bool) -> Iterator[None]:
     except NormexpError as error:
         if debug:
             raise
-        from normexp.console import print_error
+        from normexp.console.streams import print_error
 
         print_error(error)
         raise typer.Exit(error.exit_code) from None

@@ -5,15 +5,19 @@ from collections.abc import Sequence
 
 from normexp.config.field import Role, Scalar, spell
 from normexp.config.schema import IDENTITY_GROUPS
+from normexp.config.tree import known_keys
 from normexp.study.run import Run
 
 MOST_CHARACTERS = 96
+KEYS = sorted(known_keys(), key=lambda path: not path.startswith("norm."))
+"""All fields, those of the norm first, else in the order of the schema."""
+
 ALWAYS = ("norm.kind", "norm.momentum")
 KIND_FIELDS = tuple(f"{group}.kind" for group in IDENTITY_GROUPS)
 
 
 def varying(runs: Sequence[Run]) -> list[str]:
-    """The dotted names that tell these runs apart, in the order of the schema.
+    """The dotted names that tell these runs apart, the norm's first.
 
     The kinds of the groups, and what differs between runs of the same kinds: a field that merely
     follows from the choice of a kind tells nothing new. Runtime fields never do; norm and momentum,
@@ -25,7 +29,7 @@ def varying(runs: Sequence[Run]) -> list[str]:
     found = {path for group in alike.values() for path in _differing(group)}
     found |= set(ALWAYS)
     found |= {path for path, *kinds in zip(KIND_FIELDS, *alike, strict=True) if len(set(kinds)) > 1}
-    return [path for path in dict.fromkeys(p for run in runs for p in run.flat) if path in found]
+    return [path for path in KEYS if path in found]
 
 
 def label(run: Run, differing: Sequence[str]) -> str:

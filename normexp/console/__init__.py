@@ -1,0 +1,1 @@
+"""What a person sees: tables on stdout, narration and progress on stderr."""

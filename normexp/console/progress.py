@@ -1,0 +1,74 @@
+"""Progress of a sweep: a bar on a terminal, a line a stack elsewhere."""
+
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from normexp.console.streams import stderr
+from normexp.console.words import NOTHING, counted
+from normexp.planning.cost import steps
+from normexp.planning.plan import Plan, Stack
+from normexp.session.sweep import describe
+
+
+class LiveProgress:
+    """Told by a sweep what happens, shows it on stderr."""
+
+    def __init__(self) -> None:
+        self._console = stderr()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            _Rate(),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._ended = self._stacks = 0
+
+    def began(self, plan: Plan) -> None:
+        """Show how much there is to do."""
+        self._stacks = len(plan.stacks)
+        work = [s for s in plan.stacks if not s.stored]
+        total = sum(steps(stack.config) * len(stack.trajectories) for stack in work)
+        self._task = self._bar.add_task(self._description(), total=total or None)
+        if not self._console.is_terminal:
+            self._console.print(
+                f"{counted(plan.to_train, 'trajectory')} to train and "
+                f"{counted(plan.to_observe, 'run')} to observe in {counted(self._stacks, 'stack')}"
+            )
+        self._bar.start()
+
+    def stepped(self, networks: int) -> None:
+        """Move the bar."""
+        self._bar.advance(self._task, networks)
+
+    def ended(self, stack: Stack, error: Exception | None) -> None:
+        """Count a stack."""
+        self._ended += 1
+        self._bar.update(self._task, description=self._description())
+        if not self._console.is_terminal:
+            what = "failed: " + describe(error) if error else "stored"
+            self._console.print(
+                f"stack {self._ended}/{self._stacks}: {counted(stack.runs, 'run')} {what}",
+                soft_wrap=True,
+            )
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        self._bar.stop()
+
+    def _description(self) -> str:
+        return f"stacks {self._ended}/{self._stacks}"
+
+
+class _Rate(ProgressColumn):
+    """Steps done, and how many networks' steps a second."""
+
+    def render(self, task: Task) -> Text:
+        if not task.total:
+            return Text("observing")
+        if task.finished:
+            return Text("observing and storing")
+        speed = f"{task.speed:,.0f}" if task.speed else NOTHING
+        return Text(f"{task.completed / task.total:4.0%} · {speed} network-steps/s")

@@ -1,0 +1,141 @@
+"""Tables: a plan, a sweep's result, listings, one run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from normexp.analysis import Arm
+from normexp.config.field import spell
+from normexp.console.streams import stderr, stdout
+from normexp.console.words import (
+    NOTHING,
+    cell,
+    counted,
+    duration,
+    field_value,
+    heading,
+    interval,
+    listed,
+)
+from normexp.planning.plan import Plan
+from normexp.session.sweep import SweepResult
+
+
+def print_plan(plan: Plan) -> None:
+    """A plan: what there is to do, what is there already, and about how long it takes."""
+    console, study = stdout(), plan.study
+    console.print(f"{study.name}: {study.about}", soft_wrap=True)
+    console.print(
+        f"{counted(len(study.runs), 'run')} → {counted(plan.trajectories, 'trajectory')} "
+        f"→ {counted(len(plan.stacks), 'stack')} to work on"
+    )
+    console.print(
+        f"cached {counted(len(plan.cached), 'run')} · to train "
+        f"{counted(plan.to_train, 'trajectory')} · to observe {counted(plan.to_observe, 'run')}"
+    )
+    table = _table("axis", "values")
+    for axis in study.axes:
+        table.add_row(axis.key, listed(axis.values))
+    console.print(table)
+    for note in study.notes:
+        console.print(f"note: {note}", soft_wrap=True)
+    if plan.stacks:
+        console.print(
+            f"estimate: about {duration(plan.estimate_seconds)} with "
+            f"{counted(plan.workers, 'worker')}, start-up aside"
+        )
+    else:
+        console.print("nothing to do: every run is there")
+
+
+def print_result(result: SweepResult) -> None:
+    """A sweep's table, its warnings, and its directory on the last line."""
+    console, plan = stdout(), result.plan
+    console.print(
+        f"{plan.study.name}: {counted(len(plan.study.runs), 'run')}, {len(plan.cached)} of them "
+        f"cached; {counted(plan.to_train, 'trajectory')} trained in {duration(result.seconds)}"
+    )
+    if result.rows:
+        console.print(arm_table(result.arms, plan.differing))
+        console.print(
+            "mean ± 95 % interval over seeds. excess = test loss − population loss: what the\n"
+            "running statistics cost, on the same weights. half-life in steps.",
+            style="dim",
+        )
+    for line in (*plan.study.notes, *_diverged(result.arms)):
+        stderr().print(f"note: {line}", soft_wrap=True)
+    for line in result.warnings:
+        stderr().print(Text("warning: ", "bold yellow") + Text(line), soft_wrap=True)
+    for line in result.errors:
+        stderr().print(Text("failed: ", "bold red") + Text(line), soft_wrap=True)
+    console.print(str(result.directory), soft_wrap=True)
+
+
+def arm_table(arms: Sequence[Arm], differing: Sequence[str]) -> Table:
+    """One row an arm: what it is, by the fields that differ, and its losses over seeds."""
+    fields = [path for path in differing if any(path in arm.values for arm in arms)]
+    figures = ("half\nlife", "n", "test loss", "population", "excess")
+    table = _table(*map(heading, fields), right=figures)
+    for arm in arms:
+        table.add_row(
+            *(field_value(path, arm.values) for path in fields),
+            NOTHING if arm.half_life_steps is None else f"{arm.half_life_steps:.3g}",
+            str(arm.n),
+            *(interval(arm.estimates[name]) for name in ("test_loss", "test_loss_population")),
+            interval(arm.estimates["excess_loss"]) if arm.has_statistics else NOTHING,
+        )
+    return table
+
+
+def print_listing(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows as a table."""
+    table = _table(*columns)
+    for row in rows:
+        table.add_row(*(cell(row.get(name)) for name in columns))
+    stdout().print(table)
+
+
+def print_run(manifest: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> None:
+    """One run whole."""
+    console = stdout()
+    console.print(f"{manifest['label']}  {manifest['run_id']}  {manifest['status']}", style="bold")
+    console.print(f"study {manifest['study']} · trajectory {manifest['trajectory_id']}")
+    sections: dict[str, list[str]] = {}
+    for path, value in manifest["config"].items():
+        section, _, field = path.rpartition(".")
+        sections.setdefault(section or "run", []).append(f"{field}={spell(value)}")
+    table = _table("config", "")
+    for section, fields in sections.items():
+        table.add_row(section, "  ".join(fields))
+    console.print(table)
+    names = {"step": "step", "train_loss": "train", "test_loss": "test loss",
+             "test_loss_population": "population", "test_loss_test_batch": "test batch",
+             "excess_loss": "excess"}  # fmt: skip
+    table = _table(right=tuple(names.values()))
+    for row in metrics:
+        table.add_row(*(cell(row[name]) for name in names))
+    console.print(table)
+    table = _table("file", right=("bytes",))
+    for name, file in manifest["files"].items():
+        table.add_row(name, str(file["bytes"]))
+    console.print(table)
+    console.print("reproduce:", style="bold")
+    console.print(manifest["command"], soft_wrap=True)
+    console.print(manifest["directory"], soft_wrap=True)
+
+
+def _table(*left: str, right: Sequence[str] = ()) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for name in left:
+        table.add_column(name, overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _diverged(arms: Sequence[Arm]) -> list[str]:
+    number = sum(arm.diverged for arm in arms)
+    return [f"{counted(number, 'run')} diverged and left out of the means"] if number else []

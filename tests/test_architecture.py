@@ -1,0 +1,112 @@
+"""The house: who may import whom, how large a room is, what start-up may load."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import normexp
+
+PACKAGE = Path(normexp.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+TESTS = sorted(Path(__file__).parent.glob("*.py"))
+
+ROWS = [
+    ["__main__"],
+    ["cli"],
+    ["console"],
+    ["session"],
+    ["executors", "engine", "analysis"],
+    ["store"],
+    ["planning"],
+    ["study"],
+    ["data", "models", "norms", "optim", "record", "rng"],
+    ["config"],
+    ["registry"],
+    ["errors"],
+]
+"""Rooms from top to bottom; a file imports from its own room and from rows below."""
+
+ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
+BESIDE = {("models", "norms"), ("models", "rng"), ("data", "rng"), ("models", "record")}
+"""Rooms of one row that may import one another in this direction."""
+
+
+def room(path: Path) -> str:
+    """The room of a file: its folder, or its own name at the top."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms that a file imports from, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("normexp.")}
+    return found & set(ROW_OF)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if path != PACKAGE / "__init__.py"],  # it gives out public names
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_imports_point_down(path: Path) -> None:
+    """Nothing imports from its own row or above, its own room apart."""
+    own = room(path)
+    upwards = {
+        other
+        for other in imported_rooms(path) - {own}
+        if ROW_OF[other] <= ROW_OF[own] and (own, other) not in BESIDE
+    }
+
+    assert upwards == set()
+
+
+@pytest.mark.parametrize("path", [*FILES, *TESTS], ids=lambda path: path.name)
+def test_no_file_is_longer_than_350_lines(path: Path) -> None:
+    """What grows beyond that has two nouns."""
+    assert len(path.read_text().splitlines()) <= 350
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--help"], 0), (["plan", "norm=none"], 0), (["ls"], 3)]
+)
+def test_quick_commands_import_neither_torch_nor_pandas(
+    arguments: list[str], code: int, tmp_path: Path
+) -> None:
+    """Python names every module it imports: none of the slow ones, Hydra not for help."""
+    command = [sys.executable, "-X", "importtime", "-m", "normexp", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+    assert done.returncode == code
+    assert "typer" in modules
+    assert not {"torch", "pandas", "pyarrow"} & modules
+    assert "hydra" not in modules or arguments != ["--help"]
+
+
+def test_nothing_executes_what_a_file_says() -> None:
+    """No pickle, no eval, no instantiation by name, no YAML that could make objects."""
+    forbidden = ("pickle", "torch.load(", "instantiate(", "yaml.load(", "eval(", "exec(")
+    found = {
+        (path.name, word) for path in FILES for word in forbidden if word in path.read_text()
+    } - {("references.py", "eval("), ("batch.py", "eval(")}  # BatchNorm1d.eval() in a docstring
+
+    assert found == set()
+
+
+def test_every_package_file_is_tracked_or_ignored() -> None:
+    """`configs/` ships whole inside the wheel: a stray file there would ship too."""
+    top = PACKAGE.parent
+    if not (top / ".git").exists():
+        pytest.skip("not in a git checkout")
+    command = ["git", "-C", str(top), "status", "--porcelain", "--ignored", "configs"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert [line for line in done.stdout.splitlines() if line.startswith("!!")] == []

@@ -1,0 +1,163 @@
+"""The command line: what each command prints, as a person and as a program reads it."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SMALL
+from typer.testing import Result
+
+import normexp as package
+from normexp.cli import app
+
+Normexp = Callable[..., Result]
+AsJson = Callable[..., Any]
+STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1,null", "seed=0,1,2"]
+
+
+@pytest.mark.parametrize("command", [command.name or command.callback.__name__  # type: ignore[union-attr]
+                                     for command in app.registered_commands])  # fmt: skip
+def test_every_command_has_help_with_an_example(normexp: Normexp, command: str) -> None:
+    """One sentence, then a command line that could be typed."""
+    shown = normexp(command, "--help")
+
+    assert shown.exit_code == 0
+    assert re.search(rf"Example:\n +normexp {command}", shown.stdout)
+
+
+def test_a_sweep_prints_a_row_an_arm_and_its_directory_last(normexp: Normexp) -> None:
+    """Mean and interval over seeds, half-life; data on stdout, narration on stderr."""
+    result = normexp("sweep", *STUDY)
+    lines = result.stdout.splitlines()
+    rows = [line.split() for line in lines if line.strip().startswith(("none", "batch"))]
+
+    assert result.exit_code == 0
+    assert Path(lines[-1]).is_dir()
+    assert [row[:4] for row in rows] == [
+        ["none", "–", "–", "3"],
+        ["batch", "0.1", "6.58", "3"],
+        ["batch", "cumulative", "–", "3"],
+    ]
+    assert all("±" in row for row in rows)
+    assert max(map(len, lines)) <= 80
+    assert "stack 2/2" in result.stderr
+    assert "norm.momentum applies to norm=batch only" in result.stderr
+
+
+def test_the_table_is_the_mean_and_t_interval_of_the_runs(as_json: AsJson) -> None:
+    """Recomputed with pandas and SciPy from what read gives."""
+    from scipy import stats
+
+    answer = as_json("sweep", *STUDY)
+    frame = package.read(answer["directory"])
+    for arm in answer["arms"]:
+        rows = frame[frame["norm"] == arm["values"]["norm.kind"]]
+        if "norm.momentum" in arm["values"]:
+            momentum = arm["values"]["norm.momentum"]
+            rows = rows[rows["norm.momentum"].isna() == (momentum is None)]
+        low, high = stats.t.interval(0.95, 2, rows["test_loss"].mean(), rows["test_loss"].sem())
+        found = arm["estimates"]["test_loss"]
+
+        assert (found["n"], found["mean"]) == (3, pytest.approx(rows["test_loss"].mean()))
+        assert found["half_width"] == pytest.approx((high - low) / 2)
+
+
+def test_json_answers_have_the_promised_keys(as_json: AsJson) -> None:
+    """What programs may rely on."""
+    plan = as_json("plan", *STUDY)
+    swept = as_json("sweep", *STUDY)
+
+    assert {"runs", "cached", "trajectories", "to_train", "stacks"} <= set(plan)
+    assert set(plan) | {"directory", "failed"} <= set(swept)
+    assert swept["failed"] == 0
+    (listed,) = as_json("ls")
+    assert listed["directory"] == swept["directory"]
+    assert len(as_json("ls", "bn_regression")) == 9
+    run = as_json("ls", "bn_regression")[0]["run"]
+    shown = as_json("show", run)
+    assert shown["run_id"] == run
+    assert [point["step"] for point in shown["points"]] == [0, 3, 6]
+
+
+def test_ls_lists_sweeps_and_runs(normexp: Normexp) -> None:
+    """At 80 columns, without a wrapped name."""
+    directory = normexp("sweep", *STUDY).stdout.splitlines()[-1]
+    sweeps, runs = normexp("ls").stdout, normexp("ls", "bn_regression").stdout
+
+    assert Path(directory).name in sweeps
+    assert "batch-mnull-s2" in runs
+    assert max(map(len, (sweeps + runs).splitlines())) <= 80
+
+
+def test_show_prints_a_run_whole(normexp: Normexp, as_json: AsJson) -> None:
+    """Configuration, metrics, files, how to reproduce; by id, its beginning, or its path."""
+    normexp("sweep", *STUDY)
+    run = next(run for run in as_json("ls", "bn_regression") if run["label"] == "batch-m0.1-s2")
+    shown = [
+        normexp("show", name).stdout for name in (run["run"], run["run"][:8], run["directory"])
+    ]
+
+    assert shown[0] == shown[1] == shown[2]
+    for part in ("momentum=0.1", "excess", "stats.parquet", "reproduce:", "normexp sweep study="):
+        assert part in shown[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ls"], "no sweep in runs"),
+        (["ls", "nothing"], "no study 'nothing' in runs"),
+        (["show", "123456"], "no run '123456' in runs"),
+    ],
+)
+def test_what_is_not_there_is_exit_code_3(
+    normexp: Normexp, arguments: list[str], message: str
+) -> None:
+    """One line, and what to type next."""
+    result = normexp(*arguments)
+
+    assert result.exit_code == 3
+    assert result.stderr.startswith(f"error: {message}")
+    assert "hint: type normexp ls" in result.stderr or "hint: type normexp sweep" in result.stderr
+
+
+def test_an_id_of_several_runs_is_refused(normexp: Normexp) -> None:
+    """The beginning of a label names many: which are they?"""
+    normexp("sweep", *STUDY)
+    result = normexp("show", "batch-m0.1")
+
+    assert result.exit_code == 3
+    assert "'batch-m0.1' is 3 runs" in result.stderr
+
+
+def test_a_stack_that_fails_is_named_and_the_others_are_kept(
+    normexp: Normexp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1; the arm that could be trained is in the table; the next sweep mends it."""
+    from normexp.session.work import Worker
+
+    train = Worker._train  # noqa: SLF001  the failure of a machine has no public door
+
+    def fail(self: Worker, stack: Any, report: Any) -> Any:  # noqa: ANN401
+        if stack.config.norm.kind == "batch":
+            raise MemoryError("out of memory")
+        return train(self, stack, report)
+
+    monkeypatch.setattr(Worker, "_train", fail)
+    broken = normexp("sweep", *STUDY, "--json")
+    monkeypatch.undo()
+    answer = json.loads(broken.stdout)
+
+    assert broken.exit_code == 1
+    assert answer["failed"] == 6
+    assert "MemoryError: out of memory" in answer["errors"][0]
+    assert [arm["values"]["norm.kind"] for arm in answer["arms"]] == ["none"]
+
+
+def test_unknown_options_and_commands_are_exit_code_2(normexp: Normexp) -> None:
+    """Typer's own refusals have the same code as ours."""
+    assert normexp("sweep", "--jsn").exit_code == 2
+    assert normexp("swep").exit_code == 2

@@ -1,0 +1,43 @@
+"""The packaged configs: the schema's defaults, for people to read."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from normexp.config.field import specs
+from normexp.config.schema import KINDS, SECTIONS
+from normexp.study.compose import packaged_configs
+
+FILES = [(group, kind, cls) for group, kinds in KINDS.items() for kind, cls in kinds.items()]
+
+
+@pytest.mark.parametrize(("group", "kind", "cls"), FILES, ids=str)
+def test_a_groups_file_holds_every_field_at_its_default(group: str, kind: str, cls: type) -> None:
+    """In the order of the schema."""
+    values = yaml.safe_load((packaged_configs() / group / f"{kind}.yaml").read_text())
+
+    assert list(values.items()) == [(name, spec.default) for name, spec in specs(cls).items()]
+
+
+def test_the_root_holds_the_sections_at_their_defaults() -> None:
+    """And the seed."""
+    values = yaml.safe_load((packaged_configs() / "config.yaml").read_text())
+
+    assert values.pop("seed") == 0
+    values.pop("defaults")
+    assert values == {
+        section: {name: spec.default for name, spec in specs(cls).items()}
+        for section, cls in SECTIONS.items()
+    }
+
+
+def test_every_choice_has_a_file_and_every_file_a_choice() -> None:
+    """Studies are free to grow; the other groups are the schema's kinds."""
+    found = {
+        group.name: {path.stem for path in group.iterdir()}
+        for group in Path(packaged_configs()).iterdir()
+        if group.is_dir() and group.name != "study"
+    }
+
+    assert found == {group: set(kinds) for group, kinds in KINDS.items()}

@@ -27,7 +27,7 @@ from normexp.session.sweep import SweepResult
 def print_plan(plan: Plan) -> None:
     """A plan: what there is to do, what is there already, and about how long it takes."""
     console, study = stdout(), plan.study
-    console.print(f"{study.name}: {study.about}", soft_wrap=True)
+    console.print(f"{study.name}: {study.about}")
     console.print(
         f"{counted(len(study.runs), 'run')} → {counted(plan.trajectories, 'trajectory')} "
         f"→ {counted(len(plan.stacks), 'stack')} to work on"
@@ -44,7 +44,7 @@ def print_plan(plan: Plan) -> None:
         console.print(f"note: {note}", soft_wrap=True)
     if plan.stacks:
         console.print(
-            f"estimate: about {duration(plan.estimate_seconds)} with "
+            f"estimate: {duration(plan.estimate_seconds)} with "
             f"{counted(plan.workers, 'worker')}, start-up aside"
         )
     else:
@@ -55,8 +55,10 @@ def print_result(result: SweepResult) -> None:
     """A sweep's table, its warnings, and its directory on the last line."""
     console, plan = stdout(), result.plan
     console.print(
-        f"{plan.study.name}: {counted(len(plan.study.runs), 'run')}, {len(plan.cached)} of them "
-        f"cached; {counted(plan.to_train, 'trajectory')} trained in {duration(result.seconds)}"
+        f"{plan.study.name}: {counted(len(plan.study.runs), 'run')}, {len(plan.cached)} cached, "
+        f"{plan.to_observe} observed; {counted(plan.to_train, 'trajectory')} trained; "
+        f"{duration(result.seconds)}",
+        soft_wrap=True,
     )
     if result.rows:
         console.print(arm_table(result.arms, plan.differing))
@@ -103,6 +105,11 @@ def print_run(manifest: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]])
     console = stdout()
     console.print(f"{manifest['label']}  {manifest['run_id']}  {manifest['status']}", style="bold")
     console.print(f"study {manifest['study']} · trajectory {manifest['trajectory_id']}")
+    if (momentum := manifest["config"].get("norm.momentum")) is not None:
+        console.print(
+            f"momentum {momentum:g} as in PyTorch, {1 - momentum:g} as in Keras; half-life "
+            f"{cell(manifest['half_life_steps'])} steps"
+        )
     sections: dict[str, list[str]] = {}
     for path, value in manifest["config"].items():
         section, _, field = path.rpartition(".")

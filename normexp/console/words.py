@@ -74,7 +74,9 @@ def cell(value: Any) -> str:  # noqa: ANN401
 
 
 def duration(seconds: float) -> str:
-    """`2.3 s`, or `3 min 20 s`."""
+    """`under a second`, `2.3 s`, or `3 min 20 s`."""
+    if seconds < 1:
+        return "under a second"
     if seconds < 60:  # noqa: PLR2004  a minute
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,0 +1,53 @@
+"""The front door: README's commands print what it says, and its file tree is the tree."""
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+TOP = Path(__file__).parents[1]
+README = (TOP / "README.md").read_text()
+SESSION = re.findall(r"```console\n\$ normexp ?(.*?)\n(.*?)```", README, flags=re.DOTALL)
+
+
+def shape(text: str) -> list[str]:
+    """Its lines with every number as #: what holds on any machine."""
+    lines = [re.sub(r"\S*\d\S*|under a second", "#", line) for line in text.splitlines()]
+    return [" ".join(line.replace("─", "").split()) for line in lines if line.strip()]
+
+
+def test_the_session_prints_what_the_readme_says(normexp: Callable[..., Result]) -> None:
+    """Every console block in order, in one empty directory: the same lines, numbers aside."""
+    assert len(SESSION) == 4
+    for command, expected in SESSION:
+        result = normexp(*shlex.split(command))
+
+        assert result.exit_code == 0, result.stderr
+        assert shape(result.stdout) == shape(expected)
+
+
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    """As written, in an empty directory."""
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)  # noqa: S102  our own page
+
+    assert (tmp_path / "runs/bn_regression/sweeps").is_dir()
+    assert len(names["runs"]) == 8 + 8 * 5  # type: ignore[arg-type]
+
+
+def test_the_file_tree_has_every_file_with_its_first_line() -> None:
+    """What a module says of itself, in the order of the rooms."""
+    for path in sorted((TOP / "normexp").rglob("*.py")):
+        first = path.read_text().removeprefix('"""').splitlines()[0].removesuffix('"""')
+        if path.name not in ("__init__.py", "__main__.py"):
+            assert re.search(rf"{path.name} +{re.escape(first)}", README), path
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
+def test_links_lead_somewhere(link: str) -> None:
+    """Inside the repository."""
+    assert (TOP / link).exists()

@@ -43,10 +43,12 @@ def print_plan(plan: Plan) -> None:
     for note in study.notes:
         console.print(f"note: {note}", soft_wrap=True)
     if plan.stacks:
-        console.print(
-            f"estimate: {duration(plan.estimate_seconds)} with "
-            f"{counted(plan.workers, 'worker')}, start-up aside"
+        about = (
+            "under a second"
+            if plan.estimate_seconds < 1
+            else (f"about {duration(plan.estimate_seconds)}")
         )
+        console.print(f"estimate: {about} with {counted(plan.workers, 'worker')}, start-up aside")
     else:
         console.print("nothing to do: every run is there")
 

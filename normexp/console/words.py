@@ -74,9 +74,7 @@ def cell(value: Any) -> str:  # noqa: ANN401
 
 
 def duration(seconds: float) -> str:
-    """`under a second`, `2.3 s`, or `3 min 20 s`."""
-    if seconds < 1:
-        return "under a second"
+    """`2.3 s`, or `3 min 20 s`."""
     if seconds < 60:  # noqa: PLR2004  a minute
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

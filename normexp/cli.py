@@ -57,6 +57,7 @@ def sweep(
         from normexp.console.progress import LiveProgress
         from normexp.console.tables import print_result
         from normexp.session import sweep as session
+        from normexp.session.result import result_numbers
 
         progress = LiveProgress()
         try:
@@ -65,7 +66,7 @@ def sweep(
         finally:
             progress.close()
         if as_json:
-            _print_json(session.result_numbers(result))
+            _print_json(result_numbers(result))
         else:
             print_result(result)
         if result.failed:
@@ -87,10 +88,11 @@ def plan(
     """  # noqa: D301  \b keeps the lines of the example apart
     with _reporting(debug=debug):
         from normexp.session import sweep as session
+        from normexp.session.result import plan_report
 
         made = session.plan(*(overrides or []), config_dir=config_dir)
         if as_json:
-            _print_json(session.plan_report(made))
+            _print_json(plan_report(made))
         else:
             from normexp.console.tables import print_plan
 

@@ -21,7 +21,7 @@ from normexp.console.words import (
     listed,
 )
 from normexp.planning.plan import Plan
-from normexp.session.sweep import SweepResult
+from normexp.session.result import SweepResult
 
 
 def print_plan(plan: Plan) -> None:

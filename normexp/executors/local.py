@@ -10,7 +10,6 @@ from threading import Event
 from typing import TypeVar
 
 Task = TypeVar("Task")
-Result = TypeVar("Result")
 
 
 class StoppedError(Exception):
@@ -18,9 +17,9 @@ class StoppedError(Exception):
 
 
 def run(
-    tasks: Sequence[Task], work: Callable[[Task, Callable[[], None]], Result], workers: int
-) -> Iterator[tuple[Task, Result | Exception]]:
-    """Work on all tasks and yield each with its result, or with what it raised, as it ends.
+    tasks: Sequence[Task], work: Callable[[Task, Callable[[], None]], None], workers: int
+) -> Iterator[tuple[Task, Exception | None]]:
+    """Work on all tasks and yield each as it ends, with what it raised if it did.
 
     Args:
         tasks: started in this order.
@@ -41,7 +40,7 @@ def run(
                 error = future.exception()
                 if error is not None and not isinstance(error, Exception):
                     raise error
-                yield futures[future], error if error is not None else future.result()
+                yield futures[future], error
         finally:
             leaving.set()
             pool.shutdown(wait=True, cancel_futures=True)

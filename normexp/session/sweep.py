@@ -4,74 +4,20 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from normexp.analysis import Arm, arms
 from normexp.errors import NormexpError
 from normexp.planning.plan import Plan, Stack, build
 from normexp.session.environment import environment
+from normexp.session.progress import Progress, Silent
+from normexp.session.result import SweepResult, ending, plan_numbers
 from normexp.store.files import remove_abandoned
 from normexp.store.layout import StudyDirectory
 from normexp.store.rows import Row, rows_of
 from normexp.store.sweep import begin
 from normexp.study import study as studies
 from normexp.study.study import Study
-
-
-class Progress(Protocol):
-    """Told what happens while a sweep runs; called from several threads."""
-
-    def began(self, plan: Plan) -> None:
-        """The plan is made and the work begins."""
-
-    def stepped(self, networks: int) -> None:
-        """So many networks took one step."""
-
-    def ended(self, stack: Stack, error: Exception | None) -> None:
-        """A stack has ended, by an error if there is one."""
-
-
-@dataclass(frozen=True)
-class SweepResult:
-    """What a sweep has done.
-
-    Attributes:
-        plan: as it was before the work.
-        directory: of the sweep.
-        rows: one a complete run, in the order of the study.
-        failed: ids of runs that an error kept from completing.
-        errors: what the failed stacks raised.
-        warnings: what makes the numbers less than promised.
-        seconds: wall clock of the work.
-    """
-
-    plan: Plan
-    directory: Path
-    rows: list[dict[str, Any]]
-    failed: list[str]
-    errors: list[str]
-    warnings: list[str]
-    seconds: float
-
-    @property
-    def arms(self) -> list[Arm]:
-        """The runs by arm."""
-        return arms(self.rows, self.plan.differing)
-
-
-class _Silent:
-    """Progress that nobody watches."""
-
-    def began(self, plan: Plan) -> None:
-        """Nothing to tell."""
-
-    def stepped(self, networks: int) -> None:
-        """Nothing to tell."""
-
-    def ended(self, stack: Stack, error: Exception | None) -> None:
-        """Nothing to tell."""
 
 
 def load(*overrides: str, config_dir: str | Path | None = None) -> Study:
@@ -114,7 +60,7 @@ def sweep(
         place = begin(directory, _name(plan), _description(plan), environment())
     start = time.perf_counter()
     errors: list[str] = []
-    for stack, error in _work(plan, directory, progress or _Silent()):
+    for stack, error in _work(plan, directory, progress or Silent()):
         if error is not None:
             errors.append(f"{stack.runs} runs of stack {stack.key}: {describe(error)}")
     seconds = time.perf_counter() - start
@@ -122,7 +68,7 @@ def sweep(
     warnings = _warnings() if plan.stacks else []
     result = SweepResult(plan, place.path, rows, failed, errors, warnings, seconds)
     with _writing(place.path):
-        place.end(rows, _ending(result))
+        place.end(rows, ending(result))
     return result
 
 
@@ -154,21 +100,20 @@ def _work(
 
     from normexp.engine.numerics import one_thread
     from normexp.executors import local
-    from normexp.session.work import Outcome, Worker
+    from normexp.session.work import Worker
 
     worker = Worker(plan, directory, environment(), hydra_version)
 
-    def work(stack: Stack, breathe: Callable[[], None]) -> Outcome:
+    def work(stack: Stack, breathe: Callable[[], None]) -> None:
         def report(networks: int) -> None:
             breathe()
             progress.stepped(networks)
 
-        return worker.work(stack, report)
+        worker.work(stack, report)
 
     progress.began(plan)
     with one_thread():
-        for stack, outcome in local.run(plan.stacks, work, plan.workers):
-            error = outcome if isinstance(outcome, Exception) else None
+        for stack, error in local.run(plan.stacks, work, plan.workers):
             progress.ended(stack, error)
             yield stack, error
 
@@ -207,58 +152,6 @@ def _description(plan: Plan) -> dict[str, Any]:
         "config_dir": None if study.config_dir is None else str(study.config_dir),
         "plan": plan_numbers(plan),
         "notes": list(study.notes),
-    }
-
-
-def plan_numbers(plan: Plan) -> dict[str, Any]:
-    """The plan in figures."""
-    return {
-        "runs": len(plan.study.runs),
-        "cached": len(plan.cached),
-        "trajectories": plan.trajectories,
-        "to_train": plan.to_train,
-        "to_observe": plan.to_observe,
-        "stacks": len(plan.stacks),
-    }
-
-
-def plan_report(plan: Plan) -> dict[str, Any]:
-    """A plan as data."""
-    return {
-        "study": plan.study.name,
-        **plan_numbers(plan),
-        "workers": plan.workers,
-        "estimate_seconds": plan.estimate_seconds,
-        "axes": {axis.key: list(axis.values) for axis in plan.study.axes},
-        "notes": list(plan.study.notes),
-    }
-
-
-def result_numbers(result: SweepResult) -> dict[str, Any]:
-    """A sweep's result as data."""
-    return {
-        **plan_report(result.plan),
-        "directory": str(result.directory),
-        "failed": len(result.failed),
-        "failed_runs": result.failed,
-        "errors": result.errors,
-        "warnings": result.warnings,
-        "diverged": sum(arm.diverged for arm in result.arms),
-        "seconds": result.seconds,
-        "arms": [asdict(arm) for arm in result.arms],
-    }
-
-
-def _ending(result: SweepResult) -> dict[str, Any]:
-    return {
-        "kind": "sweep",
-        "study": result.plan.study.name,
-        "status": "failed" if result.failed else "complete",
-        **plan_numbers(result.plan),
-        "failed": result.failed,
-        "errors": result.errors,
-        "warnings": result.warnings,
-        "seconds": result.seconds,
     }
 
 

@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,9 @@ from normexp.planning.label import label
 from normexp.planning.plan import Plan, Stack
 from normexp.record import Record, diverged_step, join
 from normexp.store.layout import StudyDirectory
-from normexp.store.rows import Row, row
 from normexp.store.run import Provenance, write_run
 from normexp.store.trajectory import read_trajectory, write_trajectory
 from normexp.study.run import Run
-
-
-@dataclass
-class Outcome:
-    """What one stack has yielded."""
-
-    rows: list[Row] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,16 +39,11 @@ class Worker:
     environment: dict[str, Any]
     hydra_version: str
 
-    def work(self, stack: Stack, report: Callable[[int], None]) -> Outcome:
+    def work(self, stack: Stack, report: Callable[[int], None]) -> None:
         """Leave the stack's trajectories and runs in the store."""
         torch.set_num_threads(1)
-        outcome = Outcome()
-        start = time.perf_counter()
         record = self._read(stack) if stack.stored else self._train(stack, report)
-        outcome.seconds["train"] = time.perf_counter() - start
-        self._observe(stack, record, outcome)
-        outcome.seconds["observe"] = time.perf_counter() - start - outcome.seconds["train"]
-        return outcome
+        self._observe(stack, record)
 
     def _read(self, stack: Stack) -> Record:
         places = (self.directory.trajectory(trajectory.id) for trajectory in stack.trajectories)
@@ -78,7 +64,7 @@ class Worker:
             write_trajectory(place, trajectory.config, one, manifest)
         return record
 
-    def _observe(self, stack: Stack, record: Record, outcome: Outcome) -> None:
+    def _observe(self, stack: Stack, record: Record) -> None:
         pairs = [(m, run) for m, each in enumerate(stack.trajectories) for run in each.runs]
         configs = [run.config for _, run in pairs]
         diverged = [diverged_step(loss) for loss in record.train_loss]
@@ -88,14 +74,13 @@ class Worker:
         for (model, run), observation in zip(pairs, observations, strict=True):
             name = label(run, self.plan.differing)
             place = there.get(run.id) or self.directory.run(name, run.id)
-            manifest = write_run(
+            write_run(
                 place,
                 run.config,
                 single[model],
                 observation,
                 self._provenance(run, name, diverged[model]),
             )
-            outcome.rows.append(row(manifest, place))
 
     def _provenance(self, run: Run, name: str, diverged: int | None) -> Provenance:
         overrides = self.plan.study.command(run)

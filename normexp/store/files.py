@@ -23,10 +23,8 @@ STAGING_SUFFIX = ".partial"
 OWNER = re.compile(r"\.(?P<process>\d+)-\d+-\w+-(?P<host>[^.]*)\.partial$")
 
 
-def write_directory(
-    final: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Write a directory that appears whole or not at all; give back its manifest.
+def write_directory(final: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
+    """Write a directory that appears whole or not at all.
 
     The manifest is written last, with the digests of all files. What stands at the place already is
     replaced: it is the same run, perhaps with sparser tables.
@@ -41,17 +39,15 @@ def write_directory(
         name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         for name, content in files.items()
     }
-    whole: dict[str, Any] = finite({**manifest, "files": digests})
     partial.mkdir(parents=True)
     try:
         for folder in {Path(name).parent for name in files} - {Path()}:
             (partial / folder).mkdir(parents=True)
-        for name, content in {**files, MANIFEST: to_json(whole)}.items():
+        for name, content in {**files, MANIFEST: to_json({**manifest, "files": digests})}.items():
             (partial / name).write_bytes(content)
         _take_name(partial, final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return whole
 
 
 def _take_name(partial: Path, final: Path) -> None:

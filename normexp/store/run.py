@@ -44,8 +44,8 @@ def write_run(
     record: Record,
     observation: Observation,
     provenance: Provenance,
-) -> dict[str, Any]:
-    """Store one run and give back its manifest.
+) -> None:
+    """Store one run.
 
     Args:
         final: the run's directory.
@@ -67,7 +67,7 @@ def write_run(
         f"{name}.parquet": parquet.encode(name, dtype, columns) for name, columns in tables.items()
     }
     last = {name: _plain(column[-1]) for name, column in metrics.items()}
-    return write_directory(final, files, {**provenance.manifest, "config": kept, "metrics": last})
+    write_directory(final, files, {**provenance.manifest, "config": kept, "metrics": last})
 
 
 def _hydra(flat: Mapping[str, Any], provenance: Provenance) -> dict[str, bytes]:

@@ -63,7 +63,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     """
     n = len(values)
     mean = fmean(values) if n else math.nan
-    if n < 2:  # noqa: PLR2004  a single value has no spread
+    if n < 2 or not math.isfinite(mean):  # noqa: PLR2004  a single value has no spread
         return Estimate(mean, math.nan, n)
     from scipy.special import stdtrit
 

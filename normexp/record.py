@@ -61,11 +61,20 @@ GROWTH_OF_DIVERGENCE = 1e6
 """A training loss this many times the first one has diverged too, though it be finite."""
 
 
-def diverged_step(train_loss: torch.Tensor) -> int | None:
-    """The first step, counted from 1, whose loss [steps] is not finite or has grown a millionfold.
+def diverged_step(record: Record, model: int) -> int | None:
+    """The first step, counted from 1, at which a training has diverged; None if it has not.
 
-    Adam's steps are bounded by the learning rate, so an absurd rate need not overflow: with lr=1e6
-    S1's loss jumps from 1e3 to 1e13 and stays finite.
+    Its batch's loss is not finite or has grown a millionfold since the first step; or the weights
+    are not finite at an evaluation point, which sees the last update as well. Adam's steps are
+    bounded by the learning rate, so an absurd rate need not overflow: with lr=1e6 S1's loss jumps
+    from 1e3 to 1e13 and stays finite.
     """
-    lost = ~train_loss.isfinite() | (train_loss > GROWTH_OF_DIVERGENCE * train_loss[0])
-    return int(lost.nonzero()[0]) + 1 if lost.any() else None
+    loss = record.train_loss[model]
+    lost = ~loss.isfinite() | (loss > GROWTH_OF_DIVERGENCE * loss[0])
+    points = record.test_loss_population[model].isfinite()
+    for weights in record.weights.values():
+        points &= weights[model].flatten(1).isfinite().all(1)
+    steps_per_epoch = len(loss) // (len(points) - 1)
+    after = [int(point) * steps_per_epoch for point in (~points).nonzero()[:1]]
+    before = [int(step) + 1 for step in lost.nonzero()[:1]]
+    return min(after + before, default=None)

@@ -39,6 +39,15 @@ def eighty(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, byte
     return found
 
 
+def trajectory_files(store: Path) -> dict[str, bytes]:
+    """Every file of every trajectory, manifests aside."""
+    return {
+        f"{path.parent.name}/{path.name}": path.read_bytes()
+        for path in store.glob("*/trajectories/*/*")
+        if path.name != "manifest.json"
+    }
+
+
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize(
     "way",
@@ -77,29 +86,37 @@ def test_a_run_observed_later_is_the_run_observed_at_once(as_json: AsJson) -> No
     assert len(run_files(Path("later"))) == len(run_files(Path("once")))
 
 
+def test_momenta_swept_apart_leave_the_same_trajectories(as_json: AsJson) -> None:
+    """Momentum never touches training: the files of the trainings are equal to the bit."""
+    for store, momentum in (("slow", "0.01"), ("fast", "0.9")):
+        arguments = [*SMALL, "norm=batch", f"norm.momentum={momentum}", f"store.dir={store}"]
+        as_json("sweep", *arguments)
+
+    assert_same(trajectory_files(Path("slow")), trajectory_files(Path("fast")))
+
+
 def test_two_fresh_directories_get_the_same_bits(as_json: AsJson) -> None:
     """Runs and trajectories alike, manifests (time, place) aside."""
     for store in ("one", "two"):
         as_json("sweep", *STUDY, f"store.dir={store}")
-    trajectories = [
-        {
-            str(path.relative_to(store)): path.read_bytes()
-            for path in Path(store).glob("*/trajectories/*/*")
-            if path.name != "manifest.json"
-        }
-        for store in ("one", "two")
-    ]
 
     assert_same(run_files(Path("one")), run_files(Path("two")))
-    assert_same(*trajectories)
+    assert_same(trajectory_files(Path("one")), trajectory_files(Path("two")))
 
 
 def test_the_number_of_threads_changes_no_bit(as_json: AsJson) -> None:
     """PyTorch's threads, set by the environment of a new process."""
-    as_json("sweep", *STUDY, "store.dir=here")
+    large = [
+        "norm=batch",
+        "norm.momentum=0.1",
+        "seed=range(96)",
+        "train.epochs=1",
+        "executor.workers=1",
+    ]  # fmt: skip  long enough for PyTorch to share out
+    as_json("sweep", *large, "store.dir=here")
     in_new_process(
         "import os; os.environ['OMP_NUM_THREADS'] = '1'\n"
-        f"import normexp; normexp.sweep(*{STUDY!r}, 'store.dir=there')"
+        f"import normexp; normexp.sweep(*{large!r}, 'store.dir=there')"
     )
 
     assert_same(run_files(Path("there")), run_files(Path("here")))
@@ -134,3 +151,16 @@ def test_a_diverged_network_disturbs_nobody(as_json: AsJson) -> None:
     assert set(rows["status"][absurd]) == {"diverged"}
     assert set(rows["diverged_step"][absurd]) == {2}
     assert_same({name: loud[name] for name in quiet}, quiet)
+
+
+def test_a_network_that_blows_up_in_its_last_update_has_diverged(as_json: AsJson) -> None:
+    """One step only: its loss was fine, what it left is not."""
+    answer = as_json(
+        "sweep", *SMALL, "norm=none,batch", "norm.momentum=0.1", "seed=0,1", "optim.lr=1e30",
+        "data.train_size=16", "train.epochs=1",
+    )  # fmt: skip
+    rows = normexp.read(answer["directory"])
+
+    assert set(rows["status"]) == {"diverged"}
+    assert set(rows["diverged_step"]) == {1}
+    assert [arm["n"] for arm in answer["arms"]] == [0, 0]

@@ -57,7 +57,6 @@ def test_with_batch_norm_the_weights_are_good_whatever_the_momentum(final: pd.Da
     """Population and test-batch statistics: near 50, the same for every momentum."""
     batch = final.drop("none")
 
-    assert len(set(batch["test_loss_population"])) == 1
     assert batch["test_loss_population"].iloc[0] < 75
     assert batch["test_loss_test_batch"].iloc[0] < 75
 
@@ -70,21 +69,8 @@ def test_the_momenta_come_in_the_order_of_s1(final: pd.DataFrame) -> None:
     assert population < losses[0.5] < losses[0.9] < losses[0.1] < losses["none"] < losses[0.01]
 
 
-def test_training_losses_are_equal_to_the_bit_across_momenta(study: Path) -> None:
-    """The claim that started it all: momentum changes no training loss."""
-    metrics = normexp.read(study, table="metrics")
-    frame = normexp.read(study).set_index("run_id")
-    batch = metrics[metrics["run_id"].isin(frame.index[frame["norm"] == "batch"])]
-    seed = batch["run_id"].astype(str).map(frame["seed"])
-
-    losses = batch.dropna(subset="train_loss").groupby([seed, "step"])["train_loss"]
-
-    assert losses.size().eq(5).all()
-    assert losses.min().equals(losses.max())
-
-
 def test_the_two_by_two_of_input_and_hidden_norm(as_json: Callable[..., Any]) -> None:
-    """Unconfounded: with a normalised input the plain net is no longer stuck near 690."""
+    """Unconfounded: it is the hidden norm. A standardised input leaves the plain net at 690."""
     answer = as_json("sweep", "model.input_norm=true,false", "~norm.momentum", "seed=0,1,2")
     losses = {
         (arm["values"]["norm.kind"], arm["values"]["model.input_norm"]):
@@ -94,4 +80,6 @@ def test_the_two_by_two_of_input_and_hidden_norm(as_json: Callable[..., Any]) ->
 
     assert len(losses) == 4
     assert losses["batch", True] < 100
+    assert losses["batch", False] < 100
+    assert losses["none", True] > 600
     assert losses["none", False] > 600

@@ -38,7 +38,7 @@ def test_a_sweep_prints_a_row_an_arm_and_its_directory_last(normexp: Normexp) ->
     assert Path(lines[-1]).is_dir()
     assert [row[:4] for row in rows] == [
         ["none", "–", "–", "3"],
-        ["batch", "0.1", "6.58", "3"],
+        ["batch", "0.1", "(0.9)", "6.58"],
         ["batch", "cumulative", "–", "3"],
     ]
     assert all("±" in row for row in rows)

@@ -10,6 +10,8 @@ from torch import nn
 
 import normexp
 from normexp.analysis import half_life
+from normexp.config.schema import RunConfig
+from normexp.data.dataset import draw
 from normexp.engine.estimators import RunningStatistics
 from normexp.engine.observe import observe
 from normexp.engine.stack import TrainingStack
@@ -47,7 +49,7 @@ def test_a_run_is_what_a_plain_network_with_this_momentum_sees(momentum: float |
     (observation,) = observe(record, [run.config], [0])
     network = PlainNetwork(8, 10, batch_norm=True, input_norm=True, momentum=momentum).double()
     stack = TrainingStack([run.config])
-    data = stack.test_set(0)
+    data = examples_of_test(run.config)
 
     losses = [plain_test_loss(network, stack, data)]
     for epoch in range(2):
@@ -71,6 +73,12 @@ def plain_test_loss(
     return evaluate(network, data)
 
 
+def examples_of_test(config: RunConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """A run's test set, examples first."""
+    data = draw(config)
+    return data.test_x.T, data.test_y.T
+
+
 def test_population_statistics_are_a_full_batch_in_training_mode() -> None:
     """With momentum 1, one pass over the whole training set leaves them in torch's buffers."""
     (run,) = normexp.load(
@@ -83,7 +91,7 @@ def test_population_statistics_are_a_full_batch_in_training_mode() -> None:
     whole = [torch.cat(part, -1)[0].T for part in zip(*stack.batches(0), strict=True)]
     network.train()
     fitted = network(whole[0])
-    x, y = stack.test_set(0)
+    x, y = examples_of_test(run.config)
 
     torch.testing.assert_close(record.population_mean[0, -1], network.channels("running_mean"))
     torch.testing.assert_close(record.population_var[0, -1], network.channels("running_var"))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,6 +66,28 @@ def test_denser_tables_are_observed_again_and_nothing_is_trained(
     assert counts(denser) == (1, 0, 1, 0, 1)
     assert steps == set(range(7))
     assert counts(as_json("plan", *arguments, "log.every=2")) == (1, 1, 1, 0, 0)
+
+
+def test_tables_never_get_sparser(as_json: Callable[..., Any]) -> None:
+    """Asked for every 4th step where there is every 6th, a run gets every 2nd: both."""
+    arguments = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0", "train.epochs=4"]
+    as_json("sweep", *arguments, "log.every=6")
+    second = as_json("sweep", *arguments, "log.every=4")
+    (run,) = (path for path in Path("runs/bn_regression").iterdir() if path.name[:5] == "batch")
+
+    assert set(normexp.read(run, table="stats")["step"]) == {0, 2, 3, 4, 6, 8, 9, 10, 12}
+    assert counts(second) == (1, 0, 1, 0, 1)
+    for every in (2, 4, 6, 12):
+        assert counts(as_json("plan", *arguments, f"log.every={every}"))[1] == 1
+
+
+@pytest.mark.parametrize("epochs", [1500, 20000])
+def test_long_trainings_still_fill_their_lanes(as_json: Callable[..., Any], epochs: int) -> None:
+    """Memory bounds a stack, yet never below the 32 networks that it is padded to."""
+    plan = as_json("plan", "norm=batch", "norm.momentum=0.1", "seed=range(64)",
+                   f"train.epochs={epochs}", "executor.workers=1")  # fmt: skip
+
+    assert plan["stacks"] == 2
 
 
 def test_ten_thousand_runs_are_planned_without_torch() -> None:

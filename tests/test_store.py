@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ def test_read_takes_a_run_a_sweep_a_study_and_a_store(swept: Path, as_json: AsJs
     assert len(normexp.read(second)) == 2
     assert len(normexp.read(swept)) == len(normexp.read(swept.parent)) == 6
     metrics = normexp.read(second, table="metrics")
+    with chdir(second):
+        assert len(normexp.read(".")) == 2
     assert metrics.groupby("run_id", observed=True).size().to_list() == [3, 3]
     assert set(metrics["run_id"]) == set(normexp.read(second)["run_id"])
     with pytest.raises(normexp.NormexpError, match="table 'metrix' is unknown"):
@@ -183,6 +186,37 @@ def test_half_written_directories_are_ignored_and_removed(swept: Path, as_json: 
     assert len(normexp.read(swept)) == 6
     as_json("sweep", *STUDY)
     assert not partial.exists()
+
+
+@pytest.mark.parametrize("command", [["plan", *STUDY], ["ls", "bn_regression"]])
+def test_a_damaged_manifest_is_named(
+    swept: Path, normexp: Callable[..., Result], command: list[str]
+) -> None:
+    """As a power cut would leave it: one line that says what to remove."""
+    run = next(swept.glob("batch-m0.1-s1-*"))
+    (run / "manifest.json").write_bytes(b"")
+    result = normexp(*command)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: the manifest in {run} cannot be read")
+    assert "sweep again" in result.stderr
+
+
+def test_a_damaged_trajectory_is_a_failure_that_says_what_to_do(
+    swept: Path, normexp: Callable[..., Result]
+) -> None:
+    """Exit code 1, though older tables of the run are still there; removed, it is made again."""
+    import shutil
+
+    for trajectory in (swept / "trajectories").iterdir():
+        (trajectory / "weights.safetensors").write_bytes(b"short")
+    denser = ["sweep", *STUDY, "norm=batch", "log.every=1"]
+    broken = normexp(*denser)
+    shutil.rmtree(swept / "trajectories")
+
+    assert broken.exit_code == 1
+    assert "cannot be read (SafetensorError); remove it and sweep again" in broken.stderr
+    assert normexp(*denser).exit_code == 0
 
 
 def test_a_store_that_cannot_be_written_is_one_clear_line(

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-import normexp
+import normexp as package
 
 Normexp = Callable[..., Result]
 
 
 def values(key: str, *overrides: str) -> list[Any]:
     """The values of a field over a study's runs, each once, in order."""
-    runs = normexp.load(*overrides).runs
+    runs = package.load(*overrides).runs
     return list(dict.fromkeys(run.flat[key] for run in runs if key in run.flat))
 
 
@@ -54,7 +54,7 @@ def test_hydras_grammar_means_what_it_means_in_hydra(
 
 def test_an_interpolation_follows_the_axis_it_points_to() -> None:
     """Each value of the axis is put in before anything is resolved."""
-    runs = normexp.load("train.epochs=${train.batch_size}", "train.batch_size=8,16", "seed=0").runs
+    runs = package.load("train.epochs=${train.batch_size}", "train.batch_size=8,16", "seed=0").runs
 
     assert {(run.flat["train.epochs"], run.flat["train.batch_size"]) for run in runs} == {
         (8, 8),
@@ -64,14 +64,14 @@ def test_an_interpolation_follows_the_axis_it_points_to() -> None:
 
 def test_a_typed_value_replaces_the_studys_axis() -> None:
     """Five momenta in the YAML, one typed; the other axes stay."""
-    study = normexp.load("norm.momentum=0.3", "norm=batch")
+    study = package.load("norm.momentum=0.3", "norm=batch")
 
     assert [run.flat["norm.momentum"] for run in study.runs] == [0.3] * 8
 
 
 def test_an_axis_applies_where_it_exists() -> None:
     """Momentum multiplies batch norm's runs, not those without norm; a note says so."""
-    study = normexp.load("norm=none,batch", "norm.momentum=0.1,0.2,0.3", "seed=0")
+    study = package.load("norm=none,batch", "norm.momentum=0.1,0.2,0.3", "seed=0")
 
     assert [run.flat["norm.kind"] for run in study.runs] == ["none", "batch", "batch", "batch"]
     assert study.notes == ("norm.momentum applies to norm=batch only: norm=none has no such field",)
@@ -162,7 +162,7 @@ def test_the_users_configs_come_first(normexp: Normexp, tmp_path: Path) -> None:
     )
     run = ["plan", "--config-dir", str(own), "--json"]
     result = normexp(*run, "study=mine")
-    study = __import__("normexp").load("study=mine", "norm=slow", config_dir=own)
+    study = package.load("study=mine", "norm=slow", config_dir=own)
 
     assert result.exit_code == 0, result.stderr
     assert '"runs": 12' in result.stdout
@@ -171,6 +171,47 @@ def test_the_users_configs_come_first(normexp: Normexp, tmp_path: Path) -> None:
     assert {run.flat["norm.momentum"] for run in study.runs} == {0.02}
     assert {run.flat["optim.lr"] for run in study.runs} == {0.5}
     assert normexp("plan", "study=mine").exit_code == 2
+
+
+STUDIES = {
+    "no package line": ("study: {axes: {seed: 1}}\ntrain: {epochs: 3}\n", "# @package _global_"),
+    "unknown part": ("# @package _global_\nstudy: {axis: {seed: 1}}\n", "'axis'"),
+    "axes not a mapping": ("# @package _global_\nstudy: {axes: [seed]}\n", "not a mapping"),
+    "unknown axis": ("# @package _global_\nstudy: {axes: {norm.momentm: 1}}\n", "norm.momentum"),
+    "unknown field": ("# @package _global_\ntrain: {epoch: 3}\n", "train.epochs"),
+    "a class by name": ("# @package _global_\nnorm: {_target_: os.system}\n", "norm._target_"),
+    "runtime per run": (
+        "# @package _global_\nstudy: {axes: {norm: 'none,batch'}}\nstore: {dir: '${norm.kind}'}\n",
+        "store.dir differs",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_with_a_mistake_is_refused(normexp: Normexp, tmp_path: Path, name: str) -> None:
+    """One line that names it, exit code 2."""
+    text, message = STUDIES[name]
+    (tmp_path / "own/study").mkdir(parents=True)
+    (tmp_path / "own/study/mine.yaml").write_text(text)
+    result = normexp("plan", "--config-dir", "own", "study=mine")
+
+    assert result.exit_code == 2, result.stdout
+    assert message in result.stderr
+
+
+def test_the_command_of_a_run_holds_under_a_keras_study(tmp_path: Path) -> None:
+    """A study that types its momenta the Keras way: the command says PyTorch's, and means it."""
+    (tmp_path / "own/study").mkdir(parents=True)
+    (tmp_path / "own/study/mine.yaml").write_text(
+        "# @package _global_\n"
+        "study: {axes: {seed: 'range(3)', norm.momentum: '0.9,0.8'}}\n"
+        "norm: {convention: keras, momentum: 0.7}\n"
+    )
+    own = tmp_path / "own"
+    study = package.load("study=mine", config_dir=own)
+    for run in study.runs:
+        (again,) = package.load(*study.command(run), config_dir=own).runs
+        assert again.id == run.id
 
 
 def test_a_config_dir_that_is_none_is_refused(normexp: Normexp) -> None:

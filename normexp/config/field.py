@@ -14,6 +14,9 @@ from normexp.errors import UsageError
 
 Scalar = bool | int | float | str | None
 
+LARGEST = 2**63 - 1
+"""Of whole numbers: what a table's column holds."""
+
 
 class Role(StrEnum):
     """How a field takes part in identity."""
@@ -82,6 +85,8 @@ class FieldSpec:
         if self.type is str:
             return isinstance(value, str) and (not self.choices or value in self.choices)
         if isinstance(value, bool) or not isinstance(value, int | self.type):
+            return False
+        if isinstance(value, int) and abs(value) > LARGEST:
             return False
         number = float(value)  # type: ignore[arg-type]
         low, high = self.rule.minimum, self.rule.maximum

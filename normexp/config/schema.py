@@ -17,7 +17,7 @@ class Quadratic:
     """y = x² − 5 + N(0, noise_std), x evenly spaced from low to high (S1)."""
 
     kind: Literal["quadratic"] = declare(STRUCTURAL, "quadratic", "which data")
-    train_size: int = declare(STRUCTURAL, 2000, "training points", short="n", minimum=1)
+    train_size: int = declare(STRUCTURAL, 2000, "training points", short="n", minimum=2)
     test_size: int = declare(STRUCTURAL, 200, "test points", short="test", minimum=2)
     low: float = declare(STACKABLE, -7.0, "smallest x", short="low")
     high: float = declare(STACKABLE, 10.0, "largest x", short="high")
@@ -159,3 +159,6 @@ SECTIONS: dict[str, type] = {"train": Train, "log": Log, "store": Store}
 
 IDENTITY_GROUPS = ("data", "model", "norm", "optim")
 """The groups whose choice is part of what a run is."""
+
+OUTSIDE = ("store", "executor")
+"""The sections that say where and how a run is computed, not what it is."""

@@ -17,7 +17,7 @@ class LiveProgress:
         self._console = stderr()
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=20),
             _Rate(),
             TimeRemainingColumn(compact=True),
             console=self._console,
@@ -31,7 +31,9 @@ class LiveProgress:
         self._stacks = len(plan.stacks)
         work = [s for s in plan.stacks if not s.stored]
         total = sum(steps(stack.config) * len(stack.trajectories) for stack in work)
-        self._task = self._bar.add_task(self._description(), total=total or None)
+        self._task = self._bar.add_task(
+            self._description(), total=total or None, networks=plan.to_train
+        )
         if not self._console.is_terminal:
             self._console.print(
                 f"{counted(plan.to_train, 'trajectory')} to train and "
@@ -63,12 +65,13 @@ class LiveProgress:
 
 
 class _Rate(ProgressColumn):
-    """Steps done, and how many networks' steps a second."""
+    """Steps done by all networks together, and how many networks are trained a second."""
 
     def render(self, task: Task) -> Text:
         if not task.total:
             return Text("observing")
         if task.finished:
             return Text("observing and storing")
-        speed = f"{task.speed:,.0f}" if task.speed else NOTHING
-        return Text(f"{task.completed / task.total:4.0%} · {speed} network-steps/s")
+        networks = task.fields["networks"] / task.total * (task.speed or 0)
+        speed = f"{networks:.1f}" if networks else NOTHING
+        return Text(f"{task.completed:,.0f}/{task.total:,.0f} steps · {speed} networks/s")

@@ -8,12 +8,12 @@ from normexp.errors import NormexpError
 
 def stdout() -> Console:
     """For data."""
-    return Console(highlight=False)
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def stderr() -> Console:
     """For narration, progress and errors."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def print_error(error: NormexpError) -> None:

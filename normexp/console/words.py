@@ -20,6 +20,8 @@ MOST_PLAIN = 1e6
 def heading(path: str) -> str:
     """A column's name for a field: the group for its kind, the field's own name otherwise."""
     group, _, field = path.rpartition(".")
+    if path == "norm.momentum":
+        return "momentum\n(keras)"
     name = group if field == "kind" and group in IDENTITY_GROUPS else field
     return name.replace("_", "\n")
 
@@ -34,7 +36,10 @@ def field_value(path: str, values: Mapping[str, Any]) -> str:
     """A field's value, a dash where there is no such field."""
     if path not in values:
         return NOTHING
-    return "cumulative" if path == "norm.momentum" and values[path] is None else spell(values[path])
+    if path != "norm.momentum":
+        return spell(values[path])
+    new = values[path]
+    return "cumulative" if new is None else f"{new:g} ({1 - new:g})"
 
 
 def listed(values: Sequence[Any], most: int = 8) -> str:

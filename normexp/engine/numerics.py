@@ -20,9 +20,13 @@ def company_matters() -> bool:
     It does where MKL was called before normexp was imported, and may with another library.
     """
     rng = torch.Generator().manual_seed(0)
-    left = torch.randn(64, 7, 13, generator=rng)
-    right = torch.randn(64, 13, 7, generator=rng)
-    return not torch.equal(left.flip(0) @ right.flip(0), (left @ right).flip(0))
+    for rows, inner, columns in ((7, 13, 7), (10, 64, 1), (13, 50, 13), (10, 10, 64)):
+        for dtype in (torch.float32, torch.float64):
+            left = torch.randn(64, rows, inner, generator=rng, dtype=dtype)
+            right = torch.randn(64, inner, columns, generator=rng, dtype=dtype)
+            if not torch.equal(left.flip(0) @ right.flip(0), (left @ right).flip(0)):
+                return True
+    return False
 
 
 @contextmanager

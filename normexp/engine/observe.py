@@ -11,8 +11,11 @@ from normexp.engine.estimators import RunningStatistics
 from normexp.engine.references import squared_error
 from normexp.models.network import Network
 from normexp.norms.batch import Statistics
-from normexp.planning.plan import padded
+from normexp.planning.plan import LANES, padded
 from normexp.record import Observation, Record
+
+MOST_BYTES = 2**28
+"""Memory for the running statistics of the runs observed at a time."""
 
 MOST_RUNS = 256
 """Runs observed at a time: enough to pay for the calls, few enough for the cache."""
@@ -28,9 +31,18 @@ def observe(
         configs: one a run, all of one structure.
         model_of: which model of the record each run is observed from.
     """
-    for start in range(0, len(configs), MOST_RUNS):
-        chunk = slice(start, start + MOST_RUNS)
+    size = _chunk(record, configs[0])
+    for start in range(0, len(configs), size):
+        chunk = slice(start, start + size)
         yield from _observe_chunk(record, configs[chunk], model_of[chunk])
+
+
+def _chunk(record: Record, config: RunConfig) -> int:
+    """How many runs are observed at a time: as many as pay, and as fit into memory."""
+    _, steps, channels = record.batch_mean.shape
+    rows = steps // config.log.every + config.train.epochs + 1
+    bytes_per_run = 2 * rows * channels * record.batch_mean.element_size()
+    return max(LANES, min(MOST_RUNS, MOST_BYTES // max(1, bytes_per_run)) // LANES * LANES)
 
 
 def _observe_chunk(

@@ -65,10 +65,6 @@ class TrainingStack:
             yield x[..., start : start + batch], y[..., start : start + batch]
             start += batch
 
-    def test_set(self, model: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """One network's test set, examples first: x [tests, features], y [tests, outputs]."""
-        return self._data.test_x[model].T, self._data.test_y[model].T
-
     def step(self, x: torch.Tensor, y: torch.Tensor) -> Step:
         """One step of the optimizer on a batch."""
         step, gradient = self.gradient(x, y)
@@ -78,7 +74,7 @@ class TrainingStack:
 
     def gradient(self, x: torch.Tensor, y: torch.Tensor) -> tuple[Step, torch.Tensor]:
         """What a step on this batch would leave, and the gradient that it would take, flat."""
-        parameters = self._packing.views(self._flat)
+        parameters = self.by_name(self._flat)
         prediction, statistics = self._network.forward_in_training(parameters, x)
         loss = squared_error(prediction, y)
         # Ones, not a sum: each loss sends its gradient to its own network only.
@@ -96,9 +92,9 @@ class TrainingStack:
 
     def evaluate(self) -> Point:
         """What these weights predict when the statistics are right."""
-        return evaluate(self._network, self._packing.views(self._flat.detach()), self._data)
+        return evaluate(self._network, self.by_name(self._flat.detach()), self._data)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """A copy of the weights of the networks that count, by name."""
-        views = self._packing.views(self._flat.detach())
+        views = self.by_name(self._flat.detach())
         return {name: view[: self.networks].clone() for name, view in views.items()}

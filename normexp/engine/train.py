@@ -29,25 +29,30 @@ def train(configs: Sequence[RunConfig], report: Report = _nobody) -> Record:
     """
     stack = TrainingStack(configs)
     steps: list[Step] = []
-    points, weights = [stack.evaluate()], [stack.weights()]
+    points = [Point(*_counting(stack.evaluate(), stack.networks))]
+    weights = [stack.weights()]
     for epoch in range(configs[0].train.epochs):
         for step in stack.epoch(epoch):
-            steps.append(step)
+            steps.append(Step(*_counting(step, stack.networks)))
             report(stack.networks)
-        points.append(stack.evaluate())
+        points.append(Point(*_counting(stack.evaluate(), stack.networks)))
         weights.append(stack.weights())
     return Record(
         sites=stack.sites,
-        **_stacked(steps, stack.networks),
-        **_stacked(points, stack.networks),
+        **_stacked(steps),
+        **_stacked(points),
         weights={name: torch.stack([point[name] for point in weights], 1) for name in weights[0]},
     )
 
 
-def _stacked(moments: Sequence[Step] | Sequence[Point], models: int) -> dict[str, torch.Tensor]:
+def _counting(moment: Step | Point, networks: int) -> list[torch.Tensor]:
+    """The parts of a moment without the padding, which is not kept in memory either."""
+    return [part[:networks].clone() for part in moment]
+
+
+def _stacked(moments: Sequence[Step] | Sequence[Point]) -> dict[str, torch.Tensor]:
     """Each part of the moments as one tensor [models, moments, ...]."""
     parts = zip(*moments, strict=True)
     return {
-        name: torch.stack(part, 1)[:models]
-        for name, part in zip(moments[0]._fields, parts, strict=True)
+        name: torch.stack(part, 1) for name, part in zip(moments[0]._fields, parts, strict=True)
     }

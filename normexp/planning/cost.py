@@ -30,8 +30,9 @@ def training_seconds(config: RunConfig, networks: int) -> float:
 
 
 def record_bytes(config: RunConfig) -> int:
-    """How much one trajectory holds in memory: batch statistics and weights, float32."""
+    """How much one trajectory holds in memory: batch statistics and weights."""
     width, depth = config.model.width, config.model.depth
     parameters = (width + 5) * width * depth
-    statistics = 2 * (1 + width * depth)
-    return 4 * (steps(config) * statistics + (config.train.epochs + 1) * parameters)
+    statistics = 1 if config.norm.kind == "none" else 2 * (1 + width * depth)
+    numbers = steps(config) * statistics + (config.train.epochs + 1) * parameters
+    return numbers * (8 if config.train.dtype == "float64" else 4)

@@ -137,8 +137,9 @@ def _split(
     stacks: list[Stack] = []
     for (key, stored), members in groups.items():
         share = padded(math.ceil(len(members) / workers))
-        fits = max(1, MOST_RECORD_BYTES // record_bytes(members[0].config))
-        size = min(executor.stack_size or MOST_NETWORKS, share, fits)
+        fits = MOST_RECORD_BYTES // record_bytes(members[0].config)
+        whole = max(LANES, fits // LANES * LANES)
+        size = min(executor.stack_size or MOST_NETWORKS, share, whole)
         starts = range(0, len(members), size)
         stacks += [Stack(key, tuple(members[start : start + size]), stored) for start in starts]
     return stacks

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,14 @@ def sweep(
         remove_abandoned(directory.trajectories)
         place = begin(directory, _name(plan), _description(plan), environment())
     start = time.perf_counter()
-    errors: list[str] = []
-    for stack, error in _work(plan, directory, progress or Silent()):
-        if error is not None:
-            errors.append(f"{stack.runs} runs of stack {stack.key}: {describe(error)}")
+    broken = [
+        (stack, error)
+        for stack, error in _work(plan, directory, progress or Silent())
+        if error is not None
+    ]
     seconds = time.perf_counter() - start
-    rows, failed = _collect(plan, directory)
+    rows, failed = _collect(plan, directory, [stack for stack, _ in broken])
+    errors = [f"{stack.runs} runs of stack {stack.key}: {describe(e)}" for stack, e in broken]
     warnings = _warnings() if plan.stacks else []
     result = SweepResult(plan, place.path, rows, failed, errors, warnings, seconds)
     with _writing(place.path):
@@ -79,6 +81,8 @@ def study_directory(study: Study) -> StudyDirectory:
 
 def describe(error: Exception) -> str:
     """An error in one line."""
+    if isinstance(error, NormexpError):
+        return error.message
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0]}"
 
@@ -129,12 +133,15 @@ def _warnings() -> list[str]:
     return [warning] if company_matters() else []
 
 
-def _collect(plan: Plan, directory: StudyDirectory) -> tuple[list[Row], list[str]]:
-    """The rows of all complete runs of the study, and the ids of the others."""
+def _collect(
+    plan: Plan, directory: StudyDirectory, broken: Iterable[Stack]
+) -> tuple[list[Row], list[str]]:
+    """The rows of all complete runs of the study; the ids of the others and of broken stacks."""
     there = directory.runs()
+    failed = {run.id for stack in broken for each in stack.trajectories for run in each.runs}
     wanted = [run.id for run in plan.study.runs]
     rows = rows_of(there[name] for name in wanted if name in there)
-    return rows, [name for name in wanted if name not in there]
+    return rows, [name for name in wanted if name not in there or name in failed]
 
 
 def _name(plan: Plan) -> str:

@@ -3,8 +3,9 @@
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import torch
 
 from normexp.analysis import half_life
 from normexp.config.identity import SCHEMA_VERSION
+from normexp.config.schema import Log, RunConfig
 from normexp.engine.observe import observe
 from normexp.engine.train import train
 from normexp.planning.label import label
 from normexp.planning.plan import Plan, Stack
 from normexp.record import Record, diverged_step, join
-from normexp.store.layout import StudyDirectory
+from normexp.store.files import read_manifest
+from normexp.store.layout import ID_LENGTH, StudyDirectory
 from normexp.store.run import Provenance, write_run
 from normexp.store.trajectory import read_trajectory, write_trajectory
 from normexp.study.run import Run
@@ -40,14 +43,17 @@ class Worker:
     hydra_version: str
 
     def work(self, stack: Stack, report: Callable[[int], None]) -> None:
-        """Leave the stack's trajectories and runs in the store."""
+        """Leave the stack's trajectories and runs in the store; `report` steps, or 0 to breathe."""
         torch.set_num_threads(1)
-        record = self._read(stack) if stack.stored else self._train(stack, report)
-        self._observe(stack, record)
+        record = self._read(stack, report) if stack.stored else self._train(stack, report)
+        self._observe(stack, record, report)
 
-    def _read(self, stack: Stack) -> Record:
-        places = (self.directory.trajectory(trajectory.id) for trajectory in stack.trajectories)
-        return join([read_trajectory(place) for place in places])
+    def _read(self, stack: Stack, report: Callable[[int], None]) -> Record:
+        records = []
+        for trajectory in stack.trajectories:
+            records.append(read_trajectory(self.directory.trajectory(trajectory.id)))
+            report(0)
+        return join(records)
 
     def _train(self, stack: Stack, report: Callable[[int], None]) -> Record:
         start = time.perf_counter()
@@ -57,34 +63,40 @@ class Worker:
             one = record.select(torch.tensor([model]))
             manifest = self._head("trajectory") | {
                 "trajectory_id": trajectory.id,
-                "diverged_step": diverged_step(one.train_loss[0]),
+                "diverged_step": diverged_step(one, 0),
                 "seconds": {"stack": seconds, "networks": len(stack.trajectories)},
             }
             place = self.directory.trajectory(trajectory.id)
             write_trajectory(place, trajectory.config, one, manifest)
         return record
 
-    def _observe(self, stack: Stack, record: Record) -> None:
-        pairs = [(m, run) for m, each in enumerate(stack.trajectories) for run in each.runs]
-        configs = [run.config for _, run in pairs]
-        diverged = [diverged_step(loss) for loss in record.train_loss]
+    def _observe(self, stack: Stack, record: Record, report: Callable[[int], None]) -> None:
+        """Store the runs, a group at a time: those that log equally densely."""
         there = self.directory.runs()
-        single = [record.select(torch.tensor([m])) for m in range(len(stack.trajectories))]
-        observations = observe(record, configs, [model for model, _ in pairs])
-        for (model, run), observation in zip(pairs, observations, strict=True):
-            name = label(run, self.plan.differing)
-            place = there.get(run.id) or self.directory.run(name, run.id)
-            write_run(
-                place,
-                run.config,
-                single[model],
-                observation,
-                self._provenance(run, name, diverged[model]),
-            )
+        groups: dict[int, list[tuple[int, Run]]] = {}
+        for model, trajectory in enumerate(stack.trajectories):
+            for run in trajectory.runs:
+                every = run.config.log.every
+                if run.id in there:  # its tables are too sparse; keep the rows that it has
+                    every = gcd(every, read_manifest(there[run.id])["log_every"])
+                groups.setdefault(every, []).append((model, run))
+        singles = [record.select(torch.tensor([m])) for m in range(len(stack.trajectories))]
+        for every, pairs in groups.items():
+            configs = [replace(run.config, log=Log(every=every)) for _, run in pairs]
+            observations = observe(record, configs, [model for model, _ in pairs])
+            for (model, run), config, seen in zip(pairs, configs, observations, strict=True):
+                place = there.get(run.id) or self.directory.run(
+                    label(run, self.plan.differing), run.id
+                )
+                provenance = self._provenance(run, config, place, singles[model])
+                is_there = run.id in there
+                write_run(place, config, singles[model], seen, provenance, replace=is_there)
+                report(0)
 
-    def _provenance(self, run: Run, name: str, diverged: int | None) -> Provenance:
+    def _provenance(self, run: Run, config: RunConfig, place: Path, record: Record) -> Provenance:
+        diverged = diverged_step(record, 0)
+        trajectory = read_manifest(self.directory.trajectory(run.trajectory_id))
         overrides = self.plan.study.command(run)
-        momentum = getattr(run.config.norm, "momentum", None)
         return Provenance(
             overrides=overrides,
             choices=run.base.choices,
@@ -94,11 +106,12 @@ class Worker:
                 "run_id": run.id,
                 "trajectory_id": run.trajectory_id,
                 "study": self.plan.study.name,
-                "label": name,
+                "label": place.name[: -ID_LENGTH - 1],
                 "status": "complete" if diverged is None else "diverged",
                 "diverged_step": diverged,
-                "half_life_steps": half_life(momentum),
-                "log_every": run.config.log.every,
+                "half_life_steps": half_life(getattr(run.config.norm, "momentum", None)),
+                "log_every": config.log.every,
+                "seconds": trajectory["seconds"],
                 "command": command(overrides, self.plan.study.config_dir),
             },
         )

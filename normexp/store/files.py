@@ -17,22 +17,26 @@ from typing import Any
 import yaml
 
 from normexp.config.field import Scalar
+from normexp.errors import NormexpError
 
 MANIFEST = "manifest.json"
 STAGING_SUFFIX = ".partial"
 OWNER = re.compile(r"\.(?P<process>\d+)-\d+-\w+-(?P<host>[^.]*)\.partial$")
 
 
-def write_directory(final: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
+def write_directory(
+    final: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any], *, replace: bool = False
+) -> None:
     """Write a directory that appears whole or not at all.
 
-    The manifest is written last, with the digests of all files. What stands at the place already is
-    replaced: it is the same run, perhaps with sparser tables.
+    The manifest is written last, with the digests of all files. If a complete directory stands at
+    the place by then, another process has stored the same thing and ours is dropped.
 
     Args:
         final: its place.
         files: contents by relative name.
         manifest: what it says beyond the digests.
+        replace: put ours in the place of what is there.
     """
     partial = _partial(final, "new")
     digests = {
@@ -45,26 +49,22 @@ def write_directory(final: Path, files: Mapping[str, bytes], manifest: Mapping[s
             (partial / folder).mkdir(parents=True)
         for name, content in {**files, MANIFEST: to_json({**manifest, "files": digests})}.items():
             (partial / name).write_bytes(content)
-        _take_name(partial, final)
+        _take_name(partial, final, replace=replace)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _take_name(partial: Path, final: Path) -> None:
+def _take_name(partial: Path, final: Path, *, replace: bool) -> None:
+    old = _partial(final, "old")
+    if replace or not (final / MANIFEST).is_file():
+        with suppress(OSError):  # nothing there, or another process is a moment ahead of us
+            final.rename(old)
     try:
         partial.rename(final)
     except OSError:
-        if not final.is_dir():
+        if not (final / MANIFEST).is_file():
             raise
-        old = _partial(final, "old")
-        with suppress(OSError):  # another process may be a moment ahead of us
-            final.rename(old)
-        try:
-            partial.rename(final)
-        except OSError:
-            if not (final / MANIFEST).is_file():
-                raise
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _partial(final: Path, what: str) -> Path:
@@ -88,8 +88,18 @@ def remove_abandoned(directory: Path) -> None:
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """The manifest of a complete directory."""
-    manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_bytes())
+    """The manifest of a complete directory.
+
+    Raises:
+        NormexpError: it cannot be read, as after a power cut.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_bytes())
+    except (OSError, ValueError) as error:
+        raise NormexpError(
+            f"the manifest in {directory} cannot be read ({type(error).__name__})",
+            f"remove {directory} and sweep again: only what is missing is made again",
+        ) from error
     return manifest
 
 

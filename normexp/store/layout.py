@@ -75,7 +75,7 @@ def find_run(store: Path, wanted: str) -> Path:
         NotFoundError: there is none, or more than one.
     """
     as_path = Path(wanted)
-    if (as_path / MANIFEST).is_file():
+    if (as_path / MANIFEST).is_file() and read_manifest(as_path)["kind"] == "run":
         return as_path
     everything = {path.name: path for study in studies(store) for path in study.runs().values()}
     matches = [

@@ -63,7 +63,8 @@ def _runs_of_sweep(path: Path) -> list[Path]:
         raise NotFoundError(
             f"the sweep {path} has not ended", "read its study, or repeat the command to continue"
         )
-    there = StudyDirectory(path.parents[1]).runs()
+    whole = path if len(path.parts) > len(("sweeps", path.name)) else path.resolve()
+    there = StudyDirectory(whole.parents[1]).runs()
     wanted = pq.read_table(path / SUMMARY, columns=["run_id"])["run_id"].to_pylist()
     return [there[name] for name in wanted if name in there]
 

@@ -10,15 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from normexp.config.rules import batch_sizes
-from normexp.config.schema import RunConfig
+from normexp.config.schema import OUTSIDE, RunConfig
 from normexp.config.tree import flatten, nest
 from normexp.record import Observation, Record
 from normexp.store import parquet
 from normexp.store.files import config_yaml, to_yaml, write_directory
 from normexp.store.trajectory import point_steps
-
-OUTSIDE = ("store", "executor")
-"""Sections that say where and how a run was computed, not what it is."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +35,14 @@ class Provenance:
     manifest: dict[str, Any]
 
 
-def write_run(
+def write_run(  # noqa: PLR0913  a run's parts, each from another room
     final: Path,
     config: RunConfig,
     record: Record,
     observation: Observation,
     provenance: Provenance,
+    *,
+    replace: bool,
 ) -> None:
     """Store one run.
 
@@ -53,6 +52,7 @@ def write_run(
         record: of its trajectory, one model.
         observation: its own.
         provenance: goes into `.hydra/` and the manifest.
+        replace: a directory that is there, since its tables are sparser.
     """
     flat = flatten(config)
     kept = {path: value for path, value in flat.items() if path.split(".")[0] not in OUTSIDE}
@@ -67,7 +67,8 @@ def write_run(
         f"{name}.parquet": parquet.encode(name, dtype, columns) for name, columns in tables.items()
     }
     last = {name: _plain(column[-1]) for name, column in metrics.items()}
-    write_directory(final, files, {**provenance.manifest, "config": kept, "metrics": last})
+    manifest = {**provenance.manifest, "config": kept, "metrics": last}
+    write_directory(final, files, manifest, replace=replace)
 
 
 def _hydra(flat: Mapping[str, Any], provenance: Provenance) -> dict[str, bytes]:
@@ -93,6 +94,8 @@ def _metrics(config: RunConfig, record: Record, observation: Observation) -> dic
     per_epoch = (per_batch * sizes).sum(1) / sizes.sum()
     test_loss = observation.test_loss.double().numpy()
     population = record.test_loss_population[0].double().numpy()
+    with np.errstate(invalid="ignore"):  # of a diverged training: inf − inf
+        excess = test_loss - population
     return {
         "step": point_steps(config),
         "epoch": np.arange(points, dtype=np.int32),
@@ -101,7 +104,7 @@ def _metrics(config: RunConfig, record: Record, observation: Observation) -> dic
         "test_loss": test_loss,
         "test_loss_population": population,
         "test_loss_test_batch": record.test_loss_test_batch[0].double().numpy(),
-        "excess_loss": test_loss - population,
+        "excess_loss": excess,
     }
 
 

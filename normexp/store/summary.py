@@ -7,15 +7,10 @@ import pyarrow.parquet as pq
 
 from normexp.config.field import specs
 from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
-from normexp.store.rows import FINAL, HEAD, Row
+from normexp.store.rows import FINAL, HEAD, TAIL, Row
 
-TAIL = {
-    "half_life_steps": pa.float64(),
-    "diverged_step": pa.int64(),
-    "label": pa.string(),
-    "trajectory_id": pa.string(),
-    "directory": pa.string(),
-}
+NUMBERS = {"half_life_steps": pa.float64(), "diverged_step": pa.int64()}
+"""Of the columns that follow the losses; the others are text."""
 
 
 def table(rows: Sequence[Row]) -> pa.Table:
@@ -24,7 +19,8 @@ def table(rows: Sequence[Row]) -> pa.Table:
     A loss that is not finite is null: the run's `metrics.parquet` has it as it was.
     """
     types = dict.fromkeys((*HEAD, *IDENTITY_GROUPS), pa.string()) | _config_types()
-    types |= dict.fromkeys(FINAL, pa.float64()) | TAIL
+    types |= dict.fromkeys(FINAL, pa.float64())
+    types |= dict.fromkeys((*TAIL, "directory"), pa.string()) | NUMBERS
     present = {name for each in rows for name in each}
     fields = [pa.field(name, kind) for name, kind in types.items() if name in present]
     columns = [pa.array([each.get(f.name) for each in rows], f.type) for f in fields]

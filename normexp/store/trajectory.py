@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from normexp.config.field import Role
 from normexp.config.rules import batch_sizes
 from normexp.config.schema import RunConfig
 from normexp.config.tree import field_specs, flatten, nest
+from normexp.errors import NormexpError
 from normexp.record import Record
 from normexp.store import parquet
 from normexp.store.files import config_yaml, write_directory
@@ -45,7 +47,21 @@ def write_trajectory(
 
 
 def read_trajectory(directory: Path) -> Record:
-    """A stored record, one model, bit for bit what was written."""
+    """A stored record, one model, bit for bit what was written.
+
+    Raises:
+        NormexpError: a file is missing or damaged.
+    """
+    try:
+        return _read(directory)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise NormexpError(
+            f"the trajectory {directory} cannot be read ({type(error).__name__}); remove it and "
+            "sweep again"
+        ) from error
+
+
+def _read(directory: Path) -> Record:
     steps = parquet.read(directory / "steps.parquet")
     batch = parquet.read(directory / "batch_stats.parquet")
     points = parquet.read(directory / "points.parquet")

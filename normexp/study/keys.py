@@ -39,7 +39,7 @@ def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
                 )
 
 
-def notes(axes: Sequence[Axis], bases: Sequence[Base], own: Sequence[Axis]) -> Iterator[str]:
+def notes(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
     """Where an axis does not apply, and what a convention does to the study's own momenta."""
     for axis in axes:
         for field in () if axis.is_group or axis.drops else axis.fields():
@@ -48,10 +48,15 @@ def notes(axes: Sequence[Axis], bases: Sequence[Base], own: Sequence[Axis]) -> I
             if without:
                 where = f"to {_choices(having, field)} only" if having else "to none of these runs"
                 yield f"{field} applies {where}: {_choices(without, field)} has no such field"
-    typed = {axis.key for axis in axes if axis.typed}
-    inherited = next((axis for axis in own if axis.key == "norm.momentum"), None)
-    if "norm.convention" in typed and inherited is not None and "norm.momentum" not in typed:
-        yield f"the study's own {inherited.spelled()} is read in the convention you typed"
+    if any(axis.key == "norm.convention" and axis.typed for axis in axes):
+        momenta = next((axis for axis in axes if axis.key == "norm.momentum"), None)
+        if momenta is None or momenta.drops or not momenta.typed:
+            what = (
+                "the configs' norm.momentum"
+                if momenta is None or momenta.drops
+                else (f"the study's own {momenta.spelled()}")
+            )
+            yield f"{what} is read in the convention you typed"
 
 
 def _check_dropped(axis: Axis, bases: Sequence[Base]) -> None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from normexp.config.field import FieldSpec, Role, Scalar, spell
+from normexp.config.field import Role, Scalar, spell
 from normexp.config.rules import check
-from normexp.config.schema import IDENTITY_GROUPS
-from normexp.config.tree import flatten
+from normexp.config.schema import IDENTITY_GROUPS, OUTSIDE
 from normexp.errors import UsageError
 from normexp.study.axis import Axis, from_overrides, from_study
 from normexp.study.compose import Composer, composer, resolve
@@ -28,7 +27,6 @@ class Study:
         axes: the axes in force, the study's own and those typed.
         runs: every run once, in the order of the axes.
         notes: what a person should know of how the axes were applied.
-        pinned: the fields that the study's YAML sweeps; a command for one run must name them.
         overrides: as typed.
         config_dir: the user's own configs, if given.
     """
@@ -38,18 +36,20 @@ class Study:
     axes: tuple[Axis, ...]
     runs: tuple[Run, ...]
     notes: tuple[str, ...]
-    pinned: frozenset[str]
     overrides: tuple[str, ...]
     config_dir: Path | None
 
     def command(self, run: Run) -> list[str]:
-        """The overrides that give this run alone, whatever sweep it came from."""
-        base = flatten(run.base.config)
-        groups = [f"{group}={run.base.choices[group]}" for group in IDENTITY_GROUPS]
+        """The overrides that give this run alone, whatever sweep it came from.
+
+        Every field that says what the run is stands there, so that neither an edited default nor
+        an edited study gives another run.
+        """
+        groups = [f"{group}={run.flat[f'{group}.kind']}" for group in IDENTITY_GROUPS]
         values = [
             f"{path}={_quoted(value)}"
             for path, value in run.flat.items()
-            if (path in self.pinned or value != base[path]) and _belongs(run.base.specs[path], path)
+            if path.split(".")[0] not in OUTSIDE and not path.endswith(".kind")
         ]
         return [f"study={self.name}", *groups, *values]
 
@@ -70,22 +70,44 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
         tree, chosen = hydra.tree({"study": name} if name else {})
         name = name or chosen["study"]
         head = resolve({"study": tree.get("study") or {}})["study"]
+        _check_head(name, head)
         own = from_study(hydra, head.get("axes", {}))
         keys = {axis.key for axis in typed}
         axes = [axis for axis in own if axis.key not in keys] + typed
         bases = list(_bases(hydra, name, axes))
     refuse_unknown(axes, bases)
     runs = {run.id: run for base in bases for run in _runs(base, axes)}
+    _check_runtime(list(runs.values()))
     return Study(
         name=_safe(name),
         about=str(head.get("about", "")),
         axes=tuple(axis for axis in axes if axis.key != "study" and not axis.drops),
         runs=tuple(runs.values()),
-        notes=tuple(notes(axes, bases, own)),
-        pinned=frozenset(field for axis in own for field in axis.fields()),
+        notes=tuple(notes(axes, bases)),
         overrides=tuple(overrides),
         config_dir=config_dir,
     )
+
+
+def _check_head(name: str, head: dict[str, Any]) -> None:
+    """A study says what it is about and its axes; all else it sets is at the root."""
+    if unknown := sorted(set(head) - {"about", "axes"}):
+        raise UsageError(
+            f"study {name} has {unknown[0]!r} where only 'about' and 'axes' can be",
+            "begin its file with '# @package _global_' and put the axes below 'study: axes:'",
+        )
+
+
+def _check_runtime(runs: Sequence[Run]) -> None:
+    """How a sweep is run is one thing for all of its runs."""
+    for path, value in runs[0].flat.items():
+        spec = runs[0].base.specs[path]
+        if spec.rule.role is Role.RUNTIME and any(
+            run.flat.get(path, value) != value for run in runs
+        ):
+            raise UsageError(
+                f"{path} differs between the runs of this sweep", f"type {path}=VALUE, one for all"
+            )
 
 
 def _study_name(typed: Sequence[Axis]) -> str | None:
@@ -122,11 +144,6 @@ def _runs(base: Base, axes: Sequence[Axis]) -> Iterator[Run]:
         config = base.with_values(assigned, dropped)
         check(config)
         yield Run(config, base)
-
-
-def _belongs(spec: FieldSpec, path: str) -> bool:
-    """Whether a field says what a run is or what its tables hold, not how it is computed."""
-    return spec.rule.role is not Role.RUNTIME or path.startswith("log.")
 
 
 def _quoted(value: Scalar) -> str:

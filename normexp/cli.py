@@ -1,5 +1,6 @@
 """The command line: parse, call, print."""
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -153,6 +154,9 @@ def show(
 
 def main() -> None:
     """The entry point of the `normexp` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
     app()
 
 
@@ -168,6 +172,17 @@ def _reporting(*, debug: bool) -> Iterator[None]:
 
         print_error(error)
         raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone, as with head
+        raise typer.Exit(0) from None
+    except OSError as error:
+        if debug:
+            raise
+        from normexp.console.streams import print_error
+
+        what = f"{error.strerror or error}: {error.filename or 'the output'}"
+        print_error(NormexpError(what))
+        raise typer.Exit(1) from None
     except KeyboardInterrupt:
         typer.echo("interrupted; what is stored is kept, the same command continues", err=True)
         raise typer.Exit(130) from None

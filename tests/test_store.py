@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import SMALL
+from conftest import SMALL, run_files
 from typer.testing import Result
 
 import normexp
@@ -188,35 +188,48 @@ def test_half_written_directories_are_ignored_and_removed(swept: Path, as_json: 
     assert not partial.exists()
 
 
-@pytest.mark.parametrize("command", [["plan", *STUDY], ["ls", "bn_regression"]])
-def test_a_damaged_manifest_is_named(
-    swept: Path, normexp: Callable[..., Result], command: list[str]
+@pytest.mark.parametrize("file", ["manifest.json", "metrics.parquet", ".hydra/config.yaml"])
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_run_is_listed_as_such_and_mended(
+    swept: Path, as_json: AsJson, file: str, damage: str
 ) -> None:
-    """As a power cut would leave it: one line that says what to remove."""
+    """A file that is missing or short: the run counts as not there, and is observed again."""
     run = next(swept.glob("batch-m0.1-s1-*"))
-    (run / "manifest.json").write_bytes(b"")
-    result = normexp(*command)
+    whole = (run / file).read_bytes()
+    (run / file).write_bytes(whole[:10])
+    if damage == "gone":
+        (run / file).unlink()
+    listed = {row["run"]: row["status"] for row in as_json("ls", "bn_regression")}
+    mended = as_json("sweep", *STUDY)
 
-    assert result.exit_code == 1
-    assert result.stderr.startswith(f"error: the manifest in {run} cannot be read")
-    assert "sweep again" in result.stderr
+    assert listed.get(run.name[-12:]) == (None if (file, damage) == ("manifest.json", "gone")
+                                          else "damaged")  # fmt: skip
+    assert (mended["cached"], mended["to_train"], mended["failed"]) == (5, 0, 0)
+    assert run_files(swept.parent)[f"{run.name[-12:]}/metrics.parquet"]
+    if file != "manifest.json":
+        assert (run / file).read_bytes() == whole
 
 
-def test_a_damaged_trajectory_is_a_failure_that_says_what_to_do(
-    swept: Path, normexp: Callable[..., Result]
-) -> None:
-    """Exit code 1, though older tables of the run are still there; removed, it is made again."""
-    import shutil
+def test_a_damaged_trajectory_is_trained_again(swept: Path, as_json: AsJson) -> None:
+    """Bit for bit the same, and only that one."""
+    (trajectory, *_) = (swept / "trajectories").iterdir()
+    whole = (trajectory / "weights.safetensors").read_bytes()
+    (trajectory / "weights.safetensors").write_bytes(whole[:100])
+    denser = as_json("sweep", *STUDY, "log.every=1")
 
-    for trajectory in (swept / "trajectories").iterdir():
-        (trajectory / "weights.safetensors").write_bytes(b"short")
-    denser = ["sweep", *STUDY, "norm=batch", "log.every=1"]
-    broken = normexp(*denser)
-    shutil.rmtree(swept / "trajectories")
+    assert (denser["to_train"], denser["failed"]) == (1, 0)
+    assert (trajectory / "weights.safetensors").read_bytes() == whole
 
-    assert broken.exit_code == 1
-    assert "cannot be read (SafetensorError); remove it and sweep again" in broken.stderr
-    assert normexp(*denser).exit_code == 0
+
+def test_a_table_that_cannot_be_read_is_named(swept: Path, normexp: Callable[..., Result]) -> None:
+    """Of the right size, yet rubbish: one line instead of a traceback."""
+    run = next(swept.glob("batch-m0.1-s1-*"))
+    size = (run / "metrics.parquet").stat().st_size
+    (run / "metrics.parquet").write_bytes(b"x" * size)
+    shown = normexp("show", run.name)
+
+    assert shown.exit_code == 1
+    assert "metrics.parquet cannot be read" in shown.stderr
 
 
 def test_a_store_that_cannot_be_written_is_one_clear_line(
@@ -227,5 +240,5 @@ def test_a_store_that_cannot_be_written_is_one_clear_line(
     result = normexp("sweep", *SMALL)
 
     assert result.exit_code == 1
-    assert result.stderr.startswith("error: cannot write in runs")
+    assert result.stderr.startswith("error: cannot work in runs")
     assert "store.dir=DIR" in result.stderr

@@ -82,12 +82,16 @@ REFUSED = {
     "momentum=0.1": ("unknown key 'momentum'", "norm.momentum"),
     "train={epoch:3}": ("unknown key 'train.epoch'", "train.epochs"),
     "norm=bach": ("norm 'bach' is unknown; there is batch, none", "did you mean batch?"),
-    "norm=glob(x*)": ("matches none of batch, none", ""),
+    "norm=glob(x*)": ("norm has no values", ""),
+    "seed=range(0)": ("seed has no values", "seed=range(8)"),
+    "seed=range(1000000000)": ("more than 1,000,000 values", ""),
+    "norm.kind=batch": ("a kind comes with its group", "type norm=CHOICE"),
+    "store.dir=": ("store.dir='': a text is needed", "store.dir=runs"),
+    "seed=é": ("is not in Hydra's override grammar", "quotes within the shell's"),
     "study=bn_regresion": ("study 'bn_regresion' is unknown", "bn_regression"),
-    "study=bn_regression,bn_regression": ("a sweep is of one study", ""),
     "norm.momentum=1.5": ("norm.momentum=1.5: a number from 0 to 1, or null", "norm.momentum=0.1"),
     "norm.momentum=nan": ("a number from 0 to 1, or null", ""),
-    "norm.momentum=abc": ("norm.momentum=abc: a number from 0 to 1, or null", ""),
+    "norm.momentum=abc": ("norm.momentum='abc': a number from 0 to 1, or null", ""),
     "norm.momentum=[0.1,0.2]": ("one value is needed", ""),
     "optim.lr=0": ("optim.lr=0: a number above 0", ""),
     "optim.lr=inf": ("optim.lr=inf: a number above 0", ""),
@@ -171,9 +175,49 @@ def test_the_users_configs_come_first(normexp: Normexp, tmp_path: Path) -> None:
     assert {run.flat["norm.momentum"] for run in study.runs} == {0.02}
     assert {run.flat["optim.lr"] for run in study.runs} == {0.5}
     assert normexp("plan", "study=mine").exit_code == 2
+    both = normexp("plan", "--config-dir", str(own), "study=mine,bn_regression")
+    assert "a sweep is of one study" in both.stderr
+
+
+def test_normexp_works_in_a_program_that_uses_hydra_itself() -> None:
+    """And leaves that program's Hydra as it was."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    with initialize_config_dir(str(Path.cwd()), version_base="1.3"):
+        assert len(package.load("seed=0,1", "norm=none").runs) == 2
+        assert compose(overrides=["+a=1"]).a == 1
+    assert not GlobalHydra.instance().is_initialized()
+
+
+def test_overrides_are_texts() -> None:
+    """One an argument; a list is a slip that gets a clear answer."""
+    with pytest.raises(package.NormexpError, match="overrides are texts"):
+        package.load(["seed=0"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("typed", "note"),
+    [
+        (["seed=1", "seed=2"], "seed is typed 2 times; the last one counts"),
+        (["norm=slow"], "overrules norm.momentum=0.02 of norm=slow; type ~norm.momentum"),
+    ],
+)
+def test_what_is_overruled_is_said(
+    normexp: Normexp, tmp_path: Path, typed: list[str], note: str
+) -> None:
+    """By a later override, or by the study's own axis."""
+    (tmp_path / "own/norm").mkdir(parents=True)
+    (tmp_path / "own/norm/slow.yaml").write_text("defaults: [batch]\nmomentum: 0.02\n")
+    result = normexp("plan", "--config-dir", "own", *typed)
+
+    assert note in " ".join(result.stdout.split())
 
 
 STUDIES = {
+    "not YAML": ("a: [1\n", "do not compose"),
+    "a list": ("- 1\n", "where only 'about' and 'axes' can be"),
+    "no values": ("# @package _global_\nstudy: {axes: {seed: []}}\n", "seed has no values"),
     "no package line": ("study: {axes: {seed: 1}}\ntrain: {epochs: 3}\n", "# @package _global_"),
     "unknown part": ("# @package _global_\nstudy: {axis: {seed: 1}}\n", "'axis'"),
     "axes not a mapping": ("# @package _global_\nstudy: {axes: [seed]}\n", "not a mapping"),

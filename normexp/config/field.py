@@ -67,7 +67,7 @@ class FieldSpec:
         if self._fits(value):
             return float(value) + 0.0 if self.type is float else value  # type: ignore[arg-type,return-value]
         raise UsageError(
-            f"{path}={spell(value)}: {self.allowed()} is needed",
+            f"{path}={self._given(value)}: {self.allowed()} is needed",
             f"type for example {path}={spell(self.default)}",
         )
 
@@ -79,11 +79,17 @@ class FieldSpec:
             words += _bounds(self.rule)
         return f"{words}, or null" if self.optional else words
 
+    def _given(self, value: object) -> str:
+        """A value as a person sees what is wrong with it: a text among numbers in quotes."""
+        return repr(value) if isinstance(value, str) and not self.choices else spell(value)
+
     def _fits(self, value: object) -> bool:
         if self.type is bool:
             return isinstance(value, bool)
         if self.type is str:
-            return isinstance(value, str) and (not self.choices or value in self.choices)
+            return isinstance(value, str) and (
+                value in self.choices if self.choices else bool(value)
+            )
         if isinstance(value, bool) or not isinstance(value, int | self.type):
             return False
         if isinstance(value, int) and abs(value) > LARGEST:

@@ -24,7 +24,7 @@ def check(config: RunConfig) -> None:
             f"data.train_size={size}",
             f"type train.batch_size={size}",
         )
-    if config.norm.kind in NORMS_OVER_THE_BATCH and 1 in batch_sizes(config):
+    if config.norm.kind in NORMS_OVER_THE_BATCH and 1 in (batch, last_batch(config)):
         raise UsageError(
             f"norm={config.norm.kind} cannot normalise a batch of one: data.train_size={size} in "
             f"batches of train.batch_size={batch} leaves such a batch",
@@ -34,8 +34,18 @@ def check(config: RunConfig) -> None:
         )
 
 
+def last_batch(config: RunConfig) -> int:
+    """The size of an epoch's last batch."""
+    rest = config.data.train_size % config.train.batch_size
+    return rest if rest and not config.train.drop_last else config.train.batch_size
+
+
+def steps_per_epoch(config: RunConfig) -> int:
+    """Batches of an epoch."""
+    full, rest = divmod(config.data.train_size, config.train.batch_size)
+    return full + bool(rest and not config.train.drop_last)
+
+
 def batch_sizes(config: RunConfig) -> list[int]:
     """The sizes of an epoch's batches, in order."""
-    full, rest = divmod(config.data.train_size, config.train.batch_size)
-    last = [rest] if rest and not config.train.drop_last else []
-    return [config.train.batch_size] * full + last
+    return [config.train.batch_size] * (steps_per_epoch(config) - 1) + [last_batch(config)]

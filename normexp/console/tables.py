@@ -58,18 +58,21 @@ def print_result(result: SweepResult) -> None:
     console, plan = stdout(), result.plan
     console.print(
         f"{plan.study.name}: {counted(len(plan.study.runs), 'run')}, {len(plan.cached)} cached, "
-        f"{plan.to_observe} observed; {counted(plan.to_train, 'trajectory')} trained; "
+        f"{plan.to_observe - len(result.failed)} observed"
+        f"{f', {len(result.failed)} failed' if result.failed else ''}; "
+        f"{counted(plan.to_train, 'trajectory')} trained; "
         f"{duration(result.seconds)}",
         soft_wrap=True,
     )
     if result.rows:
         console.print(arm_table(result.arms, plan.differing))
         console.print(
-            "mean ± 95 % interval over seeds. excess = test loss − population loss: what the\n"
+            "mean ± 95 % interval over seeds. excess = test loss − population loss: what the "
             "running statistics cost, on the same weights. half-life in steps.",
             style="dim",
         )
-    for line in (*plan.study.notes, *_diverged(result.arms)):
+    notes = plan.study.notes if plan.study.overrides else ()  # nothing of the default surprises
+    for line in (*notes, *_diverged(result.arms)):
         stderr().print(f"note: {line}", soft_wrap=True)
     for line in result.warnings:
         stderr().print(Text("warning: ", "bold yellow") + Text(line), soft_wrap=True)
@@ -147,4 +150,4 @@ def _table(*left: str, right: Sequence[str] = ()) -> Table:
 
 def _diverged(arms: Sequence[Arm]) -> list[str]:
     number = sum(arm.diverged for arm in arms)
-    return [f"{counted(number, 'run')} diverged and left out of the means"] if number else []
+    return [f"{counted(number, 'run')} diverged, left out of the means"] if number else []

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from normexp.config.rules import batch_sizes
+from normexp.config.rules import steps_per_epoch
 from normexp.config.schema import RunConfig
 from normexp.data.dataset import draw
 from normexp.engine.estimators import RunningStatistics
@@ -82,7 +82,7 @@ class _Watch:
         self._record, self._index = record, index
         self._network = Network(configs[0], self._test_x.shape[1], self._test_y.shape[1])
         self.dtype = record.train_loss.dtype
-        self.steps_per_epoch = len(batch_sizes(configs[0]))
+        self.steps_per_epoch = steps_per_epoch(configs[0])
         momenta = [getattr(config.norm, "momentum", None) for config in configs]
         self.running = RunningStatistics(momenta, record.batch_mean.shape[2])
 

@@ -1,6 +1,6 @@
 """What a stack will cost: a rough prediction in seconds and bytes, before anything runs."""
 
-from normexp.config.rules import batch_sizes
+from normexp.config.rules import steps_per_epoch
 from normexp.config.schema import RunConfig
 
 SECONDS_PER_LAYER_STEP = 130e-6
@@ -18,7 +18,7 @@ WIDTH_OF_CACHED_ARITHMETIC = 60
 
 def steps(config: RunConfig) -> int:
     """Optimizer steps of one training."""
-    return config.train.epochs * len(batch_sizes(config))
+    return config.train.epochs * steps_per_epoch(config)
 
 
 def training_seconds(config: RunConfig, networks: int) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 
 from normexp.errors import NotFoundError
 from normexp.registry import did_you_mean
-from normexp.store.files import read_manifest
+from normexp.store.files import intact, read_manifest
 from normexp.store.layout import find_run, studies
 from normexp.store.sweep import read_end
 
@@ -54,17 +54,15 @@ def runs(store: Path, name: str) -> tuple[list[str], Rows]:
         )
     rows = []
     for path in known[name].runs().values():
-        manifest = read_manifest(path)
-        rows.append(
-            {
-                "run": manifest["run_id"],
-                "label": manifest["label"],
-                "status": manifest["status"],
-                "test_loss": manifest["metrics"]["test_loss"],
-                "excess_loss": manifest["metrics"]["excess_loss"],
-                "directory": str(path),
-            }
-        )
+        manifest = intact(path)
+        name, _, identity = path.name.rpartition("-")
+        row = {"run": identity, "label": name, "status": "damaged", "directory": str(path)}
+        if manifest is not None:
+            metrics = manifest["metrics"]
+            row |= {"status": manifest["status"], "test_loss": metrics["test_loss"]}
+            if "norm.momentum" in manifest["config"]:
+                row |= {"excess_loss": metrics["excess_loss"]}
+        rows.append(row)
     return ["run", "label", "status", "test_loss", "excess_loss"], rows
 
 

@@ -14,7 +14,7 @@ from normexp.session.progress import Progress, Silent
 from normexp.session.result import SweepResult, ending, plan_numbers
 from normexp.store.files import remove_abandoned
 from normexp.store.layout import StudyDirectory
-from normexp.store.rows import Row, rows_of
+from normexp.store.rows import Row, row
 from normexp.store.sweep import begin
 from normexp.study import study as studies
 from normexp.study.study import Study
@@ -76,7 +76,7 @@ def sweep(
 
 def study_directory(study: Study) -> StudyDirectory:
     """Where a study is kept."""
-    return StudyDirectory(Path(study.runs[0].config.store.dir) / study.name)
+    return StudyDirectory(Path(study.runs[0].config.store.dir).expanduser() / study.name)
 
 
 def describe(error: Exception) -> str:
@@ -90,8 +90,10 @@ def describe(error: Exception) -> str:
 def _plan(study: Study) -> Plan:
     directory = study_directory(study)
     every = study.runs[0].config.log.every
-    cached = directory.cached((run.id for run in study.runs), every)
-    return build(study, cached, directory.stored())
+    with _writing(directory.path):
+        cached = directory.cached((run.id for run in study.runs), every)
+        pending = {run.trajectory_id for run in study.runs if run.id not in cached}
+        return build(study, cached, directory.stored(pending))
 
 
 def _work(
@@ -137,10 +139,10 @@ def _collect(
     plan: Plan, directory: StudyDirectory, broken: Iterable[Stack]
 ) -> tuple[list[Row], list[str]]:
     """The rows of all complete runs of the study; the ids of the others and of broken stacks."""
-    there = directory.runs()
+    there = directory.intact_runs(run.id for run in plan.study.runs)
     failed = {run.id for stack in broken for each in stack.trajectories for run in each.runs}
     wanted = [run.id for run in plan.study.runs]
-    rows = rows_of(there[name] for name in wanted if name in there)
+    rows = [row(manifest, path) for path, manifest in there.values()]
     return rows, [name for name in wanted if name not in there or name in failed]
 
 
@@ -169,6 +171,6 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise NormexpError(
-            f"cannot write in {path}: {error.strerror or error}",
+            f"cannot work in {path}: {error.strerror or error}",
             "type store.dir=DIR for another place",
         ) from error

@@ -19,11 +19,13 @@ from normexp.engine.train import train
 from normexp.planning.label import label
 from normexp.planning.plan import Plan, Stack
 from normexp.record import Record, diverged_step, join
-from normexp.store.files import read_manifest
+from normexp.store.files import intact, read_manifest
 from normexp.store.layout import ID_LENGTH, StudyDirectory
 from normexp.store.run import Provenance, write_run
 from normexp.store.trajectory import read_trajectory, write_trajectory
+from normexp.study.compose import packaged_configs
 from normexp.study.run import Run
+from normexp.study.study import Study
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,9 @@ class Worker:
         for model, trajectory in enumerate(stack.trajectories):
             for run in trajectory.runs:
                 every = run.config.log.every
-                if run.id in there:  # its tables are too sparse; keep the rows that it has
-                    every = gcd(every, read_manifest(there[run.id])["log_every"])
+                manifest = intact(there[run.id]) if run.id in there else None
+                if manifest is not None:  # its tables are too sparse; keep the rows that it has
+                    every = gcd(every, manifest["log_every"])
                 groups.setdefault(every, []).append((model, run))
         singles = [record.select(torch.tensor([m])) for m in range(len(stack.trajectories))]
         for every, pairs in groups.items():
@@ -112,7 +115,7 @@ class Worker:
                 "half_life_steps": half_life(getattr(run.config.norm, "momentum", None)),
                 "log_every": config.log.every,
                 "seconds": trajectory["seconds"],
-                "command": command(overrides, self.plan.study.config_dir),
+                "command": command(overrides, self.plan.study),
             },
         )
 
@@ -125,7 +128,9 @@ class Worker:
         }
 
 
-def command(overrides: list[str], config_dir: Path | None) -> str:
-    """A command line for a shell."""
-    options = [] if config_dir is None else ["--config-dir", str(config_dir)]
+def command(overrides: list[str], study: Study) -> str:
+    """A command line for a shell, from any directory: every field is in it, a study may not be."""
+    packaged = (packaged_configs() / "study" / f"{study.name}.yaml").is_file()
+    own = [] if packaged or study.config_dir is None else [str(study.config_dir.resolve())]
+    options = ["--config-dir", *own] if own else []
     return shlex.join(["normexp", "sweep", *options, *overrides])

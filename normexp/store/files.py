@@ -29,7 +29,7 @@ def write_directory(
 ) -> None:
     """Write a directory that appears whole or not at all.
 
-    The manifest is written last, with the digests of all files. If a complete directory stands at
+    The manifest is written last, with the digests of all files. If an intact directory stands at
     the place by then, another process has stored the same thing and ours is dropped.
 
     Args:
@@ -56,7 +56,7 @@ def write_directory(
 
 def _take_name(partial: Path, final: Path, *, replace: bool) -> None:
     old = _partial(final, "old")
-    if replace or not (final / MANIFEST).is_file():
+    if replace or intact(final) is None:
         with suppress(OSError):  # nothing there, or another process is a moment ahead of us
             final.rename(old)
     try:
@@ -75,6 +75,22 @@ def _partial(final: Path, what: str) -> Path:
 
 def _host() -> str:
     return platform.node().replace(".", "_")
+
+
+def intact(directory: Path) -> dict[str, Any] | None:
+    """The manifest of a complete directory; None if it, or a file that it names, is not whole.
+
+    Sizes are compared, digests are not: that would read everything.
+    """
+    try:
+        manifest = read_manifest(directory)
+        whole = all(
+            (directory / name).stat().st_size == about["bytes"]
+            for name, about in manifest["files"].items()
+        )
+    except (OSError, NormexpError, KeyError, TypeError, AttributeError):
+        return None
+    return manifest if whole else None
 
 
 def remove_abandoned(directory: Path) -> None:

@@ -4,10 +4,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from normexp.errors import NotFoundError
 from normexp.registry import did_you_mean
-from normexp.store.files import MANIFEST, STAGING_SUFFIX, read_manifest
+from normexp.store.files import MANIFEST, STAGING_SUFFIX, intact, read_manifest
 
 ID_LENGTH = 12
 
@@ -40,16 +41,22 @@ class StudyDirectory:
         """Complete runs by id."""
         return {path.name[-ID_LENGTH:]: path for path in complete(self.path)}
 
-    def stored(self) -> frozenset[str]:
-        """Ids of complete trajectories."""
-        return frozenset(path.name for path in complete(self.trajectories))
+    def intact_runs(self, wanted: Iterable[str]) -> dict[str, tuple[Path, dict[str, Any]]]:
+        """Which of the wanted runs are whole, by id, each with its directory and manifest."""
+        runs = self.runs()
+        found = ((name, runs[name], intact(runs[name])) for name in wanted if name in runs)
+        return {name: (path, manifest) for name, path, manifest in found if manifest is not None}
+
+    def stored(self, wanted: Iterable[str]) -> frozenset[str]:
+        """Which of the wanted trajectories are whole."""
+        return frozenset(name for name in set(wanted) if intact(self.trajectory(name)) is not None)
 
     def cached(self, wanted: Iterable[str], log_every: int) -> frozenset[str]:
-        """Which of the wanted runs are complete and log at least as densely as asked."""
-        runs = self.runs()
-        there = [name for name in wanted if name in runs]
+        """Which of the wanted runs are whole and log at least as densely as asked."""
         return frozenset(
-            name for name in there if not log_every % read_manifest(runs[name])["log_every"]
+            name
+            for name, (_, manifest) in self.intact_runs(wanted).items()
+            if not log_every % manifest["log_every"]
         )
 
     def sweep_directories(self) -> list[Path]:
@@ -74,6 +81,8 @@ def find_run(store: Path, wanted: str) -> Path:
     Raises:
         NotFoundError: there is none, or more than one.
     """
+    if not wanted:
+        raise NotFoundError("no run without a name", "type normexp ls to see what there is")
     as_path = Path(wanted)
     if (as_path / MANIFEST).is_file() and read_manifest(as_path)["kind"] == "run":
         return as_path

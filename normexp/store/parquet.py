@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from normexp.errors import NormexpError
 from normexp.store.columns import TABLES
 
 
@@ -52,8 +53,18 @@ def schema(table: str, dtype: str) -> pa.Schema:
 
 
 def read(path: Path) -> pa.Table:
-    """One table as it was written."""
-    return pq.ParquetFile(path).read()
+    """One table as it was written.
+
+    Raises:
+        NormexpError: it is missing or damaged.
+    """
+    try:
+        return pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowException) as error:
+        raise NormexpError(
+            f"{path} cannot be read ({type(error).__name__})",
+            f"remove {path.parent} and sweep again: only what is missing is made again",
+        ) from error
 
 
 def grid(steps: Sequence[int], sites: Mapping[str, int]) -> dict[str, Any]:

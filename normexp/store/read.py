@@ -32,7 +32,7 @@ def read(path: str | Path, table: str = "runs") -> "pd.DataFrame":
         NotFoundError: there is no run at `path`.
         UsageError: there is no such table.
     """
-    pick(table, dict.fromkeys(("runs", *RUN_TABLES)), "table")
+    pick(str(table), dict.fromkeys(("runs", *RUN_TABLES)), "table")
     directories = run_directories(Path(path))
     is_summary = table == "runs"
     arrow = summary.table(rows_of(directories)) if is_summary else _long(directories, table)

@@ -50,9 +50,9 @@ def begin(
 
 
 def read_end(path: Path) -> dict[str, Any] | None:
-    """The manifest of a sweep, None if it was killed or is still running."""
+    """The manifest of a sweep, None if it was killed, is still running, or cannot be read."""
     try:
         manifest: dict[str, Any] = json.loads((path / MANIFEST).read_bytes())
-    except FileNotFoundError:
+    except (OSError, ValueError):
         return None
     return manifest

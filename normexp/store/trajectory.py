@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from normexp.config.field import Role
-from normexp.config.rules import batch_sizes
+from normexp.config.rules import batch_sizes, steps_per_epoch
 from normexp.config.schema import RunConfig
 from normexp.config.tree import field_specs, flatten, nest
 from normexp.errors import NormexpError
@@ -54,7 +54,7 @@ def read_trajectory(directory: Path) -> Record:
     """
     try:
         return _read(directory)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError, NormexpError) as error:
         raise NormexpError(
             f"the trajectory {directory} cannot be read ({type(error).__name__}); remove it and "
             "sweep again"
@@ -81,7 +81,7 @@ def _read(directory: Path) -> Record:
 
 def point_steps(config: RunConfig) -> np.ndarray[Any, Any]:
     """The step of every evaluation point: before the first epoch and after each."""
-    return np.arange(config.train.epochs + 1, dtype=np.int32) * len(batch_sizes(config))
+    return np.arange(config.train.epochs + 1, dtype=np.int32) * steps_per_epoch(config)
 
 
 def _config(config: RunConfig) -> bytes:

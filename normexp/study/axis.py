@@ -16,6 +16,9 @@ from normexp.study.compose import Composer
 
 GROUPS = ("study", *KINDS)
 
+MOST_VALUES = 1_000_000
+"""Of an axis, and runs of a study: beyond it is a slip of the finger."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -60,14 +63,13 @@ class Axis:
 
 
 def from_overrides(composer: Composer, overrides: Sequence[str]) -> list[Axis]:
-    """The axes that the command line gives, the last one of a key winning.
+    """The axes that the command line gives, as typed.
 
     Raises:
         UsageError: what Hydra's grammar knows but a study cannot use, each with its reason.
     """
     parsed = composer.parse(overrides)
-    axes = [_axis(composer, override, typed=True) for override in parsed]
-    return list({axis.key: axis for axis in axes}.values())
+    return [_axis(composer, override, typed=True) for override in parsed]
 
 
 def from_study(composer: Composer, axes: object) -> list[Axis]:
@@ -77,7 +79,7 @@ def from_study(composer: Composer, axes: object) -> list[Axis]:
     found = []
     for key, value in axes.items():
         if isinstance(value, list):
-            found.append(Axis(str(key), tuple(value), typed=False))
+            found.append(Axis(str(key), _distinct(key, value), typed=False))
         else:
             (override,) = composer.parse([f"{key}={spell(value)}"])
             found.append(_axis(composer, override, typed=False))
@@ -98,12 +100,31 @@ def _values(override: Override) -> tuple[Any, ...]:
         return ()  # ~key
     if not override.is_sweep_override():
         return (override.value(),)
-    values = tuple(_plain(value) for value in override.sweep_iterator())
-    sweep = override.value()
-    return _as_decimals(sweep, values) if isinstance(sweep, RangeSweep) else values
+    sweep, key = override.value(), override.key_or_group
+    if isinstance(sweep, RangeSweep) and _length(sweep) > MOST_VALUES:
+        raise UsageError(f"{override.input_line}: more than {MOST_VALUES:,} values")
+    values = [_plain(value) for value in override.sweep_iterator()]
+    return _distinct(key, _as_decimals(sweep, values) if isinstance(sweep, RangeSweep) else values)
 
 
-def _as_decimals(sweep: RangeSweep, values: tuple[Any, ...]) -> tuple[Any, ...]:
+def _length(sweep: RangeSweep) -> float:
+    """About how many values a range has."""
+    start, stop, step = (float(part or 0) for part in (sweep.start, sweep.stop, sweep.step))
+    return abs(stop - start) / abs(step) if step else 0.0
+
+
+def _distinct(key: object, values: Sequence[Any]) -> tuple[Any, ...]:
+    """The values, each once, in order; a value of another type is another value.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not values:
+        raise UsageError(f"{key} has no values", "type for example 'seed=range(8)'")
+    return tuple({(type(value), repr(value)): value for value in values}.values())
+
+
+def _as_decimals(sweep: RangeSweep, values: Sequence[Any]) -> list[Any]:
     """The values of a range as its decimals mean them.
 
     Hydra adds in binary: its range(0.1,0.4,0.1) ends in 0.30000000000000004, which would be
@@ -111,7 +132,7 @@ def _as_decimals(sweep: RangeSweep, values: tuple[Any, ...]) -> tuple[Any, ...]:
     """
     exponents = [Decimal(repr(part)).as_tuple().exponent for part in (sweep.start, sweep.step)]
     digits = max(0, *(-exponent for exponent in exponents if isinstance(exponent, int)))
-    return tuple(round(value, digits) if isinstance(value, float) else value for value in values)
+    return [round(value, digits) if isinstance(value, float) else value for value in values]
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
@@ -145,6 +166,8 @@ def _refuse(override: Override) -> None:
             f"{typed}: normexp names its own directories and runs its own sweeps",
             "type store.dir=DIR for the place, executor.workers=N for the threads",
         )
+    if key.endswith(".kind"):
+        raise UsageError(f"{typed}: a kind comes with its group", f"type {key[:-5]}=CHOICE")
     if key.startswith("study."):
         raise UsageError(
             f"{typed}: a study's axes are replaced by typing their keys",
@@ -156,8 +179,6 @@ def _refuse(override: Override) -> None:
 
 def _check_choices(composer: Composer, axis: Axis) -> None:
     options = composer.options(axis.key)
-    if not axis.values:
-        raise UsageError(f"{axis.key}: the pattern matches none of {', '.join(options)}")
     for value in axis.values:
         if value not in options:
             pick(spell(value), dict.fromkeys(options), axis.key)

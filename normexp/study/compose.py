@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
@@ -52,10 +53,13 @@ def composer(config_dir: Path | None = None) -> "Iterator[Composer]":
         raise UsageError(f"--config-dir {config_dir} is not a directory")
     Plugins.instance().register(UserConfigs)
     token = _user_configs.set(config_dir.resolve() if config_dir else None)
+    outer = GlobalHydra.instance().hydra  # of a program that uses Hydra itself
+    GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(packaged_configs()), "normexp", version_base="1.3"):
             yield Composer()
     finally:
+        GlobalHydra.instance().hydra = outer
         _user_configs.reset(token)
 
 
@@ -81,9 +85,11 @@ class Composer:
             typed = getattr(error, "override", None) or " ".join(overrides)
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             reason = next((line for line in lines if "Error parsing" not in line), lines[0])
+            reason = reason.partition(" expecting ")[0]
             raise UsageError(
                 f"{typed!r} is not in Hydra's override grammar: {reason}",
-                "type key=value, key=a,b,c, 'key=range(8)' or group=choice, quoted for the shell",
+                "type key=value, key=a,b,c, 'key=range(8)' or group=choice; other characters need "
+                "quotes within the shell's: \"key='a b'\"",
             ) from error
 
     def tree(self, choices: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -97,8 +103,8 @@ class Composer:
             composed = compose("config", overrides, return_hydra_config=True)
             chosen = OmegaConf.to_container(composed.hydra.runtime.choices)
             tree = OmegaConf.to_container(composed, resolve=False)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise UsageError(f"the configs do not compose: {_first_line(error)}") from error
+        except Exception as error:
+            raise UsageError(f"the configs do not compose: {_one_line(error)}") from error
         assert isinstance(tree, dict)  # noqa: S101  the root of a composed config is a mapping
         assert isinstance(chosen, dict)  # noqa: S101
         del tree["hydra"]
@@ -115,11 +121,14 @@ def resolve(tree: Mapping[str, Any]) -> dict[str, Any]:
     try:
         resolved = OmegaConf.to_container(OmegaConf.create(dict(tree)), resolve=True)
     except OmegaConfBaseException as error:
-        raise UsageError(f"the configuration does not resolve: {_first_line(error)}") from error
+        raise UsageError(f"the configuration does not resolve: {_one_line(error)}") from error
     if not isinstance(resolved, dict):
         raise NormexpError("the configuration is not a mapping")
     return {str(key): value for key, value in resolved.items()}
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def _one_line(error: Exception) -> str:
+    """What Hydra or YAML says, without line breaks; with the error's name where it says little."""
+    text = " ".join(str(error).split())
+    known = isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError)
+    return text if known else f"{type(error).__name__}: {text}"

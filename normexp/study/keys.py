@@ -1,8 +1,10 @@
 """Where the keys of the axes apply, and what to say when they do not."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from normexp.config.field import Role, spell
+from normexp.config.schema import KINDS, SECTIONS
 from normexp.config.tree import known_keys
 from normexp.errors import UsageError
 from normexp.registry import did_you_mean
@@ -22,7 +24,11 @@ def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
             if field not in known:
                 raise UsageError(
                     f"unknown key '{field}'",
-                    did_you_mean(field, [*known, *GROUPS], f"there is {', '.join(known)}"),
+                    did_you_mean(
+                        field,
+                        [*known, *GROUPS],
+                        f"keys are seed, or begin with {', '.join((*KINDS, *SECTIONS))}",
+                    ),
                 )
             having = [base for base in bases if field in base.specs]
             if axis.typed and not axis.drops and not having:
@@ -39,7 +45,7 @@ def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
                 )
 
 
-def notes(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
+def notes(axes: Sequence[Axis], bases: Sequence[Base], given: Sequence[Axis]) -> Iterator[str]:
     """Where an axis does not apply, and what a convention does to the study's own momenta."""
     for axis in axes:
         for field in () if axis.is_group or axis.drops else axis.fields():
@@ -48,6 +54,10 @@ def notes(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
             if without:
                 where = f"to {_choices(having, field)} only" if having else "to none of these runs"
                 yield f"{field} applies {where}: {_choices(without, field)} has no such field"
+    yield from _overruled(axes, bases)
+    for key, times in Counter(axis.key for axis in given).items():
+        if times > 1:
+            yield f"{key} is typed {times} times; the last one counts"
     if any(axis.key == "norm.convention" and axis.typed for axis in axes):
         momenta = next((axis for axis in axes if axis.key == "norm.momentum"), None)
         if momenta is None or momenta.drops or not momenta.typed:
@@ -57,6 +67,20 @@ def notes(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
                 else (f"the study's own {momenta.spelled()}")
             )
             yield f"{what} is read in the convention you typed"
+
+
+def _overruled(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
+    """Where a study's own axis takes the place of what a typed choice of the user's says."""
+    typed = {axis.key for axis in axes if axis.typed and axis.is_group}
+    for axis in axes:
+        group, _, field = axis.key.rpartition(".")
+        for base in bases if group in typed and not axis.typed and not axis.is_group else ():
+            own = base.tree.get(group, {}).get(field)
+            if axis.key in base.specs and own != base.specs[axis.key].default:
+                yield (
+                    f"the study's own {axis.spelled()} overrules {axis.key}={spell(own)} of "
+                    f"{group}={base.choices[group]}; type ~{axis.key} to keep that"
+                )
 
 
 def _check_dropped(axis: Axis, bases: Sequence[Base]) -> None:

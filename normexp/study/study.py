@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from normexp.config.field import Role, Scalar, spell
 from normexp.config.rules import check
 from normexp.config.schema import IDENTITY_GROUPS, OUTSIDE
 from normexp.errors import UsageError
-from normexp.study.axis import Axis, from_overrides, from_study
+from normexp.study.axis import MOST_VALUES, Axis, from_overrides, from_study
 from normexp.study.compose import Composer, composer, resolve
 from normexp.study.keys import notes, refuse_unknown
 from normexp.study.run import Base, Run
@@ -64,8 +65,13 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
     Raises:
         UsageError: an override, a config or a combination that makes no sense.
     """
+    if not all(isinstance(override, str) for override in overrides):
+        raise UsageError(
+            "overrides are texts, one an argument", "write for example plan('seed=0', 'norm=batch')"
+        )
     with composer(config_dir) as hydra:
-        typed = from_overrides(hydra, overrides)
+        given = from_overrides(hydra, overrides)
+        typed = list({axis.key: axis for axis in given}.values())  # the last one counts
         name = _study_name(typed)
         tree, chosen = hydra.tree({"study": name} if name else {})
         name = name or chosen["study"]
@@ -83,7 +89,7 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
         about=str(head.get("about", "")),
         axes=tuple(axis for axis in axes if axis.key != "study" and not axis.drops),
         runs=tuple(runs.values()),
-        notes=tuple(notes(axes, bases)),
+        notes=tuple(notes(axes, bases, given)),
         overrides=tuple(overrides),
         config_dir=config_dir,
     )
@@ -137,6 +143,9 @@ def _runs(base: Base, axes: Sequence[Axis]) -> Iterator[Run]:
         if not axis.is_group and not axis.drops and all(f in base.specs for f in axis.fields())
     ]
     dropped = [axis.key for axis in axes if axis.drops]
+    number = prod(len(axis.values) for axis in applying)
+    if number > MOST_VALUES:
+        raise UsageError(f"this study has {number:,} runs, more than {MOST_VALUES:,}")
     for values in itertools.product(*(axis.values for axis in applying)):
         assigned: dict[str, Any] = {}
         for axis, value in zip(applying, values, strict=True):

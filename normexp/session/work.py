@@ -17,7 +17,7 @@ from normexp.config.schema import Log, RunConfig
 from normexp.engine.observe import observe
 from normexp.engine.train import train
 from normexp.planning.label import label
-from normexp.planning.plan import Plan, Stack
+from normexp.planning.plan import Plan, Stack, Trajectory
 from normexp.record import Record, diverged_step, join
 from normexp.store.files import intact, read_manifest
 from normexp.store.layout import ID_LENGTH, StudyDirectory
@@ -83,6 +83,7 @@ class Worker:
                 if manifest is not None:  # its tables are too sparse; keep the rows that it has
                     every = gcd(every, manifest["log_every"])
                 groups.setdefault(every, []).append((model, run))
+        trainings = [self._training(each, record, m) for m, each in enumerate(stack.trajectories)]
         singles = [record.select(torch.tensor([m])) for m in range(len(stack.trajectories))]
         for every, pairs in groups.items():
             configs = [replace(run.config, log=Log(every=every)) for _, run in pairs]
@@ -91,14 +92,23 @@ class Worker:
                 place = there.get(run.id) or self.directory.run(
                     label(run, self.plan.differing), run.id
                 )
-                provenance = self._provenance(run, config, place, singles[model])
+                provenance = self._provenance(run, config, place, trainings[model])
                 is_there = run.id in there
                 write_run(place, config, singles[model], seen, provenance, replace=is_there)
                 report(0)
 
-    def _provenance(self, run: Run, config: RunConfig, place: Path, record: Record) -> Provenance:
-        diverged = diverged_step(record, 0)
-        trajectory = read_manifest(self.directory.trajectory(run.trajectory_id))
+    def _training(self, trajectory: Trajectory, record: Record, model: int) -> dict[str, Any]:
+        """What the runs of a trajectory say of its training."""
+        diverged = diverged_step(record, model)
+        return {
+            "status": "complete" if diverged is None else "diverged",
+            "diverged_step": diverged,
+            "seconds": read_manifest(self.directory.trajectory(trajectory.id))["seconds"],
+        }
+
+    def _provenance(
+        self, run: Run, config: RunConfig, place: Path, training: dict[str, Any]
+    ) -> Provenance:
         overrides = self.plan.study.command(run)
         return Provenance(
             overrides=overrides,
@@ -110,12 +120,10 @@ class Worker:
                 "trajectory_id": run.trajectory_id,
                 "study": self.plan.study.name,
                 "label": place.name[: -ID_LENGTH - 1],
-                "status": "complete" if diverged is None else "diverged",
-                "diverged_step": diverged,
                 "half_life_steps": half_life(getattr(run.config.norm, "momentum", None)),
                 "log_every": config.log.every,
-                "seconds": trajectory["seconds"],
                 "command": command(overrides, self.plan.study),
+                **training,
             },
         )
 

@@ -8,7 +8,7 @@ import platform
 import re
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -147,6 +147,16 @@ def to_yaml(content: object) -> bytes:
     """YAML in the order given."""
     text = yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
     return str(text).encode()
+
+
+def list_yaml(items: Iterable[str], indent: int = 0) -> bytes:
+    """A list of texts as YAML; items are cached, since runs share most of theirs."""
+    return b"".join(b" " * indent + _item_yaml(item) for item in items)
+
+
+@lru_cache(maxsize=16384)
+def _item_yaml(item: str) -> bytes:
+    return to_yaml([item])
 
 
 @lru_cache(maxsize=16384, typed=True)

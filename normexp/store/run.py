@@ -14,7 +14,7 @@ from normexp.config.schema import OUTSIDE, RunConfig
 from normexp.config.tree import flatten, nest
 from normexp.record import Observation, Record
 from normexp.store import parquet
-from normexp.store.files import config_yaml, to_yaml, write_directory
+from normexp.store.files import config_yaml, list_yaml, to_yaml, write_directory
 from normexp.store.trajectory import point_steps
 
 
@@ -73,17 +73,14 @@ def write_run(  # noqa: PLR0913  a run's parts, each from another room
 
 def _hydra(flat: Mapping[str, Any], provenance: Provenance) -> dict[str, bytes]:
     """The triple that Hydra leaves and other tools read; nothing in it depends on the place."""
-    hydra = {
-        "hydra": {
-            "job": {"name": "normexp", "config_name": "config"},
-            "overrides": {"task": provenance.overrides},
-            "runtime": {"version": provenance.hydra_version, "choices": provenance.choices},
-        }
-    }
+    job = {"name": "normexp", "config_name": "config"}
+    runtime = {"version": provenance.hydra_version, "choices": provenance.choices}
+    head = to_yaml({"hydra": {"job": job, "runtime": runtime}})
+    task = b"  overrides:\n    task:\n" + list_yaml(provenance.overrides, indent=4)
     return {
         ".hydra/config.yaml": config_yaml(nest(flat)),
-        ".hydra/overrides.yaml": to_yaml(provenance.overrides),
-        ".hydra/hydra.yaml": to_yaml(hydra),
+        ".hydra/overrides.yaml": list_yaml(provenance.overrides),
+        ".hydra/hydra.yaml": head + task,
     }
 
 

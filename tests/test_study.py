@@ -191,9 +191,11 @@ def test_normexp_works_in_a_program_that_uses_hydra_itself() -> None:
 
 
 def test_overrides_are_texts() -> None:
-    """One an argument; a list is a slip that gets a clear answer."""
-    with pytest.raises(package.NormexpError, match="overrides are texts"):
-        package.load(["seed=0"])  # type: ignore[arg-type]
+    """One an argument, or a list of them; anything else gets a clear answer."""
+    assert len(package.load(["seed=0", "norm=none"]).runs) == 1
+    for wrong in (3, [3], {"seed": 0}, package.load("seed=0")):
+        with pytest.raises(package.NormexpError, match="overrides are texts"):
+            package.load(wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from normexp.errors import NormexpError
+from normexp.errors import NormexpError, UsageError
 from normexp.planning.plan import Plan, Stack, build
 from normexp.session.environment import environment
 from normexp.session.progress import Progress, Silent
@@ -20,31 +20,38 @@ from normexp.study import study as studies
 from normexp.study.study import Study
 
 
-def load(*overrides: str, config_dir: str | Path | None = None) -> Study:
+Overrides = str | Sequence[str]
+"""One override, or a list of them."""
+
+
+def load(*overrides: Overrides, config_dir: str | Path | None = None) -> Study:
     """The study that these overrides describe, as `normexp sweep` would take them.
 
     Args:
-        overrides: such as `"norm=none,batch"`, `"seed=range(8)"`.
+        overrides: such as `"norm=none,batch"`, `"seed=range(8)"`; lists of such will do.
         config_dir: the user's own configs, searched before the packaged ones.
 
     Raises:
         UsageError: an override, a config or a combination that makes no sense.
     """
-    return studies.load(overrides, None if config_dir is None else Path(config_dir))
+    texts: list[str] = []
+    for override in overrides:
+        texts += [override] if isinstance(override, str) else _texts(override)
+    return studies.load(texts, None if config_dir is None else Path(config_dir))
 
 
-def plan(*overrides: str, config_dir: str | Path | None = None) -> Plan:
+def plan(*overrides: Overrides, config_dir: str | Path | None = None) -> Plan:
     """What `sweep` would do with the same arguments: runs, trajectories, stacks, what is there."""
     return _plan(load(*overrides, config_dir=config_dir))
 
 
 def sweep(
-    *overrides: str, config_dir: str | Path | None = None, progress: Progress | None = None
+    *overrides: Overrides, config_dir: str | Path | None = None, progress: Progress | None = None
 ) -> SweepResult:
     """Train and observe what is not in the store yet, and sum up the whole study.
 
     Args:
-        overrides: such as `"norm=none,batch"`, `"seed=range(8)"`.
+        overrides: such as `"norm=none,batch"`, `"seed=range(8)"`; lists of such will do.
         config_dir: the user's own configs, searched before the packaged ones.
         progress: told what happens.
 
@@ -85,6 +92,20 @@ def describe(error: Exception) -> str:
         return error.message
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0]}"
+
+
+def _texts(overrides: object) -> list[str]:
+    """A list of overrides.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if isinstance(overrides, list | tuple) and all(isinstance(text, str) for text in overrides):
+        return list(overrides)
+    raise UsageError(
+        f"overrides are texts, not {type(overrides).__name__}",
+        "write for example plan('seed=0', 'norm=batch')",
+    )
 
 
 def _plan(study: Study) -> Plan:

@@ -65,10 +65,6 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
     Raises:
         UsageError: an override, a config or a combination that makes no sense.
     """
-    if not all(isinstance(override, str) for override in overrides):
-        raise UsageError(
-            "overrides are texts, one an argument", "write for example plan('seed=0', 'norm=batch')"
-        )
     with composer(config_dir) as hydra:
         given = from_overrides(hydra, overrides)
         typed = list({axis.key: axis for axis in given}.values())  # the last one counts

@@ -19,7 +19,6 @@ from normexp.store.sweep import begin
 from normexp.study import study as studies
 from normexp.study.study import Study
 
-
 Overrides = str | Sequence[str]
 """One override, or a list of them."""
 

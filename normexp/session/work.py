@@ -89,12 +89,10 @@ class Worker:
             configs = [replace(run.config, log=Log(every=every)) for _, run in pairs]
             observations = observe(record, configs, [model for model, _ in pairs])
             for (model, run), config, seen in zip(pairs, configs, observations, strict=True):
-                place = there.get(run.id) or self.directory.run(
-                    label(run, self.plan.differing), run.id
-                )
-                provenance = self._provenance(run, config, place, trainings[model])
-                is_there = run.id in there
-                write_run(place, config, singles[model], seen, provenance, replace=is_there)
+                name = label(run, self.plan.differing)
+                place = there.get(run.id) or self.directory.run(name, run.id)
+                origin = self._provenance(run, config, place, trainings[model])
+                write_run(place, config, singles[model], seen, origin, replace=run.id in there)
                 report(0)
 
     def _training(self, trajectory: Trajectory, record: Record, model: int) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
 
 
 def notes(axes: Sequence[Axis], bases: Sequence[Base], given: Sequence[Axis]) -> Iterator[str]:
-    """Where an axis does not apply, and what a convention does to the study's own momenta."""
+    """What a person should know of how the axes were applied."""
     for axis in axes:
         for field in () if axis.is_group or axis.drops else axis.fields():
             without = [base for base in bases if field not in base.specs]
@@ -61,12 +61,12 @@ def notes(axes: Sequence[Axis], bases: Sequence[Base], given: Sequence[Axis]) ->
     if any(axis.key == "norm.convention" and axis.typed for axis in axes):
         momenta = next((axis for axis in axes if axis.key == "norm.momentum"), None)
         if momenta is None or momenta.drops or not momenta.typed:
-            what = (
-                "the configs' norm.momentum"
+            own = (
+                "configs' norm.momentum"
                 if momenta is None or momenta.drops
-                else (f"the study's own {momenta.spelled()}")
+                else (f"study's own {momenta.spelled()}")
             )
-            yield f"{what} is read in the convention you typed"
+            yield f"the {own} is read in the convention you typed"
 
 
 def _overruled(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:

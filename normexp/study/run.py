@@ -24,11 +24,6 @@ class Base:
         """The fields that runs of this combination have."""
         return field_specs(self.tree)
 
-    @cached_property
-    def config(self) -> RunConfig:
-        """The combination as composed, no axis applied."""
-        return self.with_values({}, ())
-
     def with_values(self, values: dict[str, Any], dropped: Sequence[str]) -> RunConfig:
         """The configuration with these fields set and the dropped ones at their defaults."""
         tree = {k: dict(v) if isinstance(v, dict) else v for k, v in self.tree.items()}

@@ -39,6 +39,7 @@ def values(key: str, *overrides: str) -> list[Any]:
         ("norm=glob(b*)", "norm.kind", ["batch"]),
         ("train={epochs:3,batch_size:50}", "train.batch_size", [50]),
         ("++train.epochs=4", "train.epochs", [4]),
+        ("store.dir=2026", "store.dir", ["2026"]),
         ("~seed", "seed", [0]),
         ("~norm.momentum", "norm.momentum", [0.1]),
         ("~train.epochs=12", "train.epochs", [12]),

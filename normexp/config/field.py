@@ -64,6 +64,8 @@ class FieldSpec:
         """`value` in the field's type, or a `UsageError` that names `path`."""
         if value is None and self.optional:
             return None
+        if self.type is str and not self.choices and type(value) is int:
+            value = str(value)  # as Hydra does: store.dir=2026
         if self._fits(value):
             return float(value) + 0.0 if self.type is float else value  # type: ignore[arg-type,return-value]
         raise UsageError(
@@ -87,9 +89,7 @@ class FieldSpec:
         if self.type is bool:
             return isinstance(value, bool)
         if self.type is str:
-            return isinstance(value, str) and (
-                value in self.choices if self.choices else bool(value)
-            )
+            return isinstance(value, str) and value in (self.choices or {value} - {""})
         if isinstance(value, bool) or not isinstance(value, int | self.type):
             return False
         if isinstance(value, int) and abs(value) > LARGEST:

@@ -43,11 +43,8 @@ def print_plan(plan: Plan) -> None:
     for note in study.notes:
         console.print(f"note: {note}", soft_wrap=True)
     if plan.stacks:
-        about = (
-            "under a second"
-            if plan.estimate_seconds < 1
-            else (f"about {duration(plan.estimate_seconds)}")
-        )
+        seconds = plan.estimate_seconds
+        about = "under a second" if seconds < 1 else f"about {duration(seconds)}"
         console.print(f"estimate: {about} with {counted(plan.workers, 'worker')}, start-up aside")
     else:
         console.print("nothing to do: every run is there")

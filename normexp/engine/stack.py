@@ -1,6 +1,6 @@
 """Networks of one structure in training, side by side in memory and blind to each other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,8 +27,7 @@ class Step(NamedTuple):
 class TrainingStack:
     """One network a configuration; they may differ in stackable fields.
 
-    The stack is padded with copies of the last network. What a step or a point leaves has them
-    too, behind the `networks` that count.
+    Inside, the stack is padded with copies of the last network; what it gives out has them not.
     """
 
     def __init__(self, configs: Sequence[RunConfig]) -> None:
@@ -51,7 +50,7 @@ class TrainingStack:
             yield self.step(x, y)
 
     def batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """X [models, features, batch] and y [models, outputs, batch] of an epoch's steps."""
+        """The steps' x [models, features, batch] and y [models, outputs, batch], padding with."""
         size = self._data.x.shape[-1]
         orders = [
             torch.randperm(size, generator=stream(config.seed, "order", epoch))
@@ -79,10 +78,11 @@ class TrainingStack:
         loss = squared_error(prediction, y)
         # Ones, not a sum: each loss sends its gradient to its own network only.
         (gradient,) = torch.autograd.grad(loss, self._flat, self._ones)
-        return Step(loss.detach(), *channels(self._network, statistics, loss)), gradient
+        step = Step(loss.detach(), *channels(self._network, statistics, loss))
+        return Step(*self._unpadded(step)), gradient
 
     def by_name(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
-        """A flat vector such as a gradient as parameters, each [models, *shape]."""
+        """A flat vector such as a gradient as parameters, each [models, *shape], padding with."""
         return self._packing.views(flat)
 
     @property
@@ -92,9 +92,14 @@ class TrainingStack:
 
     def evaluate(self) -> Point:
         """What these weights predict when the statistics are right."""
-        return evaluate(self._network, self.by_name(self._flat.detach()), self._data)
+        point = evaluate(self._network, self.by_name(self._flat.detach()), self._data)
+        return Point(*self._unpadded(point))
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """A copy of the weights of the networks that count, by name."""
+        """A copy of the weights by name, each [models, *shape]."""
         views = self.by_name(self._flat.detach())
-        return {name: view[: self.networks].clone() for name, view in views.items()}
+        return dict(zip(views, self._unpadded(views.values()), strict=True))
+
+    def _unpadded(self, parts: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+        """Copies without the padding, so that it is not kept in memory either."""
+        return [part[: self.networks].clone() for part in parts]

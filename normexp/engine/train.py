@@ -29,13 +29,13 @@ def train(configs: Sequence[RunConfig], report: Report = _nobody) -> Record:
     """
     stack = TrainingStack(configs)
     steps: list[Step] = []
-    points = [Point(*_counting(stack.evaluate(), stack.networks))]
+    points = [stack.evaluate()]
     weights = [stack.weights()]
     for epoch in range(configs[0].train.epochs):
         for step in stack.epoch(epoch):
-            steps.append(Step(*_counting(step, stack.networks)))
+            steps.append(step)
             report(stack.networks)
-        points.append(Point(*_counting(stack.evaluate(), stack.networks)))
+        points.append(stack.evaluate())
         weights.append(stack.weights())
     return Record(
         sites=stack.sites,
@@ -43,11 +43,6 @@ def train(configs: Sequence[RunConfig], report: Report = _nobody) -> Record:
         **_stacked(points),
         weights={name: torch.stack([point[name] for point in weights], 1) for name in weights[0]},
     )
-
-
-def _counting(moment: Step | Point, networks: int) -> list[torch.Tensor]:
-    """The parts of a moment without the padding, which is not kept in memory either."""
-    return [part[:networks].clone() for part in moment]
 
 
 def _stacked(moments: Sequence[Step] | Sequence[Point]) -> dict[str, torch.Tensor]:

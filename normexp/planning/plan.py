@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from normexp.config.schema import Local, RunConfig
-from normexp.planning.cost import SECONDS_PER_RUN, record_bytes, training_seconds
+from normexp.planning.cost import (
+    SECONDS_PER_RUN,
+    SHARE_OF_A_WORKER,
+    record_bytes,
+    training_seconds,
+)
 from normexp.planning.label import varying
 from normexp.study.run import Run
 from normexp.study.study import Study
@@ -94,7 +99,9 @@ class Plan:
     def estimate_seconds(self) -> float:
         """About how long the stacks take, start-up aside."""
         costs = [_stack_seconds(stack) for stack in self.stacks]
-        return max([*costs, sum(costs) / self.workers], default=0.0)
+        busy = min(self.workers, len(costs)) or 1
+        share = SHARE_OF_A_WORKER if busy > 1 else 1.0
+        return max([*costs, sum(costs) / (busy * share)], default=0.0)
 
 
 def build(study: Study, cached: frozenset[str], stored: frozenset[str]) -> Plan:

@@ -8,7 +8,7 @@ from typing import Any
 
 from normexp.errors import NotFoundError
 from normexp.registry import did_you_mean
-from normexp.store.files import MANIFEST, STAGING_SUFFIX, intact, read_manifest
+from normexp.store.files import MANIFEST, intact, read_manifest
 
 ID_LENGTH = 12
 
@@ -110,9 +110,4 @@ def _directories(directory: Path) -> list[Path]:
             found = [entry.path for entry in entries if entry.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    names = sorted(found)
-    return [
-        Path(name)
-        for name in names
-        if not Path(name).name.startswith(".") and not name.endswith(STAGING_SUFFIX)
-    ]
+    return [Path(name) for name in sorted(found) if not Path(name).name.startswith(".")]

@@ -60,13 +60,10 @@ def notes(axes: Sequence[Axis], bases: Sequence[Base], given: Sequence[Axis]) ->
             yield f"{key} is typed {times} times; the last one counts"
     if any(axis.key == "norm.convention" and axis.typed for axis in axes):
         momenta = next((axis for axis in axes if axis.key == "norm.momentum"), None)
-        if momenta is None or momenta.drops or not momenta.typed:
-            own = (
-                "configs' norm.momentum"
-                if momenta is None or momenta.drops
-                else (f"study's own {momenta.spelled()}")
-            )
-            yield f"the {own} is read in the convention you typed"
+        if momenta is None or momenta.drops:
+            yield "the configs' norm.momentum is read in the convention you typed"
+        elif not momenta.typed:
+            yield f"the study's own {momenta.spelled()} is read in the convention you typed"
 
 
 def _overruled(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:

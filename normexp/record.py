@@ -1,7 +1,9 @@
 """What a training leaves behind, all that any momentum will ever need; and what one makes of it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import NamedTuple
 
 import torch
 
@@ -11,37 +13,69 @@ class Record:
     """The trajectories of a stack, `models` leading everywhere.
 
     Channels are the features of all norm sites, one after the other in the order of the forward
-    pass. Points are the evaluation points: before the first epoch and after each.
+    pass. Points are the evaluation points: before the first epoch and after each. A step has one
+    update of the running statistics, or one for every virtual batch.
     """
 
     sites: dict[str, int]  # norm sites and their features, which make up the channels
     train_loss: torch.Tensor  # [models, steps], of each batch, before its update
-    batch_mean: torch.Tensor  # [models, steps, channels]
-    batch_var: torch.Tensor  # [models, steps, channels], unbiased
+    batch_mean: torch.Tensor  # [models, updates, channels]
+    batch_var: torch.Tensor  # [models, updates, channels], unbiased
     population_mean: torch.Tensor  # [models, points, channels], the training set as one batch
     population_var: torch.Tensor  # [models, points, channels], unbiased
-    train_loss_population: torch.Tensor  # [models, points], the training set as one batch
-    test_loss_population: torch.Tensor  # [models, points]
-    test_loss_test_batch: torch.Tensor  # [models, points]
+    references: dict[str, torch.Tensor]  # each [models, points]: losses and accuracies by column
     weights: dict[str, torch.Tensor]  # each [models, points, *shape]
 
     def select(self, index: torch.Tensor) -> "Record":
         """The record of these models, in this order, repeats allowed."""
-        parts = {name: getattr(self, name)[index] for name in TENSORS}
-        weights = {name: values[index] for name, values in self.weights.items()}
-        return Record(sites=self.sites, **parts, weights=weights)
-
-
-TENSORS = tuple(field.name for field in fields(Record) if field.name not in ("sites", "weights"))
+        return _made(self.sites, lambda part: part(self)[index], self)
 
 
 def join(records: Sequence[Record]) -> Record:
     """Records of one structure side by side."""
-    parts = {name: torch.cat([getattr(record, name) for record in records]) for name in TENSORS}
-    weights = {
-        name: torch.cat([record.weights[name] for record in records]) for name in records[0].weights
-    }
-    return Record(sites=records[0].sites, **parts, weights=weights)
+    return _made(
+        records[0].sites, lambda part: torch.cat([part(record) for record in records]), records[0]
+    )
+
+
+Part = Callable[[Record], torch.Tensor]
+"""Takes one tensor out of a record."""
+
+
+def _made(sites: dict[str, int], make: Callable[[Part], torch.Tensor], like: Record) -> Record:
+    """A record whose every tensor is made from the same part of others."""
+    return Record(
+        sites=sites,
+        **{name: make(attrgetter(name)) for name in TENSORS},
+        references={n: make(lambda record, n=n: record.references[n]) for n in like.references},  # type: ignore[misc]
+        weights={n: make(lambda record, n=n: record.weights[n]) for n in like.weights},  # type: ignore[misc]
+    )
+
+
+TENSORS = ("train_loss", "batch_mean", "batch_var", "population_mean", "population_var")
+
+
+class Histogram(NamedTuple):
+    """How many values lie in bins of equal width."""
+
+    low: float
+    high: float
+    counts: torch.Tensor  # [points, bins]
+
+
+class Curve(NamedTuple):
+    """What a network makes of one number."""
+
+    x: torch.Tensor  # [points, tests]
+    y: torch.Tensor  # [tests]
+    prediction: torch.Tensor  # [points, tests]
+
+
+class Pictures(NamedTuple):
+    """What a report draws of one run, at every evaluation point, under its running statistics."""
+
+    histograms: dict[tuple[str, str], Histogram]  # by layer and `pre_activation` or `activation`
+    curve: Curve | None  # where one number is predicted from one
 
 
 @dataclass(frozen=True)
@@ -54,7 +88,8 @@ class Observation:
     rows: torch.Tensor  # [rows], steps
     running_mean: torch.Tensor  # [rows, channels]
     running_var: torch.Tensor  # [rows, channels]
-    test_loss: torch.Tensor  # [points]
+    scores: dict[str, torch.Tensor]  # each [points]: test loss, accuracy under these statistics
+    pictures: Pictures | None
 
 
 GROWTH_OF_DIVERGENCE = 1e6
@@ -71,7 +106,7 @@ def diverged_step(record: Record, model: int) -> int | None:
     """
     loss = record.train_loss[model]
     lost = ~loss.isfinite() | (loss > GROWTH_OF_DIVERGENCE * loss[0])
-    points = record.test_loss_population[model].isfinite()
+    points = record.references["test_loss_population"][model].isfinite()
     for weights in record.weights.values():
         points &= weights[model].flatten(1).isfinite().all(1)
     steps_per_epoch = len(loss) // (len(points) - 1)

@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from reference import PlainNetwork, train_plainly
+from reference import PlainMlp, batch_norm, train_plainly
 
 import normexp
 from normexp.engine.numerics import one_thread
@@ -40,7 +40,7 @@ def loop_step_seconds(threads: int) -> float:
     """One step of S1's batch-norm network in the plain loop, 128 steps timed after 32."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    network = PlainNetwork(8, 10, batch_norm=True, input_norm=True, momentum=0.5)
+    network = PlainMlp(8, 10, norm=batch_norm(0.5), input_norm=True)
     x = torch.linspace(-7, 10, 64)[:, None]
     batch = (x, x**2 - 5 + 2 * torch.randn(64, 1))
     train_plainly(network, [batch] * 32, lr=0.03)

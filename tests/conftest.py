@@ -34,6 +34,12 @@ def normexp() -> Callable[..., Result]:
 
 
 @pytest.fixture
+def command(normexp: Callable[..., Result]) -> Callable[..., Result]:
+    """The same, for tests that import the package."""
+    return normexp
+
+
+@pytest.fixture
 def as_json(normexp: Callable[..., Result]) -> Callable[..., Any]:
     """The command line with `--json`, its answer read."""
 

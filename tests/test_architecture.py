@@ -94,11 +94,13 @@ def test_quick_commands_import_neither_torch_nor_pandas(
 def test_nothing_executes_what_a_file_says() -> None:
     """No pickle, no eval, no instantiation by name, no YAML that could make objects."""
     forbidden = ("pickle", "torch.load(", "instantiate(", "yaml.load(", "eval(", "exec(")
-    found = {
-        (path.name, word) for path in FILES for word in forbidden if word in path.read_text()
-    } - {("references.py", "eval("), ("batch.py", "eval(")}  # BatchNorm1d.eval() in a docstring
+    found = {(path.name, word) for path in FILES for word in forbidden if word in path.read_text()}
 
-    assert found == set()
+    assert found == {
+        ("batch.py", "eval("),  # BatchNorm1d.eval() in a docstring
+        ("arrays.py", "pickle"),  # allow_pickle=False
+        ("cifar10.py", "pickle"),  # an unpickler that knows arrays only, see test_data.py
+    }
 
 
 def test_every_config_file_is_tracked() -> None:

@@ -88,7 +88,7 @@ def another(spec: FieldSpec, section: object) -> Scalar:
     if isinstance(value, bool):
         return not value
     assert isinstance(value, int | float)
-    return value + 1 if isinstance(value, int) else value / 2
+    return value + 1 if isinstance(value, int) else value / 2 or 0.5
 
 
 @pytest.mark.parametrize("spelling", ["0.1", "0.10", ".1", "1e-1", "'0.1'"])

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from reference import PlainNetwork, evaluate
+from reference import PlainMlp, PlainNetwork, batch_norm, evaluate
 from torch import nn
 
 import normexp
 from normexp.analysis import half_life
+from normexp.config.norm import BatchNorm
 from normexp.config.schema import RunConfig
-from normexp.data.dataset import draw
+from normexp.data.draw import draw
 from normexp.engine.estimators import RunningStatistics
 from normexp.engine.observe import observe
 from normexp.engine.stack import TrainingStack
@@ -25,12 +26,13 @@ def test_running_statistics_are_those_of_torch(dtype: torch.dtype) -> None:
     """For every momentum, 0, 1 and None included, after each of 50 batches."""
     channels = 6
     norms = [nn.BatchNorm1d(channels, momentum=momentum).to(dtype) for momentum in MOMENTA]
-    running = RunningStatistics(MOMENTA, channels)
+    running = RunningStatistics([BatchNorm(momentum=momentum) for momentum in MOMENTA], channels)
     rng = torch.Generator().manual_seed(0)
     for _ in range(50):
         x = 3 + 2 * torch.randn(16, channels, generator=rng, dtype=dtype)
         var, mean = torch.var_mean(x, 0)
-        running.update(mean.expand(len(MOMENTA), -1), var.expand(len(MOMENTA), -1))
+        each = (len(MOMENTA), channels)
+        running.update(mean.expand(each), var.expand(each), torch.full((channels,), len(x)))
 
         for row, norm in enumerate(norms):
             norm(x)
@@ -47,7 +49,7 @@ def test_a_run_is_what_a_plain_network_with_this_momentum_sees(momentum: float |
     ).runs
     record = train([run.config])
     (observation,) = observe(record, [run.config], [0])
-    network = PlainNetwork(8, 10, batch_norm=True, input_norm=True, momentum=momentum).double()
+    network = PlainMlp(8, 10, norm=batch_norm(momentum), input_norm=True).double()
     stack = TrainingStack([run.config])
     data = examples_of_test(run.config)
 
@@ -60,7 +62,7 @@ def test_a_run_is_what_a_plain_network_with_this_momentum_sees(momentum: float |
             stack.step(x, y)
         losses.append(plain_test_loss(network, stack, data))
 
-    torch.testing.assert_close(observation.test_loss, torch.stack(losses))
+    torch.testing.assert_close(observation.scores["loss"], torch.stack(losses))
     torch.testing.assert_close(observation.running_mean[-1], network.channels("running_mean"))
     torch.testing.assert_close(observation.running_var[-1], network.channels("running_var"))
 
@@ -86,7 +88,7 @@ def test_population_statistics_are_a_full_batch_in_training_mode() -> None:
     ).runs
     record = train([run.config])
     stack = TrainingStack([run.config])
-    network = PlainNetwork(8, 10, batch_norm=True, input_norm=True, momentum=1.0).double()
+    network = PlainMlp(8, 10, norm=batch_norm(1.0), input_norm=True).double()
     network.put({name: values[0, -1] for name, values in record.weights.items()})
     whole = [torch.cat(part, -1)[0].T for part in zip(*stack.batches(0), strict=True)]
     network.train()
@@ -96,12 +98,15 @@ def test_population_statistics_are_a_full_batch_in_training_mode() -> None:
     torch.testing.assert_close(record.population_mean[0, -1], network.channels("running_mean"))
     torch.testing.assert_close(record.population_var[0, -1], network.channels("running_var"))
     torch.testing.assert_close(
-        record.train_loss_population[0, -1], (fitted - whole[1]).square().mean().detach()
+        record.references["train_loss_population"][0, -1],
+        (fitted - whole[1]).square().mean().detach(),
     )
-    torch.testing.assert_close(record.test_loss_population[0, -1], evaluate(network, (x, y)))
+    torch.testing.assert_close(
+        record.references["test_loss_population"][0, -1], evaluate(network, (x, y))
+    )
     network.train()
     by_itself = (network(x) - y).square().mean().detach()
-    torch.testing.assert_close(record.test_loss_test_batch[0, -1], by_itself)
+    torch.testing.assert_close(record.references["test_loss_test_batch"][0, -1], by_itself)
 
 
 def test_half_life_is_where_half_the_weight_is_left() -> None:

@@ -111,7 +111,7 @@ def test_a_plan_says_what_a_person_wants_to_know(normexp: Callable[..., Result])
 
     assert "24 runs → 16 trajectories → 2 stacks" in shown
     assert "norm.momentum  0.1, 0.3" in shown
-    assert "norm.momentum applies to norm=batch only: norm=none has no such field" in shown
+    assert "norm.momentum applies to norm=batch only, not to norm=none" in shown
     assert "estimate: " in shown
 
 

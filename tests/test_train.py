@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from reference import Batch, PlainNetwork, loss_and_gradient, train_plainly
+from reference import NORMS, Batch, PlainMlp, PlainNetwork, loss_and_gradient, train_plainly
 from scipy.stats import mannwhitneyu
 
 import normexp
+from normexp.config.model import Mlp
 from normexp.config.schema import RunConfig
 from normexp.engine.numerics import one_thread
 from normexp.engine.stack import TrainingStack
@@ -27,11 +28,12 @@ def configs(*overrides: str) -> list[RunConfig]:
 
 def plain(config: RunConfig, weights: dict[str, torch.Tensor]) -> PlainNetwork:
     """The oracle for one run, with these weights."""
-    network = PlainNetwork(
+    assert isinstance(config.model, Mlp)
+    network = PlainMlp(
         config.model.depth,
         config.model.width,
-        batch_norm=config.norm.kind == "batch",
-        input_norm=bool(config.model.input_norm and config.norm.kind == "batch"),
+        norm=NORMS[config.norm.kind],
+        input_norm=bool(config.model.input_norm),
     ).to(getattr(torch, config.train.dtype))
     network.put(weights)
     return network

@@ -7,97 +7,43 @@ Published defaults may change, identities do not: they are made of the full conf
 from dataclasses import dataclass
 from typing import Literal
 
+from normexp.config.data import Arrays, Cifar10, Data, Digits, Drift, Quadratic, RandomLabels
 from normexp.config.field import Role, declare
+from normexp.config.model import Lenet, Mlp, Model, Resnet
+from normexp.config.norm import (
+    BatchNorm,
+    BatchRenorm,
+    EmaTrain,
+    GhostNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    NoNorm,
+    Norm,
+    RmsNorm,
+)
+from normexp.config.optim import Adam, AdamW, Optimizer, Sgd
 
 STRUCTURAL, STACKABLE, OBSERVED, RUNTIME = Role
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quadratic:
-    """y = x² − 5 + N(0, noise_std), x evenly spaced from low to high (S1)."""
-
-    kind: Literal["quadratic"] = declare(STRUCTURAL, "quadratic", "which data")
-    train_size: int = declare(STRUCTURAL, 2000, "training points", short="n", minimum=2)
-    test_size: int = declare(STRUCTURAL, 200, "test points", short="test", minimum=2)
-    low: float = declare(STACKABLE, -7.0, "smallest x", short="low")
-    high: float = declare(STACKABLE, 10.0, "largest x", short="high")
-    noise_std: float = declare(STACKABLE, 2.0, "std of y's noise", short="noise", minimum=0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mlp:
-    """Hidden layers of one width, norm before the activation, and a linear output layer."""
-
-    kind: Literal["mlp"] = declare(STRUCTURAL, "mlp", "which model")
-    depth: int = declare(STRUCTURAL, 8, "hidden layers", short="d", minimum=1)
-    width: int = declare(STRUCTURAL, 10, "units of a hidden layer", short="w", minimum=1)
-    activation: Literal["tanh", "relu", "gelu", "silu", "sigmoid"] = declare(
-        STRUCTURAL, "tanh", "after every hidden layer", short=""
-    )
-    weight_std: float = declare(
-        STACKABLE, 0.1, "std of the initial weights N(0, std)", short="std", minimum=0
-    )
-    bias_init: float = declare(STACKABLE, -0.2, "initial value of every bias", short="bias")
-    input_norm: bool | None = declare(
-        STRUCTURAL,
-        None,
-        "normalise the input too. null: if the norm is batch; "
-        "true without batch norm: standardised by the training set's mean and std",
-        short="in-",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoNorm:
-    """No normalisation."""
-
-    kind: Literal["none"] = declare(STRUCTURAL, "none", "which norm")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchNorm:
-    """Batch normalisation (Ioffe & Szegedy 2015, algorithm 1) as in `torch.nn.BatchNorm1d`."""
-
-    kind: Literal["batch"] = declare(STRUCTURAL, "batch", "which norm")
-    momentum: float | None = declare(
-        OBSERVED,
-        0.1,
-        "weight of the newest batch in the running statistics; null: their cumulative mean",
-        short="m",
-        minimum=0,
-        maximum=1,
-    )
-    eps: float = declare(STRUCTURAL, 1e-5, "added to the variance", short="eps", minimum=1e-12)
-    convention: Literal["torch", "keras"] = declare(
-        RUNTIME,
-        "torch",
-        "how momentum is typed: weight of the new batch (torch) or of the old value (keras)",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Adam:
-    """Adam (Kingma & Ba 2015) as in `torch.optim.Adam`."""
-
-    kind: Literal["adam"] = declare(STRUCTURAL, "adam", "which optimizer")
-    lr: float = declare(STACKABLE, 0.03, "learning rate", short="lr", minimum=0, exclusive=True)
-    beta1: float = declare(
-        STRUCTURAL, 0.9, "decay of the first moment", short="beta1-", minimum=0, maximum=0.99999
-    )
-    beta2: float = declare(
-        STRUCTURAL, 0.999, "decay of the second moment", short="beta2-", minimum=0, maximum=0.999999
-    )
-    eps: float = declare(STRUCTURAL, 1e-8, "added to the root", short="adam-eps", minimum=0)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Train:
-    """Mini-batch training on a reshuffled training set."""
+    """Mini-batch training."""
 
     epochs: int = declare(STRUCTURAL, 12, "passes over the training set", short="e", minimum=1)
     batch_size: int = declare(STRUCTURAL, 64, "examples of a batch", short="b", minimum=1)
     drop_last: bool = declare(STRUCTURAL, default=False, doc="leave out a smaller last batch",
                               short="drop")  # fmt: skip
+    shuffle: bool = declare(STRUCTURAL, default=True, doc="a new order of examples every epoch",
+                            short="shuffle-", neutral=True)  # fmt: skip
+    schedule: Literal["constant", "cosine"] = declare(
+        STRUCTURAL,
+        "constant",
+        "of the learning rate: constant, or cosine to 0 over the steps (Loshchilov & Hutter 2017)",
+        short="",
+        neutral="constant",
+    )
     dtype: Literal["float32", "float64"] = declare(
         STRUCTURAL, "float32", "arithmetic of training and evaluation", short=""
     )
@@ -108,6 +54,11 @@ class Log:
     """What the tables hold beyond the evaluation points."""
 
     every: int = declare(RUNTIME, 8, "steps between two rows of running statistics", minimum=1)
+    pictures: bool = declare(
+        RUNTIME,
+        default=False,
+        doc="histograms of every layer and the fitted curve, at every evaluation point",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,10 +83,10 @@ class Local:
 class RunConfig:
     """One run whole: the unit of identity, directory and result row."""
 
-    data: Quadratic
-    model: Mlp
-    norm: NoNorm | BatchNorm
-    optim: Adam
+    data: Data
+    model: Model
+    norm: Norm
+    optim: Optimizer
     train: Train
     log: Log
     store: Store
@@ -146,10 +97,27 @@ class RunConfig:
 
 
 KINDS: dict[str, dict[str, type]] = {
-    "data": {"quadratic": Quadratic},
-    "model": {"mlp": Mlp},
-    "norm": {"none": NoNorm, "batch": BatchNorm},
-    "optim": {"adam": Adam},
+    "data": {
+        "quadratic": Quadratic,
+        "random_labels": RandomLabels,
+        "digits": Digits,
+        "drift": Drift,
+        "cifar10": Cifar10,
+        "arrays": Arrays,
+    },
+    "model": {"mlp": Mlp, "lenet": Lenet, "resnet": Resnet},
+    "norm": {
+        "none": NoNorm,
+        "batch": BatchNorm,
+        "ghost": GhostNorm,
+        "batch_renorm": BatchRenorm,
+        "ema_train": EmaTrain,
+        "layer": LayerNorm,
+        "instance": InstanceNorm,
+        "group": GroupNorm,
+        "rms": RmsNorm,
+    },
+    "optim": {"adam": Adam, "adamw": AdamW, "sgd": Sgd},
     "executor": {"local": Local},
 }
 """The groups, each with its kinds; `kind` in a section names the class it is read as."""

@@ -33,7 +33,7 @@ def from_tree(tree: Tree) -> RunConfig:
     }
     for name, spec in specs(RunConfig).items():
         values[name] = spec.coerce(name, tree.get(name, spec.default))
-    return _settled(RunConfig(**values))
+    return RunConfig(**values)
 
 
 def section_class(name: str, tree: Tree) -> type:
@@ -121,14 +121,6 @@ def _in_torch_convention(section: Any) -> Any:  # noqa: ANN401
     # Decimal, since 1 - 0.9 is 0.09999999999999998 in binary and would be another run.
     new = None if old is None else float(1 - Decimal(repr(old)))
     return dataclasses.replace(section, momentum=new, convention="torch")
-
-
-def _settled(config: RunConfig) -> RunConfig:
-    """The other door: an input norm left to the norm is spelled out, so that it names one run."""
-    if config.model.input_norm is not None:
-        return config
-    follows = config.norm.kind == "batch"
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, input_norm=follows))
 
 
 @lru_cache(maxsize=16384)

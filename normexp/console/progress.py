@@ -3,9 +3,9 @@
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from normexp.config.batches import total_steps
 from normexp.console.streams import stderr
 from normexp.console.words import NOTHING, counted
-from normexp.planning.cost import steps
 from normexp.planning.plan import Plan, Stack
 from normexp.session.sweep import describe
 
@@ -30,7 +30,7 @@ class LiveProgress:
         """Show how much there is to do."""
         self._stacks = len(plan.stacks)
         work = [s for s in plan.stacks if not s.stored]
-        total = sum(steps(stack.config) * len(stack.trajectories) for stack in work)
+        total = sum(total_steps(stack.config) * len(stack.trajectories) for stack in work)
         self._task = self._bar.add_task(
             self._description(), total=total or None, networks=plan.to_train
         )

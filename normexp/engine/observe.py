@@ -4,15 +4,17 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from normexp.config.rules import steps_per_epoch
+from normexp.config.batches import batch_sizes, steps_per_epoch
 from normexp.config.schema import RunConfig
-from normexp.data.dataset import draw
+from normexp.data.dataset import stacked
+from normexp.data.draw import draw
 from normexp.engine.estimators import RunningStatistics
-from normexp.engine.references import squared_error
+from normexp.engine.histograms import count, limits
+from normexp.engine.losses import is_labels, scores
 from normexp.models.network import Network
-from normexp.norms.batch import Statistics
-from normexp.planning.plan import LANES, padded
-from normexp.record import Observation, Record
+from normexp.norms.statistics import Statistics
+from normexp.planning.plan import lanes, padded
+from normexp.record import Curve, Histogram, Observation, Pictures, Record
 
 MOST_BYTES = 2**28
 """Memory for the running statistics of the runs observed at a time."""
@@ -28,7 +30,7 @@ def observe(
 
     Args:
         record: of the trajectories.
-        configs: one a run, all of one structure.
+        configs: one a run, all of one structure and one way of logging.
         model_of: which model of the record each run is observed from.
     """
     size = _chunk(record, configs[0])
@@ -39,35 +41,45 @@ def observe(
 
 def _chunk(record: Record, config: RunConfig) -> int:
     """How many runs are observed at a time: as many as pay, and as fit into memory."""
-    _, steps, channels = record.batch_mean.shape
+    few = lanes(config)
+    if few == 1:
+        return 1
+    steps, channels = record.train_loss.shape[1], record.batch_mean.shape[2]
     rows = steps // config.log.every + config.train.epochs + 1
     bytes_per_run = 2 * rows * channels * record.batch_mean.element_size()
-    return max(LANES, min(MOST_RUNS, MOST_BYTES // max(1, bytes_per_run)) // LANES * LANES)
+    return max(few, min(MOST_RUNS, MOST_BYTES // max(1, bytes_per_run)) // few * few)
 
 
 def _observe_chunk(
     record: Record, configs: Sequence[RunConfig], model_of: Sequence[int]
 ) -> list[Observation]:
     runs = len(configs)
-    filler = padded(runs) - runs
+    filler = padded(configs[0], runs) - runs
     configs = [*configs, *[configs[-1]] * filler]
     index = torch.tensor([*model_of, *[model_of[-1]] * filler])
     watch = _Watch(record, configs, index)
-    every = configs[0].log.every
-    rows, means, variances, losses = [], [], [], [watch.test_loss(0)]
+    every, per_epoch = configs[0].log.every, steps_per_epoch(configs[0])
+    rows, means, variances = [], [], []
     for step in range(record.train_loss.shape[1] + 1):
         if step:
             watch.take(step)
-        point, rest = divmod(step, watch.steps_per_epoch)
-        if step and not rest:
-            losses.append(watch.test_loss(point))
+        point, rest = divmod(step, per_epoch)
+        if not rest:
+            watch.evaluate(point)
         if not step % every or not rest:
             rows.append(step)
             means.append(watch.running.mean.to(watch.dtype))
             variances.append(watch.running.var.to(watch.dtype))
-    columns = [torch.stack(column, 1) for column in (means, variances, losses)]
+    logged, running_mean, running_var = torch.tensor(rows), *map(torch.stack, (means, variances))
     return [
-        Observation(torch.tensor(rows), *(column[run] for column in columns)) for run in range(runs)
+        Observation(
+            logged,
+            running_mean[:, run],
+            running_var[:, run],
+            watch.scores(run),
+            watch.pictures(run),
+        )
+        for run in range(runs)
     ]
 
 
@@ -76,32 +88,76 @@ class _Watch:
 
     def __init__(self, record: Record, configs: Sequence[RunConfig], index: torch.Tensor) -> None:
         drawn = {int(model): draw(config) for model, config in zip(index, configs, strict=True)}
-        data = [drawn[int(model)] for model in index]
-        self._test_x = torch.stack([each.test_x for each in data])  # [runs, features, tests]
-        self._test_y = torch.stack([each.test_y for each in data])  # [runs, outputs, tests]
-        self._record, self._index = record, index
-        self._network = Network(configs[0], self._test_x.shape[1], self._test_y.shape[1])
+        self._data = stacked([drawn[int(model)] for model in index])
+        self._record, self._index, self._config = record, index, configs[0]
+        self._network = Network(configs[0])
         self.dtype = record.train_loss.dtype
-        self.steps_per_epoch = steps_per_epoch(configs[0])
-        momenta = [getattr(config.norm, "momentum", None) for config in configs]
-        self.running = RunningStatistics(momenta, record.batch_mean.shape[2])
+        self.running = RunningStatistics([c.norm for c in configs], record.batch_mean.shape[2])
+        sizes = batch_sizes(configs[0])
+        self._counts = {size: self._network.counts(size) for size in set(sizes)}
+        self._sizes = sizes
+        self._update = 0
+        self._scores: list[dict[str, torch.Tensor]] = []
+        self._histograms: list[dict[tuple[str, str], torch.Tensor]] = []
+        self._curves: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def take(self, step: int) -> None:
         """The batch statistics that step `step`, counted from 1, has left."""
-        self.running.update(
-            self._record.batch_mean[self._index, step - 1],
-            self._record.batch_var[self._index, step - 1],
-        )
+        size = self._sizes[(step - 1) % len(self._sizes)]
+        for count_of_part in self._counts[size]:
+            self.running.update(
+                self._record.batch_mean[self._index, self._update],
+                self._record.batch_var[self._index, self._update],
+                count_of_part,
+            )
+            self._update += 1
 
-    def test_loss(self, point: int) -> torch.Tensor:
-        """The loss of the weights of an evaluation point under the running statistics, [runs]."""
+    def evaluate(self, point: int) -> None:
+        """Test the weights of an evaluation point under the running statistics."""
         weights = {name: part[self._index, point] for name, part in self._record.weights.items()}
-        widths = list(self._network.sites.values())
+        tracked = self._network.tracked
+        widths = list(tracked.values())
         means = torch.split(self.running.mean.to(self.dtype), widths, 1)
         variances = torch.split(self.running.var.to(self.dtype), widths, 1)
         statistics = {
             site: Statistics(mean, var)
-            for site, mean, var in zip(self._network.sites, means, variances, strict=True)
+            for site, mean, var in zip(tracked, means, variances, strict=True)
         }
-        prediction = self._network.forward_in_evaluation(weights, statistics, self._test_x)
-        return squared_error(prediction, self._test_y)
+        data = self._data.at(point * len(self._sizes))
+        found: dict[tuple[str, str], torch.Tensor] = {}
+
+        def watch(layer: str, values: str, x: torch.Tensor) -> None:
+            if self._config.log.pictures:
+                found[layer, values] = count(x, *limits(self._config, layer, values))
+
+        prediction = self._network.by_statistics(weights, statistics, data.test_x, watch)
+        self._scores.append(scores(prediction, data.test_y))
+        self._histograms.append(found)
+        if self._config.data.shape == (1,) and not is_labels(data.test_y):
+            self._curves.append((data.test_x, prediction))
+
+    def scores(self, run: int) -> dict[str, torch.Tensor]:
+        """One run's scores at all points so far."""
+        return {name: torch.stack([s[name][run] for s in self._scores]) for name in self._scores[0]}
+
+    def pictures(self, run: int) -> Pictures | None:
+        """One run's pictures at all points so far, if they are asked for."""
+        if not self._config.log.pictures:
+            return None
+        histograms = {
+            key: Histogram(
+                *limits(self._config, *key),
+                torch.stack([point[key][run] for point in self._histograms]),
+            )
+            for key in self._histograms[0]
+        }
+        if not self._curves:
+            return Pictures(histograms, None)
+        x, predictions = zip(*self._curves, strict=True)
+        y = self._data.test_y[run, 0]
+        curve = Curve(
+            torch.stack([each[run, 0] for each in x]),
+            y,
+            torch.stack([each[run, 0] for each in predictions]),
+        )
+        return Pictures(histograms, curve)

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import torch
 
 from normexp.data.dataset import Dataset
+from normexp.engine.losses import scores
 from normexp.models.network import Network, Parameters
-from normexp.norms.batch import Statistics
-from normexp.planning.plan import LANES
+from normexp.norms.statistics import Statistics
+from normexp.planning.plan import lanes
 
 
 class Point(NamedTuple):
@@ -16,9 +17,7 @@ class Point(NamedTuple):
 
     population_mean: torch.Tensor  # [models, channels], of the training set as one batch
     population_var: torch.Tensor  # [models, channels], unbiased
-    train_loss_population: torch.Tensor  # [models], of the training set as one batch
-    test_loss_population: torch.Tensor  # [models]
-    test_loss_test_batch: torch.Tensor  # [models], the test set as one batch
+    references: dict[str, torch.Tensor]  # each [models]; see `normexp.store.columns`
 
 
 @torch.no_grad()
@@ -29,44 +28,50 @@ def evaluate(network: Network, parameters: Parameters, data: Dataset) -> Point:
     taken where the layers below are normalised by theirs: what evaluation will see.
     """
     parts = []
-    for start in range(0, data.x.shape[0], LANES):
-        few = slice(start, start + LANES)
-        weights = {name: values[few] for name, values in parameters.items()}
-        parts.append(_evaluate(network, weights, Dataset(*(part[few] for part in data))))
-    return Point(*(torch.cat(part) for part in zip(*parts, strict=True)))
-
-
-def _evaluate(network: Network, parameters: Parameters, data: Dataset) -> Point:
-    fitted, population = network.forward_in_training(parameters, data.x)
-    train_loss = squared_error(fitted, data.y)
-    by_population = network.forward_in_evaluation(parameters, population, data.test_x)
-    by_test_batch, _ = network.forward_in_training(parameters, data.test_x)
+    few = lanes(network.config)
+    for start in range(0, data.x.shape[0], few):
+        models = slice(start, start + few)
+        weights = {name: values[models] for name, values in parameters.items()}
+        parts.append(_evaluate(network, weights, data.select(models)))
+    means, variances, references = zip(*parts, strict=True)
     return Point(
-        *channels(network, population, train_loss),
-        train_loss,
-        squared_error(by_population, data.test_y),
-        squared_error(by_test_batch, data.test_y),
+        torch.cat(means),
+        torch.cat(variances),
+        {name: torch.cat([each[name] for each in references]) for name in references[0]},
     )
 
 
+def _evaluate(network: Network, parameters: Parameters, data: Dataset) -> Point:
+    fitted, population = network.by_itself(parameters, data.x)
+    by_population = network.by_statistics(parameters, population, data.test_x)
+    by_test_batch, _ = network.by_itself(parameters, data.test_x)
+    references = {
+        "train_{}_population": scores(fitted, data.y),
+        "test_{}_population": scores(by_population, data.test_y),
+        "test_{}_test_batch": scores(by_test_batch, data.test_y),
+    }
+    found = {
+        column.format(name): values
+        for column, each in references.items()
+        for name, values in each.items()
+    }
+    return Point(*channels(network, population, len(fitted), fitted.dtype), found)
+
+
 def channels(
-    network: Network, statistics: Mapping[str, Statistics], like: torch.Tensor
+    network: Network, statistics: Mapping[str, Statistics], models: int, dtype: torch.dtype
 ) -> Statistics:
-    """The statistics of all norm sites side by side, [models, channels].
+    """The statistics of all tracked sites side by side, [models, (parts,) channels].
 
     Args:
         network: gives the order of the sites; without any there are no channels.
         statistics: by site.
-        like: any tensor [models], for models and dtype.
+        models: of the stack.
+        dtype: of its training.
     """
-    none = like.detach().new_empty(len(like), 0)
-    found = [statistics[site] for site in network.sites]
+    found = [statistics[site] for site in network.tracked]
+    if not found:
+        return Statistics(*torch.empty(2, models, 0, dtype=dtype))
     return Statistics(
-        torch.cat([none, *(each.mean for each in found)], 1),
-        torch.cat([none, *(each.var for each in found)], 1),
+        torch.cat([each.mean for each in found], -1), torch.cat([each.var for each in found], -1)
     )
-
-
-def squared_error(prediction: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Mean squared error of each network, [models]."""
-    return (prediction - y).square().mean((-2, -1))

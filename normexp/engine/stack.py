@@ -1,17 +1,24 @@
 """Networks of one structure in training, side by side in memory and blind to each other."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 
-from normexp.config.rules import batch_sizes
+from normexp.config.batches import batch_sizes, part_sizes, total_steps
 from normexp.config.schema import RunConfig
-from normexp.data.dataset import Dataset, draw
+from normexp.data.dataset import stacked
+from normexp.data.draw import draw
+from normexp.engine.estimators import RunningStatistics
+from normexp.engine.losses import loss
 from normexp.engine.packed import Packing
-from normexp.engine.references import Point, channels, evaluate, squared_error
+from normexp.engine.references import Point, channels, evaluate
 from normexp.models.network import Network
-from normexp.optim.adam import AdamState
+from normexp.norms.layout import batch_axis
+from normexp.norms.norm import looks_back
+from normexp.norms.statistics import Memory
+from normexp.optim.optimizer import OptimizerState
+from normexp.optim.schedule import scale
 from normexp.planning.plan import padded
 from normexp.rng import stream
 
@@ -20,8 +27,8 @@ class Step(NamedTuple):
     """What one step leaves."""
 
     train_loss: torch.Tensor  # [models], of the batch, before its update
-    batch_mean: torch.Tensor  # [models, channels]
-    batch_var: torch.Tensor  # [models, channels], unbiased
+    batch_mean: torch.Tensor  # [models, parts, channels]
+    batch_var: torch.Tensor  # [models, parts, channels], unbiased
 
 
 class TrainingStack:
@@ -32,17 +39,22 @@ class TrainingStack:
 
     def __init__(self, configs: Sequence[RunConfig]) -> None:
         self.networks = len(configs)
-        configs = [*configs, *[configs[-1]] * (padded(len(configs)) - len(configs))]
+        first = configs[0]
+        configs = [*configs, *[configs[-1]] * (padded(first, len(configs)) - len(configs))]
         self._configs = configs
-        self._data = Dataset(*map(torch.stack, zip(*map(draw, configs), strict=True)))
-        features, outputs = self._data.x.shape[1], self._data.y.shape[1]
-        self._network = Network(configs[0], features, outputs)
+        self._data = stacked([draw(config) for config in configs])
+        self._network = Network(first)
         self._packing = Packing(self._network.shapes, len(configs))
         self._flat = self._packing.pack([self._network.initial(config) for config in configs])
         self._flat.requires_grad_()
-        lr = torch.tensor([config.optim.lr for config in configs], dtype=self._flat.dtype)
-        self._optimizer = AdamState(configs[0].optim, self._packing.spread(lr))
+        self._optimizer = OptimizerState(
+            first.optim,
+            self._spread([config.optim.lr for config in configs]),
+            self._spread([config.optim.weight_decay for config in configs]),
+        )
         self._ones = torch.ones(len(configs), dtype=self._flat.dtype)
+        self._running = _running(self._network, configs)
+        self.steps_taken = 0
 
     def epoch(self, epoch: int) -> Iterator[Step]:
         """One pass over the training set, each network in its own order."""
@@ -50,35 +62,40 @@ class TrainingStack:
             yield self.step(x, y)
 
     def batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The steps' x [models, features, batch] and y [models, outputs, batch], padding with."""
-        size = self._data.x.shape[-1]
-        orders = [
-            torch.randperm(size, generator=stream(config.seed, "order", epoch))
-            for config in self._configs
-        ]
-        order = torch.stack(orders)[:, None]  # [models, 1, examples]
-        x = self._data.x.gather(2, order.expand(self._data.x.shape))
-        y = self._data.y.gather(2, order.expand(self._data.y.shape))
+        """The steps' x and y, padding with; of a stack's layout (see `Dataset`)."""
+        x, y, shift = self._data.x, self._data.y, self._data.shift
+        axis, answers = batch_axis(x), y.dim() - 1
+        if self._configs[0].train.shuffle:
+            orders = [
+                torch.randperm(x.shape[axis], generator=stream(config.seed, "order", epoch))
+                for config in self._configs
+            ]
+            x, y = _ordered(x, orders, axis - 1), _ordered(y, orders, answers - 1)
         start = 0
-        for batch in batch_sizes(self._configs[0]):
-            yield x[..., start : start + batch], y[..., start : start + batch]
-            start += batch
+        sizes = batch_sizes(self._configs[0])
+        for place, size in enumerate(sizes):
+            batch = x.narrow(axis, start, size)
+            if shift is not None:
+                batch = batch + shift[:, :, epoch * len(sizes) + place, None]
+            yield batch, y.narrow(answers, start, size)
+            start += size
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> Step:
         """One step of the optimizer on a batch."""
-        step, gradient = self.gradient(x, y)
+        config = self._configs[0]
+        step, gradient = self._gradient(x, y)
         with torch.no_grad():
-            self._optimizer.update(self._flat, gradient)
-        return step
+            factor = scale(config.train.schedule, self.steps_taken, total_steps(config))
+            self._optimizer.update(self._flat, gradient, factor)
+        if self._running is not None:
+            count = self._network.counts(x.shape[batch_axis(x)])
+            self._running.update(step.batch_mean[:, 0], step.batch_var[:, 0], count[0])
+        self.steps_taken += 1
+        return Step(*self._unpadded(step))
 
     def gradient(self, x: torch.Tensor, y: torch.Tensor) -> tuple[Step, torch.Tensor]:
         """What a step on this batch would leave, and the gradient that it would take, flat."""
-        parameters = self.by_name(self._flat)
-        prediction, statistics = self._network.forward_in_training(parameters, x)
-        loss = squared_error(prediction, y)
-        # Ones, not a sum: each loss sends its gradient to its own network only.
-        (gradient,) = torch.autograd.grad(loss, self._flat, self._ones)
-        step = Step(loss.detach(), *channels(self._network, statistics, loss))
+        step, gradient = self._gradient(x, y)
         return Step(*self._unpadded(step)), gradient
 
     def by_name(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -87,19 +104,62 @@ class TrainingStack:
 
     @property
     def sites(self) -> dict[str, int]:
-        """The norm sites and their features."""
-        return self._network.sites
+        """The sites with running statistics and their channels."""
+        return self._network.tracked
 
     def evaluate(self) -> Point:
         """What these weights predict when the statistics are right."""
-        point = evaluate(self._network, self.by_name(self._flat.detach()), self._data)
-        return Point(*self._unpadded(point))
+        weights = self.by_name(self._flat.detach())
+        mean, var, references = evaluate(self._network, weights, self._data.at(self.steps_taken))
+        mean, var, *values = self._unpadded([mean, var, *references.values()])
+        return Point(mean, var, dict(zip(references, values, strict=True)))
 
     def weights(self) -> dict[str, torch.Tensor]:
         """A copy of the weights by name, each [models, *shape]."""
         views = self.by_name(self._flat.detach())
         return dict(zip(views, self._unpadded(views.values()), strict=True))
 
+    def _gradient(self, x: torch.Tensor, y: torch.Tensor) -> tuple[Step, torch.Tensor]:
+        parameters = self.by_name(self._flat)
+        prediction, statistics = self._network.in_training(parameters, x, self._memory())
+        losses = loss(prediction, y)
+        # Ones, not a sum: each loss sends its gradient to its own network only.
+        (gradient,) = torch.autograd.grad(losses, self._flat, self._ones)
+        left = channels(self._network, statistics, len(losses), losses.dtype)
+        parts = len(part_sizes(self._configs[0], x.shape[batch_axis(x)]))
+        shape = (len(losses), parts, sum(self.sites.values()))
+        return Step(losses.detach(), *(each.reshape(shape) for each in left)), gradient
+
+    def _memory(self) -> Mapping[str, Memory]:
+        """What the norms know before this step, by site, if they look back."""
+        if self._running is None:
+            return {}
+        widths = list(self.sites.values())
+        means = torch.split(self._running.mean, widths, 1)
+        variances = torch.split(self._running.var, widths, 1)
+        newest = self._running.newest()
+        return {
+            site: Memory(mean, var, newest, self.steps_taken)
+            for site, mean, var in zip(self.sites, means, variances, strict=True)
+        }
+
+    def _spread(self, values: Sequence[float]) -> torch.Tensor:
+        """One value a network, for each of its numbers."""
+        return self._packing.spread(torch.tensor(values, dtype=self._flat.dtype))
+
     def _unpadded(self, parts: Iterable[torch.Tensor]) -> list[torch.Tensor]:
         """Copies without the padding, so that it is not kept in memory either."""
         return [part[: self.networks].clone() for part in parts]
+
+
+def _running(network: Network, configs: Sequence[RunConfig]) -> RunningStatistics | None:
+    """The running statistics of a stack whose norms look back in training."""
+    if not looks_back(configs[0].norm):
+        return None
+    return RunningStatistics([c.norm for c in configs], sum(network.tracked.values()))
+
+
+def _ordered(values: torch.Tensor, orders: Sequence[torch.Tensor], axis: int) -> torch.Tensor:
+    """Each network's examples, which are counted along `axis`, in its own order."""
+    each = zip(values, orders, strict=True)
+    return torch.stack([one.index_select(axis, order) for one, order in each])

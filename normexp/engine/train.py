@@ -1,11 +1,10 @@
 """Training: it yields batch statistics and weights, and knows nothing of momentum."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
 from normexp.config.schema import RunConfig
-from normexp.engine.references import Point
 from normexp.engine.stack import Step, TrainingStack
 from normexp.record import Record
 
@@ -37,17 +36,19 @@ def train(configs: Sequence[RunConfig], report: Report = _nobody) -> Record:
             report(stack.networks)
         points.append(stack.evaluate())
         weights.append(stack.weights())
+    means, variances, references = zip(*points, strict=True)
     return Record(
         sites=stack.sites,
-        **_stacked(steps),
-        **_stacked(points),
-        weights={name: torch.stack([point[name] for point in weights], 1) for name in weights[0]},
+        train_loss=torch.stack([step.train_loss for step in steps], 1),
+        batch_mean=torch.cat([step.batch_mean for step in steps], 1),
+        batch_var=torch.cat([step.batch_var for step in steps], 1),
+        population_mean=torch.stack(means, 1),
+        population_var=torch.stack(variances, 1),
+        references=_by_name(references),
+        weights=_by_name(weights),
     )
 
 
-def _stacked(moments: Sequence[Step] | Sequence[Point]) -> dict[str, torch.Tensor]:
-    """Each part of the moments as one tensor [models, moments, ...]."""
-    parts = zip(*moments, strict=True)
-    return {
-        name: torch.stack(part, 1) for name, part in zip(moments[0]._fields, parts, strict=True)
-    }
+def _by_name(points: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """What every point has by name, each [models, points, ...]."""
+    return {name: torch.stack([point[name] for point in points], 1) for name in points[0]}

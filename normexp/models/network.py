@@ -1,17 +1,28 @@
-"""A model with its norm: the shapes of one network, its initial weights, its two forward passes."""
+"""A model with its norm: the shapes of one network, its initial weights, its passes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import torch
 
-from normexp.config.schema import BatchNorm, RunConfig
-from normexp.models.mlp import forward, linear_shapes, norm_sites
-from normexp.norms.batch import Statistics, normalize_batch, normalize_with
+from normexp.config.batches import part_sizes
+from normexp.config.norm import BatchKind, NoNorm
+from normexp.config.schema import RunConfig
+from normexp.models.structure import ENTRANCE, FORWARD, Site, Structure, structure
+from normexp.models.tensors import Tensors, Watch, nobody
+from normexp.norms.batch import normalize_batch, normalize_with
+from normexp.norms.example import normalize_example
+from normexp.norms.layout import batch_axis
+from normexp.norms.norm import affine_shapes, has_statistics, in_training
+from normexp.norms.statistics import Affine, Memory, Statistics
 from normexp.rng import stream
 
 Parameters = Mapping[str, torch.Tensor]
+
+NormalizeOverBatch = Callable[[BatchKind, str, torch.Tensor, Affine], torch.Tensor]
+"""What a norm over the batch makes of the x at a site, in one pass."""
 
 
 @dataclass(frozen=True)
@@ -20,83 +31,150 @@ class Network:
 
     Args:
         config: any configuration of this structure.
-        inputs: features of x.
-        outputs: features of y.
     """
 
     config: RunConfig
-    inputs: int
-    outputs: int
 
     @cached_property
-    def sites(self) -> dict[str, int]:
-        """Where this network has running statistics, and of how many features."""
-        if isinstance(self.config.norm, BatchNorm):
-            return norm_sites(self.config.model, self.inputs)
-        return {}
+    def sites(self) -> dict[str, Site]:
+        """Where this network is normalised, in the order of the forward pass."""
+        if isinstance(self.config.norm, NoNorm):
+            return {}
+        over_batch = has_statistics(self.config.norm)
+        sites = self._structure.sites.items()
+        return {name: site for name, site in sites if name != ENTRANCE or over_batch}
+
+    @cached_property
+    def tracked(self) -> dict[str, int]:
+        """The sites with running statistics, and of how many channels."""
+        found = self.sites if has_statistics(self.config.norm) else {}
+        return {name: site.channels for name, site in found.items()}
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Every parameter's shape by name, in the order in which they are drawn."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        linear = linear_shapes(self.config.model, self.inputs, self.outputs)
-        for layer, (out, into) in linear.items():
-            shapes |= {f"{layer}.weight": (out, into), f"{layer}.bias": (out,)}
-        for site, features in self.sites.items():
-            shapes |= {f"{site}.norm.weight": (features,), f"{site}.norm.bias": (features,)}
+        shapes = dict(self._structure.parameters)
+        for name, site in self.sites.items():
+            own = affine_shapes(self.config.norm, site.channels, site.pixels)
+            shapes |= {f"{name}.norm.{key}": shape for key, shape in own.items()}
         return shapes
 
     def initial(self, config: RunConfig) -> dict[str, torch.Tensor]:
-        """A run's initial weights: N(0, weight_std), constant biases, norms at identity.
+        """A run's initial weights, norms at identity.
 
-        Only the linear weights are drawn, so arms with other norms start from the same ones.
+        Only layers are drawn, weights and biases from streams of their own, so arms with other
+        norms or biases start from the same weights.
         """
-        rng = stream(config.seed, "weights")
-        parameters = {}
-        for name, shape in self.shapes.items():
-            if name.endswith(".norm.weight"):
-                value = torch.ones(shape, dtype=torch.float64)
-            elif name.endswith(".norm.bias"):
-                value = torch.zeros(shape, dtype=torch.float64)
-            elif name.endswith(".bias"):
-                value = torch.full(shape, config.model.bias_init, dtype=torch.float64)
-            else:
-                normal = torch.empty(shape, dtype=torch.float64).normal_(generator=rng)
-                value = config.model.weight_std * normal
-            parameters[name] = value.to(getattr(torch, config.train.dtype))
-        return parameters
+        streams = {key: stream(config.seed, key) for key in ("weights", "biases")}
+        dtype = getattr(torch, config.train.dtype)
+        return {
+            name: self._initial(config, name, shape, streams).to(dtype)
+            for name, shape in self.shapes.items()
+        }
 
-    def forward_in_training(
-        self, parameters: Parameters, x: torch.Tensor
+    def counts(self, batch: int) -> torch.Tensor:
+        """Values behind the statistics of each part of a batch and channel, [parts, channels]."""
+        positions = torch.tensor(
+            [self.sites[name].positions for name, n in self.tracked.items() for _ in range(n)]
+        )
+        return torch.tensor(part_sizes(self.config, batch))[:, None] * positions
+
+    def in_training(
+        self, parameters: Parameters, x: torch.Tensor, memory: Mapping[str, Memory]
     ) -> tuple[torch.Tensor, dict[str, Statistics]]:
-        """Predictions normalised by the batch's own statistics, and these statistics by site."""
-        found: dict[str, Statistics] = {}
+        """Predictions in training mode, and what the batch leaves at every tracked site.
 
-        def normalize(site: str, x: torch.Tensor) -> torch.Tensor:
-            if site not in self.sites:
-                return x
-            y, found[site] = normalize_batch(x, *self._affine(parameters, site), self._eps)
+        Args:
+            parameters: by name.
+            x: of the batch.
+            memory: by site, for norms whose running statistics enter training.
+        """
+        found: dict[str, Statistics] = {}
+        sizes = part_sizes(self.config, x.shape[batch_axis(x)])
+
+        def normalize(norm: BatchKind, site: str, x: torch.Tensor, affine: Affine) -> torch.Tensor:
+            y, found[site] = in_training(norm, x, affine, sizes, memory.get(site))
             return y
 
-        return forward(self.config.model, parameters, x, normalize), found
+        return self._forward(parameters, normalize, x), found
 
-    def forward_in_evaluation(
-        self, parameters: Parameters, statistics: Mapping[str, Statistics], x: torch.Tensor
+    def by_itself(
+        self, parameters: Parameters, x: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, Statistics]]:
+        """Predictions with every site in units of x as one batch, and its statistics by site."""
+        found: dict[str, Statistics] = {}
+
+        def normalize(norm: BatchKind, site: str, x: torch.Tensor, affine: Affine) -> torch.Tensor:
+            y, found[site] = normalize_batch(x, affine, norm.eps)
+            return y
+
+        return self._forward(parameters, normalize, x), found
+
+    def by_statistics(
+        self,
+        parameters: Parameters,
+        statistics: Mapping[str, Statistics],
+        x: torch.Tensor,
+        watch: Watch = nobody,
     ) -> torch.Tensor:
-        """Predictions normalised by the given statistics."""
+        """Predictions in evaluation mode, normalised by the given statistics."""
 
-        def normalize(site: str, x: torch.Tensor) -> torch.Tensor:
-            if site not in self.sites:
-                return x
-            affine = self._affine(parameters, site)
-            return normalize_with(statistics[site], x, *affine, self._eps)
+        def normalize(norm: BatchKind, site: str, x: torch.Tensor, affine: Affine) -> torch.Tensor:
+            return normalize_with(statistics[site], x, affine, norm.eps)
 
-        return forward(self.config.model, parameters, x, normalize)
+        return self._forward(parameters, normalize, x, watch)
 
     @cached_property
-    def _eps(self) -> float:
-        return getattr(self.config.norm, "eps", 0.0)
+    def _structure(self) -> Structure:
+        return structure(self.config)
 
-    @staticmethod
-    def _affine(parameters: Parameters, site: str) -> tuple[torch.Tensor, torch.Tensor]:
-        return parameters[f"{site}.norm.weight"], parameters[f"{site}.norm.bias"]
+    def _forward(
+        self,
+        parameters: Parameters,
+        over_batch: NormalizeOverBatch,
+        x: torch.Tensor,
+        watch: Watch = nobody,
+    ) -> torch.Tensor:
+        """Predictions [models, outputs, batch]."""
+        norm, model = self.config.norm, self.config.model
+
+        def normalize(site: str, x: torch.Tensor) -> torch.Tensor:
+            if isinstance(norm, NoNorm) or site not in self.sites:
+                return x
+            affine = _affine(parameters, site)
+            if isinstance(norm, BatchKind):
+                return over_batch(norm, site, x, affine)
+            return normalize_example(norm, x, affine)
+
+        first = getattr(norm, "placement", "before") == "before"
+        net = Tensors(parameters, normalize, model.activation, norm_first=first, watch=watch)
+        prediction: torch.Tensor = FORWARD[type(model)](model, net, x, self.config.data.outputs)
+        return prediction
+
+    def _initial(
+        self,
+        config: RunConfig,
+        name: str,
+        shape: tuple[int, ...],
+        streams: Mapping[str, torch.Generator],
+    ) -> torch.Tensor:
+        """One parameter of one network, in float64 whatever the dtype."""
+        empty = torch.empty(shape, dtype=torch.float64)
+        if ".norm." in name:
+            return empty.fill_(1 if name.endswith(".weight") else 0)
+        layer, _, key = name.rpartition(".")
+        fan_in = prod(self.shapes[f"{layer}.weight"][1:])
+        bound = fan_in**-0.5
+        if key == "bias":
+            if config.model.bias_init is not None:
+                return empty.fill_(config.model.bias_init)
+            return empty.uniform_(-bound, bound, generator=streams["biases"])
+        if config.model.weight_init == "torch":
+            return empty.uniform_(-bound, bound, generator=streams["weights"])
+        he = config.model.weight_init == "he"
+        std = (2 / fan_in) ** 0.5 if he else config.model.weight_std
+        return std * empty.normal_(generator=streams["weights"])
+
+
+def _affine(parameters: Parameters, site: str) -> Affine:
+    return Affine(parameters.get(f"{site}.norm.weight"), parameters.get(f"{site}.norm.bias"))

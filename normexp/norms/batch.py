@@ -1,64 +1,73 @@
-"""Batch normalisation, with its batch statistics laid open.
-
-Features first, `[*, features, batch]`: then the networks of a stack are just more features, and
-one call of PyTorch's kernel serves them all.
-"""
-
-from typing import NamedTuple
+"""Batch normalisation, with its batch statistics laid open."""
 
 import torch
 from torch.nn import functional
 
-
-class Statistics(NamedTuple):
-    """Mean and variance of every feature."""
-
-    mean: torch.Tensor  # [*, features]
-    var: torch.Tensor  # [*, features], unbiased (divided by batch - 1), as PyTorch's running_var
+from normexp.norms.layout import from_kernel, of_channels, spread, to_kernel, values_of_a_channel
+from normexp.norms.statistics import Affine, Statistics
 
 
 def normalize_batch(
-    x: torch.Tensor,  # [*, features, batch]
-    weight: torch.Tensor,  # [*, features]
-    bias: torch.Tensor,  # [*, features]
-    eps: float,
+    x: torch.Tensor, affine: Affine, eps: float, variance: str = "biased"
 ) -> tuple[torch.Tensor, Statistics]:
     """Training mode: x in units of its own batch, and the statistics of that batch.
 
-    y = (x − mean) / √(biased variance + eps) · weight + bias, as `torch.nn.BatchNorm1d`. With
-    momentum 1 the kernel leaves the batch's mean and unbiased variance in the buffers: no second
-    pass over x.
+    y = (x − mean) / √(variance + eps) · weight + bias; with the biased variance as
+    `torch.nn.BatchNorm1d` and `2d`. With momentum 1 the kernel leaves the batch's mean and unbiased
+    variance in the buffers: no second pass over x.
     """
-    features = weight.numel()
-    mean, var = x.new_zeros(features), x.new_ones(features)
+    if variance == "unbiased":
+        return _by_unbiased_variance(x, affine, eps)
+    models, kernel = x.shape[0], to_kernel(x)
+    channels = kernel.shape[1]
+    mean, var = x.new_zeros(channels), x.new_ones(channels)
     y = functional.batch_norm(
-        x.reshape(1, features, -1),
-        mean,
-        var,
-        weight.reshape(-1),
-        bias.reshape(-1),
-        training=True,
-        momentum=1.0,
-        eps=eps,
+        kernel, mean, var, *_flat(affine), training=True, momentum=1.0, eps=eps
     )
-    return y.view(x.shape), Statistics(mean.view(weight.shape), var.view(weight.shape))
+    return from_kernel(y, models), Statistics(mean.view(models, -1), var.view(models, -1))
 
 
 def normalize_with(
-    statistics: Statistics,
-    x: torch.Tensor,  # [*, features, batch]
-    weight: torch.Tensor,  # [*, features]
-    bias: torch.Tensor,  # [*, features]
-    eps: float,
+    statistics: Statistics, x: torch.Tensor, affine: Affine, eps: float
 ) -> torch.Tensor:
     """Evaluation mode: x in units of the given statistics, as `torch.nn.BatchNorm1d.eval()`."""
     y = functional.batch_norm(
-        x.reshape(1, weight.numel(), -1),
+        to_kernel(x),
         statistics.mean.reshape(-1),
         statistics.var.reshape(-1),
-        weight.reshape(-1),
-        bias.reshape(-1),
+        *_flat(affine),
         training=False,
         eps=eps,
     )
-    return y.view(x.shape)
+    return from_kernel(y, x.shape[0])
+
+
+def scaled(x: torch.Tensor, affine: Affine) -> torch.Tensor:
+    """X times weight plus bias, both of channels [models, channels]."""
+    if affine.weight is not None:
+        x = x * spread(affine.weight, x)
+    return x if affine.bias is None else x + spread(affine.bias, x)
+
+
+def unbiased(biased: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """The variance over n − 1 of what is the variance over n, of the channels of x."""
+    count = values_of_a_channel(x)
+    return biased * (count / (count - 1))
+
+
+def _by_unbiased_variance(
+    x: torch.Tensor, affine: Affine, eps: float
+) -> tuple[torch.Tensor, Statistics]:
+    """As S4 writes it by hand, with `x.var()`: √((n − 1) / n) of the usual output."""
+    mean, biased = of_channels(x)
+    var = unbiased(biased, x)
+    y = (x - spread(mean, x)) / spread((var + eps).sqrt(), x)
+    return scaled(y, affine), Statistics(mean.detach(), var.detach())
+
+
+def _flat(affine: Affine) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    weight, bias = affine
+    return (
+        None if weight is None else weight.reshape(-1),
+        None if bias is None else bias.reshape(-1),
+    )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from normexp.config.schema import Local, RunConfig
+from normexp.models.structure import is_convolutional
 from normexp.planning.cost import (
     SECONDS_PER_RUN,
     SHARE_OF_A_WORKER,
@@ -132,9 +133,19 @@ def build(study: Study, cached: frozenset[str], stored: frozenset[str]) -> Plan:
     )
 
 
-def padded(networks: int) -> int:
-    """The number of networks, filled up to whole lanes."""
-    return -(-networks // LANES) * LANES
+def lanes(config: RunConfig) -> int:
+    """What the size of a stack of this structure is a multiple of.
+
+    A network with convolutions trains alone: on a CPU it gains little from company, and its bits
+    would depend on it.
+    """
+    return 1 if is_convolutional(config) else LANES
+
+
+def padded(config: RunConfig, networks: int) -> int:
+    """The number of networks of a structure, filled up to whole lanes."""
+    few = lanes(config)
+    return -(-networks // few) * few
 
 
 def _split(
@@ -143,13 +154,20 @@ def _split(
     """Stacks of one structure each, as large as pays and as many as keep every worker busy."""
     stacks: list[Stack] = []
     for (key, stored), members in groups.items():
-        share = padded(math.ceil(len(members) / workers))
-        fits = MOST_RECORD_BYTES // record_bytes(members[0].config)
-        whole = max(LANES, fits // LANES * LANES)
-        size = min(executor.stack_size or MOST_NETWORKS, share, whole)
+        size = _stack_size(members[0].config, len(members), executor, workers)
         starts = range(0, len(members), size)
         stacks += [Stack(key, tuple(members[start : start + size]), stored) for start in starts]
     return stacks
+
+
+def _stack_size(config: RunConfig, members: int, executor: Local, workers: int) -> int:
+    """Networks of a stack: a share of the members, bounded by memory."""
+    if is_convolutional(config):
+        return 1
+    share = padded(config, math.ceil(members / workers))
+    fits = MOST_RECORD_BYTES // record_bytes(config)
+    whole = max(LANES, fits // LANES * LANES)
+    return min(executor.stack_size or MOST_NETWORKS, share, whole)
 
 
 def _longest_first(stacks: Sequence[Stack]) -> tuple[Stack, ...]:
@@ -157,6 +175,6 @@ def _longest_first(stacks: Sequence[Stack]) -> tuple[Stack, ...]:
 
 
 def _stack_seconds(stack: Stack) -> float:
-    networks = padded(len(stack.trajectories))
+    networks = padded(stack.config, len(stack.trajectories))
     training = 0.0 if stack.stored else training_seconds(stack.config, networks)
     return training + stack.runs * SECONDS_PER_RUN

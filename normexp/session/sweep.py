@@ -109,9 +109,9 @@ def _texts(overrides: object) -> list[str]:
 
 def _plan(study: Study) -> Plan:
     directory = study_directory(study)
-    every = study.runs[0].config.log.every
+    log = study.runs[0].config.log
     with _writing(directory.path):
-        cached = directory.cached((run.id for run in study.runs), every)
+        cached = directory.cached((run.id for run in study.runs), log)
         pending = {run.trajectory_id for run in study.runs if run.id not in cached}
         return build(study, cached, directory.stored(pending))
 

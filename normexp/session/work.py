@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from normexp.planning.label import label
 from normexp.planning.plan import Plan, Stack, Trajectory
 from normexp.record import Record, diverged_step, join
 from normexp.store.files import intact, read_manifest
-from normexp.store.layout import ID_LENGTH, StudyDirectory
+from normexp.store.layout import ID_LENGTH, StudyDirectory, merged
 from normexp.store.run import Provenance, write_run
 from normexp.store.trajectory import read_trajectory, write_trajectory
 from normexp.study.compose import packaged_configs
@@ -75,18 +74,18 @@ class Worker:
     def _observe(self, stack: Stack, record: Record, report: Callable[[int], None]) -> None:
         """Store the runs, a group at a time: those that log equally densely."""
         there = self.directory.runs()
-        groups: dict[int, list[tuple[int, Run]]] = {}
+        groups: dict[Log, list[tuple[int, Run]]] = {}
         for model, trajectory in enumerate(stack.trajectories):
             for run in trajectory.runs:
-                every = run.config.log.every
+                log = run.config.log
                 manifest = intact(there[run.id]) if run.id in there else None
-                if manifest is not None:  # its tables are too sparse; keep the rows that it has
-                    every = gcd(every, manifest["log_every"])
-                groups.setdefault(every, []).append((model, run))
+                if manifest is not None:  # its tables lack something; keep what they have
+                    log = merged(log, manifest)
+                groups.setdefault(log, []).append((model, run))
         trainings = [self._training(each, record, m) for m, each in enumerate(stack.trajectories)]
         singles = [record.select(torch.tensor([m])) for m in range(len(stack.trajectories))]
-        for every, pairs in groups.items():
-            configs = [replace(run.config, log=Log(every=every)) for _, run in pairs]
+        for log, pairs in groups.items():
+            configs = [replace(run.config, log=log) for _, run in pairs]
             observations = observe(record, configs, [model for model, _ in pairs])
             for (model, run), config, seen in zip(pairs, configs, observations, strict=True):
                 name = label(run, self.plan.differing)

@@ -3,7 +3,7 @@
 `runs/README.md` shows the same to people; a test keeps the two equal.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Kind = Literal["int", "loss", "statistic", "text"]
@@ -11,17 +11,21 @@ Kind = Literal["int", "loss", "statistic", "text"]
 
 @dataclass(frozen=True)
 class Column:
-    """One column. A `statistic` is stored in the dtype of the training, a `loss` in float64."""
+    """One column. A `statistic` is stored in the dtype of the training, a `loss` in float64.
+
+    An optional one is there where it says something: accuracies of labels, parts of ghost norms.
+    """
 
     name: str
     kind: Kind
     unit: str
     doc: str
+    optional: bool = False
 
 
 STEP = Column("step", "int", "steps", "optimizer steps taken")
 EPOCH = Column("epoch", "int", "epochs", "passes over the training set begun or, at a point, ended")
-LAYER = Column("layer", "text", "", "norm site: input, hidden1, hidden2, ...")
+LAYER = Column("layer", "text", "", "input, hidden1, hidden2, ..., or conv1, ..., as in the model")
 CHANNEL = Column("channel", "int", "", "feature within the layer, from 0")
 TRAIN_POPULATION = Column(
     "train_loss_population", "loss", "loss", "training set, normalised by itself as one batch"
@@ -30,6 +34,11 @@ TEST_POPULATION = Column(
     "test_loss_population", "loss", "loss", "test set, population statistics of these weights"
 )
 TEST_BATCH = Column("test_loss_test_batch", "loss", "loss", "test set, normalised by itself")
+REFERENCE_LOSSES = (TRAIN_POPULATION, TEST_POPULATION, TEST_BATCH)
+REFERENCE_ACCURACIES = tuple(
+    Column(column.name.replace("loss", "accuracy"), "loss", "share", column.doc, optional=True)
+    for column in REFERENCE_LOSSES
+)
 POPULATION_MEAN = Column(
     "population_mean", "statistic", "activation", "over the training set as one batch"
 )
@@ -47,13 +56,15 @@ TABLES: dict[str, tuple[Column, ...]] = {
         TEST_POPULATION,
         TEST_BATCH,
         Column("excess_loss", "loss", "loss", "test_loss − test_loss_population"),
+        Column("test_accuracy", "loss", "share", "test set, running statistics", optional=True),
+        *REFERENCE_ACCURACIES,
     ),
     "stats": (
         STEP,
         LAYER,
         CHANNEL,
         Column("running_mean", "statistic", "activation", "as the run's momentum has it"),
-        Column("running_var", "statistic", "activation²", "the same, of unbiased batch variances"),
+        Column("running_var", "statistic", "activation²", "the same, by norm.running_variance"),
         POPULATION_MEAN,
         POPULATION_VAR,
     ),
@@ -63,8 +74,25 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("mean_error", "loss", "σ", "RMS over channels of (running − population mean) / σ"),
         Column("log_var_ratio", "loss", "ln", "mean over channels of ln(running / population var)"),
     ),
+    "histograms": (
+        STEP,
+        LAYER,
+        Column("values", "text", "", "pre_activation (before norm and activation) or activation"),
+        Column("bin", "int", "", "of ten, from 0"),
+        Column("low", "loss", "activation", "lower edge of the bin"),
+        Column("high", "loss", "activation", "upper edge of the bin"),
+        Column("count", "int", "", "values in it, over test set and channels; others lie outside"),
+    ),
+    "curves": (
+        STEP,
+        Column("example", "int", "", "test point, from 0"),
+        Column("x", "statistic", "x", "its x"),
+        Column("y", "statistic", "y", "its y"),
+        Column("prediction", "statistic", "y", "by running statistics"),
+    ),
     "batch_stats": (
         STEP,
+        Column("part", "int", "", "virtual batch of ghost norms, from 0", optional=True),
         LAYER,
         CHANNEL,
         Column("batch_mean", "statistic", "activation", "of the batch of this step"),
@@ -80,12 +108,13 @@ TABLES: dict[str, tuple[Column, ...]] = {
         STEP,
         EPOCH,
         *(
-            Column(column.name, "statistic", column.unit, column.doc)
-            for column in (TRAIN_POPULATION, TEST_POPULATION, TEST_BATCH)
+            replace(column, kind="statistic")
+            for column in (*REFERENCE_LOSSES, *REFERENCE_ACCURACIES)
         ),
     ),
     "population": (STEP, LAYER, CHANNEL, POPULATION_MEAN, POPULATION_VAR),
 }
-"""By table: three of a run (metrics, stats, layers), four of a trajectory."""
+"""By table: five of a run, four of a trajectory."""
 
-RUN_TABLES = ("metrics", "stats", "layers")
+RUN_TABLES = ("metrics", "stats", "layers", "histograms", "curves")
+"""The last two where `log.pictures` asks for them."""

@@ -1,11 +1,13 @@
 """Where things are: the directories of a store, and which of them are complete."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import gcd
 from pathlib import Path
 from typing import Any
 
+from normexp.config.schema import Log
 from normexp.errors import NotFoundError
 from normexp.registry import did_you_mean
 from normexp.store.files import MANIFEST, intact, read_manifest
@@ -51,17 +53,28 @@ class StudyDirectory:
         """Which of the wanted trajectories are whole."""
         return frozenset(name for name in set(wanted) if intact(self.trajectory(name)) is not None)
 
-    def cached(self, wanted: Iterable[str], log_every: int) -> frozenset[str]:
-        """Which of the wanted runs are whole and log at least as densely as asked."""
+    def cached(self, wanted: Iterable[str], log: Log) -> frozenset[str]:
+        """Which of the wanted runs are whole and hold at least what is asked."""
         return frozenset(
             name
             for name, (_, manifest) in self.intact_runs(wanted).items()
-            if not log_every % manifest["log_every"]
+            if merged(log, manifest) == logged(manifest)
         )
 
     def sweep_directories(self) -> list[Path]:
         """All sweeps, oldest first, complete or not."""
         return sorted(path for path in _directories(self.sweeps))
+
+
+def logged(manifest: Mapping[str, Any]) -> Log:
+    """What a run's tables hold."""
+    return Log(every=manifest["log_every"], pictures="histograms.parquet" in manifest["files"])
+
+
+def merged(log: Log, manifest: Mapping[str, Any]) -> Log:
+    """What holds both what is asked and what a run's tables hold."""
+    there = logged(manifest)
+    return Log(every=gcd(log.every, there.every), pictures=log.pictures or there.pictures)
 
 
 def complete(directory: Path) -> list[Path]:

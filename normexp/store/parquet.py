@@ -20,16 +20,18 @@ def encode(table: str, dtype: str, columns: Mapping[str, Any]) -> bytes:
         table: its name in `TABLES`.
         dtype: of the training, float32 or float64.
         columns: by name, all of one length; NumPy arrays, or Arrow's where values repeat or lack.
+            Optional ones may be left out.
     """
-    fields = schema(table, dtype)
+    present = [c for c in TABLES[table] if not c.optional or c.name in columns]
+    fields = schema(table, dtype, tuple(column.name for column in present))
     arrays = [_array(columns[field.name], field.type) for field in fields]
-    numbers = [column.name for column in TABLES[table] if column.kind in ("loss", "statistic")]
+    numbers = [column.name for column in present if column.kind in ("loss", "statistic")]
     sink = pa.BufferOutputStream()
     pq.write_table(
         pa.Table.from_arrays(arrays, schema=fields),
         sink,
         compression="zstd",
-        use_dictionary=[column.name for column in TABLES[table] if column.name not in numbers],
+        use_dictionary=[column.name for column in present if column.name not in numbers],
         column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT"),
         write_statistics=False,
     )
@@ -38,8 +40,8 @@ def encode(table: str, dtype: str, columns: Mapping[str, Any]) -> bytes:
 
 
 @cache
-def schema(table: str, dtype: str) -> pa.Schema:
-    """The Arrow schema of a table, for a training of this dtype (float32 or float64)."""
+def schema(table: str, dtype: str, names: tuple[str, ...]) -> pa.Schema:
+    """The Arrow schema of a table, for a training of this dtype and the columns that it has."""
     types = {
         "int": pa.int32(),
         "loss": pa.float64(),
@@ -49,6 +51,7 @@ def schema(table: str, dtype: str) -> pa.Schema:
     return pa.schema(
         pa.field(column.name, types[column.kind], metadata={"unit": column.unit, "doc": column.doc})
         for column in TABLES[table]
+        if column.name in names
     )
 
 

@@ -26,7 +26,7 @@ def row(manifest: Mapping[str, Any], directory: Path) -> Row:
     """
     config = manifest["config"]
     kinds = {group: config[f"{group}.kind"] for group in IDENTITY_GROUPS}
-    final = {name: manifest["metrics"][name] for name in FINAL}
+    final = {name: value for name, value in manifest["metrics"].items() if name in FINAL}
     head, tail = ({name: manifest[name] for name in names} for names in (HEAD, TAIL))
     return {**head, **kinds, **config, **final, **tail, "directory": str(directory)}
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from normexp.config.rules import batch_sizes
+from normexp.config.batches import batch_sizes
 from normexp.config.schema import OUTSIDE, RunConfig
 from normexp.config.tree import flatten, nest
 from normexp.record import Observation, Record
 from normexp.store import parquet
 from normexp.store.files import config_yaml, list_yaml, to_yaml, write_directory
+from normexp.store.pictures import picture_tables
 from normexp.store.trajectory import point_steps
 
 
@@ -62,6 +63,8 @@ def write_run(  # noqa: PLR0913  a run's parts, each from another room
         "stats": _stats(config, record, observation),
         "layers": _layers(config, record, observation),
     }
+    if observation.pictures is not None:
+        tables |= picture_tables(point_steps(config), observation.pictures)
     dtype = config.train.dtype
     files = _hydra(kept, provenance) | {
         f"{name}.parquet": parquet.encode(name, dtype, columns) for name, columns in tables.items()
@@ -89,18 +92,18 @@ def _metrics(config: RunConfig, record: Record, observation: Observation) -> dic
     sizes = np.array(batch_sizes(config), dtype=np.float64)
     per_batch = record.train_loss[0].double().numpy().reshape(config.train.epochs, -1)
     per_epoch = (per_batch * sizes).sum(1) / sizes.sum()
-    test_loss = observation.test_loss.double().numpy()
-    population = record.test_loss_population[0].double().numpy()
+    scores = {
+        f"test_{name}": values.double().numpy() for name, values in observation.scores.items()
+    }
+    references = {n: values[0].double().numpy() for n, values in record.references.items()}
     with np.errstate(invalid="ignore"):  # of a diverged training: inf − inf
-        excess = test_loss - population
+        excess = scores["test_loss"] - references["test_loss_population"]
     return {
         "step": point_steps(config),
         "epoch": np.arange(points, dtype=np.int32),
         "train_loss": pa.array([None, *per_epoch.tolist()], pa.float64()),
-        "train_loss_population": record.train_loss_population[0].double().numpy(),
-        "test_loss": test_loss,
-        "test_loss_population": population,
-        "test_loss_test_batch": record.test_loss_test_batch[0].double().numpy(),
+        **references,
+        **scores,
         "excess_loss": excess,
     }
 

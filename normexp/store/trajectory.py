@@ -10,16 +10,17 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from normexp.config.batches import batch_sizes, part_sizes, steps_per_epoch
 from normexp.config.field import Role
-from normexp.config.rules import batch_sizes, steps_per_epoch
 from normexp.config.schema import RunConfig
 from normexp.config.tree import field_specs, flatten, nest
 from normexp.errors import NormexpError
 from normexp.record import Record
 from normexp.store import parquet
+from normexp.store.columns import REFERENCE_ACCURACIES, REFERENCE_LOSSES
 from normexp.store.files import config_yaml, write_directory
 
-POINT_LOSSES = ("train_loss_population", "test_loss_population", "test_loss_test_batch")
+REFERENCES = (*REFERENCE_LOSSES, *REFERENCE_ACCURACIES)
 
 
 def write_trajectory(
@@ -67,14 +68,20 @@ def _read(directory: Path) -> Record:
     points = parquet.read(directory / "points.parquet")
     population = parquet.read(directory / "population.parquet")
     weights = load_file(directory / "weights.safetensors")
+    sites = _sites(population)
+    updates = batch.num_rows // sum(sites.values()) if sites else steps.num_rows
     return Record(
-        sites=_sites(population),
+        sites=sites,
         train_loss=_tensor(steps, "train_loss"),
-        batch_mean=_tensor(batch, "batch_mean", steps.num_rows),
-        batch_var=_tensor(batch, "batch_var", steps.num_rows),
+        batch_mean=_tensor(batch, "batch_mean", updates),
+        batch_var=_tensor(batch, "batch_var", updates),
         population_mean=_tensor(population, "population_mean", points.num_rows),
         population_var=_tensor(population, "population_var", points.num_rows),
-        **{name: _tensor(points, name) for name in POINT_LOSSES},
+        references={
+            column.name: _tensor(points, column.name)
+            for column in REFERENCES
+            if column.name in points.column_names
+        },
         weights={name: values[None] for name, values in weights.items()},
     )
 
@@ -103,15 +110,25 @@ def _tables(config: RunConfig, record: Record) -> dict[str, bytes]:
             "batch_size": np.tile(sizes, config.train.epochs),
             "train_loss": record.train_loss[0].numpy(),
         },
-        "batch_stats": parquet.grid(steps.tolist(), record.sites)
+        "batch_stats": _updates(config, record, steps)
         | {name: _column(record, name) for name in ("batch_mean", "batch_var")},
         "points": {"step": points, "epoch": np.arange(len(points), dtype=np.int32)}
-        | {name: _column(record, name) for name in POINT_LOSSES},
+        | {name: values[0].numpy() for name, values in record.references.items()},
         "population": parquet.grid(points.tolist(), record.sites)
         | {name: _column(record, name) for name in ("population_mean", "population_var")},
     }
     dtype = config.train.dtype
     return {name: parquet.encode(name, dtype, columns) for name, columns in tables.items()}
+
+
+def _updates(config: RunConfig, record: Record, steps: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Step, layer and channel of every update; and its part of the step, where there are parts."""
+    parts = [len(part_sizes(config, size)) for size in batch_sizes(config)] * config.train.epochs
+    grid = parquet.grid(np.repeat(steps, parts).tolist(), record.sites)
+    if config.norm.kind != "ghost":
+        return grid
+    numbers = np.concatenate([np.arange(n, dtype=np.int32) for n in parts])
+    return grid | {"part": np.repeat(numbers, sum(record.sites.values()))}
 
 
 def _column(record: Record, name: str) -> np.ndarray[Any, Any]:

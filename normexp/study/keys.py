@@ -47,13 +47,7 @@ def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
 
 def notes(axes: Sequence[Axis], bases: Sequence[Base], given: Sequence[Axis]) -> Iterator[str]:
     """What a person should know of how the axes were applied."""
-    for axis in axes:
-        for field in () if axis.is_group or axis.drops else axis.fields():
-            without = [base for base in bases if field not in base.specs]
-            having = [base for base in bases if field in base.specs]
-            if without:
-                where = f"to {_choices(having, field)} only" if having else "to none of these runs"
-                yield f"{field} applies {where}: {_choices(without, field)} has no such field"
+    yield from _partial(axes, bases)
     yield from _overruled(axes, bases)
     for key, times in Counter(axis.key for axis in given).items():
         if times > 1:
@@ -64,6 +58,25 @@ def notes(axes: Sequence[Axis], bases: Sequence[Base], given: Sequence[Axis]) ->
             yield "the configs' norm.momentum is read in the convention you typed"
         elif not momenta.typed:
             yield f"the study's own {momenta.spelled()} is read in the convention you typed"
+
+
+def _partial(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
+    """Fields that some of the runs have not."""
+    for axis in axes:
+        for field in () if axis.is_group or axis.drops else axis.fields():
+            without = [base for base in bases if field not in base.specs]
+            having = [base for base in bases if field in base.specs]
+            if without and having:
+                yield (
+                    f"{field} applies to {_choices(having, field)} only, not to "
+                    f"{_choices(without, field)}"
+                )
+            elif without:
+                without_it = _choices(without, field)
+                yield f"{field} applies to none of these runs: {without_it} has no such field"
+    for field in dict.fromkeys(field for base in bases for field in base.foreign):
+        without = [base for base in bases if field in base.foreign]
+        yield f"the study's own {field} is left out with {_choices(without, field)}"
 
 
 def _overruled(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:

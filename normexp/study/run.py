@@ -10,6 +10,7 @@ from normexp.config.identity import run_id, stack_key, trajectory_id
 from normexp.config.schema import RunConfig
 from normexp.config.tree import field_specs, flatten, from_tree
 from normexp.study.compose import resolve
+from normexp.study.settle import settle
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Base:
 
     choices: dict[str, str]
     tree: dict[str, Any]
+    foreign: tuple[str, ...] = ()  # fields that the study sets and these choices have not
 
     @cached_property
     def specs(self) -> dict[str, FieldSpec]:
@@ -33,7 +35,7 @@ class Base:
         for path, value in values.items():
             section, _, field = path.rpartition(".")
             (tree.setdefault(section, {}) if section else tree)[field] = value
-        return from_tree(resolve(tree) if _interpolated(tree) else tree)
+        return settle(from_tree(resolve(tree) if _interpolated(tree) else tree))
 
 
 @dataclass(frozen=True)

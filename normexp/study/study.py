@@ -8,11 +8,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from normexp.config.field import Role, Scalar, spell
-from normexp.config.rules import check
+from normexp.config.field import Role, Scalar, specs, spell
 from normexp.config.schema import IDENTITY_GROUPS, OUTSIDE
+from normexp.config.tree import known_keys, section_class
 from normexp.errors import UsageError
 from normexp.study.axis import MOST_VALUES, Axis, from_overrides, from_study
+from normexp.study.check import check
 from normexp.study.compose import Composer, composer, resolve
 from normexp.study.keys import notes, refuse_unknown
 from normexp.study.run import Base, Run
@@ -128,7 +129,21 @@ def _bases(hydra: Composer, study: str, axes: Sequence[Axis]) -> Iterator[Base]:
         choices = {axis.key: str(value) for axis, value in zip(groups, choice, strict=True)}
         tree, chosen = hydra.tree({"study": study, **choices})
         tree.pop("study", None)
-        yield Base(chosen, tree)
+        yield Base(chosen, *_fitting(tree, list(choices)))
+
+
+def _fitting(tree: dict[str, Any], chosen: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The tree without what the study says of other choices of these groups, and what that was."""
+    foreign = [
+        f"{group}.{field}"
+        for group in chosen
+        for field in tree.get(group, {})
+        if field not in specs(section_class(group, tree)) and f"{group}.{field}" in known_keys()
+    ]
+    for path in foreign:
+        group, _, field = path.rpartition(".")
+        del tree[group][field]
+    return tree, tuple(foreign)
 
 
 def _runs(base: Base, axes: Sequence[Axis]) -> Iterator[Run]:

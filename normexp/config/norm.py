@@ -1,0 +1,210 @@
+"""Norms as configured. A norm with a field `momentum` has running statistics.
+
+Whether momentum is *observed* is the norm's own: where running statistics enter training, momentum
+has another role, and nothing else in normexp needs to know.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from normexp.config.field import Role, declare
+
+STRUCTURAL, STACKABLE, OBSERVED, RUNTIME = Role
+
+Placement = Literal["before", "after"]
+Variance = Literal["biased", "unbiased"]
+Convention = Literal["torch", "keras"]
+
+
+def _momentum(role: Role, default: float) -> Any:  # noqa: ANN401
+    doc = "weight of the newest batch in the running statistics; null: their cumulative mean"
+    return declare(role, default, doc, short="m", minimum=0, maximum=1)
+
+
+def _eps(**rule: Any) -> Any:  # noqa: ANN401
+    return declare(STRUCTURAL, 1e-5, "added to the variance", short="eps", minimum=1e-12, **rule)
+
+
+def _affine(**rule: Any) -> Any:  # noqa: ANN401
+    return declare(
+        STRUCTURAL, default=True, doc="learn a scale and a shift", short="affine-", **rule
+    )
+
+
+def _placement(**rule: Any) -> Any:  # noqa: ANN401
+    doc = "where the norm stands: before or after the activation"
+    return declare(STRUCTURAL, "before", doc, short="", **rule)
+
+
+def _normalizing_variance(**rule: Any) -> Any:  # noqa: ANN401
+    return declare(
+        STRUCTURAL,
+        "biased",
+        "variance that x is divided by, of n (biased) or n − 1 (unbiased, as hand-written by S4)",
+        short="by-",
+        **rule,
+    )
+
+
+def _running_variance(role: Role, default: Variance, **rule: Any) -> Any:  # noqa: ANN401
+    return declare(
+        role,
+        default,
+        "batch variance that is averaged: unbiased (PyTorch) or biased (Keras, Flax, S2)",
+        short="avg-",
+        **rule,
+    )
+
+
+def _convention() -> Any:  # noqa: ANN401
+    return declare(
+        RUNTIME,
+        "torch",
+        "how momentum is typed: weight of the new batch (torch) or of the old value (keras)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoNorm:
+    """No normalisation."""
+
+    kind: Literal["none"] = declare(STRUCTURAL, "none", "which norm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchNorm:
+    """Batch normalisation (Ioffe & Szegedy 2015, algorithm 1) as in `torch.nn.BatchNorm1d`."""
+
+    kind: Literal["batch"] = declare(STRUCTURAL, "batch", "which norm")
+    momentum: float | None = _momentum(OBSERVED, 0.1)
+    eps: float = _eps()
+    affine: bool = _affine(neutral=True)
+    placement: Placement = _placement(neutral="before")
+    normalizing_variance: Variance = _normalizing_variance(neutral="biased")
+    running_variance: Variance = _running_variance(OBSERVED, "unbiased", neutral="unbiased")
+    convention: Convention = _convention()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GhostNorm:
+    """Ghost batch norm (Hoffer et al. 2017, algorithm 1): virtual batches, normalised apart.
+
+    The running statistics take in every virtual batch, one after the other.
+    """
+
+    kind: Literal["ghost"] = declare(STRUCTURAL, "ghost", "which norm")
+    momentum: float | None = _momentum(OBSERVED, 0.1)
+    size: int = declare(STRUCTURAL, 16, "examples of a virtual batch", short="v", minimum=1)
+    eps: float = _eps()
+    affine: bool = _affine()
+    placement: Placement = _placement()
+    normalizing_variance: Variance = _normalizing_variance()
+    running_variance: Variance = _running_variance(OBSERVED, "unbiased")
+    convention: Convention = _convention()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchRenorm:
+    """Batch renormalisation (Ioffe 2017): corrected by the running statistics, even in training.
+
+    So momentum changes the weights: every momentum is a training of its own.
+    """
+
+    kind: Literal["batch_renorm"] = declare(STRUCTURAL, "batch_renorm", "which norm")
+    momentum: float | None = _momentum(STACKABLE, 0.01)
+    r_max: float = declare(STRUCTURAL, 3.0, "largest r, and 1 / smallest", short="r", minimum=1)
+    d_max: float = declare(STRUCTURAL, 5.0, "largest |d|", short="dmax", minimum=0)
+    warmup_steps: int = declare(
+        STRUCTURAL, 50, "steps of plain batch norm at first", short="warm", minimum=0
+    )
+    ramp_steps: int = declare(
+        STRUCTURAL, 100, "steps over which r_max grows from 1 and d_max from 0", short="ramp",
+        minimum=0,
+    )  # fmt: skip
+    eps: float = _eps()
+    affine: bool = _affine()
+    placement: Placement = _placement()
+    running_variance: Variance = _running_variance(STRUCTURAL, "unbiased")
+    convention: Convention = _convention()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmaTrain:
+    """Normalising with the running statistics in training too, as Equinox does by default.
+
+    The warning example: `equinox.nn.BatchNorm(mode="ema")` copies the first batch in, then takes
+    (1 − a)·running + a·batch and divides by that, the gradient going through the batch's part only.
+    """
+
+    kind: Literal["ema_train"] = declare(STRUCTURAL, "ema_train", "which norm")
+    momentum: float | None = _momentum(STACKABLE, 0.01)
+    copy_first: bool = declare(
+        STRUCTURAL, default=True, doc="start from the first batch, not from (0, 1)", short="copy-"
+    )
+    eps: float = _eps()
+    affine: bool = _affine()
+    placement: Placement = _placement()
+    running_variance: Variance = _running_variance(STRUCTURAL, "biased")
+    convention: Convention = _convention()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerNorm:
+    """Layer normalisation (Ba et al. 2016) over all of an example, as in `torch.nn.LayerNorm`."""
+
+    kind: Literal["layer"] = declare(STRUCTURAL, "layer", "which norm")
+    eps: float = _eps()
+    affine: bool = _affine()
+    affine_per: Literal["element", "channel"] = declare(
+        STRUCTURAL, "element", "one scale each: element (PyTorch) or channel (S4)", short="per-"
+    )
+    placement: Placement = _placement()
+    normalizing_variance: Variance = _normalizing_variance()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceNorm:
+    """Instance normalisation (Ulyanov et al. 2016): each channel of each image by itself.
+
+    As `torch.nn.InstanceNorm2d(affine=True)`, without running statistics.
+    """
+
+    kind: Literal["instance"] = declare(STRUCTURAL, "instance", "which norm")
+    eps: float = _eps()
+    affine: bool = _affine()
+    placement: Placement = _placement()
+    normalizing_variance: Variance = _normalizing_variance()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupNorm:
+    """Group normalisation (Wu & He 2018) as in `torch.nn.GroupNorm`."""
+
+    kind: Literal["group"] = declare(STRUCTURAL, "group", "which norm")
+    groups: int = declare(STRUCTURAL, 2, "groups of channels", short="g", minimum=1)
+    eps: float = _eps()
+    affine: bool = _affine()
+    placement: Placement = _placement()
+    normalizing_variance: Variance = _normalizing_variance()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RmsNorm:
+    """Division by the root mean square (Zhang & Sennrich 2019) as in `torch.nn.RMSNorm`.
+
+    Over all of an example; PyTorch's eps is the dtype's smallest step unless it is given.
+    """
+
+    kind: Literal["rms"] = declare(STRUCTURAL, "rms", "which norm")
+    eps: float = _eps()
+    affine: bool = _affine()
+    placement: Placement = _placement()
+
+
+BatchKind = BatchNorm | GhostNorm | BatchRenorm | EmaTrain
+"""Those with running statistics."""
+
+ExampleKind = LayerNorm | InstanceNorm | GroupNorm | RmsNorm
+"""Those that normalise every example by itself."""
+
+Norm = NoNorm | BatchKind | ExampleKind

@@ -1,0 +1,161 @@
+"""Data that stand in the user's files: read once, described in the configuration. Needs no torch.
+
+A run is named by what its data are, not by where they stand: a digest of the numbers is filled in,
+and compared whenever it is given, such as in the command that makes a run again.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from normexp.config.data import Arrays, Cifar10, Data
+from normexp.config.field import spell
+from normexp.data.arrays import Examples, read_examples
+from normexp.data.cifar10 import Images, read_release
+from normexp.errors import UsageError
+
+DIGEST = 12
+"""Hex digits, as of a run."""
+
+SHARE_FOR_TESTING = 5
+"""Of so many examples one is for testing, unless the file or the user says otherwise."""
+
+
+def settled_data(data: Data) -> Data:
+    """The configuration with what its file says filled in.
+
+    Raises:
+        UsageError: the file is missing or damaged, or is not what the configuration says.
+    """
+    if isinstance(data, Cifar10):
+        return _settled_cifar10(data)
+    return _settled_arrays(data) if isinstance(data, Arrays) else data
+
+
+def read_cifar10(data: Cifar10) -> tuple[Images, Images]:
+    """The training and test images of a release."""
+    return _release(_absolute(data.path), data.verify, _stamp(data.path))[0]
+
+
+def read_arrays(data: Arrays) -> Examples:
+    """The examples of the user's file."""
+    shape = data.shape if data.x_shape is not None else None
+    return _examples(_absolute(data.path), shape, _stamp(data.path))[0]
+
+
+def _settled_cifar10(data: Cifar10) -> Cifar10:
+    path = _absolute(data.path)
+    (train, test), digest = _release(path, data.verify, _stamp(data.path))
+    for name, wanted, there in (
+        ("train_size", data.train_size, len(train.y)),
+        ("test_size", data.test_size, len(test.y)),
+    ):
+        if wanted > there:
+            raise UsageError(
+                f"data.{name}={wanted}: the files in {path} hold {there} such images",
+                f"type data.{name}={there}",
+            )
+    _compare(path, data, {"digest": digest})
+    return replace(data, path=path, digest=digest)
+
+
+def _settled_arrays(data: Arrays) -> Arrays:
+    path = _absolute(data.path)
+    shape = _typed_shape(data)
+    examples, digest = _examples(path, shape, _stamp(data.path))
+    own_test = examples.test_y is not None
+    there = len(examples.y)
+    test_size = data.test_size or (
+        len(examples.test_y) if examples.test_y is not None else max(2, there // SHARE_FOR_TESTING)
+    )
+    train_size = data.train_size or (there if own_test else there - test_size)
+    _check_sizes(path, examples, train_size, test_size)
+    found: dict[str, Any] = {
+        "x_shape": "x".join(map(str, examples.x.shape[1:])),
+        "y_size": _outputs(examples),
+        "digest": digest,
+    }
+    _compare(path, data, found)
+    found |= {"train_size": train_size, "test_size": test_size}
+    return replace(data, path=path, **found)
+
+
+def _typed_shape(data: Arrays) -> tuple[int, ...] | None:
+    if data.x_shape is None:
+        return None
+    try:
+        shape = data.shape
+    except ValueError:
+        shape = ()
+    if len(shape) not in (1, 3) or min(shape) < 1:
+        raise UsageError(
+            f"data.x_shape={data.x_shape}: features, or channels, height and width are needed",
+            "type for example data.x_shape=12 or data.x_shape=3x32x32",
+        )
+    return shape
+
+
+def _outputs(examples: Examples) -> int:
+    """Classes of labels, or targets."""
+    if examples.y.dtype.kind == "f":
+        return int(examples.y.shape[1])
+    highest = [int(part.max()) for part in (examples.y, examples.test_y) if part is not None]
+    return max(2, max(highest) + 1)
+
+
+def _check_sizes(path: str, examples: Examples, train_size: int, test_size: int) -> None:
+    there = len(examples.y)
+    own_test = None if examples.test_y is None else len(examples.test_y)
+    needed = train_size if own_test is not None else train_size + test_size
+    if train_size < 2 or needed > there or (own_test is not None and test_size > own_test):  # noqa: PLR2004
+        held = f"{there} examples" + (f" and {own_test} tests" if own_test is not None else "")
+        raise UsageError(
+            f"data.train_size={train_size} data.test_size={test_size}: {path} holds {held}",
+            "type smaller numbers, or leave them out",
+        )
+
+
+def _compare(path: str, data: Data, found: Mapping[str, Any]) -> None:
+    for name, value in found.items():
+        typed = getattr(data, name)
+        if typed is not None and typed != value:
+            raise UsageError(
+                f"data.{name}={spell(typed)}, but {path} has {spell(value)}: not the same data",
+                f"leave out data.{name} to take the file as it is",
+            )
+
+
+@lru_cache(maxsize=2)
+def _release(path: str, verify: bool, _: object) -> tuple[tuple[Images, Images], str]:  # noqa: FBT001
+    train, test = read_release(Path(path), verify=verify)
+    return (train, test), _digest([*train, *test])
+
+
+@lru_cache(maxsize=4)
+def _examples(path: str, shape: tuple[int, ...] | None, _: object) -> tuple[Examples, str]:
+    examples = read_examples(Path(path), shape)
+    return examples, _digest([part for part in examples if part is not None])
+
+
+def _digest(arrays: list[np.ndarray[Any, Any]]) -> str:
+    whole = hashlib.sha256()
+    for array in arrays:
+        whole.update(f"{array.shape}{array.dtype}".encode())
+        whole.update(np.ascontiguousarray(array).data)
+    return whole.hexdigest()[:DIGEST]
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().resolve())
+
+
+def _stamp(path: str) -> object:
+    """Changes when a file does, so that nothing old is remembered."""
+    place = Path(path).expanduser()
+    files = [place, *sorted(place.rglob("*"))] if place.is_dir() else [place]
+    return tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files if f.exists())

@@ -1,0 +1,128 @@
+"""The operations of a model on the tensors of a stack."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch.nn import functional
+
+from normexp.models.structure import ENTRANCE
+from normexp.norms.layout import VECTOR
+
+Normalize = Callable[[str, torch.Tensor], torch.Tensor]
+"""What the norm makes of the x at a site."""
+
+Watch = Callable[[str, str, torch.Tensor], None]
+"""Told what a layer gives: its name, `pre_activation` or `activation`, and the numbers."""
+
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "gelu": functional.gelu,
+    "silu": functional.silu,
+    "sigmoid": torch.sigmoid,
+}
+
+
+def nobody(layer: str, values: str, x: torch.Tensor) -> None:
+    """Sees nothing."""
+
+
+class Tensors:
+    """One pass of a stack, see `Operations`.
+
+    Vectors are `[models, features, batch]`, images `[models, batch, channels, height, width]`.
+
+    Args:
+        parameters: by name, each `[models, *shape]`.
+        normalize: what the norm does at a site, in this pass.
+        activation: its name.
+        norm_first: whether the norm stands before the activation.
+        watch: told of every layer's output.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, torch.Tensor],
+        normalize: Normalize,
+        activation: str,
+        *,
+        norm_first: bool,
+        watch: Watch = nobody,
+    ) -> None:
+        self._parameters = parameters
+        self._normalize = normalize
+        self._activation = ACTIVATIONS[activation]
+        self._norm_first = norm_first
+        self._watch = watch
+
+    def linear(self, name: str, x: torch.Tensor, units: int) -> torch.Tensor:
+        """See `Operations`."""
+        y = self._parameters[f"{name}.weight"] @ x
+        assert y.shape[1] == units  # noqa: S101
+        return y.add_(self._parameters[f"{name}.bias"].unsqueeze(-1))  # in place: one array less
+
+    def convolution(  # noqa: PLR0913
+        self,
+        name: str,
+        x: torch.Tensor,
+        channels: int,
+        *,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+    ) -> torch.Tensor:
+        """See `Operations`; the networks of a stack are groups of channels."""
+        weight, bias = self._parameters[f"{name}.weight"], self._parameters[f"{name}.bias"]
+        assert weight.shape[1::3] == (channels, kernel)  # noqa: S101
+        y = functional.conv2d(
+            x.transpose(0, 1).flatten(1, 2),
+            weight.flatten(0, 1),
+            bias.flatten(),
+            stride,
+            padding,
+            groups=len(x),
+        )
+        return y.view(len(y), len(x), channels, *y.shape[2:]).transpose(0, 1)
+
+    def entrance(self, x: torch.Tensor) -> torch.Tensor:
+        """See `Operations`."""
+        self._watch(ENTRANCE, "pre_activation", x)
+        x = self._normalize(ENTRANCE, x)
+        self._watch(ENTRANCE, "activation", x)
+        return x
+
+    def unit(
+        self,
+        name: str,
+        x: torch.Tensor,
+        shortcut: torch.Tensor | None = None,
+        *,
+        norm: bool = True,
+    ) -> torch.Tensor:
+        """See `Operations`."""
+        self._watch(name, "pre_activation", x)
+        if norm and self._norm_first:
+            x = self._normalize(name, x)
+        x = self._activation(x if shortcut is None else x + shortcut)
+        self._watch(name, "activation", x)
+        if norm and not self._norm_first:
+            x = self._normalize(name, x)
+        return x
+
+    def max_pool(self, x: torch.Tensor, size: int) -> torch.Tensor:
+        """See `Operations`."""
+        y = functional.max_pool2d(x.flatten(0, 1), size)
+        return y.view(*x.shape[:2], *y.shape[1:])
+
+    def average(self, x: torch.Tensor) -> torch.Tensor:
+        """See `Operations`."""
+        return x.mean((3, 4)).transpose(1, 2)
+
+    def flatten(self, x: torch.Tensor) -> torch.Tensor:
+        """See `Operations`."""
+        return x if x.dim() == VECTOR else x.flatten(2).transpose(1, 2)
+
+    def shrink(self, x: torch.Tensor, channels: int, stride: int) -> torch.Tensor:
+        """See `Operations`."""
+        x = x[..., ::stride, ::stride]
+        return functional.pad(x, (0, 0, 0, 0, 0, channels - x.shape[2]))

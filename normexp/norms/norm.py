@@ -1,0 +1,66 @@
+"""One norm at one site, whatever its kind: its parameters, and what it makes of x in each pass."""
+
+import torch
+
+from normexp.config.norm import (
+    BatchKind,
+    BatchNorm,
+    BatchRenorm,
+    EmaTrain,
+    GhostNorm,
+    LayerNorm,
+    NoNorm,
+    Norm,
+    RmsNorm,
+)
+from normexp.norms.batch import normalize_batch
+from normexp.norms.ghost import normalize_parts
+from normexp.norms.lookback import normalize_by_average, renormalize
+from normexp.norms.statistics import Affine, Memory, Statistics
+
+
+def has_statistics(config: Norm) -> bool:
+    """Whether the norm has running statistics."""
+    return isinstance(config, BatchKind)
+
+
+def looks_back(config: Norm) -> bool:
+    """Whether the running statistics enter training."""
+    return isinstance(config, BatchRenorm | EmaTrain)
+
+
+def affine_shapes(
+    config: Norm, channels: int, pixels: tuple[int, ...]
+) -> dict[str, tuple[int, ...]]:
+    """The parameters of the norm at a site, by name."""
+    if isinstance(config, NoNorm) or not config.affine:
+        return {}
+    per_element = isinstance(config, LayerNorm) and config.affine_per == "element"
+    shape = (channels, *pixels) if per_element or isinstance(config, RmsNorm) else (channels,)
+    names = ("weight",) if isinstance(config, RmsNorm) else ("weight", "bias")
+    return dict.fromkeys(names, shape)
+
+
+def in_training(
+    config: BatchKind, x: torch.Tensor, affine: Affine, sizes: list[int], memory: Memory | None
+) -> tuple[torch.Tensor, Statistics]:
+    """Training mode of a norm over the batch: x normalised, and what it leaves of each part.
+
+    Args:
+        config: of the norm.
+        x: vectors or images of a stack.
+        affine: of channels.
+        sizes: examples of the parts that are normalised apart.
+        memory: what is known before this step, for norms that look back.
+    """
+    if isinstance(config, GhostNorm):
+        return normalize_parts(x, affine, config.eps, config.normalizing_variance, sizes)
+    if isinstance(config, BatchNorm):
+        y, whole = normalize_batch(x, affine, config.eps, config.normalizing_variance)
+    else:
+        assert memory is not None  # noqa: S101
+        if isinstance(config, BatchRenorm):
+            y, whole = renormalize(config, x, affine, memory)
+        else:
+            y, whole = normalize_by_average(config, x, affine, memory)
+    return y, Statistics(whole.mean[:, None], whole.var[:, None])

@@ -1,0 +1,117 @@
+"""What single fields cannot say: combinations that make no sense, each refused with its reason."""
+
+from functools import lru_cache
+
+from normexp.config.batches import batch_sizes, part_sizes, train_size
+from normexp.config.data import Digits, Quadratic
+from normexp.config.model import Resnet
+from normexp.config.norm import BatchKind, GroupNorm, InstanceNorm, NoNorm, Norm
+from normexp.config.optim import Sgd
+from normexp.config.schema import RunConfig
+from normexp.errors import UsageError
+from normexp.models.structure import ENTRANCE, Site, structure
+
+FEWEST_MEMBERS = 3
+"""Of a group: two values that are normalised by each other come out as −1 and 1."""
+
+DIGITS = 1797
+
+
+def check(config: RunConfig) -> None:
+    """Refuse a configuration that could not train, or would train to no purpose.
+
+    Raises:
+        UsageError: the fields that do not go together, and what to type instead.
+    """
+    _check_data(config)
+    _check_model(config)
+    sites = structure(config).sites
+    if isinstance(config.norm, BatchKind):
+        _check_batches(config, sites)
+    elif not isinstance(config.norm, NoNorm):
+        _check_members(config.norm, tuple(sites.items()))
+
+
+def _check_data(config: RunConfig) -> None:
+    data = config.data
+    if isinstance(data, Quadratic) and data.low >= data.high:
+        raise UsageError(
+            f"data.low={data.low:g} is not below data.high={data.high:g}",
+            "type data.low=-7 data.high=10",
+        )
+    if isinstance(data, Digits) and data.train_size + data.test_size > DIGITS:
+        raise UsageError(
+            f"data.train_size={data.train_size} data.test_size={data.test_size}: there are "
+            f"{DIGITS:,} digits",
+            f"type data.test_size={max(2, DIGITS - data.train_size)}",
+        )
+    if config.train.drop_last and config.train.batch_size > train_size(config):
+        raise UsageError(
+            f"train.drop_last=true leaves no batch: train.batch_size={config.train.batch_size} is "
+            f"larger than data.train_size={train_size(config)}",
+            f"type train.batch_size={train_size(config)}",
+        )
+
+
+def _check_model(config: RunConfig) -> None:
+    model, optim = config.model, config.optim
+    if isinstance(model, Resnet) and (model.depth - 2) % 6:
+        near = 6 * round((model.depth - 2) / 6) + 2
+        raise UsageError(
+            f"model.depth={model.depth}: a resnet has 6n + 2 layers", f"type model.depth={near}"
+        )
+    if isinstance(optim, Sgd) and optim.nesterov and not optim.momentum:
+        raise UsageError("optim.nesterov=true needs momentum", "type optim.momentum=0.9 as well")
+
+
+def _check_batches(config: RunConfig, sites: dict[str, Site]) -> None:
+    """Statistics over a batch need two values of every channel, in the smallest part of all."""
+    batch = config.train.batch_size
+    smallest = min(size for whole in set(batch_sizes(config)) for size in part_sizes(config, whole))
+    lonely = [name for name, site in sites.items() if smallest * site.positions == 1]
+    if not lonely:
+        return
+    ghost = getattr(config.norm, "size", batch)
+    where = f", virtual batches of norm.size={ghost}" if ghost != batch else ""
+    raise UsageError(
+        f"norm={config.norm.kind} cannot normalise a batch of one: "
+        f"data.train_size={train_size(config)} in batches of train.batch_size={batch}{where} "
+        f"leaves one value a channel at {lonely[0]}",
+        "type train.drop_last=true or another train.batch_size"
+        if min(batch, ghost) > 1
+        else "type train.batch_size=2 or more",
+    )
+
+
+@lru_cache(maxsize=1024)
+def _check_members(norm: Norm, sites: tuple[tuple[str, Site], ...]) -> None:
+    """Statistics over an example need a few values in every group."""
+    for name, site in sites:
+        if name == ENTRANCE:
+            continue
+        if isinstance(norm, InstanceNorm) and not site.pixels:
+            raise UsageError(
+                f"norm=instance normalises each channel of an image, and {name} gives vectors of "
+                f"{site.channels} numbers",
+                "type norm=layer or norm=group; of model=lenet model.linear_norm=false",
+            )
+        groups = norm.groups if isinstance(norm, GroupNorm) else 1
+        if isinstance(norm, InstanceNorm):
+            groups = site.channels
+        if site.channels % groups:
+            raise UsageError(
+                f"norm.groups={groups} does not divide the {site.channels} channels of {name}",
+                f"type norm.groups={_divisor(site.channels, groups)}",
+            )
+        if site.channels // groups * site.positions < FEWEST_MEMBERS:
+            members = site.channels // groups * site.positions
+            raise UsageError(
+                f"norm={norm.kind} has groups of {members} at {name}: normalised by themselves "
+                f"fewer than {FEWEST_MEMBERS} values say nothing",
+                "type a smaller norm.groups, or a wider model",
+            )
+
+
+def _divisor(channels: int, groups: int) -> int:
+    """The largest number of groups below that divides the channels."""
+    return max(n for n in range(1, groups + 1) if channels % n == 0)

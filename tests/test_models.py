@@ -1,0 +1,122 @@
+"""Every norm with every model: it trains as plain PyTorch does, or is refused with a reason."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from reference import (
+    NORMS,
+    Batch,
+    PlainLenet,
+    PlainMlp,
+    PlainNetwork,
+    PlainResnet,
+    evaluate,
+    loss_and_gradient,
+)
+
+import normexp
+from normexp.config.schema import KINDS, RunConfig
+from normexp.data.draw import draw
+from normexp.engine.observe import observe
+from normexp.engine.stack import TrainingStack
+from normexp.engine.train import train
+
+SIZES = ["data=digits", "data.train_size=74", "data.test_size=20", "train.batch_size=18",
+         "train.epochs=2", "train.dtype=float64", "optim.lr=0.01", "seed=1"]  # fmt: skip
+"""Five steps an epoch, the last of two images."""
+
+SETTINGS = {
+    "ghost": ["norm.size=4"],
+    "batch_renorm": ["norm.r_max=1.5", "norm.d_max=0.5", "norm.warmup_steps=2",
+                     "norm.ramp_steps=0"],
+}  # fmt: skip
+"""As `reference.NORMS` has them."""
+
+MODELS = {
+    "mlp": ["model=mlp", "model.depth=2", "model.width=6"],
+    "lenet": ["model=lenet"],
+    "resnet": ["model=resnet", "model.width=4"],
+}
+
+REFUSED = {
+    ("mlp", "instance"): "norm=instance normalises each channel of an image, and hidden1 gives "
+    "vectors of 6 numbers",
+}
+"""Pairs that make no sense, with what is said of them."""
+
+PAIRS = [
+    (model, norm, placement)
+    for model in MODELS
+    for norm in KINDS["norm"]
+    for placement in ("before", "after")
+    if (norm, placement) != ("none", "after")
+]
+
+
+def overrides(model: str, norm: str, placement: str) -> list[str]:
+    """A study of one run."""
+    momentum = ["norm.momentum=0.1"] if hasattr(KINDS["norm"][norm], "momentum") else []
+    place = [] if norm == "none" else [f"norm.placement={placement}"]
+    own = SETTINGS.get(norm, [])
+    return [*MODELS[model], f"norm={norm}", *momentum, *place, *own, *SIZES]
+
+
+def plain(config: RunConfig) -> PlainNetwork:
+    """The oracle of a run, on digits."""
+    norm, after = NORMS[config.norm.kind], getattr(config.norm, "placement", "before") == "after"
+    if config.model.kind == "mlp":
+        return PlainMlp(
+            2, 6, 64, 10, norm=norm, input_norm=bool(config.model.input_norm), after=after
+        ).double()
+    if config.model.kind == "lenet":
+        linear_norm = bool(config.model.linear_norm)
+        return PlainLenet(1, 8, norm, after=after, linear_norm=linear_norm).double()
+    return PlainResnet(1, 8, norm, after=after).double()
+
+
+def examples_first(x: torch.Tensor) -> torch.Tensor:
+    """One network's x as `torch.nn` wants it: vectors have their examples last."""
+    return x.T.contiguous() if x.dim() == 2 else x
+
+
+@pytest.mark.parametrize(("model", "norm", "placement"), PAIRS)
+def test_a_pair_trains_as_plain_pytorch_does_or_is_refused(
+    command: Callable[..., Any], model: str, norm: str, placement: str
+) -> None:
+    """Ten steps: loss, gradient, then the loss in evaluation mode, to 1e-10 in float64."""
+    typed = overrides(model, norm, placement)
+    if (model, norm) in REFUSED:
+        refused = command("sweep", *typed)
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert refused.stderr.splitlines()[0] == f"error: {REFUSED[model, norm]}"
+        return
+    (run,) = normexp.load(*typed).runs
+    config, network = run.config, plain(run.config)
+    record, stack = train([config]), TrainingStack([config])
+    (observation,) = observe(record, [config], [0])
+    data = draw(config)
+    test: Batch = (examples_first(data.test_x), data.test_y)
+
+    network.put({name: values[0] for name, values in stack.weights().items()})
+    losses = [evaluate(network, test)]
+    for epoch in range(2):
+        for x, y in stack.batches(epoch):
+            before = {name: values[0] for name, values in stack.weights().items()}
+            _, flat = stack.gradient(x, y)
+            gradient = {name: values[0].clone() for name, values in stack.by_name(flat).items()}
+            network.put(before)
+            step = stack.step(x, y)
+            loss, expected = loss_and_gradient(network, (examples_first(x[0]), y[0]))
+            torch.testing.assert_close(step.train_loss[0], loss, rtol=1e-10, atol=1e-10)
+            assert set(gradient) == set(expected)
+            for name, values in expected.items():
+                torch.testing.assert_close(gradient[name], values, rtol=1e-8, atol=1e-10)
+        network.put({name: values[0] for name, values in stack.weights().items()})
+        losses.append(evaluate(network, test))
+
+    torch.testing.assert_close(observation.scores["loss"], torch.stack(losses))
+    if network.norms and record.sites:
+        torch.testing.assert_close(observation.running_mean[-1], network.channels("running_mean"))
+        torch.testing.assert_close(observation.running_var[-1], network.channels("running_var"))

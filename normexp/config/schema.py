@@ -70,10 +70,15 @@ class Store:
 
 @dataclass(frozen=True, kw_only=True)
 class Local:
-    """This process, one thread a stack."""
+    """This machine, one thread a stack, in this process or in several."""
 
     kind: Literal["local"] = declare(RUNTIME, "local", "which executor")
-    workers: int | None = declare(RUNTIME, None, "threads; null: one a core", minimum=1)
+    workers: int | None = declare(RUNTIME, None, "stacks at a time; null: one a core", minimum=1)
+    processes: bool | None = declare(
+        RUNTIME,
+        None,
+        "workers are processes, not threads; null: for convolutions of ten seconds or more",
+    )
     stack_size: int | None = declare(
         RUNTIME, None, "most networks of a stack; null: chosen by the plan", minimum=1
     )

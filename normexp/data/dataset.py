@@ -53,6 +53,10 @@ class Dataset(NamedTuple):
         moved = self.shift[:, :, step, None]
         return self._replace(x=self.x + moved, test_x=self.test_x + moved)
 
+    def tests_only(self) -> "Dataset":
+        """With the test set in both places, so that the training set needs no memory."""
+        return self._replace(x=self.test_x, y=self.test_y)
+
     def select(self, models: slice) -> "Dataset":
         """Some of a stack."""
         parts = (None if part is None else part[models] for part in self)

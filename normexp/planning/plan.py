@@ -27,6 +27,9 @@ and a network's bits do not depend on its company.
 MOST_NETWORKS = 256
 """Networks of a stack unless the user says otherwise: beyond it they train no faster."""
 
+SECONDS_WORTH_A_PROCESS = 10
+"""Work that pays for starting processes, some four seconds."""
+
 MOST_RECORD_BYTES = 2**29
 """Memory for the trajectories of one stack."""
 
@@ -103,6 +106,14 @@ class Plan:
         busy = min(self.workers, len(costs)) or 1
         share = SHARE_OF_A_WORKER if busy > 1 else 1.0
         return max([*costs, sum(costs) / (busy * share)], default=0.0)
+
+    @property
+    def processes(self) -> bool:
+        """Whether workers are processes: where threads would wait for each other, if it pays."""
+        if self.study.runs[0].config.executor.processes is not None:
+            return self.study.runs[0].config.executor.processes
+        slow = self.estimate_seconds > SECONDS_WORTH_A_PROCESS and self.workers > 1
+        return slow and any(is_convolutional(stack.config) for stack in self.stacks)
 
 
 def build(study: Study, cached: frozenset[str], stored: frozenset[str]) -> Plan:

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from normexp.errors import NormexpError, UsageError
 from normexp.planning.plan import Plan, Stack, build
 from normexp.session.environment import environment
+from normexp.session.execute import execute
 from normexp.session.progress import Progress, Silent
 from normexp.session.result import SweepResult, ending, plan_numbers
 from normexp.store.files import remove_abandoned
@@ -67,7 +68,7 @@ def sweep(
     start = time.perf_counter()
     broken = [
         (stack, error)
-        for stack, error in _work(plan, directory, progress or Silent())
+        for stack, error in execute(plan, directory, progress or Silent())
         if error is not None
     ]
     seconds = time.perf_counter() - start
@@ -114,34 +115,6 @@ def _plan(study: Study) -> Plan:
         cached = directory.cached((run.id for run in study.runs), log)
         pending = {run.trajectory_id for run in study.runs if run.id not in cached}
         return build(study, cached, directory.stored(pending))
-
-
-def _work(
-    plan: Plan, directory: StudyDirectory, progress: Progress
-) -> Iterator[tuple[Stack, Exception | None]]:
-    """Work on every stack; yields each as it ends."""
-    if not plan.stacks:
-        return
-    from hydra import __version__ as hydra_version
-
-    from normexp.engine.numerics import one_thread
-    from normexp.executors import local
-    from normexp.session.work import Worker
-
-    worker = Worker(plan, directory, environment(), hydra_version)
-
-    def work(stack: Stack, breathe: Callable[[], None]) -> None:
-        def report(networks: int) -> None:
-            breathe()
-            progress.stepped(networks)
-
-        worker.work(stack, report)
-
-    progress.began(plan)
-    with one_thread():
-        for stack, error in local.run(plan.stacks, work, plan.workers):
-            progress.ended(stack, error)
-            yield stack, error
 
 
 def _warnings() -> list[str]:

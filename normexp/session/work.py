@@ -16,7 +16,7 @@ from normexp.config.schema import Log, RunConfig
 from normexp.engine.observe import observe
 from normexp.engine.train import train
 from normexp.planning.label import label
-from normexp.planning.plan import Plan, Stack, Trajectory
+from normexp.planning.plan import Stack, Trajectory
 from normexp.record import Record, diverged_step, join
 from normexp.store.files import intact, read_manifest
 from normexp.store.layout import ID_LENGTH, StudyDirectory, merged
@@ -27,23 +27,29 @@ from normexp.study.run import Run
 from normexp.study.study import Study
 
 
+def _nobody(networks: int) -> None:
+    """Hears no report."""
+
+
 @dataclass(frozen=True)
 class Worker:
     """What the work on any stack of a plan needs to know.
 
     Args:
-        plan: whose stacks these are.
+        study: whose stacks these are; its runs are not needed.
+        differing: names of the fields that tell its runs apart.
         directory: of the study.
         environment: for the manifests.
         hydra_version: that composed the configurations.
     """
 
-    plan: Plan
+    study: Study
+    differing: tuple[str, ...]
     directory: StudyDirectory
     environment: dict[str, Any]
     hydra_version: str
 
-    def work(self, stack: Stack, report: Callable[[int], None]) -> None:
+    def work(self, stack: Stack, report: Callable[[int], None] = _nobody) -> None:
         """Leave the stack's trajectories and runs in the store; `report` steps, or 0 to breathe."""
         torch.set_num_threads(1)
         record = self._read(stack, report) if stack.stored else self._train(stack, report)
@@ -88,7 +94,7 @@ class Worker:
             configs = [replace(run.config, log=log) for _, run in pairs]
             observations = observe(record, configs, [model for model, _ in pairs])
             for (model, run), config, seen in zip(pairs, configs, observations, strict=True):
-                name = label(run, self.plan.differing)
+                name = label(run, self.differing)
                 place = there.get(run.id) or self.directory.run(name, run.id)
                 origin = self._provenance(run, config, place, trainings[model])
                 write_run(place, config, singles[model], seen, origin, replace=run.id in there)
@@ -106,7 +112,7 @@ class Worker:
     def _provenance(
         self, run: Run, config: RunConfig, place: Path, training: dict[str, Any]
     ) -> Provenance:
-        overrides = self.plan.study.command(run)
+        overrides = self.study.command(run)
         return Provenance(
             overrides=overrides,
             choices=run.base.choices,
@@ -115,11 +121,11 @@ class Worker:
             | {
                 "run_id": run.id,
                 "trajectory_id": run.trajectory_id,
-                "study": self.plan.study.name,
+                "study": self.study.name,
                 "label": place.name[: -ID_LENGTH - 1],
                 "half_life_steps": half_life(getattr(run.config.norm, "momentum", None)),
                 "log_every": config.log.every,
-                "command": command(overrides, self.plan.study),
+                "command": command(overrides, self.study),
                 **training,
             },
         )

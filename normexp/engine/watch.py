@@ -1,0 +1,146 @@
+"""Some runs on their trajectories, as far as they have been observed."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+import torch
+
+from normexp.config.batches import batch_sizes
+from normexp.config.schema import RunConfig
+from normexp.data.dataset import stacked
+from normexp.data.draw import draw
+from normexp.engine.estimators import RunningStatistics
+from normexp.engine.histograms import count, limits
+from normexp.engine.losses import is_labels, scores
+from normexp.models.network import Network
+from normexp.norms.statistics import Statistics
+from normexp.planning.plan import lanes
+from normexp.record import Curve, Histogram, Pictures, Record
+
+
+class _Seen(NamedTuple):
+    """What an evaluation point has shown."""
+
+    scores: dict[str, torch.Tensor]  # each [runs]
+    histograms: dict[tuple[str, str], torch.Tensor]  # each [runs, bins]
+    x: torch.Tensor  # [runs, tests], or no tests where there is no curve
+    prediction: torch.Tensor  # the same
+
+
+class Watch:
+    """Observes runs side by side.
+
+    Args:
+        record: of their trajectories.
+        configs: one a run, all of one structure.
+        index: which model of the record each run is observed from.
+    """
+
+    def __init__(self, record: Record, configs: Sequence[RunConfig], index: torch.Tensor) -> None:
+        self._record, self._index, self._config = record, index, configs[0]
+        self._network = Network(configs[0])
+        self._data = {
+            int(model): draw(config).tests_only()
+            for model, config in zip(index, configs, strict=True)
+        }
+        together = 1 if lanes(configs[0]) == 1 else len(configs)
+        starts = range(0, len(configs), together)
+        self._groups = [slice(start, start + together) for start in starts]
+        self.dtype = record.train_loss.dtype
+        self.running = RunningStatistics([c.norm for c in configs], record.batch_mean.shape[2])
+        self._sizes = batch_sizes(configs[0])
+        self._counts = {size: self._network.counts(size) for size in set(self._sizes)}
+        self._updates = 0
+        self._points: list[_Seen] = []
+
+    def take(self, step: int) -> None:
+        """The batch statistics that step `step`, counted from 1, has left."""
+        size = self._sizes[(step - 1) % len(self._sizes)]
+        for count_of_part in self._counts[size]:
+            self.running.update(
+                self._record.batch_mean[self._index, self._updates],
+                self._record.batch_var[self._index, self._updates],
+                count_of_part,
+            )
+            self._updates += 1
+
+    def evaluate(self, point: int) -> None:
+        """Test the weights of an evaluation point under the running statistics."""
+        parts = [self._evaluate(point, runs) for runs in self._groups]
+        self._points.append(
+            _Seen(
+                _joined([part.scores for part in parts]),
+                _joined([part.histograms for part in parts]),
+                torch.cat([part.x for part in parts]),
+                torch.cat([part.prediction for part in parts]),
+            )
+        )
+
+    def scores(self, run: int) -> dict[str, torch.Tensor]:
+        """One run's scores at all points so far."""
+        names = self._points[0].scores
+        return {
+            name: torch.stack([seen.scores[name][run] for seen in self._points]) for name in names
+        }
+
+    def pictures(self, run: int) -> Pictures | None:
+        """One run's pictures at all points so far, if they are asked for."""
+        if not self._config.log.pictures:
+            return None
+        histograms = {
+            key: Histogram(
+                *limits(self._config, *key),
+                torch.stack([seen.histograms[key][run] for seen in self._points]),
+            )
+            for key in self._points[0].histograms
+        }
+        x = torch.stack([seen.x[run] for seen in self._points])
+        if not x.numel():
+            return Pictures(histograms, None)
+        prediction = torch.stack([seen.prediction[run] for seen in self._points])
+        y = self._data[int(self._index[run])].test_y[0]
+        return Pictures(histograms, Curve(x, y, prediction))
+
+    def _evaluate(self, point: int, runs: slice) -> _Seen:
+        index = self._index[runs]
+        weights = {name: part[index, point] for name, part in self._record.weights.items()}
+        step = point * len(self._sizes)
+        data = stacked([self._data[int(model)] for model in index]).at(step)
+        found: dict[tuple[str, str], torch.Tensor] = {}
+
+        def watch(layer: str, values: str, x: torch.Tensor) -> None:
+            if self._config.log.pictures:
+                found[layer, values] = count(x, *limits(self._config, layer, values))
+
+        statistics = self._statistics(runs)
+        prediction = self._network.by_statistics(weights, statistics, data.test_x, watch)
+        tests = data.test_y.shape[-1] if self._has_curve(data.test_y) else 0
+        return _Seen(
+            scores(prediction, data.test_y),
+            found,
+            data.test_x.flatten(1)[:, :tests],
+            prediction.flatten(1)[:, :tests],
+        )
+
+    def _statistics(self, runs: slice) -> Mapping[str, Statistics]:
+        """The running statistics by site, rounded to the training's dtype."""
+        widths = list(self._network.tracked.values())
+        means = torch.split(self.running.mean[runs].to(self.dtype), widths, 1)
+        variances = torch.split(self.running.var[runs].to(self.dtype), widths, 1)
+        return {
+            site: Statistics(mean, var)
+            for site, mean, var in zip(self._network.tracked, means, variances, strict=True)
+        }
+
+    def _has_curve(self, y: torch.Tensor) -> bool:
+        """Whether one number is predicted from one."""
+        data = self._config.data
+        return (data.shape, data.outputs) == ((1,), 1) and not is_labels(y)
+
+
+Key = TypeVar("Key")
+
+
+def _joined(parts: Sequence[Mapping[Key, torch.Tensor]]) -> dict[Key, torch.Tensor]:
+    """What some groups of runs have by name, one group after the other."""
+    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}

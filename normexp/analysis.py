@@ -39,7 +39,9 @@ class Arm:
     has_statistics: bool
 
 
-METRICS = ("test_loss", "test_loss_population", "excess_loss")
+LOSSES = ("test_loss", "test_loss_population", "test_loss_test_batch", "excess_loss")
+ACCURACIES = ("test_accuracy", "test_accuracy_population", "test_accuracy_test_batch")
+"""Those of runs on labels."""
 
 
 def arms(rows: Sequence[Row], differing: Sequence[str]) -> list[Arm]:
@@ -85,7 +87,7 @@ def _arm(values: dict[str, Any], members: Sequence[Row]) -> Arm:
     kept = [row for row in members if row["status"] == "complete"]
     estimates = {
         name: estimate([math.nan if row[name] is None else row[name] for row in kept])
-        for name in METRICS
+        for name in (*LOSSES, *(name for name in ACCURACIES if name in members[0]))
     }
     return Arm(
         values=values,

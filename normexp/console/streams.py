@@ -1,14 +1,22 @@
 """The two streams, and how an error looks on one of them."""
 
+import os
+
 from rich.console import Console
 from rich.text import Text
 
 from normexp.errors import NormexpError
 
+WIDTH_OF_A_FILE = 160
+"""Columns where nobody's terminal sets a bound and COLUMNS does not."""
+
 
 def stdout() -> Console:
     """For data."""
-    return Console(highlight=False, markup=False, emoji=False)
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDTH_OF_A_FILE
+    return console
 
 
 def stderr() -> Console:

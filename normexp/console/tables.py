@@ -3,21 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from normexp.analysis import Arm
 from normexp.config.field import spell
+from normexp.console.arms import print_arms, table_of
 from normexp.console.streams import stderr, stdout
 from normexp.console.words import (
-    NOTHING,
     cell,
     counted,
     duration,
-    field_value,
-    heading,
-    interval,
     listed,
 )
 from normexp.planning.plan import Plan
@@ -36,7 +31,7 @@ def print_plan(plan: Plan) -> None:
         f"cached {counted(len(plan.cached), 'run')} · to train "
         f"{counted(plan.to_train, 'trajectory')} · to observe {counted(plan.to_observe, 'run')}"
     )
-    table = _table("axis", "values")
+    table = table_of("axis", "values")
     for axis in study.axes:
         table.add_row(axis.key, listed(axis.values))
     console.print(table)
@@ -62,12 +57,7 @@ def print_result(result: SweepResult) -> None:
         soft_wrap=True,
     )
     if result.rows:
-        console.print(arm_table(result.arms, plan.differing))
-        console.print(
-            "mean ± 95 % interval over seeds. excess = test loss − population loss: what the "
-            "running statistics cost, on the same weights. half-life in steps.",
-            style="dim",
-        )
+        print_arms(console, result.arms, plan.differing)
     notes = plan.study.notes if plan.study.overrides else ()  # nothing of the default surprises
     for line in (*notes, *_diverged(result.arms)):
         stderr().print(f"note: {line}", soft_wrap=True)
@@ -78,25 +68,9 @@ def print_result(result: SweepResult) -> None:
     console.print(str(result.directory), soft_wrap=True)
 
 
-def arm_table(arms: Sequence[Arm], differing: Sequence[str]) -> Table:
-    """One row an arm: what it is, by the fields that differ, and its losses over seeds."""
-    fields = [path for path in differing if any(path in arm.values for arm in arms)]
-    figures = ("half\nlife", "n", "test loss", "population", "excess")
-    table = _table(*map(heading, fields), right=figures)
-    for arm in arms:
-        table.add_row(
-            *(field_value(path, arm.values) for path in fields),
-            NOTHING if arm.half_life_steps is None else f"{arm.half_life_steps:.3g}",
-            str(arm.n),
-            *(interval(arm.estimates[name]) for name in ("test_loss", "test_loss_population")),
-            interval(arm.estimates["excess_loss"]) if arm.has_statistics else NOTHING,
-        )
-    return table
-
-
 def print_listing(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows as a table."""
-    table = _table(*columns)
+    table = table_of(*columns)
     for row in rows:
         table.add_row(*(cell(row.get(name)) for name in columns))
     stdout().print(table)
@@ -116,33 +90,24 @@ def print_run(manifest: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]])
     for path, value in manifest["config"].items():
         section, _, field = path.rpartition(".")
         sections.setdefault(section or "run", []).append(f"{field}={spell(value)}")
-    table = _table("config", "")
+    table = table_of("config", "")
     for section, fields in sections.items():
         table.add_row(section, "  ".join(fields))
     console.print(table)
     names = {"step": "step", "train_loss": "train", "test_loss": "test loss",
              "test_loss_population": "population", "test_loss_test_batch": "test batch",
              "excess_loss": "excess"}  # fmt: skip
-    table = _table(right=tuple(names.values()))
+    table = table_of(right=tuple(names.values()))
     for row in metrics:
         table.add_row(*(cell(row[name]) for name in names))
     console.print(table)
-    table = _table("file", right=("bytes",))
+    table = table_of("file", right=("bytes",))
     for name, file in manifest["files"].items():
         table.add_row(name, str(file["bytes"]))
     console.print(table)
     console.print("reproduce:", style="bold")
     console.print(manifest["command"], soft_wrap=True)
     console.print(manifest["directory"], soft_wrap=True)
-
-
-def _table(*left: str, right: Sequence[str] = ()) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for name in left:
-        table.add_column(name, overflow="fold")
-    for name in right:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
 
 
 def _diverged(arms: Sequence[Arm]) -> list[str]:

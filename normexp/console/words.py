@@ -17,11 +17,11 @@ MOST_PLAIN = 1e6
 """The number from which on it gets one too."""
 
 
-def heading(path: str) -> str:
+def heading(path: str, *, keras: bool = True) -> str:
     """A column's name for a field: the group for its kind, the field's own name otherwise."""
     group, _, field = path.rpartition(".")
     if path == "norm.momentum":
-        return "momentum\n(keras)"
+        return "momentum\n(keras)" if keras else "momentum"
     name = group if field == "kind" and group in IDENTITY_GROUPS else field
     return name.replace("_", "\n")
 
@@ -32,14 +32,16 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else plural}"
 
 
-def field_value(path: str, values: Mapping[str, Any]) -> str:
-    """A field's value, a dash where there is no such field."""
+def field_value(path: str, values: Mapping[str, Any], *, keras: bool = True) -> str:
+    """A field's value, a dash where there is no such field; a momentum in both conventions."""
     if path not in values:
         return NOTHING
     if path != "norm.momentum":
         return spell(values[path])
     new = values[path]
-    return "cumulative" if new is None else f"{new:g} ({1 - new:g})"
+    if new is None:
+        return "cumulative"
+    return f"{new:g} ({1 - new:g})" if keras else f"{new:g}"
 
 
 def listed(values: Sequence[Any], most: int = 8) -> str:

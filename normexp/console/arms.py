@@ -1,0 +1,161 @@
+"""Arms as tables: one row each, or one column a momentum where there are many."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from normexp.analysis import Arm
+from normexp.console.words import NOTHING, field_value, heading, interval, number
+
+MOMENTUM = "norm.momentum"
+
+MOST_ROWS = 24
+"""Arms beyond which a table has a column a momentum."""
+
+FEWEST_MOMENTA = 3
+
+
+ECONOMIES = ("half-life", "loss by population", "keras", "accuracy by population")
+"""What a narrow terminal does without, the first first."""
+
+
+class _Column(NamedTuple):
+    """A column of the table of arms; words stand to the left, figures to the right."""
+
+    title: str
+    cell: Callable[[Arm], str]
+    is_figure: bool = True
+
+
+def print_arms(console: Console, arms: Sequence[Arm], differing: Sequence[str]) -> None:
+    """The table that fits, and what its columns mean."""
+    fields = _telling(arms, differing)
+    momenta = list({arm.values[MOMENTUM]: None for arm in arms if MOMENTUM in arm.values})
+    if len(arms) > MOST_ROWS and len(momenta) >= FEWEST_MOMENTA:
+        fields.remove(MOMENTUM)
+        for table in _by_momentum(console, arms, fields, momenta):
+            console.print(table)
+        note = (
+            "test loss, mean over seeds, by momentum as in PyTorch; * the best. population: the "
+            "same weights normalised by the training set's own statistics."
+        )
+    else:
+        console.print(_by_arm(console, arms, fields))
+        note = (
+            "mean ± 95 % interval over seeds. excess = test loss − population loss: what the "
+            "running statistics cost, on the same weights. half-life in steps."
+        )
+    console.print(note, style="dim")
+
+
+def table_of(*left: str, right: Sequence[str] = ()) -> Table:
+    """An empty table: words to the left, numbers to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for name in left:
+        table.add_column(name, overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _telling(arms: Sequence[Arm], differing: Sequence[str]) -> list[str]:
+    """The fields to show: those in which the arms differ, and the momentum."""
+    present = [path for path in differing if any(path in arm.values for arm in arms)]
+    return [
+        path
+        for path in present
+        if path == MOMENTUM or len({repr(arm.values.get(path)) for arm in arms}) > 1
+    ]
+
+
+def _by_arm(console: Console, arms: Sequence[Arm], fields: Sequence[str]) -> Table:
+    """One row an arm: what it is, what it came to, as much of it as there is room for."""
+    for number_left_out in range(len(ECONOMIES) + 1):
+        table = _filled(_columns(arms, fields, ECONOMIES[:number_left_out]), arms)
+        if _fits(console, table):
+            break
+    return table
+
+
+def _filled(columns: Sequence[_Column], arms: Sequence[Arm]) -> Table:
+    words = [column.title for column in columns if not column.is_figure]
+    table = table_of(*words, right=[column.title for column in columns if column.is_figure])
+    for arm in arms:
+        table.add_row(*(column.cell(arm) for column in columns))
+    return table
+
+
+def _columns(arms: Sequence[Arm], fields: Sequence[str], left_out: Sequence[str]) -> list[_Column]:
+    columns = [_field(path, keras="keras" not in left_out) for path in fields]
+    if "half-life" not in left_out and any(arm.half_life_steps is not None for arm in arms):
+        columns.append(_Column("half\nlife", _half_life))
+    columns.append(_Column("n", lambda arm: str(arm.n)))
+    if any("test_accuracy" in arm.estimates for arm in arms):
+        columns.append(_metric("accuracy", "test_accuracy"))
+        if "accuracy by population" not in left_out:
+            columns.append(_metric("population\naccuracy", "test_accuracy_population"))
+    columns.append(_metric("test loss", "test_loss"))
+    if "loss by population" not in left_out:
+        columns.append(_metric("population", "test_loss_population"))
+    return [*columns, _Column("excess", _excess)]
+
+
+def _field(path: str, *, keras: bool) -> _Column:
+    return _Column(
+        heading(path, keras=keras),
+        lambda arm: field_value(path, arm.values, keras=keras),
+        is_figure=False,
+    )
+
+
+def _metric(title: str, name: str) -> _Column:
+    return _Column(title, lambda arm: interval(arm.estimates[name]))
+
+
+def _half_life(arm: Arm) -> str:
+    return NOTHING if arm.half_life_steps is None else f"{arm.half_life_steps:.3g}"
+
+
+def _excess(arm: Arm) -> str:
+    return interval(arm.estimates["excess_loss"]) if arm.has_statistics else NOTHING
+
+
+def _by_momentum(
+    console: Console, arms: Sequence[Arm], fields: Sequence[str], momenta: Sequence[float | None]
+) -> list[Table]:
+    """One row for all momenta, the best marked; more than one table where they are too wide."""
+    for number_of_tables in range(1, len(momenta) + 1):
+        size = -(-len(momenta) // number_of_tables)
+        chunks = [momenta[start : start + size] for start in range(0, len(momenta), size)]
+        tables = [_pivot(arms, fields, chunk) for chunk in chunks]
+        if all(_fits(console, table) for table in tables):
+            break
+    return tables
+
+
+def _pivot(arms: Sequence[Arm], fields: Sequence[str], momenta: Sequence[float | None]) -> Table:
+    rows: dict[tuple[str, ...], list[Arm]] = {}
+    for arm in arms:
+        rows.setdefault(tuple(field_value(path, arm.values) for path in fields), []).append(arm)
+    titles = ["cum. " if momentum is None else f"{momentum:g} " for momentum in momenta]
+    table = table_of(*map(heading, fields), right=("population", *titles))
+    for key, members in rows.items():
+        population = number(members[0].estimates["test_loss_population"].mean)
+        tested = [arm for arm in members if MOMENTUM in arm.values]
+        losses = {arm.values[MOMENTUM]: arm.estimates["test_loss"].mean for arm in tested}
+        best = min(losses.values(), default=None)
+        cells = [
+            number(losses[m]) + "* "[losses[m] != best] if m in losses else NOTHING + " "
+            for m in momenta
+        ]
+        table.add_row(*key, population, *cells)
+    return table
+
+
+def _fits(console: Console, table: Table) -> bool:
+    """Whether the table has its natural width on this console."""
+    natural = console.measure(table, options=console.options.update(width=10**4))
+    return natural.maximum <= console.width

@@ -5,10 +5,13 @@ from math import prod
 from normexp.config.batches import part_sizes, total_steps, train_size
 from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig
-from normexp.models.structure import structure
+from normexp.models.structure import is_convolutional, structure
 
-SECONDS_PER_LAYER_STEP = 130e-6
-"""Calling the operations of one layer forward and back, whatever the number of networks."""
+SECONDS_PER_LAYER_STEP = {False: 130e-6, True: 380e-6}
+"""Calling the operations of one layer forward and back, whatever the number of networks.
+
+Of vectors, and of images.
+"""
 
 SECONDS_PER_ELEMENT_STEP = 10e-9
 """One activation of one network through one training step."""
@@ -19,25 +22,40 @@ SECONDS_PER_ELEMENT_POINT = 6e-9
 SECONDS_PER_RUN = 4e-3
 """Observing one run at its evaluation points and writing its directory."""
 
-PRODUCTS_OF_AN_ELEMENT = 60
-"""Multiplications behind an activation beyond which they outweigh element-wise operations."""
+PRODUCTS_OF_AN_ELEMENT = {False: 60, True: 250}
+"""Multiplications behind an activation that take as long as its element-wise operations."""
 
-SHARE_OF_A_WORKER = 0.7
-"""What a worker does beside another of what it does alone: they share the interpreter."""
+SHARE_OF_A_WORKER = {False: 0.7, True: 0.95}
+"""What a worker does beside another of what it does alone: threads share the interpreter.
+
+Of threads, and of processes.
+"""
 
 
 def training_seconds(config: RunConfig, networks: int) -> float:
     """About how long one thread trains a stack of so many networks and evaluates it.
 
-    Within a factor of 1.5 of what six studies of widths 10 to 300 took on an AMD EPYC.
+    Within a factor of 1.5 of what six studies of widths 10 to 300 took on an AMD EPYC, and of 2 for
+    LeNet and ResNet-20 on digits at batch sizes from 2 to 256.
     """
     parts, steps = structure(config), total_steps(config)
-    elements = max(1, parts.activations)
-    arithmetic = elements + parts.multiplications / PRODUCTS_OF_AN_ELEMENT
+    images = is_convolutional(config)
+    arithmetic = parts.activations + parts.multiplications / PRODUCTS_OF_AN_ELEMENT[images]
     a_step = config.train.batch_size * arithmetic * SECONDS_PER_ELEMENT_STEP
     a_point = train_size(config) * arithmetic * SECONDS_PER_ELEMENT_POINT
-    calls = steps * len(parts.layers) * SECONDS_PER_LAYER_STEP
+    calls = steps * len(parts.layers) * SECONDS_PER_LAYER_STEP[images]
     return calls + networks * (steps * a_step + (config.train.epochs + 1) * a_point)
+
+
+def observing_seconds(config: RunConfig) -> float:
+    """About how long one run takes to be observed and stored.
+
+    Networks with convolutions are tested one by one, so their evaluation counts.
+    """
+    if not is_convolutional(config):
+        return SECONDS_PER_RUN
+    calls = len(structure(config).layers) * SECONDS_PER_LAYER_STEP[True] / 2
+    return SECONDS_PER_RUN + 2 * (config.train.epochs + 1) * calls
 
 
 def record_bytes(config: RunConfig) -> int:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from normexp.config.schema import Local, RunConfig
 from normexp.models.structure import is_convolutional
 from normexp.planning.cost import (
-    SECONDS_PER_RUN,
     SHARE_OF_A_WORKER,
+    observing_seconds,
     record_bytes,
     training_seconds,
 )
@@ -104,7 +104,8 @@ class Plan:
         """About how long the stacks take, start-up aside."""
         costs = [_stack_seconds(stack) for stack in self.stacks]
         busy = min(self.workers, len(costs)) or 1
-        share = SHARE_OF_A_WORKER if busy > 1 else 1.0
+        images = any(is_convolutional(stack.config) for stack in self.stacks)
+        share = SHARE_OF_A_WORKER[images] if busy > 1 else 1.0
         return max([*costs, sum(costs) / (busy * share)], default=0.0)
 
     @property
@@ -188,4 +189,4 @@ def _longest_first(stacks: Sequence[Stack]) -> tuple[Stack, ...]:
 def _stack_seconds(stack: Stack) -> float:
     networks = padded(stack.config, len(stack.trajectories))
     training = 0.0 if stack.stored else training_seconds(stack.config, networks)
-    return training + stack.runs * SECONDS_PER_RUN
+    return training + stack.runs * observing_seconds(stack.config)

@@ -91,7 +91,7 @@ class Drift:
     train_size: int = declare(STRUCTURAL, 2000, "training examples", short="n", minimum=2)
     test_size: int = declare(STRUCTURAL, 200, "test examples", short="test", minimum=2)
     features: int = declare(STRUCTURAL, 4, "numbers of an example", short="f", minimum=1)
-    path: Literal["linear", "walk"] = declare(
+    motion: Literal["linear", "walk"] = declare(
         STRUCTURAL, "linear", "how x moves: evenly, or as a random walk of every feature", short=""
     )
     rate: float = declare(

@@ -41,7 +41,7 @@ def draw_drift(config: Drift, seed: int, steps: int) -> Dataset:
     """
     x, y = _moving(config, config.train_size, stream(seed, "data", "train"))
     test = _moving(config, config.test_size, stream(seed, "data", "test"))
-    if config.path == "linear":
+    if config.motion == "linear":
         shift = torch.arange(steps + 1, dtype=torch.float64).expand(config.features, -1)
     else:
         walk = _normal((config.features, steps), stream(seed, "data", "drift")).cumsum(1)

@@ -56,7 +56,10 @@ def _in_processes(
     """Steps are told when their stack has ended."""
     from normexp.executors import processes
 
-    for stack, error in processes.run(plan.stacks, worker.work, plan.workers):
+    # The processes may be older than the caller's working directory.
+    place = StudyDirectory(worker.directory.path.absolute())
+    work = replace(worker, directory=place).work
+    for stack, error in processes.run(plan.stacks, work, plan.workers):
         if not stack.stored:
             progress.stepped(len(stack.trajectories) * total_steps(stack.config))
         yield stack, error

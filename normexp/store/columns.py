@@ -116,5 +116,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
 }
 """By table: five of a run, four of a trajectory."""
 
-RUN_TABLES = ("metrics", "stats", "layers", "histograms", "curves")
-"""The last two where `log.pictures` asks for them."""
+PICTURE_TABLES = ("histograms", "curves")
+"""Those that a run has where `log.pictures` asks for them."""
+
+RUN_TABLES = ("metrics", "stats", "layers", *PICTURE_TABLES)

@@ -5,7 +5,7 @@ from functools import lru_cache
 from normexp.config.batches import batch_sizes, part_sizes, train_size
 from normexp.config.data import Digits, Quadratic
 from normexp.config.model import Resnet
-from normexp.config.norm import BatchKind, GroupNorm, InstanceNorm, NoNorm, Norm
+from normexp.config.norm import BatchKind, GhostNorm, GroupNorm, InstanceNorm, NoNorm, Norm
 from normexp.config.optim import Sgd
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
@@ -71,15 +71,16 @@ def _check_batches(config: RunConfig, sites: dict[str, Site]) -> None:
     lonely = [name for name, site in sites.items() if smallest * site.positions == 1]
     if not lonely:
         return
-    ghost = getattr(config.norm, "size", batch)
-    where = f", virtual batches of norm.size={ghost}" if ghost != batch else ""
+    ghost = config.norm.size if isinstance(config.norm, GhostNorm) else None
+    where = f" and virtual batches of norm.size={ghost}" if ghost else ""
+    other = "norm.size" if ghost else "train.batch_size"
     raise UsageError(
         f"norm={config.norm.kind} cannot normalise a batch of one: "
         f"data.train_size={train_size(config)} in batches of train.batch_size={batch}{where} "
         f"leaves one value a channel at {lonely[0]}",
-        "type train.drop_last=true or another train.batch_size"
-        if min(batch, ghost) > 1
-        else "type train.batch_size=2 or more",
+        f"type train.drop_last=true or another {other}"
+        if min(batch, ghost or batch) > 1
+        else f"type {other}=2 or more",
     )
 
 

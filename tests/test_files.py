@@ -1,0 +1,321 @@
+"""The user's own files: what is read is what was written, and what is wrong is said."""
+
+import pickle
+import shlex
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import run_files
+from typer.testing import Result
+
+import normexp
+from normexp.data.cifar10 import PIXELS, read_release
+from normexp.data.draw import draw
+from normexp.data.files import read_arrays
+from normexp.errors import UsageError
+
+AsJson = Callable[..., Any]
+Command = Callable[..., Result]
+PYTHON = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+BINARY = [f"{name}.bin" for name in PYTHON]
+PER_FILE = 7
+
+
+def batch(number: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Pixels [PER_FILE, 3072] and labels of one file."""
+    rng = np.random.default_rng(number)
+    pixels = rng.integers(0, 256, (PER_FILE, PIXELS), dtype=np.uint8)
+    return pixels, rng.integers(0, 10, PER_FILE)
+
+
+def python_release(directory: Path) -> None:
+    """Small files in the format of the python release: pickled by Python 2's protocol."""
+    directory.mkdir(parents=True)
+    for number, name in enumerate(PYTHON):
+        pixels, labels = batch(number)
+        content = {b"data": pixels, b"labels": labels.tolist(), b"batch_label": b"small"}
+        (directory / name).write_bytes(pickle.dumps(content, protocol=2))
+
+
+def binary_release(directory: Path) -> None:
+    """The same images in the format of the binary release: a label's byte, then the pixels."""
+    directory.mkdir(parents=True)
+    for number, name in enumerate(BINARY):
+        pixels, labels = batch(number)
+        records = np.concatenate([labels[:, None].astype(np.uint8), pixels], 1)
+        (directory / name).write_bytes(records.tobytes())
+
+
+def archive(directory: Path, name: str) -> None:
+    """A release as it is downloaded."""
+    with tarfile.open(directory.parent / name, "w:gz") as tar:
+        tar.add(directory, arcname=f"cifar-10/{directory.name}")
+
+
+RELEASES: dict[str, Callable[[Path], Path]] = {}
+
+
+def release(make: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    """Remember a way in which the files may lie; it gives the path to type."""
+    RELEASES[make.__name__] = make
+    return make
+
+
+@release
+def python_files(top: Path) -> Path:
+    """Right where the path points."""
+    python_release(top / "files")
+    return top / "files"
+
+
+@release
+def python_folder(top: Path) -> Path:
+    """In the folder that the archive has."""
+    python_release(top / "cifar-10-batches-py")
+    return top
+
+
+@release
+def binary_folder(top: Path) -> Path:
+    """The other release."""
+    binary_release(top / "cifar-10-batches-bin")
+    return top
+
+
+@release
+def python_archive(top: Path) -> Path:
+    """Not unpacked, in a directory."""
+    python_release(top / "files")
+    archive(top / "files", "cifar-10-python.tar.gz")
+    return top
+
+
+@release
+def binary_archive(top: Path) -> Path:
+    """Not unpacked, the file itself."""
+    binary_release(top / "files")
+    archive(top / "files", "mine.tar.gz")
+    return top / "mine.tar.gz"
+
+
+@pytest.mark.parametrize("way", RELEASES)
+def test_cifar10_is_read_from_either_release(way: str, tmp_path: Path) -> None:
+    """All 35 training and 7 test images, pixel by pixel, wherever and however they lie."""
+    train, test = read_release(RELEASES[way](tmp_path), verify=False)
+    parts = [batch(number) for number in range(6)]
+    pixels = np.concatenate([part[0] for part in parts[:5]])
+
+    np.testing.assert_array_equal(train.x, pixels.reshape(-1, 3, 32, 32))
+    np.testing.assert_array_equal(train.y, np.concatenate([part[1] for part in parts[:5]]))
+    np.testing.assert_array_equal(test.x, parts[5][0].reshape(-1, 3, 32, 32))
+    np.testing.assert_array_equal(test.y, parts[5][1])
+
+
+SMALL_CIFAR = ["data=cifar10", "data.verify=false", "data.train_size=30", "data.test_size=7",
+               "model=lenet", "norm=batch", "norm.momentum=0.1", "seed=0", "train.batch_size=10",
+               "train.epochs=1"]  # fmt: skip
+
+
+def test_the_same_images_are_the_same_run_wherever_they_lie(
+    as_json: AsJson, tmp_path: Path
+) -> None:
+    """The run is named by what the files hold; its command compares them."""
+    first = RELEASES["python_folder"](tmp_path / "a")
+    second = RELEASES["binary_archive"](tmp_path / "b")
+    swept = as_json("sweep", *SMALL_CIFAR, f"data.path={first}")
+    (run,) = normexp.read(swept["directory"])["run_id"]
+    again = as_json("plan", *SMALL_CIFAR, f"data.path={second}")
+    command = as_json("show", run)["command"]
+
+    assert again["cached"] == 1
+    assert "data.digest=" in command
+    assert f"data.path='{first}'" in shlex.split(command)
+    assert as_json(*shlex.split(command)[1:], "store.dir=again")["runs"] == 1
+    assert_same_files(Path("runs"), Path("again"))
+
+
+def assert_same_files(one: Path, other: Path) -> None:
+    """Every file of every run, manifests aside, is equal to the bit."""
+    assert run_files(one)
+    assert run_files(one) == run_files(other)
+
+
+def test_images_are_in_units_of_the_training_set(tmp_path: Path) -> None:
+    """Mean 0 and standard deviation 1 of every channel over the training images."""
+    path = RELEASES["python_files"](tmp_path / "release")
+    (run,) = normexp.load(*SMALL_CIFAR, f"data.path={path}").runs
+    data = draw(run.config)
+
+    assert data.x.shape == (30, 3, 32, 32)
+    assert data.y.dtype == torch.int64
+    torch.testing.assert_close(data.x.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(data.x.std((0, 2, 3), correction=0), torch.ones(3))
+
+
+class Malice:
+    """Pickles to a call of a function that no data need."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("touched"),))
+
+
+def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path, command: Command) -> None:
+    """And runs nothing."""
+    path = RELEASES["python_files"](tmp_path / "release")
+    (path / "data_batch_3").write_bytes(pickle.dumps({b"data": Malice(), b"labels": [1]}))
+    result = command("plan", *SMALL_CIFAR, f"data.path={path}")
+
+    assert result.exit_code == 2
+    assert "data_batch_3" in result.stderr
+    assert "which is not data" in result.stderr
+    assert not Path("touched").exists()
+
+
+def damaged(path: Path, way: str) -> list[str]:
+    """Break a release; what to type then."""
+    if way == "missing":
+        (path / "data_batch_2").unlink()
+    elif way == "cut":
+        content = (path / "test_batch").read_bytes()
+        (path / "test_batch").write_bytes(content[: len(content) // 2])
+    elif way == "too few":
+        return ["data.train_size=36"]
+    elif way == "another digest":
+        return ["data.digest=0123456789ab"]
+    return ["data.verify=true"] if way == "not published" else []
+
+
+@pytest.mark.parametrize(
+    ("way", "message", "hint"),
+    [
+        ("missing", "no CIFAR-10 in", "https://www.cs.toronto.edu/~kriz/cifar.html"),
+        ("cut", "test_batch of", "get it again"),
+        ("not published", "its checksum differs", "data.verify=false"),
+        ("too few", "hold 35 such images", "data.train_size=35"),
+        ("another digest", "not the same data", "leave out data.digest"),
+    ],
+)
+def test_files_that_are_not_what_they_should_be_are_refused(
+    tmp_path: Path, command: Command, way: str, message: str, hint: str
+) -> None:
+    """One line, and what to do; nothing on disk."""
+    path = RELEASES["python_files"](tmp_path / "release")
+    result = command("sweep", *SMALL_CIFAR, f"data.path={path}", *damaged(path, way))
+    first, second = result.stderr.splitlines()
+
+    assert result.exit_code == 2
+    assert message in first
+    assert hint in second
+    assert not Path("runs").exists()
+
+
+def table(examples: int = 40) -> dict[str, np.ndarray[Any, Any]]:
+    """Features and labels."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(examples, 6))
+    return {"x": x, "y": (x[:, 0] > 0).astype(np.int64)}
+
+
+ARRAYS = ["data=arrays", "norm=none", "seed=0", "train.epochs=1", "train.batch_size=8"]
+
+
+def test_npz_and_parquet_hold_the_same_data() -> None:
+    """X as an array, as a column of lists, or a column a feature: one digest, one run."""
+    arrays = table()
+    np.savez("mine.npz", **arrays)  # type: ignore[arg-type]
+    pd.DataFrame({"x": list(arrays["x"]), "y": arrays["y"]}).to_parquet("lists.parquet")
+    columns = {f"f{number}": arrays["x"][:, number] for number in range(6)}
+    pd.DataFrame({**columns, "y": arrays["y"]}).to_parquet("columns.parquet")
+    runs = [
+        normexp.load(*ARRAYS, f"data.path={name}").runs[0]
+        for name in ("mine.npz", "lists.parquet", "columns.parquet")
+    ]
+    data: Any = runs[0].config.data
+
+    assert len({run.id for run in runs}) == 1
+    assert (data.x_shape, data.y_size, data.train_size, data.test_size) == ("6", 2, 32, 8)
+    np.testing.assert_array_equal(read_arrays(data).x, arrays["x"])
+    assert draw(runs[0].config).x.shape == (6, 32)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "shape", "size"),
+    [
+        ({"x": np.zeros((30, 4)), "y": np.arange(30) % 3}, "4", 3),
+        ({"x": np.zeros((30, 4)), "y": np.zeros(30)}, "4", 1),
+        ({"x": np.zeros((30, 4)), "y": np.zeros((30, 5))}, "4", 5),
+        ({"x": np.zeros((30, 9, 8)), "y": np.arange(30) % 2}, "1x9x8", 2),
+        ({"x": np.zeros((30, 2, 9, 8)), "y": np.arange(30) % 2}, "2x9x8", 2),
+        ({"x": np.zeros(30), "y": np.zeros(30)}, "1", 1),
+    ],
+    ids=["labels", "target", "targets", "grey images", "images", "numbers"],
+)
+def test_arrays_of_every_kind_train(
+    as_json: AsJson, arrays: dict[str, Any], shape: str, size: int
+) -> None:
+    """Labels by cross entropy with accuracy, targets by squared error; images with LeNet."""
+    np.savez("mine.npz", **arrays)
+    model = ["model=lenet"] if "x" in shape else ["model.depth=1"]
+    answer = as_json("sweep", *ARRAYS, "data.path=mine.npz", *model)
+    (row,) = normexp.read(answer["directory"]).to_dict("records")
+
+    assert (row["data.x_shape"], row["data.y_size"]) == (shape, size)
+    assert ("test_accuracy" in row) == (arrays["y"].dtype.kind == "i")
+
+
+def test_a_file_may_bring_its_own_test_set() -> None:
+    """Then all of the rest is for training."""
+    arrays = table()
+    np.savez("mine.npz", test_x=arrays["x"][:5], test_y=arrays["y"][:5], **arrays)  # type: ignore[arg-type]
+    (run,) = normexp.load(*ARRAYS, "data.path=mine.npz").runs
+    data = draw(run.config)
+
+    assert data.x.shape == (6, 40)
+    np.testing.assert_allclose(data.test_x.T.numpy(), arrays["x"][:5].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": np.zeros((4, 2))}, "has no y; it has x"),
+        ({"x": np.zeros((4, 2)), "y": np.zeros(5)}, "x has shape (4, 2), y (5,)"),
+        ({"x": np.full((4, 2), np.nan), "y": np.zeros(4)}, "not finite"),
+        ({"x": np.zeros((4, 2)), "y": np.array([-1, 0, 1, 2])}, "labels"),
+        ({"x": np.array([["a"]] * 4), "y": np.zeros(4)}, "numbers are needed"),
+        ({"x": np.zeros((4, 2)), "y": np.zeros(4), "test_x": np.zeros((4, 2))}, "only one of"),
+        ({"x": np.array([None] * 4), "y": np.zeros(4)}, "cannot be read"),
+    ],
+    ids=["no y", "lengths", "nan", "negative", "texts", "half a test set", "objects"],
+)
+def test_arrays_that_do_not_fit_are_refused(
+    command: Command, arrays: dict[str, Any], message: str
+) -> None:
+    """In one line that names the file."""
+    np.savez("mine.npz", **arrays)
+    result = command("plan", *ARRAYS, "data.path=mine.npz")
+
+    assert result.exit_code == 2
+    assert message in result.stderr.splitlines()[0]
+    assert "mine.npz" in result.stderr.splitlines()[0]
+
+
+def test_a_file_that_changes_is_other_data() -> None:
+    """Read anew in the same process."""
+    np.savez("mine.npz", **table())  # type: ignore[arg-type]
+    (before,) = normexp.load(*ARRAYS, "data.path=mine.npz").runs
+    np.savez("mine.npz", **table(50))  # type: ignore[arg-type]
+    (after,) = normexp.load(*ARRAYS, "data.path=mine.npz").runs
+    digest = before.flat["data.digest"]
+
+    assert before.id != after.id
+    with pytest.raises(UsageError, match="not the same data"):
+        normexp.load(*ARRAYS, "data.path=mine.npz", f"data.digest='{digest}'")
+    Path("mine.npz").write_bytes(b"PK nothing")
+    with pytest.raises(UsageError, match="cannot be read as"):
+        normexp.load(*ARRAYS, "data.path=mine.npz")

@@ -12,6 +12,10 @@ from normexp.study.axis import GROUPS, Axis
 from normexp.study.run import Base
 
 
+WITHOUT = {"norm.momentum": ", since it keeps no running statistics"}
+"""Why a field is not there, where one may wonder."""
+
+
 def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
     """Every key must exist, and a typed one must apply to at least one combination of groups.
 
@@ -32,8 +36,9 @@ def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
                 )
             having = [base for base in bases if field in base.specs]
             if axis.typed and not axis.drops and not having:
+                reason = WITHOUT.get(field, "")
                 raise UsageError(
-                    f"{axis.spelled()}: {_choices(bases, field)} has no {field}",
+                    f"{axis.spelled()}: {_choices(bases, field)} has no {field}{reason}",
                     f"type {' or '.join(known[field])}",
                 )
             if axis.drops:

@@ -11,7 +11,6 @@ from normexp.registry import did_you_mean
 from normexp.study.axis import GROUPS, Axis
 from normexp.study.run import Base
 
-
 WITHOUT = {"norm.momentum": ", since it keeps no running statistics"}
 """Why a field is not there, where one may wonder."""
 

@@ -9,8 +9,9 @@ from normexp.config.batches import train_size
 from normexp.config.schema import RunConfig
 from normexp.data.dataset import Dataset
 from normexp.engine.losses import scores
+from normexp.engine.predict import predict
 from normexp.models.network import Network, Parameters
-from normexp.models.structure import structure
+from normexp.models.structure import largest_layer
 from normexp.norms.layout import batch_axis
 from normexp.norms.statistics import Statistics
 from normexp.planning.plan import lanes
@@ -60,9 +61,7 @@ def population_size(config: RunConfig) -> int:
     Wu & Johnson (2021), "Rethinking Batch in BatchNorm", find 1,000 to 10,000 enough.
     """
     dtype: torch.dtype = getattr(torch, config.train.dtype)
-    layers = structure(config).layers.values()
-    numbers = max((layer.channels * layer.positions for layer in layers), default=1)
-    fits = MOST_BYTES // (numbers * dtype.itemsize * lanes(config))
+    fits = MOST_BYTES // (largest_layer(config) * dtype.itemsize * lanes(config))
     return min(train_size(config), max(fits, FEWEST_EXAMPLES))
 
 
@@ -80,7 +79,7 @@ def _within_memory(config: RunConfig, data: Dataset) -> Dataset:
 
 def _evaluate(network: Network, parameters: Parameters, data: Dataset) -> Point:
     fitted, population = network.by_itself(parameters, data.x)
-    by_population = network.by_statistics(parameters, population, data.test_x)
+    by_population = predict(network, parameters, population, data.test_x)
     by_test_batch, _ = network.by_itself(parameters, data.test_x)
     references = {
         "train_{}_population": scores(fitted, data.y),

@@ -12,6 +12,7 @@ from normexp.data.draw import draw
 from normexp.engine.estimators import RunningStatistics
 from normexp.engine.histograms import count, limits
 from normexp.engine.losses import is_labels, scores
+from normexp.engine.predict import predict
 from normexp.models.network import Network
 from normexp.norms.statistics import Statistics
 from normexp.planning.plan import lanes
@@ -110,10 +111,11 @@ class Watch:
 
         def watch(layer: str, values: str, x: torch.Tensor) -> None:
             if self._config.log.pictures:
-                found[layer, values] = count(x, *limits(self._config, layer, values))
+                counts = count(x, *limits(self._config, layer, values))
+                found[layer, values] = found.get((layer, values), 0) + counts
 
         statistics = self._statistics(runs)
-        prediction = self._network.by_statistics(weights, statistics, data.test_x, watch)
+        prediction = predict(self._network, weights, statistics, data.test_x, watch)
         tests = data.test_y.shape[-1] if self._has_curve(data.test_y) else 0
         return _Seen(
             scores(prediction, data.test_y),

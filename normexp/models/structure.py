@@ -66,6 +66,12 @@ def structure(config: RunConfig) -> Structure:
     return _structure(config.model, config.data.shape, config.data.outputs)
 
 
+def largest_layer(config: RunConfig) -> int:
+    """Numbers that one example leaves at the layer that gives most."""
+    layers = structure(config).layers.values()
+    return max(layer.channels * layer.positions for layer in layers)
+
+
 def is_convolutional(config: RunConfig) -> bool:
     """Whether the model works on images."""
     return not isinstance(config.model, Mlp)

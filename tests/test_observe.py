@@ -13,7 +13,7 @@ from normexp.analysis import half_life
 from normexp.config.norm import BatchNorm
 from normexp.config.schema import RunConfig
 from normexp.data.draw import draw
-from normexp.engine import references
+from normexp.engine import predict
 from normexp.engine.estimators import RunningStatistics
 from normexp.engine.observe import observe
 from normexp.engine.stack import TrainingStack
@@ -114,31 +114,30 @@ def test_population_statistics_of_large_data_are_those_of_evenly_spaced_examples
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As many as memory allows, 1,024 at least: here 1,024 of 2,000."""
-    monkeypatch.setattr(references, "MOST_BYTES", 10**6)
+    monkeypatch.setattr(predict, "MOST_BYTES", 10**6)
     (run,) = normexp.load("norm=batch", "norm.momentum=0.1", "seed=0", "train.epochs=1").runs
     record = train([run.config])
     x = draw(run.config).x[0, torch.arange(1024) * 2000 // 1024]
 
-    assert references.population_size(run.config) == 1024
     torch.testing.assert_close(record.population_mean[0, 0, 0], x.mean())
     torch.testing.assert_close(record.population_var[0, 0, 0], x.var())
 
 
 @pytest.mark.parametrize(
-    ("study", "examples"),
+    ("study", "there", "examples"),
     [
-        (["norm=batch"], 2000),
-        (["data=digits", "model=resnet", "norm=batch"], 1440),
-        (["data=quadratic", "data.train_size=1000000", "norm=batch"], 209_715),
+        (["norm=batch"], 2000, 2000),
+        (["data=digits", "model=resnet", "norm=batch"], 1440, 1440),
+        (["norm=batch"], 1_000_000, 209_715),
     ],
 )
 def test_population_statistics_are_of_the_whole_training_set_if_it_fits(
-    study: list[str], examples: int
+    study: list[str], there: int, examples: int
 ) -> None:
     """256 MB for the largest layer of 32 networks of ten units, or of one ResNet."""
     (run,) = normexp.load(*study, "norm.momentum=0.1", "seed=0").runs
 
-    assert references.population_size(run.config) == examples
+    assert len(predict.as_one_batch(run.config, there)) == examples
 
 
 def test_half_life_is_where_half_the_weight_is_left() -> None:

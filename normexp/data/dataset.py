@@ -1,13 +1,22 @@
 """What every data set gives: training and test examples, and a shift if they drift."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 
+VECTORS = 2
+"""Dimensions of one network's x where an example is a vector; images have four."""
+
+
+class Units(NamedTuple):
+    """What standardised inputs are in units of, both [features, 1]."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
 
 class Dataset(NamedTuple):
-    """One network's training and test set, or a stack's with `models` leading.
+    """One network's training and test set.
 
     Vectors have their examples last, images first. Labels are whole numbers, targets are not.
     """
@@ -17,6 +26,7 @@ class Dataset(NamedTuple):
     test_x: torch.Tensor  # as x
     test_y: torch.Tensor  # as y
     shift: torch.Tensor | None = None  # [features, steps + 1], added to x after so many steps
+    units: Units | None = None  # of standardised vectors
 
     @classmethod
     def of_examples(
@@ -27,8 +37,14 @@ class Dataset(NamedTuple):
 
     def to(self, dtype: torch.dtype) -> "Dataset":
         """The same numbers in another dtype; labels stay."""
-        parts = (p.to(dtype) if p is not None and p.is_floating_point() else p for p in self)
-        return Dataset(*parts)  # type: ignore[arg-type]  # only the last may be None
+
+        def cast(part: torch.Tensor) -> torch.Tensor:
+            return part.to(dtype) if part.is_floating_point() else part
+
+        shift = None if self.shift is None else cast(self.shift)
+        units = None if self.units is None else Units(*map(cast, self.units))
+        x, y, test_x, test_y = map(cast, self[:4])
+        return Dataset(x, y, test_x, test_y, shift, units)
 
     def as_vectors(self) -> "Dataset":
         """Images as vectors of their pixels."""
@@ -41,40 +57,23 @@ class Dataset(NamedTuple):
         """
         std, mean = torch.std_mean(self.x, 1, keepdim=True)
         std = torch.where(std > 0, std, 1)
-        moved = None if self.shift is None else self.shift / std
         return self._replace(
-            x=(self.x - mean) / std, test_x=(self.test_x - mean) / std, shift=moved
+            x=(self.x - mean) / std,
+            test_x=(self.test_x - mean) / std,
+            shift=None if self.shift is None else self.shift / std,
+            units=Units(mean, std),
         )
 
-    def at(self, step: int) -> "Dataset":
-        """A stack's data as they are after so many steps."""
-        if self.shift is None:
-            return self
-        moved = self.shift[:, :, step, None]
-        return self._replace(x=self.x + moved, test_x=self.test_x + moved)
-
     def tests_only(self) -> "Dataset":
-        """With the test set in both places, so that the training set needs no memory."""
-        return self._replace(x=self.test_x, y=self.test_y)
-
-    def select(self, models: slice) -> "Dataset":
-        """Some of a stack."""
-        parts = (None if part is None else part[models] for part in self)
-        return Dataset(*parts)  # type: ignore[arg-type]
-
-
-def stacked(parts: Sequence[Dataset]) -> Dataset:
-    """The data of a stack."""
-    columns = zip(*parts, strict=True)
-    whole = (None if column[0] is None else torch.stack(column) for column in columns)
-    return Dataset(*whole)  # type: ignore[arg-type]
+        """Without the training set, so that it needs no memory."""
+        return self._replace(x=self.x.new_empty(0), y=self.y.new_empty(0))
 
 
 def _turned(values: torch.Tensor) -> torch.Tensor:
     """Vectors [examples, features] with their examples last; all else as it is."""
-    return values.T.contiguous() if values.dim() == 2 else values  # noqa: PLR2004
+    return values.T.contiguous() if values.dim() == VECTORS else values
 
 
 def _flat(x: torch.Tensor) -> torch.Tensor:
     """Images [examples, channels, height, width] as vectors [features, examples]."""
-    return x.flatten(1).T.contiguous() if x.dim() == 4 else x  # noqa: PLR2004
+    return x if x.dim() == VECTORS else x.flatten(1).T.contiguous()

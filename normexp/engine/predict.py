@@ -1,15 +1,12 @@
-"""Predictions in evaluation mode, as many examples at a time as the cache likes."""
+"""Predictions in evaluation mode, as many examples at a time as memory and cache like."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import torch
 
 from normexp.config.schema import RunConfig
-from normexp.models.network import Network, Parameters
-from normexp.models.structure import is_convolutional, largest_layer
-from normexp.models.tensors import Watch, nobody
-from normexp.norms.layout import batch_axis
-from normexp.norms.statistics import Statistics
+from normexp.models.structure import is_convolutional, widest
+from normexp.planning.plan import lanes
 
 CACHEFUL = 2**22
 """Bytes of the largest layer of the images that are worked on at a time.
@@ -17,27 +14,57 @@ CACHEFUL = 2**22
 ResNet-20 on 32×32 images, one core: 1.0 ms an image by 64, 3.1 by 2,048.
 """
 
+MOST_BYTES = 2**28
+"""Memory for the largest layer of what is worked on as one batch."""
+
+FEWEST_EXAMPLES = 1024
+"""Examples that are taken as one batch whatever their memory."""
+
+Give = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""Gives the x and y of the examples with these numbers."""
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+"""Predictions for x."""
+
 
 def predict(
-    network: Network,
-    parameters: Parameters,
-    statistics: Mapping[str, Statistics],
-    x: torch.Tensor,
-    watch: Watch = nobody,
-) -> torch.Tensor:
-    """Predictions [models, outputs, examples] for x normalised by the given statistics.
+    config: RunConfig, forward: Forward, give: Give, examples: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Predictions [models, outputs, examples], and y.
 
-    Images go a few at a time, so `watch` may be told of a layer more than once. The number depends
-    on the configuration alone, and so do the bits.
+    Examples go some at a time. How many depends on the configuration alone, and so do the bits.
+
+    Args:
+        config: of any of the networks.
+        forward: to predictions; no example's may depend on another.
+        give: the examples.
+        examples: how many there are.
     """
-    parts = torch.split(x, _together(network.config, x), batch_axis(x))
-    return torch.cat(
-        [network.by_statistics(parameters, statistics, part, watch) for part in parts], -1
-    )
+    predictions, answers = [], []
+    size = _together(config)
+    for start in range(0, examples, size):
+        x, y = give(torch.arange(start, min(start + size, examples)))
+        predictions.append(forward(x))
+        answers.append(y)
+    return torch.cat(predictions, -1), torch.cat(answers, -1)
 
 
-def _together(config: RunConfig, x: torch.Tensor) -> int:
+def as_one_batch(config: RunConfig, there: int) -> torch.Tensor:
+    """The numbers of the examples that are taken as one batch: all, or as many as memory allows.
+
+    Evenly spaced, and never fewer than 1,024; Wu & Johnson (2021), "Rethinking Batch in BatchNorm",
+    find 1,000 to 10,000 enough for population statistics.
+    """
+    fits = max(FEWEST_EXAMPLES, MOST_BYTES // _bytes(config))
+    return torch.arange(there) if there <= fits else torch.arange(fits) * there // fits
+
+
+def _together(config: RunConfig) -> int:
     """Examples of a piece."""
-    if not is_convolutional(config):
-        return x.shape[batch_axis(x)]
-    return max(1, CACHEFUL // (largest_layer(config) * x.element_size()))
+    return max(1, (CACHEFUL if is_convolutional(config) else MOST_BYTES) // _bytes(config))
+
+
+def _bytes(config: RunConfig) -> int:
+    """Of one example at the input or the layer where it is largest, for a cacheful of networks."""
+    dtype: torch.dtype = getattr(torch, config.train.dtype)
+    return widest(config) * dtype.itemsize * lanes(config)

@@ -6,13 +6,10 @@ from typing import NamedTuple
 import torch
 
 from normexp.config.batches import train_size
-from normexp.config.schema import RunConfig
-from normexp.data.dataset import Dataset
+from normexp.data.examples import Examples
 from normexp.engine.losses import scores
-from normexp.engine.predict import predict
+from normexp.engine.predict import as_one_batch, predict
 from normexp.models.network import Network, Parameters
-from normexp.models.structure import largest_layer
-from normexp.norms.layout import batch_axis
 from normexp.norms.statistics import Statistics
 from normexp.planning.plan import lanes
 
@@ -25,28 +22,26 @@ class Point(NamedTuple):
     references: dict[str, torch.Tensor]  # each [models]; see `normexp.store.columns`
 
 
-MOST_BYTES = 2**28
-"""Memory for the largest layer of the training set as one batch, for a cacheful of networks."""
-
-
-FEWEST_EXAMPLES = 1024
-"""Examples that are taken whatever their memory."""
-
-
 @torch.no_grad()
-def evaluate(network: Network, parameters: Parameters, data: Dataset) -> Point:
+def evaluate(network: Network, parameters: Parameters, examples: Examples, step: int) -> Point:
     """The references of a stack, a cacheful of networks at a time.
 
     The population statistics are those of the training set as one batch, so each layer's are
     taken where the layers below are normalised by theirs: what evaluation will see.
+
+    Args:
+        network: of all.
+        parameters: of the stack, by name.
+        examples: of the stack.
+        step: steps taken so far.
     """
     parts = []
+    models = len(next(iter(parameters.values())))
     few = lanes(network.config)
-    data = _within_memory(network.config, data)
-    for start in range(0, data.x.shape[0], few):
-        models = slice(start, start + few)
-        weights = {name: values[models] for name, values in parameters.items()}
-        parts.append(_evaluate(network, weights, data.select(models)))
+    for start in range(0, models, few):
+        some = range(start, min(start + few, models))
+        weights = {name: values[some.start : some.stop] for name, values in parameters.items()}
+        parts.append(_evaluate(network, weights, _Given(examples, some, step)))
     means, variances, references = zip(*parts, strict=True)
     return Point(
         torch.cat(means),
@@ -55,43 +50,50 @@ def evaluate(network: Network, parameters: Parameters, data: Dataset) -> Point:
     )
 
 
-def population_size(config: RunConfig) -> int:
-    """Training examples behind the population statistics: all, or as many as memory allows.
+class _Given(NamedTuple):
+    """The examples of some networks after so many steps."""
 
-    Wu & Johnson (2021), "Rethinking Batch in BatchNorm", find 1,000 to 10,000 enough.
-    """
-    dtype: torch.dtype = getattr(torch, config.train.dtype)
-    fits = MOST_BYTES // (largest_layer(config) * dtype.itemsize * lanes(config))
-    return min(train_size(config), max(fits, FEWEST_EXAMPLES))
+    examples: Examples
+    models: range
+    step: int
 
+    def train(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Training examples by number."""
+        return self.examples.train(self.models, chosen, self.step)
 
-def _within_memory(config: RunConfig, data: Dataset) -> Dataset:
-    """The data with evenly spaced examples of a training set that is too large for one batch."""
-    there, examples = train_size(config), population_size(config)
-    if examples == there:
-        return data
-    chosen = torch.arange(examples) * there // examples
-    return data._replace(
-        x=data.x.index_select(batch_axis(data.x), chosen),
-        y=data.y.index_select(data.y.dim() - 1, chosen),
-    )
+    def test(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Test examples by number."""
+        return self.examples.test(self.models, chosen, self.step)
 
 
-def _evaluate(network: Network, parameters: Parameters, data: Dataset) -> Point:
-    fitted, population = network.by_itself(parameters, data.x)
-    by_population = predict(network, parameters, population, data.test_x)
-    by_test_batch, _ = network.by_itself(parameters, data.test_x)
-    references = {
-        "train_{}_population": scores(fitted, data.y),
-        "test_{}_population": scores(by_population, data.test_y),
-        "test_{}_test_batch": scores(by_test_batch, data.test_y),
-    }
+def _evaluate(network: Network, weights: Parameters, given: _Given) -> Point:
+    config, tests = network.config, given.examples.tests
+    population: dict[str, Statistics] = {}
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return network.by_statistics(weights, population, x)
+
+    if network.tracked:
+        x, y = given.train(as_one_batch(config, train_size(config)))
+        prediction, population = network.by_itself(weights, x)
+        fitted = scores(prediction, y)
+        x, y = given.test(as_one_batch(config, tests))
+        by_test_batch = scores(network.by_itself(weights, x)[0], y)
+        by_population = scores(*predict(config, forward, given.test, tests))
+    else:
+        fitted = scores(*predict(config, forward, given.train, train_size(config)))
+        by_population = by_test_batch = scores(*predict(config, forward, given.test, tests))
     found = {
         column.format(name): values
-        for column, each in references.items()
+        for column, each in (
+            ("train_{}_population", fitted),
+            ("test_{}_population", by_population),
+            ("test_{}_test_batch", by_test_batch),
+        )
         for name, values in each.items()
     }
-    return Point(*channels(network, population, len(fitted), fitted.dtype), found)
+    loss = fitted["loss"]
+    return Point(*channels(network, population, len(loss), loss.dtype), found)
 
 
 def channels(

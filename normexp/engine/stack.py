@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 import torch
 
-from normexp.config.batches import batch_sizes, part_sizes, total_steps
+from normexp.config.batches import batch_sizes, part_sizes, total_steps, train_size
 from normexp.config.schema import RunConfig
-from normexp.data.dataset import stacked
-from normexp.data.draw import draw
+from normexp.data.examples import Examples
 from normexp.engine.estimators import RunningStatistics
 from normexp.engine.losses import loss
 from normexp.engine.packed import Packing
@@ -42,7 +41,7 @@ class TrainingStack:
         first = configs[0]
         configs = [*configs, *[configs[-1]] * (padded(first, len(configs)) - len(configs))]
         self._configs = configs
-        self._data = stacked([draw(config) for config in configs])
+        self._examples = Examples(configs)
         self._network = Network(first)
         self._packing = Packing(self._network.shapes, len(configs))
         self._flat = self._packing.pack([self._network.initial(config) for config in configs])
@@ -62,23 +61,16 @@ class TrainingStack:
             yield self.step(x, y)
 
     def batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The steps' x and y, padding with; of a stack's layout (see `Dataset`)."""
-        x, y, shift = self._data.x, self._data.y, self._data.shift
-        axis, answers = batch_axis(x), y.dim() - 1
-        if self._configs[0].train.shuffle:
+        """The steps' x and y, padding with, as `Examples` gives them."""
+        config = self._configs[0]
+        orders = [torch.arange(train_size(config))] * len(self._configs)
+        if config.train.shuffle:
             orders = [
-                torch.randperm(x.shape[axis], generator=stream(config.seed, "order", epoch))
-                for config in self._configs
+                torch.randperm(train_size(config), generator=stream(each.seed, "order", epoch))
+                for each in self._configs
             ]
-            x, y = _ordered(x, orders, axis - 1), _ordered(y, orders, answers - 1)
-        start = 0
-        sizes = batch_sizes(self._configs[0])
-        for place, size in enumerate(sizes):
-            batch = x.narrow(axis, start, size)
-            if shift is not None:
-                batch = batch + shift[:, :, epoch * len(sizes) + place, None]
-            yield batch, y.narrow(answers, start, size)
-            start += size
+        sizes = batch_sizes(config)
+        yield from self._examples.batches(orders, sizes, epoch * len(sizes))
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> Step:
         """One step of the optimizer on a batch."""
@@ -110,7 +102,7 @@ class TrainingStack:
     def evaluate(self) -> Point:
         """What these weights predict when the statistics are right."""
         weights = self.by_name(self._flat.detach())
-        mean, var, references = evaluate(self._network, weights, self._data.at(self.steps_taken))
+        mean, var, references = evaluate(self._network, weights, self._examples, self.steps_taken)
         mean, var, *values = self._unpadded([mean, var, *references.values()])
         return Point(mean, var, dict(zip(references, values, strict=True)))
 
@@ -157,9 +149,3 @@ def _running(network: Network, configs: Sequence[RunConfig]) -> RunningStatistic
     if not looks_back(configs[0].norm):
         return None
     return RunningStatistics([c.norm for c in configs], sum(network.tracked.values()))
-
-
-def _ordered(values: torch.Tensor, orders: Sequence[torch.Tensor], axis: int) -> torch.Tensor:
-    """Each network's examples, which are counted along `axis`, in its own order."""
-    each = zip(values, orders, strict=True)
-    return torch.stack([one.index_select(axis, order) for one, order in each])

@@ -7,13 +7,13 @@ import torch
 
 from normexp.config.batches import batch_sizes
 from normexp.config.schema import RunConfig
-from normexp.data.dataset import stacked
-from normexp.data.draw import draw
+from normexp.data.examples import Examples
 from normexp.engine.estimators import RunningStatistics
 from normexp.engine.histograms import count, limits
 from normexp.engine.losses import is_labels, scores
 from normexp.engine.predict import predict
 from normexp.models.network import Network
+from normexp.models.structure import ENTRANCE
 from normexp.norms.statistics import Statistics
 from normexp.planning.plan import lanes
 from normexp.record import Curve, Histogram, Pictures, Record
@@ -25,6 +25,7 @@ class _Seen(NamedTuple):
     scores: dict[str, torch.Tensor]  # each [runs]
     histograms: dict[tuple[str, str], torch.Tensor]  # each [runs, bins]
     x: torch.Tensor  # [runs, tests], or no tests where there is no curve
+    y: torch.Tensor  # the same
     prediction: torch.Tensor  # the same
 
 
@@ -40,13 +41,10 @@ class Watch:
     def __init__(self, record: Record, configs: Sequence[RunConfig], index: torch.Tensor) -> None:
         self._record, self._index, self._config = record, index, configs[0]
         self._network = Network(configs[0])
-        self._data = {
-            int(model): draw(config).tests_only()
-            for model, config in zip(index, configs, strict=True)
-        }
+        self._examples = Examples(configs, tests_only=True)
         together = 1 if lanes(configs[0]) == 1 else len(configs)
         starts = range(0, len(configs), together)
-        self._groups = [slice(start, start + together) for start in starts]
+        self._groups = [range(start, start + together) for start in starts]
         self.dtype = record.train_loss.dtype
         self.running = RunningStatistics([c.norm for c in configs], record.batch_mean.shape[2])
         self._sizes = batch_sizes(configs[0])
@@ -73,6 +71,7 @@ class Watch:
                 _joined([part.scores for part in parts]),
                 _joined([part.histograms for part in parts]),
                 torch.cat([part.x for part in parts]),
+                torch.cat([part.y for part in parts]),
                 torch.cat([part.prediction for part in parts]),
             )
         )
@@ -99,36 +98,50 @@ class Watch:
         if not x.numel():
             return Pictures(histograms, None)
         prediction = torch.stack([seen.prediction[run] for seen in self._points])
-        y = self._data[int(self._index[run])].test_y[0]
+        y = self._points[0].y[run]
         return Pictures(histograms, Curve(x, y, prediction))
 
-    def _evaluate(self, point: int, runs: slice) -> _Seen:
-        index = self._index[runs]
+    def _evaluate(self, point: int, runs: range) -> _Seen:
+        index = self._index[runs.start : runs.stop]
         weights = {name: part[index, point] for name, part in self._record.weights.items()}
-        step = point * len(self._sizes)
-        data = stacked([self._data[int(model)] for model in index]).at(step)
-        found: dict[tuple[str, str], torch.Tensor] = {}
+        seen: dict[tuple[str, str], torch.Tensor] = {}
+        inputs = []
+
+        def give(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            x, y = self._examples.test(runs, chosen, point * len(self._sizes))
+            if self._config.log.pictures:
+                inputs.append(self._examples.raw(runs, x))
+            return x, y
 
         def watch(layer: str, values: str, x: torch.Tensor) -> None:
             if self._config.log.pictures:
+                if (layer, values) == (ENTRANCE, "pre_activation"):
+                    x = inputs[-1]
                 counts = count(x, *limits(self._config, layer, values))
-                found[layer, values] = found.get((layer, values), 0) + counts
+                before = seen.get((layer, values))
+                seen[layer, values] = counts if before is None else before + counts
 
         statistics = self._statistics(runs)
-        prediction = predict(self._network, weights, statistics, data.test_x, watch)
-        tests = data.test_y.shape[-1] if self._has_curve(data.test_y) else 0
+
+        def forward(x: torch.Tensor) -> torch.Tensor:
+            return self._network.by_statistics(weights, statistics, x, watch)
+
+        prediction, y = predict(self._config, forward, give, self._examples.tests)
+        nothing = prediction.new_empty(len(runs), 0)
+        has_curve = inputs and self._has_curve(y)
         return _Seen(
-            scores(prediction, data.test_y),
-            found,
-            data.test_x.flatten(1)[:, :tests],
-            prediction.flatten(1)[:, :tests],
+            scores(prediction, y),
+            seen,
+            torch.cat(inputs, -1).flatten(1) if has_curve else nothing,
+            y.flatten(1) if has_curve else nothing,
+            prediction.flatten(1) if has_curve else nothing,
         )
 
-    def _statistics(self, runs: slice) -> Mapping[str, Statistics]:
+    def _statistics(self, runs: range) -> Mapping[str, Statistics]:
         """The running statistics by site, rounded to the training's dtype."""
         widths = list(self._network.tracked.values())
-        means = torch.split(self.running.mean[runs].to(self.dtype), widths, 1)
-        variances = torch.split(self.running.var[runs].to(self.dtype), widths, 1)
+        means = torch.split(self.running.mean[runs.start : runs.stop].to(self.dtype), widths, 1)
+        variances = torch.split(self.running.var[runs.start : runs.stop].to(self.dtype), widths, 1)
         return {
             site: Statistics(mean, var)
             for site, mean, var in zip(self._network.tracked, means, variances, strict=True)

@@ -20,8 +20,8 @@ class Operations(Protocol[T]):
     ) -> T:
         """A convolution with bias, as `torch.nn.Conv2d`."""
 
-    def entrance(self, x: T) -> T:
-        """The norm of the input, for norms over the batch."""
+    def entrance(self, x: T, *, norm: bool) -> T:
+        """The input, normalised by norms over the batch if that is asked for."""
 
     def unit(self, name: str, x: T, shortcut: T | None = None, *, norm: bool = True) -> T:
         """Norm and activation of a layer's output, in the norm's placement.

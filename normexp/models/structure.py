@@ -1,7 +1,7 @@
 """What a model is made of, found by running it on shapes; needs no torch, so plans are quick."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -35,21 +35,21 @@ class Site:
         return prod(self.pixels)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Structure:
     """The parts of a model, in the order of the forward pass.
 
     Attributes:
         parameters: shapes of weights and biases by name, those of norms left out.
-        layers: outputs of the hidden layers by name, and of the entrance if there is one.
-        sites: those of `layers` that a norm may normalise.
+        layers: outputs of the hidden layers by name.
+        sites: places that a norm may normalise: hidden layers, and perhaps the entrance.
         multiplications: of one example's way through all layers.
     """
 
-    parameters: dict[str, Shape] = field(default_factory=dict)
-    layers: dict[str, Site] = field(default_factory=dict)
-    sites: dict[str, Site] = field(default_factory=dict)
-    multiplications: int = 0
+    parameters: dict[str, Shape]
+    layers: dict[str, Site]
+    sites: dict[str, Site]
+    multiplications: int
 
     @property
     def activations(self) -> int:
@@ -66,10 +66,10 @@ def structure(config: RunConfig) -> Structure:
     return _structure(config.model, config.data.shape, config.data.outputs)
 
 
-def largest_layer(config: RunConfig) -> int:
-    """Numbers that one example leaves at the layer that gives most."""
+def widest(config: RunConfig) -> int:
+    """Numbers of one example at the input, or at the layer that gives most."""
     layers = structure(config).layers.values()
-    return max(layer.channels * layer.positions for layer in layers)
+    return max(prod(config.data.shape), *(layer.channels * layer.positions for layer in layers))
 
 
 def is_convolutional(config: RunConfig) -> bool:
@@ -81,20 +81,27 @@ def is_convolutional(config: RunConfig) -> bool:
 def _structure(model: Model, shape: Shape, outputs: int) -> Structure:
     net = Shapes()
     FORWARD[type(model)](model, net, shape, outputs)
-    return net.found
+    return net.found()
 
 
 class Shapes:
     """The operations on shapes: (features,) of vectors, (channels, height, width) of images."""
 
     def __init__(self) -> None:
-        self.found = Structure()
+        self._weights: dict[str, Shape] = {}
+        self._layers: dict[str, Site] = {}
+        self._sites: dict[str, Site] = {}
+        self._multiplications = 0
+
+    def found(self) -> Structure:
+        """What the pass has gone through."""
+        return Structure(self._weights, self._layers, self._sites, self._multiplications)
 
     def linear(self, name: str, x: Shape, units: int) -> Shape:
         """See `Operations`."""
         (features,) = x
         self._parameters(name, (units, features))
-        self.found.multiplications += units * features
+        self._multiplications += units * features
         return (units,)
 
     def convolution(  # noqa: PLR0913
@@ -115,21 +122,23 @@ class Shapes:
                 "type model.kernel=3 model.padding=1",
             )
         self._parameters(name, (channels, into, kernel, kernel))
-        self.found.multiplications += prod(pixels) * channels * into * kernel**2
+        self._multiplications += prod(pixels) * channels * into * kernel**2
         return (channels, *pixels)
 
-    def entrance(self, x: Shape) -> Shape:
+    def entrance(self, x: Shape, *, norm: bool) -> Shape:
         """See `Operations`."""
-        return self.unit(ENTRANCE, x)
+        if norm:
+            self._sites[ENTRANCE] = Site(x[0], x[1:])
+        return x
 
     def unit(
         self, name: str, x: Shape, shortcut: Shape | None = None, *, norm: bool = True
     ) -> Shape:
         """See `Operations`."""
         assert shortcut in (None, x)  # noqa: S101
-        self.found.layers[name] = Site(x[0], x[1:])
+        self._layers[name] = Site(x[0], x[1:])
         if norm:
-            self.found.sites[name] = Site(x[0], x[1:])
+            self._sites[name] = Site(x[0], x[1:])
         return x
 
     def max_pool(self, x: Shape, size: int) -> Shape:
@@ -155,7 +164,7 @@ class Shapes:
         return (channels, *(-(-side // stride) for side in x[1:]))
 
     def _parameters(self, name: str, weight: Shape) -> None:
-        self.found.parameters |= {f"{name}.weight": weight, f"{name}.bias": weight[:1]}
+        self._weights |= {f"{name}.weight": weight, f"{name}.bias": weight[:1]}
 
 
 def _spelled(sides: list[int]) -> str:

@@ -84,10 +84,11 @@ class Tensors:
         )
         return y.view(len(y), len(x), channels, *y.shape[2:]).transpose(0, 1)
 
-    def entrance(self, x: torch.Tensor) -> torch.Tensor:
+    def entrance(self, x: torch.Tensor, *, norm: bool) -> torch.Tensor:
         """See `Operations`."""
         self._watch(ENTRANCE, "pre_activation", x)
-        x = self._normalize(ENTRANCE, x)
+        if norm:
+            x = self._normalize(ENTRANCE, x)
         self._watch(ENTRANCE, "activation", x)
         return x
 

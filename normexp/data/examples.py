@@ -1,0 +1,101 @@
+"""The examples of a stack, each data set kept once however many networks learn from it."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from normexp.config.schema import RunConfig
+from normexp.data.dataset import VECTORS, Dataset
+from normexp.data.draw import draw
+
+MOST_NUMBERS = 2**24
+"""Of the batches that are gathered at a time."""
+
+
+class Examples:
+    """Training and test examples of some networks, `models` leading in all that it gives.
+
+    Args:
+        configs: one a network, all of one structure.
+        tests_only: whether training examples will not be asked for.
+    """
+
+    def __init__(self, configs: Sequence[RunConfig], *, tests_only: bool = False) -> None:
+        drawn: dict[object, Dataset] = {}
+        for config in configs:
+            key = (config.data, config.seed)
+            if key not in drawn:
+                whole = draw(config)
+                drawn[key] = whole.tests_only() if tests_only else whole
+        self._sets = [drawn[config.data, config.seed] for config in configs]
+        self._axis = 1 if self._sets[0].test_x.dim() == VECTORS else 0
+
+    @property
+    def tests(self) -> int:
+        """Test examples of a network."""
+        return self._sets[0].test_x.shape[self._axis]
+
+    def batches(
+        self, orders: Sequence[torch.Tensor], sizes: Sequence[int], step: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The batches of an epoch that begins after so many steps, as `train` gives them.
+
+        Gathered some steps at a time, as many as memory allows, since gathering costs by the call.
+        """
+        models = range(len(self._sets))
+        each = self._sets[0].x.numel() // self._sets[0].x.shape[self._axis] * len(models)
+        together = max(1, MOST_NUMBERS // (each * max(sizes)))
+        start = 0
+        for first in range(0, len(sizes), together):
+            some = list(sizes[first : first + together])
+            stop = start + sum(some)
+            x, y = self._gathered(models, [order[start:stop] for order in orders])
+            parts = zip(
+                torch.split(x, some, 1 + self._axis), torch.split(y, some, y.dim() - 1), strict=True
+            )
+            for place, (part, answers) in enumerate(parts, start=step + first):
+                yield self._shifted(models, part.contiguous(), place), answers.contiguous()
+            start = stop
+
+    def train(
+        self, models: range, chosen: torch.Tensor, step: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Training examples of some networks, by number, as they are after so many steps.
+
+        Returns:
+            x [models, features, examples] or [models, examples, channels, height, width], and y,
+            labels [models, examples] or targets [models, outputs, examples].
+        """
+        x, y = self._gathered(models, [chosen] * len(models))
+        return self._shifted(models, x, step), y
+
+    def test(
+        self, models: range, chosen: torch.Tensor, step: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Test examples of some networks, by number, as `train` gives them."""
+        sets = [self._sets[model] for model in models]
+        x = torch.stack([one.test_x.index_select(self._axis, chosen) for one in sets])
+        y = torch.stack([one.test_y.index_select(one.test_y.dim() - 1, chosen) for one in sets])
+        return self._shifted(models, x, step), y
+
+    def raw(self, models: range, x: torch.Tensor) -> torch.Tensor:
+        """Inputs of some networks as they were before they were standardised, if they were."""
+        units = [self._sets[model].units for model in models]
+        known = [each for each in units if each is not None]
+        if not known:
+            return x
+        mean, std = (torch.stack(part) for part in zip(*known, strict=True))
+        return x * std + mean
+
+    def _gathered(
+        self, models: range, chosen: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        each = [(self._sets[model], own) for model, own in zip(models, chosen, strict=True)]
+        x = torch.stack([one.x.index_select(self._axis, own) for one, own in each])
+        y = torch.stack([one.y.index_select(one.y.dim() - 1, own) for one, own in each])
+        return x, y
+
+    def _shifted(self, models: range, x: torch.Tensor, step: int) -> torch.Tensor:
+        shifts = [self._sets[model].shift for model in models]
+        known = [each[:, step, None] for each in shifts if each is not None]
+        return x + torch.stack(known) if known else x

@@ -92,20 +92,23 @@ class Observation:
     pictures: Pictures | None
 
 
-GROWTH_OF_DIVERGENCE = 1e6
-"""A training loss this many times the first one has diverged too, though it be finite."""
+GROWTH_OF_DIVERGENCE = {"squared error": 1e6, "cross entropy": 1e3}
+"""A training loss this many times the loss at the start has diverged too, though it be finite."""
 
 
 def diverged_step(record: Record, model: int) -> int | None:
     """The first step, counted from 1, at which a training has diverged; None if it has not.
 
-    Its batch's loss is not finite or has grown a millionfold since the first step; or the weights
+    Its batch's loss is not finite or has grown beyond all measure since the start; or the weights
     are not finite at an evaluation point, which sees the last update as well. Adam's steps are
     bounded by the learning rate, so an absurd rate need not overflow: with lr=1e6 S1's loss jumps
-    from 1e3 to 1e13 and stays finite.
+    from 1e3 to 1e13 and stays finite. Cross entropy grows with the logits, not with their square.
     """
     loss = record.train_loss[model]
-    lost = ~loss.isfinite() | (loss > GROWTH_OF_DIVERGENCE * loss[0])
+    labels = "test_accuracy_population" in record.references
+    growth = GROWTH_OF_DIVERGENCE["cross entropy" if labels else "squared error"]
+    start = torch.maximum(loss[0], record.references["train_loss_population"][model, 0])
+    lost = ~loss.isfinite() | ((loss > growth * start) & (start > 0))
     points = record.references["test_loss_population"][model].isfinite()
     for weights in record.weights.values():
         points &= weights[model].flatten(1).isfinite().all(1)

@@ -281,7 +281,7 @@ class BatchRenorm(HandWritten):
             d = (mean - self.running_mean) / known
             d = torch.zeros_like(d) if warm else d.clamp(-0.5, 0.5)
         self.steps += 1
-        self.move(*self.of(x, unbiased=True), 0.1)
+        self.move(mean, biased, 0.1)
         y = (x - self.wide(mean, x)) / self.wide(sigma, x) * self.wide(r, x) + self.wide(d, x)
         return y * self.wide(self.weight, x) + self.wide(self.bias, x)
 

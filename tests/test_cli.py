@@ -28,8 +28,11 @@ def test_every_command_has_help_with_an_example(normexp: Normexp, command: str) 
     assert re.search(rf"Example:\n +normexp {command}", shown.stdout)
 
 
-def test_a_sweep_prints_a_row_an_arm_and_its_directory_last(normexp: Normexp) -> None:
+def test_a_sweep_prints_a_row_an_arm_and_its_directory_last(
+    normexp: Normexp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Mean and interval over seeds, half-life; data on stdout, narration on stderr."""
+    monkeypatch.setenv("COLUMNS", "80")
     result = normexp("sweep", *STUDY)
     lines = result.stdout.splitlines()
     rows = [line.split() for line in lines if line.strip().startswith(("none", "batch"))]
@@ -45,6 +48,44 @@ def test_a_sweep_prints_a_row_an_arm_and_its_directory_last(normexp: Normexp) ->
     assert max(map(len, lines)) <= 80
     assert "stack 2/2" in result.stderr
     assert "norm.momentum applies to norm=batch only" in result.stderr
+
+
+MANY = ["data=digits", "data.train_size=60", "data.test_size=20", "train.epochs=1", "norm=batch",
+        "norm.momentum=0.01,0.02,0.05,0.1,0.2,0.5,0.9,null", "norm.placement=before,after",
+        "train.batch_size=12,60", "seed=0,1"]  # fmt: skip
+"""Thirty-two arms: a column a momentum."""
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_tables_fit_the_terminal(
+    normexp: Normexp, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """Nothing is cut or folded: a narrow terminal gets fewer columns, or one table below another."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    many = normexp("sweep", *MANY).stdout
+    few = normexp("sweep", *MANY, "norm.momentum=0.1,0.5").stdout
+    tables = [line for line in (many + few).splitlines() if not line.startswith("runs")]
+
+    assert max(map(len, tables)) <= columns
+    assert "…" not in many + few
+    assert many.count("population") - many.count("population:") == (1 if columns > 100 else 2)
+    assert many.count("*") == 5  # the best of each of four rows, and what that means
+    assert "0.5" in few
+    assert ("(keras)" in few) == (columns > 60)
+
+
+def test_one_training_a_momentum_has_no_population_for_all(
+    normexp: Normexp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where momentum enters training the weights differ, and so do their population losses."""
+    monkeypatch.setenv("COLUMNS", "160")
+    momenta = "norm.momentum=" + ",".join(f"{number / 20:g}" for number in range(1, 14))
+    shown = normexp("sweep", *SMALL, "norm=batch,ema_train", momenta, "seed=0").stdout
+    (batch,) = (line.split() for line in shown.splitlines() if line.startswith(" batch"))
+    (average,) = (line.split() for line in shown.splitlines() if line.startswith(" ema_train"))
+
+    assert batch[2] != "–"
+    assert average[2] == "–"
 
 
 def test_the_table_is_the_mean_and_t_interval_of_the_runs(as_json: AsJson) -> None:

@@ -43,7 +43,6 @@ def test_normalising_by_the_unbiased_variance_is_the_hand_written_batch_norm(bat
 
     torch.testing.assert_close(unbiased, hand_written(x, (2,)))
     torch.testing.assert_close(unbiased[0], biased * ratio)
-    assert ratio == pytest.approx(0.707, abs=1e-3) or batch > 2
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ CONVOLUTIONS = ["study=placement", "norm=batch,layer", "norm.placement=before", 
     [
         ["executor.processes=true"],
         ["executor.processes=false", "executor.workers=1"],
-        ["executor.stack_size=7"],
+        ["executor.workers=3"],
         ["seed=1,0", "norm=layer,batch", "norm.momentum=0.5,0.9,0.1"],
         ["seed=1", "norm.momentum=0.5"],
     ],

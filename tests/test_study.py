@@ -284,7 +284,7 @@ def test_the_command_of_a_run_holds_under_a_keras_study(tmp_path: Path) -> None:
     own = tmp_path / "own"
     study = package.load("study=mine", config_dir=own)
     for run in study.runs:
-        (again,) = package.load(*study.command(run), config_dir=own).runs
+        (again,) = package.load(*study.command(run.config), config_dir=own).runs
         assert again.id == run.id
 
 

@@ -50,7 +50,7 @@ def _running_variance(role: Role, default: Variance, **rule: Any) -> Any:  # noq
     return declare(
         role,
         default,
-        "batch variance that is averaged: unbiased (PyTorch) or biased (Keras, Flax, S2)",
+        "batch variance that is averaged: unbiased (PyTorch) or biased (Keras, Flax, S2, Ioffe)",
         short="avg-",
         **rule,
     )
@@ -124,7 +124,7 @@ class BatchRenorm:
     eps: float = _eps()
     affine: bool = _affine()
     placement: Placement = _placement()
-    running_variance: Variance = _running_variance(STRUCTURAL, "unbiased")
+    running_variance: Variance = _running_variance(STRUCTURAL, "biased")
     convention: Convention = _convention()
 
 

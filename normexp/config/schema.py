@@ -135,3 +135,6 @@ IDENTITY_GROUPS = ("data", "model", "norm", "optim")
 
 OUTSIDE = ("store", "executor")
 """The sections that say where and how a run is computed, not what it is."""
+
+PLACES = ("data.path", "data.verify")
+"""The fields that say where data stand, not what they are."""

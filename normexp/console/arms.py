@@ -141,9 +141,11 @@ def _pivot(arms: Sequence[Arm], fields: Sequence[str], momenta: Sequence[float |
     for arm in arms:
         rows.setdefault(tuple(field_value(path, arm.values) for path in fields), []).append(arm)
     titles = ["cum. " if momentum is None else f"{momentum:g} " for momentum in momenta]
-    table = table_of(*map(heading, fields), right=("population", *titles))
+    table = table_of(*map(heading, fields), right=("n", "population", *titles))
     for key, members in rows.items():
-        population = number(members[0].estimates["test_loss_population"].mean)
+        populations = {arm.estimates["test_loss_population"].mean for arm in members}
+        population = number(populations.pop()) if len(populations) == 1 else NOTHING
+        n = sorted({arm.n for arm in members})
         tested = [arm for arm in members if MOMENTUM in arm.values]
         losses = {arm.values[MOMENTUM]: arm.estimates["test_loss"].mean for arm in tested}
         best = min(losses.values(), default=None)
@@ -151,7 +153,7 @@ def _pivot(arms: Sequence[Arm], fields: Sequence[str], momenta: Sequence[float |
             number(losses[m]) + "* "[losses[m] != best] if m in losses else NOTHING + " "
             for m in momenta
         ]
-        table.add_row(*key, population, *cells)
+        table.add_row(*key, "–".join(map(str, n[:: len(n) - 1 or 1])), population, *cells)
     return table
 
 

@@ -5,6 +5,7 @@ column `x` of lists or one column a feature. x is [examples, features], [example
 [examples, channels, height, width]; y is whole numbers (labels, from 0) or others (targets).
 """
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
@@ -14,6 +15,9 @@ import numpy as np
 from normexp.errors import UsageError
 
 Array = np.ndarray[Any, Any]
+
+FEWEST = 2
+"""Examples for training, and for testing."""
 
 VECTORS, IMAGES = 2, 4
 """Dimensions of x."""
@@ -51,12 +55,12 @@ def read_examples(path: Path, shape: tuple[int, ...] | None) -> Examples:
     if not both:
         return Examples(x, y, None, None)
     test_x, test_y = _examples(path, "test_", columns["test_x"], columns["test_y"], shape)
-    if test_x.shape[1:] != x.shape[1:] or test_y.dtype != y.dtype:
-        raise UsageError(
-            f"{path}: training x {_spelled(x)} and y of {y.dtype}, test x {_spelled(test_x)} and "
-            f"y of {test_y.dtype}",
-            "give both the same shape and type",
-        )
+    for name, train, test in (("x", x, test_x), ("y", y, test_y)):
+        if (train.shape[1:], train.dtype) != (test.shape[1:], test.dtype):
+            raise UsageError(
+                f"{path}: {name} is {_spelled(train)}, but test_{name} is {_spelled(test)}",
+                "give both the same shape of an example, and the same type",
+            )
     return Examples(x, y, test_x, test_y)
 
 
@@ -80,7 +84,14 @@ def _parquet(path: Path) -> dict[str, Array]:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
-    columns = {name: table[name].to_numpy() for name in table.column_names}
+    index = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
+    names = [name for name in table.column_names if name not in index]  # pandas keeps its index
+    columns = {name: table[name].to_numpy() for name in names}
+    if surplus := [name for name in names if "x" in names and name not in ("x", "y")]:
+        raise UsageError(
+            f"{path} has a column x and others beside it: {', '.join(surplus[:3])}",
+            "keep x as a column of lists, or one column a feature and none called x",
+        )
     if "x" not in columns:
         features = [values for name, values in columns.items() if name != "y"]
         found = {"x": np.stack(features, 1)} if features else {}
@@ -97,8 +108,16 @@ def _examples(
     for name, values in ((f"{prefix}x", x), (f"{prefix}y", y)):
         if values.dtype.kind not in "biuf":
             raise UsageError(f"{path}: {name} is of {values.dtype}, numbers are needed")
-        if not np.isfinite(values).all():
-            raise UsageError(f"{path}: {name} has values that are not finite", "leave them out")
+        if len(values) < FEWEST or not values.size:
+            raise UsageError(
+                f"{path}: {name} has shape {values.shape}",
+                f"give {FEWEST} examples at least, each of one number at least",
+            )
+        if not (np.abs(values.astype(np.float64)) <= np.finfo(np.float32).max).all():
+            raise UsageError(
+                f"{path}: {name} has values that are not finite as 32-bit numbers",
+                "leave them out, or scale them",
+            )
     if x.ndim == 1:
         x = x[:, None]
     if x.ndim == 3:  # noqa: PLR2004  images of one channel
@@ -125,5 +144,5 @@ def _answers(path: Path, name: str, y: Array) -> Array:
     return y.astype(np.int64)
 
 
-def _spelled(x: Array) -> str:
-    return "x".join(map(str, x.shape[1:]))
+def _spelled(values: Array) -> str:
+    return f"{values.dtype}[{', '.join(map(str, ('examples', *values.shape[1:])))}]"

@@ -70,7 +70,7 @@ def read_release(path: Path, *, verify: bool) -> tuple[Images, Images]:
             _check(path, name, content)
         try:
             parts[Path(name).stem] = _from_binary(content) if binary else _from_pickle(content)
-        except (ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        except Exception as error:  # a damaged pickle raises whatever its bytes say
             raise UsageError(
                 f"{name} of {path} is no CIFAR-10 file: {error}", f"get it again from {SOURCE}"
             ) from error
@@ -142,7 +142,7 @@ def _images(pixels: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Image
         raise ValueError(f"{len(labels)} labels, pixels of shape {pixels.shape}")
     if labels.min() < 0 or labels.max() >= LABELS:
         raise ValueError(f"labels from {labels.min()} to {labels.max()}")
-    return Images(pixels.reshape(-1, 3, 32, 32), labels.astype(np.int64))
+    return Images(pixels.reshape(-1, 3, 32, 32).copy(), labels.astype(np.int64))
 
 
 class _ArraysOnly(pickle.Unpickler):

@@ -18,7 +18,7 @@ from normexp.rng import stream
 def draw(config: RunConfig) -> Dataset:
     """The data of a run, in its dtype and in its model's layout.
 
-    Drawn in float64 whatever the dtype, so that a seed means the same data in both.
+    Numbers are drawn in float64 whatever the dtype, so that a seed means the same in both.
     """
     dtype = getattr(torch, config.train.dtype)
     parts = _draw(config, dtype)

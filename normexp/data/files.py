@@ -6,6 +6,7 @@ and compared whenever it is given, such as in the command that makes a run again
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from normexp.config.data import Arrays, Cifar10, Data
 from normexp.config.field import spell
 from normexp.data.arrays import Examples, read_examples
-from normexp.data.cifar10 import Images, read_release
+from normexp.data.cifar10 import ARCHIVES, BINARY, FOLDERS, PYTHON, Images, read_release
 from normexp.errors import UsageError
 
 DIGEST = 12
@@ -157,5 +158,12 @@ def _absolute(path: str) -> str:
 def _stamp(path: str) -> object:
     """Changes when a file does, so that nothing old is remembered."""
     place = Path(path).expanduser()
-    files = [place, *sorted(place.rglob("*"))] if place.is_dir() else [place]
-    return tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files if f.exists())
+    names = (*PYTHON, *BINARY)
+    files = [place, *(place / name for name in ARCHIVES)]
+    files += [place / folder / name for folder in FOLDERS for name in names]
+    found = []
+    for file in files:
+        with suppress(OSError):
+            about = file.stat()
+            found.append((str(file), about.st_mtime_ns, about.st_size))
+    return tuple(found)

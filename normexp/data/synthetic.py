@@ -44,7 +44,10 @@ def draw_drift(config: Drift, seed: int, steps: int) -> Dataset:
     if config.motion == "linear":
         shift = torch.arange(steps + 1, dtype=torch.float64).expand(config.features, -1)
     else:
-        walk = _normal((config.features, steps), stream(seed, "data", "drift")).cumsum(1)
+        # Whole multiples of 16, PyTorch's vector: else the last numbers change with the length,
+        # and seeds would not be paired between trainings of other lengths.
+        whole = (-(-steps // 16) * 16, config.features)
+        walk = _normal(whole, stream(seed, "data", "drift"))[:steps].cumsum(0).T
         shift = torch.nn.functional.pad(walk, (1, 0))
     return Dataset(x, y, *test, shift=config.rate * shift)
 

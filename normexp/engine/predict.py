@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import torch
 
+from normexp.config.batches import train_size
+from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig
 from normexp.models.structure import is_convolutional, widest
 from normexp.planning.plan import lanes
@@ -57,6 +59,12 @@ def as_one_batch(config: RunConfig, there: int) -> torch.Tensor:
     """
     fits = max(FEWEST_EXAMPLES, MOST_BYTES // _bytes(config))
     return torch.arange(there) if there <= fits else torch.arange(fits) * there // fits
+
+
+def population_examples(config: RunConfig) -> int:
+    """Training examples behind the population statistics, and the losses that go with them."""
+    there = train_size(config)
+    return len(as_one_batch(config, there)) if isinstance(config.norm, BatchKind) else there
 
 
 def _together(config: RunConfig) -> int:

@@ -18,14 +18,20 @@ def run(
 
     Args:
         tasks: started in this order.
-        work: can be pickled, as can the tasks.
+        work: can be sent to a process, as can the tasks.
         workers: processes.
     """
     from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import BrokenProcessPool
 
     pool = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)
-    for number, error in pool(delayed(_outcome)(work, n, task) for n, task in enumerate(tasks)):
-        yield tasks[number], error
+    left = dict(enumerate(tasks))
+    try:
+        for number, error in pool(delayed(_outcome)(work, n, task) for n, task in left.items()):
+            yield left.pop(number), error
+    except BrokenProcessPool as broken:  # killed, as by a machine that is out of memory
+        for task in left.values():
+            yield task, broken
 
 
 def _outcome(work: Callable[[Task], None], number: int, task: Task) -> tuple[int, Exception | None]:

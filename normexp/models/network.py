@@ -74,10 +74,7 @@ class Network:
 
     def counts(self, batch: int) -> torch.Tensor:
         """Values behind the statistics of each part of a batch and channel, [parts, channels]."""
-        positions = torch.tensor(
-            [self.sites[name].positions for name, n in self.tracked.items() for _ in range(n)]
-        )
-        return torch.tensor(part_sizes(self.config, batch))[:, None] * positions
+        return torch.tensor(part_sizes(self.config, batch))[:, None] * self._positions
 
     def in_training(
         self, parameters: Parameters, x: torch.Tensor, memory: Mapping[str, Memory]
@@ -105,7 +102,8 @@ class Network:
         found: dict[str, Statistics] = {}
 
         def normalize(norm: BatchKind, site: str, x: torch.Tensor, affine: Affine) -> torch.Tensor:
-            y, found[site] = normalize_batch(x, affine, norm.eps)
+            variance = getattr(norm, "normalizing_variance", "biased")
+            y, found[site] = normalize_batch(x, affine, norm.eps, variance)
             return y
 
         return self._forward(parameters, normalize, x), found
@@ -123,6 +121,12 @@ class Network:
             return normalize_with(statistics[site], x, affine, norm.eps)
 
         return self._forward(parameters, normalize, x, watch)
+
+    @cached_property
+    def _positions(self) -> torch.Tensor:
+        """Values of every tracked channel in one example, [channels]."""
+        positions = [[self.sites[name].positions] * n for name, n in self.tracked.items()]
+        return torch.tensor([each for site in positions for each in site], dtype=torch.int64)
 
     @cached_property
     def _structure(self) -> Structure:

@@ -147,7 +147,7 @@ class Shapes:
         if min(sides) < size:
             raise UsageError(
                 f"nothing is left of {_spelled(sides)} pixels to pool",
-                "type model.padding=1, or model.kernel=3 for small images",
+                "type model.kernel=3 model.padding=1 for small images, or larger images",
             )
         return (channels, *(side // size for side in sides))
 

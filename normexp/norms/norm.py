@@ -2,11 +2,11 @@
 
 import torch
 
+from normexp.config.field import Role, specs
 from normexp.config.norm import (
     BatchKind,
     BatchNorm,
     BatchRenorm,
-    EmaTrain,
     GhostNorm,
     LayerNorm,
     NoNorm,
@@ -26,7 +26,9 @@ def has_statistics(config: Norm) -> bool:
 
 def looks_back(config: Norm) -> bool:
     """Whether the running statistics enter training."""
-    return isinstance(config, BatchRenorm | EmaTrain)
+    kind: type = config.__class__
+    momentum = specs(kind).get("momentum")
+    return momentum is not None and momentum.rule.role is not Role.OBSERVED
 
 
 def affine_shapes(

@@ -38,13 +38,13 @@ def training_seconds(config: RunConfig, networks: int) -> float:
     Within a factor of 1.5 of what six studies of widths 10 to 300 took on an AMD EPYC, and of 2 for
     LeNet and ResNet-20 on digits at batch sizes from 2 to 256.
     """
-    parts, steps = structure(config), total_steps(config)
+    steps, points = total_steps(config), config.train.epochs + 1
+    a_step = config.train.batch_size * _arithmetic(config) * SECONDS_PER_ELEMENT_STEP
+    examples = train_size(config) + 2 * (getattr(config.data, "test_size", None) or 0)
+    a_point = examples * _arithmetic(config) * SECONDS_PER_ELEMENT_POINT
     images = is_convolutional(config)
-    arithmetic = parts.activations + parts.multiplications / PRODUCTS_OF_AN_ELEMENT[images]
-    a_step = config.train.batch_size * arithmetic * SECONDS_PER_ELEMENT_STEP
-    a_point = train_size(config) * arithmetic * SECONDS_PER_ELEMENT_POINT
-    calls = steps * len(parts.layers) * SECONDS_PER_LAYER_STEP[images]
-    return calls + networks * (steps * a_step + (config.train.epochs + 1) * a_point)
+    calls = steps * len(structure(config).layers) * SECONDS_PER_LAYER_STEP[images]
+    return calls + networks * (steps * a_step + points * a_point)
 
 
 def observing_seconds(config: RunConfig) -> float:
@@ -54,8 +54,17 @@ def observing_seconds(config: RunConfig) -> float:
     """
     if not is_convolutional(config):
         return SECONDS_PER_RUN
-    calls = len(structure(config).layers) * SECONDS_PER_LAYER_STEP[True] / 2
-    return SECONDS_PER_RUN + 2 * (config.train.epochs + 1) * calls
+    calls = len(structure(config).layers) * SECONDS_PER_LAYER_STEP[True]
+    tests = getattr(config.data, "test_size", None) or train_size(config)
+    a_point = calls + tests * _arithmetic(config) * SECONDS_PER_ELEMENT_POINT
+    return SECONDS_PER_RUN + (config.train.epochs + 1) * a_point
+
+
+def _arithmetic(config: RunConfig) -> float:
+    """Work of one example's way through a network, in element-wise operations."""
+    parts = structure(config)
+    products = PRODUCTS_OF_AN_ELEMENT[is_convolutional(config)]
+    return parts.activations + parts.multiplications / products
 
 
 def record_bytes(config: RunConfig) -> int:

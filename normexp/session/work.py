@@ -11,9 +11,11 @@ from typing import Any
 import torch
 
 from normexp.analysis import half_life
+from normexp.config.batches import part_sizes
 from normexp.config.identity import SCHEMA_VERSION
-from normexp.config.schema import Log, RunConfig
+from normexp.config.schema import PLACES, Log, RunConfig
 from normexp.engine.observe import observe
+from normexp.engine.predict import population_examples
 from normexp.engine.train import train
 from normexp.planning.label import label
 from normexp.planning.plan import Stack, Trajectory
@@ -71,6 +73,7 @@ class Worker:
             manifest = self._head("trajectory") | {
                 "trajectory_id": trajectory.id,
                 "diverged_step": diverged_step(one, 0),
+                "population_examples": population_examples(trajectory.config),
                 "seconds": {"stack": seconds, "networks": len(stack.trajectories)},
             }
             place = self.directory.trajectory(trajectory.id)
@@ -112,9 +115,9 @@ class Worker:
     def _provenance(
         self, run: Run, config: RunConfig, place: Path, training: dict[str, Any]
     ) -> Provenance:
-        overrides = self.study.command(run)
+        overrides = self.study.command(config)
         return Provenance(
-            overrides=overrides,
+            overrides=[each for each in overrides if not each.startswith(PLACES)],
             choices=run.base.choices,
             hydra_version=self.hydra_version,
             manifest=self._head("run")
@@ -123,7 +126,7 @@ class Worker:
                 "trajectory_id": run.trajectory_id,
                 "study": self.study.name,
                 "label": place.name[: -ID_LENGTH - 1],
-                "half_life_steps": half_life(getattr(run.config.norm, "momentum", None)),
+                "half_life_steps": _half_life(config),
                 "log_every": config.log.every,
                 "command": command(overrides, self.study),
                 **training,
@@ -137,6 +140,12 @@ class Worker:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "environment": self.environment,
         }
+
+
+def _half_life(config: RunConfig) -> float | None:
+    """In steps; of ghost norm, which has several updates a step, a part of one."""
+    updates = half_life(getattr(config.norm, "momentum", None))
+    return None if updates is None else updates / len(part_sizes(config, config.train.batch_size))
 
 
 def command(overrides: list[str], study: Study) -> str:

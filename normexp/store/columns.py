@@ -6,7 +6,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["int", "loss", "statistic", "text"]
+Kind = Literal["int", "count", "loss", "statistic", "text"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ EPOCH = Column("epoch", "int", "epochs", "passes over the training set begun or,
 LAYER = Column("layer", "text", "", "input, hidden1, hidden2, ..., or conv1, ..., as in the model")
 CHANNEL = Column("channel", "int", "", "feature within the layer, from 0")
 TRAIN_POPULATION = Column(
-    "train_loss_population", "loss", "loss", "training set, normalised by itself as one batch"
+    "train_loss_population", "loss", "loss", "training set as one batch, normalised by itself"
 )
 TEST_POPULATION = Column(
     "test_loss_population", "loss", "loss", "test set, population statistics of these weights"
@@ -40,7 +40,10 @@ REFERENCE_ACCURACIES = tuple(
     for column in REFERENCE_LOSSES
 )
 POPULATION_MEAN = Column(
-    "population_mean", "statistic", "activation", "over the training set as one batch"
+    "population_mean",
+    "statistic",
+    "activation",
+    "over the training set as one batch",
 )
 POPULATION_VAR = Column(
     "population_var", "statistic", "activation²", "the same, unbiased (divided by n − 1)"
@@ -81,7 +84,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("bin", "int", "", "of ten, from 0"),
         Column("low", "loss", "activation", "lower edge of the bin"),
         Column("high", "loss", "activation", "upper edge of the bin"),
-        Column("count", "int", "", "values in it, over test set and channels; others lie outside"),
+        Column(
+            "count", "count", "", "values in it, over test set and channels; others lie outside"
+        ),
     ),
     "curves": (
         STEP,

@@ -44,6 +44,7 @@ def schema(table: str, dtype: str, names: tuple[str, ...]) -> pa.Schema:
     """The Arrow schema of a table, for a training of this dtype and the columns that it has."""
     types = {
         "int": pa.int32(),
+        "count": pa.int64(),
         "loss": pa.float64(),
         "statistic": pa.float64() if dtype == "float64" else pa.float32(),
         "text": pa.dictionary(pa.int32(), pa.string()),
@@ -75,7 +76,7 @@ def grid(steps: Sequence[int], sites: Mapping[str, int]) -> dict[str, Any]:
     return _grid(tuple(steps), tuple(sites.items()))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4)
 def _grid(steps: tuple[int, ...], sites: tuple[tuple[str, int], ...]) -> dict[str, Any]:
     """Cached, since all runs of a stack have the same; Arrow arrays do not change."""
     names, widths = [name for name, _ in sites], [width for _, width in sites]

@@ -37,7 +37,7 @@ def _histograms(steps: Ints, histograms: dict[tuple[str, str], Histogram]) -> Co
         "bin": np.tile(np.arange(bins, dtype=np.int32), points * kinds),
         "low": np.tile(np.concatenate([each[:-1] for each in edges]), points),
         "high": np.tile(np.concatenate([each[1:] for each in edges]), points),
-        "count": counts.astype(np.int32).ravel(),
+        "count": counts.ravel(),
     }
 
 

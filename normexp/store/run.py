@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from normexp.config.batches import batch_sizes
-from normexp.config.schema import OUTSIDE, RunConfig
+from normexp.config.schema import OUTSIDE, PLACES, RunConfig
 from normexp.config.tree import flatten, nest
 from normexp.record import Observation, Record
 from normexp.store import parquet
@@ -56,7 +56,11 @@ def write_run(  # noqa: PLR0913  a run's parts, each from another room
         replace: a directory that is there, since its tables are sparser.
     """
     flat = flatten(config)
-    kept = {path: value for path, value in flat.items() if path.split(".")[0] not in OUTSIDE}
+    kept = {
+        path: value
+        for path, value in flat.items()
+        if path.split(".")[0] not in OUTSIDE and path not in PLACES
+    }
     metrics = _metrics(config, record, observation)
     tables = {
         "metrics": metrics,

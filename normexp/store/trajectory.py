@@ -125,7 +125,7 @@ def _updates(config: RunConfig, record: Record, steps: np.ndarray[Any, Any]) -> 
     """Step, layer and channel of every update; and its part of the step, where there are parts."""
     parts = [len(part_sizes(config, size)) for size in batch_sizes(config)] * config.train.epochs
     grid = parquet.grid(np.repeat(steps, parts).tolist(), record.sites)
-    if config.norm.kind != "ghost":
+    if max(parts) == 1:
         return grid
     numbers = np.concatenate([np.arange(n, dtype=np.int32) for n in parts])
     return grid | {"part": np.repeat(numbers, sum(record.sites.values()))}

@@ -109,7 +109,9 @@ def _check_members(norm: Norm, sites: tuple[tuple[str, Site], ...]) -> None:
             raise UsageError(
                 f"norm={norm.kind} has groups of {members} at {name}: normalised by themselves "
                 f"fewer than {FEWEST_MEMBERS} values say nothing",
-                "type a smaller norm.groups, or a wider model",
+                "type a smaller norm.groups, or a wider model"
+                if isinstance(norm, GroupNorm)
+                else "type a wider model, or norm=none",
             )
 
 

@@ -1,12 +1,15 @@
 """What a configuration leaves open is filled in here, so that it names one run."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from normexp.config.data import Arrays, Cifar10, Data
-from normexp.config.model import Lenet, Mlp
-from normexp.config.norm import BatchKind, InstanceNorm
+from normexp.config.field import specs
+from normexp.config.model import Lenet, Mlp, Model
+from normexp.config.norm import BatchKind, EmaTrain, InstanceNorm, LayerNorm, Norm
 from normexp.config.schema import RunConfig
+
+Section = TypeVar("Section", Model, Norm)
 
 SMALL_IMAGE = 16
 """Pixels of a side below which LeNet's 5×5 kernels, unpadded, leave nothing."""
@@ -21,9 +24,29 @@ def settle(config: RunConfig) -> RunConfig:
     data = _settled_data(config.data)
     if data is not config.data:
         config = replace(config, data=data)
-    model, follows = config.model, _follows(config)
-    open_fields = {name: value for name, value in follows.items() if getattr(model, name) is None}
-    return replace(config, model=replace(model, **open_fields)) if open_fields else config
+    model = config.model
+    settled = {name: v for name, v in _follows(config).items() if getattr(model, name) is None}
+    if model.weight_init != "normal":
+        kind: type = model.__class__
+        settled["weight_std"] = specs(kind)["weight_std"].default
+    return replace(config, model=_with(model, settled), norm=_with(config.norm, _idle(config)))
+
+
+def _with(section: Section, values: dict[str, Any]) -> Section:
+    """The section with these values, the very same if it has them."""
+    if all(getattr(section, name) == value for name, value in values.items()):
+        return section
+    return replace(section, **values)
+
+
+def _idle(config: RunConfig) -> dict[str, Any]:
+    """The norm's fields that change nothing here, at their defaults, so that they name no run."""
+    norm = config.norm
+    if isinstance(norm, LayerNorm) and (not norm.affine or isinstance(config.model, Mlp)):
+        return {"affine_per": "element"}
+    if isinstance(norm, EmaTrain) and norm.momentum is None:
+        return {"copy_first": True}
+    return {}
 
 
 def _follows(config: RunConfig) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from normexp.config.field import Role, Scalar, specs, spell
-from normexp.config.schema import IDENTITY_GROUPS, OUTSIDE
-from normexp.config.tree import known_keys, section_class
+from normexp.config.schema import IDENTITY_GROUPS, OUTSIDE, RunConfig
+from normexp.config.tree import flatten, known_keys, section_class
 from normexp.errors import UsageError
 from normexp.study.axis import MOST_VALUES, Axis, from_overrides, from_study
 from normexp.study.check import check
@@ -41,16 +41,17 @@ class Study:
     overrides: tuple[str, ...]
     config_dir: Path | None
 
-    def command(self, run: Run) -> list[str]:
+    def command(self, config: RunConfig) -> list[str]:
         """The overrides that give this run alone, whatever sweep it came from.
 
         Every field that says what the run is stands there, so that neither an edited default nor
         an edited study gives another run.
         """
-        groups = [f"{group}={run.flat[f'{group}.kind']}" for group in IDENTITY_GROUPS]
+        flat = flatten(config)
+        groups = [f"{group}={flat[f'{group}.kind']}" for group in IDENTITY_GROUPS]
         values = [
             f"{path}={_quoted(value)}"
-            for path, value in run.flat.items()
+            for path, value in flat.items()
             if path.split(".")[0] not in OUTSIDE and not path.endswith(".kind")
         ]
         return [f"study={self.name}", *groups, *values]
@@ -86,7 +87,7 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
         about=str(head.get("about", "")),
         axes=tuple(axis for axis in axes if axis.key != "study" and not axis.drops),
         runs=tuple(runs.values()),
-        notes=tuple(notes(axes, bases, given)),
+        notes=(*notes(axes, bases, given), *_without_effect(axes, list(runs.values()))),
         overrides=tuple(overrides),
         config_dir=config_dir,
     )
@@ -130,6 +131,14 @@ def _bases(hydra: Composer, study: str, axes: Sequence[Axis]) -> Iterator[Base]:
         tree, chosen = hydra.tree({"study": study, **choices})
         tree.pop("study", None)
         yield Base(chosen, *_fitting(tree, list(choices)))
+
+
+def _without_effect(axes: Sequence[Axis], runs: Sequence[Run]) -> Iterator[str]:
+    """Axes whose values all come to one, such as the std of weights that are not normal."""
+    for axis in axes:
+        values = {run.flat[axis.key] for run in runs if axis.key in run.flat}
+        if axis.is_swept and not axis.is_group and len(values) == 1:
+            yield f"{axis.spelled()} has no effect here: one run for all its values"
 
 
 def _fitting(tree: dict[str, Any], chosen: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]]:

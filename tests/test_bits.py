@@ -9,6 +9,7 @@ import pytest
 from conftest import SMALL, in_new_process, run_files
 
 import normexp
+from normexp.config.tree import known_keys
 
 AsJson = Callable[..., Any]
 STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1,0.5", "seed=range(5)"]
@@ -73,6 +74,24 @@ def test_company_order_stack_size_and_workers_change_no_bit(
     found = {name: content for name, content in run_files(Path("runs")).items() if name in there}
 
     assert_same(found, there)
+
+
+@pytest.mark.parametrize(
+    "norm", ["none", "ghost", "batch_renorm", "ema_train", "layer", "rms", "group"]
+)
+def test_company_changes_no_bit_of_any_norm(as_json: AsJson, norm: str) -> None:
+    """Eleven networks in threes, and one alone."""
+    study = [*ODD, f"norm={norm}", "train.batch_size=12", "norm.momentum=0.1,null",
+             "norm.groups=1", "norm.size=5"]  # fmt: skip
+    has = known_keys()
+    own = [
+        each for each in study if "norm." not in each or f"norm={norm}" in has[each.split("=")[0]]
+    ]
+    as_json("sweep", *own, "seed=range(11)", "executor.stack_size=3", "store.dir=all")
+    as_json("sweep", *own, "seed=7", "store.dir=one")
+    there, found = run_files(Path("all")), run_files(Path("one"))
+
+    assert_same(found, {name: there[name] for name in found})
 
 
 def test_a_run_observed_later_is_the_run_observed_at_once(as_json: AsJson) -> None:

@@ -7,7 +7,7 @@ import pytest
 import normexp
 from normexp.config.field import FieldSpec, Role, Scalar, specs
 from normexp.config.identity import run_id, stack_key, trajectory_id
-from normexp.config.schema import KINDS, SECTIONS, RunConfig
+from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
 from normexp.study.run import Run
 
 SECTION_CLASSES = [*(cls for kinds in KINDS.values() for cls in kinds.values()), *SECTIONS.values()]
@@ -55,9 +55,10 @@ def test_a_runtime_field_changes_no_id(runtime: str) -> None:
 
 
 FIELDS = [
-    (name, field)
-    for name in ("data", "model", "norm", "optim", "train")
-    for field, spec in specs(getattr(only("norm=batch").config, name).__class__).items()
+    (group, cls, field)
+    for group in (*IDENTITY_GROUPS, "train")
+    for cls in (KINDS[group].values() if group in KINDS else [SECTIONS[group]])
+    for field, spec in specs(cls).items()
     if field != "kind" and spec.rule.role is not Role.RUNTIME
 ]
 CHANGED_IDS = {
@@ -67,13 +68,13 @@ CHANGED_IDS = {
 }
 
 
-@pytest.mark.parametrize(("name", "field"), FIELDS)
-def test_a_field_changes_the_ids_of_its_role(name: str, field: str) -> None:
+@pytest.mark.parametrize(("group", "cls", "field"), FIELDS)
+def test_a_field_changes_the_ids_of_its_role(group: str, cls: type, field: str) -> None:
     """Structural: all three; stackable: run and trajectory; observed: the run's alone."""
-    base = only("norm=batch").config
-    section = getattr(base, name)
-    spec = specs(section.__class__)[field]
-    changed = replace(base, **{name: replace(section, **{field: another(spec, section)})})
+    base = replace(only("norm=batch").config, **{group: cls()})
+    section = getattr(base, group)
+    spec = specs(cls)[field]
+    changed = replace(base, **{group: replace(section, **{field: another(spec, section)})})
     identities = {"run": run_id, "trajectory": trajectory_id, "stack": stack_key}
     differing = [what for what, name_of in identities.items() if name_of(base) != name_of(changed)]
 
@@ -85,6 +86,9 @@ def another(spec: FieldSpec, section: object) -> Scalar:
     value = getattr(section, spec.name)
     if spec.choices:
         return next(choice for choice in spec.choices if choice != value)
+    if value is None:
+        values: dict[type, Scalar] = {bool: True, int: 7, float: 0.7, str: "seven"}
+        return values[spec.type]
     if isinstance(value, bool):
         return not value
     assert isinstance(value, int | float)

@@ -28,6 +28,18 @@ def only(*overrides: str) -> Run:
             ["norm=batch", "norm.momentum=null", "optim.lr=0.003", "seed=7"],
             ("b0f3fb228d9c", "443c771a7cd5", "82b13eac8f5e"),
         ),
+        (
+            ["data=digits", "model=lenet", "norm=group"],
+            ("fc230ca5e6e4", "60bff5656b2b", "2febc9159fa9"),
+        ),
+        (
+            ["data=drift", "norm=ghost", "norm.momentum=0.1", "optim=sgd"],
+            ("83b82b2b0711", "a2ebba2925d0", "f3bd3bf037c0"),
+        ),
+        (
+            ["data=digits", "model=resnet", "norm=batch_renorm", "norm.momentum=0.1"],
+            ("9ebab7d50454", "044859368a20", "5a4bfa63b435"),
+        ),
     ],
 )
 def test_ids_are_pinned(overrides: list[str], ids: tuple[str, str, str]) -> None:

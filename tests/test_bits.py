@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import SMALL, in_new_process, run_files
 
@@ -167,6 +168,30 @@ def test_a_diverged_network_disturbs_nobody(as_json: AsJson) -> None:
     assert set(rows["status"][absurd]) == {"diverged"}
     assert set(rows["diverged_step"][absurd]) == {2}
     assert_same({name: loud[name] for name in quiet}, quiet)
+
+
+def test_a_classifier_diverges_at_a_cross_entropy_beyond_all_measure(as_json: AsJson) -> None:
+    """It grows with the logits only: a thousand times the start is enough to call it so."""
+    study = ["data=digits", "norm=batch", "norm.momentum=0.1", "optim=sgd", "seed=0",
+             "train.epochs=2"]  # fmt: skip
+    answer = as_json("sweep", *study, "optim.lr=0.01,1e6")
+    rows = normexp.read(answer["directory"]).set_index("optim.lr")
+
+    assert rows["status"].to_dict() == {0.01: "complete", 1e6: "diverged"}
+
+
+def test_a_loss_that_starts_at_zero_has_not_diverged(as_json: AsJson) -> None:
+    """However much larger the next one is."""
+    rng = np.random.default_rng(0)
+    y = np.concatenate([np.zeros(8), rng.normal(size=32)])
+    np.savez("zeros.npz", x=rng.normal(size=(40, 2)), y=y, test_x=np.zeros((4, 2)),
+             test_y=np.zeros(4))  # fmt: skip
+    answer = as_json(
+        "sweep", "data=arrays", "data.path=zeros.npz", "norm=none", "model.weight_std=0", "seed=0",
+        "model.bias_init=0", "train.batch_size=8", "train.shuffle=false", "train.epochs=1",
+    )  # fmt: skip
+
+    assert normexp.read(answer["directory"])["status"].to_list() == ["complete"]
 
 
 def test_a_network_that_blows_up_in_its_last_update_has_diverged(as_json: AsJson) -> None:

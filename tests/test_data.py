@@ -67,6 +67,20 @@ def test_a_random_walk_has_the_steps_that_are_asked_for() -> None:
     assert torch.equal(data.y, unmoved.y)
 
 
+def test_walks_of_one_seed_are_paired_whatever_their_length() -> None:
+    """Arms with other numbers of steps drift alike as far as they go."""
+    study = ["data=drift", "data.motion=walk", "data.features=3", "norm=none", "seed=0"]
+    runs = normexp.load(*study, "train.epochs=1,2,7", "train.batch_size=33,64").runs
+    shifts = [draw(run.config).shift for run in runs]
+    shortest = min(shift.shape[1] for shift in shifts if shift is not None)
+
+    assert len(runs) == 6
+    for shift in shifts:
+        assert shift is not None
+        assert shifts[0] is not None
+        assert torch.equal(shift[:, :shortest], shifts[0][:, :shortest])
+
+
 def test_random_labels_are_tested_on_the_training_set() -> None:
     """S0's 100 examples of ten features and two labels."""
     (run,) = normexp.load("study=momentum_convention", "norm.momentum=0.1", "seed=0").runs

@@ -291,8 +291,40 @@ def test_a_file_may_bring_its_own_test_set() -> None:
         ({"x": np.array([["a"]] * 4), "y": np.zeros(4)}, "numbers are needed"),
         ({"x": np.zeros((4, 2)), "y": np.zeros(4), "test_x": np.zeros((4, 2))}, "only one of"),
         ({"x": np.array([None] * 4), "y": np.zeros(4)}, "cannot be read"),
+        (
+            {
+                "x": np.zeros((4, 2)),
+                "y": np.zeros(4),
+                "test_x": np.zeros((1, 2)),
+                "test_y": np.zeros(1),
+            },
+            "give 2 examples at least",
+        ),
+        (
+            {
+                "x": np.zeros((4, 2)),
+                "y": np.zeros((4, 3)),
+                "test_x": np.zeros((4, 2)),
+                "test_y": np.zeros((4, 1)),
+            },
+            "y is float64[examples, 3], but test_y is",
+        ),
+        ({"x": np.zeros((4, 0)), "y": np.zeros(4)}, "each of one number at least"),
+        ({"x": np.full((4, 2), 1e300), "y": np.zeros(4)}, "not finite as 32-bit numbers"),
     ],
-    ids=["no y", "lengths", "nan", "negative", "texts", "half a test set", "objects"],
+    ids=[
+        "no y",
+        "lengths",
+        "nan",
+        "negative",
+        "texts",
+        "half a test set",
+        "objects",
+        "one test",
+        "other targets",
+        "no features",
+        "huge",
+    ],
 )
 def test_arrays_that_do_not_fit_are_refused(
     command: Command, arrays: dict[str, Any], message: str
@@ -302,8 +334,20 @@ def test_arrays_that_do_not_fit_are_refused(
     result = command("plan", *ARRAYS, "data.path=mine.npz")
 
     assert result.exit_code == 2
-    assert message in result.stderr.splitlines()[0]
+    assert message in result.stderr
     assert "mine.npz" in result.stderr.splitlines()[0]
+
+
+def test_a_frames_index_is_no_feature() -> None:
+    """Pandas keeps it in the file; and features beside a column x are refused."""
+    frame = pd.DataFrame({"a": range(30), "b": range(30), "y": [0.5] * 30})
+    frame[frame["a"] > 5].to_parquet("filtered.parquet")
+    (run,) = normexp.load(*ARRAYS, "data.path=filtered.parquet").runs
+    frame.rename(columns={"a": "x"}).to_parquet("beside.parquet")
+
+    assert run.flat["data.x_shape"] == "2"
+    with pytest.raises(UsageError, match="a column x and others beside it: b"):
+        normexp.load(*ARRAYS, "data.path=beside.parquet")
 
 
 def test_a_file_that_changes_is_other_data() -> None:

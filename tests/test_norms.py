@@ -152,6 +152,16 @@ def test_ghost_norm_updates_its_statistics_once_a_virtual_batch(as_json: AsJson)
     assert of_a_channel["part"].to_list() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2]
 
 
+def test_a_ghosts_half_life_is_in_steps(as_json: AsJson) -> None:
+    """Sixteen updates a step forget sixteen times as fast."""
+    study = ["norm.momentum=0.1", "seed=0", "train.epochs=1", "train.batch_size=64"]
+    batch = as_json("sweep", *study, "norm=batch")["arms"][0]["half_life_steps"]
+    ghost = as_json("sweep", *study, "norm=ghost", "norm.size=4")["arms"][0]["half_life_steps"]
+
+    assert batch == pytest.approx(6.579, abs=1e-3)
+    assert ghost == pytest.approx(batch / 16)
+
+
 def test_renormalisation_warms_up_and_ramps() -> None:
     """Plain batch norm at first (r = 1, d = 0), then limits that grow to the published ones."""
     norm = BatchRenorm(r_max=3.0, d_max=5.0, warmup_steps=10, ramp_steps=4)

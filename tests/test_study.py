@@ -179,6 +179,35 @@ def test_combinations_that_cannot_be_are_refused(
     assert message in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "axis", "runs"),
+    [
+        (["model.weight_init=torch"], "model.weight_std=0.1,0.5", 1),
+        (["model.weight_init=normal"], "model.weight_std=0.1,0.5", 2),
+        (["norm=layer"], "norm.affine_per=element,channel", 1),
+        (["norm=layer", *LENET], "norm.affine_per=element,channel", 2),
+        (["norm=layer", *LENET, "norm.affine=false"], "norm.affine_per=element,channel", 1),
+        (["norm=ema_train", "norm.momentum=null"], "norm.copy_first=true,false", 1),
+        (["norm=ema_train", "norm.momentum=0.1"], "norm.copy_first=true,false", 2),
+    ],
+)
+def test_a_field_without_effect_names_no_run(typed: list[str], axis: str, runs: int) -> None:
+    """All values of such an axis are one run, and a note says so."""
+    own = ["norm=none"] if not any(each.startswith("norm=") for each in typed) else []
+    study = package.load(*own, *typed, axis, "seed=0")
+
+    assert len(study.runs) == runs
+    assert (f"{axis} has no effect here: one run for all its values" in study.notes) == (runs == 1)
+
+
+def test_a_studys_fields_of_another_choice_are_left_out() -> None:
+    """S0 says how wide its network is; a LeNet has no such field, and a note says so."""
+    study = package.load("study=momentum_convention", "data=digits", "model=lenet", "seed=0")
+
+    assert {run.config.model.kind for run in study.runs} == {"lenet"}
+    assert "the study's own model.width is left out with model=lenet" in study.notes
+
+
 def test_the_users_configs_come_first(normexp: Normexp, tmp_path: Path) -> None:
     """A directory with spaces: a new norm, a new study, and a packaged file replaced."""
     own = tmp_path / "my own configs"

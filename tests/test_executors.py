@@ -1,0 +1,35 @@
+"""Executors: every task ends, by its result or by its error."""
+
+import os
+import signal
+
+from normexp.executors import processes
+
+
+def work(task: int) -> None:
+    """Some tasks fail."""
+    if task == 2:
+        raise ValueError("two")
+
+
+def die(task: int) -> None:
+    """One is killed, as by a machine that is out of memory."""
+    if task == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_task_that_raises_is_told_with_its_error() -> None:
+    """The others go on."""
+    ended = dict(processes.run(range(5), work, 2))
+
+    assert ended.keys() == set(range(5))
+    assert {task: str(error) for task, error in ended.items() if error} == {2: "two"}
+
+
+def test_a_process_that_is_killed_leaves_no_task_untold() -> None:
+    """All that had not ended by then are errors; the next call has new processes."""
+    ended = dict(processes.run(range(5), die, 2))
+
+    assert ended.keys() == set(range(5))
+    assert ended[2] is not None
+    assert all(error is None for _, error in processes.run(range(2), work, 2))

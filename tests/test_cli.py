@@ -74,6 +74,20 @@ def test_tables_fit_the_terminal(
     assert ("(keras)" in few) == (columns > 100)
 
 
+def test_labels_and_targets_share_a_table(
+    normexp: Normexp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accuracy where there are labels, a dash where there are targets."""
+    monkeypatch.setenv("COLUMNS", "160")
+    shown = normexp("sweep", "data=random_labels,quadratic", "norm=none", "seed=0,1",
+                    "train.epochs=1", "optim.lr=0.001")  # fmt: skip
+    rows = {line.split()[0]: line.split() for line in shown.stdout.splitlines() if "±" in line}
+
+    assert shown.exit_code == 0
+    assert rows["quadratic"][2:4] == ["–", "–"]
+    assert rows["random_labels"][3] == "±"
+
+
 def test_one_training_a_momentum_has_no_population_for_all(
     normexp: Normexp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

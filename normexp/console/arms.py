@@ -112,7 +112,9 @@ def _field(path: str, *, keras: bool) -> _Column:
 
 
 def _metric(title: str, name: str) -> _Column:
-    return _Column(title, lambda arm: interval(arm.estimates[name]))
+    return _Column(
+        title, lambda arm: interval(arm.estimates[name]) if name in arm.estimates else NOTHING
+    )
 
 
 def _half_life(arm: Arm) -> str:

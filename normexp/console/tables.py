@@ -22,7 +22,10 @@ from normexp.session.result import SweepResult
 def print_plan(plan: Plan) -> None:
     """A plan: what there is to do, what is there already, and about how long it takes."""
     console, study = stdout(), plan.study
-    console.print(f"{study.name}: {study.about}")
+    typed = " ".join(study.overrides)
+    console.print(
+        f"{study.name} with {typed}" if typed else f"{study.name}: {study.about}", soft_wrap=True
+    )
     console.print(
         f"{counted(len(study.runs), 'run')} → {counted(plan.trajectories, 'trajectory')} "
         f"→ {counted(len(plan.stacks), 'stack')} to work on"
@@ -96,7 +99,9 @@ def print_run(manifest: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]])
     console.print(table)
     names = {"step": "step", "train_loss": "train", "test_loss": "test loss",
              "test_loss_population": "population", "test_loss_test_batch": "test batch",
-             "excess_loss": "excess"}  # fmt: skip
+             "excess_loss": "excess", "test_accuracy": "accuracy",
+             "test_accuracy_population": "population accuracy"}  # fmt: skip
+    names = {name: title for name, title in names.items() if name in metrics[0]}
     table = table_of(right=tuple(names.values()))
     for row in metrics:
         table.add_row(*(cell(row[name]) for name in names))

@@ -22,6 +22,8 @@ def heading(path: str, *, keras: bool = True) -> str:
     group, _, field = path.rpartition(".")
     if path == "norm.momentum":
         return "momentum\n(keras)" if keras else "momentum"
+    if path == "optim.momentum":
+        return "optim\nmomentum"
     name = group if field == "kind" and group in IDENTITY_GROUPS else field
     return name.replace("_", "\n")
 
@@ -58,6 +60,8 @@ def interval(estimate: Estimate) -> str:
     if not math.isfinite(half):
         return number(mean)
     places = 1 - math.floor(math.log10(half)) if half else MOST_PLACES
+    if mean:  # one place more where else a single digit of the mean would be left
+        places = min(max(places, 1 - math.floor(math.log10(abs(mean)))), places + 1)
     if places > MOST_PLACES or half >= MOST_PLAIN:
         return f"{mean:.3g} ± {half:.2g}"
     return f"{mean:.{max(0, places)}f} ± {half:.{max(0, places)}f}"

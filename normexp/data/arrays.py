@@ -16,6 +16,17 @@ from normexp.errors import UsageError
 
 Array = np.ndarray[Any, Any]
 
+COLOURS = (1, 3, 4)
+"""Usual numbers of channels."""
+
+MOST_LABELS = 100_000
+
+FORMATS = {
+    ".npz": "save it with numpy.savez(FILE, x=..., y=...), and test_x, test_y if there are tests",
+    ".parquet": "it needs a column y, and a column x of lists or one column of numbers a feature",
+}
+"""What a file should hold, for those whose file does not."""
+
 FEWEST = 2
 """Examples for training, and for testing."""
 
@@ -43,10 +54,12 @@ def read_examples(path: Path, shape: tuple[int, ...] | None) -> Examples:
         UsageError: the file is missing or damaged, or x and y do not fit.
     """
     columns = _columns(path)
-    if missing := [name for name in ("x", "y") if name not in columns]:
+    missing = [name for name in ("x", "y") if name not in columns]
+    foreign = [name for name in columns if name not in Examples._fields]
+    if missing or foreign:
+        what = f"no {missing[0]}" if missing else f"an array {foreign[0]}, which nothing would read"
         raise UsageError(
-            f"{path} has no {missing[0]}; it has {', '.join(columns) or 'nothing'}",
-            "save it with numpy.savez(FILE, x=..., y=...)",
+            f"{path} has {what}; it has {', '.join(columns) or 'nothing'}", FORMATS[path.suffix]
         )
     both = ("test_x" in columns) + ("test_y" in columns)
     if both == 1:
@@ -75,7 +88,11 @@ def _columns(path: Path) -> dict[str, Array]:
             return _parquet(path)
     except (OSError, ValueError, BadZipFile) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"{path} cannot be read as {path.suffix}: {reason}") from error
+        if "allow_pickle" in reason:
+            reason = "it holds Python objects, or is none"
+        raise UsageError(
+            f"{path} cannot be read as {path.suffix}: {reason}", FORMATS[path.suffix]
+        ) from error
     raise UsageError(f"{path} is neither .npz nor .parquet", "save it as one of these")
 
 
@@ -92,6 +109,8 @@ def _parquet(path: Path) -> dict[str, Array]:
             f"{path} has a column x and others beside it: {', '.join(surplus[:3])}",
             "keep x as a column of lists, or one column a feature and none called x",
         )
+    if "y" not in columns:
+        return columns  # and be told what is missing
     if "x" not in columns:
         features = [values for name, values in columns.items() if name != "y"]
         found = {"x": np.stack(features, 1)} if features else {}
@@ -99,7 +118,7 @@ def _parquet(path: Path) -> dict[str, Array]:
         found = {"x": np.stack([np.asarray(row) for row in columns["x"]])}
     else:
         found = {"x": columns["x"][:, None]}
-    return found | {"y": columns["y"]} if "y" in columns else found
+    return found | {"y": columns["y"]}
 
 
 def _examples(
@@ -107,7 +126,10 @@ def _examples(
 ) -> tuple[Array, Array]:
     for name, values in ((f"{prefix}x", x), (f"{prefix}y", y)):
         if values.dtype.kind not in "biuf":
-            raise UsageError(f"{path}: {name} is of {values.dtype}, numbers are needed")
+            raise UsageError(
+                f"{path}: {name} is of {values.dtype}, numbers are needed",
+                "save numbers; of labels for example numpy.unique(y, return_inverse=True)[1]",
+            )
         if len(values) < FEWEST or not values.size:
             raise UsageError(
                 f"{path}: {name} has shape {values.shape}",
@@ -129,6 +151,12 @@ def _examples(
             f"{path}: {prefix}x has shape {x.shape}, {prefix}y {y.shape}",
             "x is [examples, features] or [examples, channels, height, width], y [examples]",
         )
+    if x.ndim == IMAGES and x.shape[3] in COLOURS and x.shape[1] not in COLOURS and shape is None:
+        last = "x".join(map(str, x.shape[1:]))
+        raise UsageError(
+            f"{path}: {prefix}x has images of {last}, which looks like channels last",
+            f"save numpy.moveaxis(x, 3, 1), or type data.x_shape={last} if it is channels first",
+        )
     return x.astype(np.float64), _answers(path, f"{prefix}y", y)
 
 
@@ -140,6 +168,11 @@ def _answers(path: Path, name: str, y: Array) -> Array:
         raise UsageError(
             f"{path}: {name} is of whole numbers, so labels, of shape {y.shape} from {y.min()}",
             "labels are [examples] and count from 0; save targets as floats",
+        )
+    if y.max() >= MOST_LABELS:
+        raise UsageError(
+            f"{path}: {name} is of whole numbers, so labels, up to {y.max()}",
+            f"labels are below {MOST_LABELS:,}; save targets as floats",
         )
     return y.astype(np.int64)
 

@@ -90,10 +90,20 @@ def _files(path: Path) -> dict[str, bytes]:
         if archive.is_file():
             return _unpacked(archive)
     raise UsageError(
-        f"data=cifar10: no CIFAR-10 in {path}",
+        f"data=cifar10: no CIFAR-10 in {path}{_what_is_missing(path)}",
         f"get cifar-10-python.tar.gz or cifar-10-binary.tar.gz from {SOURCE}, put it there, "
         "or type data.path=DIRECTORY",
     )
+
+
+def _what_is_missing(path: Path) -> str:
+    """Which files of a release that is there in part."""
+    for names in (PYTHON, BINARY):
+        for folder in (path / name for name in FOLDERS):
+            missing = [name for name in names if not (folder / name).is_file()]
+            if len(missing) < len(names):
+                return f"; {folder} has no {', '.join(missing)}"
+    return ""
 
 
 def _unpacked(archive: Path) -> dict[str, bytes]:

@@ -116,8 +116,8 @@ def _check_sizes(path: str, examples: Examples, train_size: int, test_size: int)
     if train_size < 2 or needed > there or (own_test is not None and test_size > own_test):  # noqa: PLR2004
         held = f"{there} examples" + (f" and {own_test} tests" if own_test is not None else "")
         raise UsageError(
-            f"data.train_size={train_size} data.test_size={test_size}: {path} holds {held}",
-            "type smaller numbers, or leave them out",
+            f"{path} holds {held}: not enough for {train_size} to train and {test_size} to test",
+            "type smaller data.train_size and data.test_size, both from 2, or leave them out",
         )
 
 

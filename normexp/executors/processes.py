@@ -24,7 +24,7 @@ def run(
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    pool = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)
+    pool = Parallel(n_jobs=min(workers, len(tasks)), return_as="generator_unordered", batch_size=1)
     left = dict(enumerate(tasks))
     try:
         for number, error in pool(delayed(_outcome)(work, n, task) for n, task in left.items()):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from normexp.errors import NotFoundError
+from normexp.errors import NotFoundError, UsageError
 from normexp.registry import did_you_mean
 from normexp.store.files import intact, read_manifest
 from normexp.store.layout import find_run, studies
@@ -47,6 +47,8 @@ def runs(store: Path, name: str) -> tuple[list[str], Rows]:
         NotFoundError: no such study.
     """
     known = {study.path.name: study for study in studies(store)}
+    if "=" in name:
+        raise UsageError(f"ls takes the name of a study, not {name}", "type --dir DIR for a store")
     if name not in known:
         raise NotFoundError(
             f"no study {name!r} in {store}",

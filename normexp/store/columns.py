@@ -74,8 +74,18 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "layers": (
         STEP,
         LAYER,
-        Column("mean_error", "loss", "σ", "RMS over channels of (running − population mean) / σ"),
-        Column("log_var_ratio", "loss", "ln", "mean over channels of ln(running / population var)"),
+        Column(
+            "mean_error",
+            "loss",
+            "σ",
+            "RMS of (running − population mean) / σ, of varying channels",
+        ),
+        Column(
+            "log_var_ratio",
+            "loss",
+            "ln",
+            "mean of ln(running / population var), of varying channels",
+        ),
     ),
     "histograms": (
         STEP,

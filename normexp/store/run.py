@@ -143,14 +143,22 @@ def _layers(config: RunConfig, record: Record, observation: Observation) -> dict
         ratio = np.log(observation.running_var.double().numpy()[at_points] / var)
     edges = np.cumsum([0, *sites.values()])
     parts = [slice(a, b) for a, b in itertools.pairwise(edges)]
-    rms = [np.sqrt((error[:, part] ** 2).mean(1)) for part in parts]
-    mean_ratio = [ratio[:, part].mean(1) for part in parts]
+    alive = var > 0  # a unit that gives the same for every example has no σ
+    rms = [np.sqrt(_mean(error[:, part] ** 2, alive[:, part])) for part in parts]
+    mean_ratio = [_mean(ratio[:, part], alive[:, part]) for part in parts]
     nothing = np.empty((len(steps), 0))
     return {
         **parquet.grid(steps.tolist(), dict.fromkeys(sites, 1)),
         "mean_error": np.stack(rms, 1).ravel() if rms else nothing.ravel(),
         "log_var_ratio": np.stack(mean_ratio, 1).ravel() if rms else nothing.ravel(),
     }
+
+
+def _mean(values: np.ndarray[Any, Any], counted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The means of rows over what counts; not a number where nothing does."""
+    with np.errstate(invalid="ignore"):  # nothing to count, or a diverged training
+        total: np.ndarray[Any, Any] = np.where(counted, values, 0.0).sum(1) / counted.sum(1)
+    return total
 
 
 def _plain(value: Any) -> int | float | None:  # noqa: ANN401

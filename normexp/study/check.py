@@ -1,11 +1,20 @@
 """What single fields cannot say: combinations that make no sense, each refused with its reason."""
 
+from collections.abc import Iterator
 from functools import lru_cache
 
-from normexp.config.batches import batch_sizes, part_sizes, train_size
-from normexp.config.data import Digits, Quadratic
+from normexp.config.batches import batch_sizes, part_sizes, total_steps, train_size
+from normexp.config.data import Arrays, Digits, Quadratic
 from normexp.config.model import Resnet
-from normexp.config.norm import BatchKind, GhostNorm, GroupNorm, InstanceNorm, NoNorm, Norm
+from normexp.config.norm import (
+    BatchKind,
+    BatchRenorm,
+    GhostNorm,
+    GroupNorm,
+    InstanceNorm,
+    NoNorm,
+    Norm,
+)
 from normexp.config.optim import Sgd
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
@@ -30,6 +39,32 @@ def check(config: RunConfig) -> None:
         _check_batches(config, sites)
     elif not isinstance(config.norm, NoNorm):
         _check_members(config.norm, tuple(sites.items()))
+
+
+def remarks(config: RunConfig) -> Iterator[str]:
+    """What can be trained and is probably not meant, and what a file holds."""
+    batch, norm, data = config.train.batch_size, config.norm, config.data
+    if isinstance(data, Arrays):
+        y = "targets" if data.y_size == 1 else "classes or targets"
+        yield (
+            f"{data.path}: {data.train_size} examples for training, {data.test_size} for testing; "
+            f"x {data.x_shape}, {data.y_size} {y}"
+        )
+    if batch > train_size(config):
+        yield (
+            f"train.batch_size={batch} is more than the {train_size(config)} training examples: "
+            "a batch is all of them"
+        )
+    if isinstance(norm, GhostNorm) and norm.size >= min(batch, train_size(config)):
+        yield (
+            f"norm.size={norm.size} is no part of a batch of {min(batch, train_size(config))}: "
+            "ghost norm is plain batch norm here"
+        )
+    if isinstance(norm, BatchRenorm) and norm.warmup_steps >= total_steps(config):
+        yield (
+            f"batch_renorm is plain batch norm here: its norm.warmup_steps={norm.warmup_steps} "
+            f"outlast the {total_steps(config)} steps of this training"
+        )
 
 
 def _check_data(config: RunConfig) -> None:
@@ -61,7 +96,10 @@ def _check_model(config: RunConfig) -> None:
             f"model.depth={model.depth}: a resnet has 6n + 2 layers", f"type model.depth={near}"
         )
     if isinstance(optim, Sgd) and optim.nesterov and not optim.momentum:
-        raise UsageError("optim.nesterov=true needs momentum", "type optim.momentum=0.9 as well")
+        raise UsageError(
+            "optim.nesterov=true needs momentum, and here optim.momentum=0",
+            "type optim.momentum=0.9, or optim.nesterov=false",
+        )
 
 
 def _check_batches(config: RunConfig, sites: dict[str, Site]) -> None:
@@ -73,15 +111,26 @@ def _check_batches(config: RunConfig, sites: dict[str, Site]) -> None:
         return
     ghost = config.norm.size if isinstance(config.norm, GhostNorm) else None
     where = f" and virtual batches of norm.size={ghost}" if ghost else ""
-    other = "norm.size" if ghost else "train.batch_size"
     raise UsageError(
         f"norm={config.norm.kind} cannot normalise a batch of one: "
         f"data.train_size={train_size(config)} in batches of train.batch_size={batch}{where} "
         f"leaves one value a channel at {lonely[0]}",
-        f"type train.drop_last=true or another {other}"
-        if min(batch, ghost or batch) > 1
-        else f"type {other}=2 or more",
+        _possible_size(config, ghost)
+        if ghost
+        else "type train.drop_last=true or another train.batch_size"
+        if batch > 1
+        else "type train.batch_size=2 or more",
     )
+
+
+def _possible_size(config: RunConfig, ghost: int) -> str:
+    """What to type for virtual batches none of which is of one value."""
+    sizes = set(batch_sizes(config))
+    for size in (*range(ghost, 1, -1), *range(ghost, max(sizes) + 1)):
+        rests = {batch % size or size for batch in sizes}
+        if min(rests) > 1:
+            return f"type norm.size={size}"
+    return "type another train.batch_size"
 
 
 @lru_cache(maxsize=1024)
@@ -94,7 +143,9 @@ def _check_members(norm: Norm, sites: tuple[tuple[str, Site], ...]) -> None:
             raise UsageError(
                 f"norm=instance normalises each channel of an image, and {name} gives vectors of "
                 f"{site.channels} numbers",
-                "type norm=layer or norm=group; of model=lenet model.linear_norm=false",
+                "type model.linear_norm=false"
+                if name.startswith("linear")
+                else "leave out norm=instance, or type model=lenet",
             )
         groups = norm.groups if isinstance(norm, GroupNorm) else 1
         if isinstance(norm, InstanceNorm):
@@ -102,7 +153,7 @@ def _check_members(norm: Norm, sites: tuple[tuple[str, Site], ...]) -> None:
         if site.channels % groups:
             raise UsageError(
                 f"norm.groups={groups} does not divide the {site.channels} channels of {name}",
-                f"type norm.groups={_divisor(site.channels, groups)}",
+                f"type norm.groups={_common_groups(sites, groups)}",
             )
         if site.channels // groups * site.positions < FEWEST_MEMBERS:
             members = site.channels // groups * site.positions
@@ -115,6 +166,13 @@ def _check_members(norm: Norm, sites: tuple[tuple[str, Site], ...]) -> None:
             )
 
 
-def _divisor(channels: int, groups: int) -> int:
-    """The largest number of groups below that divides the channels."""
-    return max(n for n in range(1, groups + 1) if channels % n == 0)
+def _common_groups(sites: tuple[tuple[str, Site], ...], groups: int) -> int:
+    """The largest number of groups, up to the given, that suits all sites."""
+    hidden = [site for name, site in sites if name != ENTRANCE]
+
+    def suits(number: int) -> bool:
+        members = [site.channels // number * site.positions for site in hidden]
+        divides = all(not site.channels % number for site in hidden)
+        return divides and min(members) >= FEWEST_MEMBERS
+
+    return max((number for number in range(1, groups + 1) if suits(number)), default=1)

@@ -13,7 +13,7 @@ from normexp.config.schema import IDENTITY_GROUPS, OUTSIDE, RunConfig
 from normexp.config.tree import flatten, known_keys, section_class
 from normexp.errors import UsageError
 from normexp.study.axis import MOST_VALUES, Axis, from_overrides, from_study
-from normexp.study.check import check
+from normexp.study.check import check, remarks
 from normexp.study.compose import Composer, composer, resolve
 from normexp.study.keys import notes, refuse_unknown
 from normexp.study.run import Base, Run
@@ -87,7 +87,11 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
         about=str(head.get("about", "")),
         axes=tuple(axis for axis in axes if axis.key != "study" and not axis.drops),
         runs=tuple(runs.values()),
-        notes=(*notes(axes, bases, given), *_without_effect(axes, list(runs.values()))),
+        notes=(
+            *notes(axes, bases, given),
+            *_without_effect(axes, list(runs.values())),
+            *dict.fromkeys(line for run in runs.values() for line in remarks(run.config)),
+        ),
         overrides=tuple(overrides),
         config_dir=config_dir,
     )
@@ -137,7 +141,8 @@ def _without_effect(axes: Sequence[Axis], runs: Sequence[Run]) -> Iterator[str]:
     """Axes whose values all come to one, such as the std of weights that are not normal."""
     for axis in axes:
         values = {run.flat[axis.key] for run in runs if axis.key in run.flat}
-        if axis.is_swept and not axis.is_group and len(values) == 1:
+        counts = axis.is_swept and not axis.is_group and axis.key != "norm.convention"
+        if counts and len(values) == 1:
             yield f"{axis.spelled()} has no effect here: one run for all its values"
 
 

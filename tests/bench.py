@@ -68,12 +68,13 @@ def stack_step_seconds(threads: int) -> float:
         return seconds_of(lambda: all_stacks(range(1, 4))) / (3 * 32) / NETWORKS
 
 
-def sweep_seconds(momenta: int) -> float:
+def sweep_seconds(momenta: int, *, pictures: bool = False) -> float:
     """A study of 64 seeds with so many momenta, in this process: start-up aside, Parquet with."""
     step = 1 / momenta
     values = ",".join(f"{step * (number + 1):.6g}" for number in range(momenta))
     with tempfile.TemporaryDirectory() as store:
-        overrides = ["norm=batch", f"norm.momentum={values}", f"seed=range({SEEDS})"]
+        overrides = ["norm=batch", f"norm.momentum={values}", f"seed=range({SEEDS})",
+                     f"log.pictures={str(pictures).lower()}"]  # fmt: skip
         return seconds_of(lambda: normexp.sweep(*overrides, f"store.dir={store}"))
 
 
@@ -111,6 +112,8 @@ def main() -> None:
     sweep_seconds(1)
     one = median(sweep_seconds(1) for _ in repeat)
     many = median(sweep_seconds(MOMENTA) for _ in repeat)
+    one_drawn = median(sweep_seconds(1, pictures=True) for _ in repeat)
+    many_drawn = median(sweep_seconds(MOMENTA, pictures=True) for _ in repeat)
     figures = {
         "cores": os.cpu_count(),
         "torch": torch.__version__,
@@ -123,6 +126,7 @@ def main() -> None:
         f"{SEEDS} seeds, 1 momentum, s": one,
         f"{SEEDS} seeds, {MOMENTA} momenta, s": many,
         f"{MOMENTA} momenta / 1 momentum": many / one,
+        f"{MOMENTA} momenta / 1 momentum, with pictures": many_drawn / one_drawn,
         "plan of 10,000 runs, command, s": median(
             command_seconds("plan", "norm=batch", "seed=range(500)",
                             "norm.momentum=range(0.01,0.205,0.01)") for _ in repeat),

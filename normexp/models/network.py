@@ -11,7 +11,7 @@ from normexp.config.batches import part_sizes
 from normexp.config.norm import BatchKind, NoNorm
 from normexp.config.schema import RunConfig
 from normexp.models.structure import ENTRANCE, FORWARD, Site, Structure, structure
-from normexp.models.tensors import Tensors, Watch, nobody
+from normexp.models.tensors import Listener, Tensors, nobody
 from normexp.norms.batch import normalize_batch, normalize_with
 from normexp.norms.example import normalize_example
 from normexp.norms.layout import batch_axis
@@ -113,14 +113,14 @@ class Network:
         parameters: Parameters,
         statistics: Mapping[str, Statistics],
         x: torch.Tensor,
-        watch: Watch = nobody,
+        listener: Listener = nobody,
     ) -> torch.Tensor:
         """Predictions in evaluation mode, normalised by the given statistics."""
 
         def normalize(norm: BatchKind, site: str, x: torch.Tensor, affine: Affine) -> torch.Tensor:
             return normalize_with(statistics[site], x, affine, norm.eps)
 
-        return self._forward(parameters, normalize, x, watch)
+        return self._forward(parameters, normalize, x, listener)
 
     @cached_property
     def _positions(self) -> torch.Tensor:
@@ -137,7 +137,7 @@ class Network:
         parameters: Parameters,
         over_batch: NormalizeOverBatch,
         x: torch.Tensor,
-        watch: Watch = nobody,
+        listener: Listener = nobody,
     ) -> torch.Tensor:
         """Predictions [models, outputs, batch]."""
         norm, model = self.config.norm, self.config.model
@@ -151,7 +151,7 @@ class Network:
             return normalize_example(norm, x, affine)
 
         first = getattr(norm, "placement", "before") == "before"
-        net = Tensors(parameters, normalize, model.activation, norm_first=first, watch=watch)
+        net = Tensors(parameters, normalize, model.activation, norm_first=first, listener=listener)
         prediction: torch.Tensor = FORWARD[type(model)](model, net, x, self.config.data.outputs)
         return prediction
 

@@ -11,7 +11,7 @@ from normexp.norms.layout import VECTOR
 Normalize = Callable[[str, torch.Tensor], torch.Tensor]
 """What the norm makes of the x at a site."""
 
-Watch = Callable[[str, str, torch.Tensor], None]
+Listener = Callable[[str, str, torch.Tensor], None]
 """Told what a layer gives: its name, `pre_activation` or `activation`, and the numbers."""
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -37,7 +37,7 @@ class Tensors:
         normalize: what the norm does at a site, in this pass.
         activation: its name.
         norm_first: whether the norm stands before the activation.
-        watch: told of every layer's output.
+        listener: told of every layer's output.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class Tensors:
         activation: str,
         *,
         norm_first: bool,
-        watch: Watch = nobody,
+        listener: Listener = nobody,
     ) -> None:
         self._parameters = parameters
         self._normalize = normalize
         self._activation = ACTIVATIONS[activation]
         self._norm_first = norm_first
-        self._watch = watch
+        self._listener = listener
 
     def linear(self, name: str, x: torch.Tensor, units: int) -> torch.Tensor:
         """See `Operations`."""
@@ -86,10 +86,10 @@ class Tensors:
 
     def entrance(self, x: torch.Tensor, *, norm: bool) -> torch.Tensor:
         """See `Operations`."""
-        self._watch(ENTRANCE, "pre_activation", x)
+        self._listener(ENTRANCE, "pre_activation", x)
         if norm:
             x = self._normalize(ENTRANCE, x)
-        self._watch(ENTRANCE, "activation", x)
+        self._listener(ENTRANCE, "activation", x)
         return x
 
     def unit(
@@ -101,11 +101,11 @@ class Tensors:
         norm: bool = True,
     ) -> torch.Tensor:
         """See `Operations`."""
-        self._watch(name, "pre_activation", x)
+        self._listener(name, "pre_activation", x)
         if norm and self._norm_first:
             x = self._normalize(name, x)
         x = self._activation(x if shortcut is None else x + shortcut)
-        self._watch(name, "activation", x)
+        self._listener(name, "activation", x)
         if norm and not self._norm_first:
             x = self._normalize(name, x)
         return x

@@ -61,7 +61,8 @@ def interval(estimate: Estimate) -> str:
         return number(mean)
     places = 1 - math.floor(math.log10(half)) if half else MOST_PLACES
     if mean:  # one place more where else a single digit of the mean would be left
-        places = min(max(places, 1 - math.floor(math.log10(abs(mean)))), places + 1)
+        wanted = 1 - math.floor(math.log10(abs(mean)))
+        places = max(places, min(wanted, places + 1, MOST_PLACES))
     if places > MOST_PLACES or half >= MOST_PLAIN:
         return f"{mean:.3g} ± {half:.2g}"
     return f"{mean:.{max(0, places)}f} ± {half:.{max(0, places)}f}"

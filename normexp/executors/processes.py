@@ -27,7 +27,7 @@ def run(
     pool = Parallel(n_jobs=min(workers, len(tasks)), return_as="generator_unordered", batch_size=1)
     left = dict(enumerate(tasks))
     try:
-        for number, error in pool(delayed(_outcome)(work, n, task) for n, task in left.items()):
+        for number, error in pool(delayed(_outcome)(work, n, task) for n, task in enumerate(tasks)):
             yield left.pop(number), error
     except BrokenProcessPool as broken:  # killed, as by a machine that is out of memory
         for task in left.values():

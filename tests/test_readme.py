@@ -29,6 +29,17 @@ def test_the_session_prints_what_the_readme_says(normexp: Callable[..., Result])
         assert shape(result.stdout) == shape(expected)
 
 
+def test_what_the_readme_says_of_its_first_table_stands_there() -> None:
+    """Every figure of the paragraph below it, as the table rounds it or rounded further."""
+    _, table = SESSION[0]
+    paragraph = README.split("```")[2].strip().split("\n\n")[0]
+    figures = re.findall(r"\d+(?:\.\d+)?", paragraph)
+
+    assert len(figures) >= 4
+    for figure in figures:
+        assert re.search(rf"(?<![\d.]){re.escape(figure)}(?!\d)", table), figure
+
+
 def test_the_python_example_runs(tmp_path: Path) -> None:
     """As written, in an empty directory."""
     (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)

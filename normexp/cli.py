@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C has ended; what is stored is whole whenever that is."""
 
 Overrides = Annotated[
     list[str] | None,
@@ -157,7 +161,14 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)  # or a second Ctrl-C leaves joblib waiting for its processes
+        raise
 
 
 @contextmanager
@@ -185,7 +196,7 @@ def _reporting(*, debug: bool) -> Iterator[None]:
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         typer.echo("interrupted; what is stored is kept, the same command continues", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _print_json(content: Any) -> None:  # noqa: ANN401

@@ -2,7 +2,9 @@
 
 import io
 import json
+import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -167,6 +169,9 @@ def main() -> None:
         if end.code == INTERRUPTED:
             sys.stdout.flush()
             sys.stderr.flush()
+            for child in multiprocessing.active_children():
+                if child.pid is not None:
+                    os.kill(child.pid, signal.SIGKILL)
             os._exit(INTERRUPTED)  # or a second Ctrl-C leaves joblib waiting for its processes
         raise
 

@@ -5,6 +5,7 @@ with a small LeNet each step as fast as one, two processes twice as fast. Starti
 seconds. joblib's processes need no `if __name__ == "__main__"` in the user's script.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -26,6 +27,8 @@ def run(
 
     pool = Parallel(n_jobs=min(workers, len(tasks)), return_as="generator_unordered", batch_size=1)
     left = dict(enumerate(tasks))
+    # joblib's tracker, a process too, says that it cleans up after an interrupted command.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     try:
         for number, error in pool(delayed(_outcome)(work, n, task) for n, task in enumerate(tasks)):
             yield left.pop(number), error

@@ -1,0 +1,73 @@
+"""What all commands share: the app, options, and how an error ends a command."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from normexp.errors import NormexpError
+
+app = typer.Typer(
+    name="normexp",
+    help="Run studies of normalization momentum: hundreds of trainings from one command.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C has ended; what is stored is whole whenever that is."""
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help="Hydra overrides; a,b,c, range() and choice() sweep."
+    ),
+]
+ConfigDir = Annotated[
+    Path | None, typer.Option("--config-dir", help="Your own configs, before the packaged ones.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="The same as data, on stdout.")]
+StoreDir = Annotated[Path, typer.Option("--dir", help="The store to look in.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@contextmanager
+def reporting(*, debug: bool) -> Iterator[None]:
+    """Turn errors into `error:` and `hint:` lines and exit codes."""
+    try:
+        yield
+    except NormexpError as error:
+        if debug:
+            raise
+        from normexp.console.streams import print_error
+
+        print_error(error)
+        raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone, as with head
+        raise typer.Exit(0) from None
+    except OSError as error:
+        if debug:
+            raise
+        from normexp.console.streams import print_error
+
+        what = f"{error.strerror or error}: {error.filename or 'the output'}"
+        print_error(NormexpError(what))
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("interrupted; what is stored is kept, the same command continues", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def print_json(content: Any) -> None:  # noqa: ANN401
+    """Data for programs, on stdout."""
+    from normexp.store.files import finite
+
+    sys.stdout.write(json.dumps(finite(content), indent=1, ensure_ascii=False) + "\n")

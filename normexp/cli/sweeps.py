@@ -1,0 +1,69 @@
+"""The main job: `sweep`, and `plan`, which says what it would do."""
+
+import typer
+
+from normexp.cli.app import AsJson, ConfigDir, Debug, Overrides, app, print_json, reporting
+
+
+@app.command()
+def sweep(
+    overrides: Overrides = None,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,  # noqa: FBT002  a flag of the command line
+    debug: Debug = False,  # noqa: FBT002
+) -> None:
+    """Train and observe the runs of a study, and sum them up by arm.
+
+    Without overrides: batch norm against none, at five momenta and eight seeds. A run that is in
+    the store already is not trained again, and a new momentum on an old training trains nothing.
+    Ends with the sweep's directory on the last line.
+
+    \b
+    Example:
+      normexp sweep norm=none,batch norm.momentum=0.01,0.1,0.5 'seed=range(32)'
+      normexp sweep norm=batch train.batch_size=16,64,256 optim.lr=0.003,0.03
+    """  # noqa: D301  \b keeps the lines of the example apart
+    with reporting(debug=debug):
+        from normexp.console.progress import LiveProgress
+        from normexp.console.tables import print_result
+        from normexp.session import sweep as session
+        from normexp.session.result import result_numbers
+
+        progress = LiveProgress()
+        try:
+            arguments = overrides or []
+            result = session.sweep(*arguments, config_dir=config_dir, progress=progress)
+        finally:
+            progress.close()
+        if as_json:
+            print_json(result_numbers(result))
+        else:
+            print_result(result)
+        if result.failed:
+            raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    overrides: Overrides = None,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,  # noqa: FBT002
+    debug: Debug = False,  # noqa: FBT002
+) -> None:
+    """Say what a sweep would do: runs, trajectories, stacks, what is cached, about how long.
+
+    \b
+    Example:
+      normexp plan norm=batch norm.momentum=0.1,0.3
+    """  # noqa: D301  \b keeps the lines of the example apart
+    with reporting(debug=debug):
+        from normexp.session import sweep as session
+        from normexp.session.result import plan_report
+
+        made = session.plan(*(overrides or []), config_dir=config_dir)
+        if as_json:
+            print_json(plan_report(made))
+        else:
+            from normexp.console.tables import print_plan
+
+            print_plan(made)

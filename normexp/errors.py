@@ -23,6 +23,12 @@ class UsageError(NormexpError):
     exit_code = 2
 
 
+class VerificationError(NormexpError):
+    """What is stored is not what was stored, or not what its configuration gives."""
+
+    exit_code = 4
+
+
 class NotFoundError(NormexpError):
     """What was asked for is not in the store."""
 

@@ -20,6 +20,9 @@ from normexp.config.field import Scalar
 from normexp.errors import NormexpError
 
 MANIFEST = "manifest.json"
+DAMAGE = "damage.json"
+"""Left by `verify` in a directory that is not whole; whatever is made anew there has it not."""
+
 STAGING_SUFFIX = ".partial"
 OWNER = re.compile(r"\.(?P<process>\d+)-\d+-\w+-(?P<host>[^.]*)\.partial$")
 
@@ -80,8 +83,11 @@ def _host() -> str:
 def intact(directory: Path) -> dict[str, Any] | None:
     """The manifest of a complete directory; None if it, or a file that it names, is not whole.
 
-    Sizes are compared, digests are not: that would read everything.
+    Sizes are compared, digests are not: that would read everything. What `verify` has found to be
+    damaged is not whole either.
     """
+    if (directory / DAMAGE).exists():
+        return None
     try:
         manifest = read_manifest(directory)
         whole = all(

@@ -6,7 +6,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def environment() -> dict[str, Any]:
     flags = _cpu("flags").split()
     return {
         "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
+        **{name: installed(name) for name in PACKAGES},
         "platform": platform.platform(),
         "libc": " ".join(platform.libc_ver()).strip(),
         "cpu": _cpu("model name"),
@@ -107,6 +107,14 @@ def changed(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tu
 def unknown(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
     """What is known now and an older record does not say, of all that numbers depend on."""
     return tuple(name for name in DECIDING if name in now and name not in recorded)
+
+
+def installed(name: str) -> str | None:
+    """The version of a package, None if it is not there: the doctor has to say so."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _cpu(key: str) -> str:

@@ -11,7 +11,7 @@ from normexp.session.doctor import Check
 from normexp.session.environment import PACKAGES
 
 NAMES = {"mkl_cbwr": "MKL_CBWR", "aten_cpu_capability": "ATEN_CPU_CAPABILITY"}
-WIDTH_OF_A_NAME = 13
+WIDTH_OF_A_NAME = 10
 
 
 def print_environment(environment: Mapping[str, Any]) -> None:

@@ -91,6 +91,11 @@ def torch_environment() -> dict[str, Any]:
     }
 
 
+def deciding(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an environment numbers depend on."""
+    return {name: environment[name] for name in DECIDING if name in environment}
+
+
 def changed(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """What a run's numbers depend on and is another now: `(recorded, now)` by name.
 

@@ -48,6 +48,13 @@ class Claims:
                 return True
         raise AssertionError  # count() has no end
 
+    def is_held(self, trajectory: str) -> bool:
+        """Whether a living sweep works on a trajectory."""
+        try:
+            return any(self._is_held(claim) for claim in self._claims(trajectory))
+        except FileNotFoundError:  # released a moment ago
+            return False
+
     def release(self, trajectory: str) -> None:
         """Give a claim back, and those of the dead below it; the newest goes first."""
         for claim in sorted(self._claims(trajectory), reverse=True):

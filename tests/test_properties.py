@@ -260,6 +260,16 @@ def test_a_configuration_survives_every_form_it_takes(tree: dict[str, Any]) -> N
     assert from_tree(plain) == config  # type: ignore[arg-type]
 
 
+def test_a_digest_that_looks_like_a_number_stays_a_text() -> None:
+    """12e4567890ab is fine, 12e456789012 is infinity to OmegaConf unless it is quoted."""
+    from normexp.store.files import to_yaml
+
+    for text in ("12e456789012", "1e5", "-1.5E+3", ".5e1", "1_0e2", "12e4567890ab", "0123456789"):
+        content = to_yaml({"digest": text}).decode()
+        assert OmegaConf.to_container(OmegaConf.create(content)) == {"digest": text}
+        assert yaml.safe_load(content) == {"digest": text}
+
+
 @examples(60)
 @given(trees())
 def test_every_value_is_spelled_so_that_it_comes_back(tree: dict[str, Any]) -> None:

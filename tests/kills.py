@@ -132,8 +132,6 @@ def phase(store: Path, reference: Reference) -> str:
     sweeps = sorted(study.glob("sweeps/2*"))
     trajectories = len(list(study.glob("trajectories/*/manifest.json")))
     runs = len(list(study.glob("*/manifest.json")))
-        len(list(study.glob(f"{d}*/manifest.json"))) for d in ("trajectories/", "")
-    )
     if not sweeps:
         return "start-up and planning"
     if (sweeps[-1] / "manifest.json").exists():

@@ -66,9 +66,7 @@ def main() -> int:
 def uninterrupted(store: Path, name: str) -> Reference:
     """The sweep that nobody disturbs."""
     start = time.perf_counter()
-    answer = json.loads(
-        subprocess.run(command(store, name), capture_output=True, check=True).stdout
-    )
+    done = subprocess.run(command(store, name), capture_output=True, check=True)
     seconds = time.perf_counter() - start
     answer = json.loads(done.stdout)
     return Reference(files(store), seconds, answer["trajectories"], answer["runs"])

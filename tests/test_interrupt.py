@@ -1,0 +1,198 @@
+"""Sweeps that end early: by a signal, by two, by SIGKILL; and what continues them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SMALL, run_files
+from kills import main as kill_sweeps
+
+import normexp
+from normexp.errors import SweepInterruptedError
+from normexp.session.progress import Silent
+from normexp.session.stop import Stop
+
+AsJson = Callable[..., Any]
+COMMAND = [sys.executable, "-m", "normexp", "sweep"]
+LONG = ["norm=batch", "norm.momentum=0.1", "seed=0,1", "train.epochs=4000",
+        "store.checkpoint_after=0"]  # fmt: skip
+LONG_PROCESSES = ["data=digits", "model=lenet", "norm=batch,layer", "norm.momentum=0.1", "seed=0",
+                  "train.epochs=400", "executor.processes=true",
+                  "store.checkpoint_after=0"]  # fmt: skip
+
+
+def began(*overrides: str) -> subprocess.Popen[str]:
+    """A sweep in a process group of its own, once it has a checkpoint."""
+    process = subprocess.Popen(
+        [*COMMAND, *overrides],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not list(Path("runs").rglob("*.checkpoint")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    return process
+
+
+def group(process: subprocess.Popen[str]) -> list[str]:
+    """The process numbers of a group that live, zombies aside."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, number = stat.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(number) == process.pid and state != "Z":
+            found.append(stat.parent.name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("overrides", "number", "code"),
+    [(LONG, signal.SIGINT, 130), (LONG, signal.SIGTERM, 143), (LONG_PROCESSES, signal.SIGINT, 130)],
+    ids=["SIGINT", "SIGTERM", "processes"],
+)
+def test_a_signal_ends_a_sweep_in_good_order(
+    as_json: AsJson, overrides: list[str], number: int, code: int
+) -> None:
+    """What goes on is said, nothing is left running, and `ls` knows that it was interrupted."""
+    process = began(*overrides)
+    assert as_json("ls")[0]["status"] == "running"
+    os.killpg(process.pid, number)
+    out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (code, "")
+    assert "stopping within seconds; once more to leave at once" in err
+    assert "interrupted: 0 of 2 runs are stored; 2 trainings go on from an evaluation point" in err
+    assert "hint: type the same command again" in err
+    assert "Traceback" not in err
+    assert as_json("ls")[0]["status"] == "interrupted"
+    assert not list(Path("runs").rglob("*.claim.*"))
+
+
+@pytest.mark.parametrize("overrides", [LONG, LONG_PROCESSES], ids=["threads", "processes"])
+def test_two_signals_end_a_sweep_at_once(as_json: AsJson, overrides: list[str]) -> None:
+    """Neither a traceback nor a process is left; the dead sweep holds nothing."""
+    process = began(*overrides)
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.1)
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    if Path("/proc/self/stat").exists():
+        deadline = time.monotonic() + 30
+        while group(process) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert group(process) == []
+    assert as_json("ls")[0]["status"] == "unfinished"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are listed in /proc")
+def test_processes_end_with_the_sweep_that_started_them() -> None:
+    """SIGKILL to the sweep alone: its processes notice, and write nothing any more."""
+    process = began(*LONG_PROCESSES)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while group(process) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+    assert group(process) == []
+
+
+class StopAfter(Silent):
+    """Asks a sweep to stop after so many steps."""
+
+    def __init__(self, stop: Stop, steps: int) -> None:
+        self._stop, self._left = stop, steps
+
+    def stepped(self, networks: int) -> None:  # noqa: ARG002  a step is a step
+        """Count."""
+        self._left -= 1
+        if not self._left:
+            self._stop.ask(0)
+
+
+def resumed(store: str) -> list[int]:
+    """After how many epochs the trainings of a store went on."""
+    manifests = Path(store).glob("*/trajectories/*/manifest.json")
+    return [json.loads(path.read_text())["resumed_after_epochs"] for path in manifests]
+
+
+NORMS = ["none", "batch", "ghost", "batch_renorm", "ema_train"]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("optim", ["adam", "sgd", "adamw"])
+def test_a_training_goes_on_from_its_last_checkpoint_bit_for_bit(norm: str, optim: str) -> None:
+    """Stopped three times on its way: moments, running statistics and batches are as before."""
+    study = [*SMALL, f"norm={norm}", f"optim={optim}", "seed=range(3)", "train.epochs=9",
+             "train.schedule=cosine", "store.checkpoint_after=0"]  # fmt: skip
+    study += ["norm.size=8"] if norm == "ghost" else []
+    study += ["optim.momentum=0.9"] if optim == "sgd" else []
+    for steps in (7, 11, 9):
+        stop = Stop()
+        with pytest.raises(SweepInterruptedError):
+            normexp.sweep(*study, "store.dir=often", progress=StopAfter(stop, steps), stop=stop)
+    for store in ("often", "once"):
+        normexp.sweep(*study, f"store.dir={store}")
+
+    assert run_files(Path("often")) == run_files(Path("once"))
+    assert min(resumed("often")) > 0
+    assert set(resumed("once")) == {0}
+    assert not list(Path("often").rglob("*.checkpoint"))
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "other"])
+def test_a_checkpoint_that_cannot_be_trusted_is_not(as_json: AsJson, damage: str) -> None:
+    """One bit of it, its end, or other code that made it: the training begins anew."""
+    study = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0", "train.epochs=9",
+             "store.checkpoint_after=0"]  # fmt: skip
+    stop = Stop()
+    with pytest.raises(SweepInterruptedError):
+        normexp.sweep(*study, progress=StopAfter(stop, 20), stop=stop)
+    (path,) = Path("runs").rglob("*.checkpoint")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1 if damage == "flipped" else 0
+    content = content[:-9] if damage == "cut" else content
+    content = content.replace(b'"torch": "2', b'"torch": "1') if damage == "other" else content
+    path.write_bytes(content)
+    as_json("sweep", *study)
+    as_json("sweep", *study, "store.dir=once")
+
+    assert resumed("runs") == [0]
+    assert run_files(Path("runs")) == run_files(Path("once"))
+
+
+def test_the_store_says_when_checkpoints_are_written(as_json: AsJson) -> None:
+    """Never, where the user wants none."""
+    study = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0", "train.epochs=9"]
+    stop = Stop()
+    with pytest.raises(SweepInterruptedError, match=r"0 of 1 runs are stored$"):
+        normexp.sweep(
+            *study, "store.checkpoint_after=null", progress=StopAfter(stop, 20), stop=stop
+        )
+
+    assert not list(Path("runs").rglob("*.checkpoint"))
+    assert as_json("sweep", *study)["trained"] == 1
+
+
+def test_killed_sweeps_leave_no_trace_in_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A few of the kills of `make kills`: the same bits, nothing twice, nothing left over."""
+    monkeypatch.setattr(sys, "argv", ["kills.py", "--kills", "4", "--seed", "1"])
+    broken = kill_sweeps()
+
+    assert not broken, capsys.readouterr().out

@@ -1,0 +1,121 @@
+"""Several sweeps at once, in one store: each run is made once, and by somebody."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from conftest import SMALL, run_files
+
+import normexp
+from normexp.session.progress import Silent
+from normexp.store.claims import Claims
+from normexp.store.layout import StudyDirectory
+from normexp.store.process import machine
+
+AsJson = Callable[..., Any]
+COMMAND = [sys.executable, "-m", "normexp", "sweep"]
+PROCESSES = 10
+
+
+def begin(*overrides: str) -> subprocess.Popen[bytes]:
+    """A sweep in a process of its own, which answers in JSON."""
+    command = [*COMMAND, *overrides, "--json"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_ten_sweeps_at_once_make_every_run_once(as_json: AsJson) -> None:
+    """Ten processes over overlapping seeds and momenta: the sums are those of one sweep."""
+    study = [*SMALL, "train.epochs=30", "norm=none,batch", "executor.stack_size=8"]
+    sweeps = [
+        [*study, f"seed=range({start},{start + 24})", f"norm.momentum=0.1,{0.2 + start / 40:g}"]
+        for start in range(0, 2 * PROCESSES, 2)
+    ]
+    started = [begin(*each) for each in sweeps]
+    answers = []
+    for process in started:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err.decode()
+        answers.append(json.loads(out))
+    for each in sweeps:
+        as_json("sweep", *each, "store.dir=alone", "executor.stack_size=64")
+    trajectories = list(Path("runs").glob("*/trajectories/*"))
+    names = [path.name[-12:] for path in Path("runs/bn_regression").iterdir() if "-s" in path.name]
+
+    assert all(len(answer["arms"]) == 3 and not answer["failed"] for answer in answers)
+    assert sum(answer["trained"] for answer in answers) == len(trajectories)
+    assert sum(answer["observed"] for answer in answers) == len(names) == len(set(names))
+    assert run_files(Path("runs")) == run_files(Path("alone"))
+    assert [path for path in Path("runs").rglob(".*") if path.name != ".hydra"] == []
+
+
+class Meddle(Silent):
+    """Does something in the middle of a sweep."""
+
+    def __init__(self, deed: Callable[[], object]) -> None:
+        self._deed = [deed]
+        self.waited: list[int] = []
+
+    def stepped(self, networks: int) -> None:  # noqa: ARG002  any step will do
+        """Once."""
+        if self._deed:
+            self._deed.pop()()
+
+    def waiting(self, trajectories: int) -> None:
+        """Remember for how many."""
+        self.waited.append(trajectories)
+
+
+STUDY = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=range(3)"]
+
+
+def test_a_sweep_waits_for_what_another_makes(as_json: AsJson) -> None:
+    """Then it finds that made, and makes what is its own."""
+    slow = [*SMALL, "norm=batch", "train.epochs=400", "seed=0,1"]
+    begun = []
+    meddle = Meddle(lambda: begun.append(begin(*slow, "norm.momentum=0.1,0.3")))
+    first = normexp.sweep(*slow, "norm.momentum=0.1", progress=meddle)
+    out, err = begun[0].communicate(timeout=120)
+    second = json.loads(out)
+
+    assert (first.trained, first.observed) == (2, 2)
+    assert (second["trained"], second["observed"], second["failed"]) == (0, 2, 0), err.decode()
+    assert as_json("sweep", *slow, "norm.momentum=0.1,0.3")["cached"] == 4
+
+
+def owned_by(owner: dict[str, Any]) -> StudyDirectory:
+    """A study in which a sweep of this owner has claimed every trajectory of `STUDY`."""
+    study = StudyDirectory(Path("runs/bn_regression"))
+    sweep = study.sweeps / "20200101T000000Z-00000000"
+    sweep.mkdir(parents=True)
+    (sweep / "alive.json").write_text(json.dumps(owner))
+    for run in normexp.load(*STUDY).runs:
+        assert Claims(study, sweep.name).take(run.trajectory_id)
+    return study
+
+
+def test_the_claims_of_the_dead_are_taken_over(as_json: AsJson) -> None:
+    """A sweep of this machine whose process is gone, or is another one by now."""
+    for number, process in enumerate((2**22 + 1, os.getpid())):
+        owned_by({"machine": machine(), "process": process, "started": "1"})
+        answer = as_json("sweep", *STUDY)
+
+        assert (answer["trained"], answer["failed"]) == (3, 0)
+        assert not list(Path("runs").rglob("*.claim.*"))
+        Path("runs").rename(f"runs{number}")
+
+
+def test_a_sweep_of_another_machine_lives_as_long_as_its_heart_beats(as_json: AsJson) -> None:
+    """Its process cannot be asked; its sign of life is a minute old, or it is not."""
+    study = owned_by({"machine": "elsewhere", "process": 1, "started": "1"})
+    (alive,) = study.sweeps.glob("*/alive.json")
+    progress = Meddle(lambda: None)
+    os.utime(alive, (alive.stat().st_atime, alive.stat().st_mtime - 58))
+    result = normexp.sweep(*STUDY, progress=progress)
+
+    assert progress.waited == [3]
+    assert result.trained == 3
+    assert as_json("ls")[0]["status"] == "unfinished"

@@ -12,7 +12,7 @@ class Inventory:
         cached: runs that are complete and hold what is asked.
         stored: trajectories that are complete.
         damaged: trajectories that are there and have to be made again.
-        outdated: complete runs that other code or another machine has made, and what differs.
+        outdated: runs that other code or another machine has made or trained, and what differs.
     """
 
     cached: Collection[str] = frozenset()

@@ -1,6 +1,6 @@
 """What of a study is in the store already, and whether it is as good as made now."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -33,32 +33,36 @@ class Standard:
             return ()
         return tuple(changed(manifest["environment"], self.environment))
 
-    def accepts(self, manifest: Mapping[str, Any]) -> bool:
-        """Whether something stored need not be made again."""
-        return self.on_code_change != "rerun" or not self.differing(manifest)
-
 
 def take(
-    directory: StudyDirectory,
-    runs: Iterable[str],
-    trajectories: Iterable[str],
-    log: Log,
-    standard: Standard,
+    directory: StudyDirectory, runs: Mapping[str, str], log: Log, standard: Standard
 ) -> Inventory:
-    """Look at what is there of these runs and trajectories, by their ids."""
+    """Look at what is there.
+
+    Args:
+        directory: of the study.
+        runs: the trajectory of each run, by their ids.
+        log: what the runs have to hold.
+        standard: what counts as done.
+    """
     whole = {name: manifest for name, (_, manifest) in directory.intact_runs(runs).items()}
-    stored, damaged = set(), set()
-    for name in trajectories:
-        manifest = intact(directory.trajectory(name))
-        if manifest is not None and standard.accepts(manifest):
-            stored.add(name)
-        elif directory.trajectory(name).exists():
-            damaged.add(name)
+    trained = {name: intact(directory.trajectory(name)) for name in set(runs.values())}
+    differing = {name: standard.differing(m) for name, m in trained.items() if m is not None}
+    outdated = {
+        name: (standard.differing(whole[name]) if name in whole else ()) or differing.get(of, ())
+        for name, of in runs.items()
+    }
+    again = standard.on_code_change == "rerun"
+    stored = {name for name, keys in differing.items() if not (again and keys)}
     return Inventory(
-        cached=frozenset(n for n, m in whole.items() if holds(m, log) and standard.accepts(m)),
+        cached=frozenset(
+            n for n, m in whole.items() if holds(m, log) and not (again and outdated[n])
+        ),
         stored=frozenset(stored),
-        damaged=frozenset(damaged),
-        outdated={n: keys for n, m in whole.items() if (keys := standard.differing(m))},
+        damaged=frozenset(
+            name for name in trained if name not in stored and directory.trajectory(name).exists()
+        ),
+        outdated={name: keys for name, keys in outdated.items() if keys},
     )
 
 

@@ -77,12 +77,12 @@ def plan_report(plan: Plan) -> dict[str, Any]:
 
 def outdated(plan: Plan) -> Iterator[str]:
     """Says of how many runs the numbers may be others today."""
-    there = [plan.there.outdated[name] for name in plan.cached if name in plan.there.outdated]
-    if there:
-        what = ", ".join(sorted({key for keys in there for key in keys}))
+    if plan.there.outdated:
+        what = ", ".join(sorted({key for keys in plan.there.outdated.values() for key in keys}))
         yield (
-            f"{len(there)} of the cached runs were made with other {what}: normexp why RUN says "
-            "more, --on-code-change rerun makes them again, ignore keeps silent"
+            f"{len(plan.there.outdated)} of these runs, or their trainings, were made with other "
+            f"{what}: normexp why RUN says more, --on-code-change rerun makes them again, ignore "
+            "keeps silent"
         )
 
 

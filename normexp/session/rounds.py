@@ -63,8 +63,8 @@ def _one_round(plan: Plan, worker: "Worker", progress: Progress, tally: Tally) -
 
 def _rest(plan: Plan, worker: "Worker", held: Collection[str]) -> Plan:
     """The plan of what is not there by now of these trajectories."""
-    runs = plan.study.runs
-    ids = [run.id for run in runs if run.trajectory_id in held]
-    there = inventory.take(worker.directory, ids, held, runs[0].config.log, worker.standard)
-    others = {run.id for run in runs if run.trajectory_id not in held}
+    log = plan.study.runs[0].config.log
+    runs = {r.id: r.trajectory_id for r in plan.study.runs if r.trajectory_id in held}
+    there = inventory.take(worker.directory, runs, log, worker.standard)
+    others = {run.id for run in plan.study.runs if run.id not in runs}
     return build(plan.study, replace(there, cached=others | set(there.cached)))

@@ -115,12 +115,9 @@ def _texts(overrides: object) -> list[str]:
 def _plan(study: Study, on_code_change: OnCodeChange) -> Plan:
     directory = study_directory(study)
     standard = Standard(on_code_change, environment())
-    ids = [run.id for run in study.runs]
-    names = dict.fromkeys(run.trajectory_id for run in study.runs)
+    runs = {run.id: run.trajectory_id for run in study.runs}
     with _writing(directory, study):
-        return build(
-            study, inventory.take(directory, ids, names, study.runs[0].config.log, standard)
-        )
+        return build(study, inventory.take(directory, runs, study.runs[0].config.log, standard))
 
 
 def _work_off(

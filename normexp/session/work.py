@@ -90,9 +90,8 @@ class Worker:
         """Look again at what is there, since another sweep may have been faster."""
         if not claimed:
             return Done()
-        ids = [run.id for each in claimed for run in each.runs]
-        names, log = [each.id for each in claimed], claimed[0].config.log
-        there = inventory.take(self.directory, ids, names, log, self.standard)
+        runs = {run.id: trajectory.id for trajectory in claimed for run in trajectory.runs}
+        there = inventory.take(self.directory, runs, claimed[0].config.log, self.standard)
         todo = [replace(t, runs=tuple(r for r in t.runs if r.id not in there.cached))
                 for t in claimed]  # fmt: skip
         records, missing = self._read([t for t in todo if t.id in there.stored and t.runs])

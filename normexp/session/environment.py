@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -23,8 +24,23 @@ def environment() -> dict[str, Any]:
         "instructions": [name for name in INSTRUCTIONS if name in _cpu("flags").split()],
         "cores": os.cpu_count(),
         "mkl_cbwr": os.environ.get("MKL_CBWR"),
+        "aten_cpu_capability": os.environ.get("ATEN_CPU_CAPABILITY"),
         "commit": _commit(),
     }
+
+
+def changed(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Stand-in until helper A's is merged: what numbers depend on and is another now."""
+    known = [name for name in _DECIDING if name in recorded and name in now]
+    return {name: (recorded[name], now[name]) for name in known if recorded[name] != now[name]}
+
+
+def unknown(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+    """Stand-in too: what is known now and an older record does not say."""
+    return tuple(name for name in _DECIDING if name in now and name not in recorded)
+
+
+_DECIDING = ("torch", "numpy", "cpu", "instructions", "mkl_cbwr", "aten_cpu_capability", "code")
 
 
 def _cpu(key: str) -> str:

@@ -23,6 +23,9 @@ MANIFEST = "manifest.json"
 DAMAGE = "damage.json"
 """Left by `verify` in a directory that is not whole; whatever is made anew there has it not."""
 
+CERTIFICATE = "certificate.json"
+"""Left by `reproduce` in a run's directory: what came of making it again; no file of the run."""
+
 STAGING_SUFFIX = ".partial"
 OWNER = re.compile(r"\.(?P<process>\d+)-\d+-\w+-(?P<host>[^.]*)\.partial$")
 
@@ -123,6 +126,16 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             f"remove {directory} and sweep again: only what is missing is made again",
         ) from error
     return manifest
+
+
+def write_json(path: Path, content: object) -> None:
+    """Put a JSON file at its place, whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}{STAGING_SUFFIX}")
+    try:
+        partial.write_bytes(to_json(content))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def to_json(content: object) -> bytes:

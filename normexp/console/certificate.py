@@ -8,7 +8,7 @@ from normexp.config.field import spell
 from normexp.console.arms import table_of
 from normexp.console.streams import stdout
 from normexp.console.words import counted, duration
-from normexp.session.reproduce import Certificate
+from normexp.session.certificate import Certificate
 
 MEANINGS = {
     "identical": "every file is equal to the bit",

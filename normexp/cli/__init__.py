@@ -11,8 +11,9 @@ from normexp.cli.app import INTERRUPTED, app
 from normexp.cli import sweeps  # isort: skip  the order of the commands in --help
 from normexp.cli import look  # isort: skip
 from normexp.cli import reproduce  # isort: skip
+from normexp.cli import why  # isort: skip
 
-__all__ = ["app", "look", "main", "reproduce", "sweeps"]
+__all__ = ["app", "look", "main", "reproduce", "sweeps", "why"]
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
 """A certificate as a person reads it."""
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from normexp.config.field import spell
 from normexp.console.arms import table_of
+from normexp.console.changes import print_changes
 from normexp.console.streams import stdout
 from normexp.console.words import counted, duration
 from normexp.session.certificate import Certificate
@@ -40,22 +40,6 @@ def print_certificate(certificate: Certificate) -> None:
     _print_results(content)
     _print_deviations(content)
     console.print(str(certificate.path), soft_wrap=True)
-
-
-def print_changes(changes: Mapping[str, Any], unknown: Sequence[str]) -> None:
-    """What has changed of what numbers depend on, and what the run's record does not say."""
-    console = stdout()
-    if unknown:
-        console.print(f"not recorded then: {', '.join(unknown)}", soft_wrap=True)
-    if not changes and unknown:
-        return
-    if not changes:
-        console.print("nothing has changed that numbers depend on")
-        return
-    table = table_of("changed", "recorded", "now")
-    for name, (old, new) in changes.items():
-        table.add_row(name, *_pair(old, new))
-    console.print(table)
 
 
 def _print_results(content: dict[str, Any]) -> None:
@@ -93,13 +77,3 @@ def _print_deviations(content: dict[str, Any]) -> None:
 
 def _far(deviation: float) -> str:
     return f"{deviation:.1e}" if math.isfinite(deviation) else "infinite"
-
-
-def _pair(old: Any, new: Any) -> tuple[str, str]:  # noqa: ANN401
-    """Two values; of lists, what each has and the other has not."""
-    if isinstance(old, list) and isinstance(new, list):
-        return (
-            " ".join(str(part) for part in old if part not in new) or "fewer",
-            " ".join(str(part) for part in new if part not in old) or "fewer",
-        )
-    return spell(old), spell(new)

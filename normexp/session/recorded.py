@@ -143,13 +143,35 @@ def find(store: Path, wanted: str) -> Recorded:
         NotFoundError: there is none, or more than one.
         VerificationError: its manifest cannot be read.
     """
+    return read(locate(store, wanted))
+
+
+def locate(store: Path, wanted: str) -> Path:
+    """A run's directory, whatever state its manifest is in.
+
+    Raises:
+        NotFoundError: there is none, or more than one.
+    """
     try:
-        directory = find_run(store, wanted)
-        manifest = read_manifest(directory)
+        return find_run(store, wanted)
     except NotFoundError:
         raise
-    except (NormexpError, KeyError, TypeError) as error:
-        raise VerificationError(f"the manifest of {wanted} cannot be read", TYPE_VERIFY) from error
+    except (NormexpError, KeyError, TypeError):  # a directory, with a manifest that is none
+        return Path(wanted)
+
+
+def read(directory: Path) -> Recorded:
+    """The run in a directory.
+
+    Raises:
+        VerificationError: its manifest cannot be read.
+    """
+    try:
+        manifest = read_manifest(directory)
+    except NormexpError as error:
+        raise VerificationError(f"{error.message}", TYPE_VERIFY) from error
+    if not isinstance(manifest, dict):
+        raise VerificationError(f"{directory / MANIFEST} is no manifest", TYPE_VERIFY)
     lacking = [name for name in NEEDED if name not in manifest]
     sections = [manifest.get(name) for name in ("config", "environment", "files")]
     if lacking or not _all_mappings([*sections, *dict(manifest.get("files") or {}).values()]):

@@ -227,6 +227,19 @@ def test_a_changed_result_in_the_manifest_is_found(normexp: Command) -> None:
     assert any(line.split()[:2] == ["test_loss", "0.001"] for line in done.stdout.split("\n"))
 
 
+def test_a_file_without_numbers_is_compared_too(normexp: Command) -> None:
+    """Hydra's triple is part of a run: other words in it are named."""
+    run = swept(normexp, *SMALL, *BATCH)
+    content = (run / ".hydra/overrides.yaml").read_bytes().replace(b"seed=1", b"seed=2")
+    (run / ".hydra/overrides.yaml").write_bytes(content)
+    about = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    edit_manifest(run, "files", {".hydra/overrides.yaml": about})
+    done = normexp("reproduce", run.name)
+
+    assert done.exit_code == 4
+    assert ".hydra/overrides.yaml has other bytes" in done.stdout
+
+
 def test_a_changed_configuration_is_another_run(normexp: Command) -> None:
     """Its id says so before anything is trained; so does a field that nobody knows."""
     run = swept(normexp, *SMALL, *BATCH)

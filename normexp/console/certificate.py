@@ -16,6 +16,9 @@ MEANINGS = {
     "differs": "the recorded numbers are not what the recorded configuration gives",
 }
 
+SECTIONS = {"config": "field", "metrics": "final metric"}
+"""The parts of a manifest that are compared, and what their entries are."""
+
 
 def print_certificate(certificate: Certificate) -> None:
     """The verdict, what it rests on, and the certificate's file on the last line."""
@@ -34,8 +37,10 @@ def print_certificate(certificate: Certificate) -> None:
         if None in file.values():
             side = "made again" if file["found"] is None else "recorded"
             console.print(f"{name} is not among the files {side}", soft_wrap=True)
+        elif file["recorded"] != file["found"] and _table(name) not in content["deviations"]:
+            console.print(f"{name} has other bytes", soft_wrap=True)
     for name, (old, new) in content["results"].items():
-        if name != "metrics":
+        if name not in SECTIONS:
             console.print(f"{name}: recorded {spell(old)}, found {spell(new)}", soft_wrap=True)
     _print_results(content)
     _print_deviations(content)
@@ -43,15 +48,19 @@ def print_certificate(certificate: Certificate) -> None:
 
 
 def _print_results(content: dict[str, Any]) -> None:
-    """The final metrics in the manifests, where they differ."""
-    old, new = content["results"].get("metrics", ({}, {}))
-    names = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
-    if not names:
-        return
-    table = table_of("final metric", right=("recorded", "found"))
-    for name in names:
-        table.add_row(name, spell(old.get(name)), spell(new.get(name)))
-    stdout().print(table)
+    """The parts of the manifests that differ: fields and final metrics."""
+    for section, title in SECTIONS.items():
+        old, new = content["results"].get(section, ({}, {}))
+        names = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
+        if names:
+            table = table_of(title, right=("recorded", "found"))
+            for name in names:
+                table.add_row(name, spell(old.get(name)), spell(new.get(name)))
+            stdout().print(table)
+
+
+def _table(file: str) -> str:
+    return file.removesuffix(".parquet")
 
 
 def _print_deviations(content: dict[str, Any]) -> None:

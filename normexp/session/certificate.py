@@ -47,7 +47,9 @@ TOLERANCES = {"float32": {"tables": 1e-3, STEPS: 1e-2}, "float64": {"tables": 1e
 NOT_JUDGED = ("accuracy", "count")
 """Parts of the names of columns that jump."""
 
-RESULTS = ("status", "diverged_step", "half_life_steps", "trajectory_id", "metrics")
+RESULTS = (
+    "status", "diverged_step", "half_life_steps", "trajectory_id", "log_every", "config", "metrics",
+)  # fmt: skip
 """What a manifest says of a run's numbers, and a table may not."""
 
 Digests = dict[str, dict[str, str | None]]

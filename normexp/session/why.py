@@ -105,7 +105,9 @@ def _why_study(study: Study, directory: StudyDirectory) -> Report:
             for reason, runs in reasons.items()
         },
         "details": [
-            _detail(run, label(run, names), reason, directory)
+            standing(there[run.id]) | {"reason": reason}
+            if run.id in there
+            else _missing(run, label(run, names), reason, directory)
             for reason, runs in reasons.items()
             for run in runs
             if few
@@ -126,11 +128,8 @@ def _reason(run: Run, path: Path | None, trained: bool) -> str:  # noqa: FBT001
     return "changed" if changed(manifest["environment"], environment()) else "cached"
 
 
-def _detail(run: Run, name: str, reason: str, directory: StudyDirectory) -> Report:
-    """One described run: as it is stored, or the stored ones most like it."""
-    path = directory.runs().get(run.id)
-    if path is not None:
-        return standing(path) | {"reason": reason}
+def _missing(run: Run, name: str, reason: str, directory: StudyDirectory) -> Report:
+    """A described run that is not stored, and the stored ones most like it."""
     training = directory.trajectory(run.trajectory_id)
     return {
         "kind": "described",

@@ -29,6 +29,12 @@ class VerificationError(NormexpError):
     exit_code = 4
 
 
+class SweepInterruptedError(NormexpError):
+    """Somebody asked a sweep to stop; what is stored is whole."""
+
+    exit_code = 130
+
+
 class NotFoundError(NormexpError):
     """What was asked for is not in the store."""
 

@@ -26,6 +26,11 @@ class Record:
     references: dict[str, torch.Tensor]  # each [models, points]: losses and accuracies by column
     weights: dict[str, torch.Tensor]  # each [models, points, *shape]
 
+    @property
+    def epochs(self) -> int:
+        """How many epochs it covers."""
+        return self.population_mean.shape[1] - 1
+
     def select(self, index: torch.Tensor) -> "Record":
         """The record of these models, in this order, repeats allowed."""
         return _made(self.sites, lambda part: part(self)[index], self)
@@ -33,13 +38,43 @@ class Record:
 
 def join(records: Sequence[Record]) -> Record:
     """Records of one structure side by side."""
-    return _made(
-        records[0].sites, lambda part: torch.cat([part(record) for record in records]), records[0]
-    )
+    return _joined(records, axis=0)
+
+
+def follow(records: Sequence[Record]) -> Record:
+    """Records of the same models one after the other, as they trained."""
+    return _joined(records, axis=1)
+
+
+class Kept(NamedTuple):
+    """All that a training needs to go on from an evaluation point, bit for bit.
+
+    The weights are the last in the record; the order of the batches follows from seed and epoch.
+    """
+
+    record: Record  # up to the evaluation point
+    memory: dict[str, torch.Tensor]  # each [models, ...]: the optimizer's, and that of norms
+
+    def select(self, index: torch.Tensor) -> "Kept":
+        """What these models need, in this order."""
+        memory = {name: values[index] for name, values in self.memory.items()}
+        return Kept(self.record.select(index), memory)
+
+
+def join_kept(several: Sequence[Kept]) -> Kept:
+    """What networks of one structure need, side by side."""
+    names = several[0].memory
+    memory = {name: torch.cat([kept.memory[name] for kept in several]) for name in names}
+    return Kept(join([kept.record for kept in several]), memory)
 
 
 Part = Callable[[Record], torch.Tensor]
 """Takes one tensor out of a record."""
+
+
+def _joined(records: Sequence[Record], axis: int) -> Record:
+    first = records[0]
+    return _made(first.sites, lambda part: torch.cat([part(r) for r in records], axis), first)
 
 
 def _made(sites: dict[str, int], make: Callable[[Part], torch.Tensor], like: Record) -> Record:

@@ -196,10 +196,10 @@ def test_a_stack_that_fails_is_named_and_the_others_are_kept(
 
     train = Worker._train  # noqa: SLF001  the failure of a machine has no public door
 
-    def fail(self: Worker, stack: Any, report: Any) -> Any:  # noqa: ANN401
-        if stack.config.norm.kind == "batch":
+    def fail(self: Worker, some: Any, *rest: Any) -> Any:  # noqa: ANN401
+        if some[0].config.norm.kind == "batch":
             raise MemoryError("out of memory")
-        return train(self, stack, report)
+        return train(self, some, *rest)
 
     monkeypatch.setattr(Worker, "_train", fail)
     broken = normexp("sweep", *STUDY, "--json")

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import platform
 from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
@@ -20,6 +19,7 @@ import normexp
 from normexp.config.identity import run_id
 from normexp.config.tree import from_tree
 from normexp.store.columns import TABLES
+from normexp.store.process import machine
 
 AsJson = Callable[..., Any]
 STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1,null", "seed=0,1"]
@@ -191,8 +191,7 @@ def test_a_run_directory_can_be_copied_away(
 
 def test_half_written_directories_are_ignored_and_removed(swept: Path, as_json: AsJson) -> None:
     """What a killed process left is no run, and the next sweep cleans it up."""
-    host = platform.node().replace(".", "_")
-    partial = swept / f".batch-m0.1-s9-aaaaaaaaaaaa.999999999-1-new-{host}.partial"
+    partial = swept / f".batch-m0.1-s9-aaaaaaaaaaaa.999999999-1-new-{machine()}.partial"
     partial.mkdir()
     (partial / "metrics.parquet").write_bytes(b"half")
 

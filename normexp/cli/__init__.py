@@ -1,19 +1,17 @@
 """The command line: parse, call, print."""
 
 import io
-import multiprocessing
-import os
-import signal
 import sys
 
-from normexp.cli.app import INTERRUPTED, app
+from normexp.cli.app import app
 
 from normexp.cli import sweeps  # isort: skip  the order of the commands in --help
 from normexp.cli import look  # isort: skip
 from normexp.cli import reproduce  # isort: skip
 from normexp.cli import why  # isort: skip
+from normexp.cli import doctor  # isort: skip
 
-__all__ = ["app", "look", "main", "reproduce", "sweeps", "why"]
+__all__ = ["app", "doctor", "look", "main", "reproduce", "sweeps", "why"]
 
 
 def main() -> None:
@@ -21,14 +19,4 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
-    try:
-        app()
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for child in multiprocessing.active_children():
-                if child.pid is not None:
-                    os.kill(child.pid, signal.SIGKILL)
-            os._exit(INTERRUPTED)  # or a second Ctrl-C leaves joblib waiting for its processes
-        raise
+    app()

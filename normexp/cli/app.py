@@ -33,6 +33,14 @@ Overrides = Annotated[
 ConfigDir = Annotated[
     Path | None, typer.Option("--config-dir", help="Your own configs, before the packaged ones.")
 ]
+OnCodeChange = Annotated[
+    str,
+    typer.Option(
+        "--on-code-change",
+        metavar="warn|rerun|ignore",
+        help="What becomes of stored runs that other code or another machine has made.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as data, on stdout.")]
 StoreDir = Annotated[Path, typer.Option("--dir", help="The store to look in.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

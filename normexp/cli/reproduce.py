@@ -1,6 +1,8 @@
 """Making a run again: `reproduce`."""
 
+import signal
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -40,10 +42,12 @@ def reproduce(  # noqa: PLR0913, PLR0917  the command's options
         from normexp.session.reproduce import reproduce as again
 
         progress = LiveProgress()
+        signal.signal(signal.SIGTERM, _leave)
         try:
             certificate = again(run, places, store=directory, out=out, progress=progress)
         finally:
             progress.close()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if as_json:
             print_json(certificate.content)
         else:
@@ -52,3 +56,8 @@ def reproduce(  # noqa: PLR0913, PLR0917  the command's options
             print_certificate(certificate)
         if not certificate.holds:
             raise typer.Exit(4)
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    """End by an exception, so that nothing is left in the temporary place."""
+    raise SystemExit(128 + number)

@@ -2,13 +2,23 @@
 
 import typer
 
-from normexp.cli.app import AsJson, ConfigDir, Debug, Overrides, app, print_json, reporting
+from normexp.cli.app import (
+    AsJson,
+    ConfigDir,
+    Debug,
+    OnCodeChange,
+    Overrides,
+    app,
+    print_json,
+    reporting,
+)
 
 
 @app.command()
 def sweep(
     overrides: Overrides = None,
     config_dir: ConfigDir = None,
+    on_code_change: OnCodeChange = "warn",
     as_json: AsJson = False,  # noqa: FBT002  a flag of the command line
     debug: Debug = False,  # noqa: FBT002
 ) -> None:
@@ -16,7 +26,8 @@ def sweep(
 
     Without overrides: batch norm against none, at five momenta and eight seeds. A run that is in
     the store already is not trained again, and a new momentum on an old training trains nothing.
-    Ends with the sweep's directory on the last line.
+    Ends with the sweep's directory on the last line. Ctrl-C ends it within seconds and in good
+    order, twice at once; the same command continues.
 
     \b
     Example:
@@ -24,17 +35,30 @@ def sweep(
       normexp sweep norm=batch train.batch_size=16,64,256 optim.lr=0.003,0.03
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
+        from normexp.cli.signals import listening
         from normexp.console.progress import LiveProgress
         from normexp.console.tables import print_result
+        from normexp.errors import SweepInterruptedError
         from normexp.session import sweep as session
+        from normexp.session.inventory import policy
         from normexp.session.result import result_numbers
+        from normexp.session.stop import Stop
 
-        progress = LiveProgress()
-        try:
-            arguments = overrides or []
-            result = session.sweep(*arguments, config_dir=config_dir, progress=progress)
-        finally:
-            progress.close()
+        progress, stop = LiveProgress(), Stop()
+        with listening(stop, progress.stopping) as heard:
+            try:
+                result = session.sweep(
+                    *(overrides or []),
+                    config_dir=config_dir,
+                    on_code_change=policy(on_code_change),
+                    progress=progress,
+                    stop=stop,
+                )
+            except SweepInterruptedError as error:
+                error.exit_code = 128 + heard[0] if heard else error.exit_code
+                raise
+            finally:
+                progress.close()
         if as_json:
             print_json(result_numbers(result))
         else:
@@ -47,6 +71,7 @@ def sweep(
 def plan(
     overrides: Overrides = None,
     config_dir: ConfigDir = None,
+    on_code_change: OnCodeChange = "warn",
     as_json: AsJson = False,  # noqa: FBT002
     debug: Debug = False,  # noqa: FBT002
 ) -> None:
@@ -58,9 +83,11 @@ def plan(
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
         from normexp.session import sweep as session
+        from normexp.session.inventory import policy
         from normexp.session.result import plan_report
 
-        made = session.plan(*(overrides or []), config_dir=config_dir)
+        arguments, on_change = overrides or [], policy(on_code_change)
+        made = session.plan(*arguments, config_dir=config_dir, on_code_change=on_change)
         if as_json:
             print_json(plan_report(made))
         else:

@@ -5,6 +5,7 @@ A role says how a field takes part in identity; everything else in normexp follo
 
 import dataclasses
 import math
+import re
 from enum import StrEnum
 from functools import cache
 from types import NoneType, UnionType
@@ -135,3 +136,24 @@ def spell(value: object) -> str:
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+RESERVED = ("true", "false", "null", "inf", "nan")
+"""What Hydra's grammar reads as no text, in capitals too."""
+
+
+def quoted(value: object) -> str:
+    """A value as an override that gives exactly it back: a text in quotes where it needs them."""
+    if not isinstance(value, str):
+        return spell(value)
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./-]*", value) and value.lower() not in RESERVED:
+        return value
+    # To OmegaConf ${ begins an interpolation, and to both a backslash counts only where it stands
+    # before something special.
+    literal = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+    return "'" + re.sub(r"(\\*)('|\Z)", _escaped, literal) + "'"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Backslashes doubled before a quote that is escaped, or before the closing one."""
+    return found[1] * 2 + ("\\'" if found[2] else "")

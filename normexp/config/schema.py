@@ -66,6 +66,12 @@ class Store:
     """Where results are kept."""
 
     dir: str = declare(RUNTIME, "runs", "the directory of all studies")
+    checkpoint_after: float | None = declare(
+        RUNTIME,
+        10.0,
+        "seconds of training from which on evaluation points are checkpoints; null: never",
+        minimum=0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

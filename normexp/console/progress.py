@@ -1,13 +1,25 @@
 """Progress of a sweep: a bar on a terminal, a line a stack elsewhere."""
 
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+import os
+import sys
+
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from normexp.config.batches import total_steps
 from normexp.console.streams import stderr
 from normexp.console.words import NOTHING, counted
 from normexp.planning.plan import Plan, Stack
-from normexp.session.sweep import describe
+from normexp.session.result import describe
+from normexp.session.stop import StoppedError
 
 
 class LiveProgress:
@@ -25,12 +37,15 @@ class LiveProgress:
             disable=not self._console.is_terminal,
         )
         self._ended = self._stacks = 0
+        self._task: TaskID | None = None
 
     def began(self, plan: Plan) -> None:
         """Show how much there is to do."""
-        self._stacks = len(plan.stacks)
+        self._ended, self._stacks = 0, len(plan.stacks)
         work = [s for s in plan.stacks if not s.stored]
         total = sum(total_steps(stack.config) * len(stack.trajectories) for stack in work)
+        if self._task is not None:  # of the round before, whose rest this is
+            self._bar.remove_task(self._task)
         self._task = self._bar.add_task(
             self._description(), total=total or None, networks=plan.to_train
         )
@@ -43,18 +58,38 @@ class LiveProgress:
 
     def stepped(self, networks: int) -> None:
         """Move the bar."""
-        self._bar.advance(self._task, networks)
+        if self._task is not None:
+            self._bar.advance(self._task, networks)
 
     def ended(self, stack: Stack, error: Exception | None) -> None:
         """Count a stack."""
         self._ended += 1
-        self._bar.update(self._task, description=self._description())
+        self._describe(self._description())
         if not self._console.is_terminal:
             what = "failed: " + describe(error) if error else "stored"
+            what = "stopped" if isinstance(error, StoppedError) else what
             self._console.print(
                 f"stack {self._ended}/{self._stacks}: {counted(stack.runs, 'run')} {what}",
                 soft_wrap=True,
             )
+
+    def waiting(self, trajectories: int) -> None:
+        """Say for whom."""
+        self._say(f"waiting for another sweep that works on {counted(trajectories, 'trajectory')}")
+
+    def stopping(self) -> None:
+        """Say what happens, and what else can be done; called by a signal."""
+        self._say("stopping within seconds; once more to leave at once")
+
+    def _say(self, what: str) -> None:
+        if self._console.is_terminal:
+            self._describe(what)
+        else:  # not by the console, whose lines a signal may come between
+            os.write(sys.stderr.fileno(), f"{what}\n".encode())
+
+    def _describe(self, what: str) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, description=what)
 
     def close(self) -> None:
         """Take the bar off the screen."""

@@ -16,7 +16,7 @@ from normexp.console.words import (
     listed,
 )
 from normexp.planning.plan import Plan
-from normexp.session.result import SweepResult
+from normexp.session.result import SweepResult, outdated
 
 
 def print_plan(plan: Plan) -> None:
@@ -38,7 +38,7 @@ def print_plan(plan: Plan) -> None:
     for axis in study.axes:
         table.add_row(axis.key, listed(axis.values))
     console.print(table)
-    for note in study.notes:
+    for note in (*study.notes, *outdated(plan)):
         console.print(f"note: {note}", soft_wrap=True)
     if plan.stacks:
         seconds = plan.estimate_seconds
@@ -53,9 +53,9 @@ def print_result(result: SweepResult) -> None:
     console, plan = stdout(), result.plan
     console.print(
         f"{plan.study.name}: {counted(len(plan.study.runs), 'run')}, {len(plan.cached)} cached, "
-        f"{plan.to_observe - len(result.failed)} observed"
+        f"{result.observed} observed"
         f"{f', {len(result.failed)} failed' if result.failed else ''}; "
-        f"{counted(plan.to_train, 'trajectory')} trained; "
+        f"{counted(result.trained, 'trajectory')} trained; "
         f"{duration(result.seconds)}",
         soft_wrap=True,
     )

@@ -43,6 +43,10 @@ class RunningStatistics:
             return torch.ones_like(self._momentum)
         return torch.where(self._cumulative, 1 / (self._updates + 1), self._momentum)
 
+    def recall(self, mean: torch.Tensor, var: torch.Tensor, updates: int) -> None:
+        """Be as after so many updates that have led to these."""
+        self.mean, self.var, self._updates = mean, var, updates
+
     def update(
         self, batch_mean: torch.Tensor, batch_var: torch.Tensor, count: torch.Tensor
     ) -> None:

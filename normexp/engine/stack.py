@@ -19,6 +19,7 @@ from normexp.norms.statistics import Memory
 from normexp.optim.optimizer import OptimizerState
 from normexp.optim.schedule import scale
 from normexp.planning.plan import padded
+from normexp.record import Kept
 from normexp.rng import stream
 
 
@@ -110,6 +111,41 @@ class TrainingStack:
         """A copy of the weights by name, each [models, *shape]."""
         views = self.by_name(self._flat.detach())
         return dict(zip(views, self._unpadded(views.values()), strict=True))
+
+    def memory(self) -> dict[str, torch.Tensor]:
+        """What the next step depends on beside weights and batch, each [models, ...]."""
+        found = {
+            f"{moment}/{name}": values
+            for moment, flat in self._optimizer.moments.items()
+            for name, values in self.by_name(flat).items()
+        }
+        if self._running is not None:
+            found |= {"running/mean": self._running.mean, "running/var": self._running.var}
+        return dict(zip(found, self._unpadded(found.values()), strict=True))
+
+    def recall(self, kept: Kept) -> None:
+        """Go on from an evaluation point of the same training."""
+        with torch.no_grad():
+            last = {name: values[:, -1] for name, values in kept.record.weights.items()}
+            self._flat.copy_(self._packed(last))
+            for moment, flat in self._optimizer.moments.items():
+                flat.copy_(self._packed({name: kept.memory[f"{moment}/{name}"] for name in last}))
+        self.steps_taken = kept.record.train_loss.shape[1]
+        self._optimizer.steps = self.steps_taken
+        if self._running is not None:
+            mean, var = (self._padded(kept.memory[f"running/{of}"]) for of in ("mean", "var"))
+            self._running.recall(mean, var, self.steps_taken)
+
+    def _packed(self, parameters: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Parameters without padding, each [models, *shape], as a flat vector with it."""
+        filled = {name: self._padded(values) for name, values in parameters.items()}
+        models = range(len(self._configs))
+        return self._packing.pack([{n: v[m] for n, v in filled.items()} for m in models])
+
+    def _padded(self, values: torch.Tensor) -> torch.Tensor:
+        """With copies of the last model's."""
+        last = len(values) - 1
+        return values[[*range(len(values)), *[last] * (len(self._configs) - len(values))]]
 
     def _gradient(self, x: torch.Tensor, y: torch.Tensor) -> tuple[Step, torch.Tensor]:
         parameters = self.by_name(self._flat)

@@ -5,42 +5,41 @@ runs its operations on itself alone, so that the number of workers changes no bi
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from threading import Event
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
 Task = TypeVar("Task")
-
-
-class StoppedError(Exception):
-    """A task was told to stop."""
+Result = TypeVar("Result")
 
 
 def run(
-    tasks: Sequence[Task], work: Callable[[Task, Callable[[], None]], None], workers: int
-) -> Iterator[tuple[Task, Exception | None]]:
-    """Work on all tasks and yield each as it ends, with what it raised if it did.
+    tasks: Sequence[Task],
+    work: Callable[[Task], Result],
+    workers: int,
+    abandon: Callable[[], None],
+) -> Iterator[tuple[Task, Result | Exception]]:
+    """Work on all tasks and yield each as it ends, with what it gave or raised.
 
     Args:
         tasks: started in this order.
-        work: called with a task and a function to call now and then, which raises `StoppedError`
-            once the caller has left the iteration.
+        work: called with a task.
         workers: tasks worked on at the same time.
+        abandon: called if the caller leaves the iteration early, to make `work` return soon.
     """
-    leaving = Event()
-
-    def breathe() -> None:
-        if leaving.is_set():
-            raise StoppedError
-
     with ThreadPoolExecutor(workers, thread_name_prefix="normexp") as pool:
-        futures = {pool.submit(work, task, breathe): task for task in tasks}
+        futures: dict[Future[Result], Task] = {pool.submit(work, task): task for task in tasks}
         try:
             for future in as_completed(futures):
-                error = future.exception()
-                if error is not None and not isinstance(error, Exception):
-                    raise error
-                yield futures[future], error
-        finally:
-            leaving.set()
+                outcome: Result | Exception = _outcome(future)
+                yield futures[future], outcome
+        except BaseException:
+            abandon()
             pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _outcome(future: Future[Result]) -> Result | Exception:
+    try:
+        return future.result()
+    except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
+        return error

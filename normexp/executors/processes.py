@@ -6,21 +6,33 @@ seconds. joblib's processes need no `if __name__ == "__main__"` in the user's sc
 """
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(
-    tasks: Sequence[Task], work: Callable[[Task], None], workers: int
-) -> Iterator[tuple[Task, Exception | None]]:
-    """Work on all tasks and yield each as it ends, with what it raised if it did.
+    tasks: Sequence[Task],
+    work: Callable[[Task], Result],
+    workers: int,
+    abandon: Callable[[], None],
+) -> Iterator[tuple[Task, Result | Exception]]:
+    """Work on all tasks and yield each as it ends, with what it gave or raised.
+
+    A signal to the whole group, as a terminal sends it, is for the caller: processes ignore it.
 
     Args:
         tasks: started in this order.
         work: can be sent to a process, as can the tasks.
         workers: processes.
+        abandon: called if the caller leaves the iteration early, to make `work` return soon.
     """
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool
@@ -30,16 +42,38 @@ def run(
     # joblib's tracker, a process too, says that it cleans up after an interrupted command.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     try:
-        for number, error in pool(delayed(_outcome)(work, n, task) for n, task in enumerate(tasks)):
-            yield left.pop(number), error
+        with _ignoring_signals():  # processes inherit it
+            ended = pool(delayed(_outcome)(work, n, task) for n, task in enumerate(tasks))
+        for number, outcome in ended:
+            yield left.pop(number), outcome
     except BrokenProcessPool as broken:  # killed, as by a machine that is out of memory
         for task in left.values():
             yield task, broken
+    except BaseException:
+        abandon()
+        raise
 
 
-def _outcome(work: Callable[[Task], None], number: int, task: Task) -> tuple[int, Exception | None]:
+def _outcome(
+    work: Callable[[Task], Result], number: int, task: Task
+) -> tuple[int, Result | Exception]:
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
     try:
-        work(task)
+        return number, work(task)
     except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
         return number, error
-    return number, None
+
+
+@contextmanager
+def _ignoring_signals() -> Iterator[None]:
+    """For the moment in which processes are started; only the main thread can and need do so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, signal.SIG_IGN) for each in SIGNALS}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -24,7 +24,13 @@ class OptimizerState:
         self._decay = weight_decay if bool(weight_decay.any()) else None
         self._first = torch.zeros_like(lr)  # first moment, or SGD's momentum
         self._second = torch.zeros_like(lr) if not isinstance(config, Sgd) else None
-        self._steps = 0
+        self.steps = 0
+
+    @property
+    def moments(self) -> dict[str, torch.Tensor]:
+        """What it remembers, by name; `steps` is the rest."""
+        found = {"first": self._first}
+        return found if self._second is None else found | {"second": self._second}
 
     def update(self, parameters: torch.Tensor, gradient: torch.Tensor, scale: float = 1.0) -> None:
         """One step, in place.
@@ -40,7 +46,7 @@ class OptimizerState:
                 parameters.mul_(1 - lr * self._decay)
         elif self._decay is not None:
             gradient = gradient + self._decay * parameters
-        self._steps += 1
+        self.steps += 1
         if isinstance(self._config, Sgd):
             parameters.sub_(self._direction(self._config, gradient).mul(lr))
         else:
@@ -64,6 +70,6 @@ class OptimizerState:
         assert self._second is not None  # noqa: S101
         self._first.lerp_(gradient, 1 - config.beta1)
         self._second.mul_(config.beta2).addcmul_(gradient, gradient, value=1 - config.beta2)
-        root = self._second.sqrt().div_((1 - config.beta2**self._steps) ** 0.5).add_(config.eps)
-        step = (self._first / root).mul_(lr).div_(1 - config.beta1**self._steps)
+        root = self._second.sqrt().div_((1 - config.beta2**self.steps) ** 0.5).add_(config.eps)
+        step = (self._first / root).mul_(lr).div_(1 - config.beta1**self.steps)
         parameters.sub_(step)

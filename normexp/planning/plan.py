@@ -13,6 +13,7 @@ from normexp.planning.cost import (
     record_bytes,
     training_seconds,
 )
+from normexp.planning.inventory import Inventory
 from normexp.planning.label import varying
 from normexp.study.run import Run
 from normexp.study.study import Study
@@ -36,15 +37,14 @@ MOST_RECORD_BYTES = 2**29
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One training and the runs that are observed from it, those already there left out."""
+    """One training and the runs that are observed from it, those already there left out.
+
+    `config` is one whose weights are this trajectory's.
+    """
 
     id: str
+    config: RunConfig
     runs: tuple[Run, ...]
-
-    @property
-    def config(self) -> RunConfig:
-        """A configuration whose weights are this trajectory's."""
-        return self.runs[0].config
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ class Plan:
 
     Attributes:
         study: whose runs these are.
-        cached: ids of runs that are complete and will not be touched.
+        there: what is in the store already.
+        cached: ids of its runs that are complete and will not be touched.
         trajectories: trainings that the study's runs are observed from, cached or not.
         stacks: the work, in the order in which it starts.
         differing: dotted names of the fields that tell the runs apart.
@@ -83,6 +84,7 @@ class Plan:
     """
 
     study: Study
+    there: Inventory
     cached: frozenset[str]
     trajectories: int
     stacks: tuple[Stack, ...]
@@ -117,28 +119,31 @@ class Plan:
         return slow and any(is_convolutional(stack.config) for stack in self.stacks)
 
 
-def build(study: Study, cached: frozenset[str], stored: frozenset[str]) -> Plan:
-    """The plan of a study.
+def build(study: Study, there: Inventory) -> Plan:
+    """The plan of a study, whose runs are each there once, for what is in the store already.
 
-    Args:
-        study: its runs, each once.
-        cached: ids of complete runs.
-        stored: ids of complete trajectories.
+    A damaged trajectory is trained again, though its runs be complete.
     """
     executor = study.runs[0].config.executor
     workers = executor.workers or os.cpu_count() or 1
     pending: dict[str, list[Run]] = {}
+    first: dict[str, Run] = {}
     for run in study.runs:
-        if run.id not in cached:
+        first.setdefault(run.trajectory_id, run)
+        if run.id not in there.cached:
             pending.setdefault(run.trajectory_id, []).append(run)
+        elif run.trajectory_id in there.damaged:
+            pending.setdefault(run.trajectory_id, [])
     groups: dict[tuple[str, bool], list[Trajectory]] = {}
     for name, runs in pending.items():
-        key = (runs[0].stack_key, name in stored)
-        groups.setdefault(key, []).append(Trajectory(name, tuple(runs)))
+        key = (first[name].stack_key, name in there.stored)
+        trajectory = Trajectory(name, first[name].config, tuple(runs))
+        groups.setdefault(key, []).append(trajectory)
     return Plan(
         study=study,
-        cached=frozenset(run.id for run in study.runs) & cached,
-        trajectories=len({run.trajectory_id for run in study.runs}),
+        there=there,
+        cached=frozenset(run.id for run in study.runs if run.id in there.cached),
+        trajectories=len(first),
         stacks=_longest_first(_split(groups, executor, workers)),
         differing=tuple(varying(study.runs)),
         workers=workers,

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from normexp import __version__
 from normexp.config.field import Scalar
 from normexp.errors import NormexpError
-from normexp.session.environment import changed, environment, unknown
+from normexp.session.environment import changed, environment, torch_environment, unknown
 from normexp.session.recorded import Recorded, damage
 from normexp.store.columns import RUN_TABLES
 from normexp.store.files import read_manifest
@@ -82,7 +82,7 @@ def compare(recorded: Recorded, made: Recorded, dtype: str) -> dict[str, Any]:
         made: the same, made again here and now.
         dtype: of its training.
     """
-    now = environment()
+    now = {**environment(), **torch_environment()}
     was = recorded.manifest["environment"]
     files = _digests(recorded, made)
     results = {

@@ -1,46 +1,125 @@
 """Where numbers were made: recorded beside the results, never part of their identity."""
 
+import hashlib
 import os
 import platform
 import subprocess
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("normexp", "torch", "numpy", "hydra-core", "omegaconf", "pyarrow", "safetensors")
+from normexp.session.code import code
+
+PACKAGES = ("normexp", "torch", "numpy", "hydra-core", "omegaconf", "pyarrow", "safetensors",
+            "scikit-learn", "scipy", "pandas", "joblib")  # fmt: skip
 INSTRUCTIONS = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+DECIDING = (
+    "code",
+    "torch",
+    "torch_git",
+    "torch_config",
+    "torch_capability",
+    "torch_deterministic",
+    "torch_matmul_precision",
+    "torch_mkldnn",
+    "torch_flush_denormal",
+    "numpy",
+    "scikit-learn",
+    "libc",
+    "cpu",
+    "instructions",
+    "mkl_cbwr",
+    "aten_cpu_capability",
+)
+"""The entries that a run's numbers depend on: another value may mean other bits.
+
+The code, the libraries that compute (scikit-learn brings the digits, the C library the cosine of
+schedules), the processor and the settings by which they pick their kernels. Left out on purpose:
+SciPy and pandas only sum up, pyarrow and safetensors write the same numbers into other bytes,
+Hydra's part is in the configuration, and numbers depend on threads and cores nowhere (promise 3).
+"""
 
 
 @cache
 def environment() -> dict[str, Any]:
-    """Versions, machine and settings; JSON types only."""
+    """Versions, machine, settings and code; JSON types only, PyTorch is not imported."""
+    flags = _cpu("flags").split()
     return {
         "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
+        **{name: installed(name) for name in PACKAGES},
         "platform": platform.platform(),
+        "libc": " ".join(platform.libc_ver()).strip(),
         "cpu": _cpu("model name"),
-        "instructions": [name for name in INSTRUCTIONS if name in _cpu("flags").split()],
+        "instructions": [name for name in INSTRUCTIONS if name in flags],
         "cores": os.cpu_count(),
+        "usable_cores": _usable_cores(),
+        "threads": {name: os.environ.get(name) for name in THREADS},
         "mkl_cbwr": os.environ.get("MKL_CBWR"),
         "aten_cpu_capability": os.environ.get("ATEN_CPU_CAPABILITY"),
         "commit": _commit(),
+        "dirty": _dirty(),
+        "code": code(),
     }
 
 
+@cache
+def torch_environment() -> dict[str, Any]:
+    """PyTorch's build and settings; imports it, and so stands apart. Keys begin with `torch_`."""
+    import torch
+    from torch.backends import mkldnn
+
+    from normexp.engine.numerics import one_thread
+
+    with one_thread():
+        threads = torch.get_num_threads()
+    tiny = torch.tensor(1e-310, dtype=torch.float64)  # there is a setter and no getter
+    return {
+        "torch_build": torch.__version__,
+        "torch_git": torch.version.git_version,
+        "torch_cuda": torch.version.cuda,
+        "torch_capability": torch.backends.cpu.get_cpu_capability(),
+        "torch_threads": threads,
+        "torch_deterministic": torch.are_deterministic_algorithms_enabled(),
+        "torch_matmul_precision": torch.get_float32_matmul_precision(),
+        "torch_mkldnn": mkldnn.is_available() and bool(mkldnn.enabled),  # type: ignore[no-untyped-call]
+        "torch_flush_denormal": bool((tiny * 0.5 == 0).item()),
+        "torch_config": _short(torch.__config__.show().encode()),
+    }
+
+
+def deciding(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an environment numbers depend on."""
+    return {name: environment[name] for name in DECIDING if name in environment}
+
+
 def changed(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Stand-in until helper A's is merged: what numbers depend on and is another now."""
-    known = [name for name in _DECIDING if name in recorded and name in now]
+    """What a run's numbers depend on and is another now: `(recorded, now)` by name.
+
+    An entry that either side lacks is unknown rather than changed: see `unknown`.
+
+    Args:
+        recorded: a manifest's environment, of whatever age.
+        now: `environment()`, with or without `torch_environment()`.
+    """
+    known = [name for name in DECIDING if name in recorded and name in now]
     return {name: (recorded[name], now[name]) for name in known if recorded[name] != now[name]}
 
 
 def unknown(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
-    """Stand-in too: what is known now and an older record does not say."""
-    return tuple(name for name in _DECIDING if name in now and name not in recorded)
+    """What is known now and an older record does not say, of all that numbers depend on."""
+    return tuple(name for name in DECIDING if name in now and name not in recorded)
 
 
-_DECIDING = ("torch", "numpy", "cpu", "instructions", "mkl_cbwr", "aten_cpu_capability", "code")
+def installed(name: str) -> str | None:
+    """The version of a package, None if it is not there: the doctor has to say so."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _cpu(key: str) -> str:
@@ -52,14 +131,45 @@ def _cpu(key: str) -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), "")
 
 
+def _usable_cores() -> int | None:
+    """Those that this process may run on; None where the system does not say."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
+    return None if affinity is None else len(affinity(0))
+
+
 def _commit() -> str | None:
     """The commit of the working tree that normexp runs from, `+` for changes; None if installed."""
-    here = Path(__file__).parents[2]
-    if not (here / ".git").exists():
+    described = _git("describe", "--always", "--dirty=+", "--abbrev=12")
+    return None if described is None else described.decode().strip()
+
+
+def _dirty() -> str | None:
+    """A digest of what the working tree adds to its commit; None if nothing, or if installed."""
+    difference = _git("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff")
+    names = _git("ls-files", "--others", "--exclude-standard", "-z", "--", "normexp", "configs")
+    added = [] if names is None else names.decode().split("\0")[:-1]
+    if not difference and not added:
         return None
-    describe = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    contents = [(_checkout() / name).read_bytes() for name in added]
+    parts = [difference or b"", *map(str.encode, added), *contents]
+    return _short(b"\0".join(parts))
+
+
+def _git(*arguments: str) -> bytes | None:
+    """What git says of the working tree that normexp runs from; None if it is none."""
+    if not (_checkout() / ".git").exists():
+        return None
+    command = ["git", "-C", str(_checkout()), *arguments]
     try:
-        done = subprocess.run(describe, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, timeout=10, check=True)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return done.stdout
+
+
+def _checkout() -> Path:
+    return Path(__file__).parents[2]
+
+
+def _short(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]

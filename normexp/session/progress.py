@@ -17,6 +17,12 @@ class Progress(Protocol):
     def ended(self, stack: Stack, error: Exception | None) -> None:
         """A stack has ended, by an error if there is one."""
 
+    def waiting(self, trajectories: int) -> None:
+        """All that is left is what another sweep works on."""
+
+    def stopping(self) -> None:
+        """Somebody has asked to stop."""
+
 
 class Silent:
     """Progress that nobody watches."""
@@ -28,4 +34,10 @@ class Silent:
         """Nothing to tell."""
 
     def ended(self, stack: Stack, error: Exception | None) -> None:
+        """Nothing to tell."""
+
+    def waiting(self, trajectories: int) -> None:
+        """Nothing to tell."""
+
+    def stopping(self) -> None:
         """Nothing to tell."""

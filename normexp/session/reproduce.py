@@ -4,19 +4,28 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from normexp.config.schema import Local
 from normexp.errors import NormexpError, UsageError, VerificationError
-from normexp.planning.plan import build
+from normexp.planning.inventory import Inventory
+from normexp.planning.plan import Plan, build
 from normexp.session.certificate import Certificate, compare
-from normexp.session.execute import execute
+from normexp.session.environment import environment, torch_environment
+from normexp.session.inventory import Standard
+from normexp.session.origin import Origin
 from normexp.session.progress import Progress, Silent
 from normexp.session.recorded import TYPE_VERIFY, Recorded, damage, find, place_of
-from normexp.session.sweep import describe
-from normexp.store.files import CERTIFICATE, read_manifest, write_json
+from normexp.session.result import describe
+from normexp.session.stop import Stop
+from normexp.store.claims import Claims
+from normexp.store.files import CERTIFICATE, read_manifest, to_json, write_file
 from normexp.store.layout import StudyDirectory
 from normexp.study.run import Run
 from normexp.study.study import Study
+
+if TYPE_CHECKING:
+    from normexp.session.work import Worker
 
 
 def reproduce(
@@ -55,7 +64,7 @@ def reproduce(
         seconds = time.perf_counter() - start
         content = compare(recorded, made, run.config.train.dtype) | {"seconds": seconds}
     try:
-        write_json(path, content)
+        write_file(path, to_json(content))
     except OSError as error:
         raise _unwritable(path, error.strerror or str(error)) from error
     return Certificate(content, path)
@@ -79,14 +88,39 @@ def _unwritable(path: Path, why: str) -> NormexpError:
 
 def _train(run: Run, recorded: Recorded, place: StudyDirectory, progress: Progress) -> Recorded:
     """The run, made alone in a new place by the ordinary pipeline."""
+    from normexp.engine.numerics import one_thread
+
     config = replace(run.config, executor=Local(workers=1, processes=False))
     name = str(recorded.manifest["study"])
     study = Study(name, "", (), (replace(run, config=config),), (), (), None)
-    plan = build(study, frozenset(), frozenset())
-    for _, error in execute(plan, place, progress):
-        if error is not None:
-            raise NormexpError(
-                f"run {recorded.id} failed: {describe(error)}", "type --debug for more"
-            ) from error
+    plan = build(study, Inventory())
+    progress.began(plan)
+    try:
+        with one_thread():
+            _worker(study, plan, place).work(plan.stacks[0], progress.stepped)
+    except NormexpError:
+        raise
+    except Exception as error:
+        raise NormexpError(
+            f"run {recorded.id} failed: {describe(error)}", "type --debug for more"
+        ) from error
+    progress.ended(plan.stacks[0], None)
     directory = place.runs()[run.id]
     return Recorded(directory, read_manifest(directory))
+
+
+def _worker(study: Study, plan: Plan, place: StudyDirectory) -> "Worker":
+    """As a sweep would have it; in a place of its own there is nobody to share it with."""
+    from hydra import __version__ as hydra_version
+
+    from normexp.session.work import Worker
+
+    here = {**environment(), **torch_environment()}
+    return Worker(
+        place,
+        Claims(place, "reproduce"),
+        Origin(replace(study, runs=()), here, hydra_version),
+        plan.differing,
+        Standard("warn", here),
+        Stop(),
+    )

@@ -1,10 +1,12 @@
 """What a plan and a sweep come to, as objects and as data."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from normexp.analysis import Arm, arms
+from normexp.errors import NormexpError
 from normexp.planning.plan import Plan
 from normexp.store.rows import Row
 
@@ -17,6 +19,8 @@ class SweepResult:
         plan: as it was before the work.
         directory: of the sweep.
         rows: one a complete run, in the order of the study.
+        trained: trajectories, by this very sweep.
+        observed: runs, by this very sweep.
         failed: ids of runs that an error kept from completing.
         errors: what the failed stacks raised.
         warnings: what makes the numbers less than promised.
@@ -25,6 +29,8 @@ class SweepResult:
 
     plan: Plan
     directory: Path
+    trained: int
+    observed: int
     rows: list[Row]
     failed: list[str]
     errors: list[str]
@@ -35,6 +41,14 @@ class SweepResult:
     def arms(self) -> list[Arm]:
         """The runs by arm."""
         return arms(self.rows, self.plan.differing)
+
+
+def describe(error: Exception) -> str:
+    """An error in one line."""
+    if isinstance(error, NormexpError):
+        return error.message
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"
 
 
 def plan_numbers(plan: Plan) -> dict[str, Any]:
@@ -57,8 +71,19 @@ def plan_report(plan: Plan) -> dict[str, Any]:
         "workers": plan.workers,
         "estimate_seconds": plan.estimate_seconds,
         "axes": {axis.key: list(axis.values) for axis in plan.study.axes},
-        "notes": list(plan.study.notes),
+        "notes": [*plan.study.notes, *outdated(plan)],
     }
+
+
+def outdated(plan: Plan) -> Iterator[str]:
+    """Says of how many runs the numbers may be others today."""
+    there = [plan.there.outdated[name] for name in plan.cached if name in plan.there.outdated]
+    if there:
+        what = ", ".join(sorted({key for keys in there for key in keys}))
+        yield (
+            f"{len(there)} of the cached runs were made with other {what}: normexp why RUN says "
+            "more, --on-code-change rerun makes them again, ignore keeps silent"
+        )
 
 
 def result_numbers(result: SweepResult) -> dict[str, Any]:
@@ -66,6 +91,8 @@ def result_numbers(result: SweepResult) -> dict[str, Any]:
     return {
         **plan_report(result.plan),
         "directory": str(result.directory),
+        "trained": result.trained,
+        "observed": result.observed,
         "failed": len(result.failed),
         "failed_runs": result.failed,
         "errors": result.errors,
@@ -76,13 +103,16 @@ def result_numbers(result: SweepResult) -> dict[str, Any]:
     }
 
 
-def ending(result: SweepResult) -> dict[str, Any]:
+def ending(result: SweepResult, *, interrupted: bool) -> dict[str, Any]:
     """What a sweep's manifest says."""
+    failed = "failed" if result.failed else "complete"
     return {
         "kind": "sweep",
         "study": result.plan.study.name,
-        "status": "failed" if result.failed else "complete",
+        "status": "interrupted" if interrupted and result.failed else failed,
         **plan_numbers(result.plan),
+        "trained": result.trained,
+        "observed": result.observed,
         "failed": result.failed,
         "errors": result.errors,
         "warnings": result.warnings,

@@ -82,6 +82,8 @@ def _policies(trajectory: str, *, lost: bool, changed: bool) -> dict[str, str]:
     if lost:
         again = "observes it again" if trajectory == "whole" else "trains it again"
         return dict.fromkeys(POLICIES, again)
+    if trajectory == "damaged":
+        return dict.fromkeys(POLICIES, "keeps it, and trains its damaged trajectory again")
     if not changed:
         return dict.fromkeys(POLICIES, "keeps it")
     actions = ("keeps it and warns", "trains it again", "keeps it")

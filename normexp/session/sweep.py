@@ -1,22 +1,28 @@
 """Sweeps: load a study, plan it, work on its stacks, sum it up."""
 
+import errno
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from normexp.errors import NormexpError, UsageError
-from normexp.planning.plan import Plan, Stack, build
+from normexp.errors import NormexpError, SweepInterruptedError, UsageError
+from normexp.planning.plan import Plan, build
+from normexp.session import inventory
 from normexp.session.environment import environment
-from normexp.session.execute import execute
+from normexp.session.inventory import OnCodeChange, Standard
 from normexp.session.progress import Progress, Silent
-from normexp.session.result import SweepResult, ending, plan_numbers
-from normexp.store.files import remove_abandoned
+from normexp.session.result import SweepResult, describe, ending, outdated, plan_numbers
+from normexp.session.rounds import Tally, work_off
+from normexp.session.stop import Stop
+from normexp.store.claims import Claims
 from normexp.store.layout import StudyDirectory
-from normexp.store.rows import Row, row
-from normexp.store.sweep import begin
+from normexp.store.rows import row
+from normexp.store.sweep import SweepDirectory, begin
+from normexp.store.tidy import tidy
 from normexp.study import study as studies
 from normexp.study.study import Study
 
@@ -40,58 +46,56 @@ def load(*overrides: Overrides, config_dir: str | Path | None = None) -> Study:
     return studies.load(texts, None if config_dir is None else Path(config_dir))
 
 
-def plan(*overrides: Overrides, config_dir: str | Path | None = None) -> Plan:
+def plan(
+    *overrides: Overrides,
+    config_dir: str | Path | None = None,
+    on_code_change: OnCodeChange = "warn",
+) -> Plan:
     """What `sweep` would do with the same arguments: runs, trajectories, stacks, what is there."""
-    return _plan(load(*overrides, config_dir=config_dir))
+    return _plan(load(*overrides, config_dir=config_dir), on_code_change)
 
 
 def sweep(
-    *overrides: Overrides, config_dir: str | Path | None = None, progress: Progress | None = None
+    *overrides: Overrides,
+    config_dir: str | Path | None = None,
+    on_code_change: OnCodeChange = "warn",
+    progress: Progress | None = None,
+    stop: Stop | None = None,
 ) -> SweepResult:
     """Train and observe what is not in the store yet, and sum up the whole study.
 
     Args:
         overrides: such as `"norm=none,batch"`, `"seed=range(8)"`; lists of such will do.
         config_dir: the user's own configs, searched before the packaged ones.
+        on_code_change: what becomes of stored runs that other code or another machine has made.
         progress: told what happens.
+        stop: with which somebody else can end the sweep early.
 
     Raises:
         UsageError: an override, a config or a combination that makes no sense.
         NormexpError: the store cannot be written.
+        SweepInterruptedError: it was to end early.
     """
-    plan = _plan(load(*overrides, config_dir=config_dir))
-    directory = study_directory(plan.study)
-    with _writing(directory.path):
-        remove_abandoned(directory.path)
-        remove_abandoned(directory.trajectories)
-        place = begin(directory, _name(plan), _description(plan), environment())
+    plan = _plan(load(*overrides, config_dir=config_dir), on_code_change)
+    directory, stop = study_directory(plan.study), stop or Stop()
     start = time.perf_counter()
-    broken = [
-        (stack, error)
-        for stack, error in execute(plan, directory, progress or Silent())
-        if error is not None
-    ]
-    seconds = time.perf_counter() - start
-    rows, failed = _collect(plan, directory, [stack for stack, _ in broken])
-    errors = [f"{stack.runs} runs of stack {stack.key}: {describe(e)}" for stack, e in broken]
-    warnings = _warnings() if plan.stacks else []
-    result = SweepResult(plan, place.path, rows, failed, errors, warnings, seconds)
-    with _writing(place.path):
-        place.end(rows, ending(result))
+    with _writing(directory, plan.study):
+        place = begin(directory, _name(plan), _description(plan), environment())
+        with place.beating():
+            stop.begin(place.stop.absolute())
+            tidy(directory, place.path.name)
+            tally = _work_off(plan, place, on_code_change, progress or Silent(), stop)
+            result = _result(plan, place, tally, time.perf_counter() - start)
+            asked = stop.seconds_left() is not None
+            place.end(result.rows, ending(result, interrupted=asked))
+    if asked:
+        raise SweepInterruptedError(*_how_to_go_on(result, directory))
     return result
 
 
 def study_directory(study: Study) -> StudyDirectory:
     """Where a study is kept."""
     return StudyDirectory(Path(study.runs[0].config.store.dir).expanduser() / study.name)
-
-
-def describe(error: Exception) -> str:
-    """An error in one line."""
-    if isinstance(error, NormexpError):
-        return error.message
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"
 
 
 def _texts(overrides: object) -> list[str]:
@@ -108,35 +112,82 @@ def _texts(overrides: object) -> list[str]:
     )
 
 
-def _plan(study: Study) -> Plan:
+def _plan(study: Study, on_code_change: OnCodeChange) -> Plan:
     directory = study_directory(study)
-    log = study.runs[0].config.log
-    with _writing(directory.path):
-        cached = directory.cached((run.id for run in study.runs), log)
-        pending = {run.trajectory_id for run in study.runs if run.id not in cached}
-        return build(study, cached, directory.stored(pending))
+    standard = Standard(on_code_change, environment())
+    ids = [run.id for run in study.runs]
+    names = dict.fromkeys(run.trajectory_id for run in study.runs)
+    with _writing(directory, study):
+        return build(
+            study, inventory.take(directory, ids, names, study.runs[0].config.log, standard)
+        )
 
 
-def _warnings() -> list[str]:
-    """What makes the numbers less than promised."""
-    from normexp.engine.numerics import company_matters
+def _work_off(
+    plan: Plan, place: SweepDirectory, on_code_change: OnCodeChange, progress: Progress, stop: Stop
+) -> Tally:
+    if not plan.stacks:
+        return Tally()
+    from hydra import __version__ as hydra_version
 
-    warning = (
-        "the last bits of these runs may depend on what trained beside them: PyTorch's matrix "
-        "products do here; import normexp before torch is used"
+    from normexp.session.environment import torch_environment
+    from normexp.session.origin import Origin
+    from normexp.session.work import Worker
+
+    here = {**environment(), **torch_environment()}
+    directory = study_directory(plan.study)
+    worker = Worker(
+        directory,
+        Claims(directory, place.path.name),
+        Origin(replace(plan.study, runs=()), here, hydra_version),
+        plan.differing,
+        Standard(on_code_change, here),
+        stop,
     )
-    return [warning] if company_matters() else []
+    return work_off(plan, worker, progress)
 
 
-def _collect(
-    plan: Plan, directory: StudyDirectory, broken: Iterable[Stack]
-) -> tuple[list[Row], list[str]]:
-    """The rows of all complete runs of the study; the ids of the others and of broken stacks."""
-    there = directory.intact_runs(run.id for run in plan.study.runs)
-    failed = {run.id for stack in broken for each in stack.trajectories for run in each.runs}
-    wanted = [run.id for run in plan.study.runs]
-    rows = [row(manifest, path) for path, manifest in there.values()]
-    return rows, [name for name in wanted if name not in there or name in failed]
+def _result(plan: Plan, place: SweepDirectory, tally: Tally, seconds: float) -> SweepResult:
+    """The rows of all complete runs of the study, and what is missing."""
+    ids = [run.id for run in plan.study.runs]
+    there = study_directory(plan.study).intact_runs(ids)
+    broken = {r.id for stack, _ in tally.broken for each in stack.trajectories for r in each.runs}
+    return SweepResult(
+        plan=plan,
+        directory=place.path,
+        trained=tally.trained,
+        observed=tally.observed,
+        rows=[row(manifest, path) for path, manifest in there.values()],
+        failed=[name for name in ids if name not in there or name in broken],
+        errors=[f"{s.runs} runs of stack {s.key}: {describe(e)}" for s, e in tally.broken],
+        warnings=_warnings(plan),
+        seconds=seconds,
+    )
+
+
+def _how_to_go_on(result: SweepResult, directory: StudyDirectory) -> tuple[str, str]:
+    """What an interrupted sweep says."""
+    runs = result.plan.study.runs
+    kept = {run.trajectory_id for run in runs if directory.checkpoint(run.trajectory_id).exists()}
+    on = f"; {len(kept)} trainings go on from an evaluation point" if kept else ""
+    return (
+        f"interrupted; {len(result.rows)} of {len(runs)} runs are stored{on}",
+        "type the same command again: it makes what is missing",
+    )
+
+
+def _warnings(plan: Plan) -> list[str]:
+    """What makes the numbers less than promised."""
+    found = list(outdated(plan))
+    if plan.stacks:
+        from normexp.engine.numerics import company_matters
+
+        if company_matters():
+            found.append(
+                "the last bits of these runs may depend on what trained beside them: PyTorch's "
+                "matrix products do here; import normexp before torch is used"
+            )
+    return found
 
 
 def _name(plan: Plan) -> str:
@@ -158,12 +209,18 @@ def _description(plan: Plan) -> dict[str, Any]:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _writing(directory: StudyDirectory, study: Study) -> Iterator[None]:
     """Turn what the file system says into one clear line."""
     try:
         yield
     except OSError as error:
+        there = 0
+        with suppress(OSError):
+            there = len(directory.intact_runs(run.id for run in study.runs))
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        room = "make room and type the same command again, or " if full else ""
         raise NormexpError(
-            f"cannot work in {path}: {error.strerror or error}",
-            "type store.dir=DIR for another place",
+            f"cannot work in {directory.path}: {error.strerror or error}; "
+            f"{there} of {len(study.runs)} runs are stored",
+            f"{room}type store.dir=DIR for another place",
         ) from error

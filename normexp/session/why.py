@@ -13,7 +13,7 @@ from normexp.session.recorded import locate, read
 from normexp.session.standing import standing, state_of
 from normexp.session.sweep import load, study_directory
 from normexp.store.files import MANIFEST, intact
-from normexp.store.layout import StudyDirectory, logged, merged
+from normexp.store.layout import StudyDirectory, holds
 from normexp.study.run import Run
 from normexp.study.study import Study
 
@@ -86,8 +86,9 @@ def _against(left: Described, study: Study) -> Report:
 
 def _why_study(study: Study, directory: StudyDirectory) -> Report:
     """The described runs by what they are to a sweep; a few of them one by one."""
-    there, names = directory.runs(), varying(study.runs)
-    stored = directory.stored(run.trajectory_id for run in study.runs)
+    there, names = directory.places(), varying(study.runs)
+    stored = {name for name in {r.trajectory_id for r in study.runs}
+              if intact(directory.trajectory(name)) is not None}  # fmt: skip
     reasons: dict[str, list[Run]] = {reason: [] for reason in REASONS}
     for run in study.runs:
         reasons[_reason(run, there.get(run.id), run.trajectory_id in stored)].append(run)
@@ -123,7 +124,7 @@ def _reason(run: Run, path: Path | None, trained: bool) -> str:  # noqa: FBT001
     manifest = intact(path)
     if manifest is None:
         return "damaged"
-    if merged(run.config.log, manifest) != logged(manifest):
+    if not holds(manifest, run.config.log):
         return "sparse"
     return "changed" if changed(manifest["environment"], environment()) else "cached"
 

@@ -1,32 +1,46 @@
-"""The work on one stack: train or read, store, observe, store. Any executor can call it."""
+"""The work on one stack: claim, train or read, store, observe, store. Any executor can call it."""
 
-import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from normexp.analysis import half_life
-from normexp.config.batches import part_sizes
-from normexp.config.identity import SCHEMA_VERSION
-from normexp.config.schema import PLACES, Log, RunConfig
 from normexp.engine.observe import observe
 from normexp.engine.predict import population_examples
 from normexp.engine.train import train
+from normexp.errors import NormexpError
 from normexp.planning.label import label
 from normexp.planning.plan import Stack, Trajectory
-from normexp.record import Record, diverged_step, join
-from normexp.store.files import intact, read_manifest
-from normexp.store.layout import ID_LENGTH, StudyDirectory, merged
-from normexp.store.run import Provenance, write_run
+from normexp.record import Kept, Record, diverged_step, join, join_kept
+from normexp.session import inventory
+from normexp.session.environment import deciding
+from normexp.session.inventory import Standard
+from normexp.session.keep import Keeper
+from normexp.session.origin import Origin
+from normexp.session.stop import Stop, StoppedError
+from normexp.store.checkpoint import read_checkpoint, write_checkpoint
+from normexp.store.claims import Claims
+from normexp.store.files import read_manifest
+from normexp.store.layout import StudyDirectory, merged
+from normexp.store.run import write_run
 from normexp.store.trajectory import read_trajectory, write_trajectory
-from normexp.study.compose import packaged_configs
-from normexp.study.run import Run
-from normexp.study.study import Study
+
+if TYPE_CHECKING:
+    from normexp.config.schema import Log
+    from normexp.study.run import Run
+
+Report = Callable[[int], None]
+
+
+class Done(NamedTuple):
+    """What came of a stack."""
+
+    trained: int = 0  # trajectories
+    observed: int = 0  # runs
+    held: tuple[str, ...] = ()  # trajectories that another sweep works on
 
 
 def _nobody(networks: int) -> None:
@@ -38,70 +52,140 @@ class Worker:
     """What the work on any stack of a plan needs to know.
 
     Args:
-        study: whose stacks these are; its runs are not needed.
-        differing: names of the fields that tell its runs apart.
         directory: of the study.
-        environment: for the manifests.
-        hydra_version: that composed the configurations.
+        claims: of the sweep.
+        origin: of all that it makes.
+        differing: names of the fields that tell the study's runs apart.
+        standard: what counts as done.
+        stop: whether to stop early.
     """
 
-    study: Study
-    differing: tuple[str, ...]
     directory: StudyDirectory
-    environment: dict[str, Any]
-    hydra_version: str
+    claims: Claims
+    origin: Origin
+    differing: tuple[str, ...]
+    standard: Standard
+    stop: Stop
 
-    def work(self, stack: Stack, report: Callable[[int], None] = _nobody) -> None:
-        """Leave the stack's trajectories and runs in the store; `report` steps, or 0 to breathe."""
+    def work(self, stack: Stack, report: Report = _nobody) -> Done:
+        """Leave the stack's trajectories and runs in the store; `report` hears of steps.
+
+        Raises:
+            StoppedError: the sweep is to stop; what is stored by then is whole.
+        """
+        if self.stop.seconds_left() is not None:
+            raise StoppedError
         torch.set_num_threads(1)
-        record = self._read(stack, report) if stack.stored else self._train(stack, report)
-        self._observe(stack, record, report)
+        mine: list[Trajectory] = []
+        try:
+            mine.extend(each for each in stack.trajectories if self.claims.take(each.id))
+            done = self._work(mine, report)
+        finally:
+            for trajectory in mine:
+                self.claims.release(trajectory.id)
+        ids = {trajectory.id for trajectory in mine}
+        return done._replace(held=tuple(t.id for t in stack.trajectories if t.id not in ids))
 
-    def _read(self, stack: Stack, report: Callable[[int], None]) -> Record:
-        records = []
-        for trajectory in stack.trajectories:
-            records.append(read_trajectory(self.directory.trajectory(trajectory.id)))
-            report(0)
-        return join(records)
+    def _work(self, claimed: Sequence[Trajectory], report: Report) -> Done:
+        """Look again at what is there, since another sweep may have been faster."""
+        if not claimed:
+            return Done()
+        ids = [run.id for each in claimed for run in each.runs]
+        names, log = [each.id for each in claimed], claimed[0].config.log
+        there = inventory.take(self.directory, ids, names, log, self.standard)
+        todo = [replace(t, runs=tuple(r for r in t.runs if r.id not in there.cached))
+                for t in claimed]  # fmt: skip
+        records, missing = self._read([t for t in todo if t.id in there.stored and t.runs])
+        missing += [trajectory for trajectory in todo if trajectory.id not in there.stored]
+        if records:
+            self._observe([each for each, _ in records], join([record for _, record in records]))
+        for some, start in self._starts(missing):
+            self._observe(some, self._train(some, start, report))
+        return Done(len(missing), sum(len(trajectory.runs) for trajectory in todo))
 
-    def _train(self, stack: Stack, report: Callable[[int], None]) -> Record:
-        start = time.perf_counter()
-        record = train([trajectory.config for trajectory in stack.trajectories], report)
-        seconds = time.perf_counter() - start
-        for model, trajectory in enumerate(stack.trajectories):
-            one = record.select(torch.tensor([model]))
-            manifest = self._head("trajectory") | {
+    def _read(
+        self, stored: Sequence[Trajectory]
+    ) -> tuple[list[tuple[Trajectory, Record]], list[Trajectory]]:
+        """The records of stored trajectories; those that turn out to be damaged."""
+        records, damaged = [], []
+        for trajectory in stored:
+            self.stop.breathe()
+            try:
+                record = read_trajectory(self.directory.trajectory(trajectory.id))
+            except NormexpError:
+                damaged.append(trajectory)
+            else:
+                records.append((trajectory, record))
+        return records, damaged
+
+    def _starts(
+        self, missing: Sequence[Trajectory]
+    ) -> Iterator[tuple[list[Trajectory], Kept | None]]:
+        """Trajectories that train together: from the start, or from checkpoints of one epoch."""
+        by_epoch: dict[int, list[tuple[Trajectory, Kept | None]]] = {}
+        for trajectory in missing:
+            path = self.directory.checkpoint(trajectory.id)
+            kept = read_checkpoint(path, deciding(self.standard.environment))
+            by_epoch.setdefault(kept.record.epochs if kept else 0, []).append((trajectory, kept))
+        for group in by_epoch.values():
+            several = [kept for _, kept in group if kept is not None]
+            yield [each for each, _ in group], join_kept(several) if several else None
+
+    def _train(self, some: Sequence[Trajectory], start: Kept | None, report: Report) -> Record:
+        configs = [trajectory.config for trajectory in some]
+        resumed = start.record.epochs if start else 0
+        epochs = range(resumed, configs[0].train.epochs)
+        after = configs[0].store.checkpoint_after
+        keeper = Keeper(partial(self._keep, some), epochs, after, self.stop)
+        began = time.perf_counter()
+        record = train(configs, lambda networks: self._hear(report, networks), keeper, start)
+        seconds = time.perf_counter() - began
+        for model, trajectory in enumerate(some):
+            manifest = self.origin.head("trajectory") | {
                 "trajectory_id": trajectory.id,
-                "diverged_step": diverged_step(one, 0),
+                "diverged_step": diverged_step(record, model),
                 "population_examples": population_examples(trajectory.config),
-                "seconds": {"stack": seconds, "networks": len(stack.trajectories)},
+                "resumed_after_epochs": resumed,
+                "seconds": {"stack": seconds, "networks": len(some)},
             }
+            one = record.select(torch.tensor([model]))
             place = self.directory.trajectory(trajectory.id)
             write_trajectory(place, trajectory.config, one, manifest)
+            self.directory.checkpoint(trajectory.id).unlink(missing_ok=True)
         return record
 
-    def _observe(self, stack: Stack, record: Record, report: Callable[[int], None]) -> None:
+    def _hear(self, report: Report, networks: int) -> None:
+        self.stop.breathe()
+        report(networks)
+
+    def _keep(self, some: Sequence[Trajectory], kept: Kept) -> None:
+        made_by = deciding(self.standard.environment)
+        for model, trajectory in enumerate(some):
+            one = kept.select(torch.tensor([model]))
+            write_checkpoint(self.directory.checkpoint(trajectory.id), one, made_by)
+
+    def _observe(self, some: Sequence[Trajectory], record: Record) -> None:
         """Store the runs, a group at a time: those that log equally densely."""
-        there = self.directory.runs()
+        wanted = [run.id for trajectory in some for run in trajectory.runs]
+        there, places = self.directory.intact_runs(wanted), self.directory.places()
         groups: dict[Log, list[tuple[int, Run]]] = {}
-        for model, trajectory in enumerate(stack.trajectories):
+        for model, trajectory in enumerate(some):
             for run in trajectory.runs:
                 log = run.config.log
-                manifest = intact(there[run.id]) if run.id in there else None
-                if manifest is not None:  # its tables lack something; keep what they have
-                    log = merged(log, manifest)
+                if run.id in there:  # its tables may lack something; keep what they have
+                    log = merged(log, there[run.id][1])
                 groups.setdefault(log, []).append((model, run))
-        trainings = [self._training(each, record, m) for m, each in enumerate(stack.trajectories)]
-        singles = [record.select(torch.tensor([m])) for m in range(len(stack.trajectories))]
+        trainings = [self._training(each, record, m) for m, each in enumerate(some)]
+        singles = [record.select(torch.tensor([m])) for m in range(len(some))]
         for log, pairs in groups.items():
             configs = [replace(run.config, log=log) for _, run in pairs]
             observations = observe(record, configs, [model for model, _ in pairs])
             for (model, run), config, seen in zip(pairs, configs, observations, strict=True):
+                self.stop.breathe()
                 name = label(run, self.differing)
-                place = there.get(run.id) or self.directory.run(name, run.id)
-                origin = self._provenance(run, config, place, trainings[model])
-                write_run(place, config, singles[model], seen, origin, replace=run.id in there)
-                report(0)
+                place = places.get(run.id) or self.directory.run(name, run.id)
+                origin = self.origin.of(run, config, place, trainings[model])
+                write_run(place, config, singles[model], seen, origin)
 
     def _training(self, trajectory: Trajectory, record: Record, model: int) -> dict[str, Any]:
         """What the runs of a trajectory say of its training."""
@@ -111,46 +195,3 @@ class Worker:
             "diverged_step": diverged,
             "seconds": read_manifest(self.directory.trajectory(trajectory.id))["seconds"],
         }
-
-    def _provenance(
-        self, run: Run, config: RunConfig, place: Path, training: dict[str, Any]
-    ) -> Provenance:
-        overrides = self.study.command(config)
-        return Provenance(
-            overrides=[each for each in overrides if not each.startswith(PLACES)],
-            choices=run.base.choices,
-            hydra_version=self.hydra_version,
-            manifest=self._head("run")
-            | {
-                "run_id": run.id,
-                "trajectory_id": run.trajectory_id,
-                "study": self.study.name,
-                "label": place.name[: -ID_LENGTH - 1],
-                "half_life_steps": _half_life(config),
-                "log_every": config.log.every,
-                "command": command(overrides, self.study),
-                **training,
-            },
-        )
-
-    def _head(self, kind: str) -> dict[str, Any]:
-        return {
-            "kind": kind,
-            "schema": SCHEMA_VERSION,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "environment": self.environment,
-        }
-
-
-def _half_life(config: RunConfig) -> float | None:
-    """In steps; of ghost norm, which has several updates a step, a part of one."""
-    updates = half_life(getattr(config.norm, "momentum", None))
-    return None if updates is None else updates / len(part_sizes(config, config.train.batch_size))
-
-
-def command(overrides: list[str], study: Study) -> str:
-    """A command line for a shell, from any directory: every field is in it, a study may not be."""
-    packaged = (packaged_configs() / "study" / f"{study.name}.yaml").is_file()
-    own = [] if packaged or study.config_dir is None else [str(study.config_dir.resolve())]
-    options = ["--config-dir", *own] if own else []
-    return shlex.join(["normexp", "sweep", *options, *overrides])

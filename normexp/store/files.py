@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import os
-import platform
 import re
 import shutil
 import threading
@@ -18,6 +17,7 @@ import yaml
 
 from normexp.config.field import Scalar
 from normexp.errors import NormexpError
+from normexp.store.process import lives, machine
 
 MANIFEST = "manifest.json"
 DAMAGE = "damage.json"
@@ -27,24 +27,20 @@ CERTIFICATE = "certificate.json"
 """Left by `reproduce` in a run's directory: what came of making it again; no file of the run."""
 
 STAGING_SUFFIX = ".partial"
-OWNER = re.compile(r"\.(?P<process>\d+)-\d+-\w+-(?P<host>[^.]*)\.partial$")
+OWNER = re.compile(r"\.(?P<process>\d+)-\d+-\w+-(?P<machine>[^.]*)\.partial$")
 
 
-def write_directory(
-    final: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any], *, replace: bool = False
-) -> None:
-    """Write a directory that appears whole or not at all.
+def write_directory(final: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
+    """Write a directory that appears whole or not at all, in the place of what is there.
 
-    The manifest is written last, with the digests of all files. If an intact directory stands at
-    the place by then, another process has stored the same thing and ours is dropped.
+    The manifest is written last, with the digests of all files.
 
     Args:
         final: its place.
         files: contents by relative name.
         manifest: what it says beyond the digests.
-        replace: put ours in the place of what is there.
     """
-    partial = _partial(final, "new")
+    partial = staging(final, "new")
     digests = {
         name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         for name, content in files.items()
@@ -55,16 +51,26 @@ def write_directory(
             (partial / folder).mkdir(parents=True)
         for name, content in {**files, MANIFEST: to_json({**manifest, "files": digests})}.items():
             (partial / name).write_bytes(content)
-        _take_name(partial, final, replace=replace)
+        take_name(partial, final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _take_name(partial: Path, final: Path, *, replace: bool) -> None:
-    old = _partial(final, "old")
-    if replace or intact(final) is None:
-        with suppress(OSError):  # nothing there, or another process is a moment ahead of us
-            final.rename(old)
+def write_file(final: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all, in the place of what is there."""
+    partial = staging(final, "new")
+    try:
+        partial.write_bytes(content)
+        partial.replace(final)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def take_name(partial: Path, final: Path) -> None:
+    """Rename a finished directory to its place; what is there has to go."""
+    old = staging(final, "old")
+    with suppress(OSError):  # nothing there, or another process is a moment ahead of us
+        final.rename(old)
     try:
         partial.rename(final)
     except OSError:
@@ -73,14 +79,10 @@ def _take_name(partial: Path, final: Path, *, replace: bool) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _partial(final: Path, what: str) -> Path:
+def staging(final: Path, what: str) -> Path:
     """A hidden name beside the final one that tells whose it is."""
-    owner = f"{os.getpid()}-{threading.get_ident()}-{what}-{_host()}"
+    owner = f"{os.getpid()}-{threading.get_ident()}-{what}-{machine()}"
     return final.parent / f".{final.name}.{owner}{STAGING_SUFFIX}"
-
-
-def _host() -> str:
-    return platform.node().replace(".", "_")
 
 
 def intact(directory: Path) -> dict[str, Any] | None:
@@ -106,10 +108,12 @@ def remove_abandoned(directory: Path) -> None:
     """Delete what processes of this machine left half-written when they were killed."""
     for partial in directory.glob(f".*{STAGING_SUFFIX}"):
         owner = OWNER.search(partial.name)
-        if owner is None or owner["host"] != _host() or not Path("/proc/self").exists():
+        if owner is None or owner["machine"] != machine() or lives(int(owner["process"])):
             continue
-        if not Path("/proc", owner["process"]).exists():
+        if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -126,16 +130,6 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             f"remove {directory} and sweep again: only what is missing is made again",
         ) from error
     return manifest
-
-
-def write_json(path: Path, content: object) -> None:
-    """Put a JSON file at its place, whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}{STAGING_SUFFIX}")
-    try:
-        partial.write_bytes(to_json(content))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def to_json(content: object) -> bytes:

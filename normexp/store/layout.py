@@ -35,9 +35,17 @@ class StudyDirectory:
         """The directory of a trajectory."""
         return self.trajectories / name
 
+    def checkpoint(self, name: str) -> Path:
+        """The file from which a trajectory's training goes on, while it lasts."""
+        return self.trajectories / f".{name}.checkpoint"
+
     def run(self, label: str, name: str) -> Path:
         """The directory that a run gets."""
         return self.path / f"{label}-{name}"
+
+    def places(self) -> dict[str, Path]:
+        """Where runs stand by id, whole or not."""
+        return {path.name[-ID_LENGTH:]: path for path in _directories(self.path)}
 
     def runs(self) -> dict[str, Path]:
         """Complete runs by id."""
@@ -45,21 +53,9 @@ class StudyDirectory:
 
     def intact_runs(self, wanted: Iterable[str]) -> dict[str, tuple[Path, dict[str, Any]]]:
         """Which of the wanted runs are whole, by id, each with its directory and manifest."""
-        runs = self.runs()
+        runs = self.places()
         found = ((name, runs[name], intact(runs[name])) for name in wanted if name in runs)
         return {name: (path, manifest) for name, path, manifest in found if manifest is not None}
-
-    def stored(self, wanted: Iterable[str]) -> frozenset[str]:
-        """Which of the wanted trajectories are whole."""
-        return frozenset(name for name in set(wanted) if intact(self.trajectory(name)) is not None)
-
-    def cached(self, wanted: Iterable[str], log: Log) -> frozenset[str]:
-        """Which of the wanted runs are whole and hold at least what is asked."""
-        return frozenset(
-            name
-            for name, (_, manifest) in self.intact_runs(wanted).items()
-            if merged(log, manifest) == logged(manifest)
-        )
 
     def sweep_directories(self) -> list[Path]:
         """All sweeps, oldest first, complete or not."""
@@ -69,6 +65,11 @@ class StudyDirectory:
 def logged(manifest: Mapping[str, Any]) -> Log:
     """What a run's tables hold."""
     return Log(every=manifest["log_every"], pictures="histograms.parquet" in manifest["files"])
+
+
+def holds(manifest: Mapping[str, Any], log: Log) -> bool:
+    """Whether a run's tables hold at least what is asked."""
+    return merged(log, manifest) == logged(manifest)
 
 
 def merged(log: Log, manifest: Mapping[str, Any]) -> Log:

@@ -36,16 +36,14 @@ class Provenance:
     manifest: dict[str, Any]
 
 
-def write_run(  # noqa: PLR0913  a run's parts, each from another room
+def write_run(
     final: Path,
     config: RunConfig,
     record: Record,
     observation: Observation,
     provenance: Provenance,
-    *,
-    replace: bool,
 ) -> None:
-    """Store one run.
+    """Store one run, in the place of what is there.
 
     Args:
         final: the run's directory.
@@ -53,7 +51,6 @@ def write_run(  # noqa: PLR0913  a run's parts, each from another room
         record: of its trajectory, one model.
         observation: its own.
         provenance: goes into `.hydra/` and the manifest.
-        replace: a directory that is there, since its tables are sparser.
     """
     flat = flatten(config)
     kept = {
@@ -75,7 +72,7 @@ def write_run(  # noqa: PLR0913  a run's parts, each from another room
     }
     last = {name: _plain(column[-1]) for name, column in metrics.items()}
     manifest = {**provenance.manifest, "config": kept, "metrics": last}
-    write_directory(final, files, manifest, replace=replace)
+    write_directory(final, files, manifest)
 
 
 def _hydra(flat: Mapping[str, Any], provenance: Provenance) -> dict[str, bytes]:

@@ -1,17 +1,29 @@
-"""Sweep directories: what was typed, where it ran, and one row a run."""
+"""Sweep directories: what was typed, where it ran, one row a run, and whether it still runs."""
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
-from normexp.store.files import MANIFEST, STAGING_SUFFIX, to_json, to_yaml
+from normexp.store.files import MANIFEST, staging, to_json, to_yaml, write_file
 from normexp.store.layout import StudyDirectory
+from normexp.store.process import lives, machine, start_of
 from normexp.store.rows import Row
 
 SUMMARY = "summary.parquet"
+ALIVE = "alive.json"
+"""Whose sweep it is, touched every few seconds while it runs and gone afterwards."""
+
+HEARTBEAT_SECONDS = 5.0
+LEASE_SECONDS = 60.0
+"""Without a heartbeat for so long, a sweep on another machine counts as dead."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +32,46 @@ class SweepDirectory:
 
     path: Path
 
+    @property
+    def stop(self) -> Path:
+        """A file that asks those who work on the sweep to stop; it says within how many seconds."""
+        return self.path / "stop"
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Be seen to be alive, on every machine that sees the store."""
+        ended = Event()
+
+        def beat() -> None:
+            while not ended.wait(HEARTBEAT_SECONDS):
+                with suppress(OSError):
+                    os.utime(self.path / ALIVE)
+
+        Thread(target=beat, daemon=True, name="heartbeat").start()
+        try:
+            yield
+        finally:
+            ended.set()
+            for path in (self.path / ALIVE, self.stop):
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+    def is_alive(self) -> bool:
+        """Whether somebody still works on it."""
+        try:
+            owner = json.loads((self.path / ALIVE).read_bytes())
+            if owner["machine"] == machine():
+                return lives(owner["process"], owner["started"])
+            return time.time() - (self.path / ALIVE).stat().st_mtime < LEASE_SECONDS
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
     def end(self, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
         """Write the summary and, last, the manifest."""
         from normexp.store import summary  # imports pyarrow, which planning need not wait for
 
-        (self.path / SUMMARY).write_bytes(summary.encode(rows))
-        partial = self.path / f".{MANIFEST}{STAGING_SUFFIX}"
-        partial.write_bytes(to_json(manifest))
-        partial.replace(self.path / MANIFEST)
+        write_file(self.path / SUMMARY, summary.encode(rows))
+        write_file(self.path / MANIFEST, to_json(manifest))
 
 
 def begin(
@@ -35,18 +79,15 @@ def begin(
 ) -> SweepDirectory:
     """A new directory `sweeps/<UTC time>-<name>`; a second one of the same second gets a suffix."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    study.sweeps.mkdir(parents=True, exist_ok=True)
-    for attempt in range(1, 1000):
-        suffix = f".{attempt}" if attempt > 1 else ""
-        path = study.sweeps / f"{stamp}-{name}{suffix}"
-        try:
-            path.mkdir()
-        except FileExistsError:
-            continue
-        break
-    (path / "sweep.yaml").write_bytes(to_yaml(dict(description)))
-    (path / "environment.json").write_bytes(to_json(environment))
-    return SweepDirectory(path)
+    partial = staging(study.sweeps / f"{stamp}-{name}", "new")
+    partial.mkdir(parents=True)
+    try:
+        (partial / "sweep.yaml").write_bytes(to_yaml(dict(description)))
+        (partial / "environment.json").write_bytes(to_json(environment))
+        (partial / ALIVE).write_bytes(to_json(_owner()))
+        return SweepDirectory(_placed(partial, study.sweeps / f"{stamp}-{name}"))
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def read_end(path: Path) -> dict[str, Any] | None:
@@ -56,3 +97,22 @@ def read_end(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return manifest
+
+
+def _owner() -> dict[str, Any]:
+    process = os.getpid()
+    return {"machine": machine(), "process": process, "started": start_of(process)}
+
+
+def _placed(partial: Path, wanted: Path) -> Path:
+    """Where the directory is now: a rename onto a directory that is not empty fails."""
+    for attempt in range(1, 1000):
+        path = wanted.with_name(f"{wanted.name}.{attempt}") if attempt > 1 else wanted
+        try:
+            return partial.rename(path)
+        except FileExistsError:
+            continue
+        except OSError:
+            if not path.exists():
+                raise
+    raise FileExistsError(wanted)

@@ -1,5 +1,6 @@
 """Trajectories on disk: what a training left, so that any momentum can be observed later."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from normexp.errors import NormexpError
 from normexp.record import Record
 from normexp.store import parquet
 from normexp.store.columns import REFERENCE_ACCURACIES, REFERENCE_LOSSES
-from normexp.store.files import config_yaml, write_directory
+from normexp.store.files import config_yaml, read_manifest, write_directory
 
 REFERENCES = (*REFERENCE_LOSSES, *REFERENCE_ACCURACIES)
 
@@ -54,12 +55,20 @@ def read_trajectory(directory: Path) -> Record:
         NormexpError: a file is missing or damaged.
     """
     try:
+        _check_digests(directory)
         return _read(directory)
     except (OSError, ValueError, KeyError, SafetensorError, NormexpError) as error:
         raise NormexpError(
             f"the trajectory {directory} cannot be read ({type(error).__name__}); remove it and "
             "sweep again"
         ) from error
+
+
+def _check_digests(directory: Path) -> None:
+    """What is observed was stored so: a flipped bit would go into every run made from it."""
+    for name, about in read_manifest(directory)["files"].items():
+        if hashlib.sha256((directory / name).read_bytes()).hexdigest() != about["sha256"]:
+            raise ValueError(name)
 
 
 def _read(directory: Path) -> Record:

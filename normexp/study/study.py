@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from normexp.config.field import Role, Scalar, specs, spell
+from normexp.config.field import Role, quoted, specs
 from normexp.config.schema import IDENTITY_GROUPS, OUTSIDE, RunConfig
 from normexp.config.tree import flatten, known_keys, section_class
 from normexp.errors import UsageError
@@ -50,7 +50,7 @@ class Study:
         flat = flatten(config)
         groups = [f"{group}={flat[f'{group}.kind']}" for group in IDENTITY_GROUPS]
         values = [
-            f"{path}={_quoted(value)}"
+            f"{path}={quoted(value)}"
             for path, value in flat.items()
             if path.split(".")[0] not in OUTSIDE and not path.endswith(".kind")
         ]
@@ -178,12 +178,6 @@ def _runs(base: Base, axes: Sequence[Axis]) -> Iterator[Run]:
         config = base.with_values(assigned, dropped)
         check(config)
         yield Run(config, base)
-
-
-def _quoted(value: Scalar) -> str:
-    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w./-]*", value):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return spell(value)
 
 
 def _safe(name: str) -> str:

@@ -1,0 +1,44 @@
+"""Examining the installation: `doctor`."""
+
+from pathlib import Path
+
+from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting
+
+
+@app.command()
+def doctor(
+    directory: StoreDir = Path("runs"),
+    as_json: AsJson = False,  # noqa: FBT002
+    debug: Debug = False,  # noqa: FBT002
+) -> None:
+    """Say what numbers are made with here, and check that this installation keeps its promises.
+
+    Trains a tiny study in temporary directories; nothing of yours is touched.
+
+    \b
+    Example:
+      normexp doctor
+      normexp doctor --dir /data/runs --json
+    """  # noqa: D301  \b keeps the lines of the example apart
+    with reporting(debug=debug):
+        from normexp.errors import VerificationError
+        from normexp.session.doctor import examine, report
+
+        if as_json:
+            checks = list(examine(directory))
+            print_json(report(checks))
+        else:
+            from normexp.console.doctor import print_check, print_environment
+            from normexp.session.environment import environment
+
+            print_environment(environment())
+            checks = []
+            for check in examine(directory):
+                print_check(check)
+                checks.append(check)
+        failed = [check.name for check in checks if not check.ok]
+        if failed:
+            raise VerificationError(
+                f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}",
+                "what to do stands beside each",
+            )

@@ -1,0 +1,85 @@
+"""Where a run comes from: what its manifest says beyond results and digests."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from normexp.analysis import half_life
+from normexp.config.batches import part_sizes
+from normexp.config.identity import SCHEMA_VERSION
+from normexp.config.schema import PLACES, RunConfig
+from normexp.store.layout import ID_LENGTH
+from normexp.store.run import Provenance
+from normexp.study.compose import packaged_configs
+from normexp.study.run import Run
+from normexp.study.study import Study
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the runs of a sweep have in common.
+
+    Args:
+        study: that they are of; its runs are not needed.
+        environment: that they are made in.
+        hydra_version: that composed their configurations.
+    """
+
+    study: Study
+    environment: Mapping[str, Any]
+    hydra_version: str
+
+    def head(self, kind: str) -> dict[str, Any]:
+        """How every manifest begins."""
+        return {
+            "kind": kind,
+            "schema": SCHEMA_VERSION,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "environment": self.environment,
+        }
+
+    def of(
+        self, run: Run, config: RunConfig, place: Path, training: Mapping[str, Any]
+    ) -> Provenance:
+        """The provenance of one run.
+
+        Args:
+            run: which.
+            config: its configuration, logged as densely as its tables are.
+            place: its directory.
+            training: what is to be said of its training.
+        """
+        overrides = self.study.command(config)
+        return Provenance(
+            overrides=[each for each in overrides if not each.startswith(PLACES)],
+            choices=run.base.choices,
+            hydra_version=self.hydra_version,
+            manifest=self.head("run")
+            | {
+                "run_id": run.id,
+                "trajectory_id": run.trajectory_id,
+                "study": self.study.name,
+                "label": place.name[: -ID_LENGTH - 1],
+                "half_life_steps": _half_life(config),
+                "log_every": config.log.every,
+                "command": command(overrides, self.study),
+                **training,
+            },
+        )
+
+
+def _half_life(config: RunConfig) -> float | None:
+    """In steps; of ghost norm, which has several updates a step, a part of one."""
+    updates = half_life(getattr(config.norm, "momentum", None))
+    return None if updates is None else updates / len(part_sizes(config, config.train.batch_size))
+
+
+def command(overrides: list[str], study: Study) -> str:
+    """A command line for a shell, from any directory: every field is in it, a study may not be."""
+    packaged = (packaged_configs() / "study" / f"{study.name}.yaml").is_file()
+    own = [] if packaged or study.config_dir is None else [str(study.config_dir.resolve())]
+    options = ["--config-dir", *own] if own else []
+    return shlex.join(["normexp", "sweep", *options, *overrides])

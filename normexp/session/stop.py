@@ -1,0 +1,67 @@
+"""Stopping a sweep early: asked by a signal, heard by everybody who works on it, wherever."""
+
+import time
+from contextlib import suppress
+from pathlib import Path
+
+GRACE_SECONDS = 5.0
+"""For what can be finished soon, once a sweep has been asked to stop."""
+
+LOOK_SECONDS = 0.2
+"""Between two looks at the file that asks processes to stop."""
+
+
+class StoppedError(Exception):
+    """The work was left early, since somebody asked."""
+
+
+class Stop:
+    """Whether a sweep has been asked to stop, and how long it may take.
+
+    Threads share it; processes have copies, and hear by a file in the sweep's directory.
+    """
+
+    def __init__(self) -> None:
+        self._flag: Path | None = None
+        self._end: float | None = None
+        self._looked = 0.0
+
+    def begin(self, flag: Path) -> None:
+        """A sweep begins, whose flag this is."""
+        self._flag = flag
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is something to stop."""
+        return self._flag is not None
+
+    def ask(self, seconds: float) -> None:
+        """Ask everybody to stop within so many seconds."""
+        self._shorten(seconds)
+        if self._flag is not None:
+            with suppress(OSError):  # a full disk: threads have heard, processes fail on their own
+                self._flag.write_text(str(seconds))
+
+    def seconds_left(self) -> float | None:
+        """How long the work may still take; None while nobody has asked."""
+        now = time.monotonic()
+        if self._flag is not None and now - self._looked > LOOK_SECONDS:
+            self._looked = now
+            with suppress(OSError, ValueError):
+                self._shorten(float(self._flag.read_text()))
+        return None if self._end is None else self._end - now
+
+    def breathe(self) -> None:
+        """To be called now and then.
+
+        Raises:
+            StoppedError: the time is over.
+        """
+        left = self.seconds_left()
+        if left is not None and left <= 0:
+            raise StoppedError
+
+    def _shorten(self, seconds: float) -> None:
+        """Asked twice, the earlier end counts; the same file read again asks for nothing new."""
+        if self._end is None or seconds <= 0:
+            self._end = time.monotonic() + seconds

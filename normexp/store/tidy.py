@@ -1,0 +1,19 @@
+"""Tidying up after processes that were killed."""
+
+from normexp.store.claims import Claims
+from normexp.store.files import intact, remove_abandoned
+from normexp.store.layout import StudyDirectory
+
+
+def tidy(study: StudyDirectory, sweep: str) -> None:
+    """Delete what the dead have left of no use; `sweep` names the sweep that does it.
+
+    Half-written directories and files of this machine, claims of sweeps that are no more, and
+    checkpoints of trainings that are stored by now. Other checkpoints are of use.
+    """
+    for directory in (study.path, study.trajectories, study.sweeps):
+        remove_abandoned(directory)
+    Claims(study, sweep).release_dead()
+    for checkpoint in study.trajectories.glob(".*.checkpoint"):
+        if intact(study.trajectory(checkpoint.name.split(".")[1])) is not None:
+            checkpoint.unlink(missing_ok=True)

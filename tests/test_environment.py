@@ -1,0 +1,166 @@
+"""The environment record: what it says, and what it says has changed."""
+
+import ast
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import in_new_process
+
+import normexp
+from normexp.session import environment as module
+from normexp.session.code import digest
+from normexp.session.environment import (
+    DECIDING,
+    changed,
+    environment,
+    torch_environment,
+    unknown,
+)
+
+PACKAGE = Path(normexp.__file__).parent
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The package's source, to be edited."""
+    return shutil.copytree(PACKAGE, tmp_path / "normexp", ignore=lambda *_: ["__pycache__"])
+
+
+def test_the_record_is_json_and_imports_no_torch() -> None:
+    """What planning asks for must not wait for PyTorch."""
+    said = in_new_process(
+        "import json, sys\n"
+        "from normexp.session.environment import environment\n"
+        "print(json.dumps([environment(), 'torch' in sys.modules]))"
+    )
+
+    assert json.loads(said) == [environment(), False]
+
+
+def test_every_deciding_entry_is_recorded() -> None:
+    """A name that no record has would never differ."""
+    both = environment() | torch_environment()
+
+    assert set(DECIDING) <= set(both)
+    assert not set(environment()) & set(torch_environment())
+    assert json.loads(json.dumps(both)) == both
+
+
+def test_settings_are_recorded_as_they_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Null where they are not."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    now = environment.__wrapped__()
+
+    assert now["threads"] == {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": None}
+    assert now["aten_cpu_capability"] == "avx2"
+
+
+def test_only_what_decides_about_numbers_counts_as_changed() -> None:
+    """With both values; another kernel, pyarrow or commit is none of it."""
+    then = {"code": "aaa", "torch": "2.13.0", "mkl_cbwr": None, "pyarrow": "26", "commit": "1"}
+    now = {"code": "bbb", "torch": "2.13.0", "mkl_cbwr": "AVX2", "pyarrow": "27", "commit": "2"}
+
+    assert changed(then, now) == {"code": ("aaa", "bbb"), "mkl_cbwr": (None, "AVX2")}
+    assert changed(now, now) == {}
+    assert unknown(then, now) == ()
+
+
+def test_what_an_older_record_lacks_is_unknown_rather_than_changed() -> None:
+    """Null is a value: it is not set; what is not there was not asked."""
+    then = {"torch": "2.13.0"}
+    now = {"code": "bbb", "torch": "2.13.1", "mkl_cbwr": None}
+
+    assert changed(then, now) == {"torch": ("2.13.0", "2.13.1")}
+    assert unknown(then, now) == ("code", "mkl_cbwr")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("engine/packed.py", '"""', '"""Other words.\n\n'),
+        ("rng.py", "import hashlib\n", "\n\n# a remark\nimport hashlib  # another\n\n\n"),
+        ("norms/batch.py", "\n\n\n", "\n\n\n\n\n"),
+        ("console/words.py", "def ", "def un"),
+        ("store/layout.py", "ID_LENGTH = 12", "ID_LENGTH = 13"),
+        ("store/columns.py", '"""By table', '"""By any table'),
+    ],
+)
+def test_cosmetics_and_other_rooms_leave_the_code_as_it_is(
+    copy: Path, file: str, old: str, new: str
+) -> None:
+    """Comments, docstrings, blank lines; listings and tables for people."""
+    edit(copy / file, old, new)
+
+    assert digest(copy) == digest(PACKAGE)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("rng.py", ">> 1", ">> 2"),
+        ("record.py", "1e6", "1e7"),
+        ("store/columns.py", '"steps"', '"step"'),
+        ("config/batches.py", "def ", "def un"),
+        ("optim/schedule.py", "(1 + ", "(2 + "),
+        ("norms/batch.py", "import torch", "import torch as torch"),
+    ],
+)
+def test_a_change_of_what_makes_numbers_changes_the_code(
+    copy: Path, file: str, old: str, new: str
+) -> None:
+    """In every room that makes them."""
+    edit(copy / file, old, new)
+
+    assert digest(copy) != digest(PACKAGE)
+
+
+def test_a_new_file_changes_the_code(copy: Path) -> None:
+    """And so does another name of an old one."""
+    (copy / "norms/layout.py").rename(copy / "norms/other.py")
+
+    assert digest(copy) != digest(PACKAGE)
+
+
+def test_reformatted_source_is_the_same_code(copy: Path) -> None:
+    """Printed anew by Python itself, which knows neither comments nor line breaks."""
+    for path in copy.rglob("*.py"):
+        path.write_text(ast.unparse(ast.parse(path.read_text())))
+
+    assert digest(copy) == digest(PACKAGE)
+
+
+def test_uncommitted_work_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Null when clean; else a digest of the changes, and of new files in package and configs."""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    (tmp_path / "normexp").mkdir()
+    (tmp_path / "normexp/a.py").write_text("a = 1\n")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "begin"]):
+        subprocess.run([*git, *arguments], check=True)
+    monkeypatch.setattr(module, "_checkout", lambda: tmp_path)
+
+    def name_after(path: str, content: str) -> str | None:
+        (tmp_path / path).write_text(content)
+        name: str | None = module.environment.__wrapped__()["dirty"]
+        return name
+
+    clean = name_after("normexp/a.py", "a = 1\n")
+    edited = name_after("normexp/a.py", "a = 2\n")
+    added = name_after("normexp/b.py", "b = 1\n")
+    other = name_after("normexp/b.py", "b = 2\n")
+    elsewhere = name_after("notes.txt", "not ours")
+
+    assert clean is None
+    assert len({clean, edited, added, other}) == 4
+    assert elsewhere == other
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace the first of what must be there."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))

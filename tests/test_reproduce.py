@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import SMALL, run_files
 from typer.testing import Result
+
+from normexp.config.identity import run_id
+from normexp.config.tree import from_tree, nest
 
 Command = Callable[..., Result]
 AsJson = Callable[..., Any]
@@ -338,6 +342,26 @@ def test_a_certificate_can_stand_elsewhere(normexp: Command) -> None:
     assert done.exit_code == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "mine.json"
     assert json.loads(Path("mine.json").read_text())["verdict"] == "identical"
+    assert not (run / "certificate.json").exists()
+
+
+def test_a_killed_reproduction_leaves_nothing_behind(normexp: Command, tmp_path: Path) -> None:
+    """SIGTERM while it trains: exit code 143, no temporary place, no certificate."""
+    run = swept(normexp, *SMALL, "norm=none")
+    edit_manifest(run, "config", {"train.epochs": 4000})
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["run_id"] = run_id(from_tree(nest(manifest["config"])))  # another run, a long one
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "normexp", "reproduce", str(run)]
+    process = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(temporary)})
+    while process.poll() is None and not any(temporary.glob("normexp-*")):
+        time.sleep(0.05)
+    process.terminate()
+
+    assert process.wait() == 143
+    assert list(temporary.iterdir()) == []
     assert not (run / "certificate.json").exists()
 
 

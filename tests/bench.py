@@ -136,7 +136,7 @@ def main() -> None:
         **{f"  of which {name}, s": part for name, part in default_study_parts().items()},
     }  # fmt: skip
     for name, figure in figures.items():
-        print(f"{name:48}", f"{figure:10.3f}" if isinstance(figure, float) else figure)  # noqa: T201
+        print(f"{name:48}", f"{figure:10.3f}" if isinstance(figure, float) else figure)
     Path("bench.json").write_text(json.dumps(figures, indent=1) + "\n")
 
 

@@ -136,6 +136,8 @@ def test_reformatted_source_is_the_same_code(copy: Path) -> None:
 
 def test_uncommitted_work_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Null when clean; else a digest of the changes, and of new files in package and configs."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
     (tmp_path / "normexp").mkdir()
     (tmp_path / "normexp/a.py").write_text("a = 1\n")

@@ -87,6 +87,8 @@ REFUSED = {
     "seed=range(0)": ("seed has no values", "seed=range(8)"),
     "seed=range(1000000000)": ("more than 1,000,000 values", ""),
     "norm.kind=batch": ("a kind comes with its group", "type norm=CHOICE"),
+    "store.dir='a\0b'": ("a text in UTF-8 without NUL is needed", "use another name"),
+    "store.dir='\udcff'": ("a text in UTF-8 without NUL is needed", "use another name"),
     "store.dir=": ("store.dir='': a text is needed", "store.dir=runs"),
     "seed=é": ("is not in Hydra's override grammar", "quotes within the shell's"),
     "study=bn_regresion": ("study 'bn_regresion' is unknown", "bn_regression"),

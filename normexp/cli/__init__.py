@@ -4,6 +4,7 @@ import io
 import sys
 
 from normexp.cli.app import app
+from normexp.cli.signals import ENDED_EARLY, leave
 
 from normexp.cli import sweeps  # isort: skip  the order of the commands in --help
 from normexp.cli import look  # isort: skip
@@ -19,4 +20,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if end.code in ENDED_EARLY:
+            leave(end.code)
+        raise

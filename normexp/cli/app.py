@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C has ended; what is stored is whole whenever that is."""
+"""Exit code of a command that Ctrl-C has ended."""
 
 Overrides = Annotated[
     list[str] | None,
@@ -70,7 +70,7 @@ def reporting(*, debug: bool) -> Iterator[None]:
         print_error(NormexpError(what))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        typer.echo("interrupted; what is stored is kept, the same command continues", err=True)
+        typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -11,9 +11,10 @@ def doctor(
     as_json: AsJson = False,  # noqa: FBT002
     debug: Debug = False,  # noqa: FBT002
 ) -> None:
-    """Say what numbers are made with here, and check that this installation keeps its promises.
+    """Check that this installation keeps its promises, and say what it is.
 
-    Trains a tiny study in temporary directories; nothing of yours is touched.
+    Trains a tiny study in temporary directories; nothing of yours is touched. Ends with exit code 4
+    if a check failed.
 
     \b
     Example:

@@ -67,6 +67,8 @@ class FieldSpec:
             return None
         if self.type is str and not self.choices and type(value) is int:
             value = str(value)  # as Hydra does: store.dir=2026
+        if isinstance(value, str) and not value.isprintable():
+            _refuse_unwritable(path, value)
         if self._fits(value):
             return float(value) + 0.0 if self.type is float else value  # type: ignore[arg-type,return-value]
         raise UsageError(
@@ -99,6 +101,14 @@ class FieldSpec:
         low, high = self.rule.minimum, self.rule.maximum
         inside = low < number < high if self.rule.exclusive else low <= number <= high
         return math.isfinite(number) and inside
+
+
+def _refuse_unwritable(path: str, text: str) -> None:
+    """A name that is not UTF-8, as file systems allow, could be written into no manifest."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise UsageError(
+            f"{path}={text!r}: a text in UTF-8 without NUL is needed", "use another name"
+        )
 
 
 def _bounds(rule: Rule) -> str:

@@ -5,7 +5,7 @@ import os
 from rich.console import Console
 from rich.text import Text
 
-from normexp.errors import NormexpError
+from normexp.errors import NormexpError, SweepInterruptedError
 
 WIDTH_OF_A_FILE = 160
 """Columns where nobody's terminal sets a bound and COLUMNS does not."""
@@ -25,8 +25,10 @@ def stderr() -> Console:
 
 
 def print_error(error: NormexpError) -> None:
-    """`error:` and `hint:`, a line each, however long."""
+    """`error:` and `hint:`, a line each, however long; an interruption is no error."""
     console = stderr()
-    console.print(Text("error: ", "bold red") + Text(error.message), soft_wrap=True)
+    asked = isinstance(error, SweepInterruptedError)
+    head = Text("interrupted: ", "bold yellow") if asked else Text("error: ", "bold red")
+    console.print(head + Text(error.message), soft_wrap=True)
     if error.hint:
         console.print(Text("hint: ", "bold cyan") + Text(error.hint), soft_wrap=True)

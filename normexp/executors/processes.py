@@ -8,14 +8,17 @@ seconds. joblib's processes need no `if __name__ == "__main__"` in the user's sc
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+LOOK_SECONDS = 0.5
 
 
 def run(
@@ -59,10 +62,23 @@ def _outcome(
 ) -> tuple[int, Result | Exception]:
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
+    _follow(os.getppid())
     try:
         return number, work(task)
     except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
         return number, error
+
+
+@cache
+def _follow(parent: int) -> None:
+    """End this process when its parent has died: nobody wants what it does by then."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="follow").start()
 
 
 @contextmanager

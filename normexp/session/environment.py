@@ -150,7 +150,8 @@ def _dirty() -> str | None:
     added = [] if names is None else names.decode().split("\0")[:-1]
     if not difference and not added:
         return None
-    contents = [(_checkout() / name).read_bytes() for name in added]
+    paths = [_checkout() / name for name in added]
+    contents = [path.read_bytes() if path.is_file() else b"" for path in paths]  # or a link
     parts = [difference or b"", *map(str.encode, added), *contents]
     return _short(b"\0".join(parts))
 

@@ -7,7 +7,7 @@ from normexp.errors import NotFoundError, UsageError
 from normexp.registry import did_you_mean
 from normexp.store.files import intact, read_manifest
 from normexp.store.layout import find_run, studies
-from normexp.store.sweep import read_end
+from normexp.store.sweep import SweepDirectory, read_end
 
 Rows = list[dict[str, Any]]
 
@@ -26,9 +26,9 @@ def sweeps(store: Path) -> tuple[list[str], Rows]:
                 {
                     "study": study.path.name,
                     "sweep": path.name,
-                    "status": end["status"] if end else "unfinished",
+                    "status": end["status"] if end else _without_end(path),
                     "runs": end["runs"] if end else None,
-                    "trained": end["to_train"] if end else None,
+                    "trained": end["trained"] if end else None,
                     "seconds": end["seconds"] if end else None,
                     "directory": str(path),
                 }
@@ -38,6 +38,10 @@ def sweeps(store: Path) -> tuple[list[str], Rows]:
             f"no sweep in {store}", "type normexp sweep, or --dir for another store"
         )
     return ["study", "sweep", "status", "runs", "trained"], rows
+
+
+def _without_end(path: Path) -> str:
+    return "running" if SweepDirectory(path).is_alive() else "unfinished"
 
 
 def runs(store: Path, name: str) -> tuple[list[str], Rows]:

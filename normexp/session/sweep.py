@@ -171,7 +171,7 @@ def _how_to_go_on(result: SweepResult, directory: StudyDirectory) -> tuple[str, 
     kept = {run.trajectory_id for run in runs if directory.checkpoint(run.trajectory_id).exists()}
     on = f"; {len(kept)} trainings go on from an evaluation point" if kept else ""
     return (
-        f"interrupted; {len(result.rows)} of {len(runs)} runs are stored{on}",
+        f"{len(result.rows)} of {len(runs)} runs are stored{on}",
         "type the same command again: it makes what is missing",
     )
 

@@ -156,9 +156,20 @@ def config_yaml(tree: Mapping[str, Any]) -> bytes:
     return b"".join(parts)
 
 
+class _Dumper(yaml.CSafeDumper):
+    """Quotes texts that YAML 1.2, and so Hydra, reads as numbers: a digest such as 12e4567890ab."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
 def to_yaml(content: object) -> bytes:
     """YAML in the order given."""
-    text = yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
+    text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return str(text).encode()
 
 

@@ -52,9 +52,7 @@ class SweepDirectory:
             yield
         finally:
             ended.set()
-            for path in (self.path / ALIVE, self.stop):
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
+            self._unlink_signs()
 
     def is_alive(self) -> bool:
         """Whether somebody still works on it."""
@@ -65,6 +63,16 @@ class SweepDirectory:
             return time.time() - (self.path / ALIVE).stat().st_mtime < LEASE_SECONDS
         except (OSError, ValueError, KeyError, TypeError):
             return False
+
+    def bury(self) -> None:
+        """Remove the signs of life of a sweep that was killed."""
+        if (self.path / ALIVE).exists() and not self.is_alive():
+            self._unlink_signs()
+
+    def _unlink_signs(self) -> None:
+        for path in (self.path / ALIVE, self.stop):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def end(self, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
         """Write the summary and, last, the manifest."""

@@ -3,16 +3,19 @@
 from normexp.store.claims import Claims
 from normexp.store.files import intact, remove_abandoned
 from normexp.store.layout import StudyDirectory
+from normexp.store.sweep import SweepDirectory
 
 
 def tidy(study: StudyDirectory, sweep: str) -> None:
     """Delete what the dead have left of no use; `sweep` names the sweep that does it.
 
-    Half-written directories and files of this machine, claims of sweeps that are no more, and
-    checkpoints of trainings that are stored by now. Other checkpoints are of use.
+    Half-written directories and files of this machine, signs of life and claims of sweeps that are
+    no more, and checkpoints of trainings that are stored by now. Other checkpoints are of use.
     """
     for directory in (study.path, study.trajectories, study.sweeps):
         remove_abandoned(directory)
+    for path in study.sweep_directories():
+        SweepDirectory(path).bury()
     Claims(study, sweep).release_dead()
     for checkpoint in study.trajectories.glob(".*.checkpoint"):
         if intact(study.trajectory(checkpoint.name.split(".")[1])) is not None:

@@ -1,0 +1,92 @@
+"""What holds for every input, searched by Hypothesis: the store's bytes."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import TEXTS, examples
+
+from normexp.store import parquet
+from normexp.store.files import intact, read_manifest, to_json, write_directory
+
+
+def bits(array: Any) -> Any:  # noqa: ANN401
+    """Numbers as their bits, so that −0 is not 0; every not-a-number as one of them."""
+    plain = np.where(np.isnan(array), np.asarray(np.nan, array.dtype), array)
+    return plain.view(f"u{array.dtype.itemsize}").tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@examples(60)
+@given(st.data())
+def test_a_table_holds_the_bits_that_were_written(dtype: str, data: st.DataObject) -> None:
+    """Infinities, denormals, both zeros, not-a-number (its payload aside), in both dtypes."""
+    floats = st.floats(width=32 if dtype == "float32" else 64)
+    steps = data.draw(st.lists(st.integers(0, 2**31 - 1), max_size=20))
+    column = st.lists(floats, min_size=len(steps), max_size=len(steps))
+    numbers = {name: np.array(data.draw(column), dtype) for name in ("x", "y", "prediction")}
+    whole = {name: np.array(steps, np.int32) for name in ("step", "example")}
+    content = parquet.encode("curves", dtype, whole | numbers)
+    Path("curves.parquet").write_bytes(content)
+    table = parquet.read(Path("curves.parquet"))
+
+    assert content == parquet.encode("curves", dtype, whole | numbers)
+    assert {n: bits(table[n].to_numpy()) for n in numbers} == {n: bits(numbers[n]) for n in numbers}
+    assert table["step"].to_pylist() == steps
+    assert {str(table[name].type) for name in numbers} == {
+        "float" if dtype == "float32" else "double"
+    }
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | FINITE | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+NAMES = st.from_regex(r"\A(\.?[a-z]{1,3}/)?[a-z]{1,6}\.(yaml|parquet)\Z")
+
+
+@examples(60)
+@given(
+    st.dictionaries(NAMES, st.binary(max_size=40), min_size=1, max_size=4),
+    st.dictionaries(TEXTS.filter(lambda name: name != "files"), JSON, max_size=4),
+    st.data(),
+)
+def test_a_directory_is_whole_until_a_file_is_cut_or_gone(
+    tmp_path_factory: pytest.TempPathFactory,
+    files: dict[str, bytes],
+    manifest: dict[str, Any],
+    data: st.DataObject,
+) -> None:
+    """What was written is read back, manifest and files; longer, shorter or missing is noticed."""
+    final = tmp_path_factory.mktemp("store") / "run"
+    write_directory(final, files, manifest)
+    read = read_manifest(final)
+    digests = read.pop("files")
+
+    assert read == manifest
+    assert intact(final) == {**read, "files": digests}
+    assert set(digests) == set(files)
+    assert all((final / name).read_bytes() == content for name, content in files.items())
+    assert [path.name for path in final.parent.iterdir()] == ["run"]
+    victim = final / data.draw(st.sampled_from(sorted(files)))
+    if data.draw(st.booleans()):
+        victim.unlink()
+    else:
+        victim.write_bytes(victim.read_bytes() + b"more")
+    assert intact(final) is None
+
+
+@examples(40)
+@given(st.lists(st.floats(), max_size=6))
+def test_json_has_null_for_what_is_no_finite_number(numbers: list[float]) -> None:
+    """And every other number to the last bit."""
+    assert json.loads(to_json({"of": tuple(numbers)}))["of"] == [
+        number if math.isfinite(number) else None for number in numbers
+    ]

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from conftest import SMALL, run_files
+from tamper import edit_manifest, tamper
 from typer.testing import Result
 
 from normexp.config.identity import run_id
@@ -50,27 +49,6 @@ def swept(normexp: Command, *overrides: str) -> Path:
     done = normexp("sweep", *overrides, "seed=1")
     assert done.exit_code == 0, done.stderr
     return only_run(Path("runs"))
-
-
-def edit_manifest(run: Path, section: str, entries: Mapping[str, object]) -> None:
-    """Change what a run's manifest says."""
-    manifest = json.loads((run / "manifest.json").read_text())
-    manifest[section].update(entries)
-    (run / "manifest.json").write_text(json.dumps(manifest))
-
-
-def tamper(run: Path, table: str, column: str, row: int, factor: float) -> None:
-    """Multiply one number of a table, and make the manifest's digest fit."""
-    path = run / f"{table}.parquet"
-    old = pq.read_table(path)
-    values = old[column].to_numpy().copy()
-    values[row] *= factor
-    place = old.column_names.index(column)
-    new = old.set_column(place, old.field(column), pa.array(values, old.field(column).type))
-    pq.write_table(new, path)
-    content = path.read_bytes()
-    about = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    edit_manifest(run, "files", {path.name: about})
 
 
 def elsewhere(run: Path) -> None:

@@ -78,8 +78,8 @@ def _print_deviations(content: dict[str, Any]) -> None:
     stdout().print(table)
     if judged:
         stdout().print(
-            f"early: step 0, and batches up to {judged['steps']}, which is judged; what comes later "
-            "is chaotic, and counts jump.",
+            f"early: step 0, and batches up to {judged['steps']}, which is judged; what comes "
+            "later is chaotic, and counts jump.",
             style="dim",
         )
 

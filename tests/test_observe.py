@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from conftest import SMALL
 from reference import PlainMlp, PlainNetwork, batch_norm, evaluate
 from torch import nn
 
@@ -20,6 +23,30 @@ from normexp.engine.stack import TrainingStack
 from normexp.engine.train import train
 
 MOMENTA = [0.0, 0.01, 0.1, 0.5, 0.99, 1.0, None]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_row_of_the_statistics_is_of_its_own_step(dtype: str) -> None:
+    """Not of the last one: each follows from the one before and the batch of its step."""
+    made = normexp.sweep(
+        *SMALL, "norm=batch", "norm.momentum=0.1", "seed=0", "log.every=1", f"train.dtype={dtype}"
+    )
+    (run,) = made.rows
+    stats = normexp.read(run["directory"], "stats")
+    study = made.directory.parents[1]
+    batches = pd.read_parquet(study / "trajectories" / run["trajectory_id"] / "batch_stats.parquet")
+
+    for name, start in (("mean", 0.0), ("var", 1.0)):
+        rows = _by_channel(stats, f"running_{name}")
+        new = _by_channel(batches, f"batch_{name}")
+        assert (rows.loc[0] == start).all()
+        expected = 0.9 * rows.to_numpy()[:-1] + 0.1 * new.to_numpy()
+        np.testing.assert_allclose(rows.to_numpy()[1:], expected, rtol=1e-5, atol=1e-6)
+
+
+def _by_channel(table: pd.DataFrame, values: str) -> pd.DataFrame:
+    """A row a step, a column a channel of a layer."""
+    return table.pivot_table(values, "step", ["layer", "channel"], observed=True)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

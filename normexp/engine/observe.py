@@ -60,8 +60,9 @@ def _observe_chunk(
             watch.evaluate(point)
         if not step % every or not rest:
             rows.append(step)
-            means.append(watch.running.mean.to(watch.dtype))
-            variances.append(watch.running.var.to(watch.dtype))
+            # A copy in float64 too, or every row would be what the last update leaves.
+            means.append(watch.running.mean.to(watch.dtype, copy=True))
+            variances.append(watch.running.var.to(watch.dtype, copy=True))
     logged, running_mean, running_var = torch.tensor(rows), *map(torch.stack, (means, variances))
     return [
         Observation(

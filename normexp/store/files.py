@@ -23,6 +23,9 @@ MANIFEST = "manifest.json"
 DAMAGE = "damage.json"
 """Left by `verify` in a directory that is not whole; whatever is made anew there has it not."""
 
+CERTIFICATE = "certificate.json"
+"""Left by `reproduce` in a run's directory: what came of making it again; no file of the run."""
+
 STAGING_SUFFIX = ".partial"
 OWNER = re.compile(r"\.(?P<process>\d+)-\d+-\w+-(?P<machine>[^.]*)\.partial$")
 

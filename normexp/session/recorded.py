@@ -1,0 +1,226 @@
+"""A run as its own directory records it: neither a study nor today's defaults are asked."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from normexp.config.data import Arrays, Cifar10
+from normexp.config.field import Rule, Scalar
+from normexp.config.identity import run_id, stack_key
+from normexp.config.schema import PLACES, RunConfig
+from normexp.config.tree import Tree, field_specs, flatten, from_tree, nest
+from normexp.errors import NormexpError, NotFoundError, UsageError, VerificationError
+from normexp.store.files import MANIFEST, read_manifest
+from normexp.store.layout import StudyDirectory, find_run
+from normexp.study.check import check
+from normexp.study.run import Base, Run
+from normexp.study.settle import settle
+
+NEEDED = ("kind", "run_id", "trajectory_id", "study", "config", "environment", "files", "created")
+"""What a run's manifest says at least."""
+
+TYPE_VERIFY = "type normexp verify"
+
+NEUTRAL = Rule.neutral
+"""Says that a field has no neutral value."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One run's directory and what its manifest says."""
+
+    directory: Path
+    manifest: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Of the run."""
+        return str(self.manifest["run_id"])
+
+    @property
+    def name(self) -> str:
+        """The run's name for people."""
+        return str(self.manifest.get("label") or self.directory.name)
+
+    @property
+    def study(self) -> StudyDirectory:
+        """The study's directory, if the run's has not been copied away."""
+        return StudyDirectory(self.directory.absolute().parent)
+
+    @property
+    def trajectory(self) -> Path:
+        """Where the training is, if it is there."""
+        return self.study.trajectory(Path(str(self.manifest["trajectory_id"])).name)
+
+    @cached_property
+    def flat(self) -> dict[str, Scalar]:
+        """The configuration by dotted names, as recorded; what is newer is at its neutral value.
+
+        Raises:
+            VerificationError: it is not a configuration, or not this run's.
+        """
+        config: dict[str, Scalar] = dict(self.manifest["config"])
+        try:
+            specs = field_specs(nest(config))
+            newer = {
+                path: spec.rule.neutral
+                for path, spec in specs.items()
+                if path not in config and spec.rule.neutral != NEUTRAL
+            }
+            flat = flatten(from_tree(nest({**newer, **config})))
+        except (UsageError, TypeError, AttributeError, ValueError) as error:
+            raise self.not_this_run(str(error)) from error
+        return {path: value for path, value in flat.items() if path in specs}
+
+    @property
+    def tree(self) -> Tree:
+        """The configuration, nested."""
+        return nest(self.flat)
+
+    @property
+    def stack_key(self) -> str:
+        """Equal for runs whose networks can train together."""
+        return stack_key(from_tree(self.tree))
+
+    def not_this_run(self, why: str) -> VerificationError:
+        """The error for a configuration that does not give the recorded run."""
+        return VerificationError(
+            f"the configuration in {self.directory / MANIFEST} is not that of run {self.id}: {why}",
+            "take a copy of the directory that nobody has edited",
+        )
+
+    def run(self, places: Mapping[str, Scalar]) -> Run:
+        """The run, ready to be trained.
+
+        Args:
+            places: where data in files stand here.
+
+        Raises:
+            UsageError: the data are not there, or are others.
+            VerificationError: the configuration is not that of the recorded run.
+        """
+        config = self._settled(from_tree(nest({**self.flat, **places})), places)
+        if run_id(config) != self.id:
+            raise self.not_this_run(f"it gives run {run_id(config)}")
+        check(config)
+        return Run(config, Base(self._choices(), nest(flatten(config))))
+
+    def _settled(self, config: RunConfig, places: Mapping[str, Scalar]) -> RunConfig:
+        data = config.data
+        try:
+            return settle(config)
+        except UsageError as error:
+            if not isinstance(data, Arrays | Cifar10):
+                raise self.not_this_run(error.message) from error
+            given = "" if places else f": they stand in files (data={data.kind})"
+            raise UsageError(
+                f"{error.message}; the data of a run are not in its directory{given}",
+                f"type normexp reproduce {self.directory} data.path=FILE, where those of digest "
+                f"{data.digest} are",
+            ) from error
+
+    def _choices(self) -> dict[str, str]:
+        """What was chosen in every config group, by the names of that time."""
+        try:
+            head = yaml.safe_load((self.directory / ".hydra/hydra.yaml").read_bytes())
+            choices = head["hydra"]["runtime"]["choices"]
+            return {str(group): str(choice) for group, choice in choices.items()}
+        except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+            raise VerificationError(
+                f"{self.directory / '.hydra/hydra.yaml'} cannot be read", TYPE_VERIFY
+            ) from error
+
+
+def find(store: Path, wanted: str) -> Recorded:
+    """A run by its id or the beginning of it, its name, or its directory.
+
+    Raises:
+        NotFoundError: there is none, or more than one.
+        VerificationError: its manifest cannot be read.
+    """
+    return read(locate(store, wanted))
+
+
+def locate(store: Path, wanted: str) -> Path:
+    """A run's directory, whatever state its manifest is in.
+
+    Raises:
+        NotFoundError: there is none, or more than one.
+    """
+    try:
+        return find_run(store, wanted)
+    except NotFoundError:
+        raise
+    except (NormexpError, KeyError, TypeError):  # a directory, with a manifest that is none
+        return Path(wanted)
+
+
+def read(directory: Path) -> Recorded:
+    """The run in a directory.
+
+    Raises:
+        VerificationError: its manifest cannot be read.
+    """
+    try:
+        manifest = read_manifest(directory)
+    except NormexpError as error:
+        raise VerificationError(f"{error.message}", TYPE_VERIFY) from error
+    if not isinstance(manifest, dict):
+        raise VerificationError(f"{directory / MANIFEST} is no manifest", TYPE_VERIFY)
+    lacking = [name for name in NEEDED if name not in manifest]
+    sections = [manifest.get(name) for name in ("config", "environment", "files")]
+    if lacking or not _all_mappings([*sections, *dict(manifest.get("files") or {}).values()]):
+        lack = f": it has no {lacking[0]}" if lacking else ""
+        raise VerificationError(f"{directory / MANIFEST} is no run's manifest{lack}", TYPE_VERIFY)
+    return Recorded(directory, manifest)
+
+
+def _all_mappings(parts: Iterable[object]) -> bool:
+    return all(isinstance(part, dict) for part in parts)
+
+
+def damage(directory: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The files that are not as the manifest says, and what they are; every byte is read."""
+    found = {name: _state(directory, name, about) for name, about in manifest["files"].items()}
+    return {name: state for name, state in found.items() if state is not None}
+
+
+def place_of(override: str, flat: Mapping[str, Scalar]) -> tuple[str, Scalar]:
+    """A place as typed, such as `data.path=FILE`.
+
+    Raises:
+        UsageError: it says what the run is, or the run has no such field.
+    """
+    key, _, value = override.partition("=")
+    if key not in PLACES:
+        raise UsageError(
+            f"{override}: a run is made again as it is recorded; {' and '.join(PLACES)} alone say "
+            "where its data are",
+            "type normexp sweep with this override for another run",
+        )
+    if key not in flat:
+        raise UsageError(
+            f"{override}: data={flat['data.kind']} has no {key}", f"leave out {override}"
+        )
+    if key == "data.verify":
+        if value not in ("true", "false"):
+            raise UsageError(f"{override}: true or false is needed", f"type {key}=false")
+        return key, value == "true"
+    return key, value
+
+
+def _state(directory: Path, name: str, about: Mapping[str, Any]) -> str | None:
+    """What is wrong with a file; None if nothing is."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        return "not a file of this run"
+    try:
+        content = (directory / name).read_bytes()
+    except OSError:
+        return "missing"
+    digest = hashlib.sha256(content).hexdigest()
+    return None if digest == about.get("sha256") else "other content"

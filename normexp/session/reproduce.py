@@ -1,0 +1,126 @@
+"""Reproduction: one run trained alone from its own directory, in a place of its own."""
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from normexp.config.schema import Local
+from normexp.errors import NormexpError, UsageError, VerificationError
+from normexp.planning.inventory import Inventory
+from normexp.planning.plan import Plan, build
+from normexp.session.certificate import Certificate, compare
+from normexp.session.environment import environment, torch_environment
+from normexp.session.inventory import Standard
+from normexp.session.origin import Origin
+from normexp.session.progress import Progress, Silent
+from normexp.session.recorded import TYPE_VERIFY, Recorded, damage, find, place_of
+from normexp.session.result import describe
+from normexp.session.stop import Stop
+from normexp.store.claims import Claims
+from normexp.store.files import CERTIFICATE, read_manifest, to_json, write_file
+from normexp.store.layout import StudyDirectory
+from normexp.study.run import Run
+from normexp.study.study import Study
+
+if TYPE_CHECKING:
+    from normexp.session.work import Worker
+
+
+def reproduce(
+    wanted: str,
+    places: list[str] | None = None,
+    *,
+    store: str | Path = "runs",
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Certificate:
+    """Train a run alone, in a place of its own, and compare it with what is recorded.
+
+    Args:
+        wanted: the run's id or the beginning of it, its name, or its directory.
+        places: where data in files stand here, such as `data.path=FILE`.
+        store: where the run is looked for.
+        out: the certificate's file; the run's directory has it otherwise.
+        progress: told what happens.
+
+    Raises:
+        NotFoundError: there is no such run.
+        UsageError: a place is none, or the data are not there.
+        VerificationError: the recorded files are damaged, or are not of the recorded configuration.
+        NormexpError: the training failed, or the certificate cannot be written.
+    """
+    recorded = find(Path(store), wanted)
+    if damaged := damage(recorded.directory, recorded.manifest):
+        files = ", ".join(f"{name} ({state})" for name, state in damaged.items())
+        raise VerificationError(f"{recorded.directory} is damaged: {files}", TYPE_VERIFY)
+    path = Path(out) if out else recorded.directory / CERTIFICATE
+    run = recorded.run(dict(place_of(each, recorded.flat) for each in places or ()))
+    _check_writable(path)
+    with tempfile.TemporaryDirectory(prefix="normexp-") as place:
+        start = time.perf_counter()
+        made = _train(run, recorded, StudyDirectory(Path(place) / "study"), progress or Silent())
+        seconds = time.perf_counter() - start
+        content = compare(recorded, made, run.config.train.dtype) | {"seconds": seconds}
+    try:
+        write_file(path, to_json(content))
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
+    return Certificate(content, path)
+
+
+def _check_writable(path: Path) -> None:
+    """Say so before training, not after."""
+    if path.is_dir():
+        raise _unwritable(path, "it is a directory")
+    try:
+        probe = path.with_name(f".{path.name}.probe.partial")
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
+
+
+def _unwritable(path: Path, why: str) -> NormexpError:
+    return UsageError(f"cannot write {path}: {why}", "type --out FILE for another place")
+
+
+def _train(run: Run, recorded: Recorded, place: StudyDirectory, progress: Progress) -> Recorded:
+    """The run, made alone in a new place by the ordinary pipeline."""
+    from normexp.engine.numerics import one_thread
+
+    config = replace(run.config, executor=Local(workers=1, processes=False))
+    name = str(recorded.manifest["study"])
+    study = Study(name, "", (), (replace(run, config=config),), (), (), None)
+    plan = build(study, Inventory())
+    progress.began(plan)
+    try:
+        with one_thread():
+            _worker(study, plan, place).work(plan.stacks[0], progress.stepped)
+    except NormexpError:
+        raise
+    except Exception as error:
+        raise NormexpError(
+            f"run {recorded.id} failed: {describe(error)}", "type --debug for more"
+        ) from error
+    progress.ended(plan.stacks[0], None)
+    directory = place.runs()[run.id]
+    return Recorded(directory, read_manifest(directory))
+
+
+def _worker(study: Study, plan: Plan, place: StudyDirectory) -> "Worker":
+    """As a sweep would have it; in a place of its own there is nobody to share it with."""
+    from hydra import __version__ as hydra_version
+
+    from normexp.session.work import Worker
+
+    here = {**environment(), **torch_environment()}
+    return Worker(
+        place,
+        Claims(place, "reproduce"),
+        Origin(replace(study, runs=()), here, hydra_version),
+        plan.differing,
+        Standard("warn", here),
+        Stop(),
+    )

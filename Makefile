@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: sweep test lint bench clean
+.PHONY: sweep test lint bench kills fuzz load clean
 
 sweep: $(VENV)/.installed
 	$(BIN)/normexp sweep
@@ -18,6 +18,16 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python tests/bench.py
+
+# Harnesses, minutes each: `make test` runs a few of the same kills and mutations.
+kills: $(VENV)/.installed-dev
+	$(BIN)/python tests/kills.py --kills 100
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python tests/fuzz.py
+
+load: $(VENV)/.installed-dev
+	$(BIN)/python tests/load.py
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache

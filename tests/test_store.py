@@ -233,6 +233,35 @@ def test_a_damaged_trajectory_is_trained_again(swept: Path, as_json: AsJson) -> 
     assert (trajectory / "weights.safetensors").read_bytes() == whole
 
 
+def test_a_damaged_trajectory_is_mended_though_its_runs_are_whole(
+    swept: Path, as_json: AsJson
+) -> None:
+    """By the same command, and nothing else is made again."""
+    (trajectory, *_) = (swept / "trajectories").iterdir()
+    whole = (trajectory / "weights.safetensors").read_bytes()
+    (trajectory / "weights.safetensors").write_bytes(whole[:100])
+    planned = as_json("plan", *STUDY)
+    mended = as_json("sweep", *STUDY)
+
+    assert (planned["cached"], planned["to_train"], planned["to_observe"]) == (6, 1, 0)
+    assert (mended["trained"], mended["observed"], mended["failed"]) == (1, 0, 0)
+    assert (trajectory / "weights.safetensors").read_bytes() == whole
+
+
+def test_a_flipped_bit_of_a_trajectory_goes_into_no_run(swept: Path, as_json: AsJson) -> None:
+    """Its size is right, its digest is not: it is trained again before anything is observed."""
+    for trajectory in (swept / "trajectories").iterdir():
+        content = bytearray((trajectory / "batch_stats.parquet").read_bytes())
+        content[len(content) // 2] ^= 1
+        (trajectory / "batch_stats.parquet").write_bytes(content)
+    answer = as_json("sweep", *STUDY, "norm=batch", "norm.momentum=0.7")
+    as_json("sweep", *STUDY, "norm=batch", "norm.momentum=0.7", "store.dir=fresh")
+    found, fresh = run_files(swept.parent), run_files(Path("fresh"))
+
+    assert (answer["to_train"], answer["trained"], answer["failed"]) == (0, 2, 0)
+    assert {name: found[name] for name in fresh} == fresh
+
+
 def test_a_table_that_cannot_be_read_is_named(swept: Path, normexp: Callable[..., Result]) -> None:
     """Of the right size, yet rubbish: one line instead of a traceback."""
     run = next(swept.glob("batch-m0.1-s1-*"))

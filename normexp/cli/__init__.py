@@ -10,8 +10,9 @@ from normexp.cli.app import INTERRUPTED, app
 
 from normexp.cli import sweeps  # isort: skip  the order of the commands in --help
 from normexp.cli import look  # isort: skip
+from normexp.cli import verify  # isort: skip
 
-__all__ = ["app", "look", "main", "sweeps"]
+__all__ = ["app", "look", "main", "sweeps", "verify"]
 
 
 def main() -> None:

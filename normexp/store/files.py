@@ -1,5 +1,6 @@
 """Directories that appear whole or not at all, and the YAML and JSON in them."""
 
+import errno
 import hashlib
 import json
 import math
@@ -7,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -18,10 +20,16 @@ import yaml
 
 from normexp.config.field import Scalar
 from normexp.errors import NormexpError
+from normexp.store.manifest import MOST_BYTES, parse
 
 MANIFEST = "manifest.json"
 DAMAGE = "damage.json"
 """Left by `verify` in a directory that is not whole; whatever is made anew there has it not."""
+
+FLAGS = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC")
+)
+"""To open what may be a link or a pipe; not every platform has all of them."""
 
 STAGING_SUFFIX = ".partial"
 OWNER = re.compile(r"\.(?P<process>\d+)-\d+-\w+-(?P<host>[^.]*)\.partial$")
@@ -86,17 +94,19 @@ def intact(directory: Path) -> dict[str, Any] | None:
     Sizes are compared, digests are not: that would read everything. What `verify` has found to be
     damaged is not whole either.
     """
-    if (directory / DAMAGE).exists():
+    if os.path.lexists(directory / DAMAGE):
         return None
     try:
         manifest = read_manifest(directory)
-        whole = all(
-            (directory / name).stat().st_size == about["bytes"]
-            for name, about in manifest["files"].items()
-        )
-    except (OSError, NormexpError, KeyError, TypeError, AttributeError):
+        if "files" not in manifest:  # a sweep's
+            return None
+        for name, about in manifest["files"].items():
+            there = os.lstat(f"{directory}/{name}")
+            if there.st_size != about["bytes"] or not stat.S_ISREG(there.st_mode):
+                return None
+    except (OSError, NormexpError):
         return None
-    return manifest if whole else None
+    return manifest
 
 
 def remove_abandoned(directory: Path) -> None:
@@ -110,19 +120,51 @@ def remove_abandoned(directory: Path) -> None:
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """The manifest of a complete directory.
+    """The manifest of a complete directory, its types as they must be.
 
     Raises:
-        NormexpError: it cannot be read, as after a power cut.
+        NormexpError: it cannot be read, as after a power cut, or is not one.
     """
     try:
-        manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_bytes())
+        return parse(read_regular(directory / MANIFEST, MOST_BYTES))
     except (OSError, ValueError) as error:
         raise NormexpError(
-            f"the manifest in {directory} cannot be read ({type(error).__name__})",
+            f"the manifest in {directory} cannot be read ({reason(error)})",
             f"remove {directory} and sweep again: only what is missing is made again",
         ) from error
-    return manifest
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The content of a regular file: no link is followed, no pipe waited for.
+
+    Args:
+        path: of the file.
+        most: bytes; a larger file is refused.
+
+    Raises:
+        OSError: it is missing, larger, or something else than a regular file.
+    """
+    file = os.open(path, FLAGS)
+    try:
+        about = os.fstat(file)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        if about.st_size > most:
+            raise OSError(errno.EFBIG, "too large", str(path))
+        content = os.read(file, most + 1)
+        while rest := os.read(file, most + 1):
+            content += rest
+        return content
+    finally:
+        os.close(file)
+
+
+def reason(error: BaseException) -> str:
+    """Why something cannot be read, in a few words."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error) if type(error) is ValueError else type(error).__name__
+    words = {errno.ELOOP: "it is a link", errno.ENOENT: "it is missing"}
+    return words.get(error.errno or 0, error.strerror.lower())
 
 
 def to_json(content: object) -> bytes:

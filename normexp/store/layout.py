@@ -1,6 +1,7 @@
 """Where things are: the directories of a store, and which of them are complete."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import gcd
@@ -13,6 +14,7 @@ from normexp.registry import did_you_mean
 from normexp.store.files import MANIFEST, intact, read_manifest
 
 ID_LENGTH = 12
+RUN_NAME = re.compile(rf".+-[0-9a-f]{{{ID_LENGTH}}}", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,21 @@ class StudyDirectory:
         """Which of the wanted runs are whole, by id, each with its directory and manifest."""
         runs = self.runs()
         found = ((name, runs[name], intact(runs[name])) for name in wanted if name in runs)
-        return {name: (path, manifest) for name, path, manifest in found if manifest is not None}
+        return {
+            name: (path, manifest)
+            for name, path, manifest in found
+            if manifest is not None and manifest.get("run_id") == name
+        }
 
     def stored(self, wanted: Iterable[str]) -> frozenset[str]:
         """Which of the wanted trajectories are whole."""
-        return frozenset(name for name in set(wanted) if intact(self.trajectory(name)) is not None)
+        found = ((name, intact(self.trajectory(name))) for name in set(wanted))
+        return frozenset(
+            name
+            for name, manifest in found
+            if manifest is not None
+            and (manifest["kind"], manifest["trajectory_id"]) == ("trajectory", name)
+        )
 
     def cached(self, wanted: Iterable[str], log: Log) -> frozenset[str]:
         """Which of the wanted runs are whole and hold at least what is asked."""
@@ -60,6 +72,25 @@ class StudyDirectory:
             for name, (_, manifest) in self.intact_runs(wanted).items()
             if merged(log, manifest) == logged(manifest)
         )
+
+    def run_directories(self) -> list[Path]:
+        """What is a run or should be one: it has a manifest, or the name of a run."""
+        return [
+            path
+            for path in _directories(self.path)
+            if path not in (self.sweeps, self.trajectories)
+            and (os.path.lexists(path / MANIFEST) or RUN_NAME.fullmatch(path.name))
+        ]
+
+    def trajectory_directories(self) -> list[Path]:
+        """What is a trajectory or should be one."""
+        return _directories(self.trajectories)
+
+    def hidden(self) -> int:
+        """How many things have names that begin with a dot: claims, half-written directories."""
+        places = (self.path, self.sweeps, self.trajectories)
+        found = (path for place in places if place.is_dir() for path in place.iterdir())
+        return sum(path.name.startswith(".") for path in found)
 
     def sweep_directories(self) -> list[Path]:
         """All sweeps, oldest first, complete or not."""
@@ -97,7 +128,7 @@ def find_run(store: Path, wanted: str) -> Path:
     if not wanted:
         raise NotFoundError("no run without a name", "type normexp ls to see what there is")
     as_path = Path(wanted)
-    if (as_path / MANIFEST).is_file() and read_manifest(as_path)["kind"] == "run":
+    if os.path.lexists(as_path / MANIFEST) and read_manifest(as_path)["kind"] == "run":
         return as_path
     everything = {path.name: path for study in studies(store) for path in study.runs().values()}
     matches = [

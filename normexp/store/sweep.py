@@ -1,13 +1,13 @@
 """Sweep directories: what was typed, where it ran, and one row a run."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from normexp.store.files import MANIFEST, STAGING_SUFFIX, to_json, to_yaml
+from normexp.errors import NormexpError
+from normexp.store.files import MANIFEST, STAGING_SUFFIX, read_manifest, to_json, to_yaml
 from normexp.store.layout import StudyDirectory
 from normexp.store.rows import Row
 
@@ -52,7 +52,7 @@ def begin(
 def read_end(path: Path) -> dict[str, Any] | None:
     """The manifest of a sweep, None if it was killed, is still running, or cannot be read."""
     try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+        manifest = read_manifest(path)
+    except NormexpError:
         return None
-    return manifest
+    return manifest if manifest["kind"] == "sweep" else None

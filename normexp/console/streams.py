@@ -15,7 +15,9 @@ WIDTH_OF_A_FILE = 160
 """Columns where nobody's terminal sets a bound and COLUMNS does not."""
 
 
-UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 """What commands a terminal or turns its text around: no text that we print needs it."""
 
 

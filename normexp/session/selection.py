@@ -44,11 +44,11 @@ class Selection:
 
     @cached_property
     def _runs(self) -> dict[Path, dict[str, Path]]:
-        return {study.path: study.runs() for study in self.studies}
+        return {study.path: _by_id(study) for study in self.studies}
 
     def runs_of(self, study: StudyDirectory) -> dict[str, Path]:
-        """The complete runs of a study by id, looked up once."""
-        return self._runs.get(study.path) or study.runs()
+        """The runs of a study by id, whole or not, looked up once."""
+        return self._runs.get(study.path) or _by_id(study)
 
     def relative(self, path: Path) -> str:
         """A directory's path as a person reads it."""
@@ -181,6 +181,10 @@ def _sweep(path: Path) -> Selection:
     wanted = {manifest.get("trajectory_id", "") for manifest in manifests if manifest}
     trajectories = [path for path in study.trajectory_directories() if path.name in wanted]
     return Selection(study.path, (study,), tuple(runs), tuple(trajectories), (path,))
+
+
+def _by_id(study: StudyDirectory) -> dict[str, Path]:
+    return {path.name[-ID_LENGTH:]: path for path in study.run_directories()}
 
 
 def _study_of(path: Path) -> StudyDirectory | None:

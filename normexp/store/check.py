@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from normexp.store import parquet
 from normexp.store.columns import TABLES
 from normexp.store.expected import Expected
-from normexp.store.files import DAMAGE, FLAGS, MANIFEST, reason
+from normexp.store.files import DAMAGE, FLAGS, MANIFEST, is_sealed, reason
 from normexp.store.manifest import ID, MOST_BYTES, parse
 
 MOST_IN_MEMORY = 2**26
@@ -57,6 +57,8 @@ def check_manifest(directory: Path, kind: str) -> dict[str, Any] | str:
         if len(content) > MOST_BYTES:
             return f"{MANIFEST}: too large"
         manifest = parse(content)
+        if not is_sealed(content, manifest):
+            return f"{MANIFEST}: it is not what was written (SHA-256 differs)"
     except (OSError, ValueError) as error:
         return f"{MANIFEST}: {reason(error)}"
     return manifest if manifest["kind"] == kind else f"{MANIFEST}: it is a {manifest['kind']}'s"

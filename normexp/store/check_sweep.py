@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from normexp.errors import NormexpError
 from normexp.store import summary
-from normexp.store.check import Checked, Problem, check_manifest, open_regular
+from normexp.store.check import Checked, Problem, check_files, check_manifest, open_regular
 from normexp.store.files import MANIFEST, intact, reason
 from normexp.store.foreign_yaml import read_yaml
 from normexp.store.manifest import MOST_BYTES, parse_json
@@ -17,8 +17,8 @@ from normexp.store.rows import row
 from normexp.store.sweep import SUMMARY
 
 FILES = (MANIFEST, SUMMARY, "sweep.yaml", "environment.json")
-SAME_AS_RUN = ("label", "directory")
-"""Columns that say where a run stands: it may have been moved."""
+OF_ITS_TIME = ("label", "directory", "log.every", "log.pictures")
+"""Columns that say where a run stood and how densely it was logged: that may have changed."""
 
 
 def has_ended(directory: Path) -> bool:
@@ -33,14 +33,12 @@ def check_sweep(directory: Path, runs: Mapping[str, Path]) -> Checked:
         directory: of the sweep.
         runs: the directories of its study's runs, by id.
     """
-    whats = _texts(directory)
     manifest = check_manifest(directory, "sweep")
     if isinstance(manifest, str):
-        whats.append(manifest)
-    elif isinstance(table := _summary(directory), str):
-        whats.append(table)
+        whats = [manifest]
     else:
-        whats += _rows(table, manifest, runs)
+        wrong, _ = check_files(directory, manifest.get("files", {}))
+        whats = [problem.what for problem in wrong] or _contents(directory, manifest, runs)
     found = sorted(path.name for path in directory.iterdir())
     others = [name for name in found if name not in FILES and not name.startswith(".")]
     stray = [Problem(f"{name}: no sweep has it", damages=False) for name in others]
@@ -49,10 +47,33 @@ def check_sweep(directory: Path, runs: Mapping[str, Path]) -> Checked:
     return Checked(about, [*map(Problem, whats), *stray], hidden)
 
 
-def summary_ids(directory: Path) -> list[str]:
+def _contents(directory: Path, manifest: Mapping[str, Any], runs: Mapping[str, Path]) -> list[str]:
+    """What is wrong in files whose digests are right, or that have none."""
+    table = _summary(directory)
+    rows = [table] if isinstance(table, str) else _rows(table, manifest, runs)
+    return [*_texts(directory), *rows]
+
+
+def summary_ids(directory: Path, *, with_trajectories: bool = False) -> list[str]:
     """The ids of a sweep's runs; none where its summary cannot be read."""
     table = _summary(directory)
-    return [] if isinstance(table, str) else [str(name) for name in table["run_id"].to_pylist()]
+    if isinstance(table, str):
+        return []
+    names = ("run_id", "trajectory_id")[: 1 + with_trajectories]
+    return [str(each) for name in names if name in table.schema.names for each in table[name]]
+
+
+def typed(directory: Path) -> tuple[str, ...] | None:
+    """The overrides of a sweep as they were typed; None where they cannot be read."""
+    try:
+        with open_regular(directory / "sweep.yaml") as file:
+            content = read_yaml(file.read(MOST_BYTES + 1))
+    except (OSError, ValueError):
+        return None
+    words, own = content.get("overrides"), content.get("config_dir")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        return None
+    return (*(("--config-dir", own) if isinstance(own, str) else ()), *words)
 
 
 def _texts(directory: Path) -> list[str]:
@@ -101,7 +122,7 @@ def _differs(said: Mapping[str, Any], runs: Mapping[str, Path]) -> bool:
     if directory is None or manifest is None or manifest.get("run_id") != said["run_id"]:
         return False  # reported of the run
     there = row(manifest, directory)
-    return any(there.get(name) != value for name, value in said.items() if name not in SAME_AS_RUN)
+    return any(there.get(name) != value for name, value in said.items() if name not in OF_ITS_TIME)
 
 
 def _some(names: list[str]) -> str:

@@ -31,6 +31,7 @@ FLAGS = os.O_RDONLY | sum(
 )
 """To open what may be a link or a pipe; not every platform has all of them."""
 
+ZEROS = "0" * 64
 STAGING_SUFFIX = ".partial"
 OWNER = re.compile(r"\.(?P<process>\d+)-\d+-\w+-(?P<host>[^.]*)\.partial$")
 
@@ -50,19 +51,36 @@ def write_directory(
         replace: put ours in the place of what is there.
     """
     partial = _partial(final, "new")
-    digests = {
-        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-        for name, content in files.items()
-    }
     partial.mkdir(parents=True)
     try:
         for folder in {Path(name).parent for name in files} - {Path()}:
             (partial / folder).mkdir(parents=True)
-        for name, content in {**files, MANIFEST: to_json({**manifest, "files": digests})}.items():
+        for name, content in {**files, MANIFEST: sealed(manifest, files)}.items():
             (partial / name).write_bytes(content)
         _take_name(partial, final, replace=replace)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def sealed(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
+    """A manifest's content: with the digests of files and, last, of itself (with zeros there)."""
+    digests = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        for name, content in files.items()
+    }
+    content = to_json({**manifest, "files": digests, "sha256": ZEROS})
+    head, _, tail = content.rpartition(ZEROS.encode())
+    return head + hashlib.sha256(content).hexdigest().encode() + tail
+
+
+def is_sealed(content: bytes, manifest: Mapping[str, Any]) -> bool:
+    """Whether a manifest is as it was written; one from before there was a seal is."""
+    digest = manifest.get("sha256")
+    if digest is None:
+        texts = (text for text in manifest.values() if isinstance(text, str))
+        return not any(re.fullmatch("[0-9a-f]{64}", text) for text in texts)  # under another name
+    head, _, tail = content.rpartition(str(digest).encode())
+    return hashlib.sha256(head + ZEROS.encode() + tail).hexdigest() == digest
 
 
 def _take_name(partial: Path, final: Path, *, replace: bool) -> None:
@@ -157,6 +175,17 @@ def read_regular(path: Path, most: int) -> bytes:
         return content
     finally:
         os.close(file)
+
+
+def require_regular(path: Path) -> None:
+    """Make sure that others may open a file by its name: they would follow links, wait for pipes.
+
+    Raises:
+        OSError: it is missing.
+        ValueError: it is something else than a file.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise ValueError("it is no regular file")
 
 
 def reason(error: BaseException) -> str:

@@ -48,6 +48,7 @@ FILES = {
     "trajectory": frozenset(
         ("config.yaml", WEIGHTS, *(f"{table}.parquet" for table in TRAJECTORY_TABLES))
     ),
+    "sweep": frozenset(("sweep.yaml", "environment.json", "summary.parquet")),
 }
 """The files of each kind of directory; runs have the optional ones where they were asked for."""
 
@@ -75,6 +76,8 @@ def parse(raw: bytes) -> dict[str, Any]:
         raise ValueError("unknown 'status'")
     if kind == "sweep":
         _check_texts(manifest, ("failed", "errors", "warnings"))
+        if "files" in manifest:  # not of sweeps before it was there
+            _check_files(manifest["files"], kind)
     else:
         _check_parts(manifest, kind)
     return manifest
@@ -125,8 +128,10 @@ def _check_seconds(seconds: Mapping[str, Any]) -> None:
             raise ValueError(f"'seconds' has no {name!r}")
 
 
-def _check_files(files: Mapping[str, Any], kind: str) -> None:
+def _check_files(files: object, kind: str) -> None:
     own = FILES[kind]
+    if not isinstance(files, dict):
+        raise ValueError("'files' is of the wrong type")  # noqa: TRY004
     if not own <= files.keys():
         raise ValueError(f"{min(own - files.keys())} is not among its 'files'")
     for name, about in files.items():

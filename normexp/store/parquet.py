@@ -1,6 +1,5 @@
 """Parquet: Arrow tables to bytes and back, the same bits for the same numbers."""
 
-import stat
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
@@ -12,7 +11,7 @@ import pyarrow.parquet as pq
 
 from normexp.errors import NormexpError
 from normexp.store.columns import TABLES
-from normexp.store.files import reason
+from normexp.store.files import reason, require_regular
 
 UNREADABLE = (OSError, ValueError, LookupError, MemoryError, pa.ArrowException)
 """What PyArrow raises on rubbish; its errors are some of these, and not all of one root."""
@@ -74,8 +73,7 @@ def read(path: Path) -> pa.Table:
         NormexpError: it is missing, damaged or another table.
     """
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise ValueError("it is no regular file")
+        require_regular(path)
         table = _read(path)
         if problem := unlike(table.schema, path.stem):
             raise ValueError(problem)

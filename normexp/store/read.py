@@ -66,7 +66,7 @@ def _runs_of_sweep(path: Path) -> list[Path]:
     whole = path if len(path.parts) > len(("sweeps", path.name)) else path.resolve()
     there = StudyDirectory(whole.parents[1]).runs()
     wanted = summary.read(path / SUMMARY)["run_id"].to_pylist()
-    return [there[name] for name in wanted if name in there]
+    return [there[name] for name in dict.fromkeys(wanted) if name in there]
 
 
 def _long(directories: Sequence[Path], table: str) -> pa.Table:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from normexp.errors import NormexpError
-from normexp.store.files import MANIFEST, STAGING_SUFFIX, read_manifest, to_json, to_yaml
+from normexp.store.files import MANIFEST, STAGING_SUFFIX, read_manifest, sealed, to_json, to_yaml
 from normexp.store.layout import StudyDirectory
 from normexp.store.rows import Row
 
 SUMMARY = "summary.parquet"
+TEXTS = ("sweep.yaml", "environment.json")
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class SweepDirectory:
         from normexp.store import summary  # imports pyarrow, which planning need not wait for
 
         (self.path / SUMMARY).write_bytes(summary.encode(rows))
+        written = {name: (self.path / name).read_bytes() for name in (*TEXTS, SUMMARY)}
         partial = self.path / f".{MANIFEST}{STAGING_SUFFIX}"
-        partial.write_bytes(to_json(manifest))
+        partial.write_bytes(sealed(manifest, written))
         partial.replace(self.path / MANIFEST)
 
 

@@ -17,7 +17,7 @@ from normexp.record import Record
 from normexp.store import parquet
 from normexp.store.columns import REFERENCE_ACCURACIES, REFERENCE_LOSSES
 from normexp.store.expected import weights_yaml
-from normexp.store.files import write_directory
+from normexp.store.files import require_regular, write_directory
 
 REFERENCES = (*REFERENCE_LOSSES, *REFERENCE_ACCURACIES)
 
@@ -66,6 +66,7 @@ def _read(directory: Path) -> Record:
     batch = parquet.read(directory / "batch_stats.parquet")
     points = parquet.read(directory / "points.parquet")
     population = parquet.read(directory / "population.parquet")
+    require_regular(directory / "weights.safetensors")
     weights = load_file(directory / "weights.safetensors")
     sites = _sites(population)
     updates = batch.num_rows // sum(sites.values()) if sites else steps.num_rows

@@ -216,9 +216,10 @@ class Hand:
         )
         self._lines: queue.Queue[str] = queue.Queue()
         assert self._process.stdout is not None
-        threading.Thread(
+        self._thread = threading.Thread(
             target=_forward, args=(self._process.stdout, self._lines), daemon=True
-        ).start()
+        )
+        self._thread.start()
 
     def do(self, number: int) -> dict[str, Any]:
         """One case; a worker that does not answer is ended."""
@@ -233,15 +234,20 @@ class Hand:
         if answer:
             told: dict[str, Any] = json.loads(answer)
             return told
-        code = self._process.wait()
+        self.end()
+        code = self._process.returncode
         self._begin()
         return {"case": number, "kind": "?", "file": "?", "problems": [f"ended with {code}"]}
 
     def end(self) -> None:
         """Let it go."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with suppress(OSError):  # it has crashed
+            self._process.stdin.close()
         self._process.wait()
+        self._thread.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 def _forward(stream: IO[str], lines: "queue.Queue[str]") -> None:
@@ -253,8 +259,14 @@ def _forward(stream: IO[str], lines: "queue.Queue[str]") -> None:
 def fuzz(base: Path, cases: range) -> list[dict[str, Any]]:
     """All that was done, case by case."""
     hand = Hand(base)
+    done = []
     try:
-        return [hand.do(number) for number in cases]
+        for number in cases:
+            done.append(hand.do(number))
+            if done[-1]["problems"]:
+                sys.stdout.write(json.dumps(done[-1]) + "\n")
+                sys.stdout.flush()
+        return done
     finally:
         hand.end()
 
@@ -275,8 +287,6 @@ def main() -> int:
         done = fuzz(base, range(given.start, given.start + given.cases))
     counts = collections.Counter(told["kind"] for told in done)
     wrong = [told for told in done if told["problems"]]
-    for told in wrong:
-        sys.stdout.write(json.dumps(told) + "\n")
     for kind, count in counts.most_common():
         sys.stdout.write(f"{kind:<16}{count:6}\n")
     sys.stdout.write(f"{len(done)} mutations, {len(wrong)} with problems\n")

@@ -170,7 +170,7 @@ def spoil_json(path: Path, rng: random.Random) -> None:
             parent[str(rng.choice(WEIRD))] = parent.pop(key)
         elif what == 2:
             other, name = rng.choice(nodes)
-            parent[key] = other[name] if name in other or isinstance(other, list) else None
+            parent[key] = json.loads(json.dumps(other[name]))
         else:
             parent[key] = rng.choice(WEIRD)
         content = json.loads(json.dumps(content))

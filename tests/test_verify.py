@@ -57,7 +57,7 @@ def directory_of(study: Path, kind: str) -> Path:
         return run_of(study)
     if kind == "trajectory":
         about = json.loads((run_of(study) / "manifest.json").read_text())
-        return study / "trajectories" / about["trajectory_id"]
+        return study / "trajectories" / str(about["trajectory_id"])
     return next((study / "sweeps").iterdir())
 
 

@@ -80,7 +80,7 @@ def is_sealed(content: bytes, manifest: Mapping[str, Any]) -> bool:
         texts = (text for text in manifest.values() if isinstance(text, str))
         return not any(re.fullmatch("[0-9a-f]{64}", text) for text in texts)  # under another name
     head, _, tail = content.rpartition(str(digest).encode())
-    return hashlib.sha256(head + ZEROS.encode() + tail).hexdigest() == digest
+    return str(digest) == hashlib.sha256(head + ZEROS.encode() + tail).hexdigest()
 
 
 def _take_name(partial: Path, final: Path, *, replace: bool) -> None:

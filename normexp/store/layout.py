@@ -151,7 +151,15 @@ def _directories(directory: Path) -> list[Path]:
     """Visible subdirectories by name; none where there is no such directory."""
     try:
         with os.scandir(directory) as entries:
-            found = [entry.path for entry in entries if entry.is_dir()]
+            found = [entry.path for entry in entries if _is_directory(entry)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     return [Path(name) for name in sorted(found) if not Path(name).name.startswith(".")]
+
+
+def _is_directory(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is one, or a link to one; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

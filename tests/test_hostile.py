@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import fuzz
+import mutations
 import pytest
 from conftest import SMALL
 from typer.testing import Result
@@ -197,7 +198,7 @@ def test_yaml_is_plain_or_refused(run: Path, normexp: Normexp, where: str, conte
     """With its digest mended, so that it is read; nothing is made or grown from it."""
     (path,) = run.parent.glob(where)
     path.write_bytes(content)
-    fuzz.mutations.fix(path)
+    mutations.fix(path)
     *_, verified = all_readers(normexp, run)
 
     assert verified.exit_code == 4
@@ -209,8 +210,8 @@ def test_a_table_that_promises_too_much_is_not_read(run: Path, normexp: Normexp)
     """Fifty million rows of zeros in a few kilobytes."""
     import random
 
-    fuzz.mutations.bomb_table(run / "metrics.parquet", random.Random(0))  # noqa: S311
-    fuzz.mutations.fix(run / "metrics.parquet")
+    mutations.bomb_table(run / "metrics.parquet", random.Random(0))  # noqa: S311
+    mutations.fix(run / "metrics.parquet")
     all_readers(normexp, run)
 
     with pytest.raises(NormexpError, match="promises more rows"):

@@ -242,7 +242,7 @@ def spoil_table(path: Path, rng: random.Random) -> None:
 
 def bomb_table(path: Path, _: random.Random) -> None:
     """Fifty million rows in a few bytes."""
-    names = pq.ParquetFile(path).read().column_names
+    names = pq.ParquetFile(path).read().column_names[:3]
     zeros = pa.array([0] * 1000, pa.int8())
     column = pa.chunked_array([zeros] * 50_000)
     pq.write_table(pa.table(dict.fromkeys(names, column)), path, row_group_size=10**8)

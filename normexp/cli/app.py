@@ -76,6 +76,7 @@ def reporting(*, debug: bool) -> Iterator[None]:
 
 def print_json(content: Any) -> None:  # noqa: ANN401
     """Data for programs, on stdout."""
+    from normexp.console.streams import escaped
     from normexp.store.files import finite
 
-    sys.stdout.write(json.dumps(finite(content), indent=1, ensure_ascii=False) + "\n")
+    sys.stdout.write(escaped(json.dumps(finite(content), indent=1, ensure_ascii=False)) + "\n")

@@ -1,8 +1,12 @@
 """The two streams, and how an error looks on one of them."""
 
 import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
+from rich.segment import Segment
 from rich.text import Text
 
 from normexp.errors import NormexpError, SweepInterruptedError
@@ -11,9 +15,43 @@ WIDTH_OF_A_FILE = 160
 """Columns where nobody's terminal sets a bound and COLUMNS does not."""
 
 
+UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""What commands a terminal or turns its text around: no text that we print needs it."""
+
+
+class Harmless(RenderHook):
+    """Takes what commands a terminal out of all that a console prints, Rich's own styles aside.
+
+    Manifests, names of directories and error messages may come from a stranger.
+    """
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """What Rich calls before it prints."""
+        return [_Cleaned(each) for each in renderables]
+
+
+@dataclass(frozen=True)
+class _Cleaned:
+    """Something printable without what commands a terminal."""
+
+    inner: ConsoleRenderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for text, style, control in console.render(self.inner, options):
+            yield Segment(text if control else UNSAFE.sub("", text), style, control)
+
+
+def escaped(text: str) -> str:
+    """JSON with the same characters escaped; it has none of them outside its texts."""
+    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def stdout() -> Console:
     """For data."""
     console = Console(highlight=False, markup=False, emoji=False)
+    console.push_render_hook(Harmless())
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDTH_OF_A_FILE
     return console
@@ -21,7 +59,9 @@ def stdout() -> Console:
 
 def stderr() -> Console:
     """For narration, progress and errors."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    console.push_render_hook(Harmless())
+    return console
 
 
 def print_error(error: NormexpError) -> None:

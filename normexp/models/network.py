@@ -15,7 +15,8 @@ from normexp.models.tensors import Listener, Tensors, nobody
 from normexp.norms.batch import normalize_batch, normalize_with
 from normexp.norms.example import normalize_example
 from normexp.norms.layout import batch_axis
-from normexp.norms.norm import affine_shapes, has_statistics, in_training
+from normexp.norms.norm import has_statistics, in_training
+from normexp.norms.shapes import affine_shapes
 from normexp.norms.statistics import Affine, Memory, Statistics
 from normexp.rng import stream
 

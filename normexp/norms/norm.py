@@ -1,4 +1,4 @@
-"""One norm at one site, whatever its kind: its parameters, and what it makes of x in each pass."""
+"""One norm at one site, whatever its kind: what it makes of x in each pass."""
 
 import torch
 
@@ -8,10 +8,7 @@ from normexp.config.norm import (
     BatchNorm,
     BatchRenorm,
     GhostNorm,
-    LayerNorm,
-    NoNorm,
     Norm,
-    RmsNorm,
 )
 from normexp.norms.batch import normalize_batch
 from normexp.norms.ghost import normalize_parts
@@ -29,18 +26,6 @@ def looks_back(config: Norm) -> bool:
     kind: type = config.__class__
     momentum = specs(kind).get("momentum")
     return momentum is not None and momentum.rule.role is not Role.OBSERVED
-
-
-def affine_shapes(
-    config: Norm, channels: int, pixels: tuple[int, ...]
-) -> dict[str, tuple[int, ...]]:
-    """The parameters of the norm at a site, by name."""
-    if isinstance(config, NoNorm) or not config.affine:
-        return {}
-    per_element = isinstance(config, LayerNorm) and config.affine_per == "element"
-    shape = (channels, *pixels) if per_element or isinstance(config, RmsNorm) else (channels,)
-    names = ("weight",) if isinstance(config, RmsNorm) else ("weight", "bias")
-    return dict.fromkeys(names, shape)
 
 
 def in_training(

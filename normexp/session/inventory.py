@@ -8,7 +8,6 @@ from normexp.config.schema import Log
 from normexp.errors import UsageError
 from normexp.planning.inventory import Inventory
 from normexp.session.environment import changed
-from normexp.store.files import intact
 from normexp.store.layout import StudyDirectory, holds
 
 OnCodeChange = Literal["warn", "rerun", "ignore"]
@@ -46,7 +45,7 @@ def take(
         standard: what counts as done.
     """
     whole = {name: manifest for name, (_, manifest) in directory.intact_runs(runs).items()}
-    trained = {name: intact(directory.trajectory(name)) for name in set(runs.values())}
+    trained = {name: directory.intact_trajectory(name) for name in set(runs.values())}
     differing = {name: standard.differing(m) for name, m in trained.items() if m is not None}
     outdated = {
         name: (standard.differing(whole[name]) if name in whole else ()) or differing.get(of, ())

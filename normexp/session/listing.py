@@ -1,12 +1,14 @@
 """What there is: sweeps, runs, one run whole. Reads manifests, imports neither torch nor pandas."""
 
+import os
 from pathlib import Path
 from typing import Any
 
-from normexp.errors import NotFoundError, UsageError
+from normexp.errors import NormexpError, NotFoundError, UsageError
 from normexp.registry import did_you_mean
-from normexp.store.files import intact, read_manifest
+from normexp.store.files import MANIFEST, intact
 from normexp.store.layout import find_run, studies
+from normexp.store.rows import read_run
 from normexp.store.sweep import SweepDirectory, read_end
 
 Rows = list[dict[str, Any]]
@@ -41,6 +43,9 @@ def sweeps(store: Path) -> tuple[list[str], Rows]:
 
 
 def _without_end(path: Path) -> str:
+    """Of a sweep without a manifest that can be read."""
+    if os.path.lexists(path / MANIFEST):
+        return "damaged"
     return "running" if SweepDirectory(path).is_alive() else "unfinished"
 
 
@@ -63,7 +68,7 @@ def runs(store: Path, name: str) -> tuple[list[str], Rows]:
         manifest = intact(path)
         name, _, identity = path.name.rpartition("-")
         row = {"run": identity, "label": name, "status": "damaged", "directory": str(path)}
-        if manifest is not None:
+        if manifest is not None and manifest.get("run_id") == identity:
             metrics = manifest["metrics"]
             row |= {"status": manifest["status"], "test_loss": metrics["test_loss"]}
             if "norm.momentum" in manifest["config"]:
@@ -81,5 +86,8 @@ def run(store: Path, wanted: str) -> tuple[dict[str, Any], Rows]:
     from normexp.store import parquet
 
     directory = find_run(store, wanted)
+    manifest = read_run(directory)
     metrics: Rows = parquet.read(directory / "metrics.parquet").to_pylist()
-    return {**read_manifest(directory), "directory": str(directory)}, metrics
+    if not metrics:
+        raise NormexpError(f"{directory / 'metrics.parquet'} has no rows")
+    return {**manifest, "directory": str(directory)}, metrics

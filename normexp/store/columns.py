@@ -135,3 +135,6 @@ PICTURE_TABLES = ("histograms", "curves")
 """Those that a run has where `log.pictures` asks for them."""
 
 RUN_TABLES = ("metrics", "stats", "layers", *PICTURE_TABLES)
+
+TRAJECTORY_TABLES = tuple(name for name in TABLES if name not in RUN_TABLES)
+"""Those of a trajectory."""

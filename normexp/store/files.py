@@ -1,11 +1,13 @@
 """Directories that appear whole or not at all, and the YAML and JSON in them."""
 
+import errno
 import hashlib
 import json
 import math
 import os
 import re
 import shutil
+import stat
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -17,6 +19,7 @@ import yaml
 
 from normexp.config.field import Scalar
 from normexp.errors import NormexpError
+from normexp.store.manifest import MOST_BYTES, parse
 from normexp.store.process import lives, machine
 
 MANIFEST = "manifest.json"
@@ -26,6 +29,12 @@ DAMAGE = "damage.json"
 CERTIFICATE = "certificate.json"
 """Left by `reproduce` in a run's directory: what came of making it again; no file of the run."""
 
+FLAGS = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC")
+)
+"""To open what may be a link or a pipe; not every platform has all of them."""
+
+ZEROS = "0" * 64
 STAGING_SUFFIX = ".partial"
 OWNER = re.compile(r"\.(?P<process>\d+)-\d+-\w+-(?P<machine>[^.]*)\.partial$")
 
@@ -41,15 +50,11 @@ def write_directory(final: Path, files: Mapping[str, bytes], manifest: Mapping[s
         manifest: what it says beyond the digests.
     """
     partial = staging(final, "new")
-    digests = {
-        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-        for name, content in files.items()
-    }
     partial.mkdir(parents=True)
     try:
         for folder in {Path(name).parent for name in files} - {Path()}:
             (partial / folder).mkdir(parents=True)
-        for name, content in {**files, MANIFEST: to_json({**manifest, "files": digests})}.items():
+        for name, content in {**files, MANIFEST: sealed(manifest, files)}.items():
             (partial / name).write_bytes(content)
         take_name(partial, final)
     finally:
@@ -64,6 +69,27 @@ def write_file(final: Path, content: bytes) -> None:
         partial.replace(final)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sealed(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
+    """A manifest's content: with the digests of files and, last, of itself (with zeros there)."""
+    digests = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        for name, content in files.items()
+    }
+    content = to_json({**manifest, "files": digests, "sha256": ZEROS})
+    head, _, tail = content.rpartition(ZEROS.encode())
+    return head + hashlib.sha256(content).hexdigest().encode() + tail
+
+
+def is_sealed(content: bytes, manifest: Mapping[str, Any]) -> bool:
+    """Whether a manifest is as it was written; one from before there was a seal is."""
+    digest = manifest.get("sha256")
+    if digest is None:
+        texts = (text for text in manifest.values() if isinstance(text, str))
+        return not any(re.fullmatch("[0-9a-f]{64}", text) for text in texts)  # under another name
+    head, _, tail = content.rpartition(str(digest).encode())
+    return str(digest) == hashlib.sha256(head + ZEROS.encode() + tail).hexdigest()
 
 
 def take_name(partial: Path, final: Path) -> None:
@@ -91,17 +117,19 @@ def intact(directory: Path) -> dict[str, Any] | None:
     Sizes are compared, digests are not: that would read everything. What `verify` has found to be
     damaged is not whole either.
     """
-    if (directory / DAMAGE).exists():
+    if os.path.lexists(directory / DAMAGE):
         return None
     try:
         manifest = read_manifest(directory)
-        whole = all(
-            (directory / name).stat().st_size == about["bytes"]
-            for name, about in manifest["files"].items()
-        )
-    except (OSError, NormexpError, KeyError, TypeError, AttributeError):
+        if "files" not in manifest:  # a sweep's
+            return None
+        for name, about in manifest["files"].items():
+            there = os.lstat(f"{directory}/{name}")
+            if there.st_size != about["bytes"] or not stat.S_ISREG(there.st_mode):
+                return None
+    except (OSError, NormexpError):
         return None
-    return manifest if whole else None
+    return manifest
 
 
 def remove_abandoned(directory: Path) -> None:
@@ -117,19 +145,62 @@ def remove_abandoned(directory: Path) -> None:
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """The manifest of a complete directory.
+    """The manifest of a complete directory, its types as they must be.
 
     Raises:
-        NormexpError: it cannot be read, as after a power cut.
+        NormexpError: it cannot be read, as after a power cut, or is not one.
     """
     try:
-        manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_bytes())
+        return parse(read_regular(directory / MANIFEST, MOST_BYTES))
     except (OSError, ValueError) as error:
         raise NormexpError(
-            f"the manifest in {directory} cannot be read ({type(error).__name__})",
+            f"the manifest in {directory} cannot be read ({reason(error)})",
             f"remove {directory} and sweep again: only what is missing is made again",
         ) from error
-    return manifest
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The content of a regular file: no link is followed, no pipe waited for.
+
+    Args:
+        path: of the file.
+        most: bytes; a larger file is refused.
+
+    Raises:
+        OSError: it is missing, larger, or something else than a regular file.
+    """
+    file = os.open(path, FLAGS)
+    try:
+        about = os.fstat(file)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        if about.st_size > most:
+            raise OSError(errno.EFBIG, "too large", str(path))
+        content = os.read(file, most + 1)
+        while rest := os.read(file, most + 1):
+            content += rest
+        return content
+    finally:
+        os.close(file)
+
+
+def require_regular(path: Path) -> None:
+    """Make sure that others may open a file by its name: they would follow links, wait for pipes.
+
+    Raises:
+        OSError: it is missing.
+        ValueError: it is something else than a file.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise ValueError("it is no regular file")
+
+
+def reason(error: BaseException) -> str:
+    """Why something cannot be read, in a few words."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error) if type(error) is ValueError else type(error).__name__
+    words = {errno.ELOOP: "it is a link", errno.ENOENT: "it is missing"}
+    return words.get(error.errno or 0, error.strerror.lower())
 
 
 def to_json(content: object) -> bytes:

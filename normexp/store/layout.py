@@ -1,6 +1,7 @@
 """Where things are: the directories of a store, and which of them are complete."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import gcd
@@ -13,6 +14,7 @@ from normexp.registry import did_you_mean
 from normexp.store.files import MANIFEST, intact, read_manifest
 
 ID_LENGTH = 12
+RUN_NAME = re.compile(rf".+-[0-9a-f]{{{ID_LENGTH}}}", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,36 @@ class StudyDirectory:
         """Which of the wanted runs are whole, by id, each with its directory and manifest."""
         runs = self.places()
         found = ((name, runs[name], intact(runs[name])) for name in wanted if name in runs)
-        return {name: (path, manifest) for name, path, manifest in found if manifest is not None}
+        return {
+            name: (path, manifest)
+            for name, path, manifest in found
+            if manifest is not None and manifest.get("run_id") == name
+        }
+
+    def intact_trajectory(self, name: str) -> dict[str, Any] | None:
+        """The manifest of a trajectory that is whole."""
+        manifest = intact(self.trajectory(name))
+        ours = manifest is not None and manifest["kind"] == "trajectory"
+        return manifest if ours and manifest["trajectory_id"] == name else None
+
+    def run_directories(self) -> list[Path]:
+        """What is a run or should be one: it has a manifest, or the name of a run."""
+        return [
+            path
+            for path in _directories(self.path)
+            if path not in (self.sweeps, self.trajectories)
+            and (os.path.lexists(path / MANIFEST) or RUN_NAME.fullmatch(path.name))
+        ]
+
+    def trajectory_directories(self) -> list[Path]:
+        """What is a trajectory or should be one."""
+        return _directories(self.trajectories)
+
+    def hidden(self) -> int:
+        """How many things have names that begin with a dot: claims, half-written directories."""
+        places = (self.path, self.sweeps, self.trajectories)
+        found = (path for place in places if place.is_dir() for path in place.iterdir())
+        return sum(path.name.startswith(".") for path in found)
 
     def sweep_directories(self) -> list[Path]:
         """All sweeps, oldest first, complete or not."""
@@ -98,7 +129,7 @@ def find_run(store: Path, wanted: str) -> Path:
     if not wanted:
         raise NotFoundError("no run without a name", "type normexp ls to see what there is")
     as_path = Path(wanted)
-    if (as_path / MANIFEST).is_file() and read_manifest(as_path)["kind"] == "run":
+    if os.path.lexists(as_path / MANIFEST) and read_manifest(as_path)["kind"] == "run":
         return as_path
     everything = {path.name: path for study in studies(store) for path in study.runs().values()}
     matches = [
@@ -121,7 +152,15 @@ def _directories(directory: Path) -> list[Path]:
     """Visible subdirectories by name; none where there is no such directory."""
     try:
         with os.scandir(directory) as entries:
-            found = [entry.path for entry in entries if entry.is_dir()]
+            found = [entry.path for entry in entries if _is_directory(entry)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     return [Path(name) for name in sorted(found) if not Path(name).name.startswith(".")]
+
+
+def _is_directory(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is one, or a link to one; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

@@ -11,6 +11,16 @@ import pyarrow.parquet as pq
 
 from normexp.errors import NormexpError
 from normexp.store.columns import TABLES
+from normexp.store.files import reason, require_regular
+
+UNREADABLE = (OSError, ValueError, LookupError, MemoryError, pa.ArrowException)
+"""What PyArrow raises on rubbish; its errors are some of these, and not all of one root."""
+
+MOST_BYTES = 2**28
+"""Memory that any table may ask for."""
+
+MOST_COMPRESSED = 1000
+"""And larger ones, so many times the size of their file: of zeros there can be very many."""
 
 
 def encode(table: str, dtype: str, columns: Mapping[str, Any]) -> bytes:
@@ -57,18 +67,63 @@ def schema(table: str, dtype: str, names: tuple[str, ...]) -> pa.Schema:
 
 
 def read(path: Path) -> pa.Table:
-    """One table as it was written.
+    """One table as it was written; the name of its file says which of `TABLES` it is.
 
     Raises:
-        NormexpError: it is missing or damaged.
+        NormexpError: it is missing, damaged or another table.
     """
     try:
-        return pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as error:
+        require_regular(path)
+        table = _read(path)
+        if problem := unlike(table.schema, path.stem):
+            raise ValueError(problem)
+    except UNREADABLE as error:
         raise NormexpError(
-            f"{path} cannot be read ({type(error).__name__})",
+            f"{path} cannot be read ({reason(error)})",
             f"remove {path.parent} and sweep again: only what is missing is made again",
         ) from error
+    return table
+
+
+def _read(source: Path | pa.NativeFile) -> pa.Table:
+    """A table, checked as far as its own format goes.
+
+    Raises:
+        ValueError: it promises more than memory should be given for.
+    """
+    with pq.ParquetFile(source) as file:
+        about = file.metadata
+        size = source.size() if isinstance(source, pa.NativeFile) else source.stat().st_size
+        if about.num_rows * about.num_columns * 8 > max(MOST_BYTES, size * MOST_COMPRESSED):
+            raise ValueError("it promises more rows than it can hold")
+        table = file.read()
+        table.validate(full=True)
+        if table.num_rows != about.num_rows:
+            raise ValueError("it has not the rows that it promises")
+        return table
+
+
+def decode(content: bytes) -> pa.Table:
+    """A table from a file's content.
+
+    Raises:
+        One of `UNREADABLE`.
+    """
+    return _read(pa.BufferReader(content))
+
+
+def unlike(found: pa.Schema, table: str) -> str | None:
+    """What is wrong with the columns of a table, if it is in `TABLES`; None if they fit."""
+    if table not in TABLES:
+        return None
+    names = found.names
+    wanted = [c.name for c in TABLES[table] if not c.optional or c.name in names]
+    if names != wanted:
+        return f"its columns are not those of {table}"
+    schemas = [schema(table, dtype, tuple(names)) for dtype in ("float32", "float64")]
+    if not any(found.equals(each) for each in schemas):
+        return f"its types are not those of {table}"
+    return None
 
 
 def grid(steps: Sequence[int], sites: Mapping[str, int]) -> dict[str, Any]:

@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from normexp.errors import NotFoundError
 from normexp.registry import pick
 from normexp.store import parquet, summary
 from normexp.store.columns import PICTURE_TABLES, RUN_TABLES
-from normexp.store.files import MANIFEST, read_manifest
+from normexp.store.files import MANIFEST
 from normexp.store.layout import ID_LENGTH, StudyDirectory, studies
-from normexp.store.rows import rows_of
+from normexp.store.rows import read_run, rows_of
 from normexp.store.sweep import SUMMARY
 
 if TYPE_CHECKING:
@@ -66,8 +65,8 @@ def _runs_of_sweep(path: Path) -> list[Path]:
         )
     whole = path if len(path.parts) > len(("sweeps", path.name)) else path.resolve()
     there = StudyDirectory(whole.parents[1]).runs()
-    wanted = pq.read_table(path / SUMMARY, columns=["run_id"])["run_id"].to_pylist()
-    return [there[name] for name in wanted if name in there]
+    wanted = summary.read(path / SUMMARY)["run_id"].to_pylist()
+    return [there[name] for name in dict.fromkeys(wanted) if name in there]
 
 
 def _long(directories: Sequence[Path], table: str) -> pa.Table:
@@ -93,5 +92,5 @@ def _long(directories: Sequence[Path], table: str) -> pa.Table:
 
 def _id(directory: Path) -> str:
     if (directory / MANIFEST).is_file():
-        return str(read_manifest(directory)["run_id"])
+        return str(read_run(directory)["run_id"])
     return directory.name[-ID_LENGTH:]

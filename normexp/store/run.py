@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from normexp.config.batches import batch_sizes
-from normexp.config.schema import OUTSIDE, PLACES, RunConfig
-from normexp.config.tree import flatten, nest
+from normexp.config.schema import RunConfig
+from normexp.config.tree import nest
 from normexp.record import Observation, Record
 from normexp.store import parquet
+from normexp.store.expected import kept
 from normexp.store.files import config_yaml, list_yaml, to_yaml, write_directory
 from normexp.store.pictures import picture_tables
 from normexp.store.trajectory import point_steps
@@ -52,12 +53,7 @@ def write_run(
         observation: its own.
         provenance: goes into `.hydra/` and the manifest.
     """
-    flat = flatten(config)
-    kept = {
-        path: value
-        for path, value in flat.items()
-        if path.split(".")[0] not in OUTSIDE and path not in PLACES
-    }
+    flat = kept(config)
     metrics = _metrics(config, record, observation)
     tables = {
         "metrics": metrics,
@@ -67,11 +63,11 @@ def write_run(
     if observation.pictures is not None:
         tables |= picture_tables(point_steps(config), observation.pictures)
     dtype = config.train.dtype
-    files = _hydra(kept, provenance) | {
+    files = _hydra(flat, provenance) | {
         f"{name}.parquet": parquet.encode(name, dtype, columns) for name, columns in tables.items()
     }
     last = {name: _plain(column[-1]) for name, column in metrics.items()}
-    manifest = {**provenance.manifest, "config": kept, "metrics": last}
+    manifest = {**provenance.manifest, "config": flat, "metrics": last}
     write_directory(final, files, manifest)
 
 

@@ -1,12 +1,15 @@
 """The rows of runs as a table, typed by the schema: a sweep's summary, and what `read` gives."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from normexp.config.field import specs
 from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
+from normexp.errors import NormexpError
+from normexp.store import parquet
 from normexp.store.rows import FINAL, HEAD, TAIL, Row
 
 NUMBERS = {"half_life_steps": pa.float64(), "diverged_step": pa.int64()}
@@ -18,13 +21,36 @@ def table(rows: Sequence[Row]) -> pa.Table:
 
     A loss that is not finite is null: the run's `metrics.parquet` has it as it was.
     """
-    types = dict.fromkeys((*HEAD, *IDENTITY_GROUPS), pa.string()) | _config_types()
-    types |= dict.fromkeys(FINAL, pa.float64())
-    types |= dict.fromkeys((*TAIL, "directory"), pa.string()) | NUMBERS
+    types = column_types()
     present = {name for each in rows for name in each}
     fields = [pa.field(name, kind) for name, kind in types.items() if name in present]
     columns = [pa.array([each.get(f.name) for each in rows], f.type) for f in fields]
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+def column_types() -> dict[str, pa.DataType]:
+    """The type of every column that a summary may have, in their order."""
+    types = dict.fromkeys((*HEAD, *IDENTITY_GROUPS), pa.string()) | _config_types()
+    types |= dict.fromkeys(FINAL, pa.float64())
+    return types | dict.fromkeys((*TAIL, "directory"), pa.string()) | NUMBERS
+
+
+def read(path: Path) -> pa.Table:
+    """A sweep's summary.
+
+    Raises:
+        NormexpError: it cannot be read, or its columns are not those of a summary.
+    """
+    found = parquet.read(path)
+    types = column_types()
+    names = found.column_names
+    fits = all(types.get(field.name) == field.type for field in found.schema)
+    if not fits or "run_id" not in names or len({*names}) < len(names):
+        raise NormexpError(
+            f"{path} cannot be read (its columns are not those of a summary)",
+            f"remove {path.parent}: its runs are untouched",
+        )
+    return found
 
 
 def encode(rows: Sequence[Row]) -> bytes:

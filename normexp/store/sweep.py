@@ -12,7 +12,16 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from normexp.store.files import MANIFEST, staging, to_json, to_yaml, write_file
+from normexp.errors import NormexpError
+from normexp.store.files import (
+    MANIFEST,
+    read_manifest,
+    sealed,
+    staging,
+    to_json,
+    to_yaml,
+    write_file,
+)
 from normexp.store.layout import StudyDirectory
 from normexp.store.process import lives, machine, start_of
 from normexp.store.rows import Row
@@ -24,6 +33,7 @@ ALIVE = "alive.json"
 HEARTBEAT_SECONDS = 5.0
 LEASE_SECONDS = 60.0
 """Without a heartbeat for so long, a sweep on another machine counts as dead."""
+TEXTS = ("sweep.yaml", "environment.json")
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,8 @@ class SweepDirectory:
         from normexp.store import summary  # imports pyarrow, which planning need not wait for
 
         write_file(self.path / SUMMARY, summary.encode(rows))
-        write_file(self.path / MANIFEST, to_json(manifest))
+        written = {name: (self.path / name).read_bytes() for name in (*TEXTS, SUMMARY)}
+        write_file(self.path / MANIFEST, sealed(manifest, written))
 
 
 def begin(
@@ -101,10 +112,10 @@ def begin(
 def read_end(path: Path) -> dict[str, Any] | None:
     """The manifest of a sweep, None if it was killed, is still running, or cannot be read."""
     try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+        manifest = read_manifest(path)
+    except NormexpError:
         return None
-    return manifest
+    return manifest if manifest["kind"] == "sweep" else None
 
 
 def _owner() -> dict[str, Any]:

@@ -12,14 +12,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from normexp.config.batches import batch_sizes, part_sizes, steps_per_epoch
-from normexp.config.field import Role
 from normexp.config.schema import RunConfig
-from normexp.config.tree import field_specs, flatten, nest
 from normexp.errors import NormexpError
 from normexp.record import Record
 from normexp.store import parquet
 from normexp.store.columns import REFERENCE_ACCURACIES, REFERENCE_LOSSES
-from normexp.store.files import config_yaml, read_manifest, write_directory
+from normexp.store.expected import weights_yaml
+from normexp.store.files import read_manifest, require_regular, write_directory
 
 REFERENCES = (*REFERENCE_LOSSES, *REFERENCE_ACCURACIES)
 
@@ -39,7 +38,7 @@ def write_trajectory(
         manifest: what it says beyond the files' digests.
     """
     files = {
-        "config.yaml": _config(config),
+        "config.yaml": weights_yaml(config),
         **{f"{name}.parquet": content for name, content in _tables(config, record).items()},
         "weights.safetensors": save(
             {name: w[0].contiguous() for name, w in record.weights.items()}
@@ -57,7 +56,7 @@ def read_trajectory(directory: Path) -> Record:
     try:
         _check_digests(directory)
         return _read(directory)
-    except (OSError, ValueError, KeyError, SafetensorError, NormexpError) as error:
+    except (*parquet.UNREADABLE, RuntimeError, SafetensorError, NormexpError) as error:
         raise NormexpError(
             f"the trajectory {directory} cannot be read ({type(error).__name__}); remove it and "
             "sweep again"
@@ -76,6 +75,7 @@ def _read(directory: Path) -> Record:
     batch = parquet.read(directory / "batch_stats.parquet")
     points = parquet.read(directory / "points.parquet")
     population = parquet.read(directory / "population.parquet")
+    require_regular(directory / "weights.safetensors")
     weights = load_file(directory / "weights.safetensors")
     sites = _sites(population)
     updates = batch.num_rows // sum(sites.values()) if sites else steps.num_rows
@@ -98,14 +98,6 @@ def _read(directory: Path) -> Record:
 def point_steps(config: RunConfig) -> np.ndarray[Any, Any]:
     """The step of every evaluation point: before the first epoch and after each."""
     return np.arange(config.train.epochs + 1, dtype=np.int32) * steps_per_epoch(config)
-
-
-def _config(config: RunConfig) -> bytes:
-    """Only what the weights depend on: it is the same whichever run came first."""
-    flat = flatten(config)
-    roles = {path: spec.rule.role for path, spec in field_specs(nest(flat)).items()}
-    weights = {p: v for p, v in flat.items() if roles[p] in (Role.STRUCTURAL, Role.STACKABLE)}
-    return config_yaml(nest(weights))
 
 
 def _tables(config: RunConfig, record: Record) -> dict[str, bytes]:

@@ -1,0 +1,72 @@
+"""What to type so that what is damaged is made anew."""
+
+import shlex
+from pathlib import Path
+
+from normexp.session.selection import Selection
+from normexp.store.check import Checked
+from normexp.store.check_run import is_own_command
+from normexp.store.check_sweep import summary_ids, typed
+from normexp.store.layout import ID_LENGTH, StudyDirectory
+
+DEFAULT_STORE = "runs"
+
+
+class Remedies:
+    """Knows which command gives which run, from what the runs themselves say.
+
+    Args:
+        selection: what is verified.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+        self._of_runs: dict[Path, str] = {}
+        self._of_trajectories: dict[tuple[Path, str], str] = {}
+        self._of_sweeps: dict[Path, dict[str, tuple[str, ...]]] = {}
+
+    def learn(self, run: Path, found: Checked) -> None:
+        """Remember the command of a run, if its manifest can be believed."""
+        wrong = [each for each in found.problems if each.what.startswith("manifest.json")]
+        if found.manifest is None or wrong or not is_own_command(found.manifest["command"]):
+            return
+        command = self._complete(found.manifest["command"], run.parent)
+        if found.problems:
+            self._of_runs[run] = command
+        trajectory = (run.parent, found.manifest["trajectory_id"])
+        self._of_trajectories.setdefault(trajectory, command)
+
+    def of_run(self, run: Path) -> str:
+        """The command of a run, of a sweep that had it, or of its study."""
+        return self._of_runs.get(run) or self._study(run.parent, run.name[-ID_LENGTH:])
+
+    def of_trajectory(self, trajectory: Path) -> str:
+        """The command of one of a trajectory's runs, of a sweep that had one, or of its study."""
+        study = trajectory.parents[1]
+        known = self._of_trajectories.get((study, trajectory.name))
+        return known or self._study(study, trajectory.name)
+
+    def _study(self, study: Path, identity: str) -> str:
+        if not self._selection.at_home:
+            return "copy it again from where it came"
+        if study not in self._of_sweeps:
+            self._of_sweeps[study] = _typed(StudyDirectory(study))
+        words = self._of_sweeps[study].get(identity, (f"study={study.name}",))
+        return self._complete(shlex.join(["normexp", "sweep", *words]), study)
+
+    def _complete(self, command: str, study: Path) -> str:
+        """The command with the store that the study is in."""
+        place = study.parent
+        if not self._selection.at_home or place.resolve() == Path(DEFAULT_STORE).resolve():
+            return command
+        return f"{command} {shlex.quote(f'store.dir={place}')}"
+
+
+def _typed(study: StudyDirectory) -> dict[str, tuple[str, ...]]:
+    """The words of the newest sweep that had a run or trajectory, by its id."""
+    found: dict[str, tuple[str, ...]] = {}
+    for sweep in study.sweep_directories():
+        if (words := typed(sweep)) is not None:
+            words = tuple(word for word in words if not word.startswith("store.dir="))
+            found |= dict.fromkeys(summary_ids(sweep, with_trajectories=True), words)
+    return found

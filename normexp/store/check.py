@@ -1,0 +1,201 @@
+"""Whether the files of a directory are what its manifest says. Reads everything, writes nothing."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from normexp.store import parquet
+from normexp.store.columns import TABLES
+from normexp.store.expected import Expected
+from normexp.store.files import CERTIFICATE, DAMAGE, FLAGS, MANIFEST, is_sealed, reason
+from normexp.store.manifest import ID, MOST_BYTES, parse
+
+MOST_IN_MEMORY = 2**26
+"""Bytes of a file that is read whole; of larger ones only the digest is made, piece by piece."""
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong.
+
+    Attributes:
+        what: in words, beginning with the file's name where it is one file's.
+        damages: whether the directory has to be made anew; what merely lies about does not.
+    """
+
+    what: str
+    damages: bool = True
+
+
+class Checked(NamedTuple):
+    """What checking one directory has found.
+
+    Attributes:
+        manifest: if it can be believed.
+        problems: all of them.
+        hidden: files with names that begin with a dot and are no part of the directory.
+    """
+
+    manifest: dict[str, Any] | None
+    problems: list[Problem]
+    hidden: int = 0
+
+
+def check_manifest(directory: Path, kind: str) -> dict[str, Any] | str:
+    """The manifest of a directory of this kind, or what is wrong with it."""
+    try:
+        if not stat.S_ISREG((directory / MANIFEST).lstat().st_mode):
+            return f"{MANIFEST}: it is {_what_else(directory / MANIFEST)}, not a file"
+        with open_regular(directory / MANIFEST) as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            return f"{MANIFEST}: too large"
+        manifest = parse(content)
+        if not is_sealed(content, manifest):
+            return f"{MANIFEST}: it is not what was written (SHA-256 differs)"
+    except (OSError, ValueError) as error:
+        return f"{MANIFEST}: {reason(error)}"
+    return manifest if manifest["kind"] == kind else f"{MANIFEST}: it is a {manifest['kind']}'s"
+
+
+def check_files(
+    directory: Path, files: Mapping[str, Any]
+) -> tuple[list[Problem], dict[str, bytes | None]]:
+    """What is wrong with the files that a manifest names, and the contents of those that are right.
+
+    A file too large for memory has None for its content.
+    """
+    problems, contents = [], {}
+    for name, about in files.items():
+        try:
+            contents[name] = _verified(directory / name, about)
+        except (OSError, ValueError) as error:
+            problems.append(Problem(f"{name}: {reason(error)}"))
+    return problems, contents
+
+
+def strays(directory: Path, files: Mapping[str, Any]) -> tuple[list[Problem], int]:
+    """What lies in a directory and is named by no manifest; and how much of it is hidden."""
+    own = {MANIFEST, DAMAGE, CERTIFICATE, *files}
+    folders = {str(Path(name).parent) for name in files} - {"."}
+    found = _names(directory)
+    for folder in folders:
+        place = directory / folder
+        if place.is_dir() and not place.is_symlink():
+            found += [f"{folder}/{name}" for name in _names(place)]
+    others = [name for name in found if name not in own | folders]
+    hidden = [name for name in others if Path(name).name.startswith(".")]
+    return [
+        Problem(f"{name}: no manifest names it", damages=False)
+        for name in others
+        if name not in hidden
+    ], len(hidden)
+
+
+def check_table(
+    name: str, content: bytes | Path, dtype: str, expected: Expected, *, whole: bool = False
+) -> str | None:
+    """What is wrong with a table whose digest is right; None if nothing is.
+
+    Args:
+        name: of the table.
+        content: of its file, or where that is.
+        dtype: of the training.
+        expected: by the configuration.
+        whole: decode every page. Where normexp has written them the digest says as much; a
+            stranger can make digests too.
+    """
+    try:
+        source = content if isinstance(content, Path) else pa.BufferReader(content)
+        with pq.ParquetFile(source) as file:
+            found, rows = file.schema_arrow, file.metadata.num_rows
+        problem = _unlike(found, name, dtype, has_parts=expected.has_parts)
+    except parquet.UNREADABLE as error:
+        return f"it cannot be read ({reason(error)})"
+    if problem is None and rows != expected.rows[name]:
+        return f"it has {rows:,} rows, its configuration gives {expected.rows[name]:,}"
+    if whole and problem is None and isinstance(content, bytes):
+        decoded = decode(content)
+        return decoded if isinstance(decoded, str) else None
+    return problem
+
+
+def decode(content: bytes) -> pa.Table | str:
+    """A table, or why it cannot be read."""
+    try:
+        return parquet.decode(content)
+    except parquet.UNREADABLE as error:
+        return f"it cannot be read ({reason(error)})"
+
+
+def named(directory: Path, identity: str) -> str | None:
+    """What is wrong with a directory's name; None if it ends in the id."""
+    end = directory.name.rpartition("-")[2]
+    if end == identity:
+        return None
+    what = f"its name ends in {end}" if ID.fullmatch(end) else "its name does not end in an id"
+    return f"{what}, its manifest says {identity}"
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """A regular file, open for reading: no link is followed, no pipe waited for.
+
+    Raises:
+        OSError: it is missing, or a link.
+        ValueError: it is something else than a file.
+    """
+    file = os.fdopen(os.open(path, FLAGS), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ValueError("not a regular file")
+    return file
+
+
+def _verified(path: Path, about: Mapping[str, Any]) -> bytes | None:
+    """A file's content, if it is what the manifest says."""
+    there = path.lstat()
+    if path.parent.is_symlink():
+        raise ValueError("it is behind a link")
+    if not stat.S_ISREG(there.st_mode):
+        raise ValueError(f"it is {_what_else(path)}, not a file")
+    if there.st_size != about["bytes"]:
+        raise ValueError(f"it has {there.st_size:,} bytes, its manifest says {about['bytes']:,}")
+    with open_regular(path) as file:
+        content = file.read() if there.st_size <= MOST_IN_MEMORY else None
+        made = hashlib.file_digest(file, "sha256") if content is None else hashlib.sha256(content)
+    if made.hexdigest() != about["sha256"]:
+        raise ValueError("it is not what was written (SHA-256 differs)")
+    return content
+
+
+def _names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def _what_else(path: Path) -> str:
+    mode = path.lstat().st_mode
+    kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe"}
+    return kinds.get(stat.S_IFMT(mode), "a device or socket")
+
+
+def _unlike(found: pa.Schema, table: str, dtype: str, *, has_parts: bool) -> str | None:
+    """How a table's columns differ from the documented ones; meanings may be worded otherwise."""
+    optional = [c.name for c in TABLES[table] if c.optional and c.name in found.names]
+    possible = [c.name for c in TABLES[table] if c.optional]
+    complete = [has_parts * ["part"]] if "part" in possible else [[], possible]
+    names = tuple(c.name for c in TABLES[table] if not c.optional or c.name in optional)
+    if tuple(found.names) != names or optional not in complete:
+        return f"its columns are not those of {table}"
+    for wanted, there in zip(parquet.schema(table, dtype, names), found, strict=True):
+        if there.type != wanted.type:
+            return f"its column {wanted.name} is {there.type}, not {wanted.type}"
+        about = there.metadata or {}
+        if about.get(b"unit") != wanted.metadata[b"unit"] or b"doc" not in about:
+            return f"its column {wanted.name} does not say what it is"
+    return None

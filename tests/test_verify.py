@@ -1,0 +1,327 @@
+"""`verify`: every kind of damage is found, named, marked, and mended by the next sweep."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import SMALL, run_files
+from mutations import fix
+from typer.testing import Result
+
+Normexp = Callable[..., Result]
+STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1", "seed=0", "log.pictures=true"]
+RUN = ["manifest.json", ".hydra/config.yaml", ".hydra/overrides.yaml", ".hydra/hydra.yaml",
+       "metrics.parquet", "stats.parquet", "layers.parquet", "histograms.parquet",
+       "curves.parquet"]  # fmt: skip
+TRAJECTORY = ["manifest.json", "config.yaml", "batch_stats.parquet", "steps.parquet",
+              "points.parquet", "population.parquet", "weights.safetensors"]  # fmt: skip
+SWEEP = ["manifest.json", "summary.parquet", "sweep.yaml", "environment.json"]
+FILES = [("run", name) for name in RUN]
+FILES += [("trajectory", name) for name in TRAJECTORY]
+FILES += [("sweep", name) for name in SWEEP]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small store, made once."""
+    from typer.testing import CliRunner
+
+    from normexp.cli import app
+
+    place = tmp_path_factory.mktemp("whole") / "runs"
+    result = CliRunner().invoke(app, ["sweep", *STUDY, f"store.dir={place}"])
+    assert result.exit_code == 0, result.output
+    return place
+
+
+@pytest.fixture
+def study(whole: Path) -> Path:
+    """A copy of its study, in this test's own store."""
+    shutil.copytree(whole, "runs")
+    return Path("runs/bn_regression")
+
+
+def run_of(study: Path) -> Path:
+    """The run with batch norm."""
+    return next(study.glob("batch-*"))
+
+
+def directory_of(study: Path, kind: str) -> Path:
+    """A run, its trajectory, or the sweep."""
+    if kind == "run":
+        return run_of(study)
+    if kind == "trajectory":
+        about = json.loads((run_of(study) / "manifest.json").read_text())
+        return study / "trajectories" / str(about["trajectory_id"])
+    return next((study / "sweeps").iterdir())
+
+
+def edited(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """A JSON file with something changed."""
+    content = json.loads(path.read_text())
+    content.pop("sha256")
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def found(result: Result) -> dict[str, dict[str, Any]]:
+    """The problems that `verify --json` has told, by directory."""
+    assert result.exit_code == 4, result.output
+    return {each["directory"]: each for each in json.loads(result.stdout)["problems"]}
+
+
+def test_a_whole_store_is_verified_and_left_as_it_was(study: Path, normexp: Normexp) -> None:
+    """Exit code 0, one line, no marker, no file touched."""
+    before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
+    result = normexp("verify")
+
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "verified: 2 runs, 2 trajectories, 1 sweep; 0 problems\n"
+    assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "gone"])
+@pytest.mark.parametrize(("kind", "name"), FILES)
+def test_every_file_is_watched(
+    study: Path, normexp: Normexp, kind: str, name: str, damage: str
+) -> None:
+    """A byte flipped, an end cut off, a file gone: found, named, and nothing else is."""
+    directory = directory_of(study, kind)
+    path = directory / name
+    content = path.read_bytes()
+    if (kind, name, damage) == ("sweep", "manifest.json", "gone"):
+        return  # that is a sweep under way
+    if damage == "gone":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        at = len(content) // 3
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    problems = found(normexp("verify", "--json"))
+
+    (wrong,) = problems.values()
+    assert wrong["directory"] == str(directory.relative_to("runs"))
+    assert wrong["kind"] == kind
+    assert any(what.startswith(name) for what in wrong["what"])
+    assert (directory / "damage.json").exists() == (kind != "sweep") == bool(wrong["marked"])
+
+
+def test_the_walk_above_goes_over_all_files(whole: Path) -> None:
+    """Nothing that a sweep writes is left out of it."""
+    study = whole / "bn_regression"
+    for kind, names in (("run", RUN), ("trajectory", TRAJECTORY), ("sweep", SWEEP)):
+        directory = directory_of(study, kind)
+        there = {str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file()}
+        assert there == set(names)
+
+
+@pytest.mark.parametrize("name", ["metrics.parquet", ".hydra/config.yaml"])
+def test_a_sweep_mends_what_was_found(study: Path, normexp: Normexp, name: str) -> None:
+    """A flipped bit that no size tells: marked, made anew bit for bit, and whole again."""
+    run = run_of(study)
+    before = run_files(Path("runs"))
+    content = bytearray((run / name).read_bytes())
+    content[len(content) // 2] ^= 4
+    (run / name).write_bytes(content)
+    verified = normexp("verify")
+    swept = json.loads(normexp("sweep", *STUDY, "--json").stdout)
+
+    assert verified.exit_code == 4
+    assert (swept["cached"], swept["to_observe"], swept["to_train"]) == (1, 1, 0)
+    assert run_files(Path("runs")) == before
+    assert not (run / "damage.json").exists()
+    assert normexp("verify").exit_code == 0
+
+
+def test_what_is_restored_loses_its_marker(study: Path, normexp: Normexp) -> None:
+    """`ls` says damaged as long as it is."""
+    run = run_of(study)
+    content = (run / "stats.parquet").read_bytes()
+    (run / "stats.parquet").write_bytes(b"x" * len(content))
+    normexp("verify", run.name)
+    marked = normexp("ls", "bn_regression").stdout
+    about = json.loads((run / "damage.json").read_text())
+    (run / "stats.parquet").write_bytes(content)
+    again = normexp("verify", run.name)
+
+    assert "damaged" in marked
+    assert about["problems"] == ["stats.parquet: it is not what was written (SHA-256 differs)"]
+    assert again.exit_code == 0
+    assert not (run / "damage.json").exists()
+    assert "damaged" not in normexp("ls", "bn_regression").stdout
+
+
+def test_what_to_do_is_typed_out(study: Path, normexp: Normexp) -> None:
+    """The run's own command; for a sweep, that its runs are untouched."""
+    run, sweep = run_of(study), directory_of(study, "sweep")
+    command = json.loads((run / "manifest.json").read_text())["command"]
+    (run / "layers.parquet").unlink()
+    (sweep / "summary.parquet").unlink()
+    problems = found(normexp("verify", "--json"))
+    printed = normexp("verify").stdout
+
+    assert problems[str(run.relative_to("runs"))]["to_do"] == command
+    assert problems[str(sweep.relative_to("runs"))]["to_do"].startswith("remove it; its runs are")
+    assert f"[1] {command}" in printed
+    assert printed.endswith("verified: 2 runs, 2 trajectories, 1 sweep; 2 problems\n")
+
+
+def test_a_manifest_that_cannot_be_believed_gives_no_command(study: Path, normexp: Normexp) -> None:
+    """What a stranger wrote into it is not told as advice; the sweep that made the run is."""
+    run = run_of(study)
+    edited(run / "manifest.json", lambda it: it.update(command="normexp sweep seed=0; rm -rf ~"))
+    problem = found(normexp("verify", "--json"))[str(run.relative_to("runs"))]
+
+    assert problem["what"] == ["manifest.json: its command is not a sweep alone"]
+    assert problem["to_do"].startswith("normexp sweep model.depth=2 model.width=4 ")
+    assert "rm -rf" not in problem["to_do"]
+
+
+def test_identities_are_made_again(study: Path, normexp: Normexp) -> None:
+    """Another configuration, another name, another trajectory's configuration: none fits."""
+    run, trajectory = run_of(study), directory_of(study, "trajectory")
+    edited(run / "manifest.json", lambda it: it["config"].update({"norm.momentum": 0.2}))
+    config = trajectory / "config.yaml"
+    config.write_bytes(config.read_bytes().replace(b"seed: 0", b"seed: 1"))
+    fix(config)
+    other = next(study.glob("none-*"))
+    renamed = other.rename(other.with_name("none-s0-0123456789ab"))
+    problems = found(normexp("verify", "--json"))
+    whats = {name: " ".join(each["what"]) for name, each in problems.items()}
+
+    assert "its configuration's is" in whats[str(run.relative_to("runs"))]
+    assert ".hydra/config.yaml: it is not" in whats[str(run.relative_to("runs"))]
+    assert "config.yaml: it is that of" in whats[str(trajectory.relative_to("runs"))]
+    assert "its name ends in 0123456789ab" in whats[str(renamed.relative_to("runs"))]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda table: table.slice(1), "it has 2 rows, its configuration gives 3"),
+        (lambda table: table.drop_columns(["epoch"]), "its columns are not those of metrics"),
+        (lambda table: table.replace_schema_metadata(None).cast(
+            pa.schema([*list(table.schema)[:-1], pa.field("excess_loss", pa.float32())])),
+         "its column excess_loss is float, not double"),
+        (lambda table: table.set_column(
+            7, table.schema.field(7), pa.array([0.0] * 3)), "its last row is not what"),
+        (lambda table: table.set_column(7, "excess_loss", table.column(7)),
+         "its column excess_loss does not say what it is"),
+    ],
+    ids=["rows", "columns", "types", "values", "units"],
+)  # fmt: skip
+def test_tables_are_read_though_their_digest_is_right(
+    study: Path, normexp: Normexp, change: Callable[[pa.Table], pa.Table], what: str
+) -> None:
+    """Row counts, columns, types, units, and the last row that the manifest repeats."""
+    path = run_of(study) / "metrics.parquet"
+    pq.write_table(change(pq.ParquetFile(path).read()), path)
+    fix(path)
+    (problem,) = found(normexp("verify", "--json")).values()
+
+    assert len(problem["what"]) == 1
+    assert problem["what"][0].startswith(f"metrics.parquet: {what}")
+
+
+def test_weights_have_the_shapes_of_the_model(study: Path, normexp: Normexp) -> None:
+    """Another model's weights, their digest mended."""
+    from safetensors.numpy import load_file, save_file
+
+    path = directory_of(study, "trajectory") / "weights.safetensors"
+    weights = load_file(path)
+    weights["hidden1.weight"] = weights["hidden1.weight"][:2]
+    save_file(weights, path)
+    fix(path)
+    (problem,) = found(normexp("verify", "--json")).values()
+
+    assert problem["what"] == ["weights.safetensors: hidden1.weight is not of shape 3×4×1"]
+
+
+def test_a_summary_says_what_its_runs_say(study: Path, normexp: Normexp) -> None:
+    """A loss of its own is found; a run observed again more densely keeps its losses."""
+    denser = normexp("sweep", *STUDY, "log.every=1")
+    first = normexp("verify")
+    path = min((study / "sweeps").iterdir()) / "summary.parquet"
+    table = pq.ParquetFile(path).read()
+    column = table.column_names.index("test_loss")
+    changed = table.set_column(column, "test_loss", pa.array([1.0, 2.0]))
+    pq.write_table(changed, path)
+    fix(path)
+    (problem,) = found(normexp("verify", "--json")).values()
+
+    assert (denser.exit_code, first.exit_code) == (0, 0)
+    assert problem["what"][0].endswith("are not what its row says")
+
+
+def test_what_is_no_damage_is_no_error(study: Path, normexp: Normexp) -> None:
+    """A sweep under way, hidden files, a run whose trajectory is gone."""
+    (directory_of(study, "sweep") / "manifest.json").unlink()
+    (study / ".claim-1").write_text("")
+    shutil.rmtree(directory_of(study, "trajectory"))
+    result = normexp("verify")
+
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "verified: 2 runs, 1 trajectory, 0 sweeps; 0 problems\n"
+    for word in ("1 sweep not ended", "1 hidden file,", "1 run without a trajectory"):
+        assert word in result.stderr
+
+
+def test_files_that_no_manifest_names_are_reported(study: Path, normexp: Normexp) -> None:
+    """They damage nothing: the run is not marked, so no sweep takes them away."""
+    (run_of(study) / "notes.txt").write_text("mine")
+    (problem,) = found(normexp("verify", "--json")).values()
+
+    assert problem["what"] == ["notes.txt: no manifest names it"]
+    assert problem["marked"] is None
+    assert not (run_of(study) / "damage.json").exists()
+
+
+def test_anything_can_be_verified_alone(study: Path, normexp: Normexp, tmp_path: Path) -> None:
+    """A study, a sweep, a run, a trajectory, each by name or path; a run copied away, renamed."""
+    run, trajectory = run_of(study), directory_of(study, "trajectory")
+    sweep, away = directory_of(study, "sweep"), tmp_path / "far" / "renamed"
+    shutil.copytree(run, away)
+    store = "2 runs, 2 trajectories, 1 sweep"
+    expected = {
+        "runs": store, "bn_regression": store, str(study): store, sweep.name: store,
+        str(sweep): store, run.name: "1 run, 1 trajectory, 0 sweeps",
+        run.name[-8:]: None, run.name[-12:-4]: "1 run, 1 trajectory, 0 sweeps",
+        trajectory.name: "0 runs, 1 trajectory, 0 sweeps",
+        str(trajectory): "0 runs, 1 trajectory, 0 sweeps",
+        str(away): "1 run, 0 trajectories, 0 sweeps",
+    }  # fmt: skip
+
+    for wanted, counts in expected.items():
+        result = normexp("verify", wanted)
+        assert result.exit_code == (3 if counts is None else 0), (wanted, result.output)
+        if counts:
+            assert result.stdout == f"verified: {counts}; 0 problems\n"
+    (away / "stats.parquet").unlink()
+    assert normexp("verify", str(away)).exit_code == 4
+
+
+def test_nothing_there_is_exit_code_3(normexp: Normexp) -> None:
+    """With the next thing to type."""
+    nothing, nobody = normexp("verify"), normexp("verify", "bn_regression")
+
+    assert (nothing.exit_code, nobody.exit_code) == (3, 3)
+    assert "hint:" in nothing.stderr
+
+
+def test_many_problems_of_one_kind_are_told_once(study: Path, normexp: Normexp) -> None:
+    """Three by name, the others counted; `--json` has all."""
+    for number in range(20):
+        copy = study / f"none-s{number}-{number:012x}"
+        shutil.copytree(next(study.glob("none-s0-*")), copy, dirs_exist_ok=True)
+        (copy / "manifest.json").unlink()
+    result = normexp("verify")
+
+    assert "and 17 more such runs" in result.stdout
+    assert "22 runs" in result.stdout.splitlines()[-1]
+    assert len(found(normexp("verify", "--json"))) == 20

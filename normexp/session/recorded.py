@@ -1,7 +1,6 @@
 """A run as its own directory records it: neither a study nor today's defaults are asked."""
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +19,6 @@ from normexp.store.layout import StudyDirectory, find_run
 from normexp.study.check import check
 from normexp.study.run import Base, Run
 from normexp.study.settle import settle
-
-NEEDED = ("kind", "run_id", "trajectory_id", "study", "config", "environment", "files", "created")
-"""What a run's manifest says at least."""
 
 TYPE_VERIFY = "type normexp verify"
 
@@ -169,25 +165,19 @@ def read(directory: Path) -> Recorded:
     try:
         manifest = read_manifest(directory)
     except NormexpError as error:
-        raise VerificationError(f"{error.message}", TYPE_VERIFY) from error
-    if not isinstance(manifest, dict):
-        raise VerificationError(f"{directory / MANIFEST} is no manifest", TYPE_VERIFY)
-    lacking = [name for name in NEEDED if name not in manifest]
-    sections = [manifest.get(name) for name in ("config", "environment", "files")]
-    if lacking or not _all_mappings([*sections, *dict(manifest.get("files") or {}).values()]):
-        lack = f": it has no {lacking[0]}" if lacking else ""
-        raise VerificationError(f"{directory / MANIFEST} is no run's manifest{lack}", TYPE_VERIFY)
+        raise VerificationError(error.message, TYPE_VERIFY) from error
+    if manifest["kind"] != "run":
+        raise VerificationError(f"{directory / MANIFEST} is no run's manifest", TYPE_VERIFY)
     return Recorded(directory, manifest)
-
-
-def _all_mappings(parts: Iterable[object]) -> bool:
-    return all(isinstance(part, dict) for part in parts)
 
 
 def damage(directory: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
     """The files that are not as the manifest says, and what they are; every byte is read."""
-    found = {name: _state(directory, name, about) for name, about in manifest["files"].items()}
-    return {name: state for name, state in found.items() if state is not None}
+    from normexp.store.check import check_files  # imports pyarrow
+
+    problems, _ = check_files(directory, manifest["files"])
+    parts = (problem.what.partition(": ") for problem in problems)
+    return {name: state for name, _, state in parts}
 
 
 def place_of(override: str, flat: Mapping[str, Scalar]) -> tuple[str, Scalar]:
@@ -212,15 +202,3 @@ def place_of(override: str, flat: Mapping[str, Scalar]) -> tuple[str, Scalar]:
             raise UsageError(f"{override}: true or false is needed", f"type {key}=false")
         return key, value == "true"
     return key, value
-
-
-def _state(directory: Path, name: str, about: Mapping[str, Any]) -> str | None:
-    """What is wrong with a file; None if nothing is."""
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        return "not a file of this run"
-    try:
-        content = (directory / name).read_bytes()
-    except OSError:
-        return "missing"
-    digest = hashlib.sha256(content).hexdigest()
-    return None if digest == about.get("sha256") else "other content"

@@ -66,8 +66,12 @@ class StudyDirectory:
     def intact_trajectory(self, name: str) -> dict[str, Any] | None:
         """The manifest of a trajectory that is whole."""
         manifest = intact(self.trajectory(name))
-        ours = manifest is not None and manifest["kind"] == "trajectory"
-        return manifest if ours and manifest["trajectory_id"] == name else None
+        if manifest is None or (manifest["kind"], manifest["trajectory_id"]) != (
+            "trajectory",
+            name,
+        ):
+            return None
+        return manifest
 
     def run_directories(self) -> list[Path]:
         """What is a run or should be one: it has a manifest, or the name of a run."""

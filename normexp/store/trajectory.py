@@ -18,7 +18,7 @@ from normexp.record import Record
 from normexp.store import parquet
 from normexp.store.columns import REFERENCE_ACCURACIES, REFERENCE_LOSSES
 from normexp.store.expected import weights_yaml
-from normexp.store.files import read_manifest, require_regular, write_directory
+from normexp.store.files import read_manifest, read_regular, require_regular, write_directory
 
 REFERENCES = (*REFERENCE_LOSSES, *REFERENCE_ACCURACIES)
 
@@ -66,7 +66,8 @@ def read_trajectory(directory: Path) -> Record:
 def _check_digests(directory: Path) -> None:
     """What is observed was stored so: a flipped bit would go into every run made from it."""
     for name, about in read_manifest(directory)["files"].items():
-        if hashlib.sha256((directory / name).read_bytes()).hexdigest() != about["sha256"]:
+        content = read_regular(directory / name, about["bytes"])
+        if hashlib.sha256(content).hexdigest() != about["sha256"]:
             raise ValueError(name)
 
 

@@ -211,8 +211,9 @@ class Hand:
 
     def _begin(self) -> None:
         command = [sys.executable, __file__, "--worker", str(self._base)]
+        same = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=same
         )
         self._lines: queue.Queue[str] = queue.Queue()
         assert self._process.stdout is not None

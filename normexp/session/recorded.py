@@ -14,6 +14,7 @@ from normexp.config.identity import run_id, stack_key
 from normexp.config.schema import PLACES, RunConfig
 from normexp.config.tree import Tree, field_specs, flatten, from_tree, nest
 from normexp.errors import NormexpError, NotFoundError, UsageError, VerificationError
+from normexp.store.digests import check_files
 from normexp.store.files import MANIFEST, read_manifest
 from normexp.store.layout import StudyDirectory, find_run
 from normexp.study.check import check
@@ -173,8 +174,6 @@ def read(directory: Path) -> Recorded:
 
 def damage(directory: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
     """The files that are not as the manifest says, and what they are; every byte is read."""
-    from normexp.store.check import check_files  # imports pyarrow
-
     problems, _ = check_files(directory, manifest["files"])
     parts = (problem.what.partition(": ") for problem in problems)
     return {name: state for name, _, state in parts}

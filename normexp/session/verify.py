@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from normexp.session.remedy import Remedies
 from normexp.session.selection import Selection
-from normexp.store.check import Checked, Problem
+from normexp.store.check import Checked
 from normexp.store.check_run import check_run
 from normexp.store.check_sweep import check_sweep, has_ended
 from normexp.store.check_trajectory import check_trajectory
+from normexp.store.digests import Problem
 from normexp.store.layout import StudyDirectory
 from normexp.store.mark import mark, unmark
 

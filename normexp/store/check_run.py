@@ -10,16 +10,8 @@ from normexp.config.identity import run_id, trajectory_id
 from normexp.config.schema import RunConfig
 from normexp.config.tree import nest
 from normexp.errors import NormexpError
-from normexp.store.check import (
-    Checked,
-    Problem,
-    check_files,
-    check_manifest,
-    check_table,
-    decode,
-    named,
-    strays,
-)
+from normexp.store.check import Checked, check_manifest, check_table, decode, named, strays
+from normexp.store.digests import Problem, check_files
 from normexp.store.expected import expected, understood
 from normexp.store.files import config_yaml, finite
 

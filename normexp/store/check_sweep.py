@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from normexp.errors import NormexpError
 from normexp.store import summary
-from normexp.store.check import Checked, Problem, check_files, check_manifest, open_regular
+from normexp.store.check import Checked, check_manifest
+from normexp.store.digests import Problem, check_files, open_regular
 from normexp.store.files import MANIFEST, intact, reason
 from normexp.store.foreign_yaml import read_yaml
 from normexp.store.manifest import MOST_BYTES, parse_json

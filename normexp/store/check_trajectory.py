@@ -8,15 +8,8 @@ from safetensors import SafetensorError, safe_open
 from normexp.config.identity import trajectory_id
 from normexp.config.schema import RunConfig
 from normexp.errors import NormexpError
-from normexp.store.check import (
-    Checked,
-    Problem,
-    check_files,
-    check_manifest,
-    check_table,
-    named,
-    strays,
-)
+from normexp.store.check import Checked, check_manifest, check_table, named, strays
+from normexp.store.digests import Problem, check_files
 from normexp.store.expected import Expected, expected, understood, weights_yaml
 from normexp.store.foreign_yaml import read_sections
 from normexp.store.manifest import WEIGHTS

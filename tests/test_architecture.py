@@ -17,6 +17,7 @@ ROWS = [
     ["__main__"],
     ["cli"],
     ["console"],
+    ["trust"],
     ["session"],
     ["executors", "engine", "analysis"],
     ["store"],

@@ -95,7 +95,7 @@ def test_a_broken_config_is_found(normexp: Call, monkeypatch: pytest.MonkeyPatch
     configs = shutil.copytree(packaged_configs(), Path("configs"))
     (configs / "norm/rms.yaml").write_text("kind: rms\neps: many\n")
     monkeypatch.setattr("normexp.study.compose.packaged_configs", configs.absolute)
-    monkeypatch.setattr("normexp.session.doctor.same_bits", lambda: "left out")
+    monkeypatch.setattr("normexp.trust.doctor.same_bits", lambda: "left out")
     result = normexp("doctor")
 
     assert result.exit_code == 4

@@ -23,7 +23,7 @@ def doctor(
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
         from normexp.errors import VerificationError
-        from normexp.session.doctor import examine, report
+        from normexp.trust.doctor import examine, report
 
         if as_json:
             checks = list(examine(directory))

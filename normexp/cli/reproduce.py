@@ -39,7 +39,7 @@ def reproduce(  # noqa: PLR0913, PLR0917  the command's options
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
         from normexp.console.progress import LiveProgress
-        from normexp.session.reproduce import reproduce as again
+        from normexp.trust.reproduce import reproduce as again
 
         progress = LiveProgress()
         signal.signal(signal.SIGTERM, _leave)

@@ -34,14 +34,14 @@ def verify(
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
         from normexp.console.verification import VerifyProgress, print_verification
-        from normexp.session import verify as session
-        from normexp.session.selection import select
+        from normexp.trust import verify as trust
+        from normexp.trust.selection import select
 
         selection = select(directory, wanted)
         with VerifyProgress() as progress:
-            result = session.verify(selection, progress.report)
+            result = trust.verify(selection, progress.report)
         if as_json:
-            print_json(session.report_of(result))
+            print_json(trust.report_of(result))
         else:
             print_verification(result)
         if result.findings:

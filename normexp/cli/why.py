@@ -36,9 +36,9 @@ def why(
       normexp why norm=batch norm.momentum=0.1 seed=3
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
-        from normexp.session import why as session
+        from normexp.trust import why as trust
 
-        report = session.why(arguments, store=directory, config_dir=config_dir)
+        report = trust.why(arguments, store=directory, config_dir=config_dir)
         if as_json:
             print_json(report)
         else:

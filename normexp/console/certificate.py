@@ -8,7 +8,7 @@ from normexp.console.arms import table_of
 from normexp.console.changes import print_changes
 from normexp.console.streams import stdout
 from normexp.console.words import counted, duration
-from normexp.session.certificate import Certificate
+from normexp.trust.certificate import Certificate
 
 MEANINGS = {
     "identical": "every file is equal to the bit",

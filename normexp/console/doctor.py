@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from normexp.console.streams import stdout
-from normexp.session.doctor import Check
 from normexp.session.environment import PACKAGES
+from normexp.trust.doctor import Check
 
 NAMES = {"mkl_cbwr": "MKL_CBWR", "aten_cpu_capability": "ATEN_CPU_CAPABILITY"}
 WIDTH_OF_A_NAME = 10

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from normexp.console.arms import table_of
 from normexp.console.streams import stderr, stdout
 from normexp.console.words import counted
-from normexp.session.verify import Finding, Verification
+from normexp.trust.verify import Finding, Verification
 
 MOST_ALIKE = 3
 """Directories with the very same problems that are named one by one."""

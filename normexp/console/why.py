@@ -8,8 +8,8 @@ from normexp.console.arms import table_of
 from normexp.console.changes import print_changes
 from normexp.console.streams import stdout
 from normexp.console.words import NOTHING, counted
-from normexp.session.differences import MEANINGS
-from normexp.session.why import REASONS
+from normexp.trust.differences import MEANINGS
+from normexp.trust.why import REASONS
 
 Report = Mapping[str, Any]
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from normexp.errors import NormexpError
-from normexp.session.differences import differences, distance, naming
 from normexp.store.files import read_manifest
 from normexp.store.layout import StudyDirectory, studies
 from normexp.study.run import Run
+from normexp.trust.differences import differences, distance, naming
 
 MOST = 3
 """Runs that are named."""

@@ -6,16 +6,16 @@ from typing import Any
 
 from normexp.errors import UsageError
 from normexp.planning.label import label, varying
-from normexp.session.differences import Described, compared, distance, of_recorded, of_run, telling
 from normexp.session.environment import changed, environment
-from normexp.session.nearest import nearest
-from normexp.session.recorded import locate, read
-from normexp.session.standing import standing, state_of
 from normexp.session.sweep import load, study_directory
 from normexp.store.files import MANIFEST, intact
 from normexp.store.layout import StudyDirectory, holds
 from normexp.study.run import Run
 from normexp.study.study import Study
+from normexp.trust.differences import Described, compared, distance, of_recorded, of_run, telling
+from normexp.trust.nearest import nearest
+from normexp.trust.recorded import locate, read
+from normexp.trust.standing import standing, state_of
 
 FEW = 3
 """Runs that are explained one by one; and the first of many."""

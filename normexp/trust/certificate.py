@@ -28,12 +28,12 @@ from normexp import __version__
 from normexp.config.field import Scalar
 from normexp.errors import NormexpError
 from normexp.session.environment import changed, environment, torch_environment, unknown
-from normexp.session.recorded import Recorded, damage
 from normexp.store.columns import RUN_TABLES
 from normexp.store.files import read_manifest
+from normexp.trust.recorded import Recorded, damage
 
 if TYPE_CHECKING:
-    from normexp.session.compare import Deviation
+    from normexp.trust.compare import Deviation
 
 STEPS = "steps"
 """The table of the losses of all batches, a trajectory's."""
@@ -147,8 +147,8 @@ def _deviations(recorded: Recorded, made: Recorded, files: Digests) -> Deviation
     losses = _losses(recorded)
     if losses is not None:
         tables[STEPS] = (losses, made.trajectory / f"{STEPS}.parquet")
-    from normexp.session.compare import deviations
     from normexp.store import parquet
+    from normexp.trust.compare import deviations
 
     found = {
         table: deviations(table, parquet.read(old), parquet.read(new), JUDGED_UNTIL.get(table, 0))

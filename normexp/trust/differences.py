@@ -7,8 +7,8 @@ from typing import Any
 from normexp.config.field import Role, Scalar
 from normexp.config.schema import OUTSIDE, PLACES
 from normexp.config.tree import field_specs, nest
-from normexp.session.recorded import Recorded
 from normexp.study.run import Run
+from normexp.trust.recorded import Recorded
 
 MEANINGS = {
     Role.STRUCTURAL: "cannot train side by side",

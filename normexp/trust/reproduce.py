@@ -10,12 +10,10 @@ from normexp.config.schema import Local
 from normexp.errors import NormexpError, UsageError, VerificationError
 from normexp.planning.inventory import Inventory
 from normexp.planning.plan import Plan, build
-from normexp.session.certificate import Certificate, compare
 from normexp.session.environment import environment, torch_environment
 from normexp.session.inventory import Standard
 from normexp.session.origin import Origin
 from normexp.session.progress import Progress, Silent
-from normexp.session.recorded import TYPE_VERIFY, Recorded, damage, find, place_of
 from normexp.session.result import describe
 from normexp.session.stop import Stop
 from normexp.store.claims import Claims
@@ -23,6 +21,8 @@ from normexp.store.files import CERTIFICATE, read_manifest, to_json, write_file
 from normexp.store.layout import StudyDirectory
 from normexp.study.run import Run
 from normexp.study.study import Study
+from normexp.trust.certificate import Certificate, compare
+from normexp.trust.recorded import TYPE_VERIFY, Recorded, damage, find, place_of
 
 if TYPE_CHECKING:
     from normexp.session.work import Worker

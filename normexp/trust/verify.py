@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from normexp.session.remedy import Remedies
-from normexp.session.selection import Selection
 from normexp.store.check import Checked
 from normexp.store.check_run import check_run
 from normexp.store.check_sweep import check_sweep, has_ended
@@ -16,6 +14,8 @@ from normexp.store.check_trajectory import check_trajectory
 from normexp.store.digests import Problem
 from normexp.store.layout import StudyDirectory
 from normexp.store.mark import mark, unmark
+from normexp.trust.remedy import Remedies
+from normexp.trust.selection import Selection
 
 THREADS = 4
 """Reading, hashing and Parquet's footers release the lock; the rest does not."""

@@ -3,11 +3,11 @@
 import shlex
 from pathlib import Path
 
-from normexp.session.selection import Selection
 from normexp.store.check import Checked
 from normexp.store.check_run import is_own_command
 from normexp.store.check_sweep import summary_ids, typed
 from normexp.store.layout import ID_LENGTH, StudyDirectory
+from normexp.trust.selection import Selection
 
 DEFAULT_STORE = "runs"
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from normexp.errors import VerificationError
 from normexp.session.environment import changed, environment, unknown
-from normexp.session.recorded import Recorded, damage, read
 from normexp.store.files import DAMAGE, MANIFEST, intact
 from normexp.store.layout import logged
+from normexp.trust.recorded import Recorded, damage, read
 
 POLICIES = ("warn", "rerun", "ignore")
 """What `sweep --on-code-change` can be."""

@@ -124,6 +124,11 @@ def _read_all(store: Path, directory: Path, rng: random.Random, *, lost: bool) -
         ["verify", "--dir", str(store), *as_json],
     ]
     if rng.random() < 0.1:
+        commands.append(["why", str(directory), *as_json])
+        commands.append(["why", "norm=batch", "--dir", str(store), *as_json])
+    if rng.random() < 0.02:
+        commands.append(["reproduce", str(directory), "--out", str(store / "made.json"), *as_json])
+    if rng.random() < 0.1:
         commands.append(["plan", *rng.choice(SWEEPS), f"store.dir={store}"])
     code = None
     for command in commands:

@@ -158,10 +158,12 @@ def test_what_is_restored_loses_its_marker(study: Path, normexp: Normexp) -> Non
 
 
 def test_what_to_do_is_typed_out(study: Path, normexp: Normexp) -> None:
-    """The run's own command; for a sweep, that its runs are untouched."""
+    """The sweep that had the run, else the run's own; for a sweep, that its runs are untouched."""
     run, sweep = run_of(study), directory_of(study, "sweep")
     command = json.loads((run / "manifest.json").read_text())["command"]
     (run / "layers.parquet").unlink()
+    (damaged,) = found(normexp("verify", "--json")).values()
+    assert damaged["to_do"].startswith("normexp sweep model.depth=2 model.width=4 ")
     (sweep / "summary.parquet").unlink()
     problems = found(normexp("verify", "--json"))
     printed = normexp("verify").stdout

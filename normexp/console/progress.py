@@ -69,7 +69,7 @@ class LiveProgress:
             what = "failed: " + describe(error) if error else "stored"
             what = "stopped" if isinstance(error, StoppedError) else what
             self._console.print(
-                f"stack {self._ended}/{self._stacks}: {counted(stack.runs, 'run')} {what}",
+                f"stack {self._ended}/{self._stacks}: {_content(stack)} {what}",
                 soft_wrap=True,
             )
 
@@ -97,6 +97,13 @@ class LiveProgress:
 
     def _description(self) -> str:
         return f"stacks {self._ended}/{self._stacks}"
+
+
+def _content(stack: Stack) -> str:
+    """What a stack is about: its runs, or trajectories whose runs are there already."""
+    if stack.runs:
+        return counted(stack.runs, "run")
+    return counted(len(stack.trajectories), "trajectory")
 
 
 class _Rate(ProgressColumn):

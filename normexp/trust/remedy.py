@@ -37,21 +37,25 @@ class Remedies:
         self._of_trajectories.setdefault(trajectory, command)
 
     def of_run(self, run: Path) -> str:
-        """The command of a run, of a sweep that had it, or of its study."""
-        return self._of_runs.get(run) or self._study(run.parent, run.name[-ID_LENGTH:])
+        """The command of a sweep that had it, which mends others too; its own; or its study's."""
+        return self._best(run.parent, run.name[-ID_LENGTH:], self._of_runs.get(run))
 
     def of_trajectory(self, trajectory: Path) -> str:
-        """The command of one of a trajectory's runs, of a sweep that had one, or of its study."""
+        """The command of a sweep that had it, of one of its runs, or of its study."""
         study = trajectory.parents[1]
         known = self._of_trajectories.get((study, trajectory.name))
-        return known or self._study(study, trajectory.name)
+        return self._best(study, trajectory.name, known)
 
-    def _study(self, study: Path, identity: str) -> str:
+    def _best(self, study: Path, identity: str, own: str | None) -> str:
+        """What is typed in the end; `own` is the command of the run itself, if it says one."""
         if not self._selection.at_home:
-            return "copy it again from where it came"
+            return own or "copy it again from where it came"
         if study not in self._of_sweeps:
             self._of_sweeps[study] = _typed(StudyDirectory(study))
-        words = self._of_sweeps[study].get(identity, (f"study={study.name}",))
+        words = self._of_sweeps[study].get(identity)
+        if words is None and own is not None:
+            return own
+        words = words if words is not None else (f"study={study.name}",)
         return self._complete(shlex.join(["normexp", "sweep", *words]), study)
 
     def _complete(self, command: str, study: Path) -> str:

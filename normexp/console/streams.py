@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -55,6 +56,11 @@ def stdout() -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDTH_OF_A_FILE
     return console
+
+
+def stdout_line(text: str) -> None:
+    """A line of data as it is, what commands a terminal left out."""
+    sys.stdout.write(UNSAFE.sub("", text) + "\n")
 
 
 def stderr() -> Console:

@@ -8,7 +8,7 @@ from rich.text import Text
 from normexp.analysis import Arm
 from normexp.config.field import spell
 from normexp.console.arms import print_arms, table_of
-from normexp.console.streams import stderr, stdout
+from normexp.console.streams import stderr, stdout, stdout_line
 from normexp.console.words import (
     cell,
     counted,
@@ -17,6 +17,9 @@ from normexp.console.words import (
 )
 from normexp.planning.plan import Plan
 from normexp.session.result import SweepResult, outdated
+
+MOST_LAID_OUT = 1000
+"""Rows of a listing."""
 
 
 def print_plan(plan: Plan) -> None:
@@ -72,10 +75,17 @@ def print_result(result: SweepResult) -> None:
 
 
 def print_listing(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows as a table."""
+    """Rows as a table; very many as plain lines, since laying them out would take seconds."""
+    cells = [[cell(row.get(name)) for name in columns] for row in rows]
+    if len(cells) > MOST_LAID_OUT:
+        widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+        for line in (columns, *cells):
+            padded = (text.ljust(width) for text, width in zip(line, widths, strict=True))
+            stdout_line(" " + "  ".join(padded).rstrip())
+        return
     table = table_of(*columns)
-    for row in rows:
-        table.add_row(*(cell(row.get(name)) for name in columns))
+    for line in cells:
+        table.add_row(*line)
     stdout().print(table)
 
 

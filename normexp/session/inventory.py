@@ -44,23 +44,21 @@ def take(
         log: what the runs have to hold.
         standard: what counts as done.
     """
-    whole = {name: manifest for name, (_, manifest) in directory.intact_runs(runs).items()}
     trained = {name: directory.intact_trajectory(name) for name in set(runs.values())}
     differing = {name: standard.differing(m) for name, m in trained.items() if m is not None}
-    outdated = {
-        name: (standard.differing(whole[name]) if name in whole else ()) or differing.get(of, ())
-        for name, of in runs.items()
-    }
+    outdated = {name: differing.get(of, ()) for name, of in runs.items()}
     again = standard.on_code_change == "rerun"
+    cached = set()
+    for name, _, manifest in directory.intact_runs(runs):
+        outdated[name] = standard.differing(manifest) or outdated[name]
+        if holds(manifest, log) and not (again and outdated[name]):
+            cached.add(name)
     stored = {name for name, keys in differing.items() if not (again and keys)}
+    lost = [name for name in trained if name not in stored]
     return Inventory(
-        cached=frozenset(
-            n for n, m in whole.items() if holds(m, log) and not (again and outdated[n])
-        ),
+        cached=frozenset(cached),
         stored=frozenset(stored),
-        damaged=frozenset(
-            name for name in trained if name not in stored and directory.trajectory(name).exists()
-        ),
+        damaged=frozenset(name for name in lost if directory.trajectory(name).exists()),
         outdated={name: keys for name, keys in outdated.items() if keys},
     )
 

@@ -148,14 +148,15 @@ def _result(plan: Plan, place: SweepDirectory, tally: Tally, seconds: float) -> 
     """The rows of all complete runs of the study, and what is missing."""
     ids = [run.id for run in plan.study.runs]
     there = study_directory(plan.study).intact_runs(ids)
+    rows = {name: row(manifest, path) for name, path, manifest in there}
     broken = {r.id for stack, _ in tally.broken for each in stack.trajectories for r in each.runs}
     return SweepResult(
         plan=plan,
         directory=place.path,
         trained=tally.trained,
         observed=tally.observed,
-        rows=[row(manifest, path) for path, manifest in there.values()],
-        failed=[name for name in ids if name not in there or name in broken],
+        rows=list(rows.values()),
+        failed=[name for name in ids if name not in rows or name in broken],
         errors=[f"{s.runs} runs of stack {s.key}: {describe(e)}" for s, e in tally.broken],
         warnings=_warnings(plan),
         seconds=seconds,
@@ -213,7 +214,7 @@ def _writing(directory: StudyDirectory, study: Study) -> Iterator[None]:
     except OSError as error:
         there = 0
         with suppress(OSError):
-            there = len(directory.intact_runs(run.id for run in study.runs))
+            there = sum(1 for _ in directory.intact_runs(run.id for run in study.runs))
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         room = "make room and type the same command again, or " if full else ""
         raise NormexpError(

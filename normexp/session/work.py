@@ -166,13 +166,14 @@ class Worker:
     def _observe(self, some: Sequence[Trajectory], record: Record) -> None:
         """Store the runs, a group at a time: those that log equally densely."""
         wanted = [run.id for trajectory in some for run in trajectory.runs]
-        there, places = self.directory.intact_runs(wanted), self.directory.places()
+        there = {name: manifest for name, _, manifest in self.directory.intact_runs(wanted)}
+        places = self.directory.places()
         groups: dict[Log, list[tuple[int, Run]]] = {}
         for model, trajectory in enumerate(some):
             for run in trajectory.runs:
                 log = run.config.log
                 if run.id in there:  # its tables may lack something; keep what they have
-                    log = merged(log, there[run.id][1])
+                    log = merged(log, there[run.id])
                 groups.setdefault(log, []).append((model, run))
         trainings = [self._training(each, record, m) for m, each in enumerate(some)]
         singles = [record.select(torch.tensor([m])) for m in range(len(some))]

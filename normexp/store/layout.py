@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -53,15 +53,13 @@ class StudyDirectory:
         """Complete runs by id."""
         return {path.name[-ID_LENGTH:]: path for path in complete(self.path)}
 
-    def intact_runs(self, wanted: Iterable[str]) -> dict[str, tuple[Path, dict[str, Any]]]:
-        """Which of the wanted runs are whole, by id, each with its directory and manifest."""
-        runs = self.places()
-        found = ((name, runs[name], intact(runs[name])) for name in wanted if name in runs)
-        return {
-            name: (path, manifest)
-            for name, path, manifest in found
-            if manifest is not None and manifest.get("run_id") == name
-        }
+    def intact_runs(self, wanted: Iterable[str]) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+        """Those of the wanted runs that are whole: id, directory and manifest, one by one."""
+        places = self.places()
+        for name in wanted:
+            manifest = intact(places[name]) if name in places else None
+            if manifest is not None and manifest.get("run_id") == name:
+                yield name, places[name], manifest
 
     def intact_trajectory(self, name: str) -> dict[str, Any] | None:
         """The manifest of a trajectory that is whole."""

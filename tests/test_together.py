@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import SMALL, run_files
 
 import normexp
@@ -50,6 +51,35 @@ def test_ten_sweeps_at_once_make_every_run_once(as_json: AsJson) -> None:
     assert sum(answer["observed"] for answer in answers) == len(names) == len(set(names))
     assert run_files(Path("runs")) == run_files(Path("alone"))
     assert [path for path in Path("runs").rglob(".*") if path.name != ".hydra"] == []
+
+
+UNSHARE = "/usr/bin/unshare"
+
+
+def test_two_machines_share_a_store(as_json: AsJson) -> None:
+    """A container is another machine: own host name, own process numbers, the same files."""
+    elsewhere = [UNSHARE, "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if not Path(UNSHARE).exists() or subprocess.run([*elsewhere, "true"], check=False).returncode:
+        pytest.skip("making a container needs unshare, and root")
+    study = [*SMALL, "train.epochs=60", "norm=none,batch", "norm.momentum=0.1", "seed=range(24)",
+             "executor.stack_size=4", "--json"]  # fmt: skip
+    started = [
+        subprocess.Popen(
+            [*before, *COMMAND, *study], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for before in ([], elsewhere, elsewhere)
+    ]
+    answers = []
+    for process in started:
+        out, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err.decode()
+        answers.append(json.loads(out))
+    as_json("sweep", *study[:-1], "store.dir=alone")
+
+    assert sum(answer["trained"] for answer in answers) == 48
+    assert sum(answer["observed"] for answer in answers) == 48
+    assert [answer["failed"] for answer in answers] == [0, 0, 0]
+    assert run_files(Path("runs")) == run_files(Path("alone"))
 
 
 class Meddle(Silent):

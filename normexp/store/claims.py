@@ -81,5 +81,6 @@ class Claims:
     def _is_held(self, claim: Path) -> bool:
         """Whether its sweep lives; one without a name is just being written, unless it is old."""
         if sweep := claim.read_text():
-            return SweepDirectory(self.study.sweeps / sweep).is_alive()
+            now = SweepDirectory(self.study.sweeps / self.sweep).last_beat()
+            return SweepDirectory(self.study.sweeps / sweep).is_alive(now)
         return time.time() - claim.stat().st_mtime < HEARTBEAT_SECONDS

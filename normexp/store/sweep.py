@@ -64,19 +64,27 @@ class SweepDirectory:
             ended.set()
             self._unlink_signs()
 
-    def is_alive(self) -> bool:
-        """Whether somebody still works on it."""
+    def last_beat(self) -> float:
+        """When it was last seen alive, by the clock of the file system; now if it is not there."""
+        try:
+            return (self.path / ALIVE).stat().st_mtime
+        except OSError:
+            return time.time()
+
+    def is_alive(self, now: float | None = None) -> bool:
+        """Whether somebody still works on it; `now` by the clock of the file system, if known."""
         try:
             owner = json.loads((self.path / ALIVE).read_bytes())
             if owner["machine"] == machine():
                 return lives(owner["process"], owner["started"])
-            return time.time() - (self.path / ALIVE).stat().st_mtime < LEASE_SECONDS
+            now = time.time() if now is None else now
+            return now - (self.path / ALIVE).stat().st_mtime < LEASE_SECONDS
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
-    def bury(self) -> None:
+    def bury(self, now: float) -> None:
         """Remove the signs of life of a sweep that was killed."""
-        if (self.path / ALIVE).exists() and not self.is_alive():
+        if (self.path / ALIVE).exists() and not self.is_alive(now):
             self._unlink_signs()
 
     def _unlink_signs(self) -> None:

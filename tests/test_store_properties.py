@@ -13,6 +13,7 @@ from strategies import TEXTS, examples
 
 from normexp.store import parquet
 from normexp.store.files import intact, read_manifest, to_json, write_directory
+from normexp.store.manifest import FILES
 
 
 def bits(array: Any) -> Any:  # noqa: ANN401
@@ -45,33 +46,36 @@ def test_a_table_holds_the_bits_that_were_written(dtype: str, data: st.DataObjec
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | FINITE | TEXTS,
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | FINITE | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
-    max_leaves=12,
+    max_leaves=6,
 )
-NAMES = st.from_regex(r"\A(\.?[a-z]{1,3}/)?[a-z]{1,6}\.(yaml|parquet)\Z")
+TRAJECTORY = {"kind": "trajectory", "schema": 1, "created": "today", "diverged_step": None,
+              "trajectory_id": "0123456789ab",
+              "seconds": {"stack": 1.0, "networks": 1}}  # fmt: skip
 
 
 @examples(60)
 @given(
-    st.dictionaries(NAMES, st.binary(max_size=40), min_size=1, max_size=4),
-    st.dictionaries(TEXTS.filter(lambda name: name != "files"), JSON, max_size=4),
+    st.fixed_dictionaries(dict.fromkeys(sorted(FILES["trajectory"]), st.binary(max_size=40))),
+    st.dictionaries(TEXTS, JSON, max_size=4),
     st.data(),
 )
 def test_a_directory_is_whole_until_a_file_is_cut_or_gone(
     tmp_path_factory: pytest.TempPathFactory,
     files: dict[str, bytes],
-    manifest: dict[str, Any],
+    environment: dict[str, Any],
     data: st.DataObject,
 ) -> None:
     """What was written is read back, manifest and files; longer, shorter or missing is noticed."""
     final = tmp_path_factory.mktemp("store") / "run"
+    manifest = {**TRAJECTORY, "environment": environment}
     write_directory(final, files, manifest)
     read = read_manifest(final)
-    digests = read.pop("files")
+    digests = read["files"]
 
-    assert read == manifest
-    assert intact(final) == {**read, "files": digests}
+    assert read == {**manifest, "files": digests, "sha256": read["sha256"]}
+    assert intact(final) == read
     assert set(digests) == set(files)
     assert all((final / name).read_bytes() == content for name, content in files.items())
     assert [path.name for path in final.parent.iterdir()] == ["run"]

@@ -166,6 +166,8 @@ def _result(plan: Plan, place: SweepDirectory, tally: Tally, seconds: float) -> 
 def _how_to_go_on(result: SweepResult, directory: StudyDirectory) -> tuple[str, str]:
     """What an interrupted sweep says."""
     runs = result.plan.study.runs
+    if not result.failed:
+        return f"all {len(runs)} runs are stored", "type the same command again to see them"
     kept = {run.trajectory_id for run in runs if directory.checkpoint(run.trajectory_id).exists()}
     on = f"; {len(kept)} trainings go on from an evaluation point" if kept else ""
     return (

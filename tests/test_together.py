@@ -13,7 +13,6 @@ from conftest import SMALL, run_files
 
 import normexp
 from normexp.session.progress import Silent
-from normexp.store.claims import Claims
 from normexp.store.layout import StudyDirectory
 from normexp.store.process import machine
 
@@ -122,8 +121,10 @@ def owned_by(owner: dict[str, Any]) -> StudyDirectory:
     sweep = study.sweeps / "20200101T000000Z-00000000"
     sweep.mkdir(parents=True)
     (sweep / "alive.json").write_text(json.dumps(owner))
+    study.trajectories.mkdir()
     for run in normexp.load(*STUDY).runs:
-        assert Claims(study, sweep.name).take(run.trajectory_id)
+        claim = study.trajectories / f".{run.trajectory_id}.claim"
+        claim.write_text(json.dumps(owner | {"sweep": sweep.name}))
     return study
 
 
@@ -134,7 +135,7 @@ def test_the_claims_of_the_dead_are_taken_over(as_json: AsJson) -> None:
         answer = as_json("sweep", *STUDY)
 
         assert (answer["trained"], answer["failed"]) == (3, 0)
-        assert not list(Path("runs").rglob("*.claim.*"))
+        assert not list(Path("runs").rglob("*.claim"))
         Path("runs").rename(f"runs{number}")
 
 

@@ -1,7 +1,9 @@
 """The command line: parse, call, print."""
 
 import io
+import os
 import sys
+from pathlib import Path
 
 from normexp.cli.app import app
 from normexp.cli.signals import ENDED_EARLY, leave
@@ -18,6 +20,9 @@ __all__ = ["app", "doctor", "look", "main", "reproduce", "sweeps", "verify", "wh
 
 def main() -> None:
     """The entry point of the `normexp` command."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  as long as we live
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail

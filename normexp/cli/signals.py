@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SHOW_CURSOR = "\x1b[?25h\r\x1b[K"
 ENDED_EARLY = [128 + number for number in SIGNALS]
 """Exit codes, 130 and 143."""
 
@@ -27,7 +28,8 @@ def listening(stop: "Stop", tell: Callable[[], None]) -> Iterator[list[int]]:
 
     def hear(number: int, _: FrameType | None) -> None:
         if heard or not stop.has_begun:
-            leave(128 + number)
+            say = "left at once; what is stored is whole" if heard else "nothing was begun"
+            leave(128 + number, f"interrupted: {say}, the same command goes on")
         heard.append(number)
         stop.ask(GRACE_SECONDS)
         tell()
@@ -40,8 +42,12 @@ def listening(stop: "Stop", tell: Callable[[], None]) -> Iterator[list[int]]:
             signal.signal(each, handler)
 
 
-def leave(code: int) -> NoReturn:
-    """End this process and those it has started, at once and with this exit code."""
+def leave(code: int, say: str = "") -> NoReturn:
+    """End this process and those it has started, at once, with this exit code and these words."""
+    if say:
+        shown = SHOW_CURSOR if sys.stderr.isatty() else ""  # a bar may have hidden it
+        with suppress(OSError):
+            os.write(2, f"{shown}{say}\n".encode())
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()

@@ -63,7 +63,9 @@ def sweep(
             print_json(result_numbers(result))
         else:
             print_result(result)
-        if result.failed:
+        if heard:  # and finished all the same
+            raise typer.Exit(128 + heard[0])
+        if result.failed or result.errors:
             raise typer.Exit(1)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from rich.progress import (
     BarColumn,
@@ -17,9 +18,12 @@ from rich.text import Text
 from normexp.config.batches import total_steps
 from normexp.console.streams import stderr
 from normexp.console.words import NOTHING, counted
-from normexp.planning.plan import Plan, Stack
+from normexp.planning.plan import Plan
 from normexp.session.result import describe
 from normexp.session.stop import StoppedError
+
+if TYPE_CHECKING:
+    from normexp.session.work import Done
 
 
 class LiveProgress:
@@ -38,6 +42,7 @@ class LiveProgress:
         )
         self._ended = self._stacks = 0
         self._task: TaskID | None = None
+        self._stops = False
 
     def began(self, plan: Plan) -> None:
         """Show how much there is to do."""
@@ -61,29 +66,30 @@ class LiveProgress:
         if self._task is not None:
             self._bar.advance(self._task, networks)
 
-    def ended(self, stack: Stack, error: Exception | None) -> None:
-        """Count a stack."""
-        self._ended += 1
+    def ended(self, outcome: "Done | Exception") -> None:
+        """Count a stack, unless it was stopped."""
+        error = outcome if isinstance(outcome, Exception) else outcome.error
+        if not isinstance(error, StoppedError):
+            self._ended += 1
         self._describe(self._description())
         if not self._console.is_terminal:
-            what = "failed: " + describe(error) if error else "stored"
-            what = "stopped" if isinstance(error, StoppedError) else what
             self._console.print(
-                f"stack {self._ended}/{self._stacks}: {_content(stack)} {what}",
-                soft_wrap=True,
+                f"stack {self._ended}/{self._stacks}: {_came_of(outcome)}", soft_wrap=True
             )
 
     def waiting(self, trajectories: int) -> None:
         """Say for whom."""
-        self._say(f"waiting for another sweep that works on {counted(trajectories, 'trajectory')}")
+        what = f"waiting for another sweep that works on {counted(trajectories, 'trajectory')}"
+        self._say(what, "waiting for another sweep")
 
     def stopping(self) -> None:
         """Say what happens, and what else can be done; called by a signal."""
-        self._say("stopping within seconds; once more to leave at once")
+        self._stops = True
+        self._say("stopping within seconds; once more to leave at once", "stopping")
 
-    def _say(self, what: str) -> None:
+    def _say(self, what: str, short: str) -> None:
         if self._console.is_terminal:
-            self._describe(what)
+            self._describe(short)
         else:  # not by the console, whose lines a signal may come between
             os.write(sys.stderr.fileno(), f"{what}\n".encode())
 
@@ -96,14 +102,22 @@ class LiveProgress:
         self._bar.stop()
 
     def _description(self) -> str:
-        return f"stacks {self._ended}/{self._stacks}"
+        return "stopping" if self._stops else f"stacks {self._ended}/{self._stacks}"
 
 
-def _content(stack: Stack) -> str:
-    """What a stack is about: its runs, or trajectories whose runs are there already."""
-    if stack.runs:
-        return counted(stack.runs, "run")
-    return counted(len(stack.trajectories), "trajectory")
+def _came_of(outcome: "Done | Exception") -> str:
+    """What came of a stack, in words."""
+    error = outcome if isinstance(outcome, Exception) else outcome.error
+    if isinstance(error, StoppedError):
+        return "stopped"
+    if error is not None or isinstance(outcome, Exception):
+        return "failed: " + describe(error) if error else "failed"
+    parts = [f"{counted(outcome.observed, 'run')} stored"]
+    if outcome.trained:
+        parts.insert(0, f"{counted(outcome.trained, 'trajectory')} trained")
+    if outcome.held:
+        parts.append(f"{counted(len(outcome.held), 'trajectory')} left to another sweep")
+    return ", ".join(parts)
 
 
 class _Rate(ProgressColumn):

@@ -9,16 +9,22 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LOOK_SECONDS = 0.5
+ATTEMPTS = 3
+"""At tasks whose processes were killed; those that had ended are not begun again."""
+
+
+class ProcessKilledError(Exception):
+    """Processes were killed, and again when others took their place."""
 
 
 def run(
@@ -37,34 +43,51 @@ def run(
         workers: processes.
         abandon: called if the caller leaves the iteration early, to make `work` return soon.
     """
-    from joblib import Parallel, delayed
+    from joblib.externals import cloudpickle
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    pool = Parallel(n_jobs=min(workers, len(tasks)), return_as="generator_unordered", batch_size=1)
+    # Packed here, so that a process follows its parent before it imports what the work needs.
+    packed = cloudpickle.dumps(work)
     left = dict(enumerate(tasks))
     # joblib's tracker, a process too, says that it cleans up after an interrupted command.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     try:
-        with _ignoring_signals():  # processes inherit it
-            ended = pool(delayed(_outcome)(work, n, task) for n, task in enumerate(tasks))
-        for number, outcome in ended:
-            yield left.pop(number), outcome
-    except BrokenProcessPool as broken:  # killed, as by a machine that is out of memory
+        for _ in range(ATTEMPTS):
+            try:
+                for number, outcome in _started(packed, left, workers):
+                    yield left.pop(number), outcome
+            except BrokenProcessPool:  # one was killed, as by a machine that is out of memory
+                continue
+            break
         for task in left.values():
-            yield task, broken
+            yield task, ProcessKilledError(f"{ATTEMPTS} times a process was killed: out of memory?")
     except BaseException:
         abandon()
         raise
 
 
-def _outcome(
-    work: Callable[[Task], Result], number: int, task: Task
-) -> tuple[int, Result | Exception]:
+def _started(
+    packed: bytes, tasks: Mapping[int, Task], workers: int
+) -> Iterator[tuple[int, Result | Exception]]:
+    """The outcomes of numbered tasks as they come."""
+    from joblib import Parallel, delayed
+
+    pool = Parallel(n_jobs=min(workers, len(tasks)), return_as="generator_unordered", batch_size=1)
+    todo = list(tasks.items())  # joblib iterates on while tasks end
+    with _ignoring_signals():  # processes inherit it
+        ended = pool(delayed(_outcome)(packed, os.getpid(), n, task) for n, task in todo)
+    outcomes: Iterator[tuple[int, Result | Exception]] = ended
+    yield from outcomes
+
+
+def _outcome(packed: bytes, parent: int, number: int, task: Task) -> tuple[int, Any]:
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
-    _follow(os.getppid())
+    _follow(parent)
+    from joblib.externals import cloudpickle
+
     try:
-        return number, work(task)
+        return number, cloudpickle.loads(packed)(task)
     except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
         return number, error
 

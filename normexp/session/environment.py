@@ -109,6 +109,15 @@ def changed(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tu
     return {name: (recorded[name], now[name]) for name in known if recorded[name] != now[name]}
 
 
+def changed_since(
+    manifest: Mapping[str, Any], now: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """The same for all that a run or trajectory was made with: a run is as old as its training."""
+    training = manifest.get("training_environment")
+    trained = changed(training, now) if isinstance(training, Mapping) else {}
+    return trained | changed(manifest["environment"], now)
+
+
 def unknown(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
     """What is known now and an older record does not say, of all that numbers depend on."""
     return tuple(name for name in DECIDING if name in now and name not in recorded)

@@ -23,7 +23,7 @@ def execute(plan: Plan, worker: "Worker", progress: Progress) -> Ended:
     with one_thread():
         way = _in_processes if plan.processes else _in_threads
         for stack, outcome in way(plan, worker, progress):
-            progress.ended(stack, outcome if isinstance(outcome, Exception) else None)
+            progress.ended(outcome)
             yield stack, outcome
 
 
@@ -45,6 +45,6 @@ def _in_processes(plan: Plan, worker: "Worker", progress: Progress) -> Ended:
     work = replace(worker, directory=place, claims=replace(worker.claims, study=place)).work
     ended = processes.run(plan.stacks, work, plan.workers, lambda: worker.stop.ask(0))
     for stack, outcome in ended:
-        if not stack.stored:
+        if not stack.stored and not isinstance(outcome, Exception) and outcome.error is None:
             progress.stepped(len(stack.trajectories) * total_steps(stack.config))
         yield stack, outcome

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from normexp.config.schema import Log
 from normexp.errors import UsageError
 from normexp.planning.inventory import Inventory
-from normexp.session.environment import changed
+from normexp.session.environment import changed_since
 from normexp.store.layout import StudyDirectory, holds
 
 OnCodeChange = Literal["warn", "rerun", "ignore"]
@@ -30,7 +30,11 @@ class Standard:
         """In what code and environment were not those of now, if that matters here."""
         if self.on_code_change == "ignore":
             return ()
-        return tuple(changed(manifest["environment"], self.environment))
+        return tuple(changed_since(manifest, self.environment))
+
+    def accepts(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether a run need not be made again for its code or environment."""
+        return self.on_code_change != "rerun" or not self.differing(manifest)
 
 
 def take(
@@ -55,6 +59,8 @@ def take(
             cached.add(name)
     stored = {name for name, keys in differing.items() if not (again and keys)}
     lost = [name for name in trained if name not in stored]
+    if again:  # what is outdated is made again: nothing to mention
+        outdated = {}
     return Inventory(
         cached=frozenset(cached),
         stored=frozenset(stored),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from normexp.record import Kept
 from normexp.session.stop import Stop, StoppedError
@@ -34,13 +35,13 @@ class Keeper:
             StoppedError: the sweep is to stop and the rest would take too long.
         """
         left = self._stop.seconds_left()
-        stops = left is not None and self._seconds_to_go(epochs) > left
-        if self._after is not None and (stops or self._is_due()):
+        if self._after is not None and (left is not None or self._is_due()):
             start = time.perf_counter()
-            self._write(kept())
+            with suppress(OSError):  # no room: the training may end all the same
+                self._write(kept())
             self._last = time.perf_counter()
             self._cost = self._last - start
-        if stops:
+        if left is not None and self._seconds_to_go(epochs) > left:
             raise StoppedError
 
     def _is_due(self) -> bool:

@@ -1,8 +1,11 @@
 """Who is told what happens while a sweep runs."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from normexp.planning.plan import Plan, Stack
+from normexp.planning.plan import Plan
+
+if TYPE_CHECKING:
+    from normexp.session.work import Done
 
 
 class Progress(Protocol):
@@ -14,8 +17,8 @@ class Progress(Protocol):
     def stepped(self, networks: int) -> None:
         """So many networks took one step."""
 
-    def ended(self, stack: Stack, error: Exception | None) -> None:
-        """A stack has ended, by an error if there is one."""
+    def ended(self, outcome: "Done | Exception") -> None:
+        """A stack has ended, with what came of it."""
 
     def waiting(self, trajectories: int) -> None:
         """All that is left is what another sweep works on."""
@@ -33,7 +36,7 @@ class Silent:
     def stepped(self, networks: int) -> None:
         """Nothing to tell."""
 
-    def ended(self, stack: Stack, error: Exception | None) -> None:
+    def ended(self, outcome: "Done | Exception") -> None:
         """Nothing to tell."""
 
     def waiting(self, trajectories: int) -> None:

@@ -14,16 +14,18 @@ from normexp.session.stop import StoppedError
 if TYPE_CHECKING:
     from normexp.session.work import Worker
 
-POLL_SECONDS = 0.5
+FIRST_PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 8.0
 
 
 @dataclass
 class Tally:
-    """What this sweep has done itself, and what went wrong."""
+    """What this sweep has done itself, and what it has not."""
 
     trained: int = 0
     observed: int = 0
     broken: list[tuple[Stack, Exception]] = field(default_factory=list)
+    stopped: bool = False  # something was left, since somebody asked
 
 
 def work_off(plan: Plan, worker: "Worker", progress: Progress) -> Tally:
@@ -32,14 +34,19 @@ def work_off(plan: Plan, worker: "Worker", progress: Progress) -> Tally:
     Raises:
         OSError: the store cannot be written; what is left would fail too.
     """
-    tally = Tally()
+    tally, pause = Tally(), FIRST_PAUSE_SECONDS
     while plan.stacks:
         held = _one_round(plan, worker, progress, tally)
-        if not held or worker.stop.seconds_left() is not None:
+        if not held:
             break
         progress.waiting(len(held))
         while all(map(worker.claims.is_held, held)) and worker.stop.seconds_left() is None:
-            time.sleep(POLL_SECONDS)
+            time.sleep(FIRST_PAUSE_SECONDS)
+        if worker.stop.seconds_left() is not None:
+            tally.stopped = True
+            break
+        time.sleep(pause)  # others may be given back by then too
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         plan = _rest(plan, worker, held)
     return tally
 
@@ -48,16 +55,19 @@ def _one_round(plan: Plan, worker: "Worker", progress: Progress, tally: Tally) -
     """Work on all stacks; the trajectories that another sweep works on."""
     held: set[str] = set()
     for stack, outcome in execute(plan, worker, progress):
-        if isinstance(outcome, OSError):
-            raise outcome
-        if isinstance(outcome, StoppedError):
-            continue
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, Exception):  # its process was killed, and has given nothing back
+            worker.claims.release(trajectory.id for trajectory in stack.trajectories)
             tally.broken.append((stack, outcome))
-        else:
-            tally.trained += outcome.trained
-            tally.observed += outcome.observed
-            held.update(outcome.held)
+            continue
+        tally.trained += outcome.trained
+        tally.observed += outcome.observed
+        held.update(outcome.held)
+        if isinstance(outcome.error, OSError):
+            raise outcome.error
+        if isinstance(outcome.error, StoppedError):
+            tally.stopped = True
+        elif outcome.error is not None:
+            tally.broken.append((stack, outcome.error))
     return held
 
 

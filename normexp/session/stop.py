@@ -27,8 +27,8 @@ class Stop:
         self._looked = 0.0
 
     def begin(self, flag: Path) -> None:
-        """A sweep begins, whose flag this is."""
-        self._flag = flag
+        """A sweep begins, whose flag this is; nobody has asked it to stop yet."""
+        self._flag, self._end = flag, None
 
     @property
     def has_begun(self) -> bool:

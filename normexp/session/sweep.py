@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from normexp.errors import NormexpError, SweepInterruptedError, UsageError
-from normexp.planning.plan import Plan, build
+from normexp.planning.plan import Plan, Stack, build
 from normexp.session import inventory
 from normexp.session.environment import environment
 from normexp.session.inventory import OnCodeChange, Standard
@@ -19,7 +19,7 @@ from normexp.session.result import SweepResult, describe, ending, outdated, plan
 from normexp.session.rounds import Tally, work_off
 from normexp.session.stop import Stop
 from normexp.store.claims import Claims
-from normexp.store.layout import StudyDirectory
+from normexp.store.layout import StudyDirectory, holds
 from normexp.store.rows import row
 from normexp.store.sweep import SweepDirectory, begin
 from normexp.store.tidy import tidy
@@ -52,7 +52,8 @@ def plan(
     on_code_change: OnCodeChange = "warn",
 ) -> Plan:
     """What `sweep` would do with the same arguments: runs, trajectories, stacks, what is there."""
-    return _plan(load(*overrides, config_dir=config_dir), on_code_change)
+    standard = Standard(on_code_change, environment())
+    return _plan(load(*overrides, config_dir=config_dir), standard)
 
 
 def sweep(
@@ -76,7 +77,8 @@ def sweep(
         NormexpError: the store cannot be written.
         SweepInterruptedError: it was to end early.
     """
-    plan = _plan(load(*overrides, config_dir=config_dir), on_code_change)
+    standard = Standard(on_code_change, environment())
+    plan = _plan(load(*overrides, config_dir=config_dir), standard)
     directory, stop = study_directory(plan.study), stop or Stop()
     start = time.perf_counter()
     with _writing(directory, plan.study):
@@ -84,11 +86,10 @@ def sweep(
         with place.beating():
             stop.begin(place.stop.absolute())
             tidy(directory, place.path.name)
-            tally = _work_off(plan, place, on_code_change, progress or Silent(), stop)
-            result = _result(plan, place, tally, time.perf_counter() - start)
-            asked = stop.seconds_left() is not None
-            place.end(result.rows, ending(result, interrupted=asked))
-    if asked:
+            tally = _work_off(plan, place, standard, progress or Silent(), stop)
+            result = _result(plan, place, tally, standard, time.perf_counter() - start)
+            place.end(result.rows, ending(result, interrupted=tally.stopped))
+    if tally.stopped:
         raise SweepInterruptedError(*_how_to_go_on(result, directory))
     return result
 
@@ -112,16 +113,15 @@ def _texts(overrides: object) -> list[str]:
     )
 
 
-def _plan(study: Study, on_code_change: OnCodeChange) -> Plan:
+def _plan(study: Study, standard: Standard) -> Plan:
     directory = study_directory(study)
-    standard = Standard(on_code_change, environment())
     runs = {run.id: run.trajectory_id for run in study.runs}
     with _writing(directory, study):
         return build(study, inventory.take(directory, runs, study.runs[0].config.log, standard))
 
 
 def _work_off(
-    plan: Plan, place: SweepDirectory, on_code_change: OnCodeChange, progress: Progress, stop: Stop
+    plan: Plan, place: SweepDirectory, standard: Standard, progress: Progress, stop: Stop
 ) -> Tally:
     if not plan.stacks:
         return Tally()
@@ -138,40 +138,53 @@ def _work_off(
         Claims(directory, place.path.name),
         Origin(replace(plan.study, runs=()), here, hydra_version),
         plan.differing,
-        Standard(on_code_change, here),
+        standard,
         stop,
     )
     return work_off(plan, worker, progress)
 
 
-def _result(plan: Plan, place: SweepDirectory, tally: Tally, seconds: float) -> SweepResult:
-    """The rows of all complete runs of the study, and what is missing."""
-    ids = [run.id for run in plan.study.runs]
-    there = study_directory(plan.study).intact_runs(ids)
-    rows = {name: row(manifest, path) for name, path, manifest in there}
-    broken = {r.id for stack, _ in tally.broken for each in stack.trajectories for r in each.runs}
+def _result(
+    plan: Plan, place: SweepDirectory, tally: Tally, standard: Standard, seconds: float
+) -> SweepResult:
+    """The rows of all complete runs of the study, and which are not as they were asked for."""
+    ids, log = [run.id for run in plan.study.runs], plan.study.runs[0].config.log
+    rows, done = [], set()
+    for name, path, manifest in study_directory(plan.study).intact_runs(ids):
+        rows.append(row(manifest, path))
+        if holds(manifest, log) and standard.accepts(manifest):
+            done.add(name)
     return SweepResult(
         plan=plan,
         directory=place.path,
         trained=tally.trained,
         observed=tally.observed,
-        rows=list(rows.values()),
-        failed=[name for name in ids if name not in rows or name in broken],
-        errors=[f"{s.runs} runs of stack {s.key}: {describe(e)}" for s, e in tally.broken],
+        rows=rows,
+        failed=[name for name in ids if name not in done],
+        errors=list(_errors(tally)),
         warnings=_warnings(plan),
         seconds=seconds,
     )
 
 
+def _errors(tally: Tally) -> Iterator[str]:
+    """What went wrong, a line each: where several stacks raised the same, once."""
+    by_text: dict[str, list[Stack]] = {}
+    for stack, error in tally.broken:
+        by_text.setdefault(describe(error), []).append(stack)
+    for text, stacks in by_text.items():
+        runs = sum(stack.runs for stack in stacks)
+        which = f"stack {stacks[0].key}" if len(stacks) == 1 else f"{len(stacks)} stacks"
+        yield f"{which} ({runs} runs): {text}"
+
+
 def _how_to_go_on(result: SweepResult, directory: StudyDirectory) -> tuple[str, str]:
     """What an interrupted sweep says."""
     runs = result.plan.study.runs
-    if not result.failed:
-        return f"all {len(runs)} runs are stored", "type the same command again to see them"
     kept = {run.trajectory_id for run in runs if directory.checkpoint(run.trajectory_id).exists()}
     on = f"; {len(kept)} trainings go on from an evaluation point" if kept else ""
     return (
-        f"{len(result.rows)} of {len(runs)} runs are stored{on}",
+        f"{len(runs) - len(result.failed)} of {len(runs)} runs are stored{on}",
         "type the same command again: it makes what is missing",
     )
 

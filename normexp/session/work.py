@@ -41,6 +41,7 @@ class Done(NamedTuple):
     trained: int = 0  # trajectories
     observed: int = 0  # runs
     held: tuple[str, ...] = ()  # trajectories that another sweep works on
+    error: Exception | None = None  # what ended the work early
 
 
 def _nobody(networks: int) -> None:
@@ -70,21 +71,22 @@ class Worker:
     def work(self, stack: Stack, report: Report = _nobody) -> Done:
         """Leave the stack's trajectories and runs in the store; `report` hears of steps.
 
-        Raises:
-            StoppedError: the sweep is to stop; what is stored by then is whole.
+        What is stored is whole, whatever error there was; `StoppedError` if the sweep is to stop.
         """
         if self.stop.seconds_left() is not None:
-            raise StoppedError
+            return Done(error=StoppedError())
         torch.set_num_threads(1)
-        mine: list[Trajectory] = []
+        names = [trajectory.id for trajectory in stack.trajectories]
+        mine: list[str] = []
         try:
-            mine.extend(each for each in stack.trajectories if self.claims.take(each.id))
-            done = self._work(mine, report)
+            mine = self.claims.take(names)
+            done = self._work([each for each in stack.trajectories if each.id in mine], report)
+        except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
+            done = Done(error=error)
         finally:
-            for trajectory in mine:
-                self.claims.release(trajectory.id)
-        ids = {trajectory.id for trajectory in mine}
-        return done._replace(held=tuple(t.id for t in stack.trajectories if t.id not in ids))
+            if mine:
+                self.claims.release(mine)
+        return done._replace(held=tuple(name for name in names if name not in mine))
 
     def _work(self, claimed: Sequence[Trajectory], report: Report) -> Done:
         """Look again at what is there, since another sweep may have been faster."""
@@ -124,7 +126,7 @@ class Worker:
         by_epoch: dict[int, list[tuple[Trajectory, Kept | None]]] = {}
         for trajectory in missing:
             path = self.directory.checkpoint(trajectory.id)
-            kept = read_checkpoint(path, deciding(self.standard.environment))
+            kept = read_checkpoint(path, deciding(self.origin.environment))
             by_epoch.setdefault(kept.record.epochs if kept else 0, []).append((trajectory, kept))
         for group in by_epoch.values():
             several = [kept for _, kept in group if kept is not None]
@@ -158,7 +160,7 @@ class Worker:
         report(networks)
 
     def _keep(self, some: Sequence[Trajectory], kept: Kept) -> None:
-        made_by = deciding(self.standard.environment)
+        made_by = deciding(self.origin.environment)
         for model, trajectory in enumerate(some):
             one = kept.select(torch.tensor([model]))
             write_checkpoint(self.directory.checkpoint(trajectory.id), one, made_by)
@@ -190,8 +192,10 @@ class Worker:
     def _training(self, trajectory: Trajectory, record: Record, model: int) -> dict[str, Any]:
         """What the runs of a trajectory say of its training."""
         diverged = diverged_step(record, model)
+        manifest = read_manifest(self.directory.trajectory(trajectory.id))
         return {
             "status": "complete" if diverged is None else "diverged",
             "diverged_step": diverged,
-            "seconds": read_manifest(self.directory.trajectory(trajectory.id))["seconds"],
+            "seconds": manifest["seconds"],
+            "training_environment": deciding(manifest["environment"]),
         }

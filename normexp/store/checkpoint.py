@@ -1,6 +1,6 @@
 """Checkpoints: what a training needs to go on from an evaluation point, one file a network.
 
-A line of JSON that says what the rest is, and the rest, tensors in safetensors' format.
+A line with a digest of the rest, a line of JSON, and tensors in safetensors' format.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from normexp.record import TENSORS, Kept, Record
-from normexp.store.files import write_file
+from normexp.store.files import require_regular, write_file
 
 
 def write_checkpoint(path: Path, kept: Kept, made_by: Mapping[str, Any]) -> None:
@@ -31,24 +31,24 @@ def write_checkpoint(path: Path, kept: Kept, made_by: Mapping[str, Any]) -> None
     tensors |= {f"weights/{name}": values for name, values in record.weights.items()}
     tensors |= {f"memory/{name}": values for name, values in kept.memory.items()}
     content = save({name: values.contiguous() for name, values in tensors.items()})
-    head = {"sites": record.sites, **_head(content, made_by)}
-    write_file(path, json.dumps(head).encode() + b"\n" + content)
+    head = json.dumps({"sites": record.sites, "made_by": dict(made_by)}).encode()
+    digest = hashlib.sha256(head + content).hexdigest().encode()
+    write_file(path, b"\n".join((digest, head, content)))
 
 
 def read_checkpoint(path: Path, made_by: Mapping[str, Any]) -> Kept | None:
     """What was kept; None if there is nothing, or nothing that may go on here."""
     try:
-        line, _, content = path.read_bytes().partition(b"\n")
-        head = json.loads(line)
-        sites = head.pop("sites")
-        tensors = load(content) if head == _head(content, made_by) else {}
-    except (OSError, ValueError, KeyError, SafetensorError):
+        require_regular(path)
+        digest, head, content = path.read_bytes().split(b"\n", 2)
+        if hashlib.sha256(head + content).hexdigest().encode() != digest:
+            return None
+        about = json.loads(head)
+        if about["made_by"] != json.loads(json.dumps(dict(made_by))):
+            return None
+        return _kept(about["sites"], load(content))
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None
-    return _kept(sites, tensors) if tensors else None
-
-
-def _head(content: bytes, made_by: Mapping[str, Any]) -> dict[str, Any]:
-    return {"sha256": hashlib.sha256(content).hexdigest(), "made_by": dict(made_by)}
 
 
 def _kept(sites: dict[str, int], tensors: Mapping[str, torch.Tensor]) -> Kept:

@@ -1,21 +1,28 @@
 """Claims: who works on a trajectory and its runs, so that two sweeps never make one twice.
 
-A claim is a file that only one process can create; it names the sweep that holds it. A sweep that
-has ended or died holds nothing: its claim is left where it is and the next generation is created
-beside it, which again only one process can, so that none is ever taken away from a living owner.
-What is claimed is looked at again before work begins: another may have finished it.
+A claim is a file that names a sweep and a process. It is taken and given back under a lock of the
+file system, which the kernel takes from a process that dies; a claim whose sweep has ended, or
+whose process has died, is taken over. What is claimed is looked at again before work begins, since
+another may have finished it.
 """
 
-import time
-from collections.abc import Iterator
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
+from typing import Any
 
+from normexp.store.files import read_regular
 from normexp.store.layout import StudyDirectory
-from normexp.store.sweep import HEARTBEAT_SECONDS, SweepDirectory
+from normexp.store.process import lives, machine, start_of
+from normexp.store.sweep import SweepDirectory
 
 SUFFIX = "claim"
+MOST_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -30,57 +37,63 @@ class Claims:
     study: StudyDirectory
     sweep: str
 
-    def take(self, trajectory: str) -> bool:
-        """Claim a trajectory; False if a living sweep holds it, this one included."""
-        self.study.trajectories.mkdir(parents=True, exist_ok=True)
-        for generation in count(1):
-            claim = self._claim(trajectory, generation)
-            try:
-                with claim.open("x") as file:
-                    file.write(self.sweep)
-            except FileExistsError:
-                try:
-                    if self._is_held(claim):
-                        return False
-                except FileNotFoundError:  # released a moment ago: begin again from the first
-                    return self.take(trajectory)
-            else:
-                return True
-        raise AssertionError  # count() has no end
+    def take(self, trajectories: Iterable[str]) -> list[str]:
+        """Claim trajectories; those that nobody else who lives works on."""
+        with self._locked():
+            taken = [name for name in trajectories if not self.is_held(name)]
+            for name in taken:
+                self._path(name).write_text(json.dumps(self._own()))
+        return taken
 
-    def is_held(self, trajectory: str) -> bool:
-        """Whether a living sweep works on a trajectory."""
-        try:
-            return any(self._is_held(claim) for claim in self._claims(trajectory))
-        except FileNotFoundError:  # released a moment ago
-            return False
-
-    def release(self, trajectory: str) -> None:
-        """Give a claim back, and those of the dead below it; the newest goes first."""
-        for claim in sorted(self._claims(trajectory), reverse=True):
-            claim.unlink(missing_ok=True)
+    def release(self, trajectories: Iterable[str]) -> None:
+        """Give back what is this sweep's, whichever of its processes has claimed it."""
+        with self._locked():
+            for name in trajectories:
+                if self._owner(name).get("sweep") == self.sweep:
+                    self._path(name).unlink(missing_ok=True)
 
     def release_dead(self) -> None:
         """Remove the claims of sweeps that have ended or died."""
-        names = {path.name.split(".")[1] for path in self.study.trajectories.glob(f".*.{SUFFIX}.*")}
-        for name in names:
-            if self.take(name):
-                self.release(name)
+        with self._locked():
+            for path in self.study.trajectories.glob(f".*.{SUFFIX}"):
+                if not self.is_held(path.name.split(".")[1]):
+                    path.unlink(missing_ok=True)
 
-    def _claim(self, trajectory: str, generation: int) -> Path:
-        return self.study.trajectories / f".{trajectory}.{SUFFIX}.{generation:04}"
+    def is_held(self, trajectory: str) -> bool:
+        """Whether somebody who lives works on a trajectory."""
+        owner = self._owner(trajectory)
+        try:
+            sweep = SweepDirectory(self.study.sweeps / Path(owner["sweep"]).name)
+            here = owner["machine"] == machine()
+            if here and not lives(int(owner["process"]), str(owner["started"])):
+                return False
+        except (KeyError, TypeError, ValueError):
+            return False
+        return sweep.is_alive(SweepDirectory(self.study.sweeps / self.sweep).last_beat())
 
-    def _claims(self, trajectory: str) -> Iterator[Path]:
-        """All there are; they follow one another without a gap."""
-        for generation in count(1):
-            claim = self._claim(trajectory, generation)
-            if not claim.exists():
-                return
-            yield claim
+    def _path(self, trajectory: str) -> Path:
+        return self.study.trajectories / f".{trajectory}.{SUFFIX}"
 
-    def _is_held(self, claim: Path) -> bool:
-        """Whether its sweep lives; one without a name is just being written, unless it is old."""
-        if sweep := claim.read_text():
-            now = SweepDirectory(self.study.sweeps / self.sweep).last_beat()
-            return SweepDirectory(self.study.sweeps / sweep).is_alive(now)
-        return time.time() - claim.stat().st_mtime < HEARTBEAT_SECONDS
+    def _own(self) -> dict[str, Any]:
+        process = os.getpid()
+        return {"sweep": self.sweep, "machine": machine(), "process": process,
+                "started": start_of(process)}  # fmt: skip
+
+    def _owner(self, trajectory: str) -> dict[str, Any]:
+        """What a claim says; nothing if there is none, or none that can be read."""
+        with suppress(OSError, ValueError):
+            owner = json.loads(read_regular(self._path(trajectory), MOST_BYTES))
+            return owner if isinstance(owner, dict) else {}
+        return {}
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Alone, among all who use the study; without a lock where a file system has none."""
+        self.study.trajectories.mkdir(parents=True, exist_ok=True)
+        with self.study.lock.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                    raise
+            yield

@@ -9,6 +9,7 @@ import re
 import shutil
 import stat
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -19,7 +20,7 @@ import yaml
 
 from normexp.config.field import Scalar
 from normexp.errors import NormexpError
-from normexp.store.manifest import MOST_BYTES, parse
+from normexp.store.manifest import FILES, MOST_BYTES, OPTIONAL_FILES, parse
 from normexp.store.process import lives, machine
 
 MANIFEST = "manifest.json"
@@ -36,7 +37,9 @@ FLAGS = os.O_RDONLY | sum(
 
 ZEROS = "0" * 64
 STAGING_SUFFIX = ".partial"
-OWNER = re.compile(r"\.(?P<process>\d+)-\d+-\w+-(?P<machine>[^.]*)\.partial$")
+OWNER = re.compile(r"\.(?P<process>\d+)-\d+-(?P<what>\w+)-(?P<machine>[^.]*)\.partial$")
+A_DAY = 24 * 60 * 60
+"""Seconds after which nobody still writes."""
 
 
 def write_directory(final: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
@@ -93,16 +96,33 @@ def is_sealed(content: bytes, manifest: Mapping[str, Any]) -> bool:
 
 
 def take_name(partial: Path, final: Path) -> None:
-    """Rename a finished directory to its place; what is there has to go."""
+    """Rename a finished directory to its place, with what a user has put into the old one.
+
+    Raises:
+        OSError: something else stands there, or there is no room; the old one is there still.
+    """
     old = staging(final, "old")
+    if final.exists() and not final.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(final))
     with suppress(OSError):  # nothing there, or another process is a moment ahead of us
         final.rename(old)
     try:
         partial.rename(final)
     except OSError:
+        if old.exists() and not final.exists():
+            old.rename(final)
         if not (final / MANIFEST).is_file():
             raise
+    _keep_strays(old, final)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _keep_strays(old: Path, final: Path) -> None:
+    """Move what is no file of ours, such as a user's notes, to the new directory."""
+    for path in sorted(old.iterdir()) if old.is_dir() else ():
+        ours = {MANIFEST, DAMAGE, CERTIFICATE, ".hydra"}.union(OPTIONAL_FILES, *FILES.values())
+        if path.name not in ours and not (final / path.name).exists():
+            path.rename(final / path.name)
 
 
 def staging(final: Path, what: str) -> Path:
@@ -133,15 +153,29 @@ def intact(directory: Path) -> dict[str, Any] | None:
 
 
 def remove_abandoned(directory: Path) -> None:
-    """Delete what processes of this machine left half-written when they were killed."""
+    """Delete what was left half-written by processes that were killed.
+
+    Of other machines, and of this one before it was started, only what is a day old: whether its
+    owner lives cannot be asked. A whole directory that was about to be replaced gets its name back.
+    """
     for partial in directory.glob(f".*{STAGING_SUFFIX}"):
         owner = OWNER.search(partial.name)
-        if owner is None or owner["machine"] != machine() or lives(int(owner["process"])):
-            continue
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            if owner is None or _is_at_work(owner, partial):
+                continue
+            final = directory / partial.name[1 : owner.start()]
+            if owner["what"] == "old" and not final.exists():
+                partial.rename(final)
+            elif partial.is_dir():
+                shutil.rmtree(partial, ignore_errors=True)
+            else:
+                partial.unlink()
+
+
+def _is_at_work(owner: re.Match[str], partial: Path) -> bool:
+    if owner["machine"] == machine():
+        return lives(int(owner["process"]))
+    return time.time() - partial.lstat().st_mtime < A_DAY
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

@@ -33,6 +33,11 @@ class StudyDirectory:
         """One directory a trajectory, named by its id."""
         return self.path / "trajectories"
 
+    @property
+    def lock(self) -> Path:
+        """The file that is locked while claims change."""
+        return self.path / "claims.lock"
+
     def trajectory(self, name: str) -> Path:
         """The directory of a trajectory."""
         return self.trajectories / name

@@ -55,7 +55,7 @@ class SweepDirectory:
         def beat() -> None:
             while not ended.wait(HEARTBEAT_SECONDS):
                 with suppress(OSError):
-                    os.utime(self.path / ALIVE)
+                    self._beat()
 
         Thread(target=beat, daemon=True, name="heartbeat").start()
         try:
@@ -63,6 +63,13 @@ class SweepDirectory:
         finally:
             ended.set()
             self._unlink_signs()
+
+    def _beat(self) -> None:
+        """Again, if others thought it dead, as after the lid of a laptop was closed."""
+        try:
+            os.utime(self.path / ALIVE)
+        except FileNotFoundError:
+            write_file(self.path / ALIVE, to_json(_owner()))
 
     def last_beat(self) -> float:
         """When it was last seen alive, by the clock of the file system; now if it is not there."""

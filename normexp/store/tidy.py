@@ -1,7 +1,9 @@
 """Tidying up after processes that were killed."""
 
+from contextlib import suppress
+
 from normexp.store.claims import Claims
-from normexp.store.files import intact, remove_abandoned
+from normexp.store.files import MANIFEST, intact, remove_abandoned
 from normexp.store.layout import StudyDirectory
 from normexp.store.sweep import SweepDirectory
 
@@ -18,5 +20,8 @@ def tidy(study: StudyDirectory, sweep: str) -> None:
         SweepDirectory(path).bury(SweepDirectory(study.sweeps / sweep).last_beat())
     Claims(study, sweep).release_dead()
     for checkpoint in study.trajectories.glob(".*.checkpoint"):
-        if intact(study.trajectory(checkpoint.name.split(".")[1])) is not None:
-            checkpoint.unlink(missing_ok=True)
+        trajectory = study.trajectory(checkpoint.name.split(".")[1])
+        with suppress(OSError):  # no trajectory, or no checkpoint any more
+            later = (trajectory / MANIFEST).stat().st_mtime > checkpoint.stat().st_mtime
+            if later and intact(trajectory) is not None:
+                checkpoint.unlink()

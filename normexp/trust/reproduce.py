@@ -95,16 +95,13 @@ def _train(run: Run, recorded: Recorded, place: StudyDirectory, progress: Progre
     study = Study(name, "", (), (replace(run, config=config),), (), (), None)
     plan = build(study, Inventory())
     progress.began(plan)
-    try:
-        with one_thread():
-            _worker(study, plan, place).work(plan.stacks[0], progress.stepped)
-    except NormexpError:
-        raise
-    except Exception as error:
+    with one_thread():
+        done = _worker(study, plan, place).work(plan.stacks[0], progress.stepped)
+    progress.ended(done)
+    if done.error is not None:
         raise NormexpError(
-            f"run {recorded.id} failed: {describe(error)}", "type --debug for more"
-        ) from error
-    progress.ended(plan.stacks[0], None)
+            f"run {recorded.id} failed: {describe(done.error)}", "type --debug for more"
+        ) from done.error
     directory = place.runs()[run.id]
     return Recorded(directory, read_manifest(directory))
 

@@ -100,6 +100,7 @@ def test_nothing_executes_what_a_file_says() -> None:
     assert found == {
         ("batch.py", "eval("),  # BatchNorm1d.eval() in a docstring
         ("arrays.py", "pickle"),  # allow_pickle=False
+        ("processes.py", "pickle"),  # work for processes of our own
         ("cifar10.py", "pickle"),  # an unpickler that knows arrays only, see test_cifar10.py
     }
 

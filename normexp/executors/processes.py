@@ -6,6 +6,7 @@ seconds. joblib's processes need no `if __name__ == "__main__"` in the user's sc
 """
 
 import os
+import pickle
 import signal
 import threading
 import time
@@ -43,11 +44,11 @@ def run(
         workers: processes.
         abandon: called if the caller leaves the iteration early, to make `work` return soon.
     """
-    from joblib.externals import cloudpickle
+    from joblib.externals.loky.backend.reduction import dumps
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
     # Packed here, so that a process follows its parent before it imports what the work needs.
-    packed = cloudpickle.dumps(work)
+    packed = bytes(dumps(work))
     left = dict(enumerate(tasks))
     # joblib's tracker, a process too, says that it cleans up after an interrupted command.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
@@ -84,10 +85,8 @@ def _outcome(packed: bytes, parent: int, number: int, task: Task) -> tuple[int, 
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     _follow(parent)
-    from joblib.externals import cloudpickle
-
     try:
-        return number, cloudpickle.loads(packed)(task)
+        return number, pickle.loads(packed)(task)  # noqa: S301  from our own parent
     except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
         return number, error
 

@@ -74,6 +74,25 @@ def reporting(*, debug: bool) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  as Typer calls it
+    if wanted:
+        from normexp import __version__
+
+        typer.echo(f"normexp {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+]
+
+
+@app.callback()
+def _root(*, version: Version = False) -> None:
+    """Options of no command."""
+
+
 def print_json(content: Any) -> None:  # noqa: ANN401
     """Data for programs, on stdout."""
     from normexp.console.streams import escaped

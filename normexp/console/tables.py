@@ -121,6 +121,8 @@ def print_run(manifest: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]])
         table.add_row(name, str(file["bytes"]))
     console.print(table)
     console.print("reproduce:", style="bold")
+    console.print(f"normexp reproduce {manifest['directory']}", soft_wrap=True)
+    console.print("the sweep that makes it alone:", style="bold")
     console.print(manifest["command"], soft_wrap=True)
     console.print(manifest["directory"], soft_wrap=True)
 

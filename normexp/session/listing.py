@@ -7,7 +7,7 @@ from typing import Any
 from normexp.errors import NormexpError, NotFoundError, UsageError
 from normexp.registry import did_you_mean
 from normexp.store.files import MANIFEST, intact
-from normexp.store.layout import find_run, studies
+from normexp.store.layout import find_run, look_around, studies
 from normexp.store.rows import read_run
 from normexp.store.sweep import SweepDirectory, read_end
 
@@ -58,13 +58,14 @@ def runs(store: Path, name: str) -> tuple[list[str], Rows]:
     known = {study.path.name: study for study in studies(store)}
     if "=" in name:
         raise UsageError(f"ls takes the name of a study, not {name}", "type --dir DIR for a store")
+    name = Path(name).name  # completed by a shell, it ends in a slash
     if name not in known:
         raise NotFoundError(
             f"no study {name!r} in {store}",
-            did_you_mean(name, known, "type normexp ls to see what there is"),
+            did_you_mean(name, known, look_around(store)),
         )
     rows = []
-    for path in known[name].runs().values():
+    for path in known[name].run_directories():
         manifest = intact(path)
         name, _, identity = path.name.rpartition("-")
         row = {"run": identity, "label": name, "status": "damaged", "directory": str(path)}

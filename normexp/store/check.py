@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from normexp.store import parquet
 from normexp.store.columns import TABLES
-from normexp.store.digests import Problem, open_regular, what_else
+from normexp.store.digests import LOST, Problem, open_regular, what_else
 from normexp.store.expected import Expected
 from normexp.store.files import CERTIFICATE, DAMAGE, MANIFEST, is_sealed, reason
 from normexp.store.manifest import ID, MOST_BYTES, parse
@@ -43,6 +43,8 @@ def check_manifest(directory: Path, kind: str) -> dict[str, Any] | str:
         if not is_sealed(content, manifest):
             return f"{MANIFEST}: it is not what was written (SHA-256 differs)"
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in LOST:
+            raise
         return f"{MANIFEST}: {reason(error)}"
     return manifest if manifest["kind"] == kind else f"{MANIFEST}: it is a {manifest['kind']}'s"
 

@@ -35,7 +35,7 @@ def check_run(directory: Path, *, at_home: bool = True) -> Checked:
     found, hidden = strays(directory, manifest["files"])
     whats = []
     if at_home and (what := named(directory, manifest["run_id"])):
-        whats.append(what)
+        found.append(Problem(what, damages=False))
     if (manifest["status"] == "diverged") != (manifest["diverged_step"] is not None):
         whats.append("manifest.json: its status and diverged_step contradict each other")
     try:

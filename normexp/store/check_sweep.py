@@ -21,6 +21,8 @@ FILES = (MANIFEST, SUMMARY, "sweep.yaml", "environment.json")
 OF_ITS_TIME = ("label", "directory", "log.every", "log.pictures")
 """Columns that say where a run stood and how densely it was logged: that may have changed."""
 
+NOT_THERE = "not in the study"
+
 
 def has_ended(directory: Path) -> bool:
     """Whether a sweep has come to its end; one that was killed, or is running, has not."""
@@ -51,7 +53,8 @@ def check_sweep(directory: Path, runs: Mapping[str, Path]) -> Checked:
 def _contents(directory: Path, manifest: Mapping[str, Any], runs: Mapping[str, Path]) -> list[str]:
     """What is wrong in files whose digests are right, or that have none."""
     table = _summary(directory)
-    rows = [table] if isinstance(table, str) else _rows(table, manifest, runs)
+    ended = (directory / MANIFEST).stat().st_mtime
+    rows = [table] if isinstance(table, str) else _rows(table, manifest, runs, ended)
     return [*_texts(directory), *rows]
 
 
@@ -98,8 +101,10 @@ def _summary(directory: Path) -> pa.Table | str:
         return f"{SUMMARY}: {error.message.rpartition('cannot be read ')[2].strip('()')}"
 
 
-def _rows(table: pa.Table, manifest: Mapping[str, Any], runs: Mapping[str, Path]) -> list[str]:
-    """What is wrong with a summary that can be read."""
+def _rows(
+    table: pa.Table, manifest: Mapping[str, Any], runs: Mapping[str, Path], ended: float
+) -> list[str]:
+    """What is wrong with a summary that can be read, of a sweep that ended then."""
     rows = table.to_pylist()
     ids = [each["run_id"] for each in rows]
     if len({*ids}) < len(ids):
@@ -110,18 +115,20 @@ def _rows(table: pa.Table, manifest: Mapping[str, Any], runs: Mapping[str, Path]
             f"{SUMMARY}: it has {len(ids):,} rows, its sweep had {manifest['runs']:,} runs"
         )
     if missing := [name for name in ids if name not in runs]:
-        found.append(f"{SUMMARY}: {_some(missing)} not in the study")
-    if unlike := [each["run_id"] for each in rows if _differs(each, runs)]:
+        found.append(f"{SUMMARY}: {_some(missing)} {NOT_THERE}")
+    if unlike := [each["run_id"] for each in rows if _differs(each, runs, ended)]:
         found.append(f"{SUMMARY}: {_some(unlike)} not what its row says")
     return found
 
 
-def _differs(said: Mapping[str, Any], runs: Mapping[str, Path]) -> bool:
-    """Whether a run that is whole says something else than its row."""
+def _differs(said: Mapping[str, Any], runs: Mapping[str, Path], ended: float) -> bool:
+    """Whether a run that is whole, and was so when the sweep ended, says something else."""
     directory = runs.get(said["run_id"])
     manifest = intact(directory) if directory is not None else None
     if directory is None or manifest is None or manifest.get("run_id") != said["run_id"]:
         return False  # reported of the run
+    if (directory / MANIFEST).stat().st_mtime > ended:
+        return False  # made again since
     there = row(manifest, directory)
     return any(there.get(name) != value for name, value in said.items() if name not in OF_ITS_TIME)
 

@@ -1,5 +1,6 @@
 """Whether files are what a manifest says: regular ones, of that size and that digest."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -12,6 +13,10 @@ from normexp.store.files import FLAGS, reason
 
 MOST_IN_MEMORY = 2**26
 """Bytes of a file that is read whole; of larger ones only the digest is made, piece by piece."""
+
+
+LOST = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, None)
+"""Errors that say something of a file; others say that it could not be looked at."""
 
 
 class Problem(NamedTuple):
@@ -32,12 +37,17 @@ def check_files(
     """What is wrong with the files that a manifest names, and the contents of those that are right.
 
     A file too large for memory has None for its content.
+
+    Raises:
+        OSError: a file could not be looked at, as without the right to, which says nothing of it.
     """
     problems, contents = [], {}
     for name, about in files.items():
         try:
             contents[name] = verified(directory / name, about)
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno not in LOST:
+                raise
             problems.append(Problem(f"{name}: {reason(error)}"))
     return problems, contents
 

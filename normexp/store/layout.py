@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import gcd
@@ -122,9 +123,17 @@ def complete(directory: Path) -> list[Path]:
 
 
 def studies(store: Path) -> list[StudyDirectory]:
-    """The studies of a store, by name."""
+    """The studies of a store, by name; a study is taken for a store of that one."""
+    if (store / "sweeps").is_dir() and (store / "trajectories").is_dir():
+        return [StudyDirectory(store)]
     found = [StudyDirectory(path) for path in _directories(store)]
     return [study for study in found if study.sweeps.is_dir() or study.runs()]
+
+
+def look_around(store: Path) -> str:
+    """What to type to see what a store has."""
+    place = "" if store == Path("runs") else f" --dir {shlex.quote(str(store))}"
+    return f"type normexp ls{place} to see what there is"
 
 
 def find_run(store: Path, wanted: str) -> Path:
@@ -134,11 +143,11 @@ def find_run(store: Path, wanted: str) -> Path:
         NotFoundError: there is none, or more than one.
     """
     if not wanted:
-        raise NotFoundError("no run without a name", "type normexp ls to see what there is")
+        raise NotFoundError("no run without a name", look_around(store))
     as_path = Path(wanted)
     if os.path.lexists(as_path / MANIFEST) and read_manifest(as_path)["kind"] == "run":
         return as_path
-    everything = {path.name: path for study in studies(store) for path in study.runs().values()}
+    everything = {path.name: path for study in studies(store) for path in study.run_directories()}
     matches = [
         path
         for name, path in everything.items()
@@ -151,7 +160,7 @@ def find_run(store: Path, wanted: str) -> Path:
         raise NotFoundError(f"{wanted!r} is {len(matches)} runs: {names}, ...", "type a longer id")
     raise NotFoundError(
         f"no run {wanted!r} in {store}",
-        did_you_mean(wanted, everything, "type normexp ls to see what there is"),
+        did_you_mean(wanted, everything, look_around(store)),
     )
 
 

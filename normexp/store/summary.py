@@ -22,7 +22,7 @@ def table(rows: Sequence[Row]) -> pa.Table:
     A loss that is not finite is null: the run's `metrics.parquet` has it as it was.
     """
     types = column_types()
-    present = {name for each in rows for name in each}
+    present = {name for each in rows for name in each} or {*HEAD, *FINAL}
     fields = [pa.field(name, kind) for name, kind in types.items() if name in present]
     columns = [pa.array([each.get(f.name) for each in rows], f.type) for f in fields]
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from normexp import __version__
 from normexp.config.field import Scalar
 from normexp.errors import NormexpError
-from normexp.session.environment import changed, environment, torch_environment, unknown
+from normexp.session.environment import changed_since, environment, torch_environment, unknown
 from normexp.store.columns import RUN_TABLES
 from normexp.store.files import read_manifest
 from normexp.trust.recorded import Recorded, damage
@@ -92,7 +92,7 @@ def compare(recorded: Recorded, made: Recorded, dtype: str) -> dict[str, Any]:
     }
     tables = _deviations(recorded, made, files)
     identical = not results and all(file["recorded"] == file["found"] for file in files.values())
-    change, silent = changed(was, now), unknown(was, now)
+    change, silent = changed_since(recorded.manifest, now), unknown(was, now)
     elsewhere = bool(change or silent)
     limits = TOLERANCES[dtype]
     beyond = _beyond(tables, limits) if elsewhere else []

@@ -1,6 +1,8 @@
 """A run as its own directory records it: neither a study nor today's defaults are asked."""
 
+import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -117,9 +119,17 @@ class Recorded:
             given = "" if places else f": they stand in files (data={data.kind})"
             raise UsageError(
                 f"{error.message}; the data of a run are not in its directory{given}",
-                f"type normexp reproduce {self.directory} data.path=FILE, where those of digest "
+                f"type normexp reproduce {self.directory} {self._place()}, where those of digest "
                 f"{data.digest} are",
             ) from error
+
+    def _place(self) -> str:
+        """Where the data stood when the run was made, as one types it."""
+        with suppress(ValueError):
+            for word in shlex.split(str(self.manifest["command"])):
+                if word.startswith("data.path="):
+                    return shlex.quote(word.replace("'", ""))
+        return "data.path=FILE"
 
     def _choices(self) -> dict[str, str]:
         """What was chosen in every config group, by the names of that time."""

@@ -10,6 +10,8 @@ from normexp.store.layout import ID_LENGTH, StudyDirectory
 from normexp.trust.selection import Selection
 
 DEFAULT_STORE = "runs"
+NEWEST = "newest"
+"""In the place of an id: the newest sweep of a study."""
 
 
 class Remedies:
@@ -55,7 +57,14 @@ class Remedies:
         words = self._of_sweeps[study].get(identity)
         if words is None and own is not None:
             return own
-        words = words if words is not None else (f"study={study.name}",)
+        if words is None:
+            words = self._of_sweeps[study].get(NEWEST, (f"study={study.name}",))
+        return self._complete(shlex.join(["normexp", "sweep", *words]), study)
+
+    def of_sweep(self, sweep: Path) -> str:
+        """What was typed for a sweep."""
+        study, words = sweep.parents[1], typed(sweep)
+        words = (f"study={study.name}",) if words is None else _without_store(words)
         return self._complete(shlex.join(["normexp", "sweep", *words]), study)
 
     def _complete(self, command: str, study: Path) -> str:
@@ -71,6 +80,10 @@ def _typed(study: StudyDirectory) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for sweep in study.sweep_directories():
         if (words := typed(sweep)) is not None:
-            words = tuple(word for word in words if not word.startswith("store.dir="))
-            found |= dict.fromkeys(summary_ids(sweep, with_trajectories=True), words)
+            ids = summary_ids(sweep, with_trajectories=True)
+            found |= dict.fromkeys([NEWEST, *ids], _without_store(words))
     return found
+
+
+def _without_store(words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for word in words if not word.startswith("store.dir="))

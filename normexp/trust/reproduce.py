@@ -1,7 +1,9 @@
 """Reproduction: one run trained alone from its own directory, in a place of its own."""
 
+import json
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +19,9 @@ from normexp.session.progress import Progress, Silent
 from normexp.session.result import describe
 from normexp.session.stop import Stop
 from normexp.store.claims import Claims
-from normexp.store.files import CERTIFICATE, read_manifest, to_json, write_file
+from normexp.store.files import CERTIFICATE, read_manifest, read_regular, to_json, write_file
 from normexp.store.layout import StudyDirectory
+from normexp.store.manifest import MOST_BYTES
 from normexp.study.run import Run
 from normexp.study.study import Study
 from normexp.trust.certificate import Certificate, compare
@@ -71,15 +74,24 @@ def reproduce(
 
 
 def _check_writable(path: Path) -> None:
-    """Say so before training, not after."""
+    """Say so before training, not after; what is there stays, unless it is a certificate."""
     if path.is_dir():
         raise _unwritable(path, "it is a directory")
+    if path.exists() and not _is_certificate(path):
+        raise _unwritable(path, "something else than a certificate is there")
     try:
         probe = path.with_name(f".{path.name}.probe.partial")
         probe.touch()
         probe.unlink()
     except OSError as error:
         raise _unwritable(path, error.strerror or str(error)) from error
+
+
+def _is_certificate(path: Path) -> bool:
+    with suppress(OSError, ValueError):
+        content = json.loads(read_regular(path, MOST_BYTES))
+        return isinstance(content, dict) and content.get("kind") == "certificate"
+    return False
 
 
 def _unwritable(path: Path, why: str) -> NormexpError:

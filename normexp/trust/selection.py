@@ -11,7 +11,7 @@ from normexp.errors import NormexpError, NotFoundError
 from normexp.registry import did_you_mean
 from normexp.store.check_sweep import summary_ids
 from normexp.store.files import MANIFEST, intact, read_manifest
-from normexp.store.layout import ID_LENGTH, StudyDirectory, studies
+from normexp.store.layout import ID_LENGTH, StudyDirectory, look_around, studies
 from normexp.store.manifest import WEIGHTS
 
 SWEEP_FILE = "sweep.yaml"
@@ -100,6 +100,8 @@ def _of_studies(root: Path, found: list[StudyDirectory]) -> Selection:
 
 def _of_path(path: Path) -> Selection:
     """What stands at a path, whatever it is."""
+    if path.name in ("sweeps", "trajectories") and _study_of(path.parent):
+        return _of_studies(path.parent, [StudyDirectory(path.parent)])
     if os.path.lexists(path / SWEEP_FILE) and path.parent.name == "sweeps":
         return _sweep(path)
     if os.path.lexists(path / WEIGHTS):
@@ -151,7 +153,7 @@ def _by_name(known: Mapping[str, StudyDirectory], wanted: str, store: Path) -> S
         names = ", ".join(path.name for path, _ in matches[:3])
         raise NotFoundError(f"{wanted!r} is {len(matches)} things: {names}", "type a longer id")
     there = [*known, *(path.name for path, _ in places)]
-    hint = did_you_mean(wanted, there, "type normexp ls to see what there is")
+    hint = did_you_mean(wanted, there, look_around(store))
     raise NotFoundError(f"no study, sweep, run or trajectory {wanted!r} in {store}", hint)
 
 
@@ -190,4 +192,4 @@ def _by_id(study: StudyDirectory) -> dict[str, Path]:
 def _study_of(path: Path) -> StudyDirectory | None:
     """The study at a path, if there is one."""
     study = StudyDirectory(path)
-    return study if study.sweeps.is_dir() or study.trajectories.is_dir() else None
+    return study if study.sweeps.is_dir() else None

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from normexp.errors import VerificationError
-from normexp.session.environment import changed, environment, unknown
+from normexp.session.environment import changed_since, environment, unknown
 from normexp.store.files import DAMAGE, MANIFEST, intact
 from normexp.store.layout import logged
 from normexp.trust.recorded import Recorded, damage, read
@@ -49,7 +49,7 @@ def _whole(recorded: Recorded) -> Report:
     damaged = damage(directory, manifest)
     if (directory / DAMAGE).exists():
         damaged.setdefault(DAMAGE, "left by normexp verify")
-    change = changed(was, now)
+    change = changed_since(manifest, now)
     trajectory = state_of(recorded.trajectory)
     noticed = intact(directory) is None
     return {

@@ -3,13 +3,14 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from normexp.store.check import Checked
 from normexp.store.check_run import check_run
-from normexp.store.check_sweep import check_sweep, has_ended
+from normexp.store.check_sweep import NOT_THERE, check_sweep, has_ended
 from normexp.store.check_trajectory import check_trajectory
 from normexp.store.digests import Problem
 from normexp.store.layout import StudyDirectory
@@ -20,6 +21,7 @@ from normexp.trust.selection import Selection
 THREADS = 4
 """Reading, hashing and Parquet's footers release the lock; the rest does not."""
 
+UNSEEN = "it cannot be looked at"
 ATTEMPTS = 3
 """At a directory that another process puts in place meanwhile."""
 
@@ -86,20 +88,22 @@ def verify(selection: Selection, report: Report = _nobody) -> Verification:
     result.runs, result.trajectories = len(selection.runs), len(selection.trajectories)
     damaged = []
     checks = _in_threads(_check, [(*each, selection.at_home) for each in everything])
-    for done, ((kind, path), found) in enumerate(zip(everything, checks, strict=True), start=1):
+    for done, ((kind, path), (found, inode)) in enumerate(
+        zip(everything, checks, strict=True), start=1
+    ):
         result.hidden += found.hidden
         if kind == "run":
             remedies.learn(path, found)
             if found.manifest and not selection.has_trajectory(path, found.manifest):
                 result.alone.append(selection.relative(path))
         if found.problems:
-            damaged.append((kind, path, found.problems))
+            damaged.append(_Seen(kind, path, found, inode))
         else:
             unmark(path)
         report(done, of)
-    result.findings += [_finding(selection, remedies, *each) for each in damaged]
+    result.findings += [_finding(selection, remedies, each) for each in damaged]
     for done, path in enumerate(selection.sweeps, start=len(everything) + 1):
-        _verify_sweep(path, selection, result)
+        _verify_sweep(path, selection, remedies, result)
         report(done, of)
     return result
 
@@ -122,8 +126,9 @@ def report_of(result: Verification) -> dict[str, Any]:
 
 
 def _in_threads(
-    call: Callable[[tuple[Kind, Path, bool]], Checked], items: list[tuple[Kind, Path, bool]]
-) -> Iterator[Checked]:
+    call: Callable[[tuple[Kind, Path, bool]], tuple[Checked, int]],
+    items: list[tuple[Kind, Path, bool]],
+) -> Iterator[tuple[Checked, int]]:
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         try:
             yield from pool.map(call, items)
@@ -132,12 +137,16 @@ def _in_threads(
             raise
 
 
-def _check(item: tuple[Kind, Path, bool]) -> Checked:
-    """What is wrong with a directory; looked at again where it was replaced meanwhile."""
+def _check(item: tuple[Kind, Path, bool]) -> tuple[Checked, int]:
+    """What is wrong with a directory, and the number that tells it from one made anew.
+
+    Looked at again where it was replaced meanwhile.
+    """
     kind, path, at_home = item
     if path.is_symlink():
-        return Checked(None, [Problem("it is a link, not a directory", damages=False)])
+        return Checked(None, [Problem("it is a link, not a directory", damages=False)]), 0
     check = check_run if kind == "run" else check_trajectory
+    before = 0
     for _ in range(ATTEMPTS):
         try:
             before = path.stat().st_ino
@@ -145,25 +154,47 @@ def _check(item: tuple[Kind, Path, bool]) -> Checked:
             if not found.problems or path.stat().st_ino == before:
                 break
         except OSError as error:
-            found = Checked(None, [Problem(f"it cannot be read: {error.strerror}", damages=False)])
-    return found
+            what = f"{UNSEEN}: {error.strerror}"
+            found = Checked(None, [Problem(what, damages=False)])
+    return found, before
 
 
-def _finding(
-    selection: Selection, remedies: Remedies, kind: Kind, path: Path, problems: Iterable[Problem]
-) -> Finding:
-    whats = tuple(problem.what for problem in problems)
-    damages = [problem.what for problem in problems if problem.damages]
-    marked = mark(path, damages) if damages else None
-    if not damages:
-        unmark(path)
-        remedy = "move it away: it is no part of what normexp stores"
-    else:
+class _Seen(NamedTuple):
+    """A directory with problems; `inode` tells it from one made anew since."""
+
+    kind: Kind
+    path: Path
+    found: Checked
+    inode: int
+
+
+def _finding(selection: Selection, remedies: Remedies, seen: _Seen) -> Finding:
+    kind, path, found, inode = seen
+    whats = tuple(problem.what for problem in found.problems)
+    damages = [problem.what for problem in found.problems if problem.damages]
+    if damages:
         remedy = remedies.of_run(path) if kind == "run" else remedies.of_trajectory(path)
-    return Finding(selection.relative(path), kind, whats, remedy, marked)
+        with suppress(OSError):  # made anew meanwhile, or gone
+            if path.stat().st_ino == inode:
+                return Finding(selection.relative(path), kind, whats, remedy, mark(path, damages))
+        return Finding(selection.relative(path), kind, whats, "verify again: it has changed", None)
+    if found.manifest is not None:
+        unmark(path)
+    return Finding(selection.relative(path), kind, whats, _advice(whats), None)
 
 
-def _verify_sweep(path: Path, selection: Selection, result: Verification) -> None:
+def _advice(whats: Iterable[str]) -> str:
+    """What to do about a directory that a sweep cannot mend, and need not."""
+    if any(what.startswith(UNSEEN) for what in whats):
+        return "look at its disk and its rights, and verify again"
+    if any(what.startswith("its name ") for what in whats):
+        return "give it back the name that ends in its id, or move it away"
+    return "move it away: it is no part of what normexp stores"
+
+
+def _verify_sweep(
+    path: Path, selection: Selection, remedies: Remedies, result: Verification
+) -> None:
     name = selection.relative(path)
     if path.is_symlink():
         whats = ["it is a link, not a directory"]
@@ -171,10 +202,15 @@ def _verify_sweep(path: Path, selection: Selection, result: Verification) -> Non
         result.unfinished.append(name)
         return
     else:
-        found = check_sweep(path, selection.runs_of(StudyDirectory(path.parents[1])))
+        try:
+            found = check_sweep(path, selection.runs_of(StudyDirectory(path.parents[1])))
+        except OSError as error:
+            found = Checked(None, [Problem(f"{UNSEEN}: {error.strerror}", damages=False)])
         result.hidden += found.hidden
         whats = [problem.what for problem in found.problems]
     result.sweeps += 1
     if whats:
         remedy = "remove it; its runs are untouched"
+        if all(what.endswith(NOT_THERE) for what in whats):
+            remedy = remedies.of_sweep(path)
         result.findings.append(Finding(name, "sweep", tuple(whats), remedy, None))

@@ -6,7 +6,7 @@ from typing import Any
 
 from normexp.errors import UsageError
 from normexp.planning.label import label, varying
-from normexp.session.environment import changed, environment
+from normexp.session.environment import changed_since, environment
 from normexp.session.sweep import load, study_directory
 from normexp.store.files import MANIFEST, intact
 from normexp.store.layout import StudyDirectory, holds
@@ -126,7 +126,7 @@ def _reason(run: Run, path: Path | None, trained: bool) -> str:  # noqa: FBT001
         return "damaged"
     if not holds(manifest, run.config.log):
         return "sparse"
-    return "changed" if changed(manifest["environment"], environment()) else "cached"
+    return "changed" if changed_since(manifest, environment()) else "cached"
 
 
 def _missing(run: Run, name: str, reason: str, directory: StudyDirectory) -> Report:

@@ -61,6 +61,7 @@ def test_runs_of_other_code_can_be_made_again(
     """All of them and their trajectories, once: then they are of this code."""
     before, files = times(made_otherwise), run_files(made_otherwise)
     planned = as_json("plan", *STUDY, "--on-code-change", "rerun")
+    assert not planned["notes"][1:]
     swept = as_json("sweep", *STUDY, "--on-code-change", "rerun")
     after = times(made_otherwise)
 
@@ -88,6 +89,8 @@ def test_new_momenta_of_old_trainings_are_observed_with_a_warning(
     kept = as_json("sweep", *STUDY, "norm.momentum=0.7")
     assert (kept["trained"], kept["observed"]) == (0, 2)
     assert any("other code" in warning for warning in kept["warnings"])
+    run = next(made_otherwise.glob("*/batch-m0.7-s0-*"))
+    assert as_json("why", str(run))["changed"].keys() == {"code"}
     again = as_json("sweep", *STUDY, "norm.momentum=0.8", "--on-code-change", "rerun")
 
     assert again["trained"] == 4

@@ -2,6 +2,10 @@
 
 import os
 import signal
+from collections.abc import Callable
+from contextlib import chdir
+from functools import partial
+from pathlib import Path
 
 from normexp.executors import processes
 
@@ -39,3 +43,24 @@ def test_a_process_that_is_killed_leaves_no_task_untold() -> None:
     assert ended.keys() == set(range(5))
     assert ended[2] is not None
     assert all(error is None for _, error in processes.run(range(2), work, 2, abandoned))
+
+
+def die_once(task: int) -> None:
+    """The first process that gets task 2 is killed; the next one does it."""
+    if task == 2 and not Path("died").exists():
+        Path("died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_once_fails_nothing(tmp_path: Path) -> None:
+    """Others take its place, and what had not ended is begun again."""
+    ended = dict(processes.run(range(5), partial(in_place, str(tmp_path), die_once), 2, abandoned))
+
+    assert ended == dict.fromkeys(range(5))
+    assert (tmp_path / "died").exists()
+
+
+def in_place(place: str, work: Callable[[int], None], task: int) -> None:
+    """Some work in a directory: processes may be older than a test's own."""
+    with chdir(place):
+        work(task)

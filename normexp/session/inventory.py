@@ -1,6 +1,6 @@
 """What of a study is in the store already, and whether it is as good as made now."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -38,7 +38,11 @@ class Standard:
 
 
 def take(
-    directory: StudyDirectory, runs: Mapping[str, str], log: Log, standard: Standard
+    directory: StudyDirectory,
+    runs: Mapping[str, str],
+    log: Log,
+    standard: Standard,
+    more: Iterable[str] = (),
 ) -> Inventory:
     """Look at what is there.
 
@@ -47,8 +51,10 @@ def take(
         runs: the trajectory of each run, by their ids.
         log: what the runs have to hold.
         standard: what counts as done.
+        more: trajectories to look at, whether any of these runs is theirs or not.
     """
-    trained = {name: directory.intact_trajectory(name) for name in set(runs.values())}
+    names = {*runs.values(), *more}
+    trained = {name: directory.intact_trajectory(name) for name in names}
     differing = {name: standard.differing(m) for name, m in trained.items() if m is not None}
     outdated = {name: differing.get(of, ()) for name, of in runs.items()}
     again = standard.on_code_change == "rerun"

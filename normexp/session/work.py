@@ -93,7 +93,8 @@ class Worker:
         if not claimed:
             return Done()
         runs = {run.id: trajectory.id for trajectory in claimed for run in trajectory.runs}
-        there = inventory.take(self.directory, runs, claimed[0].config.log, self.standard)
+        names, log = [trajectory.id for trajectory in claimed], claimed[0].config.log
+        there = inventory.take(self.directory, runs, log, self.standard, names)
         todo = [replace(t, runs=tuple(r for r in t.runs if r.id not in there.cached))
                 for t in claimed]  # fmt: skip
         records, missing = self._read([t for t in todo if t.id in there.stored and t.runs])

@@ -139,7 +139,7 @@ def test_data_in_a_file_are_found_by_their_place(normexp: Command, as_json: AsJs
 
     assert (missing.exit_code, wrong.exit_code) == (2, 2)
     assert "the data of a run are not in its directory" in missing.stderr
-    assert "data.path=FILE" in missing.stderr
+    assert "mine.npz, where those of digest" in missing.stderr
     assert "not the same data" in wrong.stderr
     assert not (run / "certificate.json").exists()
     assert as_json("reproduce", run.name, "data.path=moved.npz")["verdict"] == "identical"

@@ -247,7 +247,7 @@ def test_momentum_and_its_like_never_name_a_training(
 @given(trees())
 def test_a_configuration_survives_every_form_it_takes(tree: dict[str, Any]) -> None:
     """Flat, nested, as a run's YAML, read by PyYAML or by OmegaConf, and as JSON."""
-    from normexp.store.files import config_yaml, to_json
+    from normexp.store.texts import config_yaml, to_json
 
     config = from_tree(tree)
     nested = nest(flatten(config))
@@ -262,7 +262,7 @@ def test_a_configuration_survives_every_form_it_takes(tree: dict[str, Any]) -> N
 
 def test_a_digest_that_looks_like_a_number_stays_a_text() -> None:
     """12e4567890ab is fine, 12e456789012 is infinity to OmegaConf unless it is quoted."""
-    from normexp.store.files import to_yaml
+    from normexp.store.texts import to_yaml
 
     for text in ("12e456789012", "1e5", "-1.5E+3", ".5e1", "1_0e2", "12e4567890ab", "0123456789"):
         content = to_yaml({"digest": text}).decode()

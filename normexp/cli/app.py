@@ -96,6 +96,6 @@ def _root(*, version: Version = False) -> None:
 def print_json(content: Any) -> None:  # noqa: ANN401
     """Data for programs, on stdout."""
     from normexp.console.streams import escaped
-    from normexp.store.files import finite
+    from normexp.store.texts import finite
 
     sys.stdout.write(escaped(json.dumps(finite(content), indent=1, ensure_ascii=False)) + "\n")

@@ -13,7 +13,7 @@ from normexp.errors import NormexpError
 from normexp.store.check import Checked, check_manifest, check_table, decode, named, strays
 from normexp.store.digests import Problem, check_files
 from normexp.store.expected import expected, understood
-from normexp.store.files import config_yaml, finite
+from normexp.store.texts import config_yaml, finite
 
 METRICS = "metrics.parquet"
 

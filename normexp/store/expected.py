@@ -13,7 +13,7 @@ from normexp.config.tree import field_specs, flatten, from_tree, nest
 from normexp.errors import NormexpError
 from normexp.models.structure import ENTRANCE, Site, is_convolutional, structure
 from normexp.norms.shapes import affine_shapes
-from normexp.store.files import config_yaml
+from normexp.store.texts import config_yaml
 
 BINS = 10
 """Of a histogram, as `normexp.store.columns` says."""

@@ -7,7 +7,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from normexp.store.files import DAMAGE, STAGING_SUFFIX, to_json
+from normexp.store.files import DAMAGE, STAGING_SUFFIX
+from normexp.store.texts import to_json
 
 
 def mark(directory: Path, problems: Sequence[str]) -> bool:

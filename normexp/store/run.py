@@ -15,8 +15,9 @@ from normexp.config.tree import nest
 from normexp.record import Observation, Record
 from normexp.store import parquet
 from normexp.store.expected import kept
-from normexp.store.files import config_yaml, list_yaml, to_yaml, write_directory
+from normexp.store.files import write_directory
 from normexp.store.pictures import picture_tables
+from normexp.store.texts import config_yaml, list_yaml, to_yaml
 from normexp.store.trajectory import point_steps
 
 

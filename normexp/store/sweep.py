@@ -13,18 +13,11 @@ from threading import Event, Thread
 from typing import Any
 
 from normexp.errors import NormexpError
-from normexp.store.files import (
-    MANIFEST,
-    read_manifest,
-    sealed,
-    staging,
-    to_json,
-    to_yaml,
-    write_file,
-)
+from normexp.store.files import MANIFEST, read_manifest, sealed, staging, write_file
 from normexp.store.layout import StudyDirectory
 from normexp.store.process import lives, machine, start_of
 from normexp.store.rows import Row
+from normexp.store.texts import to_json, to_yaml
 
 SUMMARY = "summary.parquet"
 ALIVE = "alive.json"

@@ -19,9 +19,10 @@ from normexp.session.progress import Progress, Silent
 from normexp.session.result import describe
 from normexp.session.stop import Stop
 from normexp.store.claims import Claims
-from normexp.store.files import CERTIFICATE, read_manifest, read_regular, to_json, write_file
+from normexp.store.files import CERTIFICATE, read_manifest, read_regular, write_file
 from normexp.store.layout import StudyDirectory
 from normexp.store.manifest import MOST_BYTES
+from normexp.store.texts import to_json
 from normexp.study.run import Run
 from normexp.study.study import Study
 from normexp.trust.certificate import Certificate, compare

@@ -88,6 +88,7 @@ def test_a_missing_run_can_be_made_again_by_its_sweep(study: Path, normexp: Norm
     (problem,) = found(normexp("verify", "--json")).values()
 
     assert problem["to_do"].startswith("normexp sweep model.depth=2")
+    assert "cannot be marked" not in normexp("verify").stdout
     assert normexp(*shlex.split(problem["to_do"])[1:]).exit_code == 0
     assert normexp("verify").exit_code == 0
 

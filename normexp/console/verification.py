@@ -56,6 +56,7 @@ def print_verification(result: Verification) -> None:
     if result.findings:
         commands = _commands(result.findings)
         table = table_of("directory", "what is wrong", "to do")
+        table.columns[0].no_wrap = True  # to be copied
         for path, whats, remedy in _grouped(result.findings, commands):
             table.add_row(path, whats, remedy)
         console.print(table)
@@ -99,7 +100,7 @@ def _to_do(finding: Finding, commands: Sequence[str]) -> str:
         return finding.remedy
     number = commands.index(finding.remedy) + 1
     typed = f"type [{number}]" if number <= MOST_COMMANDS else "see --json"
-    return typed if finding.marked else f"it cannot be marked: remove it, then {typed}"
+    return f"it cannot be marked: remove it, then {typed}" if finding.marked is False else typed
 
 
 def _plural(kind: str, number: int) -> str:

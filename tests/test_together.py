@@ -101,6 +101,45 @@ class Meddle(Silent):
 STUDY = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=range(3)"]
 
 
+HOLD = """
+import os, sys
+from pathlib import Path
+from normexp.store.claims import Claims
+from normexp.store.texts import to_json
+from normexp.store.layout import StudyDirectory
+from normexp.store.process import machine, start_of
+
+study, name = StudyDirectory(Path("study")), sys.argv[1]
+(study.sweeps / name).mkdir(parents=True)
+owner = {"machine": machine(), "process": os.getpid(), "started": start_of(os.getpid())}
+(study.sweeps / name / "alive.json").write_bytes(to_json(owner))
+claims, held, dead = Claims(study, name), 0, study.trajectories / ".aaaaaaaaaaaa.claim"
+for turn in range(400):
+    if claims.take(["aaaaaaaaaaaa"]):
+        held += 1
+        with Path("held").open("x"):
+            pass
+        Path("held").unlink()
+        if turn % 3:
+            claims.release(["aaaaaaaaaaaa"])
+        else:
+            dead.write_text('{"sweep": "nobody", "machine": "x", "process": 1, "started": "1"}')
+print(held)
+"""
+
+
+def test_a_claim_has_one_owner_at_a_time() -> None:
+    """Four processes that take, give back and die of one claim, as fast as they can."""
+    started = [
+        subprocess.Popen([sys.executable, "-c", HOLD, f"sweep{n}"], stdout=subprocess.PIPE)
+        for n in range(4)
+    ]
+    held = [int(process.communicate(timeout=120)[0]) for process in started]
+
+    assert [process.returncode for process in started] == [0] * 4
+    assert min(held) > 0
+
+
 def test_a_sweep_waits_for_what_another_makes(as_json: AsJson) -> None:
     """Then it finds that made, and makes what is its own."""
     slow = [*SMALL, "norm=batch", "train.epochs=400", "seed=0,1"]

@@ -7,6 +7,8 @@ from contextlib import chdir
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from normexp.executors import processes
 
 
@@ -64,3 +66,18 @@ def in_place(place: str, work: Callable[[int], None], task: int) -> None:
     """Some work in a directory: processes may be older than a test's own."""
     with chdir(place):
         work(task)
+
+
+def number(_: int) -> int:
+    """In which process a task runs."""
+    return os.getpid()
+
+
+@pytest.mark.parametrize(("tasks", "workers"), [(1, 1), (1, 2), (3, 1), (3, 2)])
+def test_no_task_runs_in_the_process_that_asks(tasks: int, workers: int) -> None:
+    """Not even a single one; with one worker they come one after the other."""
+    ended = dict(processes.run(range(tasks), number, workers, abandoned))
+
+    assert ended.keys() == set(range(tasks))
+    assert os.getpid() not in ended.values()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

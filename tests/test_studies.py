@@ -116,6 +116,16 @@ def test_nothing_of_the_way_changes_a_bit_of_a_convolution(as_json: AsJson, way:
     assert {name for name in common if first[name] != other[name]} == set()
 
 
+def test_a_single_training_works_in_processes_too(as_json: AsJson) -> None:
+    """One stack, one process; the same bits as in a thread."""
+    one = [*CONVOLUTIONS, "seed=0", "norm=batch"]
+    as_json("sweep", *one, "store.dir=thread", "executor.processes=false")
+    answer = as_json("sweep", *one, "store.dir=process", "executor.processes=true")
+
+    assert (answer["trained"], answer["failed"]) == (answer["trajectories"], 0)
+    assert run_files(Path("thread")) == run_files(Path("process"))
+
+
 def test_processes_make_a_damaged_training_again_before_they_observe_it(as_json: AsJson) -> None:
     """Of the right size, yet rubbish: that one alone is trained, and its bits are as before."""
     first = as_json("sweep", *CONVOLUTIONS, "seed=0")

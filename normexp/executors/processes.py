@@ -73,7 +73,13 @@ def _started(
     """The outcomes of numbered tasks as they come."""
     from joblib import Parallel, delayed
 
-    pool = Parallel(n_jobs=min(workers, len(tasks)), return_as="generator_unordered", batch_size=1)
+    jobs = min(workers, len(tasks))
+    pool = Parallel(
+        n_jobs=max(2, jobs),  # of one joblib would make none: it would work in this process
+        pre_dispatch=1 if jobs == 1 else "2 * n_jobs",
+        return_as="generator_unordered",
+        batch_size=1,
+    )
     todo = list(tasks.items())  # joblib iterates on while tasks end
     with _ignoring_signals():  # processes inherit it
         ended = pool(delayed(_outcome)(packed, os.getpid(), n, task) for n, task in todo)

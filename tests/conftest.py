@@ -66,3 +66,10 @@ def run_files(store: Path) -> dict[str, bytes]:
             if path.is_file() and path.name != "manifest.json":
                 found[f"{run.name[-12:]}/{path.relative_to(run)}"] = path.read_bytes()
     return found
+
+
+def store_of(place: Path, *overrides: str) -> Path:
+    """A store with one sweep in it, for fixtures that outlive a test."""
+    result = CliRunner().invoke(app, ["sweep", *overrides, f"store.dir={place}"])
+    assert result.exit_code == 0, result.output
+    return place

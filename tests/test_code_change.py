@@ -79,7 +79,7 @@ def test_only_three_words_are_known(normexp: Callable[..., Result]) -> None:
     result = normexp("sweep", *STUDY, "--on-code-change", "retrain")
 
     assert result.exit_code == 2
-    assert "warn, rerun, ignore are allowed" in result.stderr
+    assert "'retrain' is unknown; there is ignore, rerun, warn" in result.stderr
 
 
 def test_new_momenta_of_old_trainings_are_observed_with_a_warning(

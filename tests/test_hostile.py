@@ -10,7 +10,7 @@ from typing import Any
 import fuzz
 import mutations
 import pytest
-from conftest import SMALL
+from conftest import SMALL, store_of
 from typer.testing import Result
 
 import normexp as package
@@ -26,14 +26,7 @@ READERS = (["ls"], ["ls", "bn_regression"], ["show", "RUN"], ["verify"], ["verif
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of one run, made once."""
-    from typer.testing import CliRunner
-
-    from normexp.cli import app
-
-    place = tmp_path_factory.mktemp("whole") / "runs"
-    result = CliRunner().invoke(app, ["sweep", *STUDY, f"store.dir={place}"])
-    assert result.exit_code == 0, result.output
-    return place
+    return store_of(tmp_path_factory.mktemp("whole") / "runs", *STUDY)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import SMALL, run_files
+from conftest import SMALL, run_files, store_of
 from mutations import fix
 from typer.testing import Result
 
@@ -29,14 +29,7 @@ FILES += [("sweep", name) for name in SWEEP]
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small store, made once."""
-    from typer.testing import CliRunner
-
-    from normexp.cli import app
-
-    place = tmp_path_factory.mktemp("whole") / "runs"
-    result = CliRunner().invoke(app, ["sweep", *STUDY, f"store.dir={place}"])
-    assert result.exit_code == 0, result.output
-    return place
+    return store_of(tmp_path_factory.mktemp("whole") / "runs", *STUDY)
 
 
 @pytest.fixture

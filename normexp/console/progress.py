@@ -67,10 +67,11 @@ class LiveProgress:
             self._bar.advance(self._task, networks)
 
     def ended(self, outcome: "Done | Exception") -> None:
-        """Count a stack, unless it was stopped."""
+        """Count a stack, unless it was stopped: how the sweep ends says that once for all."""
         error = outcome if isinstance(outcome, Exception) else outcome.error
-        if not isinstance(error, StoppedError):
-            self._ended += 1
+        if isinstance(error, StoppedError):
+            return
+        self._ended += 1
         self._describe(self._description())
         if not self._console.is_terminal:
             self._console.print(
@@ -107,11 +108,10 @@ class LiveProgress:
 
 def _came_of(outcome: "Done | Exception") -> str:
     """What came of a stack, in words."""
-    error = outcome if isinstance(outcome, Exception) else outcome.error
-    if isinstance(error, StoppedError):
-        return "stopped"
-    if error is not None or isinstance(outcome, Exception):
-        return "failed: " + describe(error) if error else "failed"
+    if isinstance(outcome, Exception):
+        return f"failed: {describe(outcome)}"
+    if outcome.error is not None:
+        return f"failed: {describe(outcome.error)}"
     parts = [f"{counted(outcome.observed, 'run')} stored"]
     if outcome.trained:
         parts.insert(0, f"{counted(outcome.trained, 'trajectory')} trained")

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from normexp.config.schema import Log
-from normexp.errors import UsageError
 from normexp.planning.inventory import Inventory
+from normexp.registry import pick
 from normexp.session.environment import changed_since
 from normexp.store.layout import StudyDirectory, holds
 
 OnCodeChange = Literal["warn", "rerun", "ignore"]
 """What becomes of runs that other code, or another machine, has made."""
+
+POLICIES: tuple[OnCodeChange, ...] = get_args(OnCodeChange)
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,4 @@ def policy(text: str) -> OnCodeChange:
     Raises:
         UsageError: it is none of the three.
     """
-    allowed: tuple[OnCodeChange, ...] = get_args(OnCodeChange)
-    for known in allowed:
-        if text == known:
-            return known
-    raise UsageError(
-        f"--on-code-change {text}: {', '.join(allowed)} are allowed", "type --on-code-change warn"
-    )
+    return pick(text, {known: known for known in POLICIES}, "--on-code-change")

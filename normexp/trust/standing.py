@@ -5,12 +5,10 @@ from typing import Any
 
 from normexp.errors import VerificationError
 from normexp.session.environment import changed_since, environment, unknown
+from normexp.session.inventory import POLICIES
 from normexp.store.files import DAMAGE, MANIFEST, intact
 from normexp.store.layout import logged
 from normexp.trust.recorded import Recorded, damage, read
-
-POLICIES = ("warn", "rerun", "ignore")
-"""What `sweep --on-code-change` can be."""
 
 MADE_BY = ("normexp", "commit", "code", "torch", "cpu")
 """What is said of where a run was made."""

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import mutations
+from conftest import store_of
 from mutations import BYTES, MANIFEST, PLACES, Spoil
 
 SECONDS = 20
@@ -73,13 +74,8 @@ def kinds_for(path: Path) -> dict[str, tuple[Spoil, bool]]:
 
 def make_store(place: Path) -> None:
     """A run with pictures and one of digits by LeNet, with their trajectories and sweeps."""
-    from typer.testing import CliRunner
-
-    from normexp.cli import app
-
     for overrides in SWEEPS:
-        result = CliRunner().invoke(app, ["sweep", *overrides, f"store.dir={place}"])
-        assert result.exit_code == 0, result.output
+        store_of(place, *overrides)
 
 
 def case(base: Path, place: Path, number: int) -> dict[str, Any]:

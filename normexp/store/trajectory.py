@@ -1,6 +1,5 @@
 """Trajectories on disk: what a training left, so that any momentum can be observed later."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from normexp.errors import NormexpError
 from normexp.record import Record
 from normexp.store import parquet
 from normexp.store.columns import REFERENCE_ACCURACIES, REFERENCE_LOSSES
+from normexp.store.digests import check_files
 from normexp.store.expected import weights_yaml
-from normexp.store.files import read_manifest, read_regular, require_regular, write_directory
+from normexp.store.files import read_manifest, require_regular, write_directory
 
 REFERENCES = (*REFERENCE_LOSSES, *REFERENCE_ACCURACIES)
 
@@ -65,10 +65,9 @@ def read_trajectory(directory: Path) -> Record:
 
 def _check_digests(directory: Path) -> None:
     """What is observed was stored so: a flipped bit would go into every run made from it."""
-    for name, about in read_manifest(directory)["files"].items():
-        content = read_regular(directory / name, about["bytes"])
-        if hashlib.sha256(content).hexdigest() != about["sha256"]:
-            raise ValueError(name)
+    problems, _ = check_files(directory, read_manifest(directory)["files"])
+    if problems:
+        raise ValueError(problems[0].what)
 
 
 def _read(directory: Path) -> Record:

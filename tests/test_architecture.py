@@ -17,6 +17,7 @@ ROWS = [
     ["__main__"],
     ["cli"],
     ["console"],
+    ["insight"],
     ["trust"],
     ["session"],
     ["executors", "engine", "analysis"],

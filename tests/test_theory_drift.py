@@ -151,7 +151,7 @@ def test_the_cubics_root_is_a_root(ratio: float) -> None:
 
 @pytest.mark.parametrize(("updates", "known"), [(100, 0.0395), (2000, 0.00275)])
 def test_no_momentum_is_better_for_so_many_updates(updates: int, known: float) -> None:
-    """In weights written out, and as simulated before there was a formula; near the approximation."""
+    """In weights written out, and as once simulated; near the approximation."""
     best = transient.best_for_updates(updates, 1.0, 0.1235)
 
     def cost(a: float) -> float:

@@ -15,10 +15,9 @@ def within(
     """
     if math.isfinite(value) and low <= value <= high and not (above and value == low):
         return value
-    least = f"more than {low:g}" if above else f"{low:g} or more"
-    allowed = f"a number from {low:g} to {high:g}" if high < math.inf else f"a number, {least}"
-    if above and high < math.inf:
-        allowed = f"a number, {least}, at most {high:g}"
+    bounds = [f"{'more than' if above else 'at least'} {low:g}"] if low > -math.inf else []
+    bounds += [f"at most {high:g}"] if high < math.inf else []
+    allowed = f"a number, {' and '.join(bounds)}" if bounds else "a finite number"
     raise UsageError(f"{name} is {value:g}; it must be {allowed}")
 
 

@@ -10,6 +10,7 @@ from simulation import Array, Simulation, between, expect_square, recursion, set
 
 from normexp.theory import drift, transient
 from normexp.theory.budget import best_momentum, budget
+from normexp.theory.minimum import least
 from normexp.theory.setting import Setting
 
 MOMENTA = (0.001, 0.01, 0.1, 0.5, 0.9, 1.0)
@@ -48,6 +49,16 @@ def test_the_lag_behind_a_random_walk_is_a_simulations(updates: int) -> None:
             expect_square(errors, budget(setting, momentum, debiased=debiased).squared)
             if not debiased:
                 expect_square(errors, drift.walk_variance(momentum, 0.25, updates))
+
+
+@pytest.mark.parametrize("updates", [1, 2, 30])
+def test_the_cumulative_mean_lags_a_random_walk_as_simulated(updates: int) -> None:
+    """Ever further."""
+    setting = Setting(updates=updates, batch_size=4, walk_per_step=0.5, noise_scale=0.0)
+    walk = (0.5 * np.random.default_rng(5).normal(size=(updates + 1, 4000))).cumsum(axis=0)
+
+    errors = walk[:-1].mean(axis=0) - walk[-1]
+    expect_square(errors, budget(setting, 0.0, debiased=True).squared)
 
 
 def _behind_a_walk(momentum: float, step: float, updates: int, *, debiased: bool) -> Array:
@@ -195,6 +206,16 @@ def test_the_best_momentum_is_the_best_of_a_simulation(name: str) -> None:
     for other in squares[1:]:
         paired = squares[0] - other
         assert paired.mean() <= 4 * paired.std() / len(paired) ** 0.5
+
+
+@pytest.mark.parametrize("place", [2e-5, 0.0123, 0.97])
+def test_a_minimum_is_found_to_many_digits(place: float) -> None:
+    """Between the points of the grid, and beyond a higher valley."""
+
+    def cost(a: float) -> float:
+        return min(abs(math.log(a / place)), 1 + abs(a - 0.5)) if a else 9.0
+
+    assert least(cost, 1e-6) == pytest.approx(place, rel=1e-9)
 
 
 def test_debiasing_never_costs_where_nothing_drifts() -> None:

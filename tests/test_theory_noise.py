@@ -91,6 +91,28 @@ def test_the_running_variances_noise_is_exact_for_tiny_batches(order: Order) -> 
         expect_square(errors, budget(setting, momentum).squared)
 
 
+@pytest.mark.parametrize("order", ["shuffled", "fixed"])
+def test_a_last_batch_of_one_has_a_biased_variance_of_nothing(order: Order) -> None:
+    """Batches of 5, 5 and 1; the training set's own variance has a mean square of 1.2."""
+    sizes = {"batch_size": 5, "train_size": 11}
+    for updates in (30, 31):
+        case = simulated(order, updates, sizes, statistic="biased_variance", replicas=20_000)
+        setting = Setting(**settings(case))
+        for momentum, errors in zip([0.1, 0.5], case.errors([0.1, 0.5]), strict=True):
+            predicted = budget(setting, momentum)
+            expect_square(errors, predicted.noise**2 + predicted.bias**2 * (1 + 2 / 10))
+            expect_mean(errors, predicted.bias)
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_measured_noise_can_stand_in_for_that_of_independent_examples(statistic: str) -> None:
+    """Four times the variance in a batch is twice the noise in the end, in every order."""
+    for case in (CASES["independent"], CASES["ragged, mid-epoch"], CASES["fixed, mid-epoch"]):
+        setting = Setting(**settings(replace(case, statistic=statistic)))
+        louder = budget(replace(setting, noise_scale=4.0), 0.1).noise
+        assert louder == pytest.approx(2 * budget(setting, 0.1).noise)
+
+
 @pytest.mark.parametrize("name", ["independent", "epoch end", "ragged, mid-epoch"])
 def test_flat_distributions_have_less_noisy_variances(name: str) -> None:
     """Excess kurtosis −1.2 of a uniform distribution."""
@@ -121,16 +143,20 @@ def test_one_batchs_statistics_scatter_as_predicted(
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.3, 0.9])
-def test_convolutions_statistics_scatter_as_predicted(correlation: float) -> None:
-    """Four images of nine positions that share a part of their value."""
+@pytest.mark.parametrize("shape", [(4, 9), (2, 3), (5, 1)])
+def test_convolutions_statistics_scatter_as_predicted(
+    shape: tuple[int, int], correlation: float
+) -> None:
+    """Images whose positions share a part of their value; one position has none to share with."""
+    images, positions = shape
     rng = np.random.default_rng(2)
-    shared = correlation**0.5 * rng.normal(size=(20_000, 4, 1))
-    values = shared + (1 - correlation) ** 0.5 * rng.normal(size=(20_000, 4, 9))
-    flat = 3 * values.reshape(20_000, 36)
+    shared = correlation**0.5 * rng.normal(size=(20_000, images, 1))
+    values = shared + (1 - correlation) ** 0.5 * rng.normal(size=(20_000, images, positions))
+    flat = 3 * values.reshape(20_000, images * positions)
 
-    expect_variance(flat.mean(axis=1), sampling.correlated_mean_variance(4, 9, correlation, 9.0))
+    expect_variance(flat.mean(axis=1), sampling.correlated_mean_variance(*shape, correlation, 9.0))
     expect_mean(flat.var(axis=1, ddof=1),
-                sampling.correlated_variance_expectation(4, 9, correlation, 9.0))  # fmt: skip
+                sampling.correlated_variance_expectation(*shape, correlation, 9.0))  # fmt: skip
 
 
 @st.composite
@@ -188,7 +214,7 @@ def test_a_small_difference_of_large_numbers_is_exact(momentum: float) -> None:
     exact = (squares - (1 - q**batches) ** 2 / batches) / (1 - q ** (2 * batches))
 
     found = noise.shuffled(momentum, Epoch(batches, 1.0, 1.0, 1 / batches))
-    assert found == pytest.approx(float(exact), rel=1e-7)
+    assert found == pytest.approx(float(exact), rel=1e-7, abs=0)
 
 
 def test_a_small_last_batch_is_worth_dropping() -> None:

@@ -1,4 +1,4 @@
-"""A curve in the terminal: logarithmic axes, dots of Braille, one marked place."""
+"""A curve in the terminal: logarithmic axes, Braille, one marked place."""
 
 import math
 from collections.abc import Sequence

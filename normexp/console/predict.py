@@ -1,4 +1,4 @@
-"""What `normexp predict` shows: a table of momenta, the best one in a line, and a plot."""
+"""What `predict` shows: a table of momenta, the best one, and a plot."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

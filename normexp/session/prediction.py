@@ -1,4 +1,4 @@
-"""What theory predicts for settings: costs by momentum, and the momentum to take."""
+"""What theory predicts for settings, by momentum, and the best one."""
 
 import math
 from collections.abc import Mapping, Sequence

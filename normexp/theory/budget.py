@@ -1,4 +1,4 @@
-"""The expected error of a running statistic, by cause, and the momentum that makes it least."""
+"""The expected error of a running statistic by cause, and the least of it."""
 
 import math
 from dataclasses import dataclass

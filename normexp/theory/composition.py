@@ -1,4 +1,4 @@
-"""What several updates in one optimizer step, or another batch size, make of a momentum."""
+"""What several updates a step, or another batch size, make of a momentum."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What a running statistic loses where the truth moves: lags, and the momentum that weighs them.
+"""What a running statistic loses where the truth moves.
 
 Training moves the weights, and the statistics with them: θ_t is the expectation of batch t's own
 statistic. Evaluation comes *after* the optimizer step, at θ_{t+1}: even momentum 1 lags by a step.

@@ -1,4 +1,4 @@
-"""How long a running statistic remembers: half-life, weight left, effective number of batches."""
+"""How long a running statistic remembers: half-life, weight left."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What sampling noise is left in a running statistic, by how its batches are drawn.
+"""What sampling noise is left, by how batches are drawn.
 
 All of it follows from one identity. A batch's mean and unbiased variance are unbiased for the
 training set's own, whichever examples are in it; so for weights `w_j` of an epoch's batches of

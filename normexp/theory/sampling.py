@@ -1,4 +1,4 @@
-"""How far one batch's statistics scatter: variances of a batch's mean and variance."""
+"""How far one batch's mean and variance scatter."""
 
 from normexp.theory.bounds import whole, within
 

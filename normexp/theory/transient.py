@@ -1,4 +1,4 @@
-"""The momentum for a number of updates that is not large: initial value against noise."""
+"""The best momentum of a short training: initial value against noise."""
 
 import math
 

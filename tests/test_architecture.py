@@ -26,7 +26,7 @@ ROWS = [
     ["study"],
     ["data", "models", "norms", "optim", "record", "rng"],
     ["config"],
-    ["registry"],
+    ["registry", "theory"],
     ["errors"],
 ]
 """Rooms from top to bottom; a file imports from its own room and from rows below."""

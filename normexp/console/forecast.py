@@ -89,8 +89,9 @@ def _print_cell(console: Console, forecast: Forecast) -> None:
             f"best measured: {measured.momentum:g}, test loss {number(measured.measured)}",
             soft_wrap=True,
         )
-    plot = curve(_filled(forecast.tried), (best.momentum, best.predicted), width=min(WIDEST_PLOT, console.width),
-                 ascii_only=console.options.ascii_only)  # fmt: skip
+    points, mark = _filled(forecast.tried), (best.momentum, best.predicted)
+    width = min(WIDEST_PLOT, console.width)
+    plot = curve(points, mark, width=width, ascii_only=console.options.ascii_only)
     if plot:
         console.print("\npredicted cost by momentum; both axes logarithmic")
     for line in plot:

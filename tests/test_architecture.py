@@ -25,6 +25,7 @@ ROWS = [
     ["study"],
     ["data", "models", "norms", "optim", "record", "rng"],
     ["config"],
+    ["frameworks"],
     ["registry"],
     ["errors"],
 ]

@@ -13,9 +13,10 @@ from normexp.cli import look  # isort: skip
 from normexp.cli import verify  # isort: skip
 from normexp.cli import reproduce  # isort: skip
 from normexp.cli import why  # isort: skip
+from normexp.cli import convert  # isort: skip
 from normexp.cli import doctor  # isort: skip
 
-__all__ = ["app", "doctor", "look", "main", "reproduce", "sweeps", "verify", "why"]
+__all__ = ["app", "convert", "doctor", "look", "main", "reproduce", "sweeps", "verify", "why"]
 
 
 def main() -> None:

@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping
-from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any
 
 from normexp.config.field import FieldSpec, Scalar, specs
 from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
 from normexp.errors import UsageError
+from normexp.frameworks.direction import turned
 from normexp.registry import did_you_mean, pick
 
 Tree = Mapping[str, Any]
@@ -118,8 +118,7 @@ def _in_torch_convention(section: Any) -> Any:  # noqa: ANN401
     if getattr(section, "convention", "torch") == "torch":
         return section
     old = section.momentum
-    # Decimal, since 1 - 0.9 is 0.09999999999999998 in binary and would be another run.
-    new = None if old is None else float(1 - Decimal(repr(old)))
+    new = None if old is None else turned(old)
     return dataclasses.replace(section, momentum=new, convention="torch")
 
 

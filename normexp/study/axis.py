@@ -14,7 +14,10 @@ from normexp.errors import UsageError
 from normexp.registry import did_you_mean, pick
 from normexp.study.compose import Composer
 
-GROUPS = ("study", *KINDS)
+FRAMEWORK = "norm/framework"
+"""A group whose choices set fields of the norm, and are no part of what a run is."""
+
+GROUPS = ("study", *KINDS, FRAMEWORK)
 
 MOST_VALUES = 1_000_000
 """Of an axis, and runs of a study: beyond it is a slip of the finger."""
@@ -180,5 +183,5 @@ def _refuse(override: Override) -> None:
 def _check_choices(composer: Composer, axis: Axis) -> None:
     options = composer.options(axis.key)
     for value in axis.values:
-        if value not in options:
+        if value not in options and not (axis.key == FRAMEWORK and value is None):
             pick(spell(value), dict.fromkeys(options), axis.key)

@@ -108,8 +108,17 @@ class Composer:
         assert isinstance(tree, dict)  # noqa: S101  the root of a composed config is a mapping
         assert isinstance(chosen, dict)  # noqa: S101
         del tree["hydra"]
-        ours = {k: v for k, v in chosen.items() if not str(k).startswith("hydra/")}
+        ours = {
+            k: v for k, v in chosen.items() if v is not None and not str(k).startswith("hydra/")
+        }
         return tree, ours  # type: ignore[return-value]
+
+    def fields_of(self, group: str, choice: str) -> frozenset[str]:
+        """The dotted fields that the file of a choice sets."""
+        composed = compose(f"{group}/{choice}")
+        return frozenset(
+            f"{section}.{field}" for section, values in composed.items() for field in values
+        )
 
 
 def resolve(tree: Mapping[str, Any]) -> dict[str, Any]:

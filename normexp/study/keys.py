@@ -8,9 +8,10 @@ from normexp.config.schema import KINDS, SECTIONS
 from normexp.config.tree import known_keys
 from normexp.errors import UsageError
 from normexp.registry import did_you_mean
-from normexp.study.axis import GROUPS, Axis
+from normexp.study.axis import FRAMEWORK, GROUPS, Axis
 from normexp.study.run import Base
 
+NORM = "norm.kind"
 WITHOUT = {"norm.momentum": ", since it keeps no running statistics"}
 """Why a field is not there, where one may wonder."""
 
@@ -53,6 +54,7 @@ def notes(axes: Sequence[Axis], bases: Sequence[Base], given: Sequence[Axis]) ->
     """What a person should know of how the axes were applied."""
     yield from _partial(axes, bases)
     yield from _overruled(axes, bases)
+    yield from _framed(axes, bases)
     for key, times in Counter(axis.key for axis in given).items():
         if times > 1:
             yield f"{key} is typed {times} times; the last one counts"
@@ -67,7 +69,8 @@ def notes(axes: Sequence[Axis], bases: Sequence[Base], given: Sequence[Axis]) ->
 def _partial(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
     """Fields that some of the runs have not."""
     for axis in axes:
-        for field in () if axis.is_group or axis.drops else axis.fields():
+        gone = axis.is_group or axis.drops or all(base.overrules(axis) for base in bases)
+        for field in () if gone else axis.fields():
             without = [base for base in bases if field not in base.specs]
             having = [base for base in bases if field in base.specs]
             if without and having:
@@ -80,7 +83,25 @@ def _partial(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
                 yield f"{field} applies to none of these runs: {without_it} has no such field"
     for field in dict.fromkeys(field for base in bases for field in base.foreign):
         without = [base for base in bases if field in base.foreign]
-        yield f"the study's own {field} is left out with {_choices(without, field)}"
+        whose = FRAMEWORK if any(field in base.preset for base in without) else "the study"
+        yield f"{whose}'s own {field} is left out with {_choices(without, field)}"
+
+
+def _framed(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
+    """What a framework takes the place of, and where there is none."""
+    for axis in axes:
+        if any(base.overrules(axis) for base in bases):
+            yield (
+                f"{FRAMEWORK} says {axis.key}: the study's own {axis.spelled()} is left out; type "
+                "it to have it"
+            )
+    having = [base for base in bases if FRAMEWORK in base.choices]
+    without = [base for base in bases if FRAMEWORK not in base.choices and not _momentum(base)]
+    if having and without:
+        yield (
+            f"{FRAMEWORK} applies to {_choices(having, NORM)} only, not to "
+            f"{_choices(without, NORM)}"
+        )
 
 
 def _overruled(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
@@ -90,6 +111,8 @@ def _overruled(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
         group, _, field = axis.key.rpartition(".")
         for base in bases if group in typed and not axis.typed and not axis.is_group else ():
             own = base.tree.get(group, {}).get(field)
+            if base.overrules(axis):
+                continue
             if axis.key in base.specs and own != base.specs[axis.key].default:
                 yield (
                     f"the study's own {axis.spelled()} overrules {axis.key}={spell(own)} of "
@@ -106,6 +129,11 @@ def _check_dropped(axis: Axis, bases: Sequence[Base]) -> None:
             raise UsageError(
                 f"~{axis.spelled()}: {axis.key} is {spell(present)}", f"type ~{axis.key}"
             )
+
+
+def _momentum(base: Base) -> bool:
+    """Whether the norm keeps running statistics."""
+    return "norm.momentum" in base.specs
 
 
 def _is_runtime(base: Base, field: str) -> bool:

@@ -8,13 +8,14 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from normexp.config.field import Role, quoted, specs
+from normexp.config.field import Role, quoted
 from normexp.config.schema import IDENTITY_GROUPS, OUTSIDE, RunConfig
-from normexp.config.tree import flatten, known_keys, section_class
+from normexp.config.tree import flatten
 from normexp.errors import UsageError
-from normexp.study.axis import MOST_VALUES, Axis, from_overrides, from_study
+from normexp.study.axis import FRAMEWORK, MOST_VALUES, Axis, from_overrides, from_study
 from normexp.study.check import check, remarks
 from normexp.study.compose import Composer, composer, resolve
+from normexp.study.framework import framed
 from normexp.study.keys import notes, refuse_unknown
 from normexp.study.run import Base, Run
 
@@ -31,6 +32,7 @@ class Study:
         notes: what a person should know of how the axes were applied.
         overrides: as typed.
         config_dir: the user's own configs, if given.
+        has_frameworks: whether there is or was an axis of frameworks.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Study:
     notes: tuple[str, ...]
     overrides: tuple[str, ...]
     config_dir: Path | None
+    has_frameworks: bool = False
 
     def command(self, config: RunConfig) -> list[str]:
         """The overrides that give this run alone, whatever sweep it came from.
@@ -54,7 +57,8 @@ class Study:
             for path, value in flat.items()
             if path.split(".")[0] not in OUTSIDE and not path.endswith(".kind")
         ]
-        return [f"study={self.name}", *groups, *values]
+        none = [f"{FRAMEWORK}=null"] if self.has_frameworks else []  # its fields are typed out
+        return [f"study={self.name}", *groups, *none, *values]
 
 
 def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study:
@@ -85,16 +89,23 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
     return Study(
         name=_safe(name),
         about=str(head.get("about", "")),
-        axes=tuple(axis for axis in axes if axis.key != "study" and not axis.drops),
+        axes=tuple(axis for axis in axes if _in_force(axis, bases)),
         runs=tuple(runs.values()),
         notes=(
             *notes(axes, bases, given),
             *_without_effect(axes, list(runs.values())),
+            *_alike(bases, axes),
             *dict.fromkeys(line for run in runs.values() for line in remarks(run.config)),
         ),
         overrides=tuple(overrides),
         config_dir=config_dir,
+        has_frameworks=any(axis.key == FRAMEWORK for axis in (*own, *typed)),
     )
+
+
+def _in_force(axis: Axis, bases: Sequence[Base]) -> bool:
+    """Whether an axis says anything of the runs."""
+    return axis.key != "study" and not axis.drops and not all(b.overrules(axis) for b in bases)
 
 
 def _check_head(name: str, head: dict[str, Any]) -> None:
@@ -129,12 +140,12 @@ def _study_name(typed: Sequence[Axis]) -> str | None:
 
 
 def _bases(hydra: Composer, study: str, axes: Sequence[Axis]) -> Iterator[Base]:
-    groups = [axis for axis in axes if axis.is_group and axis.key != "study"]
+    groups = [axis for axis in axes if axis.is_group and axis.key != "study" and not axis.drops]
+    is_typed = any(axis.key == FRAMEWORK and axis.typed for axis in groups)
     for choice in itertools.product(*(axis.values for axis in groups)):
-        choices = {axis.key: str(value) for axis, value in zip(groups, choice, strict=True)}
-        tree, chosen = hydra.tree({"study": study, **choices})
-        tree.pop("study", None)
-        yield Base(chosen, *_fitting(tree, list(choices)))
+        pairs = zip(groups, choice, strict=True)
+        choices = {axis.key: str(value) for axis, value in pairs if value is not None}
+        yield framed(hydra, {"study": study, **choices}, is_typed=is_typed)
 
 
 def _without_effect(axes: Sequence[Axis], runs: Sequence[Run]) -> Iterator[str]:
@@ -146,26 +157,13 @@ def _without_effect(axes: Sequence[Axis], runs: Sequence[Run]) -> Iterator[str]:
             yield f"{axis.spelled()} has no effect here: one run for all its values"
 
 
-def _fitting(tree: dict[str, Any], chosen: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The tree without what the study says of other choices of these groups, and what that was."""
-    foreign = [
-        f"{group}.{field}"
-        for group in chosen
-        for field in tree.get(group, {})
-        if field not in specs(section_class(group, tree)) and f"{group}.{field}" in known_keys()
-    ]
-    for path in foreign:
-        group, _, field = path.rpartition(".")
-        del tree[group][field]
-    return tree, tuple(foreign)
-
-
 def _runs(base: Base, axes: Sequence[Axis]) -> Iterator[Run]:
     """The product of the axes that apply to this combination of groups."""
     applying = [
         axis
         for axis in axes
-        if not axis.is_group and not axis.drops and all(f in base.specs for f in axis.fields())
+        if not axis.is_group and not axis.drops and not base.overrules(axis)
+        and all(f in base.specs for f in axis.fields())
     ]
     dropped = [axis.key for axis in axes if axis.drops]
     number = prod(len(axis.values) for axis in applying)

@@ -1,0 +1,51 @@
+"""A combination of group choices composed, a framework among them where the norm can follow one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from normexp.config.field import specs
+from normexp.config.norm import BatchKind
+from normexp.config.tree import known_keys, section_class
+from normexp.study.axis import FRAMEWORK
+from normexp.study.compose import Composer
+from normexp.study.run import Base
+
+
+def framed(hydra: Composer, choices: Mapping[str, str], *, is_typed: bool) -> Base:
+    """The base of these choices.
+
+    A norm without running statistics has no framework. A framework of another kind of norm, such
+    as Equinox that normalises by its average in training, takes the place of the norm chosen.
+
+    Args:
+        hydra: to compose with.
+        choices: by group.
+        is_typed: whether the framework is.
+    """
+    plain = {group: choice for group, choice in choices.items() if group != FRAMEWORK}
+    tree, chosen = hydra.tree(plain)
+    preset: frozenset[str] = frozenset()
+    if FRAMEWORK in choices and section_class("norm", tree) in get_args(BatchKind):
+        kind = tree["norm"]["kind"]
+        preset = hydra.fields_of(FRAMEWORK, choices[FRAMEWORK])
+        tree, chosen = hydra.tree(choices)
+        if tree["norm"]["kind"] != kind:
+            tree, chosen = hydra.tree({**choices, "norm": tree["norm"]["kind"]})
+        plain["norm"] = chosen["norm"]
+    tree.pop("study", None)
+    return Base(chosen, *_fitting(tree, list(plain)), preset, is_typed)
+
+
+def _fitting(tree: dict[str, Any], chosen: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The tree without what the study says of other choices of these groups, and what that was."""
+    foreign = [
+        f"{group}.{field}"
+        for group in chosen
+        if group != "study"
+        for field in tree.get(group, {})
+        if field not in specs(section_class(group, tree)) and f"{group}.{field}" in known_keys()
+    ]
+    for path in foreign:
+        group, _, field = path.rpartition(".")
+        del tree[group][field]
+    return tree, tuple(foreign)

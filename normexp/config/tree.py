@@ -117,9 +117,10 @@ def _in_torch_convention(section: Any) -> Any:  # noqa: ANN401
     """The door: Keras's momentum becomes PyTorch's here, and nowhere else."""
     if getattr(section, "convention", "torch") == "torch":
         return section
-    old = section.momentum
-    new = None if old is None else turned(old)
-    return dataclasses.replace(section, momentum=new, convention="torch")
+    names = [name for name in ("momentum", "final_momentum") if hasattr(section, name)]
+    old = {name: getattr(section, name) for name in names}
+    new = {name: None if value is None else turned(value) for name, value in old.items()}
+    return dataclasses.replace(section, **new, convention="torch")
 
 
 @lru_cache(maxsize=16384)

@@ -26,12 +26,15 @@ def fields_of(framework: Framework) -> dict[str, str | float | bool | None]:
         "momentum": newest,
         "eps": framework.eps,
         "running_variance": framework.averages,
+        "convention": "torch",
     }
     if framework.normalises == "running average":
         return {"kind": "ema_train", **common, "copy_first": framework.copies_first}
     mean, var = framework.initial_mean, framework.initial_var
     return {
         **common,
+        "momentum_schedule": "constant",
+        "normalizing_variance": framework.normalises_by,
         "estimator": ESTIMATORS[framework.debiasing],
         "initial_mean": 0.0 if mean is None else mean,
         "initial_var": 1.0 if var is None else var,

@@ -1,6 +1,6 @@
 """A combination of group choices composed, a framework among them where the norm can follow one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from normexp.config.field import specs
@@ -8,7 +8,7 @@ from normexp.config.norm import BatchKind
 from normexp.config.tree import known_keys, section_class
 from normexp.study.axis import FRAMEWORK
 from normexp.study.compose import Composer
-from normexp.study.run import Base
+from normexp.study.run import Base, Run
 
 
 def framed(hydra: Composer, choices: Mapping[str, str], *, is_typed: bool) -> Base:
@@ -34,6 +34,25 @@ def framed(hydra: Composer, choices: Mapping[str, str], *, is_typed: bool) -> Ba
         plain["norm"] = chosen["norm"]
     tree.pop("study", None)
     return Base(chosen, *_fitting(tree, list(plain)), preset, is_typed)
+
+
+def alike(parts: Iterable[Sequence[Run]]) -> Iterator[str]:
+    """Frameworks that set the same, and so are one run.
+
+    Args:
+        parts: the runs of every base.
+    """
+    runs: dict[str, set[str]] = {}
+    for part in parts:
+        for run in part:
+            if framework := run.base.choices.get(FRAMEWORK):
+                runs.setdefault(framework, set()).add(run.id)
+    names: dict[frozenset[str], list[str]] = {}
+    for framework, ids in runs.items():
+        names.setdefault(frozenset(ids), []).append(framework)
+    for same in names.values():
+        if len(same) > 1:
+            yield f"{FRAMEWORK}={','.join(same)} set the same here: they are the same runs"
 
 
 def _fitting(tree: dict[str, Any], chosen: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]]:

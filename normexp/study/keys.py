@@ -82,9 +82,9 @@ def _partial(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
                 without_it = _choices(without, field)
                 yield f"{field} applies to none of these runs: {without_it} has no such field"
     for field in dict.fromkeys(field for base in bases for field in base.foreign):
-        without = [base for base in bases if field in base.foreign]
-        whose = FRAMEWORK if any(field in base.preset for base in without) else "the study"
-        yield f"{whose}'s own {field} is left out with {_choices(without, field)}"
+        without = [base for base in bases if field in base.foreign and field not in base.preset]
+        if without:
+            yield f"the study's own {field} is left out with {_choices(without, field)}"
 
 
 def _framed(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
@@ -95,8 +95,14 @@ def _framed(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
                 f"{FRAMEWORK} says {axis.key}: the study's own {axis.spelled()} is left out; type "
                 "it to have it"
             )
+    for base in bases:
+        if unread := [field for field in base.foreign if field in base.preset]:
+            yield (
+                f"{FRAMEWORK}={base.choices[FRAMEWORK]} is not whole: norm={base.choices['norm']} "
+                f"has no {', '.join(unread)}"
+            )
     having = [base for base in bases if FRAMEWORK in base.choices]
-    without = [base for base in bases if FRAMEWORK not in base.choices and not _momentum(base)]
+    without = [base for base in bases if "norm.momentum" not in base.specs]
     if having and without:
         yield (
             f"{FRAMEWORK} applies to {_choices(having, NORM)} only, not to "
@@ -129,11 +135,6 @@ def _check_dropped(axis: Axis, bases: Sequence[Base]) -> None:
             raise UsageError(
                 f"~{axis.spelled()}: {axis.key} is {spell(present)}", f"type ~{axis.key}"
             )
-
-
-def _momentum(base: Base) -> bool:
-    """Whether the norm keeps running statistics."""
-    return "norm.momentum" in base.specs
 
 
 def _is_runtime(base: Base, field: str) -> bool:

@@ -15,7 +15,7 @@ from normexp.errors import UsageError
 from normexp.study.axis import FRAMEWORK, MOST_VALUES, Axis, from_overrides, from_study
 from normexp.study.check import check, remarks
 from normexp.study.compose import Composer, composer, resolve
-from normexp.study.framework import framed
+from normexp.study.framework import alike, framed
 from normexp.study.keys import notes, refuse_unknown
 from normexp.study.run import Base, Run
 
@@ -84,7 +84,8 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
         axes = [axis for axis in own if axis.key not in keys] + typed
         bases = list(_bases(hydra, name, axes))
     refuse_unknown(axes, bases)
-    runs = {run.id: run for base in bases for run in _runs(base, axes)}
+    parts = [list(_runs(base, axes)) for base in bases]
+    runs = {run.id: run for part in parts for run in part}
     _check_runtime(list(runs.values()))
     return Study(
         name=_safe(name),
@@ -94,7 +95,7 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
         notes=(
             *notes(axes, bases, given),
             *_without_effect(axes, list(runs.values())),
-            *_alike(bases, axes),
+            *alike(parts),
             *dict.fromkeys(line for run in runs.values() for line in remarks(run.config)),
         ),
         overrides=tuple(overrides),
@@ -162,7 +163,9 @@ def _runs(base: Base, axes: Sequence[Axis]) -> Iterator[Run]:
     applying = [
         axis
         for axis in axes
-        if not axis.is_group and not axis.drops and not base.overrules(axis)
+        if not axis.is_group
+        and not axis.drops
+        and not base.overrules(axis)
         and all(f in base.specs for f in axis.fields())
     ]
     dropped = [axis.key for axis in axes if axis.drops]

@@ -9,20 +9,21 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import torch
-from reference import Norm, Pixels, PlainLenet, PlainMlp, PlainNetwork, evaluate, loss_of
+from reference import Norm, PlainLenet, PlainMlp, PlainNetwork, evaluate, loss_of
 from torch import nn
 
 import normexp
 from normexp.data.draw import draw
+from normexp.engine.numerics import one_thread
 from normexp.engine.stack import TrainingStack
 
 Tensors = dict[str, torch.Tensor]
 
 CASES = {
-    "vectors": ["data=digits", "model=mlp", "model.depth=1", "model.width=5"],
-    "images": ["data=digits", "model=lenet"],
+    "vectors": ["data=random_labels", "model=mlp", "model.depth=1", "model.width=5"],
+    "images": ["data=digits", "data.test_size=20", "model=lenet"],
 }
-SETTINGS = ["data.train_size=60", "data.test_size=20", "train.batch_size=16", "train.epochs=2",
+SETTINGS = ["data.train_size=60", "train.batch_size=16", "train.epochs=2",
             "norm=batch", "seed=0", "log.every=1", "optim=sgd"]  # fmt: skip
 """Four batches an epoch, the last of 12: eight steps."""
 
@@ -58,18 +59,20 @@ class Wrapped(nn.Module):
         return y
 
 
-def stored(case: str, *overrides: str) -> dict[str, Tensors]:
-    """What normexp has kept of a study's runs, by framework, in a store of the working directory.
+def stored(case: str, frameworks: Sequence[str], *overrides: str) -> dict[str, Tensors]:
+    """What normexp has kept of a run of each preset, in a store of the working directory.
 
     `train_loss` [steps] and `test_loss`, `SITE.mean` and `SITE.var` [steps, channels].
     """
-    result = normexp.sweep(*CASES[case], *SETTINGS, *overrides)
+    common = [*CASES[case], *SETTINGS, *overrides]
+    result = normexp.sweep(*common, f"norm/framework={','.join(frameworks)}")
     assert not result.failed
     found = {}
-    for run in normexp.load(*CASES[case], *SETTINGS, *overrides).runs:
+    for framework in frameworks:
+        (run,) = normexp.load(*common, f"norm/framework={framework}").runs
         directory = next(Path("runs").glob(f"*/*-{run.id}"))
         trajectory = next(Path("runs").glob(f"*/trajectories/{run.trajectory_id}"))
-        found[run.base.choices["norm/framework"]] = _of(directory, trajectory)
+        found[framework] = _of(directory, trajectory)
     return found
 
 
@@ -115,9 +118,10 @@ def replay(case: str, drawn: Tensors, norm: Norm, lr: float | None) -> Tensors:
     network = _network(case, norm).to(drawn["x/0"].dtype)
     network.put({name[8:]: value for name, value in drawn.items() if name.startswith("weights/")})
     losses, statistics = [], []
-    for step in range(len(STEPS)):
-        losses.append(_step(network, (drawn[f"x/{step}"], drawn[f"y/{step}"]), lr))
-        statistics.append({name: _statistics(norm) for name, norm in network.norms.items()})
+    with one_thread():  # more than one would wait for each other over so small a matrix
+        for step in range(len(STEPS)):
+            losses.append(_step(network, (drawn[f"x/{step}"], drawn[f"y/{step}"]), lr))
+            statistics.append({name: _statistics(norm) for name, norm in network.norms.items()})
     found = {
         "train_loss": torch.stack(losses),
         "test_loss": evaluate(network, (drawn["test/x"], drawn["test/y"])),
@@ -148,7 +152,7 @@ def largest_error(found: Tensors, expected: Tensors, names: Iterable[str] = ()) 
 
 def _network(case: str, norm: Norm) -> PlainNetwork:
     if case == "vectors":
-        return PlainMlp(1, 5, 64, 10, norm=norm, input_norm=True)
+        return PlainMlp(1, 5, 10, 2, norm=norm, input_norm=True)
     return PlainLenet(1, 8, norm, after=False)
 
 
@@ -175,6 +179,3 @@ def _statistics(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
 def _first(x: torch.Tensor) -> torch.Tensor:
     """Examples first, as `torch.nn` wants them."""
     return x.T if x.dim() == len(("features", "examples")) else x
-
-
-__all__ = ["CASES", "Pixels", "Tensors", "Wrapped", "assert_same", "draws", "replay", "stored"]

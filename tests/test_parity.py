@@ -1,7 +1,7 @@
 """Parity: each framework's own layer against a run of its preset, step by step.
 
-The tolerance is float32's rounding: 2⁻²⁴ an operation, some hundred operations behind a number,
-and E[x²] − E[x]² cancels a digit in Keras and Flax. Presets differ by a hundred times that.
+Found are differences up to 2.4e-7, two steps of float32 at 1; another framework's preset is off by
+4e-3 and more.
 """
 
 import os
@@ -14,7 +14,7 @@ import pytest
 from replay import CASES, Tensors, assert_same, draws, largest_error, stored
 from safetensors.torch import load_file, save_file
 
-TOLERANCE = 2e-5
+TOLERANCE = 1e-6
 LAYERS = {"torch": "torch", "keras": "keras", "linen": "flax", "nnx": "flax"}
 """By the name of the layer, whose preset it is."""
 
@@ -62,7 +62,7 @@ def test_a_preset_trains_and_evaluates_as_the_framework_does(
 ) -> None:
     """Running statistics of every step, the loss of every batch, the loss of the tests after."""
     own = LAYERS[layer]
-    (kept,) = stored(case, f"norm/framework={own}", f"optim.lr={rate(layer)}").values()
+    kept = stored(case, [own], f"optim.lr={rate(layer)}")[own]
     expected = {name.removeprefix(f"{case}/"): values for name, values in answer.items()
                 if name.startswith(f"{case}/")}  # fmt: skip
 
@@ -72,9 +72,9 @@ def test_a_preset_trains_and_evaluates_as_the_framework_does(
 def test_another_frameworks_preset_is_told_apart(layer: str, answer: Tensors) -> None:
     """By its running statistics, and by its losses in evaluation."""
     other = "keras" if LAYERS[layer] == "torch" else "torch"
-    (kept,) = stored("vectors", f"norm/framework={other}", f"optim.lr={rate(layer)}").values()
+    kept = stored("vectors", [other], f"optim.lr={rate(layer)}")[other]
     expected = {name.removeprefix("vectors/"): values for name, values in answer.items()
                 if name.startswith("vectors/")}  # fmt: skip
 
     for name in ("input.mean", "input.var", "hidden1.var", "test_loss"):
-        assert largest_error(kept, expected, [name]) > 100 * TOLERANCE
+        assert largest_error(kept, expected, [name]) > 1000 * TOLERANCE

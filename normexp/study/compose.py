@@ -120,12 +120,14 @@ class Composer:
         }
         return tree, ours  # type: ignore[return-value]
 
-    def fields_of(self, group: str, choice: str) -> frozenset[str]:
-        """The dotted fields that the file of a choice sets."""
-        composed = compose(f"{group}/{choice}")
-        return frozenset(
-            f"{section}.{field}" for section, values in composed.items() for field in values
-        )
+    def preset(self, group: str, choice: str) -> dict[str, Any]:
+        """What the file of a choice sets, as a tree of its own."""
+        try:
+            preset = OmegaConf.to_container(compose(f"{group}/{choice}"), resolve=False)
+        except Exception as error:
+            raise UsageError(f"{group}={choice} does not compose: {_one_line(error)}") from error
+        assert isinstance(preset, dict)  # noqa: S101  the root of a composed config is a mapping
+        return {str(name): value for name, value in preset.items()}
 
 
 def resolve(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,16 +24,18 @@ def framed(hydra: Composer, choices: Mapping[str, str], *, is_typed: bool) -> Ba
     """
     plain = {group: choice for group, choice in choices.items() if group != FRAMEWORK}
     tree, chosen = hydra.tree(plain)
-    preset: frozenset[str] = frozenset()
+    preset: dict[str, Any] = {}
     if FRAMEWORK in choices and section_class("norm", tree) in get_args(BatchKind):
-        kind = tree["norm"]["kind"]
-        preset = hydra.fields_of(FRAMEWORK, choices[FRAMEWORK])
-        tree, chosen = hydra.tree(choices)
-        if tree["norm"]["kind"] != kind:
-            tree, chosen = hydra.tree({**choices, "norm": tree["norm"]["kind"]})
+        # The last group of configs/config.yaml, so that this is what Hydra gives, in less time.
+        preset = hydra.preset(FRAMEWORK, choices[FRAMEWORK]).get("norm", {})
+        if preset.get("kind", kind := tree["norm"]["kind"]) != kind:
+            tree, chosen = hydra.tree(plain | {"norm": preset["kind"]})
+        tree["norm"] |= preset
+        chosen[FRAMEWORK] = choices[FRAMEWORK]
         plain["norm"] = chosen["norm"]
     tree.pop("study", None)
-    return Base(chosen, *_fitting(tree, list(plain)), preset, is_typed)
+    fields = frozenset(f"norm.{field}" for field in preset)
+    return Base(chosen, *_fitting(tree, list(plain)), fields, is_typed)
 
 
 def alike(parts: Iterable[Sequence[Run]]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Batch norm of other frameworks, in a process of its own: `NAME DRAWS ANSWER LR`.
+"""Batch norm of other frameworks, in a process of its own: `DRAWS ANSWER LR LAYER...`.
 
 Keras and JAX start threads and set warnings that would disturb the other tests.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from reference import Pixels
-from replay import Tensors, Wrapped, replay
+from replay import CASES, Tensors, Wrapped, replay, under
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -105,16 +105,21 @@ NORMS: dict[str, Callable[[int, Pixels], nn.Module]] = {
 }
 
 
-def main(name: str, draws: str, answer: str, lr: str) -> None:
-    """Replay all cases in a file of draws, and write what comes of them."""
+def answer(layer: str, drawn: Tensors, lr: float | None) -> Tensors:
+    """All cases replayed with a layer, `CASE/NAME` as the draws are."""
     found: Tensors = {}
+    for case in CASES:
+        done = replay(case, under(case, drawn), NORMS[layer], lr)
+        found |= {f"{case}/{name}": values.contiguous() for name, values in done.items()}
+    return found
+
+
+def main(draws: str, answers: str, lr: str, *layers: str) -> None:
+    """Replay the cases in a file of draws with some layers, and write what comes of them."""
     drawn = load_file(draws)
-    for case in ("vectors", "images"):
-        own = {key.removeprefix(f"{case}/"): value for key, value in drawn.items()
-               if key.startswith(f"{case}/")}  # fmt: skip
-        done = replay(case, own, NORMS[name], None if lr == "none" else float(lr))
-        found |= {f"{case}/{key}": value.contiguous() for key, value in done.items()}
-    save_file(found, answer)
+    rate = None if lr == "none" else float(lr)
+    found = {layer: answer(layer, drawn, rate) for layer in layers}
+    save_file({f"{a}/{b}": v for a, part in found.items() for b, v in part.items()}, answers)
 
 
 if __name__ == "__main__":

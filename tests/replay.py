@@ -116,7 +116,7 @@ def replay(case: str, drawn: Tensors, norm: Norm, lr: float | None) -> Tensors:
         lr: of gradient descent; None: weights stay, for norms that have no gradient here.
     """
     network = _network(case, norm).to(drawn["x/0"].dtype)
-    network.put({name[8:]: value for name, value in drawn.items() if name.startswith("weights/")})
+    network.put(under("weights", drawn))
     losses, statistics = [], []
     with one_thread():  # more than one would wait for each other over so small a matrix
         for step in range(len(STEPS)):
@@ -130,6 +130,16 @@ def replay(case: str, drawn: Tensors, norm: Norm, lr: float | None) -> Tensors:
         for place, kind in enumerate(("mean", "var")):
             found[f"{name}.{kind}"] = torch.stack([each[name][place] for each in statistics])
     return found
+
+
+def under(prefix: str, tensors: Tensors) -> Tensors:
+    """Those whose names begin with `PREFIX/`, without it."""
+    whole = f"{prefix}/"
+    return {
+        name.removeprefix(whole): values
+        for name, values in tensors.items()
+        if name.startswith(whole)
+    }
 
 
 def assert_same(found: Tensors, expected: Tensors, tolerance: float) -> None:

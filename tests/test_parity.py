@@ -11,70 +11,87 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from replay import CASES, Tensors, assert_same, draws, largest_error, stored
+from other_frameworks import answer
+from replay import CASES, Tensors, assert_same, draws, largest_error, stored, under
 from safetensors.torch import load_file, save_file
 
 TOLERANCE = 1e-6
-LAYERS = {"torch": "torch", "keras": "keras", "linen": "flax", "nnx": "flax"}
-"""By the name of the layer, whose preset it is."""
+LAYERS = {
+    "torch": {"torch": 0.05},
+    "keras": {"keras": 0.05},
+    "flax": {"linen": None, "nnx": None},  # no gradient goes through them here: weights stay
+}
+"""By framework, its layers and the learning rate of both sides."""
 
-LEARNING_RATE = 0.05
 NO_LEARNING = 1e-30
-"""Leaves the weights as they are: what goes through Flax here has no gradient."""
+"""A learning rate that leaves the weights as they are."""
 
 
-def rate(layer: str) -> float:
-    """The learning rate of both sides."""
-    return LEARNING_RATE if layer in ("torch", "keras") else NO_LEARNING
+@pytest.fixture(scope="module")
+def drawn() -> Tensors:
+    """The draws behind all runs here, by case."""
+    found: Tensors = {}
+    for case in CASES:
+        own = draws(case, "norm/framework=null", "norm.momentum=0.1")
+        found |= {f"{case}/{name}": values for name, values in own.items()}
+    return found
 
 
 @pytest.fixture(scope="module", params=LAYERS)
-def layer(request: pytest.FixtureRequest) -> str:
-    """A layer that is installed."""
+def framework(request: pytest.FixtureRequest) -> str:
+    """One that is installed."""
     name = str(request.param)
-    if find_spec(LAYERS[name]) is None:
-        pytest.skip(f"{LAYERS[name]} is not installed: pip install 'normexp[parity]'")
+    if find_spec(name) is None:
+        pytest.skip(f"{name} is not installed: pip install 'normexp[parity]'")
     return name
 
 
 @pytest.fixture(scope="module")
-def answer(layer: str, tmp_path_factory: pytest.TempPathFactory) -> Tensors:
-    """What the framework makes of normexp's draws, in a process of its own."""
-    place = tmp_path_factory.mktemp(layer)
-    drawn: Tensors = {}
-    for case in CASES:
-        own = draws(case, "norm/framework=null", "norm.momentum=0.1")
-        drawn |= {f"{case}/{name}": values for name, values in own.items()}
-    save_file(drawn, place / "draws.safetensors")
-    lr = str(rate(layer)) if rate(layer) == LEARNING_RATE else "none"
-    files = [str(place / f"{name}.safetensors") for name in ("draws", "answer")]
+def answers(
+    framework: str, drawn: Tensors, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Tensors]:
+    """What its layers make of normexp's draws; other frameworks in a process of their own."""
+    lr = next(iter(LAYERS[framework].values()))
+    if framework == "torch":
+        return {framework: answer(framework, drawn, lr)}
+    place = tmp_path_factory.mktemp(framework)
+    draws_file, answers_file = place / "draws.safetensors", place / "answers.safetensors"
+    save_file(drawn, draws_file)
     script = Path(__file__).with_name("other_frameworks.py")
+    arguments = [draws_file, answers_file, str(lr).lower(), *LAYERS[framework]]
     subprocess.run(
-        [sys.executable, str(script), layer, *files, lr],
+        [sys.executable, str(script), *map(str, arguments)],
         check=True, env=os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""},
     )  # fmt: skip
-    return load_file(files[1])
+    found = load_file(answers_file)
+    return {layer: under(layer, found) for layer in LAYERS[framework]}
+
+
+def kept(case: str, preset: str, framework: str) -> Tensors:
+    """What a run of a preset has kept, at the learning rate of a framework's layers."""
+    lr = next(iter(LAYERS[framework].values())) or NO_LEARNING
+    return stored(case, [preset], f"optim.lr={lr}")[preset]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_preset_trains_and_evaluates_as_the_framework_does(
-    case: str, layer: str, answer: Tensors
+    case: str, framework: str, answers: dict[str, Tensors]
 ) -> None:
     """Running statistics of every step, the loss of every batch, the loss of the tests after."""
-    own = LAYERS[layer]
-    kept = stored(case, [own], f"optim.lr={rate(layer)}")[own]
-    expected = {name.removeprefix(f"{case}/"): values for name, values in answer.items()
-                if name.startswith(f"{case}/")}  # fmt: skip
+    found = kept(case, framework, framework)
 
-    assert_same(kept, expected, TOLERANCE)
+    assert list(answers) == list(LAYERS[framework])
+    for layer in answers.values():
+        assert_same(found, under(case, layer), TOLERANCE)
 
 
-def test_another_frameworks_preset_is_told_apart(layer: str, answer: Tensors) -> None:
-    """By its running statistics, and by its losses in evaluation."""
-    other = "keras" if LAYERS[layer] == "torch" else "torch"
-    kept = stored("vectors", [other], f"optim.lr={rate(layer)}")[other]
-    expected = {name.removeprefix("vectors/"): values for name, values in answer.items()
-                if name.startswith("vectors/")}  # fmt: skip
+def test_another_frameworks_preset_is_told_apart(
+    framework: str, answers: dict[str, Tensors]
+) -> None:
+    """By its running statistics, and by its loss in evaluation."""
+    found = kept("vectors", "keras" if framework == "torch" else "torch", framework)
 
-    for name in ("input.mean", "input.var", "hidden1.var", "test_loss"):
-        assert largest_error(kept, expected, [name]) > 1000 * TOLERANCE
+    for layer in answers.values():
+        for name in ("input.mean", "input.var", "hidden1.var", "test_loss"):
+            off = largest_error(found, under("vectors", layer), [name])
+            assert off > 1000 * TOLERANCE, name

@@ -16,7 +16,7 @@ from replay import CASES, Tensors, assert_same, draws, largest_error, stored, un
 from safetensors.torch import load_file, save_file
 
 TOLERANCE = 1e-6
-LAYERS = {
+LAYERS: dict[str, dict[str, float | None]] = {
     "torch": {"torch": 0.05},
     "keras": {"keras": 0.05},
     "flax": {"linen": None, "nnx": None},  # no gradient goes through them here: weights stay

@@ -176,7 +176,7 @@ def _refuse(override: Override) -> None:
             f"{typed}: a study's axes are replaced by typing their keys",
             "type for example 'seed=range(32)' or norm.momentum=0.1,0.5",
         )
-    if override.is_delete() and (key in GROUPS or key in SECTIONS):
+    if override.is_delete() and key != FRAMEWORK and (key in GROUPS or key in SECTIONS):
         raise UsageError(f"{typed}: a run needs its {key}", f"type {key}=CHOICE to change it")
 
 

@@ -10,6 +10,8 @@ from normexp.study.axis import FRAMEWORK
 from normexp.study.compose import Composer
 from normexp.study.run import Base, Run
 
+NO_FRAMEWORK = "null"
+
 
 def framed(hydra: Composer, choices: Mapping[str, str], *, is_typed: bool) -> Base:
     """The base of these choices.
@@ -25,13 +27,16 @@ def framed(hydra: Composer, choices: Mapping[str, str], *, is_typed: bool) -> Ba
     plain = {group: choice for group, choice in choices.items() if group != FRAMEWORK}
     tree, chosen = hydra.tree(plain)
     preset: dict[str, Any] = {}
-    if FRAMEWORK in choices and section_class("norm", tree) in get_args(BatchKind):
+    framework = choices.get(FRAMEWORK)
+    if framework == NO_FRAMEWORK:
+        chosen[FRAMEWORK] = framework
+    elif framework and section_class("norm", tree) in get_args(BatchKind):
         # The last group of configs/config.yaml, so that this is what Hydra gives, in less time.
-        preset = hydra.preset(FRAMEWORK, choices[FRAMEWORK]).get("norm", {})
+        preset = hydra.preset(FRAMEWORK, framework).get("norm", {})
         if preset.get("kind", kind := tree["norm"]["kind"]) != kind:
             tree, chosen = hydra.tree(plain | {"norm": preset["kind"]})
         tree["norm"] |= preset
-        chosen[FRAMEWORK] = choices[FRAMEWORK]
+        chosen[FRAMEWORK] = framework
         plain["norm"] = chosen["norm"]
     tree.pop("study", None)
     fields = frozenset(f"norm.{field}" for field in preset)
@@ -47,8 +52,8 @@ def alike(parts: Iterable[Sequence[Run]]) -> Iterator[str]:
     runs: dict[str, set[str]] = {}
     for part in parts:
         for run in part:
-            if framework := run.base.choices.get(FRAMEWORK):
-                runs.setdefault(framework, set()).add(run.id)
+            if run.base.preset:
+                runs.setdefault(run.base.choices[FRAMEWORK], set()).add(run.id)
     names: dict[frozenset[str], list[str]] = {}
     for framework, ids in runs.items():
         names.setdefault(frozenset(ids), []).append(framework)

@@ -50,6 +50,29 @@ def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
                 )
 
 
+def refuse_turned(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
+    """A framework's momentum is in PyTorch's convention, whichever one types in.
+
+    Raises:
+        UsageError: another convention is typed, and no momentum to be read in it.
+    """
+    typed = {axis.key: axis for axis in axes if axis.typed and not axis.drops}
+    convention = typed.get("norm.convention")
+    if convention is None or set(convention.values) == {"torch"} or "norm.momentum" in typed:
+        return
+    if any("norm.momentum" in base.preset for base in bases):
+        raise UsageError(
+            f"{convention.spelled()} would turn the momentum of {FRAMEWORK} around",
+            f"leave out {convention.key}, or type norm.momentum=VALUE too",
+        )
+
+
+def overruled(axis: Axis, bases: Sequence[Base]) -> bool:
+    """Whether frameworks have taken an axis of the study's own wherever it would apply."""
+    having = [base for base in bases if all(field in base.specs for field in axis.fields())]
+    return bool(having) and all(base.overrules(axis) for base in having)
+
+
 def notes(axes: Sequence[Axis], bases: Sequence[Base], given: Sequence[Axis]) -> Iterator[str]:
     """What a person should know of how the axes were applied."""
     yield from _partial(axes, bases)
@@ -69,7 +92,7 @@ def notes(axes: Sequence[Axis], bases: Sequence[Base], given: Sequence[Axis]) ->
 def _partial(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
     """Fields that some of the runs have not."""
     for axis in axes:
-        gone = axis.is_group or axis.drops or all(base.overrules(axis) for base in bases)
+        gone = axis.is_group or axis.drops or overruled(axis, bases)
         for field in () if gone else axis.fields():
             without = [base for base in bases if field not in base.specs]
             having = [base for base in bases if field in base.specs]
@@ -92,8 +115,8 @@ def _framed(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
     for axis in axes:
         if any(base.overrules(axis) for base in bases):
             yield (
-                f"{FRAMEWORK} says {axis.key}: the study's own {axis.spelled()} is left out; type "
-                "it to have it"
+                f"{FRAMEWORK} sets {axis.key}, in place of the study's own {axis.spelled()}; type "
+                "that to have it"
             )
     for base in bases:
         if unread := [field for field in base.foreign if field in base.preset]:
@@ -101,7 +124,7 @@ def _framed(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
                 f"{FRAMEWORK}={base.choices[FRAMEWORK]} is not whole: norm={base.choices['norm']} "
                 f"has no {', '.join(unread)}"
             )
-    having = [base for base in bases if FRAMEWORK in base.choices]
+    having = [base for base in bases if base.preset]
     without = [base for base in bases if "norm.momentum" not in base.specs]
     if having and without:
         yield (

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -15,8 +15,8 @@ from normexp.errors import UsageError
 from normexp.study.axis import FRAMEWORK, MOST_VALUES, Axis, from_overrides, from_study
 from normexp.study.check import check, remarks
 from normexp.study.compose import Composer, composer, resolve
-from normexp.study.framework import alike, framed
-from normexp.study.keys import notes, refuse_unknown
+from normexp.study.framework import NO_FRAMEWORK, alike, framed
+from normexp.study.keys import notes, overruled, refuse_turned, refuse_unknown
 from normexp.study.run import Base, Run
 
 
@@ -32,7 +32,6 @@ class Study:
         notes: what a person should know of how the axes were applied.
         overrides: as typed.
         config_dir: the user's own configs, if given.
-        has_frameworks: whether there is or was an axis of frameworks.
     """
 
     name: str
@@ -42,13 +41,16 @@ class Study:
     notes: tuple[str, ...]
     overrides: tuple[str, ...]
     config_dir: Path | None
-    has_frameworks: bool = False
 
-    def command(self, config: RunConfig) -> list[str]:
+    def command(self, config: RunConfig, choices: Mapping[str, str] | None = None) -> list[str]:
         """The overrides that give this run alone, whatever sweep it came from.
 
         Every field that says what the run is stands there, so that neither an edited default nor
-        an edited study gives another run.
+        an edited study gives another run. What a framework has set stands there with the rest.
+
+        Args:
+            config: of the run.
+            choices: that it was made from.
         """
         flat = flatten(config)
         groups = [f"{group}={flat[f'{group}.kind']}" for group in IDENTITY_GROUPS]
@@ -57,7 +59,7 @@ class Study:
             for path, value in flat.items()
             if path.split(".")[0] not in OUTSIDE and not path.endswith(".kind")
         ]
-        none = [f"{FRAMEWORK}=null"] if self.has_frameworks else []  # its fields are typed out
+        none = [f"{FRAMEWORK}=null"] if choices and FRAMEWORK in choices else []
         return [f"study={self.name}", *groups, *none, *values]
 
 
@@ -82,8 +84,9 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
         own = from_study(hydra, head.get("axes", {}))
         keys = {axis.key for axis in typed}
         axes = [axis for axis in own if axis.key not in keys] + typed
-        bases = list(_bases(hydra, name, axes))
+        bases = list(_bases(hydra, name, axes, own))
     refuse_unknown(axes, bases)
+    refuse_turned(axes, bases)
     parts = [list(_runs(base, axes)) for base in bases]
     runs = {run.id: run for part in parts for run in part}
     _check_runtime(list(runs.values()))
@@ -100,13 +103,12 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
         ),
         overrides=tuple(overrides),
         config_dir=config_dir,
-        has_frameworks=any(axis.key == FRAMEWORK for axis in (*own, *typed)),
     )
 
 
 def _in_force(axis: Axis, bases: Sequence[Base]) -> bool:
     """Whether an axis says anything of the runs."""
-    return axis.key != "study" and not axis.drops and not all(b.overrules(axis) for b in bases)
+    return axis.key != "study" and not axis.drops and not overruled(axis, bases)
 
 
 def _check_head(name: str, head: dict[str, Any]) -> None:
@@ -140,13 +142,17 @@ def _study_name(typed: Sequence[Axis]) -> str | None:
     return str(names[0]) if names else None
 
 
-def _bases(hydra: Composer, study: str, axes: Sequence[Axis]) -> Iterator[Base]:
+def _bases(
+    hydra: Composer, study: str, axes: Sequence[Axis], own: Sequence[Axis]
+) -> Iterator[Base]:
     groups = [axis for axis in axes if axis.is_group and axis.key != "study" and not axis.drops]
     is_typed = any(axis.key == FRAMEWORK and axis.typed for axis in groups)
+    # Where the study has frameworks of its own, that a run has none is worth a word.
+    none = {FRAMEWORK: NO_FRAMEWORK} if any(axis.key == FRAMEWORK for axis in own) else {}
     for choice in itertools.product(*(axis.values for axis in groups)):
         pairs = zip(groups, choice, strict=True)
         choices = {axis.key: str(value) for axis, value in pairs if value is not None}
-        yield framed(hydra, {"study": study, **choices}, is_typed=is_typed)
+        yield framed(hydra, {"study": study, **none, **choices}, is_typed=is_typed)
 
 
 def _without_effect(axes: Sequence[Axis], runs: Sequence[Run]) -> Iterator[str]:

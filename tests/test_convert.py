@@ -112,6 +112,7 @@ def test_equal_conventions_differ_in_nothing(normexp: Normexp) -> None:
         (["-0.1"], "momentum=-0.1: a weight from 0 to 1", "type a number from 0 to 1"),
         (["1.5"], "momentum=1.5: a weight from 0 to 1", "type 0.015 if you mean 1.5 %"),
         (["nan"], "momentum=nan: a number is needed", "type for example normexp convert 0.99"),
+        (["sNaN"], "momentum=sNaN: a number is needed", "type for example"),
         (["much"], "momentum=much: a number is needed", "type for example normexp convert 0.99"),
         (["null", "--from", "keras"], "Keras 3 has no momentum=null", "null --from torch"),
         (["null", "--from", "caffe"], "Caffe has no", "it is moving_average_fraction=1 there"),

@@ -177,6 +177,16 @@ def test_a_runs_own_command_gives_it_alone(as_json: AsJson, normexp: Normexp) ->
         assert (plan["runs"], plan["cached"]) == (1, 1)
         assert normexp("reproduce", run["directory"]).exit_code == 0
     assert swept["runs"] == 2
+    assert normexp("verify").exit_code == 0
+
+
+def test_the_study_of_frameworks_trains_once_for_each_eps() -> None:
+    """1e-5, 2e-5 and 1e-3, and once for Equinox, whose average normalises training."""
+    runs = package.load("study=frameworks").runs
+    epsilons = {(run.flat["norm.kind"], run.flat["norm.eps"]) for run in runs}
+
+    assert len({run.id for run in runs}) == 13 * 16
+    assert len({run.trajectory_id for run in runs}) == len(epsilons) * 16 == 64
 
 
 def test_the_studys_own_frameworks_can_be_dropped() -> None:
@@ -192,6 +202,9 @@ def test_ones_own_framework_stands_beside_the_packaged_ones(tmp_path: Path) -> N
     folder = tmp_path / "own/norm/framework"
     folder.mkdir(parents=True)
     (folder / "ours.yaml").write_text("# @package norm\nmomentum: 0.25\neps: 0.5\n")
+    (folder / "more.yaml").write_text("# @package _global_\nseed: 3\n")
     study = package.load(*ONE, "norm/framework=ours,keras", config_dir=tmp_path / "own")
 
     assert fields(study, "momentum", "eps") == [(0.25, 0.5), (0.01, 1e-3)]
+    with pytest.raises(package.NormexpError, match="norm/framework=more sets seed"):
+        package.load(*ONE, "norm/framework=more", config_dir=tmp_path / "own")

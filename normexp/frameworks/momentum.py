@@ -82,7 +82,7 @@ def _cumulative(framework: Framework, given: str) -> Newest:
 def _number(framework: Framework, given: str) -> float:
     try:
         number = float(Decimal(given))
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):  # ValueError: a signalling NaN
         number = math.nan
     if math.isnan(number):
         raise UsageError(

@@ -6,6 +6,7 @@ from typing import Any, get_args
 from normexp.config.field import specs
 from normexp.config.norm import BatchKind
 from normexp.config.tree import known_keys, section_class
+from normexp.errors import UsageError
 from normexp.study.axis import FRAMEWORK
 from normexp.study.compose import Composer
 from normexp.study.run import Base, Run
@@ -32,8 +33,9 @@ def framed(hydra: Composer, choices: Mapping[str, str], *, is_typed: bool) -> Ba
         chosen[FRAMEWORK] = framework
     elif framework and section_class("norm", tree) in get_args(BatchKind):
         # The last group of configs/config.yaml, so that this is what Hydra gives, in less time.
-        preset = hydra.preset(FRAMEWORK, framework).get("norm", {})
-        if preset.get("kind", kind := tree["norm"]["kind"]) != kind:
+        preset = _of_norm(framework, hydra.preset(FRAMEWORK, framework))
+        kind = tree["norm"]["kind"]
+        if preset.get("kind", kind) != kind:
             tree, chosen = hydra.tree(plain | {"norm": preset["kind"]})
         tree["norm"] |= preset
         chosen[FRAMEWORK] = framework
@@ -41,6 +43,17 @@ def framed(hydra: Composer, choices: Mapping[str, str], *, is_typed: bool) -> Ba
     tree.pop("study", None)
     fields = frozenset(f"norm.{field}" for field in preset)
     return Base(chosen, *_fitting(tree, list(plain)), fields, is_typed)
+
+
+def _of_norm(framework: str, preset: dict[str, Any]) -> dict[str, Any]:
+    """What a framework sets, by field of the norm."""
+    if others := sorted(set(preset) - {"norm"}):
+        raise UsageError(
+            f"{FRAMEWORK}={framework} sets {others[0]}, and a framework sets fields of the norm",
+            "begin its file with '# @package norm' and put the fields below it",
+        )
+    fields: dict[str, Any] = preset.get("norm", {})
+    return fields
 
 
 def alike(parts: Iterable[Sequence[Run]]) -> Iterator[str]:

@@ -17,6 +17,7 @@ ROWS = [
     ["__main__"],
     ["cli"],
     ["console"],
+    ["insight"],
     ["trust"],
     ["session"],
     ["executors", "engine", "analysis"],
@@ -26,7 +27,7 @@ ROWS = [
     ["data", "models", "norms", "optim", "record", "rng"],
     ["config"],
     ["frameworks"],
-    ["registry"],
+    ["registry", "theory"],
     ["errors"],
 ]
 """Rooms from top to bottom; a file imports from its own room and from rows below."""

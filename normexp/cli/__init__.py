@@ -10,13 +10,27 @@ from normexp.cli.signals import ENDED_EARLY, leave
 
 from normexp.cli import sweeps  # isort: skip  the order of the commands in --help
 from normexp.cli import look  # isort: skip
+from normexp.cli import budget  # isort: skip
+from normexp.cli import predict  # isort: skip
 from normexp.cli import verify  # isort: skip
 from normexp.cli import reproduce  # isort: skip
 from normexp.cli import why  # isort: skip
 from normexp.cli import convert  # isort: skip
 from normexp.cli import doctor  # isort: skip
 
-__all__ = ["app", "convert", "doctor", "look", "main", "reproduce", "sweeps", "verify", "why"]
+__all__ = [
+    "app",
+    "budget",
+    "convert",
+    "doctor",
+    "look",
+    "main",
+    "predict",
+    "reproduce",
+    "sweeps",
+    "verify",
+    "why",
+]
 
 
 def main() -> None:

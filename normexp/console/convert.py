@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from normexp.analysis import half_life
 from normexp.console.arms import table_of
 from normexp.console.streams import stdout
 from normexp.console.words import NOTHING, number
 from normexp.frameworks.convert import Conversion
 from normexp.frameworks.framework import Framework
+from normexp.theory.memory import half_life
 
 SIGNS = {"not verified": "?", "new": "new", "old": "old", "time constant": "time"}
 

@@ -15,11 +15,13 @@ from normexp.cli import predict  # isort: skip
 from normexp.cli import verify  # isort: skip
 from normexp.cli import reproduce  # isort: skip
 from normexp.cli import why  # isort: skip
+from normexp.cli import convert  # isort: skip
 from normexp.cli import doctor  # isort: skip
 
 __all__ = [
     "app",
     "budget",
+    "convert",
     "doctor",
     "look",
     "main",

@@ -17,6 +17,7 @@ from normexp.errors import UsageError
 from normexp.insight.budget import PARTS, response_to
 from normexp.insight.layers import settings
 from normexp.insight.subject import Subject, subjects
+from normexp.theory.bounds import momentum_of
 from normexp.theory.setting import Setting
 
 GRID = (0.001, 0.0015, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15,
@@ -53,6 +54,7 @@ class Forecast:
         layers: what theory needs to know of each layer, measured.
         tried: by momentum, the smallest first.
         population: median test loss under the population's statistics.
+        best_by_seed: the momentum that is predicted to cost each training least.
     """
 
     values: dict[str, Any]
@@ -60,6 +62,7 @@ class Forecast:
     layers: dict[str, Setting]
     tried: list[Tried]
     population: float
+    best_by_seed: dict[int, float]
 
     @property
     def best(self) -> Tried:
@@ -85,6 +88,8 @@ def forecasts(store: Path, wanted: str | None, momenta: Sequence[float] = ()) ->
         NotFoundError: there is no such run, or its training is not there.
         UsageError: no training whose momentum could be another.
     """
+    for momentum in momenta:
+        momentum_of(momentum)
     free = [each for each in subjects(store, wanted) if _is_free(each.configs[0])]
     if not free:
         raise UsageError(
@@ -111,6 +116,7 @@ def as_data(forecast: Forecast) -> dict[str, Any]:
         "population": forecast.population,
         "best": asdict(forecast.best),
         "best_measured": asdict(forecast.best_measured) if forecast.best_measured else None,
+        "best_by_seed": forecast.best_by_seed,
         "tried": [asdict(each) for each in forecast.tried],
         "layers": {name: asdict(setting) for name, setting in forecast.layers.items()},
     }
@@ -164,6 +170,10 @@ def _forecast(
             for i, momentum in enumerate(grid)
         ],
         median(losses),
+        {
+            subject.configs[0].seed: min(zip((e["error"] for e in each), grid, strict=True))[1]
+            for subject, each in zip(members, tried, strict=True)
+        },
     )
 
 

@@ -1,0 +1,147 @@
+"""What is predicted of stored trainings, against what is measured on them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import SMALL, store_of
+from typer.testing import CliRunner, Result
+
+import normexp
+from normexp.cli import app
+from normexp.insight.response import GRID
+
+AsJson = Callable[..., Any]
+
+CELLS = ["train.batch_size=16,64,256", "optim.lr=0.003,0.03"]
+
+TWELVE = (0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """S1 at three batch sizes and two learning rates, 16 seeds, all momenta that are tried."""
+    momenta = ",".join(map(str, GRID))
+    return store_of(
+        tmp_path_factory.mktemp("cells"), "norm=batch", *CELLS, "seed=range(300,316)",
+        f"norm.momentum={momenta}", "log.pictures=false", "log.every=2000",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def measured(store: Path) -> pd.DataFrame:
+    """Test losses, a row a training, a column a momentum."""
+    rows = normexp.read(store)
+    index = ["train.batch_size", "optim.lr", "seed"]
+    return rows.pivot_table("test_loss", index, "norm.momentum")
+
+
+@pytest.fixture(scope="module")
+def predicted(store: Path) -> list[dict[str, Any]]:
+    """What the command says of them, as data."""
+    result = CliRunner().invoke(app, ["predict", "bn_regression", "--dir", str(store), "--json"])
+    assert result.exit_code == 0, result.stderr
+    found: list[dict[str, Any]] = json.loads(result.stdout)
+    return found
+
+
+def test_the_named_momentum_is_near_the_best_of_twelve(
+    predicted: list[dict[str, Any]], measured: pd.DataFrame
+) -> None:
+    """Of each training, test loss there over the least on the grid: median over 16 seeds."""
+    assert len(predicted) == 6
+    for cell in predicted:
+        named = {int(seed): momentum for seed, momentum in cell["best_by_seed"].items()}
+        losses = measured.loc[cell["values"]["train.batch_size"], cell["values"]["optim.lr"]]
+        there = pd.Series({seed: losses.loc[seed, momentum] for seed, momentum in named.items()})
+        ratios = there / losses[list(TWELVE)].min(axis=1)
+        assert len(ratios) == 16
+        assert ratios.median() <= 1.10, cell["values"]
+
+
+def test_the_prediction_is_no_constant(predicted: list[dict[str, Any]]) -> None:
+    """Small batches at a small rate want a slower average than large ones at a large rate."""
+    best = {tuple(cell["values"].values()): cell["best"]["momentum"] for cell in predicted}
+
+    assert best[0.003, 16] < 0.5 < best[0.03, 256]
+
+
+def test_cells_are_a_row_each(store: Path, normexp: Callable[..., Result]) -> None:
+    """In the order of their values, with what was measured beside what is predicted."""
+    lines = normexp("predict", "bn_regression", "--dir", str(store)).stdout.splitlines()
+    rows = [line.split() for line in lines if line.strip()[:5] in ("0.003", "0.03 ")]
+
+    assert [row[:3] for row in rows] == [
+        [rate, size, "16"] for rate in ("0.003", "0.03") for size in ("16", "64", "256")
+    ]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """One training and two momenta."""
+    return store_of(tmp_path / "runs", *SMALL, "norm=batch", "norm.momentum=0.1,0.37", "seed=0")
+
+
+def test_one_training_is_shown_whole(small: Path, normexp: Callable[..., Result]) -> None:
+    """Momenta, those of its runs measured, a curve, and what theory says of its layers."""
+    result = normexp("predict", "bn_regression", "--dir", str(small))
+
+    assert result.exit_code == 0, result.stderr
+    assert "0.37" in result.stdout
+    assert "best momentum" in result.stdout
+    assert "predicted cost by momentum" in result.stdout
+    assert all(layer in result.stdout for layer in ("input", "hidden1", "hidden2"))
+
+
+def test_the_test_set_has_no_say(as_json: AsJson) -> None:
+    """Trainings that differ in the size of their test set have the same prediction."""
+    for size in (20, 30):
+        as_json("sweep", *SMALL, f"data.test_size={size}", "norm=batch", "norm.momentum=0.1",
+                "seed=0", f"store.dir=s{size}")  # fmt: skip
+    one, other = (as_json("predict", "bn_regression", "--dir", f"s{size}") for size in (20, 30))
+    curves = [[each["predicted"] for each in cell["tried"]] for (cell,) in (one, other)]
+
+    assert curves[0] == curves[1]
+    assert len(set(curves[0])) > 20
+
+
+def test_images_and_labels_are_predicted_too(as_json: AsJson) -> None:
+    """In units of the cross entropy."""
+    as_json("sweep", "data=digits", "model=lenet", "norm=batch", "norm.momentum=0.1", "seed=0",
+            "data.train_size=64", "data.test_size=32", "train.epochs=2")  # fmt: skip
+    (cell,) = as_json("predict", "bn_regression")
+
+    assert cell["best"]["predicted"] >= 0
+    assert set(cell["layers"]) == {"conv1", "conv2", "linear1", "linear2"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "message"),
+    [
+        (["bn_regression", "--steps", "5"], 2, "--steps does not go with bn_regression"),
+        (["nothing"], 3, "no study, sweep, run or trajectory 'nothing'"),
+        (["bn_regression", "--momentum", "2"], 2, "at least 0 and at most 1"),
+        (["bn_regression", "--momentum", "a"], 2, "numbers from 0 to 1"),
+    ],
+)
+def test_what_cannot_be_predicted_says_so(
+    typed: list[str], code: int, message: str, small: Path, normexp: Callable[..., Result]
+) -> None:
+    """In one line, with what to type instead."""
+    result = normexp("predict", *typed, "--dir", str(small))
+
+    assert (result.exit_code, message in result.stderr) == (code, True), result.stderr
+
+
+def test_where_momentum_enters_training_nothing_is_predicted(
+    normexp: Callable[..., Result], as_json: AsJson
+) -> None:
+    """Another momentum would be another training."""
+    as_json("sweep", *SMALL, "norm=batch_renorm", "norm.momentum=0.1", "seed=0")
+    result = normexp("predict", "bn_regression")
+
+    assert result.exit_code == 2
+    assert "momentum enters the weights" in result.stderr

@@ -208,3 +208,15 @@ def test_ones_own_framework_stands_beside_the_packaged_ones(tmp_path: Path) -> N
     assert fields(study, "momentum", "eps") == [(0.25, 0.5), (0.01, 1e-3)]
     with pytest.raises(package.NormexpError, match="norm/framework=more sets seed"):
         package.load(*ONE, "norm/framework=more", config_dir=tmp_path / "own")
+
+
+def test_results_name_the_frameworks(normexp: Normexp) -> None:
+    """A row each, by name, in the place of the fields that they set; at 80 columns."""
+    result = normexp("sweep", *SMALL, "norm/framework=keras,torch,haiku", "seed=0,1")
+    rows = {words[0]: words for line in result.stdout.splitlines() if (words := line.split())}
+
+    assert result.exit_code == 0, result.stderr
+    assert rows["keras"][1:4] == ["batch", "0.01", "(0.99)"]
+    assert rows["haiku"][1:4] == rows["torch"][1:4] == ["batch", "0.1", "(0.9)"]
+    assert rows["–"][1] == "none"
+    assert "estimator" not in result.stdout

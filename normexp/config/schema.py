@@ -139,6 +139,9 @@ SECTIONS: dict[str, type] = {"train": Train, "log": Log, "store": Store}
 IDENTITY_GROUPS = ("data", "model", "norm", "optim")
 """The groups whose choice is part of what a run is."""
 
+FRAMEWORK = "norm/framework"
+"""A group whose choices set fields of the norm, and are no part of what a run is."""
+
 OUTSIDE = ("store", "executor")
 """The sections that say where and how a run is computed, not what it is."""
 

@@ -17,6 +17,8 @@ MOST_ROWS = 24
 
 FEWEST_MOMENTA = 3
 
+ROUNDING = 1e-6
+"""Of a loss in float32: an excess below is none."""
 
 ECONOMIES = ("half-life", "loss by population", "keras", "accuracy by population")
 """What a narrow terminal does without, the first first."""
@@ -55,7 +57,9 @@ def table_of(*left: str, right: Sequence[str] = ()) -> Table:
     """An empty table: words to the left, numbers to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for name in left:
-        table.add_column(name, overflow="fold")
+        table.add_column(
+            name, overflow="fold", min_width=max(map(len, name.split("\n")), default=0)
+        )
     for name in right:
         table.add_column(name, justify="right", no_wrap=True)
     return table
@@ -128,7 +132,12 @@ def _half_life(arm: Arm) -> str:
 
 
 def _excess(arm: Arm) -> str:
-    return interval(arm.estimates["excess_loss"]) if arm.has_statistics else NOTHING
+    excess, population = (arm.estimates[n] for n in ("excess_loss", "test_loss_population"))
+    if not arm.has_statistics:
+        return NOTHING
+    if abs(excess.mean) < ROUNDING * abs(population.mean):
+        return "0"
+    return interval(excess)
 
 
 def _by_momentum(

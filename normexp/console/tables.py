@@ -63,7 +63,7 @@ def print_result(result: SweepResult) -> None:
         soft_wrap=True,
     )
     if result.rows:
-        print_arms(console, result.arms, plan.differing)
+        print_arms(console, result.arms, result.differing)
     notes = plan.study.notes if plan.study.overrides else ()  # nothing of the default surprises
     for line in (*notes, *_diverged(result.arms)):
         stderr().print(f"note: {line}", soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import Any
 from normexp.analysis import Estimate
 from normexp.config.field import spell
 from normexp.config.norm_fields import WITHOUT_MOMENTUM
-from normexp.config.schema import IDENTITY_GROUPS
+from normexp.config.schema import FRAMEWORK, IDENTITY_GROUPS
 
 NOTHING = "–"
 
@@ -25,6 +25,8 @@ def heading(path: str, *, keras: bool = True) -> str:
         return "momentum\n(keras)" if keras else "momentum"
     if path == "optim.momentum":
         return "optim\nmomentum"
+    if path == FRAMEWORK:
+        return "framework"
     name = group if field == "kind" and group in IDENTITY_GROUPS else field
     return name.replace("_", "\n")
 

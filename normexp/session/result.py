@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from normexp.analysis import Arm, arms
+from normexp.config.schema import FRAMEWORK
 from normexp.errors import NormexpError
+from normexp.planning.label import ALWAYS
 from normexp.planning.plan import Plan
 from normexp.store.rows import Row
+
+NOTHING = "–"
+"""Of a run without a framework among others."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,33 @@ class SweepResult:
     @property
     def arms(self) -> list[Arm]:
         """The runs by arm."""
-        return arms(self.rows, self.plan.differing)
+        named = self._frameworks
+        rows = [{**row, FRAMEWORK: named[row["run_id"]]} if named else row for row in self.rows]
+        return arms(rows, self.differing)
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """What tells the arms apart: fields, and frameworks in the place of what these set."""
+        names = self._frameworks
+        if not names:
+            return self.plan.differing
+        seen: dict[tuple[str, str], set[str]] = {}
+        for row in self.rows:
+            for path in self.plan.differing:
+                seen.setdefault((path, names[row["run_id"]]), set()).add(repr(row.get(path)))
+        apart = {path for (path, _), values in seen.items() if len(values) > 1}
+        return (
+            FRAMEWORK,
+            *(path for path in self.plan.differing if path in apart or path in ALWAYS),
+        )
+
+    @property
+    def _frameworks(self) -> dict[str, str]:
+        """The framework of every run by id, if they were chosen by framework."""
+        found = {run.id: run.base.choices.get(FRAMEWORK) for run in self.plan.study.runs}
+        if len({name for name in found.values() if name}) < 2:  # noqa: PLR2004  nothing to tell
+            return {}
+        return {run: name or NOTHING for run, name in found.items()}
 
 
 def describe(error: Exception) -> str:

@@ -8,14 +8,11 @@ from typing import Any
 from hydra.core.override_parser.types import Override, QuotedString, RangeSweep
 
 from normexp.config.field import spell
-from normexp.config.schema import KINDS, SECTIONS
+from normexp.config.schema import FRAMEWORK, KINDS, SECTIONS
 from normexp.config.tree import known_keys
 from normexp.errors import UsageError
 from normexp.registry import did_you_mean, pick
 from normexp.study.compose import Composer
-
-FRAMEWORK = "norm/framework"
-"""A group whose choices set fields of the norm, and are no part of what a run is."""
 
 GROUPS = ("study", *KINDS, FRAMEWORK)
 

@@ -5,9 +5,9 @@ from typing import Any, get_args
 
 from normexp.config.field import specs
 from normexp.config.norm import BatchKind
+from normexp.config.schema import FRAMEWORK
 from normexp.config.tree import known_keys, section_class
 from normexp.errors import UsageError
-from normexp.study.axis import FRAMEWORK
 from normexp.study.compose import Composer
 from normexp.study.run import Base, Run
 

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from normexp.config.field import Role, spell
-from normexp.config.schema import KINDS, SECTIONS
+from normexp.config.schema import FRAMEWORK, KINDS, SECTIONS
 from normexp.config.tree import known_keys
 from normexp.errors import UsageError
 from normexp.registry import did_you_mean
-from normexp.study.axis import FRAMEWORK, GROUPS, Axis
+from normexp.study.axis import GROUPS, Axis
 from normexp.study.run import Base
 
 NORM = "norm.kind"

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from normexp.config.field import Role, quoted
-from normexp.config.schema import IDENTITY_GROUPS, OUTSIDE, RunConfig
+from normexp.config.schema import FRAMEWORK, IDENTITY_GROUPS, OUTSIDE, RunConfig
 from normexp.config.tree import flatten
 from normexp.errors import UsageError
-from normexp.study.axis import FRAMEWORK, MOST_VALUES, Axis, from_overrides, from_study
+from normexp.study.axis import MOST_VALUES, Axis, from_overrides, from_study
 from normexp.study.check import check, remarks
 from normexp.study.compose import Composer, composer, resolve
 from normexp.study.framework import NO_FRAMEWORK, alike, framed

@@ -109,8 +109,9 @@ def _satisfied(name: str, wanted: Any) -> bool:  # noqa: ANN401  packaging is im
 
 def configs() -> str:
     """Every choice of every group of the packaged configs, composed and read by the schema."""
+    from normexp.config.schema import FRAMEWORK
     from normexp.config.tree import from_tree
-    from normexp.study.axis import FRAMEWORK, GROUPS
+    from normexp.study.axis import GROUPS
     from normexp.study.compose import composer, packaged_configs, resolve
     from normexp.study.framework import framed
 

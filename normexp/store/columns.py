@@ -66,7 +66,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         STEP,
         LAYER,
         CHANNEL,
-        Column("running_mean", "statistic", "activation", "as the run's momentum has it"),
+        Column("running_mean", "statistic", "activation", "as the run's estimator has it"),
         Column("running_var", "statistic", "activation²", "the same, by norm.running_variance"),
         POPULATION_MEAN,
         POPULATION_VAR,

@@ -5,63 +5,12 @@ has another role, and nothing else in normexp needs to know.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from normexp.config import norm_fields as its
 from normexp.config.field import Role, declare
 
 STRUCTURAL, STACKABLE, OBSERVED, RUNTIME = Role
-
-Placement = Literal["before", "after"]
-Variance = Literal["biased", "unbiased"]
-Convention = Literal["torch", "keras"]
-
-
-def _momentum(role: Role, default: float) -> Any:  # noqa: ANN401
-    doc = "weight of the newest batch in the running statistics; null: their cumulative mean"
-    return declare(role, default, doc, short="m", minimum=0, maximum=1)
-
-
-def _eps(**rule: Any) -> Any:  # noqa: ANN401
-    return declare(STRUCTURAL, 1e-5, "added to the variance", short="eps", minimum=1e-12, **rule)
-
-
-def _affine(**rule: Any) -> Any:  # noqa: ANN401
-    return declare(
-        STRUCTURAL, default=True, doc="learn a scale and a shift", short="affine-", **rule
-    )
-
-
-def _placement(**rule: Any) -> Any:  # noqa: ANN401
-    doc = "where the norm stands: before or after the activation"
-    return declare(STRUCTURAL, "before", doc, short="", **rule)
-
-
-def _normalizing_variance(**rule: Any) -> Any:  # noqa: ANN401
-    return declare(
-        STRUCTURAL,
-        "biased",
-        "variance that x is divided by, of n (biased) or n − 1 (unbiased, as hand-written by S4)",
-        short="by-",
-        **rule,
-    )
-
-
-def _running_variance(role: Role, default: Variance, **rule: Any) -> Any:  # noqa: ANN401
-    return declare(
-        role,
-        default,
-        "batch variance that is averaged: unbiased (PyTorch) or biased (Keras, Flax, S2, Ioffe)",
-        short="avg-",
-        **rule,
-    )
-
-
-def _convention() -> Any:  # noqa: ANN401
-    return declare(
-        RUNTIME,
-        "torch",
-        "how momentum is typed: weight of the new batch (torch) or of the old value (keras)",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +25,20 @@ class BatchNorm:
     """Batch normalisation (Ioffe & Szegedy 2015, algorithm 1) as in `torch.nn.BatchNorm1d`."""
 
     kind: Literal["batch"] = declare(STRUCTURAL, "batch", "which norm")
-    momentum: float | None = _momentum(OBSERVED, 0.1)
-    eps: float = _eps()
-    affine: bool = _affine(neutral=True)
-    placement: Placement = _placement(neutral="before")
-    normalizing_variance: Variance = _normalizing_variance(neutral="biased")
-    running_variance: Variance = _running_variance(OBSERVED, "unbiased", neutral="unbiased")
-    convention: Convention = _convention()
+    momentum: float | None = its.momentum(OBSERVED, 0.1)
+    estimator: its.Estimator = its.estimator()
+    window: int = its.window()
+    mix: float = its.mix()
+    momentum_schedule: its.MomentumSchedule = its.momentum_schedule()
+    final_momentum: float = its.final_momentum()
+    eps: float = its.eps()
+    affine: bool = its.affine(neutral=True)
+    placement: its.Placement = its.placement(neutral="before")
+    normalizing_variance: its.Variance = its.normalizing_variance(neutral="biased")
+    running_variance: its.Variance = its.running_variance(OBSERVED, "unbiased", neutral="unbiased")
+    initial_mean: float = its.initial_mean()
+    initial_var: float = its.initial_var()
+    convention: its.Convention = its.convention()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,14 +49,21 @@ class GhostNorm:
     """
 
     kind: Literal["ghost"] = declare(STRUCTURAL, "ghost", "which norm")
-    momentum: float | None = _momentum(OBSERVED, 0.1)
+    momentum: float | None = its.momentum(OBSERVED, 0.1)
+    estimator: its.Estimator = its.estimator()
+    window: int = its.window()
+    mix: float = its.mix()
+    momentum_schedule: its.MomentumSchedule = its.momentum_schedule()
+    final_momentum: float = its.final_momentum()
     size: int = declare(STRUCTURAL, 16, "examples of a virtual batch", short="v", minimum=1)
-    eps: float = _eps()
-    affine: bool = _affine()
-    placement: Placement = _placement()
-    normalizing_variance: Variance = _normalizing_variance()
-    running_variance: Variance = _running_variance(OBSERVED, "unbiased")
-    convention: Convention = _convention()
+    eps: float = its.eps()
+    affine: bool = its.affine()
+    placement: its.Placement = its.placement()
+    normalizing_variance: its.Variance = its.normalizing_variance()
+    running_variance: its.Variance = its.running_variance(OBSERVED, "unbiased")
+    initial_mean: float = its.initial_mean()
+    initial_var: float = its.initial_var()
+    convention: its.Convention = its.convention()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +74,7 @@ class BatchRenorm:
     """
 
     kind: Literal["batch_renorm"] = declare(STRUCTURAL, "batch_renorm", "which norm")
-    momentum: float | None = _momentum(STACKABLE, 0.01)
+    momentum: float | None = its.momentum(STACKABLE, 0.01)
     r_max: float = declare(STRUCTURAL, 3.0, "largest r, and 1 / smallest", short="r", minimum=1)
     d_max: float = declare(STRUCTURAL, 5.0, "largest |d|", short="dmax", minimum=0)
     warmup_steps: int = declare(
@@ -121,11 +84,11 @@ class BatchRenorm:
         STRUCTURAL, 100, "steps over which r_max grows from 1 and d_max from 0", short="ramp",
         minimum=0,
     )  # fmt: skip
-    eps: float = _eps()
-    affine: bool = _affine()
-    placement: Placement = _placement()
-    running_variance: Variance = _running_variance(STRUCTURAL, "biased")
-    convention: Convention = _convention()
+    eps: float = its.eps()
+    affine: bool = its.affine()
+    placement: its.Placement = its.placement()
+    running_variance: its.Variance = its.running_variance(STRUCTURAL, "biased")
+    convention: its.Convention = its.convention()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,15 +100,15 @@ class EmaTrain:
     """
 
     kind: Literal["ema_train"] = declare(STRUCTURAL, "ema_train", "which norm")
-    momentum: float | None = _momentum(STACKABLE, 0.01)
+    momentum: float | None = its.momentum(STACKABLE, 0.01)
     copy_first: bool = declare(
         STRUCTURAL, default=True, doc="start from the first batch, not from (0, 1)", short="copy-"
     )
-    eps: float = _eps()
-    affine: bool = _affine()
-    placement: Placement = _placement()
-    running_variance: Variance = _running_variance(STRUCTURAL, "biased")
-    convention: Convention = _convention()
+    eps: float = its.eps()
+    affine: bool = its.affine()
+    placement: its.Placement = its.placement()
+    running_variance: its.Variance = its.running_variance(STRUCTURAL, "biased")
+    convention: its.Convention = its.convention()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,13 +116,13 @@ class LayerNorm:
     """Layer normalisation (Ba et al. 2016) over all of an example, as in `torch.nn.LayerNorm`."""
 
     kind: Literal["layer"] = declare(STRUCTURAL, "layer", "which norm")
-    eps: float = _eps()
-    affine: bool = _affine()
+    eps: float = its.eps()
+    affine: bool = its.affine()
     affine_per: Literal["element", "channel"] = declare(
         STRUCTURAL, "element", "one scale each: element (PyTorch) or channel (S4)", short="per-"
     )
-    placement: Placement = _placement()
-    normalizing_variance: Variance = _normalizing_variance()
+    placement: its.Placement = its.placement()
+    normalizing_variance: its.Variance = its.normalizing_variance()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,10 +133,10 @@ class InstanceNorm:
     """
 
     kind: Literal["instance"] = declare(STRUCTURAL, "instance", "which norm")
-    eps: float = _eps()
-    affine: bool = _affine()
-    placement: Placement = _placement()
-    normalizing_variance: Variance = _normalizing_variance()
+    eps: float = its.eps()
+    affine: bool = its.affine()
+    placement: its.Placement = its.placement()
+    normalizing_variance: its.Variance = its.normalizing_variance()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,10 +145,10 @@ class GroupNorm:
 
     kind: Literal["group"] = declare(STRUCTURAL, "group", "which norm")
     groups: int = declare(STRUCTURAL, 2, "groups of channels", short="g", minimum=1)
-    eps: float = _eps()
-    affine: bool = _affine()
-    placement: Placement = _placement()
-    normalizing_variance: Variance = _normalizing_variance()
+    eps: float = its.eps()
+    affine: bool = its.affine()
+    placement: its.Placement = its.placement()
+    normalizing_variance: its.Variance = its.normalizing_variance()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,9 +159,9 @@ class RmsNorm:
     """
 
     kind: Literal["rms"] = declare(STRUCTURAL, "rms", "which norm")
-    eps: float = _eps()
-    affine: bool = _affine()
-    placement: Placement = _placement()
+    eps: float = its.eps()
+    affine: bool = its.affine()
+    placement: its.Placement = its.placement()
 
 
 BatchKind = BatchNorm | GhostNorm | BatchRenorm | EmaTrain
@@ -208,3 +171,6 @@ ExampleKind = LayerNorm | InstanceNorm | GroupNorm | RmsNorm
 """Those that normalise every example by itself."""
 
 Norm = NoNorm | BatchKind | ExampleKind
+
+AveragedKind = BatchNorm | GhostNorm
+"""Those whose running statistics are for evaluation only, by an estimator."""

@@ -117,10 +117,14 @@ def _in_torch_convention(section: Any) -> Any:  # noqa: ANN401
     """The door: Keras's momentum becomes PyTorch's here, and nowhere else."""
     if getattr(section, "convention", "torch") == "torch":
         return section
-    old = section.momentum
-    # Decimal, since 1 - 0.9 is 0.09999999999999998 in binary and would be another run.
-    new = None if old is None else float(1 - Decimal(repr(old)))
-    return dataclasses.replace(section, momentum=new, convention="torch")
+    names = [name for name in ("momentum", "final_momentum") if hasattr(section, name)]
+    turned = {name: _complement(getattr(section, name)) for name in names}
+    return dataclasses.replace(section, **turned, convention="torch")
+
+
+def _complement(old: float | None) -> float | None:
+    """What is left to one; in Decimal, since 1 − 0.9 is 0.09999999999999998 in binary."""
+    return None if old is None else float(1 - Decimal(repr(old)))
 
 
 @lru_cache(maxsize=16384)

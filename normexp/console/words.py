@@ -6,6 +6,7 @@ from typing import Any
 
 from normexp.analysis import Estimate
 from normexp.config.field import spell
+from normexp.config.norm_fields import WITHOUT_MOMENTUM
 from normexp.config.schema import IDENTITY_GROUPS
 
 NOTHING = "–"
@@ -38,11 +39,13 @@ def field_value(path: str, values: Mapping[str, Any], *, keras: bool = True) -> 
     """A field's value, a dash where there is no such field; a momentum in both conventions."""
     if path not in values:
         return NOTHING
-    if path != "norm.momentum":
-        return spell(values[path])
     new = values[path]
-    if new is None:
+    if path == "norm.estimator" and new == "ema" and values.get("norm.momentum", 0) is None:
         return "cumulative"
+    if path != "norm.momentum":
+        return spell(new)
+    if new is None:
+        return NOTHING if values.get("norm.estimator") in WITHOUT_MOMENTUM else "cumulative"
     return f"{new:g} ({1 - new:g})" if keras else f"{new:g}"
 
 

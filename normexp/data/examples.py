@@ -36,13 +36,12 @@ class Examples:
         return self._sets[0].test_x.shape[self._axis]
 
     def batches(
-        self, orders: Sequence[torch.Tensor], sizes: Sequence[int], step: int
+        self, models: range, orders: Sequence[torch.Tensor], sizes: Sequence[int], step: int
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The batches of an epoch that begins after so many steps, as `train` gives them.
 
         Gathered some steps at a time, as many as memory allows, since gathering costs by the call.
         """
-        models = range(len(self._sets))
         each = self._sets[0].x.numel() // self._sets[0].x.shape[self._axis] * len(models)
         together = max(1, MOST_NUMBERS // (each * max(sizes)))
         start = 0

@@ -4,44 +4,59 @@ Many runs at once, one row each, in float64 and with one rounded operation at a 
 run's numbers do not depend on the others'.
 """
 
+from collections import deque
 from collections.abc import Sequence
 
 import torch
 
-from normexp.config.norm import BatchKind, Norm
+from normexp.config.norm import Norm
+from normexp.engine.momenta import Momenta, column, those
+from normexp.norms.statistics import Statistics
 
 
 class RunningStatistics:
-    """Exponential moving averages and cumulative means of batch statistics.
+    """Averages of batch statistics, each run's by its own estimator.
 
-    r_t = (1 − a)·r_(t−1) + a·s_t from mean 0 and variance 1, the rule of `torch.nn.BatchNorm1d`,
-    whose `momentum=None` is the cumulative mean, a = 1/t. PyTorch rounds r to the buffers' float32
-    at every step; here it is rounded when it is used. With `norm.running_variance=biased` s is the
-    variance over n, (n − 1)/n of what PyTorch averages; with `norm.copy_first` the first a is 1.
+    `ema`: r_t = (1 − a)·r_(t−1) + a·s_t from the initial values, the rule of
+    `torch.nn.BatchNorm1d`, whose `momentum=None` is the cumulative mean, a = 1/t. PyTorch rounds r
+    to the buffers' float32 at every step; here it is rounded when it is used. `warmup` is the same
+    with max(a, 1/t). With w_t the weight that is left on the initial value,
+
+    - `debiased` is (r_t − w_t·r_0) / (1 − w_t): dm-haiku, Caffe, Adam (Kingma & Ba 2015);
+    - `divided` is r_t / (1 − w_t), initial value and all: `equinox.nn.BatchNorm(mode="batch")`;
+    - `window` is the mean of the last `norm.window` batches.
+
+    With `norm.running_variance=biased` s is the variance over n, (n − 1)/n of PyTorch's.
 
     Args:
         norms: of the runs; without running statistics there are no channels.
         channels: of the batch statistics.
+        updates: in all, over which momentum schedules extend.
+        from_zero: start from zeros, not from the norms' initial values.
     """
 
-    def __init__(self, norms: Sequence[Norm], channels: int) -> None:
-        tracked = [norm if isinstance(norm, BatchKind) else None for norm in norms]
-        momenta = [getattr(norm, "momentum", None) for norm in tracked]
-        given = [float("nan") if momentum is None else momentum for momentum in momenta]
-        self._momentum = torch.tensor(given, dtype=torch.float64)[:, None]
-        self._cumulative = self._momentum.isnan()
-        biased = [norm is not None and norm.running_variance == "biased" for norm in tracked]
-        self._biased = torch.tensor(biased)[:, None]
-        self._copies_first = any(getattr(norm, "copy_first", False) for norm in tracked)
+    def __init__(
+        self, norms: Sequence[Norm], channels: int, updates: int = 1, *, from_zero: bool = False
+    ) -> None:
+        zeros = torch.zeros(len(norms), channels, dtype=torch.float64)
+        mean, var = (column(norms, name, value) for name, value in INITIAL.items())
+        self.initial = Statistics(zeros + mean, zeros + var)  # each [runs, channels]
+        self._start = Statistics(zeros, zeros) if from_zero else self.initial
+        self.mean, self.var = (each.clone() for each in self._start)
+        self._left = torch.ones(len(norms), 1, dtype=torch.float64)
+        self._momenta = Momenta(norms, updates)
+        self._biased = those(norms, "running_variance", "biased")
+        self._debiased = those(norms, "estimator", "debiased")
+        self._divided = those(norms, "estimator", "divided")
+        self._windowed = those(norms, "estimator", "window")
+        self._window = column(norms, "window", 1)
+        longest = 0 if self._windowed is None else int(self._window[self._windowed].max())
+        self._newest: deque[Statistics] = deque(maxlen=longest)
         self._updates = 0
-        self.mean = torch.zeros(len(norms), channels, dtype=torch.float64)  # [runs, channels]
-        self.var = torch.ones(len(norms), channels, dtype=torch.float64)  # [runs, channels]
 
     def newest(self) -> torch.Tensor:
         """The weight that the next batch gets, [runs, 1]."""
-        if self._copies_first and not self._updates:
-            return torch.ones_like(self._momentum)
-        return torch.where(self._cumulative, 1 / (self._updates + 1), self._momentum)
+        return self._momenta.weight(self._updates)
 
     def recall(self, mean: torch.Tensor, var: torch.Tensor, updates: int) -> None:
         """Be as after so many updates that have led to these."""
@@ -60,6 +75,60 @@ class RunningStatistics:
         newest = self.newest()
         oldest = 1 - newest
         self._updates += 1
-        share = torch.where(self._biased, (count - 1) / count.double(), 1.0)
-        self.mean.mul_(oldest).add_(batch_mean.double() * newest)
-        self.var.mul_(oldest).add_(batch_var.double() * share * newest)
+        mean, var = batch_mean.double(), batch_var.double()
+        if self._biased is not None:
+            var = var * torch.where(self._biased, (count - 1) / count.double(), 1.0)
+        self.mean.mul_(oldest).add_(mean * newest)
+        self.var.mul_(oldest).add_(var * newest)
+        self._left = self._left * oldest
+        if self._newest.maxlen:
+            self._newest.append(Statistics(mean, var))
+
+    def left(self) -> torch.Tensor:
+        """The weight of the initial values in what is `current`, [runs, 1].
+
+        All others weigh one minus that, or, where the sum is `divided`, one.
+        """
+        left, come = self._left, self._left < 1
+        for mask in (self._debiased, self._windowed):
+            if mask is not None:
+                left = torch.where(mask & come, 0.0, left)
+        if self._divided is not None:
+            left = torch.where(self._divided & come, self._left / (1 - self._left), left)
+        return left
+
+    def current(self) -> Statistics:
+        """What evaluation would be normalised by now, [runs, channels]."""
+        parts = zip((self.mean, self.var), self._start, self._totals(), strict=True)
+        return Statistics(*(self._estimated(*part) for part in parts))
+
+    def _estimated(
+        self, average: torch.Tensor, start: torch.Tensor, total: torch.Tensor | None
+    ) -> torch.Tensor:
+        """An average as the runs' estimators have it."""
+        found, come = average, self._left < 1
+        weight = torch.where(come, 1 - self._left, 1.0)
+        if self._debiased is not None:
+            debiased = (average - self._left * start) / weight
+            found = torch.where(self._debiased & come, debiased, found)
+        if self._divided is not None:
+            found = torch.where(self._divided & come, average / weight, found)
+        if self._windowed is not None and total is not None:
+            mean = total / self._window.clamp(max=self._updates)
+            found = torch.where(self._windowed, mean, found)
+        return found
+
+    def _totals(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Sums over the runs' windows, each from its oldest batch to its newest."""
+        if not self._newest:
+            return None, None
+        totals = torch.zeros_like(self.mean), torch.zeros_like(self.var)
+        for age, batch in zip(range(len(self._newest), 0, -1), self._newest, strict=True):
+            inside = self._window >= age
+            for total, values in zip(totals, batch, strict=True):
+                total.add_(torch.where(inside, values, 0.0))
+        return totals
+
+
+INITIAL = {"initial_mean": 0.0, "initial_var": 1.0}
+"""The values from which averages start, and what they are where a norm does not say."""

@@ -54,15 +54,15 @@ def _observe_chunk(
     rows, means, variances = [], [], []
     for step in range(record.train_loss.shape[1] + 1):
         if step:
-            watch.take(step)
+            watch.estimates.take(step)
         point, rest = divmod(step, per_epoch)
         if not rest:
             watch.evaluate(point)
         if not step % every or not rest:
             rows.append(step)
-            # A copy in float64 too, or every row would be what the last update leaves.
-            means.append(watch.running.mean.to(watch.dtype, copy=True))
-            variances.append(watch.running.var.to(watch.dtype, copy=True))
+            mean, var = watch.estimates.now()
+            means.append(mean)
+            variances.append(var)
     logged, running_mean, running_var = torch.tensor(rows), *map(torch.stack, (means, variances))
     return [
         Observation(

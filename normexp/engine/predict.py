@@ -1,6 +1,6 @@
 """Predictions in evaluation mode, as many examples at a time as memory and cache like."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -43,12 +43,18 @@ def predict(
         examples: how many there are.
     """
     predictions, answers = [], []
-    size = _together(config)
-    for start in range(0, examples, size):
-        x, y = give(torch.arange(start, min(start + size, examples)))
+    for chosen in pieces(config, examples):
+        x, y = give(chosen)
         predictions.append(forward(x))
         answers.append(y)
     return torch.cat(predictions, -1), torch.cat(answers, -1)
+
+
+def pieces(config: RunConfig, examples: int) -> Iterator[torch.Tensor]:
+    """The numbers of all examples, as many at a time as memory and cache like."""
+    size = _together(config)
+    for start in range(0, examples, size):
+        yield torch.arange(start, min(start + size, examples))
 
 
 def as_one_batch(config: RunConfig, there: int) -> torch.Tensor:

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import torch
 
-from normexp.config.batches import batch_sizes, part_sizes, total_steps, train_size
+from normexp.config.batches import batch_sizes, part_sizes, total_steps
 from normexp.config.schema import RunConfig
 from normexp.data.examples import Examples
+from normexp.data.order import orders
 from normexp.engine.estimators import RunningStatistics
 from normexp.engine.losses import loss
 from normexp.engine.packed import Packing
@@ -20,7 +21,6 @@ from normexp.optim.optimizer import OptimizerState
 from normexp.optim.schedule import scale
 from normexp.planning.plan import padded
 from normexp.record import Kept
-from normexp.rng import stream
 
 
 class Step(NamedTuple):
@@ -63,15 +63,9 @@ class TrainingStack:
 
     def batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The steps' x and y, padding with, as `Examples` gives them."""
-        config = self._configs[0]
-        orders = [torch.arange(train_size(config))] * len(self._configs)
-        if config.train.shuffle:
-            orders = [
-                torch.randperm(train_size(config), generator=stream(each.seed, "order", epoch))
-                for each in self._configs
-            ]
-        sizes = batch_sizes(config)
-        yield from self._examples.batches(orders, sizes, epoch * len(sizes))
+        sizes, everyone = batch_sizes(self._configs[0]), range(len(self._configs))
+        order = orders(self._configs, epoch)
+        yield from self._examples.batches(everyone, order, sizes, epoch * len(sizes))
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> Step:
         """One step of the optimizer on a batch."""

@@ -5,16 +5,15 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
-from normexp.config.batches import batch_sizes
+from normexp.config.batches import steps_per_epoch
 from normexp.config.schema import RunConfig
 from normexp.data.examples import Examples
-from normexp.engine.estimators import RunningStatistics
+from normexp.engine.estimates import Estimates
 from normexp.engine.histograms import count, limits
 from normexp.engine.losses import is_labels, scores
 from normexp.engine.predict import predict
 from normexp.models.network import Network
 from normexp.models.structure import ENTRANCE
-from normexp.norms.statistics import Statistics
 from normexp.planning.plan import lanes
 from normexp.record import Curve, Histogram, Pictures, Record
 
@@ -45,26 +44,12 @@ class Watch:
         together = 1 if lanes(configs[0]) == 1 else len(configs)
         starts = range(0, len(configs), together)
         self._groups = [range(start, start + together) for start in starts]
-        self.dtype = record.train_loss.dtype
-        self.running = RunningStatistics([c.norm for c in configs], record.batch_mean.shape[2])
-        self._sizes = batch_sizes(configs[0])
-        self._counts = {size: self._network.counts(size) for size in set(self._sizes)}
-        self._updates = 0
+        self.estimates = Estimates(record, configs, index, self._network, self._groups)
         self._points: list[_Seen] = []
 
-    def take(self, step: int) -> None:
-        """The batch statistics that step `step`, counted from 1, has left."""
-        size = self._sizes[(step - 1) % len(self._sizes)]
-        for count_of_part in self._counts[size]:
-            self.running.update(
-                self._record.batch_mean[self._index, self._updates],
-                self._record.batch_var[self._index, self._updates],
-                count_of_part,
-            )
-            self._updates += 1
-
     def evaluate(self, point: int) -> None:
-        """Test the weights of an evaluation point under the running statistics."""
+        """Test the weights of an evaluation point under each run's statistics."""
+        self.estimates.reach(point)
         parts = [self._evaluate(point, runs) for runs in self._groups]
         self._points.append(
             _Seen(
@@ -108,7 +93,7 @@ class Watch:
         inputs = []
 
         def give(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            x, y = self._examples.test(runs, chosen, point * len(self._sizes))
+            x, y = self._examples.test(runs, chosen, point * steps_per_epoch(self._config))
             if self._config.log.pictures:
                 inputs.append(self._examples.raw(runs, x))
             return x, y
@@ -121,7 +106,7 @@ class Watch:
                 before = seen.get((layer, values))
                 seen[layer, values] = counts if before is None else before + counts
 
-        statistics = self._statistics(runs)
+        statistics = self.estimates.by_site(runs)
 
         def forward(x: torch.Tensor) -> torch.Tensor:
             return self._network.by_statistics(weights, statistics, x, watch)
@@ -136,16 +121,6 @@ class Watch:
             y.flatten(1) if has_curve else nothing,
             prediction.flatten(1) if has_curve else nothing,
         )
-
-    def _statistics(self, runs: range) -> Mapping[str, Statistics]:
-        """The running statistics by site, rounded to the training's dtype."""
-        widths = list(self._network.tracked.values())
-        means = torch.split(self.running.mean[runs.start : runs.stop].to(self.dtype), widths, 1)
-        variances = torch.split(self.running.var[runs.start : runs.stop].to(self.dtype), widths, 1)
-        return {
-            site: Statistics(mean, var)
-            for site, mean, var in zip(self._network.tracked, means, variances, strict=True)
-        }
 
     def _has_curve(self, y: torch.Tensor) -> bool:
         """Whether one number is predicted from one."""

@@ -12,9 +12,9 @@ from normexp.config.norm import BatchKind, NoNorm
 from normexp.config.schema import RunConfig
 from normexp.models.structure import ENTRANCE, FORWARD, Site, Structure, structure
 from normexp.models.tensors import Listener, Tensors, nobody
-from normexp.norms.batch import normalize_batch, normalize_with
+from normexp.norms.batch import normalize_batch, normalize_with, unbiased
 from normexp.norms.example import normalize_example
-from normexp.norms.layout import batch_axis
+from normexp.norms.layout import batch_axis, of_channels
 from normexp.norms.norm import has_statistics, in_training
 from normexp.norms.shapes import affine_shapes
 from normexp.norms.statistics import Affine, Memory, Statistics
@@ -122,6 +122,62 @@ class Network:
             return normalize_with(statistics[site], x, affine, norm.eps)
 
         return self._forward(parameters, normalize, x, listener)
+
+    def mixture(
+        self,
+        parameters: Parameters,
+        running: Mapping[str, Statistics],
+        shares: torch.Tensor,
+        x: torch.Tensor,
+    ) -> dict[str, Statistics]:
+        """The given statistics mixed with those of x as one batch, site by site in one pass.
+
+        Args:
+            parameters: by name.
+            running: by site.
+            shares: of x in the mixture, [models, 1].
+            x: what evaluation sees.
+        """
+        found: dict[str, Statistics] = {}
+
+        def normalize(norm: BatchKind, site: str, x: torch.Tensor, affine: Affine) -> torch.Tensor:
+            mean, var = of_channels(x)
+            if getattr(norm, "normalizing_variance", "biased") == "unbiased":
+                var = unbiased(var, x)
+            found[site] = Statistics(
+                running[site].mean * (1 - shares) + mean * shares,
+                running[site].var * (1 - shares) + var * shares,
+            )
+            return normalize_with(found[site], x, affine, norm.eps)
+
+        self._forward(parameters, normalize, x)
+        return found
+
+    def mean_and_var_at(
+        self,
+        wanted: str,
+        parameters: Parameters,
+        statistics: Mapping[str, Statistics],
+        x: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and biased variance of what comes to a site in evaluation mode.
+
+        Args:
+            wanted: the site.
+            parameters: by name.
+            statistics: of the sites before it.
+            x: what evaluation sees.
+        """
+        found = []
+
+        def normalize(norm: BatchKind, site: str, x: torch.Tensor, affine: Affine) -> torch.Tensor:
+            if site == wanted:
+                found.append(of_channels(x))
+            known = statistics.get(site)
+            return x if known is None else normalize_with(known, x, affine, norm.eps)
+
+        self._forward(parameters, normalize, x)
+        return found[0]
 
     @cached_property
     def _positions(self) -> torch.Tensor:

@@ -72,7 +72,9 @@ class Origin:
 
 
 def _half_life(config: RunConfig) -> float | None:
-    """In steps; of ghost norm, which has several updates a step, a part of one."""
+    """In steps, if momentum stays; of ghost norm, with several updates a step, a part of one."""
+    if getattr(config.norm, "momentum_schedule", "constant") != "constant":
+        return None
     updates = half_life(getattr(config.norm, "momentum", None))
     return None if updates is None else updates / len(part_sizes(config, config.train.batch_size))
 

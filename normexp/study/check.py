@@ -7,6 +7,7 @@ from normexp.config.batches import batch_sizes, part_sizes, total_steps, train_s
 from normexp.config.data import Arrays, Digits, Quadratic
 from normexp.config.model import Resnet
 from normexp.config.norm import (
+    AveragedKind,
     BatchKind,
     BatchRenorm,
     GhostNorm,
@@ -34,6 +35,7 @@ def check(config: RunConfig) -> None:
     """
     _check_data(config)
     _check_model(config)
+    _check_estimator(config.norm)
     sites = structure(config).sites
     if isinstance(config.norm, BatchKind):
         _check_batches(config, sites)
@@ -85,6 +87,23 @@ def _check_data(config: RunConfig) -> None:
             f"train.drop_last=true leaves no batch: train.batch_size={config.train.batch_size} is "
             f"larger than data.train_size={train_size(config)}",
             f"type train.batch_size={train_size(config)}",
+        )
+
+
+def _check_estimator(norm: Norm) -> None:
+    if not isinstance(norm, AveragedKind):
+        return
+    momenta = (norm.momentum, norm.final_momentum)
+    if norm.momentum_schedule == "exponential" and not all(momenta):
+        raise UsageError(
+            "norm.momentum_schedule=exponential needs momenta above 0, and here "
+            f"norm.momentum={momenta[0]:g} norm.final_momentum={momenta[1]:g}",
+            "type norm.momentum=0.3 norm.final_momentum=0.01",
+        )
+    if norm.estimator == "divided" and norm.momentum == 0:
+        raise UsageError(
+            "norm.estimator=divided needs a momentum above 0: without weight nothing is averaged",
+            "type norm.momentum=0.1",
         )
 
 

@@ -6,7 +6,15 @@ from typing import Any, TypeVar
 from normexp.config.data import Arrays, Cifar10, Data
 from normexp.config.field import specs
 from normexp.config.model import Lenet, Mlp, Model
-from normexp.config.norm import BatchKind, EmaTrain, InstanceNorm, LayerNorm, Norm
+from normexp.config.norm import (
+    AveragedKind,
+    BatchKind,
+    EmaTrain,
+    InstanceNorm,
+    LayerNorm,
+    Norm,
+)
+from normexp.config.norm_fields import REFERENCES, WITHOUT_MOMENTUM
 from normexp.config.schema import RunConfig
 
 Section = TypeVar("Section", Model, Norm)
@@ -46,7 +54,34 @@ def _idle(config: RunConfig) -> dict[str, Any]:
         return {"affine_per": "element"}
     if isinstance(norm, EmaTrain) and norm.momentum is None:
         return {"copy_first": True}
+    if isinstance(norm, AveragedKind):
+        return _settled_estimator(norm)
     return {}
+
+
+def _settled_estimator(norm: AveragedKind) -> dict[str, Any]:
+    """An estimator in the one way that names its run, the fields that it does not read aside."""
+    settled: dict[str, Any] = {}
+    momentum, steady = norm.momentum, norm.momentum_schedule == "constant"
+    if norm.estimator in ("debiased", "warmup") and steady and not momentum:
+        settled = {"estimator": "ema", "momentum": None}  # of momentum 0 it is the limit
+    elif norm.estimator == "cumulative":
+        settled = {"estimator": "ema", "momentum": None}
+    elif norm.estimator in WITHOUT_MOMENTUM:
+        settled = {"momentum": None}
+    if settled or momentum is None or steady:
+        settled |= _defaults(norm, "momentum_schedule", "final_momentum")
+    for estimator, field in (("window", "window"), ("mixed", "mix")):
+        if norm.estimator != estimator:
+            settled |= _defaults(norm, field)
+    if norm.estimator in REFERENCES:
+        settled |= _defaults(norm, "initial_mean", "initial_var", "running_variance")
+    return settled
+
+
+def _defaults(norm: AveragedKind, *fields: str) -> dict[str, Any]:
+    kind: type = norm.__class__
+    return {field: specs(kind)[field].default for field in fields}
 
 
 def _follows(config: RunConfig) -> dict[str, Any]:

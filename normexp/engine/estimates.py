@@ -1,0 +1,127 @@
+"""What the evaluation of some runs is normalised by, while their trajectories go on."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from normexp.config.batches import batch_sizes
+from normexp.config.schema import RunConfig
+from normexp.data.examples import Examples
+from normexp.engine.estimators import RunningStatistics
+from normexp.engine.momenta import those
+from normexp.engine.recompute import RECOMPUTED, BySite, Weights
+from normexp.models.network import Network
+from normexp.norms.statistics import Statistics
+from normexp.record import Record
+
+
+class Estimates:
+    """The estimators of runs observed side by side: averages, and what is computed anew at a point.
+
+    Args:
+        record: of their trajectories.
+        configs: one a run, all of one structure.
+        index: which model of the record each run is observed from.
+        network: of all.
+        groups: the runs that are worked on at a time.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        configs: Sequence[RunConfig],
+        index: torch.Tensor,
+        network: Network,
+        groups: Sequence[range],
+    ) -> None:
+        self._record, self._configs, self._index = record, configs, index
+        self._network, self._groups = network, groups
+        norms = [config.norm for config in configs]
+        _, updates, channels = record.batch_mean.shape
+        self._running = RunningStatistics(norms, channels, updates)
+        self._recomputed = [
+            (mask, name)
+            for name in (*RECOMPUTED, "population")
+            if (mask := those(norms, "estimator", name)) is not None
+        ]
+        asks = any(name in RECOMPUTED for _, name in self._recomputed)
+        self._examples = Examples(configs) if asks else None
+        self._recent = self._running.current()  # as of the last evaluation point
+        self._sizes, self._updates = batch_sizes(configs[0]), 0
+        self._counts = {size: network.counts(size) for size in set(self._sizes)}
+
+    def take(self, step: int) -> None:
+        """The batch statistics that step `step`, counted from 1, has left."""
+        size = self._sizes[(step - 1) % len(self._sizes)]
+        for count_of_part in self._counts[size]:
+            self._running.update(
+                self._record.batch_mean[self._index, self._updates],
+                self._record.batch_var[self._index, self._updates],
+                count_of_part,
+            )
+            self._updates += 1
+
+    def reach(self, point: int) -> None:
+        """Compute anew, for the weights of an evaluation point, what such estimators ask for."""
+        found = self._running.current()
+        for mask, name in self._recomputed:
+            anew = self._population(point) if name == "population" else self._anew(name, point)
+            found = _where(mask, anew, found)
+        self._recent = found
+
+    def now(self) -> Statistics:
+        """What evaluation is normalised by, [runs, channels], in the training's dtype."""
+        found = self._running.current()
+        for mask, _ in self._recomputed:
+            found = _where(mask, self._recent, found)
+        dtype = self._record.train_loss.dtype
+        # A copy in float64 too, or it would be what the last update leaves.
+        return Statistics(*(each.to(dtype, copy=True) for each in found))
+
+    def by_site(self, runs: range) -> BySite:
+        """The same of some runs, by site."""
+        return _split(self.now(), runs, self._network.tracked)
+
+    def _population(self, point: int) -> Statistics:
+        of_all = self._record.population_mean, self._record.population_var
+        return Statistics(*(each[self._index, point].double() for each in of_all))
+
+    def _anew(self, name: str, point: int) -> Statistics:
+        """One estimator's statistics for all runs, whichever they have."""
+        assert self._examples is not None  # noqa: S101
+        parts = []
+        for runs in self._groups:
+            chosen = self._index[runs.start : runs.stop]
+            weights = Weights(
+                self._configs[runs.start : runs.stop],
+                self._network,
+                {key: values[chosen, point] for key, values in self._record.weights.items()},
+                self._examples,
+                runs,
+                point,
+                _split(self._rounded(), runs, self._network.tracked),
+            )
+            found = RECOMPUTED[name](weights)
+            parts.append([torch.cat([each[i] for each in found.values()], 1) for i in (0, 1)])
+        mean, var = (torch.cat(part).double() for part in zip(*parts, strict=True))
+        return Statistics(mean, var)
+
+    def _rounded(self) -> Statistics:
+        """The averages in the training's dtype."""
+        dtype = self._record.train_loss.dtype
+        return Statistics(*(each.to(dtype) for each in self._running.current()))
+
+
+def _where(mask: torch.Tensor, chosen: Statistics, others: Statistics) -> Statistics:
+    pairs = zip(chosen, others, strict=True)
+    return Statistics(*(torch.where(mask, one, other) for one, other in pairs))
+
+
+def _split(all_runs: Statistics, runs: range, tracked: Mapping[str, int]) -> BySite:
+    """The statistics of some of the runs, by site."""
+    widths = list(tracked.values())
+    means, variances = (torch.split(each[runs.start : runs.stop], widths, 1) for each in all_runs)
+    return {
+        site: Statistics(mean, var)
+        for site, mean, var in zip(tracked, means, variances, strict=True)
+    }

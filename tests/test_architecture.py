@@ -17,7 +17,7 @@ ROWS = [
     ["__main__"],
     ["cli"],
     ["console"],
-    ["trust"],
+    ["trust", "claims"],
     ["session"],
     ["executors", "engine", "analysis"],
     ["store"],

@@ -130,8 +130,8 @@ def layer_norm_alone(_: Evidence) -> Sequence[Cell]:
 
     x = torch.randn(64, 32, generator=_generator())
     layer, batch = nn.LayerNorm(32), nn.BatchNorm1d(32)
-    change = float((layer(x[:1]) - layer(x)[:1]).abs().max())
-    of_batch = float((batch(x[:2])[:1] - batch(x)[:1]).abs().max())
+    change = float((layer(x[:1]) - layer(x)[:1]).detach().abs().max())
+    of_batch = float((batch(x[:2])[:1] - batch(x)[:1]).detach().abs().max())
     held = change < 1e-6 and of_batch > 1e-6  # noqa: PLR2004
     return [Cell("", held, f"{change:.1g} (batch norm: {of_batch:.2g})")]
 
@@ -143,7 +143,7 @@ def _generator() -> "torch.Generator":
 
 
 def _ratio(one: "torch.Tensor", other: "torch.Tensor") -> float:
-    return float(one.norm() / other.norm())
+    return float(one.detach().norm() / other.detach().norm())
 
 
 def _is_unit(y: "torch.Tensor", over: tuple[int, ...]) -> bool:

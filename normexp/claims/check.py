@@ -87,6 +87,8 @@ def select(wanted: Sequence[str]) -> list[Claim]:
 
 def check(claims: Sequence[Claim], store: Path, sweep: Sweep) -> Report:
     """Judge claims by the runs in a store; what is missing there is swept first."""
+    from normexp.engine.numerics import one_thread  # PyTorch, which --list does not need
+
     needed = [name for name in STUDIES if any(name in claim.studies for claim in claims)]
     rows: dict[str, list[Row]] = {}
     places: dict[str, tuple[str, int]] = {}
@@ -98,8 +100,9 @@ def check(claims: Sequence[Claim], store: Path, sweep: Sweep) -> Report:
             failed += sweep(name, overrides)
         rows[name] = _rows(planned)
         places[name] = str(study_directory(planned.study).path), len(rows[name])
-    evidence = Evidence(rows)
-    return Report(tuple(judged(claim, evidence) for claim in claims), places, tuple(failed))
+    with one_thread():  # small tensors: more threads would only wait for each other
+        findings = tuple(judged(claim, Evidence(rows)) for claim in claims)
+    return Report(findings, places, tuple(failed))
 
 
 def judged(claim: Claim, evidence: Evidence) -> Finding:
@@ -141,6 +144,7 @@ def described(claim: Claim) -> dict[str, Any]:
         "expected": claim.expected,
         "expectation": claim.expectation,
         "reason": claim.reason,
+        "afterthought": claim.afterthought,
     }
 
 

@@ -52,6 +52,7 @@ class Claim:
             where that leaves it open.
         expectation: the same in words.
         reason: why no run can check it, where none can.
+        afterthought: what was learnt of the criterion when it was first used; the criterion stays.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Claim:
     expected: Verdict | None
     expectation: str
     reason: str = ""
+    afterthought: str = ""
 
     @property
     def source(self) -> str:

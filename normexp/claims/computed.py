@@ -179,20 +179,11 @@ def gradients(_: Evidence) -> Sequence[Cell]:
 def _gradients(seed: int, batch_size: int) -> tuple[float, float]:
     """The mean norm of a batch's gradient, and the root of its variance over the batches."""
     import torch
-    from torch import nn
     from torch.nn import functional
 
     generator = torch.Generator().manual_seed(seed)
-    layers: list[nn.Module] = [nn.BatchNorm1d(1)]
-    for place in range(8):
-        layers += [nn.Linear(10 if place else 1, 10), nn.BatchNorm1d(10), nn.Tanh()]
-    network = nn.Sequential(*layers, nn.Linear(10, 1))
-    for layer in network.modules():
-        if isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, std=0.1, generator=generator)
-            nn.init.constant_(layer.bias, -0.2)
-    x = torch.linspace(-7, 10, 2000)[:, None]
-    y = x**2 - 5 + 2 * torch.randn(2000, 1, generator=generator)
+    network = _regression(generator)
+    x, y = _parabola(generator)
     order = torch.randperm(2000, generator=generator)
     found = []
     for start in range(0, 2000 // batch_size * batch_size, batch_size):
@@ -202,6 +193,49 @@ def _gradients(seed: int, batch_size: int) -> tuple[float, float]:
         found.append(torch.cat([part.flatten() for part in parts]))
     stacked = torch.stack(found)
     return float(stacked.norm(dim=1).mean()), float(stacked.var(0).sum().sqrt())
+
+
+def hidden_bias(_: Evidence) -> Sequence[Cell]:
+    """The loss of one batch of S1's network, by the bias of its hidden layers."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    largest = 0.0
+    for seed in SEEDS:
+        generator = torch.Generator().manual_seed(seed)
+        network, (x, y) = _regression(generator), _parabola(generator)
+        hidden = [layer for layer in network if isinstance(layer, nn.Linear)][:-1]
+        losses = []
+        for bias in (0.0, -0.2, 1.0):
+            for layer in hidden:
+                nn.init.constant_(layer.bias, bias)
+            losses.append(float(functional.mse_loss(network(x[:64]), y[:64]).detach()))
+        largest = max(largest, *(abs(loss / losses[0] - 1) for loss in losses))
+    return [Cell("", largest < 1e-4, f"{largest:.1g}, {len(SEEDS)} seeds")]  # noqa: PLR2004
+
+
+def _regression(generator: "torch.Generator") -> "nn.Sequential":
+    """S1's network at its initial weights."""
+    from torch import nn
+
+    layers: list[nn.Module] = [nn.BatchNorm1d(1)]
+    for place in range(8):
+        layers += [nn.Linear(10 if place else 1, 10), nn.BatchNorm1d(10), nn.Tanh()]
+    network = nn.Sequential(*layers, nn.Linear(10, 1))
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=0.1, generator=generator)
+            nn.init.constant_(layer.bias, -0.2)
+    return network
+
+
+def _parabola(generator: "torch.Generator") -> "tuple[torch.Tensor, torch.Tensor]":
+    """S1's training points."""
+    import torch
+
+    x = torch.linspace(-7, 10, 2000)[:, None]
+    return x, x**2 - 5 + 2 * torch.randn(2000, 1, generator=generator)
 
 
 def _batches(number: int, shape: tuple[int, int]) -> "list[torch.Tensor]":

@@ -64,7 +64,8 @@ def any_start(evidence: Evidence) -> Sequence[Cell]:
         )
         left = (1 - momentum) ** (32 * epochs)
         told = f"{left:.1%}" if left > 1e-4 else "none"  # noqa: PLR2004  what a person can tell
-        cells.append(ratio_cell(f"{told} of the start left", before, after, alike))
+        where = f"{32 * epochs} steps of {momentum} ({told} of the start left)"
+        cells.append(ratio_cell(where, before, after, alike))
     return cells
 
 

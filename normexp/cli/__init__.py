@@ -11,12 +11,24 @@ from normexp.cli.signals import ENDED_EARLY, leave
 from normexp.cli import sweeps  # isort: skip  the order of the commands in --help
 from normexp.cli import look  # isort: skip
 from normexp.cli import compare  # isort: skip
+from normexp.cli import claims  # isort: skip
 from normexp.cli import verify  # isort: skip
 from normexp.cli import reproduce  # isort: skip
 from normexp.cli import why  # isort: skip
 from normexp.cli import doctor  # isort: skip
 
-__all__ = ["app", "compare", "doctor", "look", "main", "reproduce", "sweeps", "verify", "why"]
+__all__ = [
+    "app",
+    "claims",
+    "compare",
+    "doctor",
+    "look",
+    "main",
+    "reproduce",
+    "sweeps",
+    "verify",
+    "why",
+]
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from normexp.analysis.arms import Row
 from normexp.analysis.pairing import ArmComparison, compare_arms, differing_fields
-from normexp.config.field import FieldSpec, Role, Scalar, spell
+from normexp.config.field import FieldSpec, Role, Rule, Scalar, spell
 from normexp.config.schema import IDENTITY_GROUPS, KINDS
 from normexp.config.tree import field_specs, known_keys, nest
 from normexp.errors import NotFoundError, UsageError
@@ -123,7 +123,17 @@ def _rows(place: Path) -> list[Row]:
     from normexp.store.read import run_directories  # PyArrow
     from normexp.store.rows import rows_of
 
-    return list(rows_of(run_directories(place)))
+    return [_completed(row) for row in rows_of(run_directories(place))]
+
+
+def _completed(row: Row) -> Row:
+    """A row with the fields that the schema has got since: at the values that name the same run."""
+    later = {
+        path: spec.rule.neutral
+        for path, spec in _specs(row).items()
+        if path not in row and spec.rule.neutral != Rule.neutral
+    }
+    return {**row, **later}
 
 
 def _path(name: str, rows: Sequence[Row]) -> str:

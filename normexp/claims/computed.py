@@ -44,7 +44,7 @@ def training_by_momentum(_: Evidence) -> Sequence[Cell]:
     return [Cell("", largest > 0, f"{largest:.1g}, {len(SEEDS)} seeds")]
 
 
-def _classifier(momentum: float) -> "nn.Sequential":
+def s0_classifier(momentum: float) -> "nn.Sequential":
     from torch import nn
 
     return nn.Sequential(
@@ -59,7 +59,7 @@ def _trained(seed: int, momentum: float) -> "list[torch.Tensor]":
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _classifier(momentum)
+        network = s0_classifier(momentum)
         x, y = torch.randn(100, 10), torch.randint(0, 2, (100,))
     optimizer, losses = torch.optim.SGD(network.parameters(), lr=0.1), []
     for _ in range(10):
@@ -95,7 +95,7 @@ def frozen_in_evaluation(_: Evidence) -> Sequence[Cell]:
     batches = _batches(10, (10, 20))
     for x in batches[:5]:
         norm(x)
-    norm.eval()
+    norm.train(mode=False)
     before, buffers = norm(batches[5]), [each.clone() for each in norm.buffers()]
     for x in batches[6:]:
         norm(x)

@@ -261,7 +261,7 @@ CLAIMS = (
     ),
     Claim(
         "S1.9",
-        "eval() fixes the moving mean and variance",
+        "evaluation mode fixes the moving mean and variance",
         "A trained torch.nn.BatchNorm1d in evaluation mode: holds if buffers and predictions of an "
         "example are equal to the bit before and after other batches go through.",
         "change",

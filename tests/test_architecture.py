@@ -17,6 +17,7 @@ ROWS = [
     ["__main__"],
     ["cli"],
     ["console"],
+    ["insight"],
     ["trust", "claims"],
     ["session"],
     ["executors", "engine", "analysis"],
@@ -25,7 +26,7 @@ ROWS = [
     ["study"],
     ["data", "models", "norms", "optim", "record", "rng"],
     ["config"],
-    ["registry"],
+    ["registry", "theory"],
     ["errors"],
 ]
 """Rooms from top to bottom; a file imports from its own room and from rows below."""

@@ -79,6 +79,21 @@ def test_batch_sizes_are_compared_in_excess_loss_by_difference(as_json: AsJson, 
     assert not found["comparisons"][0]["decided"]
 
 
+def test_estimators_are_compared_at_their_momentum(as_json: AsJson) -> None:
+    """Debiased with the average of the same momentum; population, which has none, with each."""
+    as_json("sweep", *SMALL, "norm=batch", "norm.estimator=ema,debiased,population", "seed=0,1",
+            "norm.momentum=0.1,0.5", "log.pictures=false")  # fmt: skip
+    found = as_json("compare", "bn_regression", "norm.estimator")["comparisons"]
+    pairs = {(c["baseline"]["norm.momentum"], *c["other"].values(), c["pairing"]) for c in found}
+
+    assert pairs == {
+        (0.1, "debiased", 0.1, "weights"),
+        (0.5, "debiased", 0.5, "weights"),
+        (0.1, "population", None, "weights"),
+        (0.5, "population", None, "weights"),
+    }
+
+
 def test_a_sweep_is_compared_alone(as_json: AsJson, tmp_path: Path) -> None:
     """Its directory stands for its runs, the study's others left out."""
     fields = [*SMALL, "norm=batch", "log.pictures=false", f"store.dir={tmp_path}"]

@@ -16,6 +16,7 @@ from normexp.claims.check import CLAIMS, judged
 from normexp.claims.claim import Cell, Verdict, alike, no_worse, verdict
 from normexp.claims.evidence import Evidence
 from normexp.claims.studies import STUDIES
+from normexp.engine.numerics import one_thread
 
 Flat = dict[str, Any]
 Metrics = Callable[[Flat], dict[str, Any]]
@@ -223,7 +224,8 @@ def test_equal_weights_are_what_refutes_an_effect_on_training(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Real trainings are equal; with a network that momentum does change, the claim holds."""
-    real = judged(BY_ID["S0.3"], Evidence({}))
+    with one_thread():
+        real = judged(BY_ID["S0.3"], Evidence({}))
     original = computed.s0_classifier
 
     def changed(momentum: float) -> torch.nn.Sequential:
@@ -235,7 +237,8 @@ def test_equal_weights_are_what_refutes_an_effect_on_training(
     monkeypatch.setattr(computed, "s0_classifier", changed)
 
     assert real.verdict == "fails"
-    assert judged(BY_ID["S0.3"], Evidence({})).verdict == "holds"
+    with one_thread():
+        assert judged(BY_ID["S0.3"], Evidence({})).verdict == "holds"
 
 
 def test_correlation_is_the_mean_of_its_absolute_values() -> None:

@@ -137,3 +137,33 @@ def test_the_root_has_a_role_for_its_own_fields() -> None:
     """The seed, which stands outside of all sections."""
     assert list(specs(RunConfig)) == ["seed"]
     assert specs(RunConfig)["seed"].rule.role is Role.STACKABLE
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("norm.estimator=cumulative norm.momentum=0.3", "norm.momentum=null"),
+        ("norm.estimator=debiased norm.momentum=0", "norm.momentum=null"),
+        ("norm.estimator=warmup norm.momentum=null", "norm.momentum=null"),
+        ("norm.estimator=window norm.momentum=0.3", "norm.estimator=window norm.momentum=0.1"),
+        ("norm.estimator=precise norm.initial_var=0", "norm.estimator=precise"),
+        ("norm.momentum=0.3 norm.final_momentum=0.2", "norm.momentum=0.3"),
+        ("norm.momentum=0.3 norm.window=7 norm.mix=0.1", "norm.momentum=0.3"),
+    ],
+)
+def test_what_an_estimator_does_not_read_names_no_run(one: str, other: str) -> None:
+    """One run, however it is typed."""
+    ids = [only("norm=batch", *typed.split()).id for typed in (one, other)]
+
+    assert ids[0] == ids[1]
+
+
+def test_the_final_momentum_is_typed_in_kerass_convention_too() -> None:
+    """As the weight of the old value."""
+    keras = ["norm.convention=keras", "norm.momentum=0.5", "norm.final_momentum=0.9"]
+    torchs = ["norm.momentum=0.5", "norm.final_momentum=0.1"]
+    names = {
+        only("norm=batch", "norm.momentum_schedule=cosine", *typed).id for typed in (keras, torchs)
+    }
+
+    assert len(names) == 1

@@ -12,7 +12,6 @@ from reference import PlainMlp, PlainNetwork, batch_norm, evaluate
 from torch import nn
 
 import normexp
-from normexp.analysis import half_life
 from normexp.config.norm import BatchNorm
 from normexp.config.schema import RunConfig
 from normexp.data.draw import draw
@@ -165,17 +164,6 @@ def test_population_statistics_are_of_the_whole_training_set_if_it_fits(
     (run,) = normexp.load(*study, "norm.momentum=0.1", "seed=0").runs
 
     assert len(predict.as_one_batch(run.config, there)) == examples
-
-
-def test_half_life_is_where_half_the_weight_is_left() -> None:
-    """(1 − a) to the power of the half-life is 1/2; 0 for a = 1; none without forgetting."""
-    for momentum in (0.001, 0.01, 0.1, 0.5, 0.9):
-        steps = half_life(momentum)
-        assert steps is not None
-        assert (1 - momentum) ** steps == pytest.approx(0.5)
-    assert half_life(1.0) == 0
-    assert half_life(0.0) is None
-    assert half_life(None) is None
 
 
 def test_a_network_without_norm_has_no_excess(as_json: Callable[..., Any]) -> None:

@@ -8,7 +8,6 @@ from normexp.analysis.arms import (
     Row,
     arms,
     estimate,
-    half_life,
 )
 
-__all__ = ["ACCURACIES", "LOSSES", "Arm", "Estimate", "Row", "arms", "estimate", "half_life"]
+__all__ = ["ACCURACIES", "LOSSES", "Arm", "Estimate", "Row", "arms", "estimate"]

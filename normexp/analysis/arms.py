@@ -72,17 +72,6 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, float(stdtrit(n - 1, 0.975)) * stdev(values) / math.sqrt(n), n)
 
 
-def half_life(momentum: float | None) -> float | None:
-    """Steps after which a batch's weight in the running statistics has halved.
-
-    ln 2 / −ln(1 − momentum); 0 for momentum 1, None where it never halves: momentum 0, and None,
-    the cumulative mean.
-    """
-    if momentum is None or momentum == 0:
-        return None
-    return 0.0 if momentum == 1 else math.log(2) / -math.log1p(-momentum)
-
-
 def _arm(values: dict[str, Any], members: Sequence[Row]) -> Arm:
     kept = [row for row in members if row["status"] == "complete"]
     estimates = {

@@ -14,6 +14,7 @@ from normexp.config.field import quoted
 from normexp.errors import UsageError
 from normexp.planning.plan import Plan
 from normexp.registry import did_you_mean
+from normexp.session.result import outdated
 from normexp.session.sweep import plan, study_directory
 from normexp.store.rows import row
 
@@ -61,11 +62,13 @@ class Report:
         findings: in the order of the sources.
         studies: directory and number of runs of each study that was used, by name.
         failed: ids of runs that failed.
+        warnings: of stored runs whose numbers may be others today.
     """
 
     findings: tuple[Finding, ...]
     studies: dict[str, tuple[str, int]]
     failed: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def select(wanted: Sequence[str]) -> list[Claim]:
@@ -93,16 +96,18 @@ def check(claims: Sequence[Claim], store: Path, sweep: Sweep) -> Report:
     rows: dict[str, list[Row]] = {}
     places: dict[str, tuple[str, int]] = {}
     failed: list[str] = []
+    warnings: dict[str, None] = {}
     for name in needed:
         overrides = (*STUDIES[name], f"store.dir={quoted(str(store))}")
         planned = plan(overrides)
         if planned.stacks:
             failed += sweep(name, overrides)
         rows[name] = _rows(planned)
+        warnings |= dict.fromkeys(outdated(planned))
         places[name] = str(study_directory(planned.study).path), len(rows[name])
     with one_thread():  # small tensors: more threads would only wait for each other
         findings = tuple(judged(claim, Evidence(rows)) for claim in claims)
-    return Report(findings, places, tuple(failed))
+    return Report(findings, places, tuple(failed), tuple(warnings))
 
 
 def judged(claim: Claim, evidence: Evidence) -> Finding:
@@ -129,6 +134,7 @@ def report_numbers(report: Report) -> dict[str, Any]:
             for name, (place, number) in report.studies.items()
         },
         "failed_runs": list(report.failed),
+        "warnings": list(report.warnings),
     }
 
 

@@ -45,6 +45,7 @@ def training_by_momentum(_: Evidence) -> Sequence[Cell]:
 
 
 def s0_classifier(momentum: float) -> "nn.Sequential":
+    """S0's network, drawn from PyTorch's own stream."""
     from torch import nn
 
     return nn.Sequential(

@@ -12,6 +12,8 @@ from normexp.cli import sweeps  # isort: skip  the order of the commands in --he
 from normexp.cli import look  # isort: skip
 from normexp.cli import compare  # isort: skip
 from normexp.cli import claims  # isort: skip
+from normexp.cli import budget  # isort: skip
+from normexp.cli import predict  # isort: skip
 from normexp.cli import verify  # isort: skip
 from normexp.cli import reproduce  # isort: skip
 from normexp.cli import why  # isort: skip
@@ -19,11 +21,13 @@ from normexp.cli import doctor  # isort: skip
 
 __all__ = [
     "app",
+    "budget",
     "claims",
     "compare",
     "doctor",
     "look",
     "main",
+    "predict",
     "reproduce",
     "sweeps",
     "verify",

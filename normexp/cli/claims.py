@@ -37,12 +37,15 @@ def claims(
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
         from normexp.claims import check
+        from normexp.console.streams import stderr
 
         chosen = check.select(wanted or [])
         if criteria:
             _list(chosen, as_json=as_json)
             return
         report = check.check(chosen, directory, _sweeper())
+        for line in report.warnings:
+            stderr().print(f"warning: {line}", soft_wrap=True)
         if as_json:
             print_json(check.report_numbers(report))
         else:

@@ -61,6 +61,12 @@ def table_of(*left: str, right: Sequence[str] = ()) -> Table:
     return table
 
 
+def fits(console: Console, table: Table) -> bool:
+    """Whether the table has its natural width on this console."""
+    natural = console.measure(table, options=console.options.update(width=10**4))
+    return natural.maximum <= console.width
+
+
 def _telling(arms: Sequence[Arm], differing: Sequence[str]) -> list[str]:
     """The fields to show: those in which the arms differ, and the momentum."""
     present = [path for path in differing if any(path in arm.values for arm in arms)]
@@ -75,7 +81,7 @@ def _by_arm(console: Console, arms: Sequence[Arm], fields: Sequence[str]) -> Tab
     """One row an arm: what it is, what it came to, as much of it as there is room for."""
     for number_left_out in range(len(ECONOMIES) + 1):
         table = _filled(_columns(arms, fields, ECONOMIES[:number_left_out]), arms)
-        if _fits(console, table):
+        if fits(console, table):
             break
     return table
 
@@ -133,7 +139,7 @@ def _by_momentum(
         size = -(-len(momenta) // number_of_tables)
         chunks = [momenta[start : start + size] for start in range(0, len(momenta), size)]
         tables = [_pivot(arms, fields, chunk) for chunk in chunks]
-        if all(_fits(console, table) for table in tables):
+        if all(fits(console, table) for table in tables):
             break
     return tables
 
@@ -157,9 +163,3 @@ def _pivot(arms: Sequence[Arm], fields: Sequence[str], momenta: Sequence[float |
         ]
         table.add_row(*key, "–".join(map(str, n[:: len(n) - 1 or 1])), population, *cells)
     return table
-
-
-def _fits(console: Console, table: Table) -> bool:
-    """Whether the table has its natural width on this console."""
-    natural = console.measure(table, options=console.options.update(width=10**4))
-    return natural.maximum <= console.width

@@ -84,19 +84,6 @@ class RunningStatistics:
         if self._newest.maxlen:
             self._newest.append(Statistics(mean, var))
 
-    def left(self) -> torch.Tensor:
-        """The weight of the initial values in what is `current`, [runs, 1].
-
-        All others weigh one minus that, or, where the sum is `divided`, one.
-        """
-        left, come = self._left, self._left < 1
-        for mask in (self._debiased, self._windowed):
-            if mask is not None:
-                left = torch.where(mask & come, 0.0, left)
-        if self._divided is not None:
-            left = torch.where(self._divided & come, self._left / (1 - self._left), left)
-        return left
-
     def current(self) -> Statistics:
         """What evaluation would be normalised by now, [runs, channels]."""
         parts = zip((self.mean, self.var), self._start, self._totals(), strict=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 from normexp.analysis.arms import Row
 from normexp.analysis.pairing import ArmComparison, compare_arms, differing_fields
-from normexp.config.field import FieldSpec, Role, Rule, Scalar, spell
+from normexp.config.field import FieldSpec, Role, Rule, Scalar, specs, spell
+from normexp.config.norm import BatchNorm
 from normexp.config.schema import IDENTITY_GROUPS, KINDS
 from normexp.config.tree import field_specs, known_keys, nest
 from normexp.errors import NotFoundError, UsageError
@@ -16,6 +17,22 @@ from normexp.store.layout import look_around, studies
 from normexp.store.rows import FINAL
 
 NO_FIELD = "no such field"
+
+MOMENTUM = "norm.momentum"
+
+FOLLOWING = {
+    "norm.estimator": (
+        MOMENTUM,
+        "norm.window",
+        "norm.mix",
+        "norm.momentum_schedule",
+        "norm.final_momentum",
+        "norm.initial_mean",
+        "norm.initial_var",
+        "norm.running_variance",
+    )
+}
+"""Fields that some values of a field do not read, and are then settled: at null, or the default."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +233,8 @@ def _comparisons(
         arms = _arms(own, members)
         for values, first in arms:
             for others, second in arms:
-                if values[path] == baseline and others[path] != baseline:
+                wanted = values[path] == baseline and others[path] != baseline
+                if wanted and _match(path, values, others):
                     yield FieldComparison(
                         cell,
                         values,
@@ -226,10 +244,26 @@ def _comparisons(
                     )
 
 
+def _match(path: str, first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether the fields that follow agree, as far as both sides read them."""
+    return all(
+        first[each] == second[each] or {None, _default(each)} & {first[each], second[each]}
+        for each in FOLLOWING.get(path, ())
+        if each in first and each in second
+    )
+
+
+def _default(path: str) -> Scalar:
+    """What a field is settled to where it is not read; momentum to null."""
+    default: Scalar = specs(BatchNorm)[path.removeprefix("norm.")].default
+    return None if path == MOMENTUM else default
+
+
 def _own(path: str, rows: Sequence[Row]) -> list[str]:
     """The compared field; of a kind, with the fields that only some choices of the group have."""
     if not path.endswith(".kind"):
-        return [path]
+        following = FOLLOWING.get(path, ())
+        return [path, *(each for each in _differing(rows) if each in following)]
     group = path.removesuffix("kind")
     return [path, *(each for each in _differing(rows) if each.startswith(group) and each != path)]
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from normexp.analysis import half_life
 from normexp.config.batches import part_sizes
 from normexp.config.identity import SCHEMA_VERSION
 from normexp.config.schema import PLACES, RunConfig
@@ -16,6 +15,7 @@ from normexp.store.run import Provenance
 from normexp.study.compose import packaged_configs
 from normexp.study.run import Run
 from normexp.study.study import Study
+from normexp.theory.memory import half_life
 
 
 @dataclass(frozen=True)

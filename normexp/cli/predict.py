@@ -1,0 +1,92 @@
+"""What theory expects of a momentum: `predict`."""
+
+from typing import Annotated
+
+import typer
+
+from normexp.cli.app import AsJson, Debug, app, print_json, reporting
+from normexp.errors import UsageError
+
+HINT = "normexp predict --help says what each number is"
+
+NEEDED = "type normexp predict --steps 384 --batch-size 64"
+
+
+@app.command()
+def predict(  # noqa: PLR0913, PLR0917  a number each
+    steps: Annotated[
+        int | None, typer.Option(help="Updates of the running statistics before evaluation.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples in a batch.")] = None,
+    momentum: Annotated[
+        str, typer.Option(metavar="A[,A]...", help="Momenta to show beside the usual ones.")
+    ] = "",
+    drift: Annotated[
+        float, typer.Option(help="How far the true mean moves in a step, in σ.")
+    ] = 0.0,
+    train_size: Annotated[
+        int | None, typer.Option(help="Training examples; without, every batch is drawn anew.")
+    ] = None,
+    drop_last: Annotated[  # noqa: FBT002
+        bool, typer.Option("--drop-last", help="Leave out a smaller last batch.")
+    ] = False,
+    no_shuffle: Annotated[  # noqa: FBT002
+        bool, typer.Option("--no-shuffle", help="The same order of batches every epoch.")
+    ] = False,
+    initial_error: Annotated[
+        float, typer.Option(help="The initial value's distance from the truth at the end, in σ.")
+    ] = 1.0,
+    as_json: AsJson = False,  # noqa: FBT002
+    debug: Debug = False,  # noqa: FBT002
+) -> None:
+    """Say what theory expects of each momentum, and which is best, without training anything.
+
+    The expected error of a running mean at evaluation: what is left of the initial value, the lag
+    behind drifting weights, and sampling noise, in standard deviations σ of the activations.
+
+    \b
+    Example:
+      normexp predict --steps 384 --batch-size 64
+      normexp predict --steps 384 --batch-size 64 --train-size 2000 --drift 0.01
+      normexp predict --steps 100 --batch-size 8 --momentum 0.2,0.05 --json
+    """  # noqa: D301  \b keeps the lines of the example apart
+    with reporting(debug=debug):
+        from normexp.session.prediction import as_data, order_of, predict_all
+        from normexp.theory.setting import Setting
+
+        try:
+            if steps is None or batch_size is None:
+                raise UsageError("--steps and --batch-size are needed", NEEDED)  # noqa: TRY301
+            setting = Setting(
+                updates=steps,
+                batch_size=batch_size,
+                train_size=train_size,
+                order=order_of(train_size, shuffle=not no_shuffle, drop_last=drop_last),
+                drop_last=drop_last,
+                initial_error=initial_error,
+                drift_per_step=drift,
+            )
+            predictions = predict_all({"": setting}, _momenta(momentum))
+        except UsageError as error:
+            raise UsageError(error.message, error.hint or HINT) from None
+        if as_json:
+            print_json([as_data(each) for each in predictions])
+        else:
+            from normexp.console.predict import print_predictions
+
+            print_predictions(predictions)
+
+
+def _momenta(text: str) -> list[float]:
+    """The numbers of a list with commas.
+
+    Raises:
+        UsageError: one is none.
+    """
+    try:
+        return [float(part) for part in text.split(",")] if text.strip() else []
+    except ValueError:
+        raise UsageError(
+            f"--momentum is {text!r}; it must be numbers from 0 to 1 with commas between them",
+            "type --momentum 0.1,0.01",
+        ) from None

@@ -1,0 +1,1 @@
+"""What stored trainings say of their running statistics: what is off, and what is best."""

@@ -1,0 +1,168 @@
+"""Error budgets of stored runs: what running statistics are off by, and of what it is made."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from normexp.errors import UsageError
+from normexp.insight.subject import Subject, subjects
+from normexp.store.rows import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from normexp.engine.budget import Budget
+    from normexp.engine.response import Response
+    from normexp.record import Record
+
+Array = np.ndarray[Any, Any]
+
+PARTS = ("initial", "drift", "noise")
+ALL = (*PARTS, "error")
+
+
+@dataclass(frozen=True)
+class RunBudget:
+    """One run's budget at every evaluation point.
+
+    Errors of means are in units of the population's σ, of variances relative to the population's:
+    each of their parts add up to the error exactly.
+
+    Attributes:
+        row: of the run.
+        sites: layers and their channels.
+        steps: of the evaluation points.
+        population: means and variances, each [points, channels].
+        mean: by part, and `error`, their sum; each [points, channels].
+        var: the same.
+        log_var_ratio: ln(running / population variance), [points, channels].
+        cost: by part, and `error`, what each moves the predictions by at the last point, to first
+            order and in units of the loss; see `normexp.engine.response`.
+    """
+
+    row: Row
+    sites: dict[str, int]
+    steps: Array
+    population: tuple[Array, Array]
+    mean: dict[str, Array]
+    var: dict[str, Array]
+    log_var_ratio: Array
+    cost: dict[str, float]
+
+
+def budgets(store: Path, wanted: str | None) -> Iterator[RunBudget]:
+    """The budgets of the runs that are meant, run by run.
+
+    Args:
+        store: where to look for names.
+        wanted: a study, sweep or run, by name, id or path; None is the whole store.
+
+    Raises:
+        NotFoundError: there is no such run, or its trajectory is not there.
+        UsageError: no run is normalised by an average, which alone has a budget.
+    """
+    from normexp.engine.budget import has_budget
+
+    chosen = [
+        (subject, [i for i, config in enumerate(subject.configs) if has_budget(config.norm)])
+        for subject in subjects(store, wanted)
+    ]
+    if not any(index for _, index in chosen):
+        raise UsageError(
+            f"no run of {wanted or store} is normalised by an average of its batches",
+            "name runs with norm.estimator=ema, debiased, warmup, window or divided",
+        )
+    for subject, index in chosen:
+        if index:
+            yield from _of_subject(subject, index)
+
+
+def frame(path: str | Path) -> "pd.DataFrame":
+    """The budgets of a run, a sweep or a study, one row a run, evaluation point and channel.
+
+    Args:
+        path: the directory of any of these.
+
+    Returns:
+        run_id, step, layer, channel; mean_error = mean_initial + mean_drift + mean_noise in the
+        population's σ; var_error and its parts relative to its variance; log_var_ratio.
+
+    Raises:
+        NotFoundError: there is no such run, or its trajectory is not there.
+        UsageError: no run is normalised by an average, which alone has a budget.
+    """
+    import pandas as pd
+
+    place = Path(path)
+    found = [pd.DataFrame(_columns(each)) for each in budgets(place, str(place))]
+    return pd.concat(found, ignore_index=True)
+
+
+def response_to(response: "Response", found: "Budget") -> dict[str, list[float]]:
+    """What the error at the last point costs every run, and each part alone, to first order."""
+    from normexp.norms.statistics import Statistics
+
+    def last(part: Statistics) -> Statistics:
+        return Statistics(*(each[:, -1] for each in part))
+
+    costs = {name: response.to_error(last(getattr(found, name))).tolist() for name in PARTS}
+    error, truth = last(found.error), response.population
+    whole = Statistics(*(each + there for each, there in zip(error, truth, strict=True)))
+    return {**costs, "error": response.to(whole).tolist()}
+
+
+def _of_subject(subject: Subject, index: Sequence[int]) -> Iterator[RunBudget]:
+    from normexp.engine.budget import budget
+    from normexp.engine.numerics import one_thread
+    from normexp.engine.response import Response
+
+    record = subject.record()
+    with one_thread():
+        found = budget(record, [subject.configs[i] for i in index])
+        costs = response_to(Response(record, subject.configs[0]), found)
+    for run, i in enumerate(index):
+        cost = {name: values[run] for name, values in costs.items()}
+        yield _scaled(subject.rows[i], record, found, run, cost)
+
+
+def _scaled(
+    row: Row, record: "Record", found: "Budget", run: int, cost: dict[str, float]
+) -> RunBudget:
+    """One run's budget in units of the population."""
+    truth, var = (each[0].numpy() for each in found.population)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a channel that does not vary
+        mean, relative = (
+            {
+                name: getattr(getattr(found, name), of)[run].numpy() / unit
+                for name in (*PARTS, "error")
+            }
+            for of, unit in (("mean", np.sqrt(var)), ("var", var))
+        )
+        return RunBudget(
+            row=row,
+            sites=record.sites,
+            steps=np.arange(len(truth)) * (record.train_loss.shape[1] // record.epochs),
+            population=(truth, var),
+            mean=mean,
+            var=relative,
+            log_var_ratio=np.log1p(relative["error"]),
+            cost=cost,
+        )
+
+
+def _columns(each: RunBudget) -> dict[str, Any]:
+    layers = [layer for layer, width in each.sites.items() for _ in range(width)]
+    channels = [channel for width in each.sites.values() for channel in range(width)]
+    points = len(each.steps)
+    columns: dict[str, Any] = {
+        "run_id": each.row["run_id"],
+        "step": np.repeat(each.steps, len(layers)),
+        "layer": layers * points,
+        "channel": channels * points,
+    }
+    for of, parts in (("mean", each.mean), ("var", each.var)):
+        columns |= {f"{of}_{name}": values.ravel() for name, values in parts.items()}
+    return columns | {"log_var_ratio": each.log_var_ratio.ravel()}

@@ -1,0 +1,169 @@
+"""Momenta tried on stored trainings: what each would cost in evaluation, and why.
+
+For any momentum the record gives the running statistics and their error's parts; the network's
+response says what that error does to its predictions. Neither looks at a test loss.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from normexp.config.field import Role, specs
+from normexp.config.norm import AveragedKind
+from normexp.config.schema import RunConfig
+from normexp.errors import UsageError
+from normexp.insight.budget import PARTS, response_to
+from normexp.insight.subject import Subject, subjects
+
+GRID = tuple(round(10 ** (-decade / 8), 3) for decade in range(24, -1, -1))
+"""Momenta that are tried, eight a decade from 0.001 to 1."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A momentum on one or more trainings, medians over them.
+
+    Attributes:
+        momentum: weight of the newest batch.
+        predicted: what evaluation is predicted to cost, in units of the loss.
+        parts: what initial value, drift and noise would cost alone, to first order.
+        measured: test loss of the runs that are stored, None where there are none.
+        n: of such runs.
+    """
+
+    momentum: float
+    predicted: float
+    parts: dict[str, float]
+    measured: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The trainings of one cell: all that differ in their seeds only.
+
+    Attributes:
+        values: the fields that tell the cells apart.
+        n: trainings.
+        tried: by momentum, the smallest first.
+        population: median test loss under the population's statistics.
+    """
+
+    values: dict[str, Any]
+    n: int
+    tried: list[Tried]
+    population: float
+
+    @property
+    def best(self) -> Tried:
+        """What is predicted to cost least."""
+        return min(self.tried, key=lambda each: each.predicted)
+
+    @property
+    def best_measured(self) -> Tried | None:
+        """The momentum of the stored runs with the least test loss."""
+        known = [each for each in self.tried if each.measured is not None]
+        return min(known, key=lambda each: each.measured or 0.0, default=None)
+
+
+def forecasts(store: Path, wanted: str | None, momenta: Sequence[float] = ()) -> list[Forecast]:
+    """What each momentum would cost on the trainings that are meant, cell by cell.
+
+    Args:
+        store: where to look for names.
+        wanted: a study, sweep or run, by name, id or path; None is the whole store.
+        momenta: to try beside the grid and those of stored runs.
+
+    Raises:
+        NotFoundError: there is no such run, or its training is not there.
+        UsageError: no training whose momentum could be another.
+    """
+    free = [each for each in subjects(store, wanted) if _is_free(each.configs[0])]
+    if not free:
+        raise UsageError(
+            f"in every training of {wanted or store} momentum enters the weights",
+            "name runs with norm=batch or norm=ghost: there it is for evaluation only",
+        )
+    cells: dict[tuple[tuple[str, Any], ...], list[Subject]] = {}
+    for subject in free:
+        cells.setdefault(_cell(subject), []).append(subject)
+    fields = [dict(key) for key in cells]
+    differing = [path for path in fields[0] if len({repr(f.get(path)) for f in fields}) > 1]
+    return [
+        _forecast({path: dict(key).get(path) for path in differing}, members, momenta)
+        for key, members in cells.items()
+    ]
+
+
+def _is_free(config: RunConfig) -> bool:
+    """Whether momentum is observed only."""
+    kind: type = config.norm.__class__
+    return isinstance(config.norm, AveragedKind) and (
+        specs(kind)["momentum"].rule.role is Role.OBSERVED
+    )
+
+
+def _cell(subject: Subject) -> tuple[tuple[str, Any], ...]:
+    """What a training is, its seed and all that is for evaluation only aside."""
+    row = subject.rows[0]
+    norm: type = subject.configs[0].norm.__class__
+    observed = {f"norm.{n}" for n, s in specs(norm).items() if s.rule.role is Role.OBSERVED}
+    fields = [path for path in row if "." in path and path not in observed]
+    return tuple((path, row[path]) for path in fields if not path.startswith(("log.", "executor.")))
+
+
+def _forecast(
+    values: dict[str, Any], members: Sequence[Subject], momenta: Sequence[float]
+) -> Forecast:
+    measured: dict[float, list[float]] = {}
+    for subject in members:
+        for momentum, loss in _measured(subject):
+            measured.setdefault(momentum, []).append(loss)
+    grid = sorted({*GRID, *momenta, *measured})
+    tried = [_tried(subject, grid) for subject in members]
+    losses = [subject.rows[0]["test_loss_population"] for subject in members]
+    return Forecast(
+        values,
+        len(members),
+        [
+            Tried(
+                momentum,
+                median(each[i]["error"] for each in tried),
+                {name: median(each[i][name] for each in tried) for name in PARTS},
+                median(measured[momentum]) if momentum in measured else None,
+                len(measured.get(momentum, ())),
+            )
+            for i, momentum in enumerate(grid)
+        ],
+        median(losses),
+    )
+
+
+def _measured(subject: Subject) -> list[tuple[float, float]]:
+    """Momentum and test loss of the stored runs that are plain averages."""
+    plain = {"norm.estimator": "ema", "norm.momentum_schedule": "constant"}
+    return [
+        (row["norm.momentum"], row["test_loss"])
+        for row in subject.rows
+        if row.get("norm.momentum") is not None
+        and row["test_loss"] is not None
+        and all(row.get(path, value) == value for path, value in plain.items())
+    ]
+
+
+def _tried(subject: Subject, grid: Sequence[float]) -> list[Mapping[str, float]]:
+    """What every momentum costs one training."""
+    from normexp.engine.budget import budget
+    from normexp.engine.numerics import one_thread
+    from normexp.engine.response import Response
+
+    record, config = subject.record(), subject.configs[0]
+    assert isinstance(config.norm, AveragedKind)  # noqa: S101
+    plain = replace(config.norm, estimator="ema", momentum_schedule="constant")
+    configs = [replace(config, norm=replace(plain, momentum=momentum)) for momentum in grid]
+    with one_thread():
+        found = budget(record, configs, points=[record.epochs])
+        costs = response_to(Response(record, config), found)
+    return [{name: values[i] for name, values in costs.items()} for i in range(len(grid))]

@@ -1,0 +1,234 @@
+"""Predict: what theory says, on the command line, against numbers worked by hand."""
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from normexp.console.plot import curve
+
+Command = Callable[..., Result]
+AsJson = Callable[..., Any]
+
+SHORT = ("predict", "--steps", "100", "--batch-size", "50")
+S1 = ("predict", "--steps", "384", "--batch-size", "64", "--train-size", "2000")
+
+
+def row_of(prediction: dict[str, Any], momentum: float) -> dict[str, Any]:
+    """The row of one momentum."""
+    (row,) = (row for row in prediction["rows"] if row["momentum"] == momentum)
+    return dict(row)
+
+
+def test_the_numbers_are_those_worked_by_hand(as_json: AsJson) -> None:
+    """Momentum 0.01 for 100 steps: 36.6 % of the initial value are left, as in S2's text."""
+    (prediction,) = as_json(*SHORT, "--drift", "0.001")
+    row = row_of(prediction, 0.01)
+
+    assert row["keras_momentum"] == 0.99
+    assert row["half_life_steps"] == pytest.approx(68.9676)
+    assert row["half_life_epochs"] is None
+    assert row["initial_weight_left"] == pytest.approx(0.366032)
+    assert row["noise_factor"] == pytest.approx(0.0708881)
+    assert row["drift_lag"] == pytest.approx(0.1 * (1 - 0.366032 * 2), rel=1e-5)
+    assert row["noise"] == pytest.approx(0.0708881 * math.sqrt((1 - 0.366032**2) / 50), rel=1e-5)
+    assert row["error"] == pytest.approx(
+        math.sqrt(row["initial_error"] ** 2 + row["drift_lag"] ** 2 + row["noise"] ** 2)
+    )
+    assert sum(row["shares"].values()) == pytest.approx(1)
+
+
+def test_the_last_batch_alone_is_noise_and_one_steps_drift(as_json: AsJson) -> None:
+    """Momentum 1: 1/√50 of noise, and the step between the last batch and evaluation."""
+    (prediction,) = as_json(*SHORT, "--drift", "0.02")
+    row = row_of(prediction, 1.0)
+
+    assert row["initial_error"] == 0
+    assert row["drift_lag"] == pytest.approx(0.02)
+    assert row["noise"] == pytest.approx(0.1414214)
+    assert row["half_life_steps"] == 0
+
+
+def test_the_best_momentum_of_a_long_training_is_where_drift_meets_noise(as_json: AsJson) -> None:
+    """The cube root of 4·B·d², nearly, and no row is better."""
+    (prediction,) = as_json("predict", "--steps", "100000", "--batch-size", "64",
+                            "--drift", "0.0001")  # fmt: skip
+    best = prediction["best"]
+
+    assert best["momentum"] == pytest.approx((4 * 64 * 1e-8) ** (1 / 3), rel=0.02)
+    assert best["error"] == min(row["error"] for row in prediction["rows"])
+    assert best["error"] <= min(point["error"] for point in prediction["curve"]) * 1.0001
+    assert best["shares"]["noise"] == pytest.approx(2 / 3, abs=0.01)  # v·a/2 to v·a/4
+
+
+def test_the_best_momentum_of_a_short_training_forgets_the_initial_value(as_json: AsJson) -> None:
+    """ln(4·T·B·b²)/(2T) nearly; debiased, the mean over all examples would be better."""
+    (prediction,) = as_json(*SHORT)
+    best = prediction["best"]
+
+    assert best["momentum"] == pytest.approx(math.log(4 * 100 * 50) / 200, rel=0.03)
+    assert best["shares"]["drift"] == 0
+    assert prediction["best_debiased"] == {
+        "momentum": 0.0, "error": pytest.approx(1 / math.sqrt(5000))
+    }  # fmt: skip
+
+
+def test_epochs_change_the_noise(as_json: AsJson) -> None:
+    """2,000 examples in batches of 64: 32 batches, the last of 16; by hand for momentum 1."""
+    (ragged,) = as_json(*S1)
+    (dropped,) = as_json(*S1, "--drop-last")
+    (fixed,) = as_json(*S1, "--no-shuffle")
+
+    assert ragged["setting"]["batches_per_epoch"] == 32
+    assert ragged["setting"]["last_batch"] == 16
+    assert dropped["setting"]["batches_per_epoch"] == 31
+    assert row_of(ragged, 1.0)["noise"] == pytest.approx(math.sqrt(1 / 16 - 1 / 2000))
+    assert row_of(dropped, 1.0)["noise"] == pytest.approx(math.sqrt(1 / 64 - 1 / 2000))
+    assert row_of(ragged, 0.01)["half_life_epochs"] == pytest.approx(68.9676 / 32, rel=1e-5)
+    assert row_of(fixed, 0.1)["noise"] > row_of(ragged, 0.1)["noise"]
+
+
+def test_momenta_asked_for_are_shown_beside_the_usual_ones(as_json: AsJson) -> None:
+    """In order, once each."""
+    (prediction,) = as_json(*SHORT, "--momentum", "0.2,0.1,0")
+    shown = [row["momentum"] for row in prediction["rows"]]
+
+    assert {0.0, 0.1, 0.2, 0.01, 1.0} < set(shown)
+    assert shown == sorted(set(shown))
+    assert row_of(prediction, 0.0)["half_life_steps"] is None
+    assert row_of(prediction, 0.0)["error"] == 1
+
+
+def test_the_answer_names_the_best_momentum_in_both_directions(
+    normexp: Command, as_json: AsJson
+) -> None:
+    """One line, with the error and what it consists of; the row is marked."""
+    (prediction,) = as_json(*S1)
+    best = prediction["best"]
+    lines = normexp(*S1).stdout.splitlines()
+
+    (line,) = (line for line in lines if line.startswith("best momentum"))
+    assert f"best momentum {best['momentum']:g}, keras {1 - best['momentum']:g}:" in line
+    assert f"error {best['error']:.3g} σ" in line
+    assert f"sampling noise {best['shares']['noise']:.0%}" in line
+    assert f"initial value {best['shares']['initial']:.0%}" in line
+    assert "drift" not in line
+    assert [each for each in lines if f"{best['momentum']:g}*" in each]
+
+
+def test_a_small_last_batch_is_pointed_out(normexp: Command) -> None:
+    """Where evaluation comes right after it, and only there."""
+    assert "right after a batch of 16" in normexp(*S1).stdout
+    assert "right after" not in normexp(*S1, "--drop-last").stdout
+    assert "12 epochs of 32 batches\n" in normexp(*S1).stdout
+    assert "12 epochs of 31 batches and 12 more\n" in normexp(*S1, "--drop-last").stdout
+
+
+def test_an_exact_initial_value_is_best_kept(normexp: Command) -> None:
+    """Without error and drift any update adds noise only."""
+    result = normexp(*SHORT, "--initial-error", "0")
+
+    assert result.exit_code == 0
+    assert "best momentum 0, keras 1: error 0 σ" in result.stdout
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 160])
+def test_tables_and_plots_fit_the_terminal(
+    normexp: Command, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """Momentum and error stay, whatever else must go; sentences wrap by themselves."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = normexp(*S1, "--drift", "0.001").stdout.splitlines()
+    drawn = [line for line in lines if "│" in line or "┤" in line or "┴" in line]
+    start = next(i for i, line in enumerate(lines) if "momentum" in line and "error" in line)
+    table = lines[start : start + 12]
+
+    assert len(drawn) == 13
+    assert max(map(len, drawn + table)) <= columns
+    assert all(("keras" in table[0]) == (columns >= 60) for _ in table)
+
+
+def test_no_colour_and_no_unicode_is_needed(command: Command) -> None:
+    """A pipe gets neither escapes nor, where its encoding has none, Braille."""
+    assert "\x1b" not in command(*S1).stdout
+    done = subprocess.run(
+        [sys.executable, "-m", "normexp", *SHORT], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "NO_COLOR": "1"},
+    )  # fmt: skip
+
+    assert done.stdout.isascii()
+    assert "+---" in done.stdout
+    assert done.stdout.count("O") == 1
+    assert "*****" in done.stdout
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_a_plots_labels_stand_where_their_values_are(*, ascii_only: bool) -> None:
+    """A straight line over two decades both ways: every decade's label is on its line's row."""
+    points = [(10 ** (i / 50), 10 ** (i / 50)) for i in range(101)]
+    lines = curve(points, points[50], width=60, height=13, ascii_only=ascii_only)
+    field, axis, labels = lines[:-2], lines[-2], lines[-1]
+    mark = "O" if ascii_only else "●"
+
+    (middle,) = (line for line in field if line.strip().startswith("10") and "100" not in line)
+    assert mark in middle
+    column = middle.index(mark)
+    assert axis[column] in "┴+"
+    assert labels[column - 1 : column + 1] == "10"
+    assert field[0].strip().startswith("100")
+    assert field[-1].strip().startswith("1")
+    assert all(len(line) <= 60 for line in [*field, axis])
+
+
+def test_a_plot_of_nothing_is_no_plot() -> None:
+    """Zero everywhere has no logarithm; zero somewhere is drawn at the bottom."""
+    assert curve([(0.1, 0.0), (1.0, 0.0)], (0.1, 0.0)) == []
+    assert "●" in curve([(0.1, 0.0), (1.0, 1.0)], (0.1, 0.0))[11]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "--steps and --batch-size are needed"),
+        (["--steps", "10"], "--steps and --batch-size are needed"),
+        (["--steps", "0", "--batch-size", "8"], "number of updates is 0"),
+        (["--steps", "10", "--batch-size", "-8"], "batch size is -8"),
+        (["--steps", "10", "--batch-size", "8", "--momentum", "1.5"], "momentum is 1.5"),
+        (["--steps", "10", "--batch-size", "8", "--momentum", "nan"], "momentum is nan"),
+        (["--steps", "10", "--batch-size", "8", "--momentum", "0.1,x"], "'0.1,x'"),
+        (["--steps", "10", "--batch-size", "8", "--momentum", "0.1,"], "'0.1,'"),
+        (["--steps", "10", "--batch-size", "8", "--drift", "inf"], "drift is inf"),
+        (["--steps", "10", "--batch-size", "8", "--initial-error", "nan"], "initial error is nan"),
+        (["--steps", "10", "--batch-size", "8", "--train-size", "0"], "training set's size is 0"),
+        (["--steps", "10", "--batch-size", "8", "--no-shuffle"], "--no-shuffle"),
+        (["--steps", "10", "--batch-size", "8", "--drop-last"], "--drop-last"),
+        (["--steps", "10", "--batch-size", "8", "--drop-last", "--train-size", "7"], "no batch"),
+    ],
+)
+def test_impossible_numbers_get_one_line_and_a_hint(
+    normexp: Command, arguments: list[str], says: str
+) -> None:
+    """And exit code 2, with nothing on stdout."""
+    result = normexp("predict", *arguments)
+    error, hint = result.stderr.splitlines()
+
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert error.startswith("error: ")
+    assert says in error
+    assert hint.startswith("hint: ")
+
+
+def test_predict_needs_neither_torch_nor_pandas() -> None:
+    """Theory is numbers only, and answers at once."""
+    command = [sys.executable, "-X", "importtime", "-m", "normexp", *SHORT]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+    assert "normexp.theory.budget" in modules
+    assert not {"torch", "pandas", "pyarrow", "numpy", "scipy", "hydra"} & modules

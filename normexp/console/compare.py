@@ -4,11 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from normexp.analysis.alike import FieldComparison
 from normexp.analysis.comparison import FEWEST, Comparison
 from normexp.console.arms import table_of
 from normexp.console.streams import stderr, stdout
 from normexp.console.words import NOTHING, counted, field_value, heading
-from normexp.session.compare import FieldComparison, FieldReport
+from normexp.session.compare import FieldReport
 
 PAIRED = {"weights": "weights", "seed": "seed", "unpaired": "no"}
 

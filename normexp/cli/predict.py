@@ -1,19 +1,24 @@
 """What theory expects of a momentum: `predict`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from normexp.cli.app import AsJson, Debug, app, print_json, reporting
+from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting
 from normexp.errors import UsageError
 
 HINT = "normexp predict --help says what each number is"
 
-NEEDED = "type normexp predict --steps 384 --batch-size 64"
+NEEDED = "type normexp predict --steps 384 --batch-size 64, or the name of stored runs"
 
 
 @app.command()
 def predict(  # noqa: PLR0913, PLR0917  a number each
+    wanted: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN|STUDY]", help="Stored trainings, with their drift and noise."),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Updates of the running statistics before evaluation.")
     ] = None,
@@ -36,21 +41,30 @@ def predict(  # noqa: PLR0913, PLR0917  a number each
     initial_error: Annotated[
         float, typer.Option(help="The initial value's distance from the truth at the end, in σ.")
     ] = 1.0,
+    directory: StoreDir = Path("runs"),
     as_json: AsJson = False,  # noqa: FBT002
     debug: Debug = False,  # noqa: FBT002
 ) -> None:
-    """Say what theory expects of each momentum, and which is best, without training anything.
+    """Say what to expect of each momentum, and which is best, without training anything.
 
-    The expected error of a running mean at evaluation: what is left of the initial value, the lag
-    behind drifting weights, and sampling noise, in standard deviations σ of the activations.
+    From numbers: the expected error of a running mean at evaluation, which is what is left of the
+    initial value, the lag behind drifting weights, and sampling noise, in standard deviations σ of
+    the activations. Of stored trainings: what each momentum would cost, by their measured drift
+    and noise, and no test loss is looked at.
 
     \b
     Example:
       normexp predict --steps 384 --batch-size 64
       normexp predict --steps 384 --batch-size 64 --train-size 2000 --drift 0.01
       normexp predict --steps 100 --batch-size 8 --momentum 0.2,0.05 --json
+      normexp predict bn_regression
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
+        if wanted is not None:
+            given = {"--steps": steps, "--batch-size": batch_size, "--train-size": train_size}
+            _refuse([option for option, value in given.items() if value is not None], wanted)
+            _predict_stored(directory, wanted, _momenta(momentum), as_json=as_json)
+            return
         from normexp.session.prediction import as_data, order_of, predict_all
         from normexp.theory.setting import Setting
 
@@ -75,6 +89,28 @@ def predict(  # noqa: PLR0913, PLR0917  a number each
             from normexp.console.predict import print_predictions
 
             print_predictions(predictions)
+
+
+def _refuse(given: list[str], wanted: str) -> None:
+    """Numbers beside stored trainings, which have their own."""
+    if given:
+        raise UsageError(
+            f"{given[0]} does not go with {wanted}: a stored training has its own",
+            f"type normexp predict {wanted}, or the numbers alone",
+        )
+
+
+def _predict_stored(directory: Path, wanted: str, momenta: list[float], *, as_json: bool) -> None:
+    """Of stored trainings, cell by cell."""
+    from normexp.insight.response import as_data, forecasts
+
+    found = forecasts(directory, wanted, momenta)
+    if as_json:
+        print_json([as_data(each) for each in found])
+    else:
+        from normexp.console.forecast import print_forecasts
+
+        print_forecasts(found)
 
 
 def _momenta(text: str) -> list[float]:

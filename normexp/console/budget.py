@@ -21,7 +21,7 @@ def print_budget_of_run(
     )
     for layer in layers:
         figures = [*(layer.mean[part] for part in ALL), layer.var["error"], layer.log_var_ratio]
-        table.add_row(layer.name, *map(number, figures))
+        table.add_row(layer.name, *(f"{each:.3f}" for each in figures))
     console.print(table)
     console.print(
         "means in σ of the population, RMS over channels: error = initial + drift + noise in every "
@@ -62,8 +62,8 @@ def print_budget_of_arms(arms: Sequence[ArmBudget], fields: Sequence[str]) -> No
         table.add_row(*words, str(arm.n), *map(number, figures))
     console.print(table)
     console.print(
-        "medians over seeds at the end. error: RMS over channels of (running − population mean) / σ. "
-        "cost: how far predictions on the training inputs move, in units of the loss; of each part "
-        "alone to first order. excess: what the test loss has risen by.",
+        "medians over seeds at the end. error: RMS over channels of (running − population mean) "
+        "/ σ. cost: how far predictions on the training inputs move, in units of the loss; of each "
+        "part alone to first order. excess: what the test loss has risen by.",
         style="dim",
     )

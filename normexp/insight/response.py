@@ -5,7 +5,7 @@ response says what that error does to its predictions. Neither looks at a test l
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,10 +15,13 @@ from normexp.config.norm import AveragedKind
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
 from normexp.insight.budget import PARTS, response_to
+from normexp.insight.layers import settings
 from normexp.insight.subject import Subject, subjects
+from normexp.theory.setting import Setting
 
-GRID = tuple(round(10 ** (-decade / 8), 3) for decade in range(24, -1, -1))
-"""Momenta that are tried, eight a decade from 0.001 to 1."""
+GRID = (0.001, 0.0015, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15,
+        0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # fmt: skip
+"""Momenta that are tried, such as people type."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,14 @@ class Forecast:
     Attributes:
         values: the fields that tell the cells apart.
         n: trainings.
+        layers: what theory needs to know of each layer, measured.
         tried: by momentum, the smallest first.
         population: median test loss under the population's statistics.
     """
 
     values: dict[str, Any]
     n: int
+    layers: dict[str, Setting]
     tried: list[Tried]
     population: float
 
@@ -91,10 +96,30 @@ def forecasts(store: Path, wanted: str | None, momenta: Sequence[float] = ()) ->
         cells.setdefault(_cell(subject), []).append(subject)
     fields = [dict(key) for key in cells]
     differing = [path for path in fields[0] if len({repr(f.get(path)) for f in fields}) > 1]
-    return [
+    found = [
         _forecast({path: dict(key).get(path) for path in differing}, members, momenta)
         for key, members in cells.items()
     ]
+    return sorted(found, key=lambda each: [_sortable(value) for value in each.values.values()])
+
+
+def as_data(forecast: Forecast) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "values": forecast.values,
+        "n": forecast.n,
+        "population": forecast.population,
+        "best": asdict(forecast.best),
+        "best_measured": asdict(forecast.best_measured) if forecast.best_measured else None,
+        "tried": [asdict(each) for each in forecast.tried],
+        "layers": {name: asdict(setting) for name, setting in forecast.layers.items()},
+    }
+
+
+def _sortable(value: Any) -> tuple[bool, float, str]:  # noqa: ANN401
+    """Numbers by size, then texts."""
+    is_number = isinstance(value, int | float)
+    return not is_number, value if is_number else 0.0, str(value)
 
 
 def _is_free(config: RunConfig) -> bool:
@@ -127,6 +152,7 @@ def _forecast(
     return Forecast(
         values,
         len(members),
+        settings(members),
         [
             Tried(
                 momentum,

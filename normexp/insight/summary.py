@@ -111,7 +111,8 @@ def _arm(members: Sequence[RunBudget], fields: Sequence[str]) -> ArmBudget:
 
 
 def _finite(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return values[np.isfinite(values)]
+    known: np.ndarray[Any, Any] = values[np.isfinite(values)]
+    return known
 
 
 def _rms(values: np.ndarray[Any, Any]) -> float:

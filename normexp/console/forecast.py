@@ -1,0 +1,166 @@
+"""What `predict` shows of stored trainings: a row a cell, or one cell's momenta and layers."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from rich.console import Console
+
+from normexp.console.arms import table_of
+from normexp.console.plot import curve
+from normexp.console.streams import stdout
+from normexp.console.words import NOTHING, counted, heading, number
+from normexp.errors import UsageError
+from normexp.insight.budget import PARTS
+from normexp.insight.response import Forecast, Tried
+from normexp.theory.budget import best_momentum
+from normexp.theory.setting import Setting
+
+SHOWN = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.9, 1.0)
+"""Momenta of a table, beside the best and those of stored runs."""
+
+WIDEST_PLOT = 72
+
+BETWEEN = 12
+"""Points of a curve from one momentum that was tried to the next."""
+
+NOTE = (
+    "medians over trainings. predicted: how far predictions on the training inputs move when "
+    "normalised by running statistics instead of the population's, in units of the loss; no label "
+    "and no test point is looked at. initial, drift, noise: of each alone, to first order."
+)
+
+
+def print_forecasts(forecasts: Sequence[Forecast]) -> None:
+    """A single cell whole, of several what is best in each."""
+    console = stdout()
+    if len(forecasts) == 1:
+        _print_cell(console, forecasts[0])
+    else:
+        _print_cells(console, forecasts)
+
+
+def _print_cells(console: Console, forecasts: Sequence[Forecast]) -> None:
+    fields = list(forecasts[0].values)
+    table = table_of(
+        *(heading(path) for path in fields),
+        right=("n", "best\npredicted", "keras", "predicted\ncost", "test\nloss", "best\nmeasured",
+               "its test\nloss", "population"),
+    )  # fmt: skip
+    for each in forecasts:
+        best, measured = each.best, each.best_measured
+        table.add_row(
+            *(str(each.values[path]) for path in fields),
+            str(each.n),
+            f"{best.momentum:g}",
+            _keras(best.momentum),
+            number(best.predicted),
+            NOTHING if best.measured is None else number(best.measured),
+            NOTHING if measured is None else f"{measured.momentum:g}",
+            NOTHING if measured is None else number(measured.measured or 0.0),
+            number(each.population),
+        )
+    console.print(table)
+    console.print(NOTE, style="dim")
+    if any(each.best.measured is None for each in forecasts):
+        momenta = sorted({each.best.momentum for each in forecasts if each.best.measured is None})
+        typed = ",".join(f"{momentum:g}" for momentum in momenta)
+        console.print(f"sweep norm.momentum={typed} to measure what is predicted", soft_wrap=True)
+
+
+def _print_cell(console: Console, forecast: Forecast) -> None:
+    best, measured = forecast.best, forecast.best_measured
+    table = table_of(right=("momentum ", "keras", "predicted", *PARTS, "test\nloss", "n"))
+    for each in forecast.tried:
+        if each.momentum in SHOWN or each.measured is not None or each is best:
+            table.add_row(
+                *_cells(each, is_best=each is best), style="bold" if each is best else None
+            )
+    console.print(table)
+    console.print(NOTE, style="dim")
+    console.print(
+        f"best momentum {best.momentum:g}, keras {_keras(best.momentum)}: predicted to cost "
+        f"{number(best.predicted)} over the population's test loss of "
+        f"{number(forecast.population)}, median of {counted(forecast.n, 'training')}",
+        style="bold",
+        soft_wrap=True,
+    )
+    if measured is not None and measured.measured is not None:
+        console.print(
+            f"best measured: {measured.momentum:g}, test loss {number(measured.measured)}",
+            soft_wrap=True,
+        )
+    points, mark = _filled(forecast.tried), (best.momentum, best.predicted)
+    width = min(WIDEST_PLOT, console.width)
+    plot = curve(points, mark, width=width, ascii_only=console.options.ascii_only)
+    if plot:
+        console.print("\npredicted cost by momentum; both axes logarithmic")
+    for line in plot:
+        console.print(line, soft_wrap=True)
+    _print_layers(console, forecast.layers)
+
+
+def _filled(tried: Sequence[Tried]) -> list[tuple[float, float]]:
+    """The curve through what was tried, straight between two points on logarithmic axes."""
+    found = []
+    for one, other in pairwise(tried):
+        for i in range(BETWEEN):
+            share = i / BETWEEN
+            found.append(
+                (
+                    one.momentum ** (1 - share) * other.momentum**share,
+                    one.predicted ** (1 - share) * other.predicted**share,
+                )
+            )
+    return [*found, (tried[-1].momentum, tried[-1].predicted)]
+
+
+def _print_layers(console: Console, layers: dict[str, Setting]) -> None:
+    """What theory makes of each layer alone."""
+    table = table_of(
+        "layer",
+        right=(
+            "drift\na step",
+            "random\nstep",
+            "noise of\na batch",
+            "of σ/√B",
+            "best\nmomentum",
+            "keras",
+        ),
+    )
+    for name, setting in layers.items():
+        noise = setting.noise_scale**0.5
+        try:
+            momentum = round(best_momentum(setting), 3)
+        except UsageError:  # batches of one have no variance
+            continue
+        table.add_row(
+            name,
+            f"{setting.drift_per_step:.4f}",
+            f"{setting.walk_per_step:.4f}",
+            f"{noise / setting.batch_size**0.5:.4f}",
+            f"{noise:.0%}",
+            f"{momentum:g}",
+            _keras(momentum),
+        )
+    console.print(table)
+    console.print(
+        "each layer's means at the end of the training, in σ, and the momentum that is best for "
+        "them alone by theory. Noise far below σ/√B is no slip: where the layers below are "
+        "normalised by the batch, its mean hardly scatters.",
+        style="dim",
+    )
+
+
+def _cells(each: Tried, *, is_best: bool) -> list[str]:
+    return [
+        f"{each.momentum:g}" + " *"[is_best],
+        _keras(each.momentum),
+        number(each.predicted),
+        *(number(each.parts[part]) for part in PARTS),
+        NOTHING if each.measured is None else number(each.measured),
+        str(each.n) if each.n else NOTHING,
+    ]
+
+
+def _keras(momentum: float) -> str:
+    return f"{1 - momentum:.10g}"

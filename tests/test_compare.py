@@ -94,6 +94,21 @@ def test_estimators_are_compared_at_their_momentum(as_json: AsJson) -> None:
     }
 
 
+def test_older_runs_are_read_as_todays_of_the_same_id(as_json: AsJson, store: str) -> None:
+    """A field that the schema has got since stands at the value that changes no id."""
+    from normexp.session.compare import completed
+    from normexp.store.rows import rows_of
+
+    assert as_json("ls", "--dir", store)
+    row = next(r for r in rows_of(Path(store, "bn_regression").glob("batch-*"))
+               if r["norm.momentum"] == 0.5)  # fmt: skip
+    later = ("norm.estimator", "norm.window", "norm.initial_var", "train.schedule")
+    older = {path: value for path, value in row.items() if path not in later}
+
+    assert len(older) == len(row) - 4
+    assert completed(older) == row
+
+
 def test_a_sweep_is_compared_alone(as_json: AsJson, tmp_path: Path) -> None:
     """Its directory stands for its runs, the study's others left out."""
     fields = [*SMALL, "norm=batch", "log.pictures=false", f"store.dir={tmp_path}"]

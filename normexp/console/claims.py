@@ -107,9 +107,9 @@ def _notes(found: Finding) -> list[str]:
     notes = []
     if found.verdict == "holds only if":
         notes.append(f"holds only if: {'; '.join(found.conditions)}")
-    elif found.verdict == "undecided":
-        notes += [f"holds: {'; '.join(found.conditions)}"] if found.conditions else []
-        open_cells = [cell for cell in found.cells if cell.holds is None]
+    elif found.verdict == "undecided" and found.conditions:
+        notes.append(f"holds: {'; '.join(found.conditions)}")
+    if open_cells := [cell for cell in found.cells if cell.holds is None]:
         notes.append(f"undecided: {'; '.join(map(_open, open_cells))}")
     if found.surprises:
         notes.append(f"expected otherwise: {_expected(found.claim)}")

@@ -102,10 +102,10 @@ def _rows(place: Path) -> list[Row]:
     from normexp.store.read import run_directories  # PyArrow
     from normexp.store.rows import rows_of
 
-    return [_completed(row) for row in rows_of(run_directories(place))]
+    return [completed(row) for row in rows_of(run_directories(place))]
 
 
-def _completed(row: Row) -> Row:
+def completed(row: Row) -> Row:
     """A row with the fields that the schema has got since: at the values that name the same run."""
     later = {
         path: spec.rule.neutral

@@ -1,15 +1,23 @@
 """Comparisons as a person reads them: a row a value, what is decided and what would settle it."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
 
 from normexp.analysis.alike import FieldComparison
-from normexp.analysis.comparison import FEWEST, Comparison
+from normexp.analysis.comparison import FEWEST, Comparison, Scale
 from normexp.console.arms import table_of
 from normexp.console.streams import stderr, stdout
 from normexp.console.words import NOTHING, counted, field_value, heading
 from normexp.session.compare import FieldReport
+
+Values = Mapping[str, Any]
+
+EFFECT_SIZE = "effect\nsize"
+"""What a narrow terminal does without."""
 
 PAIRED = {"weights": "weights", "seed": "seed", "unpaired": "no"}
 
@@ -20,40 +28,88 @@ MEANINGS = {
 }
 
 
+class _Column(NamedTuple):
+    """A column of the table; words stand to the left, figures to the right."""
+
+    title: str
+    cell: Callable[[FieldComparison], str]
+    is_figure: bool = True
+
+
 def print_comparisons(report: FieldReport) -> None:
     """The table, and what its columns mean."""
     console, comparisons = stdout(), report.comparisons
-    baselines = _fields([each.baseline for each in comparisons])
-    told = [path for path in baselines if path == report.field or _vary(comparisons, path)]
     baseline = field_value(report.field, comparisons[0].baseline, keras=False)
-    console.print(
-        f"{report.metric} by {heading(report.field, keras=False).replace(chr(10), ' ')}, "
-        f"against {baseline}",
-        style="bold",
+    what = heading(report.field, keras=False).replace("\n", " ")
+    console.print(f"{report.metric} by {what}, against {baseline}", style="bold")
+    scale: Scale = (
+        "difference"
+        if any(each.found.result.scale == "difference" for each in comparisons)
+        else "ratio"
     )
-    cells = _fields([each.cell for each in comparisons])
-    cells = [path for path in cells if len({repr(each.cell.get(path)) for each in comparisons}) > 1]
-    others = _fields([each.other for each in comparisons])
-    against = [path for path in told if path != report.field]
-    scale = "difference" if _has(comparisons, "difference") else "ratio"
-    titles = (*map(_title, cells), *(f"base\n{_title(path)}" for path in against),
-              *map(_title, others), "paired")  # fmt: skip
-    table = table_of(*titles, right=("n", f"{scale} [95 % interval]", "effect\nsize", "decided"))
-    for each in comparisons:
-        result = each.found.result
-        table.add_row(
-            *(field_value(path, each.cell, keras=False) for path in cells),
-            *(field_value(path, each.baseline, keras=False) for path in against),
-            *(field_value(path, each.other, keras=False) for path in others),
-            PAIRED[each.found.pairing],
-            sample_size(result),
-            estimate_with_interval(result, scale),
-            NOTHING if math.isnan(result.effect_size) else f"{result.effect_size:.2g}",
-            decision(result),
-        )
+    columns = [*_fields(report), *_figures(comparisons, scale)]
+    if _natural_width(console, table := _filled(columns, comparisons)) > console.width:
+        table = _filled([c for c in columns if c.title != EFFECT_SIZE], comparisons)
     console.print(table)
     _print_meaning(report, scale)
     _print_left_out(report)
+
+
+def _fields(report: FieldReport) -> list[_Column]:
+    """What tells the comparisons apart: cells, baselines of several arms, and the values."""
+    sides: tuple[tuple[str, Callable[[FieldComparison], Values], bool], ...] = (
+        ("", lambda each: each.cell, False),
+        ("base\n", lambda each: each.baseline, False),
+        ("", lambda each: each.other, True),
+    )
+    found = []
+    for prefix, side, always in sides:
+        several = [side(each) for each in report.comparisons]
+        for path in dict.fromkeys(path for values in several for path in values):
+            varies = len({repr(values.get(path)) for values in several}) > 1
+            if varies or (always and path == report.field):
+                found.append(_of_field(path, prefix, side))
+    return found
+
+
+def _of_field(path: str, prefix: str, side: Callable[[FieldComparison], Values]) -> _Column:
+    return _Column(
+        prefix + heading(path, keras=False),
+        lambda each: field_value(path, side(each), keras=False),
+        is_figure=False,
+    )
+
+
+def _figures(comparisons: Sequence[FieldComparison], scale: Scale) -> list[_Column]:
+    """The numbers; how they are paired only where that differs."""
+    paired = _Column("paired", lambda each: PAIRED[each.found.pairing], is_figure=False)
+    several = len({each.found.pairing for each in comparisons}) > 1
+    return [
+        *([paired] if several else []),
+        _Column("n", lambda each: sample_size(each.found.result)),
+        _Column(
+            f"{scale} [95 % interval]",
+            lambda each: estimate_with_interval(each.found.result, scale),
+        ),
+        _Column(EFFECT_SIZE, lambda each: _size(each.found.result.effect_size)),
+        _Column("decided", lambda each: decision(each.found.result)),
+    ]
+
+
+def _size(value: float) -> str:
+    return NOTHING if math.isnan(value) else f"{value:.2g}"
+
+
+def _filled(columns: Sequence[_Column], comparisons: Sequence[FieldComparison]) -> Table:
+    words = [column.title for column in columns if not column.is_figure]
+    table = table_of(*words, right=[column.title for column in columns if column.is_figure])
+    for each in comparisons:
+        table.add_row(*(column.cell(each) for column in columns))
+    return table
+
+
+def _natural_width(console: Console, table: Table) -> int:
+    return console.measure(table, options=console.options.update(width=10**4)).maximum
 
 
 def estimate_with_interval(result: Comparison, scale: str | None = None) -> str:
@@ -80,12 +136,12 @@ def sample_size(result: Comparison) -> str:
 
 
 def decision(result: Comparison) -> str:
-    """`yes`, or about how many more seeds would settle it."""
+    """`yes`, or about how many more seeds would settle it; `alike` where nothing differs at all."""
     if result.decided:
         return "yes"
     if result.more_seeds is None:
-        return "no difference in sight" if result.estimate == result.nothing else "no: > 1000 more"
-    return f"no: ~{result.more_seeds} more"
+        return "alike" if result.low == result.high == result.nothing else "> 1000 more"
+    return f"~{result.more_seeds} more"
 
 
 def _print_meaning(report: FieldReport, scale: str) -> None:
@@ -126,19 +182,3 @@ def _print_left_out(report: FieldReport) -> None:
             "apart",
             soft_wrap=True,
         )
-
-
-def _fields(several: Sequence[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(path for each in several for path in each))
-
-
-def _vary(comparisons: Sequence[FieldComparison], path: str) -> bool:
-    return len({repr(each.baseline.get(path)) for each in comparisons}) > 1
-
-
-def _has(comparisons: Sequence[FieldComparison], scale: str) -> bool:
-    return any(each.found.result.scale == scale for each in comparisons)
-
-
-def _title(path: str) -> str:
-    return heading(path, keras=False)

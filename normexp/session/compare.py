@@ -53,8 +53,8 @@ def compare_field(
     found = tuple(comparisons(path, baseline, present, metric))
     if not found:
         raise UsageError(
-            f"no run with another {path} than {spell(baseline)} is otherwise like one with it",
-            f"type normexp sweep with {path}={spell(baseline)},OTHER and everything else alike",
+            f"no run with another {name} than {spell(baseline)} is otherwise like one with it",
+            f"type normexp sweep with {name}={spell(baseline)},OTHER, everything else alike",
         )
     return FieldReport(str(place), path, baseline, metric, found)
 
@@ -162,7 +162,7 @@ def _baseline(path: str, rows: Sequence[Row], typed: str | None) -> Any:  # noqa
         if typed == spell(value) or _same_number(typed, value):
             return value
     raise UsageError(
-        f"no run here has {path}={typed}; there is {', '.join(map(spell, values))}",
+        f"no run here has {_short(path)}={typed}; there is {', '.join(map(spell, values))}",
         f"type {_short(path)}={spell(values[0])}",
     )
 

@@ -9,7 +9,8 @@ trajectory's batch statistics into the running statistics that evaluation uses.
     >>> result = normexp.sweep("norm=batch", "norm.momentum=0.1,0.5", "seed=range(8)")
     >>> frame = normexp.read(result.directory)
 
-`load`, `plan` and `sweep` take what the commands take and do what they do; `read` gives pandas.
+`load`, `plan` and `sweep` take what the commands take and do what they do; `read` gives pandas, and
+`budget` says in pandas what running statistics are off by.
 """
 
 import os
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from normexp.errors import NormexpError as NormexpError
+    from normexp.insight.budget import budget as budget
     from normexp.session.sweep import load as load
     from normexp.session.sweep import plan as plan
     from normexp.session.sweep import sweep as sweep
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
 
 __version__ = version("normexp")
-__all__ = ["NormexpError", "load", "plan", "read", "sweep"]
+__all__ = ["NormexpError", "budget", "load", "plan", "read", "sweep"]
 
 _ROOMS = {
     "NormexpError": "normexp.errors",
@@ -36,6 +38,7 @@ _ROOMS = {
     "plan": "normexp.session.sweep",
     "sweep": "normexp.session.sweep",
     "read": "normexp.store.read",
+    "budget": "normexp.insight.budget",
 }
 
 

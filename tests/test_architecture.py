@@ -26,6 +26,7 @@ ROWS = [
     ["study"],
     ["data", "models", "norms", "optim", "record", "rng"],
     ["config"],
+    ["frameworks"],
     ["registry", "theory"],
     ["errors"],
 ]
@@ -77,7 +78,8 @@ def test_no_file_is_longer_than_350_lines(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"), [(["--help"], 0), (["plan", "norm=none"], 0), (["ls"], 3)]
+    ("arguments", "code"),
+    [(["--help"], 0), (["plan", "norm=none"], 0), (["ls"], 3), (["convert", "0.9"], 0)],
 )
 def test_quick_commands_import_neither_torch_nor_pandas(
     arguments: list[str], code: int, tmp_path: Path

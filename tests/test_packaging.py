@@ -62,7 +62,8 @@ def test_every_requirement_is_pinned() -> None:
     import tomllib
 
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["dev"], *extras["parity"]]
     lines = (TOP / "constraints.txt").read_text().lower().replace("_", "-").splitlines()
     pinned = {line.partition("==")[0] for line in lines if "==" in line}
 

@@ -17,6 +17,7 @@ from normexp.cli import predict  # isort: skip
 from normexp.cli import verify  # isort: skip
 from normexp.cli import reproduce  # isort: skip
 from normexp.cli import why  # isort: skip
+from normexp.cli import convert  # isort: skip
 from normexp.cli import doctor  # isort: skip
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "budget",
     "claims",
     "compare",
+    "convert",
     "doctor",
     "look",
     "main",

@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping
-from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any
 
 from normexp.config.field import FieldSpec, Scalar, specs
 from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
 from normexp.errors import UsageError
+from normexp.frameworks.direction import turned
 from normexp.registry import did_you_mean, pick
 
 Tree = Mapping[str, Any]
@@ -118,13 +118,9 @@ def _in_torch_convention(section: Any) -> Any:  # noqa: ANN401
     if getattr(section, "convention", "torch") == "torch":
         return section
     names = [name for name in ("momentum", "final_momentum") if hasattr(section, name)]
-    turned = {name: _complement(getattr(section, name)) for name in names}
-    return dataclasses.replace(section, **turned, convention="torch")
-
-
-def _complement(old: float | None) -> float | None:
-    """What is left to one; in Decimal, since 1 − 0.9 is 0.09999999999999998 in binary."""
-    return None if old is None else float(1 - Decimal(repr(old)))
+    old = {name: getattr(section, name) for name in names}
+    new = {name: None if value is None else turned(value) for name, value in old.items()}
+    return dataclasses.replace(section, **new, convention="torch")
 
 
 @lru_cache(maxsize=16384)

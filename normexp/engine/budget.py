@@ -127,8 +127,9 @@ class _Series:
         self.population = Statistics(
             record.population_mean[0].double(), record.population_var[0].double()
         )
-        gone = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(parts)) / len(sizes)
-        self._truth = Statistics(*(_between(each, gone.double()) for each in self.population))
+        steps = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(parts))
+        gone = steps.double() / len(sizes)
+        self._truth = Statistics(*(_between(each, gone) for each in self.population))
         var = record.batch_var[0].double()
         share = ((counts - 1) / counts).repeat(record.epochs, 1)
         self._batches = Statistics(record.batch_mean[0].double(), var)

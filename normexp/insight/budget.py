@@ -80,7 +80,7 @@ def budgets(store: Path, wanted: str | None) -> Iterator[RunBudget]:
             yield from _of_subject(subject, index)
 
 
-def frame(path: str | Path) -> "pd.DataFrame":
+def budget(path: str | Path) -> "pd.DataFrame":
     """The budgets of a run, a sweep or a study, one row a run, evaluation point and channel.
 
     Args:
@@ -115,13 +115,13 @@ def response_to(response: "Response", found: "Budget") -> dict[str, list[float]]
 
 
 def _of_subject(subject: Subject, index: Sequence[int]) -> Iterator[RunBudget]:
-    from normexp.engine.budget import budget
+    from normexp.engine.budget import budget as attribute
     from normexp.engine.numerics import one_thread
     from normexp.engine.response import Response
 
     record = subject.record()
     with one_thread():
-        found = budget(record, [subject.configs[i] for i in index])
+        found = attribute(record, [subject.configs[i] for i in index])
         costs = response_to(Response(record, subject.configs[0]), found)
     for run, i in enumerate(index):
         cost = {name: values[run] for name, values in costs.items()}

@@ -52,7 +52,7 @@ class Origin:
             place: its directory.
             training: what is to be said of its training.
         """
-        overrides = self.study.command(config)
+        overrides = self.study.command(config, run.base.choices)
         return Provenance(
             overrides=[each for each in overrides if not each.startswith(PLACES)],
             choices=run.base.choices,

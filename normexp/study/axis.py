@@ -14,7 +14,10 @@ from normexp.errors import UsageError
 from normexp.registry import did_you_mean, pick
 from normexp.study.compose import Composer
 
-GROUPS = ("study", *KINDS)
+FRAMEWORK = "norm/framework"
+"""A group whose choices set fields of the norm, and are no part of what a run is."""
+
+GROUPS = ("study", *KINDS, FRAMEWORK)
 
 MOST_VALUES = 1_000_000
 """Of an axis, and runs of a study: beyond it is a slip of the finger."""
@@ -173,12 +176,12 @@ def _refuse(override: Override) -> None:
             f"{typed}: a study's axes are replaced by typing their keys",
             "type for example 'seed=range(32)' or norm.momentum=0.1,0.5",
         )
-    if override.is_delete() and (key in GROUPS or key in SECTIONS):
+    if override.is_delete() and key != FRAMEWORK and (key in GROUPS or key in SECTIONS):
         raise UsageError(f"{typed}: a run needs its {key}", f"type {key}=CHOICE to change it")
 
 
 def _check_choices(composer: Composer, axis: Axis) -> None:
     options = composer.options(axis.key)
     for value in axis.values:
-        if value not in options:
+        if value not in options and not (axis.key == FRAMEWORK and value is None):
             pick(spell(value), dict.fromkeys(options), axis.key)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ class Composer:
 
     def __init__(self) -> None:
         self._loader = GlobalHydra.instance().config_loader()
+        self._composed: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, str]]] = {}
 
     def options(self, group: str) -> list[str]:
         """The choices of a group, sorted; empty where there is no such group."""
@@ -98,9 +100,14 @@ class Composer:
         Raises:
             UsageError: Hydra cannot compose it.
         """
-        overrides = [f"{group}={choice}" for group, choice in choices.items()]
+        overrides = tuple(f"{group}={choice}" for group, choice in choices.items())
+        if overrides not in self._composed:
+            self._composed[overrides] = self._compose(overrides)
+        return deepcopy(self._composed[overrides])
+
+    def _compose(self, overrides: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]]:
         try:
-            composed = compose("config", overrides, return_hydra_config=True)
+            composed = compose("config", list(overrides), return_hydra_config=True)
             chosen = OmegaConf.to_container(composed.hydra.runtime.choices)
             tree = OmegaConf.to_container(composed, resolve=False)
         except Exception as error:
@@ -108,8 +115,19 @@ class Composer:
         assert isinstance(tree, dict)  # noqa: S101  the root of a composed config is a mapping
         assert isinstance(chosen, dict)  # noqa: S101
         del tree["hydra"]
-        ours = {k: v for k, v in chosen.items() if not str(k).startswith("hydra/")}
+        ours = {
+            k: v for k, v in chosen.items() if v is not None and not str(k).startswith("hydra/")
+        }
         return tree, ours  # type: ignore[return-value]
+
+    def preset(self, group: str, choice: str) -> dict[str, Any]:
+        """What the file of a choice sets, as a tree of its own."""
+        try:
+            preset = OmegaConf.to_container(compose(f"{group}/{choice}"), resolve=False)
+        except Exception as error:
+            raise UsageError(f"{group}={choice} does not compose: {_one_line(error)}") from error
+        assert isinstance(preset, dict)  # noqa: S101  the root of a composed config is a mapping
+        return {str(name): value for name, value in preset.items()}
 
 
 def resolve(tree: Mapping[str, Any]) -> dict[str, Any]:

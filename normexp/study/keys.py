@@ -8,9 +8,10 @@ from normexp.config.schema import KINDS, SECTIONS
 from normexp.config.tree import known_keys
 from normexp.errors import UsageError
 from normexp.registry import did_you_mean
-from normexp.study.axis import GROUPS, Axis
+from normexp.study.axis import FRAMEWORK, GROUPS, Axis
 from normexp.study.run import Base
 
+NORM = "norm.kind"
 WITHOUT = {"norm.momentum": ", since it keeps no running statistics"}
 """Why a field is not there, where one may wonder."""
 
@@ -49,10 +50,34 @@ def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
                 )
 
 
+def refuse_turned(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
+    """A framework's momentum is in PyTorch's convention, whichever one types in.
+
+    Raises:
+        UsageError: another convention is typed, and no momentum to be read in it.
+    """
+    typed = {axis.key: axis for axis in axes if axis.typed and not axis.drops}
+    convention = typed.get("norm.convention")
+    if convention is None or set(convention.values) == {"torch"} or "norm.momentum" in typed:
+        return
+    if any("norm.momentum" in base.preset for base in bases):
+        raise UsageError(
+            f"{convention.spelled()} would turn the momentum of {FRAMEWORK} around",
+            f"leave out {convention.key}, or type norm.momentum=VALUE too",
+        )
+
+
+def overruled(axis: Axis, bases: Sequence[Base]) -> bool:
+    """Whether frameworks have taken an axis of the study's own wherever it would apply."""
+    having = [base for base in bases if all(field in base.specs for field in axis.fields())]
+    return bool(having) and all(base.overrules(axis) for base in having)
+
+
 def notes(axes: Sequence[Axis], bases: Sequence[Base], given: Sequence[Axis]) -> Iterator[str]:
     """What a person should know of how the axes were applied."""
     yield from _partial(axes, bases)
     yield from _overruled(axes, bases)
+    yield from _framed(axes, bases)
     for key, times in Counter(axis.key for axis in given).items():
         if times > 1:
             yield f"{key} is typed {times} times; the last one counts"
@@ -67,7 +92,8 @@ def notes(axes: Sequence[Axis], bases: Sequence[Base], given: Sequence[Axis]) ->
 def _partial(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
     """Fields that some of the runs have not."""
     for axis in axes:
-        for field in () if axis.is_group or axis.drops else axis.fields():
+        gone = axis.is_group or axis.drops or overruled(axis, bases)
+        for field in () if gone else axis.fields():
             without = [base for base in bases if field not in base.specs]
             having = [base for base in bases if field in base.specs]
             if without and having:
@@ -79,8 +105,32 @@ def _partial(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
                 without_it = _choices(without, field)
                 yield f"{field} applies to none of these runs: {without_it} has no such field"
     for field in dict.fromkeys(field for base in bases for field in base.foreign):
-        without = [base for base in bases if field in base.foreign]
-        yield f"the study's own {field} is left out with {_choices(without, field)}"
+        without = [base for base in bases if field in base.foreign and field not in base.preset]
+        if without:
+            yield f"the study's own {field} is left out with {_choices(without, field)}"
+
+
+def _framed(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
+    """What a framework takes the place of, and where there is none."""
+    for axis in axes:
+        if any(base.overrules(axis) for base in bases):
+            yield (
+                f"{FRAMEWORK} sets {axis.key}, in place of the study's own {axis.spelled()}; type "
+                "that to have it"
+            )
+    for base in bases:
+        if unread := [field for field in base.foreign if field in base.preset]:
+            yield (
+                f"{FRAMEWORK}={base.choices[FRAMEWORK]} is not whole: norm={base.choices['norm']} "
+                f"has no {', '.join(unread)}"
+            )
+    having = [base for base in bases if base.preset]
+    without = [base for base in bases if "norm.momentum" not in base.specs]
+    if having and without:
+        yield (
+            f"{FRAMEWORK} applies to {_choices(having, NORM)} only, not to "
+            f"{_choices(without, NORM)}"
+        )
 
 
 def _overruled(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
@@ -90,6 +140,8 @@ def _overruled(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
         group, _, field = axis.key.rpartition(".")
         for base in bases if group in typed and not axis.typed and not axis.is_group else ():
             own = base.tree.get(group, {}).get(field)
+            if base.overrules(axis):
+                continue
             if axis.key in base.specs and own != base.specs[axis.key].default:
                 yield (
                     f"the study's own {axis.spelled()} overrules {axis.key}={spell(own)} of "

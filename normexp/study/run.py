@@ -9,27 +9,45 @@ from normexp.config.field import FieldSpec, Scalar
 from normexp.config.identity import run_id, stack_key, trajectory_id
 from normexp.config.schema import RunConfig
 from normexp.config.tree import field_specs, flatten, from_tree
+from normexp.study.axis import Axis
 from normexp.study.compose import resolve
 from normexp.study.settle import settle
 
 
 @dataclass(frozen=True)
 class Base:
-    """One combination of group choices, before the values of the axes are put in."""
+    """One combination of group choices, before the values of the axes are put in.
+
+    Attributes:
+        choices: of every group.
+        tree: as composed.
+        foreign: fields that the study or the framework sets and these choices have not.
+        preset: fields that the framework sets.
+        is_typed: whether the framework is typed, so that a study's own axes give way to it.
+    """
 
     choices: dict[str, str]
     tree: dict[str, Any]
-    foreign: tuple[str, ...] = ()  # fields that the study sets and these choices have not
+    foreign: tuple[str, ...] = ()
+    preset: frozenset[str] = frozenset()
+    is_typed: bool = False
 
     @cached_property
     def specs(self) -> dict[str, FieldSpec]:
         """The fields that runs of this combination have."""
         return field_specs(self.tree)
 
+    def overrules(self, axis: Axis) -> bool:
+        """Whether a typed framework sets what this axis of the study's own would."""
+        return self.is_typed and not axis.typed and not self.preset.isdisjoint(axis.fields())
+
     def with_values(self, values: dict[str, Any], dropped: Sequence[str]) -> RunConfig:
-        """The configuration with these fields set and the dropped ones at their defaults."""
+        """The configuration with these fields set and the dropped ones at their defaults.
+
+        The default of what a framework sets is the framework's.
+        """
         tree = {k: dict(v) if isinstance(v, dict) else v for k, v in self.tree.items()}
-        for path in dropped:
+        for path in (path for path in dropped if path not in self.preset):
             section, _, field = path.rpartition(".")
             (tree[section] if section else tree).pop(field, None)
         for path, value in values.items():

@@ -63,9 +63,10 @@ def _settled_estimator(norm: AveragedKind) -> dict[str, Any]:
     """An estimator in the one way that names its run, the fields that it does not read aside."""
     settled: dict[str, Any] = {}
     momentum, steady = norm.momentum, norm.momentum_schedule == "constant"
-    if norm.estimator in ("debiased", "warmup") and steady and not momentum:
-        settled = {"estimator": "ema", "momentum": None}  # of momentum 0 it is the limit
-    elif norm.estimator == "cumulative":
+    forgets = norm.estimator in ("debiased", "divided", "warmup") and momentum is None
+    if norm.estimator in ("debiased", "warmup") and steady and momentum == 0:
+        settled = {"estimator": "ema", "momentum": None}  # the limit
+    elif norm.estimator == "cumulative" or forgets:
         settled = {"estimator": "ema", "momentum": None}
     elif norm.estimator in WITHOUT_MOMENTUM:
         settled = {"momentum": None}

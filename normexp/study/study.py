@@ -2,20 +2,21 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from normexp.config.field import Role, quoted, specs
+from normexp.config.field import Role, quoted
 from normexp.config.schema import IDENTITY_GROUPS, OUTSIDE, RunConfig
-from normexp.config.tree import flatten, known_keys, section_class
+from normexp.config.tree import flatten
 from normexp.errors import UsageError
-from normexp.study.axis import MOST_VALUES, Axis, from_overrides, from_study
+from normexp.study.axis import FRAMEWORK, MOST_VALUES, Axis, from_overrides, from_study
 from normexp.study.check import check, remarks
 from normexp.study.compose import Composer, composer, resolve
-from normexp.study.keys import notes, refuse_unknown
+from normexp.study.framework import NO_FRAMEWORK, alike, framed
+from normexp.study.keys import notes, overruled, refuse_turned, refuse_unknown
 from normexp.study.run import Base, Run
 
 
@@ -41,11 +42,15 @@ class Study:
     overrides: tuple[str, ...]
     config_dir: Path | None
 
-    def command(self, config: RunConfig) -> list[str]:
+    def command(self, config: RunConfig, choices: Mapping[str, str] | None = None) -> list[str]:
         """The overrides that give this run alone, whatever sweep it came from.
 
         Every field that says what the run is stands there, so that neither an edited default nor
-        an edited study gives another run.
+        an edited study gives another run. What a framework has set stands there with the rest.
+
+        Args:
+            config: of the run.
+            choices: that it was made from.
         """
         flat = flatten(config)
         groups = [f"{group}={flat[f'{group}.kind']}" for group in IDENTITY_GROUPS]
@@ -54,7 +59,8 @@ class Study:
             for path, value in flat.items()
             if path.split(".")[0] not in OUTSIDE and not path.endswith(".kind")
         ]
-        return [f"study={self.name}", *groups, *values]
+        none = [f"{FRAMEWORK}=null"] if choices and FRAMEWORK in choices else []
+        return [f"study={self.name}", *groups, *none, *values]
 
 
 def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study:
@@ -78,23 +84,31 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
         own = from_study(hydra, head.get("axes", {}))
         keys = {axis.key for axis in typed}
         axes = [axis for axis in own if axis.key not in keys] + typed
-        bases = list(_bases(hydra, name, axes))
+        bases = list(_bases(hydra, name, axes, own))
     refuse_unknown(axes, bases)
-    runs = {run.id: run for base in bases for run in _runs(base, axes)}
+    refuse_turned(axes, bases)
+    parts = [list(_runs(base, axes)) for base in bases]
+    runs = {run.id: run for part in parts for run in part}
     _check_runtime(list(runs.values()))
     return Study(
         name=_safe(name),
         about=str(head.get("about", "")),
-        axes=tuple(axis for axis in axes if axis.key != "study" and not axis.drops),
+        axes=tuple(axis for axis in axes if _in_force(axis, bases)),
         runs=tuple(runs.values()),
         notes=(
             *notes(axes, bases, given),
             *_without_effect(axes, list(runs.values())),
+            *alike(parts),
             *dict.fromkeys(line for run in runs.values() for line in remarks(run.config)),
         ),
         overrides=tuple(overrides),
         config_dir=config_dir,
     )
+
+
+def _in_force(axis: Axis, bases: Sequence[Base]) -> bool:
+    """Whether an axis says anything of the runs."""
+    return axis.key != "study" and not axis.drops and not overruled(axis, bases)
 
 
 def _check_head(name: str, head: dict[str, Any]) -> None:
@@ -128,13 +142,17 @@ def _study_name(typed: Sequence[Axis]) -> str | None:
     return str(names[0]) if names else None
 
 
-def _bases(hydra: Composer, study: str, axes: Sequence[Axis]) -> Iterator[Base]:
-    groups = [axis for axis in axes if axis.is_group and axis.key != "study"]
+def _bases(
+    hydra: Composer, study: str, axes: Sequence[Axis], own: Sequence[Axis]
+) -> Iterator[Base]:
+    groups = [axis for axis in axes if axis.is_group and axis.key != "study" and not axis.drops]
+    is_typed = any(axis.key == FRAMEWORK and axis.typed for axis in groups)
+    # Where the study has frameworks of its own, that a run has none is worth a word.
+    none = {FRAMEWORK: NO_FRAMEWORK} if any(axis.key == FRAMEWORK for axis in own) else {}
     for choice in itertools.product(*(axis.values for axis in groups)):
-        choices = {axis.key: str(value) for axis, value in zip(groups, choice, strict=True)}
-        tree, chosen = hydra.tree({"study": study, **choices})
-        tree.pop("study", None)
-        yield Base(chosen, *_fitting(tree, list(choices)))
+        pairs = zip(groups, choice, strict=True)
+        choices = {axis.key: str(value) for axis, value in pairs if value is not None}
+        yield framed(hydra, {"study": study, **none, **choices}, is_typed=is_typed)
 
 
 def _without_effect(axes: Sequence[Axis], runs: Sequence[Run]) -> Iterator[str]:
@@ -146,26 +164,15 @@ def _without_effect(axes: Sequence[Axis], runs: Sequence[Run]) -> Iterator[str]:
             yield f"{axis.spelled()} has no effect here: one run for all its values"
 
 
-def _fitting(tree: dict[str, Any], chosen: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The tree without what the study says of other choices of these groups, and what that was."""
-    foreign = [
-        f"{group}.{field}"
-        for group in chosen
-        for field in tree.get(group, {})
-        if field not in specs(section_class(group, tree)) and f"{group}.{field}" in known_keys()
-    ]
-    for path in foreign:
-        group, _, field = path.rpartition(".")
-        del tree[group][field]
-    return tree, tuple(foreign)
-
-
 def _runs(base: Base, axes: Sequence[Axis]) -> Iterator[Run]:
     """The product of the axes that apply to this combination of groups."""
     applying = [
         axis
         for axis in axes
-        if not axis.is_group and not axis.drops and all(f in base.specs for f in axis.fields())
+        if not axis.is_group
+        and not axis.drops
+        and not base.overrules(axis)
+        and all(f in base.specs for f in axis.fields())
     ]
     dropped = [axis.key for axis in axes if axis.drops]
     number = prod(len(axis.values) for axis in applying)

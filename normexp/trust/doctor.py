@@ -110,16 +110,20 @@ def _satisfied(name: str, wanted: Any) -> bool:  # noqa: ANN401  packaging is im
 def configs() -> str:
     """Every choice of every group of the packaged configs, composed and read by the schema."""
     from normexp.config.tree import from_tree
-    from normexp.study.axis import GROUPS
+    from normexp.study.axis import FRAMEWORK, GROUPS
     from normexp.study.compose import composer, packaged_configs, resolve
+    from normexp.study.framework import framed
 
     if not (packaged_configs() / "config.yaml").is_file():
         raise NormexpError(f"there is none in {packaged_configs()}", "install normexp anew")
     with composer() as hydra:
         choices = [(group, choice) for group in GROUPS for choice in hydra.options(group)]
         for group, choice in choices:
-            tree, _ = hydra.tree({group: choice})
-            del tree["study"]
+            if group == FRAMEWORK:
+                tree = framed(hydra, {group: choice}, is_typed=False).tree
+            else:
+                tree, _ = hydra.tree({group: choice})
+                del tree["study"]
             from_tree(resolve(tree))
     return f"{len(choices)} choices in {len(GROUPS)} groups compose"
 

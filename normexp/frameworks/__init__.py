@@ -1,0 +1,1 @@
+"""How each framework normalises by batches: its words, its defaults, its update rule."""

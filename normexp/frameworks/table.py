@@ -1,0 +1,248 @@
+"""All frameworks, from their sources; what has not been read there is `not verified` or empty."""
+
+from normexp.errors import UsageError
+from normexp.frameworks.framework import Framework
+from normexp.registry import pick
+
+LAST = "the last batch alone"
+FROZEN = "frozen"
+NO_VARIANCE = "no error, variance 0"
+NOTHING_TO_TYPE = "it takes no momentum"
+
+ALIASES = {"pytorch": "torch", "tensorflow": "tf_keras", "tf": "tf_keras", "keras3": "keras",
+           "linen": "flax", "nnx": "flax", "equinox": "equinox_ema", "caffe1": "caffe"}  # fmt: skip
+"""Other names by which people call them."""
+
+_PYTORCH = (
+    Framework(
+        name="torch", title="PyTorch", parameter="momentum", weighs="new", default=0.1, eps=1e-5,
+        averages="unbiased", cumulative="None", at_zero=FROZEN, at_one=LAST,
+        one_value="ValueError",
+        remarks="Frozen by momentum=0, it still counts its batches. -0.1, 1.5 and nan are accepted "
+        "in silence (torch 2.13).",
+        source="pytorch/pytorch aten/src/ATen/native/Normalization.cpp@000e068, "
+        "torch/nn/modules/batchnorm.py",
+    ),
+    Framework(
+        name="torch_sync", title="PyTorch SyncBatchNorm", parameter="momentum", weighs="new",
+        default=0.1, eps=1e-5, averages="not verified", cumulative="None", at_zero=FROZEN,
+        at_one=LAST, one_value="ValueError, unless there are several processes",
+        remarks="The batch is that of all processes. Input that is not on a GPU raises.",
+        source="pytorch/pytorch torch/nn/modules/batchnorm.py, torch/nn/modules/_functions.py",
+        no_preset="it needs GPUs, and which variance it averages is not verified",
+    ),
+    Framework(
+        name="torch_instance", title="PyTorch InstanceNorm", parameter="momentum", weighs="new",
+        default=0.1, eps=1e-5, normalises="instance", averages="unbiased", cumulative="None",
+        one_value="raises, in training and in evaluation",
+        remarks="Running statistics only with track_running_stats=True; the default is False. The "
+        "running variance is a mean of instances' variances: how instances differ is lost.",
+        source="pytorch/pytorch aten/src/ATen/native/Normalization.cpp@000e068, instance_norm",
+        no_preset="it is no batch norm: norm=instance, without running statistics",
+    ),
+    Framework(
+        name="timm_tf", title="timm tf_* models", parameter="bn_momentum", weighs="new",
+        default=0.1, eps=1e-3, averages="unbiased", cumulative="None", at_zero=FROZEN, at_one=LAST,
+        one_value="ValueError",
+        remarks="PyTorch's layer. The tf_* models set eps alone; BN_MOMENTUM_TF_DEFAULT = 1 - 0.99 "
+        "counts only where bn_momentum is passed. --dist-bn reduce averages running "
+        "statistics over processes once an epoch: how their means differ is lost.",
+        source="timm timm/models/_efficientnet_builder.py@aa4b585",
+    ),
+    Framework(
+        name="fvcore", title="fvcore update_bn_stats", parameter=None, weighs="nothing",
+        default=None, eps=None, averages="biased", initial_mean=None, initial_var=None,
+        remarks="PreciseBN: mean over num_iters=200 batches at fixed weights, weighted by n; by "
+        "default the variance of all of them pooled.",
+        source="fvcore fvcore/nn/precise_bn.py@3378afe",
+        no_preset="it is an estimator: norm.estimator=precise",
+    ),
+    Framework(
+        name="update_bn", title="torch.optim.swa_utils.update_bn", parameter=None,
+        weighs="nothing", default=None, eps=None, averages="unbiased",
+        remarks="Resets the statistics, sets momentum=None and goes over the data once: every "
+        "batch counts the same, a smaller last one too.",
+        source="torch 2.13 torch/optim/swa_utils.py",
+        no_preset="it recomputes statistics after a training; norm.estimator=precise is like it",
+    ),
+)  # fmt: skip
+
+_TENSORFLOW = (
+    Framework(
+        name="keras", title="Keras 3", parameter="momentum", weighs="old", default=0.99, eps=1e-3,
+        averages="biased", at_zero=LAST, at_one=FROZEN, one_value=NO_VARIANCE,
+        remarks="None raises. Its torch backend never calls torch's batch norm.",
+        source="keras-team/keras keras/src/layers/normalization/batch_normalization.py@3422977",
+    ),
+    Framework(
+        name="tf_keras", title="tf-keras 2, vectors", parameter="momentum", weighs="old",
+        default=0.99, eps=1e-3, averages="biased", at_zero=LAST, at_one=FROZEN,
+        one_value=NO_VARIANCE,
+        remarks="Input of rank 2 or 3, or masked, synchronised or renormalised.",
+        source="keras-team/tf-keras tf_keras/layers/normalization/batch_normalization.py@dd0a723",
+    ),
+    Framework(
+        name="tf_keras_fused", title="tf-keras 2, images", parameter="momentum", weighs="old",
+        default=0.99, eps=1e-3, averages="unbiased", at_zero=LAST, at_one=FROZEN,
+        one_value="no error, divides by max(n - 1, 1)",
+        remarks="Input of rank 4 or 5, which takes TensorFlow's fused kernel.",
+        source="tensorflow/tensorflow tensorflow/core/kernels/fused_batch_norm_op.cc@057091d",
+    ),
+    Framework(
+        name="tensorpack", title="tensorpack", parameter="momentum", weighs="old", default=0.9,
+        eps=1e-5, normalises_by="not verified", averages="not verified",
+        remarks="A layer of tf.layers; virtual_batch_size is ghost batch norm.",
+        source="tensorpack/tensorpack tensorpack/models/batch_norm.py@1547a54",
+        no_preset="which variance tf.layers averages under it is not verified",
+    ),
+)  # fmt: skip
+
+_JAX = (
+    Framework(
+        name="flax", title="Flax linen and nnx", parameter="momentum", weighs="old", default=0.99,
+        eps=1e-5, averages="biased", one_value=NO_VARIANCE,
+        remarks="The variance is E[x²] - E[x]², not below 0. linen's init updates nothing.",
+        source="google/flax flax/linen/normalization.py@18f8f31, flax/nnx/nn/normalization.py",
+    ),
+    Framework(
+        name="haiku", title="Haiku", parameter="decay_rate", weighs="old", default=None, eps=1e-5,
+        averages="biased", debiasing="debiased", initial_var=0.0, one_value=NO_VARIANCE,
+        remarks="decay_rate has no default; norm/framework=haiku takes 0.9.",
+        source="google-deepmind/dm-haiku haiku/_src/batch_norm.py, moving_averages.py@f4d858a",
+    ),
+    Framework(
+        name="equinox_ema", title='Equinox mode="ema"', parameter="momentum", weighs="old",
+        default=0.99, eps=1e-5, normalises="running average", averages="biased",
+        copies_first=True, one_value=NO_VARIANCE,
+        remarks="What one gets without mode=, with a warning: the running average normalises "
+        "training too, so that momentum changes the weights. Its docstring says unbiased; the "
+        "code is biased.",
+        source="patrick-kidger/equinox equinox/nn/_batch_norm.py@9336d82",
+    ),
+    Framework(
+        name="equinox_batch", title='Equinox mode="batch"', parameter="momentum", weighs="old",
+        default=0.99, eps=1e-5, averages="biased", debiasing="divided", one_value=NO_VARIANCE,
+        remarks="Starts at variance 1 and divides by 1 - m^t: m^t / (1 - m^t) too much, 99 at the "
+        "first step and 0.58 at the hundredth of m = 0.99.",
+        source="patrick-kidger/equinox equinox/nn/_batch_norm.py@9336d82",
+    ),
+)  # fmt: skip
+
+_OTHERS = (
+    Framework(
+        name="mxnet", title="MXNet operator", parameter="momentum", weighs="old", default=0.9,
+        eps=1e-3, averages="biased", one_value=NO_VARIANCE,
+        remarks="Updates in the backward pass: without gradients there is no update. CPU and "
+        "native GPU; with cuDNN not verified.",
+        source="apache/mxnet src/operator/nn/batch_norm.cc, batch_norm-inl.h@b84609d",
+    ),
+    Framework(
+        name="gluon", title="MXNet Gluon", parameter="momentum", weighs="old", default=0.9,
+        eps=1e-5, averages="biased", one_value=NO_VARIANCE,
+        remarks="Updates in the backward pass: without gradients there is no update. CPU and "
+        "native GPU; with cuDNN not verified.",
+        source="apache/mxnet python/mxnet/gluon/nn/basic_layers.py@b84609d",
+    ),
+    Framework(
+        name="paddle", title="PaddlePaddle", parameter="momentum", weighs="old", default=0.9,
+        eps=1e-5, averages="biased", one_value="y = x, the layer is skipped, no update (CPU)",
+        remarks="The GPU kernel's exponentialAverageFactor multiplies the old value as well.",
+        source="PaddlePaddle python/paddle/nn/layer/norm.py@03f0c63, "
+        "paddle/phi/kernels/cpu/batch_norm_kernel.cc@0b3b64e",
+    ),
+    Framework(
+        name="mindspore", title="MindSpore nn", parameter="momentum", weighs="old", default=0.9,
+        eps=1e-5, averages="not verified",
+        remarks="Values outside of 0 to 1 are refused.",
+        source="mindspore mindspore/python/mindspore/nn/layer/normalization.py@0696750",
+        no_preset="which variance it averages depends on the device and is not verified",
+    ),
+    Framework(
+        name="mindspore_ops", title="MindSpore P.BatchNorm", parameter="momentum", weighs="new",
+        default=0.1, eps=1e-5, averages="not verified",
+        remarks="nn hands it 1 - momentum: the same word, the other direction.",
+        source="mindspore mindspore/python/mindspore/nn/layer/normalization.py@0696750",
+        no_preset="which variance it averages depends on the device and is not verified",
+    ),
+    Framework(
+        name="caffe", title="Caffe", parameter="moving_average_fraction", weighs="old",
+        default=0.999, eps=1e-5, averages="unbiased", debiasing="debiased", initial_var=0.0,
+        cumulative="1", at_one="the cumulative mean, not frozen",
+        one_value="no error, factor 1 for n / (n - 1)",
+        remarks="Stores sums and their weight, the scale factor: the blobs are no statistics.",
+        source="BVLC/caffe src/caffe/layers/batch_norm_layer.cpp@9b89154",
+    ),
+    Framework(
+        name="caffe2", title="Caffe2 SpatialBN", parameter="momentum", weighs="old", default=0.9,
+        eps=1e-5, averages="biased", initial_var=0.0,
+        remarks="Values outside of 0 to 1 are refused. Starts at 0 where it allocates itself.",
+        source="pytorch/pytorch caffe2/operators/spatial_batch_norm_op.cc@00bff7a",
+    ),
+    Framework(
+        name="chainer", title="Chainer", parameter="decay", weighs="old", default=0.9, eps=2e-5,
+        averages="unbiased", cumulative="1 - 1/t, or finetune=True",
+        one_value="no error, factor 1 for n / (n - 1)",
+        remarks="Before version 5 the running variance began at 0.",
+        source="chainer/chainer chainer/links/normalization/batch_normalization.py@a8e15cb",
+    ),
+    Framework(
+        name="onnx", title="ONNX BatchNormalization-15", parameter="momentum", weighs="old",
+        default=0.9, eps=1e-5, averages="biased", initial_mean=None, initial_var=None,
+        remarks="Trains only with training_mode=1. Initial statistics are inputs; the preset takes "
+        "0 and 1.",
+        source="onnx/onnx onnx/defs/nn/defs.cc, onnx/reference/ops/op_batch_normalization.py"
+        "@f754691",
+    ),
+    Framework(
+        name="cudnn", title="cuDNN", parameter="exponentialAverageFactor", weighs="new",
+        default=None, eps=None, averages="unbiased", initial_mean=None, initial_var=None,
+        cumulative="1/t",
+        one_value="running variance NaN, as Flux.jl reports",
+        remarks="eps is at least CUDNN_BN_MIN_EPSILON.",
+        source="pytorch/pytorch aten/src/ATen/native/cudnn/BatchNorm.cpp@015d4ca; header comment",
+        no_preset="it has no defaults: its caller gives them",
+    ),
+    Framework(
+        name="cntk", title="CNTK", parameter="normalizationTimeConstant", weighs="time constant",
+        default=0.0, eps=1e-5, averages="not verified", copies_first=True, initial_var=None,
+        cumulative="-1", at_zero=LAST,
+        remarks="In samples: the newest batch weighs 1 - exp(-B / T), so the same T means the same "
+        "for every batch size. inf: frozen. Below 0: the mean of all samples. "
+        "blendTimeConstant, 0 by default, mixes running statistics into training.",
+        source="microsoft/CNTK Source/ComputationNetworkLib/TrainingNodes.h@498a4c4",
+        no_preset="a time constant is no weight, and which variance it averages is not verified",
+    ),
+)  # fmt: skip
+
+FRAMEWORKS: dict[str, Framework] = {
+    framework.name: framework for framework in (*_PYTORCH, *_TENSORFLOW, *_JAX, *_OTHERS)
+}
+"""By name, as typed."""
+
+
+def named(name: str, what: str) -> Framework:
+    """The framework of this name.
+
+    Args:
+        name: as typed; capitals and hyphens are no matter.
+        what: asks for it, for the message.
+
+    Raises:
+        UsageError: there is none.
+    """
+    plain = name.lower().replace("-", "_").replace(" ", "_")
+    return pick(ALIASES.get(plain, plain), FRAMEWORKS, what)
+
+
+def with_momentum(framework: Framework, what: str) -> str:
+    """The name of its momentum.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if framework.parameter is None:
+        raise UsageError(
+            f"{what} {framework.name}: {NOTHING_TO_TYPE}; {framework.remarks}",
+            "type --from torch or another framework; normexp convert --list names them",
+        )
+    return framework.parameter

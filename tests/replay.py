@@ -1,0 +1,191 @@
+"""A training of normexp replayed in plain PyTorch, with the norm of another framework in it.
+
+Draws alone are normexp's: initial weights, data and batch order, kept as tensors by name so that
+a new process can read them. Vectors go through an MLP, images through a LeNet.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import torch
+from reference import Norm, PlainLenet, PlainMlp, PlainNetwork, evaluate, loss_of
+from torch import nn
+
+import normexp
+from normexp.data.draw import draw
+from normexp.engine.numerics import one_thread
+from normexp.engine.stack import TrainingStack
+
+Tensors = dict[str, torch.Tensor]
+
+CASES = {
+    "vectors": ["data=random_labels", "model=mlp", "model.depth=1", "model.width=5"],
+    "images": ["data=digits", "data.test_size=20", "model=lenet"],
+}
+SETTINGS = ["data.train_size=60", "train.batch_size=16", "train.epochs=2",
+            "norm=batch", "seed=0", "log.every=1", "optim=sgd"]  # fmt: skip
+"""Four batches an epoch, the last of 12: eight steps."""
+
+STEPS = range(1, 9)
+
+
+class Wrapped(nn.Module):
+    """A framework's norm as a module: weight and bias are applied here, at 1 and 0 they do nothing.
+
+    Args:
+        channels: of x.
+        normalize: x in units of a batch or of running statistics, and whether training.
+        statistics: running mean and variance of now.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        normalize: Callable[[torch.Tensor, bool], torch.Tensor],
+        statistics: Callable[[], tuple[torch.Tensor, torch.Tensor]],
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self._normalize, self.statistics = normalize, statistics
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """X normalised, scaled and shifted."""
+        weight, bias = (
+            values.view(1, -1, *[1] * (x.dim() - 2)) for values in (self.weight, self.bias)
+        )
+        y: torch.Tensor = self._normalize(x, self.training) * weight + bias
+        return y
+
+
+def stored(case: str, frameworks: Sequence[str], *overrides: str) -> dict[str, Tensors]:
+    """What normexp has kept of a run of each preset, in a store of the working directory.
+
+    `train_loss` [steps] and `test_loss`, `SITE.mean` and `SITE.var` [steps, channels].
+    """
+    common = [*CASES[case], *SETTINGS, *overrides]
+    result = normexp.sweep(*common, f"norm/framework={','.join(frameworks)}")
+    assert not result.failed
+    found = {}
+    for framework in frameworks:
+        (run,) = normexp.load(*common, f"norm/framework={framework}").runs
+        directory = next(Path("runs").glob(f"*/*-{run.id}"))
+        trajectory = next(Path("runs").glob(f"*/trajectories/{run.trajectory_id}"))
+        found[framework] = _of(directory, trajectory)
+    return found
+
+
+def _of(directory: Path, trajectory: Path) -> Tensors:
+    steps = pq.read_table(trajectory / "steps.parquet").to_pandas()
+    metrics = pq.read_table(directory / "metrics.parquet").to_pandas()
+    stats = pq.read_table(directory / "stats.parquet").to_pandas()
+    found = {
+        "train_loss": torch.tensor(steps.sort_values("step")["train_loss"].to_numpy().copy()),
+        "test_loss": torch.tensor(metrics.sort_values("step")["test_loss"].iloc[-1]),
+    }
+    for layer, rows in stats[stats["step"].isin(STEPS)].groupby("layer", observed=True):
+        for name in ("mean", "var"):
+            table = rows.pivot_table(index="step", columns="channel", values=f"running_{name}")
+            assert list(table.index) == list(STEPS)
+            found[f"{layer}.{name}"] = torch.tensor(table.to_numpy().copy())
+    return found
+
+
+def draws(case: str, *overrides: str) -> Tensors:
+    """The initial weights, batches and tests of the one training of these overrides."""
+    (run,) = normexp.load(*CASES[case], *SETTINGS, *overrides).runs
+    stack = TrainingStack([run.config])
+    batches = [batch for epoch in range(2) for batch in stack.batches(epoch)]
+    tests = draw(run.config)
+    test_x = tests.test_x.to(batches[0][0].dtype)
+    found = {f"weights/{name}": values[0] for name, values in stack.weights().items()}
+    for number, (x, y) in enumerate(batches):
+        found |= {f"x/{number}": _first(x[0]), f"y/{number}": y[0]}
+    found |= {"test/x": _first(test_x), "test/y": tests.test_y}
+    return {name: values.detach().clone().contiguous() for name, values in found.items()}
+
+
+def replay(case: str, drawn: Tensors, norm: Norm, lr: float | None) -> Tensors:
+    """The same as `stored`, by the oracle with this norm.
+
+    Args:
+        case: `vectors` or `images`.
+        drawn: what `draws` gives.
+        norm: makes the norms.
+        lr: of gradient descent; None: weights stay, for norms that have no gradient here.
+    """
+    network = _network(case, norm).to(drawn["x/0"].dtype)
+    network.put(under("weights", drawn))
+    losses, statistics = [], []
+    with one_thread():  # more than one would wait for each other over so small a matrix
+        for step in range(len(STEPS)):
+            losses.append(_step(network, (drawn[f"x/{step}"], drawn[f"y/{step}"]), lr))
+            statistics.append({name: _statistics(norm) for name, norm in network.norms.items()})
+    found = {
+        "train_loss": torch.stack(losses),
+        "test_loss": evaluate(network, (drawn["test/x"], drawn["test/y"])),
+    }
+    for name in network.norms:
+        for place, kind in enumerate(("mean", "var")):
+            found[f"{name}.{kind}"] = torch.stack([each[name][place] for each in statistics])
+    return found
+
+
+def under(prefix: str, tensors: Tensors) -> Tensors:
+    """Those whose names begin with `PREFIX/`, without it."""
+    whole = f"{prefix}/"
+    return {
+        name.removeprefix(whole): values
+        for name, values in tensors.items()
+        if name.startswith(whole)
+    }
+
+
+def assert_same(found: Tensors, expected: Tensors, tolerance: float) -> None:
+    """Everything equal, relative to the largest of its kind where that is above 1."""
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        off = largest_error({name: found[name]}, {name: values})
+        assert off <= tolerance, f"{name} is off by {off:.2g}"
+
+
+def largest_error(found: Tensors, expected: Tensors, names: Iterable[str] = ()) -> float:
+    """The largest difference, relative to the largest expected value where that is above 1."""
+    errors = [
+        float((found[name].double() - expected[name].double()).abs().max())
+        / max(1.0, float(expected[name].abs().max()))
+        for name in names or expected
+    ]
+    return max(errors)
+
+
+def _network(case: str, norm: Norm) -> PlainNetwork:
+    if case == "vectors":
+        return PlainMlp(1, 5, 10, 2, norm=norm, input_norm=True)
+    return PlainLenet(1, 8, norm, after=False)
+
+
+def _step(network: PlainNetwork, batch: Sequence[torch.Tensor], lr: float | None) -> torch.Tensor:
+    x, y = batch
+    network.train()
+    if lr is None:
+        with torch.no_grad():
+            return loss_of(network(x), y)
+    optimizer = torch.optim.SGD(network.parameters(), lr=lr)
+    optimizer.zero_grad()
+    loss = loss_of(network(x), y)
+    torch.autograd.backward(loss)
+    optimizer.step()
+    return loss.detach()
+
+
+def _statistics(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    assert isinstance(norm, Wrapped)
+    mean, var = norm.statistics()
+    return mean.detach().clone(), var.detach().clone()
+
+
+def _first(x: torch.Tensor) -> torch.Tensor:
+    """Examples first, as `torch.nn` wants them."""
+    return x.T if x.dim() == len(("features", "examples")) else x

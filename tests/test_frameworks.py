@@ -1,0 +1,210 @@
+"""Studies that choose a framework: what it sets, what gives way to it, and what it leaves alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import SMALL
+from hydra import compose
+from omegaconf import OmegaConf
+from typer.testing import Result
+
+import normexp as package
+from normexp.config.field import Scalar
+from normexp.study.compose import composer
+from normexp.study.study import Study
+
+AsJson = Callable[..., Any]
+Normexp = Callable[..., Result]
+ONE = [*SMALL, "seed=0"]
+OWN = "norm.momentum=0.01,0.1,0.5,0.9,null"
+"""The default study's own axis, beside norm=none,batch."""
+
+
+def fields(study: Study, *names: str) -> list[tuple[Scalar, ...]]:
+    """These fields of every run that has them, in order."""
+    return [
+        tuple(run.flat[f"norm.{name}"] for name in names)
+        for run in study.runs
+        if all(f"norm.{name}" in run.flat for name in names)
+    ]
+
+
+def test_a_typed_framework_takes_the_place_of_the_studys_own_momenta() -> None:
+    """What one types counts; the note says what has gone, and how to have it again."""
+    study = package.load(*ONE, "norm/framework=keras,torch")
+
+    assert fields(study, "momentum", "eps", "running_variance") == [
+        (0.01, 1e-3, "biased"),
+        (0.1, 1e-5, "unbiased"),
+    ]
+    assert "norm.momentum" not in {axis.key for axis in study.axes}
+    assert any(f"in place of the study's own {OWN}" in note for note in study.notes)
+
+
+def test_a_typed_momentum_counts_more_than_the_frameworks() -> None:
+    """And is in PyTorch's direction, as everywhere."""
+    study = package.load(*ONE, "norm=batch", "norm/framework=keras", "norm.momentum=0.3,0.4")
+
+    assert fields(study, "momentum", "eps") == [(0.3, 1e-3), (0.4, 1e-3)]
+
+
+def test_a_dropped_momentum_is_the_frameworks_own() -> None:
+    """~norm.momentum goes back to the default, which here is not the schema's."""
+    study = package.load(*ONE, "norm=batch", "norm/framework=keras,haiku", "~norm.momentum")
+
+    assert fields(study, "momentum", "estimator") == [(0.01, "ema"), (0.1, "debiased")]
+
+
+def test_no_framework_is_a_choice_too() -> None:
+    """Null beside keras: the study's own momenta for the one, Keras's for the other."""
+    study = package.load(*ONE, "norm=batch", "norm/framework=null,keras")
+    momenta = [momentum for (momentum,) in fields(study, "momentum")]
+
+    assert momenta == [0.01, 0.1, 0.5, 0.9, None, 0.01]
+    assert "norm.momentum" in {axis.key for axis in study.axes}
+
+
+def test_a_norm_without_running_statistics_has_no_framework() -> None:
+    """It is one run, whatever frameworks there are, and a note says so."""
+    study = package.load(*ONE, "norm/framework=keras,haiku")
+    none = [run for run in study.runs if run.config.norm.kind == "none"]
+
+    assert len(none) == 1
+    assert none[0].base.choices["norm"] == "none"
+    assert "norm/framework" not in none[0].base.choices
+    assert "norm/framework applies to norm=batch only, not to norm=none" in study.notes
+
+
+def test_equinox_by_default_is_another_norm() -> None:
+    """The running average normalises training: norm=ema_train, the first batch copied."""
+    study = package.load(*ONE, "norm/framework=equinox_ema")
+
+    assert fields(study, "kind", "momentum", "copy_first") == [("ema_train", 0.01, True)]
+
+
+def test_frameworks_that_set_the_same_are_one_run() -> None:
+    """A framework is no part of what a run is; typed out it has the same id."""
+    study = package.load(*ONE, "norm=batch", "norm/framework=gluon,onnx,torch")
+    typed = package.load(*ONE, "norm=batch", "norm.momentum=0.1")
+
+    assert len(study.runs) == 2
+    assert study.runs[1].id == typed.runs[0].id
+    assert any("norm/framework=gluon,onnx set the same here" in note for note in study.notes)
+
+
+def test_a_framework_goes_with_other_norms_as_far_as_they_have_its_fields() -> None:
+    """All of it with ghost norm; batch renormalisation has no estimator, and a note says so."""
+    ghost = package.load(*ONE, "norm=ghost", "norm/framework=haiku")
+    renorm = package.load(*ONE, "norm=batch_renorm", "norm/framework=haiku")
+
+    assert fields(ghost, "kind", "estimator", "initial_var") == [("ghost", "debiased", 0.0)]
+    assert fields(renorm, "kind", "momentum") == [("batch_renorm", 0.1)]
+    assert any(
+        "norm/framework=haiku is not whole: norm=batch_renorm has no" in note
+        for note in renorm.notes
+    )
+    assert not any("not whole" in note for note in ghost.notes)
+
+
+def test_another_convention_does_not_turn_a_frameworks_momentum(normexp: Normexp) -> None:
+    """norm.convention says how one types; a preset is not typed."""
+    refused = normexp("plan", "norm/framework=keras", "norm.convention=keras")
+    study = package.load(
+        *ONE, "norm=batch", "norm/framework=keras", "norm.convention=keras", "norm.momentum=0.9"
+    )
+
+    assert refused.exit_code == 2
+    assert "would turn the momentum of norm/framework around" in refused.stderr
+    assert fields(study, "momentum") == [(0.1,)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("norm/framework=kers", "did you mean keras or tf_keras?"),
+        ("norm/framework=mindspore", "'mindspore' is unknown; there is caffe,"),
+        ("framework=keras", "did you mean norm/framework?"),
+        ("+norm/framework=keras", "type norm/framework=keras"),
+    ],
+)
+def test_a_slip_is_answered_with_what_there_is(normexp: Normexp, typed: str, message: str) -> None:
+    """As for every group."""
+    result = normexp("plan", typed)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize("choice", ["keras", "equinox_batch"])
+def test_what_a_study_gets_is_what_hydra_composes(choice: str) -> None:
+    """Field by field: merging a preset by hand is for speed alone."""
+    with composer():
+        tree = OmegaConf.to_container(compose("config", [f"norm/framework={choice}"]))
+    (run,) = package.load("study=frameworks", "seed=0", f"norm/framework={choice}").runs
+
+    assert isinstance(tree, dict)
+    assert run.base.tree["norm"] == tree["norm"]
+
+
+def test_without_a_framework_stored_files_know_nothing_of_it(as_json: AsJson) -> None:
+    """Older runs stay the same bytes; where one is chosen, .hydra says which."""
+    plain = as_json("sweep", *ONE, "norm=batch", "norm.momentum=0.3", "store.dir=plain")
+    framed = as_json("sweep", *ONE, "norm=batch", "norm/framework=keras", "store.dir=framed")
+    texts = {
+        name: [path.read_text() for path in Path(name).rglob("*")
+               if path.suffix in {".yaml", ".json"} and path.is_file()]
+        for name in ("plain", "framed")
+    }  # fmt: skip
+    (chosen,) = Path("framed").rglob(".hydra/hydra.yaml")
+    choices = yaml.safe_load(chosen.read_text())["hydra"]["runtime"]["choices"]
+
+    assert plain["runs"] == framed["runs"] == 1
+    assert not any("framework" in text for text in texts["plain"])
+    assert choices["norm/framework"] == "keras"
+
+
+def test_a_runs_own_command_gives_it_alone(as_json: AsJson, normexp: Normexp) -> None:
+    """Even of a study whose own axis is the frameworks; reproducing it gives the same bits."""
+    two = "norm/framework=equinox_ema,haiku"
+    swept = as_json("sweep", "study=frameworks", *ONE, two)
+    for run in as_json("ls", "frameworks"):
+        command = as_json("show", run["run"])["command"].split()
+        plan = as_json("plan", *command[2:])
+
+        assert (plan["runs"], plan["cached"]) == (1, 1)
+        assert normexp("reproduce", run["directory"]).exit_code == 0
+    assert swept["runs"] == 2
+    assert normexp("verify").exit_code == 0
+
+
+def test_the_study_of_frameworks_trains_once_for_each_eps() -> None:
+    """1e-5, 2e-5 and 1e-3, and once for Equinox, whose average normalises training."""
+    runs = package.load("study=frameworks").runs
+    epsilons = {(run.flat["norm.kind"], run.flat["norm.eps"]) for run in runs}
+
+    assert len({run.id for run in runs}) == 13 * 16
+    assert len({run.trajectory_id for run in runs}) == len(epsilons) * 16 == 64
+
+
+def test_the_studys_own_frameworks_can_be_dropped() -> None:
+    """Then it is its norm as configured."""
+    study = package.load("study=frameworks", *ONE, "~norm/framework")
+
+    assert fields(study, "momentum", "eps") == [(0.1, 1e-5)]
+    assert study.runs[0].base.choices["norm/framework"] == "null"
+
+
+def test_ones_own_framework_stands_beside_the_packaged_ones(tmp_path: Path) -> None:
+    """In --config-dir, like any other choice."""
+    folder = tmp_path / "own/norm/framework"
+    folder.mkdir(parents=True)
+    (folder / "ours.yaml").write_text("# @package norm\nmomentum: 0.25\neps: 0.5\n")
+    (folder / "more.yaml").write_text("# @package _global_\nseed: 3\n")
+    study = package.load(*ONE, "norm/framework=ours,keras", config_dir=tmp_path / "own")
+
+    assert fields(study, "momentum", "eps") == [(0.25, 0.5), (0.01, 1e-3)]
+    with pytest.raises(package.NormexpError, match="norm/framework=more sets seed"):
+        package.load(*ONE, "norm/framework=more", config_dir=tmp_path / "own")

@@ -116,6 +116,7 @@ def _read_all(store: Path, directory: Path, rng: random.Random, *, lost: bool) -
         ["ls", "--dir", str(store), *as_json],
         ["ls", "bn_regression", "--dir", str(store), *as_json],
         ["show", str(directory), *as_json],
+        ["compare", "bn_regression", "norm", "--dir", str(store), *as_json],
         ["show", directory.name[-12:], "--dir", str(store), *as_json],
         ["verify", str(directory), *as_json],
         ["verify", "--dir", str(store), *as_json],

@@ -18,7 +18,7 @@ ROWS = [
     ["cli"],
     ["console"],
     ["insight"],
-    ["trust"],
+    ["trust", "claims"],
     ["session"],
     ["executors", "engine", "analysis"],
     ["store"],

@@ -10,6 +10,8 @@ from normexp.cli.signals import ENDED_EARLY, leave
 
 from normexp.cli import sweeps  # isort: skip  the order of the commands in --help
 from normexp.cli import look  # isort: skip
+from normexp.cli import compare  # isort: skip
+from normexp.cli import claims  # isort: skip
 from normexp.cli import budget  # isort: skip
 from normexp.cli import predict  # isort: skip
 from normexp.cli import verify  # isort: skip
@@ -21,6 +23,8 @@ from normexp.cli import doctor  # isort: skip
 __all__ = [
     "app",
     "budget",
+    "claims",
+    "compare",
     "convert",
     "doctor",
     "look",

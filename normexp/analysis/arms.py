@@ -1,4 +1,4 @@
-"""What the runs say together: arms over their seeds, with intervals."""
+"""Arms: the runs of one configuration over their seeds, with intervals."""
 
 import math
 from collections.abc import Mapping, Sequence

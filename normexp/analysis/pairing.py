@@ -1,0 +1,108 @@
+"""Which values of two arms belong together, and how two arms of runs are compared.
+
+Runs of one training share their weights: momenta and estimators are compared on identical weights.
+Runs of one seed share the data and, where the layers have the same shapes, the initial weights
+(common random numbers). Where neither is so, samples are independent.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from normexp.analysis.arms import Row
+from normexp.analysis.comparison import Comparison, compare_paired, compare_unpaired, scale_of
+from normexp.config.field import Role
+from normexp.config.tree import field_specs, nest
+
+Pairing = Literal["weights", "seed", "unpaired"]
+
+SAME_WEIGHTS = ("model.activation", "model.input_norm", "model.linear_norm")
+"""Structural fields of models that leave the initial weights of the layers as they are."""
+
+
+@dataclass(frozen=True)
+class ArmComparison:
+    """Two arms compared in a metric.
+
+    Attributes:
+        pairing: what the pairs share.
+        result: the numbers.
+        diverged: runs of both arms left out since their training diverged.
+        unmatched: runs left out since the other arm has not their seed.
+        run_ids: of all runs that count.
+    """
+
+    pairing: Pairing
+    result: Comparison
+    diverged: int
+    unmatched: int
+    run_ids: tuple[str, ...]
+
+
+def compare_arms(baseline: Sequence[Row], other: Sequence[Row], metric: str) -> ArmComparison:
+    """Compare two arms, one run a seed in each.
+
+    Args:
+        baseline: rows of one configuration.
+        other: rows of another one.
+        metric: a column of both; what is missing or not finite is left out.
+    """
+    kept = [[row for row in arm if row["status"] == "complete"] for arm in (baseline, other)]
+    diverged = len(baseline) + len(other) - len(kept[0]) - len(kept[1])
+    pairing, first, second = _paired(*kept)
+    before, after = (_values(arm, metric) for arm in (first, second))
+    scale = scale_of(metric, [*before, *after])
+    compare = compare_unpaired if pairing == "unpaired" else compare_paired
+    return ArmComparison(
+        pairing,
+        compare(before, after, scale),
+        diverged,
+        sum(map(len, kept)) - len(first) - len(second),
+        tuple(str(row["run_id"]) for row in (*first, *second)),
+    )
+
+
+def differing_fields(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """The fields, seed and runtime fields aside, in which two runs differ, whoever has them."""
+    specs = _specs(second) | _specs(first)
+    return [
+        path
+        for path, spec in specs.items()
+        if spec.rule.role is not Role.RUNTIME
+        and path != "seed"
+        and (path in first) + (path in second) > 0
+        and (path not in first or path not in second or first[path] != second[path])
+    ]
+
+
+def _paired(first: list[Row], second: list[Row]) -> tuple[Pairing, list[Row], list[Row]]:
+    """How the arms are paired, and their rows that count, in the order of the pairs."""
+    by_seed = [{row["seed"]: row for row in arm} for arm in (first, second)]
+    common = sorted(by_seed[0].keys() & by_seed[1].keys())
+    if not common or len(common) < min(map(len, by_seed)) or not _fair(first[0], second[0]):
+        return "unpaired", first, second
+    one, two = ([rows[seed] for seed in common] for rows in by_seed)
+    shared = all(a["trajectory_id"] == b["trajectory_id"] for a, b in zip(one, two, strict=True))
+    return ("weights" if shared else "seed"), one, two
+
+
+def _fair(first: Row, second: Row) -> bool:
+    """Whether runs of one seed share the data and the layers' initial weights."""
+    specs = _specs(second) | _specs(first)
+    return not any(
+        path.startswith(("data.", "model."))
+        and specs[path].rule.role is Role.STRUCTURAL
+        and path not in SAME_WEIGHTS
+        for path in differing_fields(first, second)
+    )
+
+
+def _specs(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a run's fields."""
+    flat = {path: value for path, value in row.items() if "." in path}
+    return field_specs(nest(flat))
+
+
+def _values(arm: Sequence[Row], metric: str) -> list[float]:
+    return [math.nan if row.get(metric) is None else float(row[metric]) for row in arm]

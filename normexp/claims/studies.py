@@ -1,0 +1,153 @@
+"""The studies behind the claims: overrides of packaged studies, shared by several claims each.
+
+Runs are kept in the store under the packaged study's name, so that what a user has swept already
+is not made again.
+"""
+
+from types import MappingProxyType
+
+PLAIN = "log.pictures=false"
+
+DIGITS_MLP = (
+    "study=bn_regression",
+    PLAIN,
+    "data=digits",
+    "model.depth=1",
+    "model.width=64",
+    "model.activation=relu",
+    "model.weight_init=torch",
+    "model.bias_init=null",
+    "model.input_norm=false",
+)
+"""64 pixels, 64 hidden units, 10 digits."""
+
+SMALL_LENET = (
+    "study=norm_batch_size",
+    "data.train_size=400",
+    "train.epochs=4",
+    "norm.momentum=0.1",
+    "seed=range(8)",
+)
+"""S4's study in a quarter of the images."""
+
+STUDIES = MappingProxyType(
+    {
+        "convention": ("study=momentum_convention",),
+        "momenta": (
+            "study=bn_regression",
+            PLAIN,
+            "norm=none,batch",
+            "norm.momentum=0.01,0.1,0.5,0.9,0.99",
+            "seed=range(16)",
+        ),
+        "grid": (
+            "study=bn_regression",
+            PLAIN,
+            "norm=batch",
+            "train.batch_size=16,64,256",
+            "optim.lr=0.003,0.03",
+            "norm.momentum=0.01,0.03,0.1,0.3,0.5,0.9",
+            "seed=range(16)",
+        ),
+        "inputs": (
+            "study=bn_regression",
+            PLAIN,
+            "norm=none,batch",
+            "model.input_norm=true,false",
+            "norm.momentum=0.5",
+            "seed=range(16)",
+        ),
+        "biases": (
+            "study=bn_regression",
+            PLAIN,
+            "norm=none,batch",
+            "model.bias_init=-0.2,0,0.2,1",
+            "norm.momentum=0.5",
+            "seed=range(16)",
+        ),
+        "weights": (
+            "study=bn_regression",
+            PLAIN,
+            "norm=none,batch",
+            "model.weight_std=0.01,0.03,0.1,0.3,1",
+            "norm.momentum=0.5",
+            "seed=range(8)",
+        ),
+        "rates": (
+            "study=bn_regression",
+            PLAIN,
+            "norm=none,batch",
+            "optim.lr=0.001,0.003,0.01,0.03,0.1,0.3,1",
+            "norm.momentum=0.5",
+            "seed=range(8)",
+        ),
+        "shallow rates": (
+            "study=bn_regression",
+            PLAIN,
+            "norm=none,batch",
+            "model.depth=2",
+            "model.weight_init=torch",
+            "optim.lr=0.001,0.003,0.01,0.03,0.1,0.3,1",
+            "norm.momentum=0.5",
+            "seed=range(8)",
+        ),
+        "digits rates": (
+            *DIGITS_MLP,
+            "norm=none,batch",
+            "norm.momentum=0.1",
+            "optim=sgd",
+            "optim.lr=0.03,0.1,0.3,1,3,10,30",
+            "train.epochs=5",
+            "seed=range(8)",
+        ),
+        "few points": (
+            "study=bn_regression",
+            PLAIN,
+            "norm=none,batch",
+            "norm.momentum=0.5",
+            "model.depth=2",
+            "model.width=40",
+            "model.weight_init=torch",
+            "data.train_size=50",
+            "train.batch_size=10",
+            "train.epochs=100",
+            "optim.lr=0.01",
+            "seed=range(16)",
+        ),
+        "few digits": (
+            *DIGITS_MLP,
+            "norm=none,batch",
+            "norm.momentum=0.1",
+            "data.train_size=100",
+            "train.batch_size=10",
+            "train.epochs=40",
+            "optim.lr=0.003",
+            "seed=range(16)",
+        ),
+        "steps": ("study=moving_average",),
+        "rest and drift": (
+            "study=moving_average",
+            "train.batch_size=16",
+            "train.epochs=16",
+            "optim.lr=0.000001,0.001,0.01",
+            "norm.momentum=0.01,0.3",
+            "seed=range(8)",
+        ),
+        "starts": (
+            "study=moving_average",
+            "train.batch_size=64",
+            "train.epochs=1,16",
+            "norm.momentum=0.01,0.3",
+            "norm.initial_mean=0,10",
+            "seed=range(8)",
+        ),
+        "digits norms": (*SMALL_LENET, "norm=batch,layer,group", "train.batch_size=2,8,64"),
+        "placements": (
+            *SMALL_LENET,
+            "norm=batch",
+            "norm.placement=before,after",
+            "train.batch_size=8,64",
+        ),
+    }
+)
+"""By name: what one would type after `normexp sweep`."""

@@ -1,0 +1,96 @@
+"""What the five sources claim, and what runs say: `claims`."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting
+
+if TYPE_CHECKING:
+    from normexp.claims.claim import Claim
+
+ListOnly = Annotated[bool, typer.Option("--list", help="Show claims and criteria; run nothing.")]
+
+
+@app.command()
+def claims(
+    wanted: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE|ID]...", help="Such as S1, or S1.3.")
+    ] = None,
+    directory: StoreDir = Path("runs"),
+    criteria: ListOnly = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002
+    debug: Debug = False,  # noqa: FBT002
+) -> None:
+    """Check the claims of five tutorials on batch norm by the criteria written down for them.
+
+    Runs the studies behind them, or reads what is in the store already. Each claim holds, fails,
+    holds only under conditions, or is undecided; effects have 95 % intervals over seeds.
+
+    \b
+    Example:
+      normexp claims
+      normexp claims S1.3
+      normexp claims S2 --list
+    """  # noqa: D301  \b keeps the lines of the example apart
+    with reporting(debug=debug):
+        from normexp.claims import check
+        from normexp.console.streams import stderr
+
+        chosen = check.select(wanted or [])
+        if criteria:
+            _list(chosen, as_json=as_json)
+            return
+        report = check.check(chosen, directory, _sweeper())
+        for line in report.warnings:
+            stderr().print(f"warning: {line}", soft_wrap=True)
+        if as_json:
+            print_json(check.report_numbers(report))
+        else:
+            from normexp.console.claims import print_report
+
+            print_report(report, details=bool(wanted) and all("." in name for name in wanted or ()))
+        if report.failed:
+            raise typer.Exit(1)
+
+
+def _list(known: "Sequence[Claim]", *, as_json: bool) -> None:
+    from normexp.claims.check import described
+
+    if as_json:
+        print_json([described(claim) for claim in known])
+    else:
+        from normexp.console.claims import print_criteria
+
+        print_criteria(known)
+
+
+def _sweeper() -> Callable[[str, Sequence[str]], list[str]]:
+    """Sweeps one study after the other, narrates on stderr, and stops when a signal says so."""
+    from normexp.cli.signals import listening
+    from normexp.console.progress import LiveProgress
+    from normexp.console.streams import stderr
+    from normexp.errors import SweepInterruptedError
+    from normexp.session import sweep as session
+    from normexp.session.stop import Stop
+
+    def sweep(name: str, overrides: Sequence[str]) -> list[str]:
+        stderr().print(f"study {name}: {' '.join(overrides)}", soft_wrap=True)
+        progress, stop = LiveProgress(), Stop()
+        with listening(stop, progress.stopping) as heard:
+            try:
+                result = session.sweep(*overrides, progress=progress, stop=stop)
+            except SweepInterruptedError as error:
+                error.exit_code = 128 + heard[0] if heard else error.exit_code
+                raise
+            finally:
+                progress.close()
+        for line in (*result.warnings, *result.errors):
+            stderr().print(line, soft_wrap=True)
+        if heard:  # and finished all the same
+            raise typer.Exit(128 + heard[0])
+        return result.failed
+
+    return sweep

@@ -1,0 +1,168 @@
+"""`normexp compare`: what a person types and reads, over stored runs."""
+
+import itertools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import SMALL, store_of
+from typer.testing import Result
+
+import normexp as package
+
+AsJson = Callable[..., Any]
+Command = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Two norms, two batch sizes, two momenta, six seeds."""
+    place = tmp_path_factory.mktemp("compare")
+    store_of(place, *SMALL, "norm=none,batch,layer", "norm.momentum=0.1,0.5,null",
+             "train.batch_size=8,16", "seed=range(6)", "log.pictures=false")  # fmt: skip
+    return str(place)
+
+
+def test_momenta_are_compared_within_each_batch_size(as_json: AsJson, store: str) -> None:
+    """Two other momenta in each of two cells; numbers as pandas has them."""
+    found = as_json("compare", "bn_regression", "norm.momentum=0.1", "--dir", store)
+    rows = package.read(f"{store}/bn_regression")
+    rows = rows[(rows["norm"] == "batch") & (rows["train.batch_size"] == 16)]
+    loss = rows.pivot_table("test_loss", "seed", rows["norm.momentum"].fillna(-1.0))
+    expected = math.exp(np.log(loss[0.5] / loss[0.1]).mean())
+    each = [c for c in found["comparisons"] if c["cell"]["train.batch_size"] == 16]
+
+    assert len(found["comparisons"]) == 4
+    assert [c["other"]["norm.momentum"] for c in each] == [0.5, None]
+    assert all((c["pairing"], c["n"], c["scale"]) == ("weights", [6, 6], "ratio") for c in each)
+    assert each[0]["estimate"] == pytest.approx(expected)
+    assert set(each[0]["run_ids"]) <= set(rows["run_id"])
+    assert len(each[0]["run_ids"]) == 12
+
+
+def test_norms_are_compared_at_every_momentum_by_seed(as_json: AsJson, store: str) -> None:
+    """None against layer and against batch at each momentum, in both cells; confounders told."""
+    found = as_json("compare", "bn_regression", "norm", "--dir", store)
+    comparisons = found["comparisons"]
+    layer = [c for c in comparisons if c["other"] == {"norm.kind": "layer"}]
+    batch = [c for c in comparisons if c["other"]["norm.kind"] == "batch"]
+
+    assert found["baseline"] == "none"
+    assert (len(layer), len(batch)) == (2, 6)
+    assert {c["pairing"] for c in comparisons} == {"seed"}
+    assert {tuple(c["also_differing"]) for c in batch} == {("model.input_norm",)}
+    assert {tuple(c["also_differing"]) for c in layer} == {()}
+
+
+def test_another_baseline_inverts_the_ratio(as_json: AsJson, store: str) -> None:
+    """`norm.momentum=0.5` as the baseline instead of the default 0.1."""
+    asked = ("compare", "bn_regression")
+    one = as_json(*asked, "norm.momentum", "--dir", store)["comparisons"][0]
+    other = as_json(*asked, "norm.momentum=0.5", "--dir", store)["comparisons"][0]
+
+    assert one["baseline"] == other["other"] == {"norm.momentum": 0.1}
+    assert one["estimate"] == pytest.approx(1 / other["estimate"])
+
+
+def test_batch_sizes_are_compared_in_excess_loss_by_difference(as_json: AsJson, store: str) -> None:
+    """A metric that may be negative; every norm is a cell, runs without momentum too."""
+    found = as_json("compare", "bn_regression", "train.batch_size=8", "--metric", "excess_loss",
+                    "--dir", store)  # fmt: skip
+    by_norm = [c["cell"]["norm.kind"] for c in found["comparisons"]]
+
+    assert by_norm == ["none", "batch", "batch", "batch", "layer"]
+    assert {c["scale"] for c in found["comparisons"]} == {"difference"}
+    assert found["comparisons"][0]["estimate"] == 0
+    assert not found["comparisons"][0]["decided"]
+
+
+def test_estimators_are_compared_at_their_momentum(as_json: AsJson) -> None:
+    """Debiased with the average of the same momentum; population, which has none, with each."""
+    as_json("sweep", *SMALL, "norm=batch", "norm.estimator=ema,debiased,population", "seed=0,1",
+            "norm.momentum=0.1,0.5", "log.pictures=false")  # fmt: skip
+    found = as_json("compare", "bn_regression", "norm.estimator")["comparisons"]
+    pairs = {(c["baseline"]["norm.momentum"], *c["other"].values(), c["pairing"]) for c in found}
+
+    assert pairs == {
+        (0.1, "debiased", 0.1, "weights"),
+        (0.5, "debiased", 0.5, "weights"),
+        (0.1, "population", None, "weights"),
+        (0.5, "population", None, "weights"),
+    }
+
+
+def test_older_runs_are_read_as_todays_of_the_same_id(as_json: AsJson, store: str) -> None:
+    """A field that the schema has got since stands at the value that changes no id."""
+    from normexp.session.compare import completed
+    from normexp.store.rows import rows_of
+
+    assert as_json("ls", "--dir", store)
+    row = next(r for r in rows_of(Path(store, "bn_regression").glob("batch-*"))
+               if r["norm.momentum"] == 0.5)  # fmt: skip
+    later = ("norm.estimator", "norm.window", "norm.initial_var", "train.schedule")
+    older = {path: value for path, value in row.items() if path not in later}
+
+    assert len(older) == len(row) - 4
+    assert completed(older) == row
+
+
+def test_a_sweep_is_compared_alone(as_json: AsJson, tmp_path: Path) -> None:
+    """Its directory stands for its runs, the study's others left out."""
+    fields = [*SMALL, "norm=batch", "log.pictures=false", f"store.dir={tmp_path}"]
+    as_json("sweep", *fields, "norm.momentum=0.1,0.9", "seed=range(6)")
+    sweep = as_json("sweep", *fields, "norm.momentum=0.1,0.2", "seed=0,1")["directory"]
+    found = as_json("compare", sweep, "norm.momentum")
+
+    assert [c["other"]["norm.momentum"] for c in found["comparisons"]] == [0.2]
+    assert found["comparisons"][0]["n"] == [2, 2]
+    assert not found["comparisons"][0]["decided"]
+    assert found["comparisons"][0]["more_seeds"] >= 4
+
+
+def test_a_table_fits_eighty_columns_and_says_n(
+    normexp: Command, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Widest where norms are compared over batch sizes and momenta."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for field in ("norm", "norm.momentum", "train.batch_size"):
+        result = normexp("compare", "bn_regression", field, "--dir", store)
+        lines = result.stdout.splitlines()
+        titles, rule = next((a, b) for a, b in itertools.pairwise(lines) if "──" in b)
+        cells = [line for line in lines[lines.index(rule) + 1 :] if "[" in line]
+
+        assert result.exit_code == 0
+        assert max(map(len, lines)) <= 80
+        assert " n " in titles
+        assert all(" 6 " in line and line.count("]") == 1 for line in cells)
+        assert cells
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["bn_regresion", "norm"], 3, ("no study or sweep", "did you mean bn_regression?")),
+        (["bn_regression", "norm.momentm"], 2, ("unknown field", "did you mean norm.momentum")),
+        (["bn_regression", "norm.eps"], 2, ("one value in these runs, 1e-05", "norm.momentum")),
+        (["bn_regression", "data.rate"], 2, ("no run here has data.rate", "train.batch_size")),
+        (["bn_regression", "seed"], 2, ("seeds are what is averaged over", "norm.momentum")),
+        (["bn_regression", "norm.momentum=7"], 2, ("there is 0.1, 0.5, null", "norm.momentum=0.1")),
+        (["bn_regression", "norm=group"], 2, ("there is none, batch, layer", "norm=none")),
+        (["bn_regression", "norm", "--metric", "loss"], 2, ("unknown metric", "test_loss")),
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_compared_says_what_can(
+    normexp: Command, store: str, arguments: list[str], code: int, said: tuple[str, str]
+) -> None:
+    """One line of what is wrong, one of what to type."""
+    result = normexp("compare", *arguments, "--dir", store)
+    error, suggestion = result.stderr.splitlines()
+
+    assert result.exit_code == code
+    assert error.startswith("error: ")
+    assert said[0] in error
+    assert suggestion.startswith("hint: ")
+    assert said[1] in suggestion

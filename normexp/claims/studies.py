@@ -8,6 +8,12 @@ from types import MappingProxyType
 
 PLAIN = "log.pictures=false"
 
+MANY = "seed=range(1000,1048)"
+"""Of trainings that stack. None of the seeds that were in use when the criteria were written."""
+
+FEWER = "seed=range(1000,1024)"
+"""Of networks with convolutions, which train one by one."""
+
 DIGITS_MLP = (
     "study=bn_regression",
     PLAIN,
@@ -26,19 +32,19 @@ SMALL_LENET = (
     "data.train_size=400",
     "train.epochs=4",
     "norm.momentum=0.1",
-    "seed=range(8)",
+    FEWER,
 )
 """S4's study in a quarter of the images."""
 
 STUDIES = MappingProxyType(
     {
-        "convention": ("study=momentum_convention",),
+        "convention": ("study=momentum_convention", MANY),
         "momenta": (
             "study=bn_regression",
             PLAIN,
             "norm=none,batch",
             "norm.momentum=0.01,0.1,0.5,0.9,0.99",
-            "seed=range(16)",
+            MANY,
         ),
         "grid": (
             "study=bn_regression",
@@ -47,7 +53,7 @@ STUDIES = MappingProxyType(
             "train.batch_size=16,64,256",
             "optim.lr=0.003,0.03",
             "norm.momentum=0.01,0.03,0.1,0.3,0.5,0.9",
-            "seed=range(16)",
+            MANY,
         ),
         "inputs": (
             "study=bn_regression",
@@ -55,7 +61,7 @@ STUDIES = MappingProxyType(
             "norm=none,batch",
             "model.input_norm=true,false",
             "norm.momentum=0.5",
-            "seed=range(16)",
+            MANY,
         ),
         "biases": (
             "study=bn_regression",
@@ -63,7 +69,7 @@ STUDIES = MappingProxyType(
             "norm=none,batch",
             "model.bias_init=-0.2,0,0.2,1",
             "norm.momentum=0.5",
-            "seed=range(16)",
+            MANY,
         ),
         "weights": (
             "study=bn_regression",
@@ -71,7 +77,7 @@ STUDIES = MappingProxyType(
             "norm=none,batch",
             "model.weight_std=0.01,0.03,0.1,0.3,1",
             "norm.momentum=0.5",
-            "seed=range(8)",
+            MANY,
         ),
         "rates": (
             "study=bn_regression",
@@ -79,7 +85,7 @@ STUDIES = MappingProxyType(
             "norm=none,batch",
             "optim.lr=0.001,0.003,0.01,0.03,0.1,0.3,1",
             "norm.momentum=0.5",
-            "seed=range(8)",
+            MANY,
         ),
         "shallow rates": (
             "study=bn_regression",
@@ -89,7 +95,7 @@ STUDIES = MappingProxyType(
             "model.weight_init=torch",
             "optim.lr=0.001,0.003,0.01,0.03,0.1,0.3,1",
             "norm.momentum=0.5",
-            "seed=range(8)",
+            MANY,
         ),
         "digits rates": (
             *DIGITS_MLP,
@@ -98,7 +104,7 @@ STUDIES = MappingProxyType(
             "optim=sgd",
             "optim.lr=0.03,0.1,0.3,1,3,10,30",
             "train.epochs=5",
-            "seed=range(8)",
+            MANY,
         ),
         "few points": (
             "study=bn_regression",
@@ -112,7 +118,7 @@ STUDIES = MappingProxyType(
             "train.batch_size=10",
             "train.epochs=100",
             "optim.lr=0.01",
-            "seed=range(16)",
+            MANY,
         ),
         "few digits": (
             *DIGITS_MLP,
@@ -122,16 +128,16 @@ STUDIES = MappingProxyType(
             "train.batch_size=10",
             "train.epochs=40",
             "optim.lr=0.003",
-            "seed=range(16)",
+            MANY,
         ),
-        "steps": ("study=moving_average",),
+        "steps": ("study=moving_average", MANY),
         "rest and drift": (
             "study=moving_average",
             "train.batch_size=16",
             "train.epochs=16",
             "optim.lr=0.000001,0.001,0.01",
             "norm.momentum=0.01,0.3",
-            "seed=range(8)",
+            MANY,
         ),
         "starts": (
             "study=moving_average",
@@ -139,7 +145,7 @@ STUDIES = MappingProxyType(
             "train.epochs=1,16",
             "norm.momentum=0.01,0.3",
             "norm.initial_mean=0,10",
-            "seed=range(8)",
+            MANY,
         ),
         "digits norms": (*SMALL_LENET, "norm=batch,layer,group", "train.batch_size=2,8,64"),
         "placements": (

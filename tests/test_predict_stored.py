@@ -122,6 +122,8 @@ def test_images_and_labels_are_predicted_too(as_json: AsJson) -> None:
     ("typed", "code", "message"),
     [
         (["bn_regression", "--steps", "5"], 2, "--steps does not go with bn_regression"),
+        (["bn_regression", "--drift", "0"], 2, "--drift does not go with bn_regression"),
+        (["bn_regression", "--drop-last"], 2, "--drop-last does not go with bn_regression"),
         (["nothing"], 3, "no study, sweep, run or trajectory 'nothing'"),
         (["bn_regression", "--momentum", "2"], 2, "at least 0 and at most 1"),
         (["bn_regression", "--momentum", "a"], 2, "numbers from 0 to 1"),

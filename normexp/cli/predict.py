@@ -27,8 +27,9 @@ def predict(  # noqa: PLR0913, PLR0917  a number each
         str, typer.Option(metavar="A[,A]...", help="Momenta to show beside the usual ones.")
     ] = "",
     drift: Annotated[
-        float, typer.Option(help="How far the true mean moves in a step, in σ.")
-    ] = 0.0,
+        float | None,
+        typer.Option(help="How far the true mean moves in a step, in σ; 0 unless given."),
+    ] = None,
     train_size: Annotated[
         int | None, typer.Option(help="Training examples; without, every batch is drawn anew.")
     ] = None,
@@ -39,8 +40,9 @@ def predict(  # noqa: PLR0913, PLR0917  a number each
         bool, typer.Option("--no-shuffle", help="The same order of batches every epoch.")
     ] = False,
     initial_error: Annotated[
-        float, typer.Option(help="The initial value's distance from the truth at the end, in σ.")
-    ] = 1.0,
+        float | None,
+        typer.Option(help="The initial value's distance from the truth at the end, in σ; or 1."),
+    ] = None,
     directory: StoreDir = Path("runs"),
     as_json: AsJson = False,  # noqa: FBT002
     debug: Debug = False,  # noqa: FBT002
@@ -61,8 +63,16 @@ def predict(  # noqa: PLR0913, PLR0917  a number each
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
         if wanted is not None:
-            given = {"--steps": steps, "--batch-size": batch_size, "--train-size": train_size}
-            _refuse([option for option, value in given.items() if value is not None], wanted)
+            numbers = {
+                "--steps": steps,
+                "--batch-size": batch_size,
+                "--train-size": train_size,
+                "--drift": drift,
+                "--initial-error": initial_error,
+                "--drop-last": drop_last or None,
+                "--no-shuffle": no_shuffle or None,
+            }
+            _refuse([option for option, value in numbers.items() if value is not None], wanted)
             _predict_stored(directory, wanted, _momenta(momentum), as_json=as_json)
             return
         from normexp.session.prediction import as_data, order_of, predict_all
@@ -77,8 +87,8 @@ def predict(  # noqa: PLR0913, PLR0917  a number each
                 train_size=train_size,
                 order=order_of(train_size, shuffle=not no_shuffle, drop_last=drop_last),
                 drop_last=drop_last,
-                initial_error=initial_error,
-                drift_per_step=drift,
+                initial_error=1.0 if initial_error is None else initial_error,
+                drift_per_step=drift or 0.0,
             )
             predictions = predict_all({"": setting}, _momenta(momentum))
         except UsageError as error:
@@ -95,7 +105,7 @@ def _refuse(given: list[str], wanted: str) -> None:
     """Numbers beside stored trainings, which have their own."""
     if given:
         raise UsageError(
-            f"{given[0]} does not go with {wanted}: a stored training has its own",
+            f"{' '.join(given)} does not go with {wanted}: a stored training has its own numbers",
             f"type normexp predict {wanted}, or the numbers alone",
         )
 

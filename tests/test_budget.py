@@ -75,7 +75,10 @@ def test_every_average_has_its_budget(store: Path) -> None:
     budget, stored = budget_and_stats(store)
     error = (stored["running_mean"] - stored["population_mean"]) / stored["population_var"] ** 0.5
     total = sum(budget[f"mean_{part}"] for part in PARTS)
+    var = stored["running_var"] / stored["population_var"] - 1
+    total_var = sum(budget[f"var_{part}"] for part in PARTS)
 
+    np.testing.assert_allclose(total_var, var, rtol=1e-11, atol=1e-12)
     assert budget["run_id"].nunique() == 2 * (1 + 2 * 4 + 1)
     np.testing.assert_allclose(total, error, rtol=0, atol=1e-12)
 
@@ -224,3 +227,15 @@ def test_a_run_without_its_training_says_so(tmp_path: Path) -> None:
 
     assert result.exit_code == 3
     assert "is not beside it" in result.stderr
+
+
+def test_a_loss_that_is_not_finite_is_no_reason_to_fail(tmp_path: Path) -> None:
+    """An absurd initial value leaves its run without a loss, and the others with their budgets."""
+    store_of(tmp_path, *SMALL, "norm=batch", "norm.momentum=0.1", "norm.initial_mean=0,1e308",
+             "seed=0,1")  # fmt: skip
+    result = command("bn_regression", "--dir", str(tmp_path))
+    names = [path.name for path in (tmp_path / "bn_regression").glob("batch-*1e+308*")]
+
+    assert result.exit_code == 0, result.stderr
+    assert "–" in result.stdout
+    assert command(names[0], "--dir", str(tmp_path)).exit_code == 0

@@ -220,3 +220,22 @@ def test_results_name_the_frameworks(normexp: Normexp) -> None:
     assert rows["haiku"][1:4] == rows["torch"][1:4] == ["batch", "0.1", "(0.9)"]
     assert rows["–"][1] == "none"
     assert "estimator" not in result.stdout
+
+
+def test_another_convention_does_not_turn_the_final_momentum_either(normexp: Normexp) -> None:
+    """Its default is in PyTorch's; typed in the same convention it is read so."""
+    typed = ["norm=batch", "norm.convention=keras", "norm.momentum=0.5",
+             "norm.momentum_schedule=linear"]  # fmt: skip
+    result = normexp("plan", *typed)
+
+    assert result.exit_code == 2
+    assert "would turn the default of norm.final_momentum around" in result.stderr
+    study = package.load(*ONE, *typed, "norm.final_momentum=0.99")
+    assert fields(study, "momentum", "final_momentum") == [(0.5, 0.01)]
+
+
+def test_a_framework_that_nothing_follows_is_told_of(normexp: Normexp) -> None:
+    """Layer norm has no running statistics."""
+    result = normexp("plan", *SMALL, "norm=layer", "norm/framework=keras", "seed=0")
+
+    assert "norm/framework=keras applies to none of these runs" in result.stdout

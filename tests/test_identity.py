@@ -149,6 +149,15 @@ def test_the_root_has_a_role_for_its_own_fields() -> None:
         ("norm.estimator=precise norm.initial_var=0", "norm.estimator=precise"),
         ("norm.momentum=0.3 norm.final_momentum=0.2", "norm.momentum=0.3"),
         ("norm.momentum=0.3 norm.window=7 norm.mix=0.1", "norm.momentum=0.3"),
+        ("norm.estimator=divided norm.momentum=1", "norm.momentum=1"),
+        ("norm.estimator=warmup norm.momentum=1", "norm.momentum=1"),
+        ("norm.estimator=window norm.window=1", "norm.momentum=1"),
+        ("norm.estimator=mixed norm.mix=0 norm.momentum=0.3", "norm.momentum=0.3"),
+        ("norm.estimator=mixed norm.mix=1", "norm.estimator=test_batch"),
+        (
+            "norm.momentum=0.3 norm.final_momentum=0.3 norm.momentum_schedule=cosine",
+            "norm.momentum=0.3",
+        ),
     ],
 )
 def test_what_an_estimator_does_not_read_names_no_run(one: str, other: str) -> None:

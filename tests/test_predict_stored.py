@@ -64,29 +64,34 @@ def test_the_named_momentum_is_near_the_best_of_twelve(
 
 def test_the_prediction_is_no_constant(predicted: list[dict[str, Any]]) -> None:
     """Small batches at a small rate want a slower average than large ones at a large rate."""
-    best = {tuple(cell["values"].values()): cell["best"]["momentum"] for cell in predicted}
+    best = {
+        (cell["values"]["train.batch_size"], cell["values"]["optim.lr"]): cell["best"]["momentum"]
+        for cell in predicted
+    }
 
-    assert best[0.003, 16] < 0.5 < best[0.03, 256]
+    assert best[16, 0.003] < 0.5 < best[256, 0.03]
 
 
 def test_cells_are_a_row_each(store: Path, normexp: Callable[..., Result]) -> None:
     """In the order of their values, with what was measured beside what is predicted."""
     lines = normexp("predict", "bn_regression", "--dir", str(store)).stdout.splitlines()
-    rows = [line.split() for line in lines if line.strip()[:5] in ("0.003", "0.03 ")]
+    rows = [line.split()[:3] for line in lines]
 
-    assert [row[:3] for row in rows] == [
-        [rate, size, "16"] for rate in ("0.003", "0.03") for size in ("16", "64", "256")
+    assert [row for row in rows if row[1:2] in (["0.003"], ["0.03"])] == [
+        [size, rate, "16"] for size in ("16", "64", "256") for rate in ("0.003", "0.03")
     ]
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
     """One training and two momenta."""
-    return store_of(tmp_path / "runs", *SMALL, "norm=batch", "norm.momentum=0.1,0.37", "seed=0")
+    longer = ["norm=batch", "norm.momentum=0,0.1,0.37", "seed=0", "train.epochs=8",
+              "data.train_size=64"]  # fmt: skip
+    return store_of(tmp_path / "runs", *SMALL, *longer)
 
 
 def test_one_training_is_shown_whole(small: Path, normexp: Callable[..., Result]) -> None:
-    """Momenta, those of its runs measured, a curve, and what theory says of its layers."""
+    """Momenta, 0 among them, those of its runs measured, a curve, and theory for its layers."""
     result = normexp("predict", "bn_regression", "--dir", str(small))
 
     assert result.exit_code == 0, result.stderr
@@ -111,10 +116,13 @@ def test_the_test_set_has_no_say(as_json: AsJson) -> None:
 def test_images_and_labels_are_predicted_too(as_json: AsJson) -> None:
     """In units of the cross entropy."""
     as_json("sweep", "data=digits", "model=lenet", "norm=batch", "norm.momentum=0.1", "seed=0",
-            "data.train_size=64", "data.test_size=32", "train.epochs=2")  # fmt: skip
+            "data.train_size=64", "data.test_size=32", "train.batch_size=16",
+            "train.epochs=5")  # fmt: skip
     (cell,) = as_json("predict", "bn_regression")
 
-    assert cell["best"]["predicted"] >= 0
+    slowest, fastest = cell["tried"][0], cell["tried"][-1]
+    assert 0 < cell["best"]["predicted"] < slowest["predicted"]
+    assert slowest["parts"]["initial"] > fastest["parts"]["initial"] == 0
     assert set(cell["layers"]) == {"conv1", "conv2", "linear1", "linear2"}
 
 
@@ -147,3 +155,39 @@ def test_where_momentum_enters_training_nothing_is_predicted(
 
     assert result.exit_code == 2
     assert "momentum enters the weights" in result.stderr
+
+
+def test_what_an_average_starts_from_makes_cells(as_json: AsJson) -> None:
+    """Runs of one training that start elsewhere are predicted and measured apart."""
+    as_json("sweep", *SMALL, "norm=batch", "norm.momentum=0.05", "norm.initial_mean=0,50", "seed=0",
+            "norm.estimator=ema,population")  # fmt: skip
+    cells = as_json("predict", "bn_regression")
+    measured = [
+        [tried["n"] for tried in cell["tried"] if tried["momentum"] == 0.05] for cell in cells
+    ]
+    costs = [cell["tried"][0]["predicted"] for cell in cells]
+
+    assert [cell["values"] for cell in cells] == [
+        {"norm.initial_mean": 0.0}, {"norm.initial_mean": 50.0}
+    ]  # fmt: skip
+    assert measured == [[1], [1]]
+    assert costs[0] != pytest.approx(costs[1])
+
+
+def test_fields_of_one_kind_tell_its_cells_apart(as_json: AsJson) -> None:
+    """Virtual batches of two sizes beside plain batch norm: three cells, three names."""
+    as_json("sweep", *SMALL, "norm=batch,ghost", "norm.size=4,8", "norm.momentum=0.1", "seed=0")
+    names = [tuple(cell["values"].items()) for cell in as_json("predict", "bn_regression")]
+
+    assert len(set(names)) == len(names) == 3
+
+
+def test_too_short_a_training_says_nothing_of_its_layers(
+    normexp: Callable[..., Result], as_json: AsJson
+) -> None:
+    """Rather than that there is no noise."""
+    as_json("sweep", *SMALL, "norm=batch", "norm.momentum=0.1", "seed=0")
+    result = normexp("predict", "bn_regression")
+
+    assert "too few batches" in result.stdout
+    assert "hidden1" not in result.stdout

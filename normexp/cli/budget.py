@@ -32,7 +32,7 @@ def budget(
         from normexp.insight.budget import budgets
         from normexp.insight.summary import arms_of, layers_of, report
 
-        found = list(budgets(directory, wanted))
+        found = list(budgets(directory, wanted, last_only=True))
         if as_json:
             print_json([report(each) for each in found])
             return

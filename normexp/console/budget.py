@@ -1,18 +1,17 @@
 """Error budgets as tables: layer by layer, or arm by arm."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from normexp.console.arms import table_of
+from normexp.console.named import named_table
 from normexp.console.streams import stdout
-from normexp.console.words import field_value, heading, number
-from normexp.insight.budget import ALL
+from normexp.console.words import number
+from normexp.insight.budget import ALL, PARTS, loss
 from normexp.insight.summary import ArmBudget, LayerBudget
+from normexp.store.rows import Row
 
 
-def print_budget_of_run(
-    row: Mapping[str, Any], layers: Sequence[LayerBudget], cost: Mapping[str, float]
-) -> None:
+def print_budget_of_run(row: Row, layers: Sequence[LayerBudget], cost: Mapping[str, float]) -> None:
     """One run: every layer at the end of the training, and what its error costs."""
     console = stdout()
     console.print(f"{row['label']}  {row['run_id']}", style="bold")
@@ -30,40 +29,31 @@ def print_budget_of_run(
         style="dim",
     )
     console.print(
-        f"moves predictions by {number(cost['error'])} in units of the loss; alone, to first "
+        f"moves predictions by {number(cost['error'])} in units of the loss; parts alone, to first "
         f"order: initial {number(cost['initial'])}, drift {number(cost['drift'])}, noise "
         f"{number(cost['noise'])}",
         soft_wrap=True,
     )
-    console.print(
-        f"test loss {number(row['test_loss'])} = population {number(row['test_loss_population'])} "
-        f"+ excess {number(row['excess_loss'])}",
-        soft_wrap=True,
-    )
+    names = ("test_loss", "test_loss_population", "excess_loss")
+    whole, truth, excess = (number(loss(row, name)) for name in names)
+    console.print(f"test loss {whole} = population {truth} + excess {excess}", soft_wrap=True)
 
 
 def print_budget_of_arms(arms: Sequence[ArmBudget], fields: Sequence[str]) -> None:
     """One row an arm, medians over seeds."""
     console = stdout()
-    titles = [heading(path, keras=False) for path in fields]
-    parts = ("initial", "drift", "noise")
-    table = table_of(
-        *titles,
-        right=("n", "error\nin σ", *(f"cost of\n{part}" for part in parts), "of all", "excess"),
-    )
+    titles = ("n", "error\nin σ", *(f"{part}\nalone" for part in PARTS), "all\nof it", "excess")
+    lines = []
     for arm in arms:
-        words = [field_value(path, arm.values, keras=False) for path in fields]
-        figures = [
-            arm.mean["error"],
-            *(arm.cost[part] for part in parts),
-            arm.cost["error"],
-            arm.excess,
-        ]
-        table.add_row(*words, str(arm.n), *map(number, figures))
-    console.print(table)
+        costs = (arm.cost[name] for name in (*PARTS, "error"))
+        figures = map(number, (arm.mean["error"], *costs, arm.excess))
+        lines.append((arm.values, (str(arm.n), *figures)))
+    console.print(named_table(console, fields, titles, lines))
     console.print(
-        "medians over seeds at the end. error: RMS over channels of (running − population mean) "
-        "/ σ. cost: how far predictions on the training inputs move, in units of the loss; of each "
-        "part alone to first order. excess: what the test loss has risen by.",
+        "medians over seeds at the end. error: RMS over channels of (running − population mean) / "
+        "σ. all of it: how far the error moves predictions on the training inputs, in units of the "
+        "loss; alone: the same of each part, as if small errors (to first order), so that large "
+        "ones are overstated. excess: what the test loss has risen by, which is more where the "
+        "net fits badly.",
         style="dim",
     )

@@ -6,9 +6,10 @@ from itertools import pairwise
 from rich.console import Console
 
 from normexp.console.arms import table_of
+from normexp.console.named import named_table
 from normexp.console.plot import curve
 from normexp.console.streams import stdout
-from normexp.console.words import NOTHING, counted, heading, number
+from normexp.console.words import NOTHING, counted, number
 from normexp.errors import UsageError
 from normexp.insight.budget import PARTS
 from normexp.insight.response import Forecast, Tried
@@ -24,9 +25,13 @@ BETWEEN = 12
 """Points of a curve from one momentum that was tried to the next."""
 
 NOTE = (
-    "medians over trainings. predicted: how far predictions on the training inputs move when "
+    "Medians over trainings. Predicted: how far predictions on the training inputs move when "
     "normalised by running statistics instead of the population's, in units of the loss; no label "
-    "and no test point is looked at. initial, drift, noise: of each alone, to first order."
+    "and no test point is looked at. Where the net fits badly the test loss rises by more."
+)
+
+PARTS_NOTE = (
+    "initial, drift, noise: of each alone, to first order, so that large ones are overstated."
 )
 
 
@@ -40,16 +45,13 @@ def print_forecasts(forecasts: Sequence[Forecast]) -> None:
 
 
 def _print_cells(console: Console, forecasts: Sequence[Forecast]) -> None:
-    fields = list(forecasts[0].values)
-    table = table_of(
-        *(heading(path) for path in fields),
-        right=("n", "best\npredicted", "keras", "predicted\ncost", "test\nloss", "best\nmeasured",
-               "its test\nloss", "population"),
-    )  # fmt: skip
+    fields = list(dict.fromkeys(path for each in forecasts for path in each.values))
+    titles = ("n", "best", "keras", "predicted\ncost", "test\nloss", "best\nmeasured",
+              "its test\nloss", "population")  # fmt: skip
+    lines = []
     for each in forecasts:
         best, measured = each.best, each.best_measured
-        table.add_row(
-            *(str(each.values[path]) for path in fields),
+        figures = (
             str(each.n),
             f"{best.momentum:g}",
             _keras(best.momentum),
@@ -59,12 +61,12 @@ def _print_cells(console: Console, forecasts: Sequence[Forecast]) -> None:
             NOTHING if measured is None else number(measured.measured or 0.0),
             number(each.population),
         )
-    console.print(table)
-    console.print(NOTE, style="dim")
-    if any(each.best.measured is None for each in forecasts):
-        momenta = sorted({each.best.momentum for each in forecasts if each.best.measured is None})
-        typed = ",".join(f"{momentum:g}" for momentum in momenta)
-        console.print(f"sweep norm.momentum={typed} to measure what is predicted", soft_wrap=True)
+        lines.append((each.values, figures))
+    console.print(named_table(console, fields, titles, lines))
+    console.print(
+        f"best: the momentum predicted to cost least; test loss: of stored runs there. {NOTE}",
+        style="dim",
+    )
 
 
 def _print_cell(console: Console, forecast: Forecast) -> None:
@@ -76,11 +78,11 @@ def _print_cell(console: Console, forecast: Forecast) -> None:
                 *_cells(each, is_best=each is best), style="bold" if each is best else None
             )
     console.print(table)
-    console.print(NOTE, style="dim")
+    console.print(f"{NOTE} {PARTS_NOTE}", style="dim")
     console.print(
-        f"best momentum {best.momentum:g}, keras {_keras(best.momentum)}: predicted to cost "
-        f"{number(best.predicted)} over the population's test loss of "
-        f"{number(forecast.population)}, median of {counted(forecast.n, 'training')}",
+        f"best momentum {best.momentum:g}, keras {_keras(best.momentum)}: moves predictions by "
+        f"{number(best.predicted)}; the population's test loss is {number(forecast.population)} "
+        f"({counted(forecast.n, 'training')})",
         style="bold",
         soft_wrap=True,
     )
@@ -89,7 +91,9 @@ def _print_cell(console: Console, forecast: Forecast) -> None:
             f"best measured: {measured.momentum:g}, test loss {number(measured.measured)}",
             soft_wrap=True,
         )
-    points, mark = _filled(forecast.tried), (best.momentum, best.predicted)
+    tried = [each for each in forecast.tried if each.momentum > 0]
+    best = min(tried, key=lambda each: each.predicted)
+    points, mark = _filled(tried), (best.momentum, best.predicted)
     width = min(WIDEST_PLOT, console.width)
     plot = curve(points, mark, width=width, ascii_only=console.options.ascii_only)
     if plot:
@@ -116,6 +120,11 @@ def _filled(tried: Sequence[Tried]) -> list[tuple[float, float]]:
 
 def _print_layers(console: Console, layers: dict[str, Setting]) -> None:
     """What theory makes of each layer alone."""
+    if not layers:
+        console.print(
+            "too few batches in the last quarter to tell noise from drift, layer by layer"
+        )
+        return
     table = table_of(
         "layer",
         right=(

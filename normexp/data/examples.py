@@ -36,11 +36,18 @@ class Examples:
         return self._sets[0].test_x.shape[self._axis]
 
     def batches(
-        self, models: range, orders: Sequence[torch.Tensor], sizes: Sequence[int], step: int
+        self,
+        models: range,
+        orders: Sequence[torch.Tensor],
+        sizes: Sequence[int],
+        step: int,
+        *,
+        still: bool = False,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The batches of an epoch that begins after so many steps, as `train` gives them.
 
-        Gathered some steps at a time, as many as memory allows, since gathering costs by the call.
+        If `still`, all of them as they are at that step, even where inputs drift. Gathered some
+        steps at a time, as many as memory allows, since gathering costs by the call.
         """
         each = self._sets[0].x.numel() // self._sets[0].x.shape[self._axis] * len(models)
         together = max(1, MOST_NUMBERS // (each * max(sizes)))
@@ -52,8 +59,9 @@ class Examples:
             parts = zip(
                 torch.split(x, some, 1 + self._axis), torch.split(y, some, y.dim() - 1), strict=True
             )
-            for place, (part, answers) in enumerate(parts, start=step + first):
-                yield self._shifted(models, part.contiguous(), place), answers.contiguous()
+            for later, (part, answers) in enumerate(parts, start=first):
+                now = step if still else step + later
+                yield self._shifted(models, part.contiguous(), now), answers.contiguous()
             start = stop
 
     def train(

@@ -61,7 +61,7 @@ def has_budget(norm: Norm) -> bool:
     return isinstance(norm, BatchKind) and getattr(norm, "estimator", "ema") not in known
 
 
-def weights(norms: Sequence[Norm], updates: int, planned: int) -> Weights:
+def weights(norms: Sequence[Norm], newest: torch.Tensor) -> Weights:
     """The weights of all batches and of the initial value, after so many updates.
 
     A batch of an average weighs a_i·Π_(j>i)(1 − a_j), the initial value Π(1 − a_j); see
@@ -69,11 +69,9 @@ def weights(norms: Sequence[Norm], updates: int, planned: int) -> Weights:
 
     Args:
         norms: of the runs.
-        updates: so far.
-        planned: in all.
+        newest: the weight that each batch had when it was the newest, [runs, updates].
     """
-    momenta = Momenta(norms, planned)
-    newest = torch.cat([momenta.weight(update) for update in range(updates)], 1)
+    updates = newest.shape[1]
     products = torch.cumprod((1 - newest).flip(1), 1).flip(1)  # from each batch to the newest
     later = torch.cat([products[:, 1:], torch.ones(len(norms), 1, dtype=torch.float64)], 1)
     batches, left = newest * later, products[:, :1]
@@ -123,7 +121,9 @@ class _Series:
         counts = torch.cat([network.counts(size) for size in sizes]).double()
         parts = [len(network.counts(size)) for size in sizes]
         self._norms = [each.norm for each in configs]
-        self._per_epoch, self._updates = len(counts), record.batch_mean.shape[1]
+        self._per_epoch, updates = len(counts), record.batch_mean.shape[1]
+        momenta = Momenta(self._norms, updates)
+        self._newest = torch.cat([momenta.weight(update) for update in range(updates)], 1)
         self.population = Statistics(
             record.population_mean[0].double(), record.population_var[0].double()
         )
@@ -146,7 +146,7 @@ class _Series:
             nothing = torch.zeros(len(self._norms), len(now.mean), dtype=torch.float64)
             initial = Statistics(*(s - p for s, p in zip(start, now, strict=True)))
             return initial, Statistics(nothing, nothing), Statistics(nothing, nothing)
-        batches, left = weights(self._norms, updates, self._updates)
+        batches, left = weights(self._norms, self._newest[:, :updates])
         total = batches.sum(1, keepdim=True)
         truth = [batches @ each[:updates] for each in self._truth]
         seen = batches @ self._batches.mean[:updates], self._seen_var(batches)

@@ -65,7 +65,9 @@ class Estimates:
         """Compute anew, for the weights of an evaluation point, what such estimators ask for."""
         found = self._running.current()
         for mask, name in self._recomputed:
-            anew = self._population(point) if name == "population" else self._anew(name, point)
+            anew = (
+                self._population(point) if name == "population" else self._anew(name, mask, point)
+            )
             found = _where(mask, anew, found)
         self._recent = found
 
@@ -86,25 +88,36 @@ class Estimates:
         of_all = self._record.population_mean, self._record.population_var
         return Statistics(*(each[self._index, point].double() for each in of_all))
 
-    def _anew(self, name: str, point: int) -> Statistics:
-        """One estimator's statistics for all runs, whichever they have."""
-        assert self._examples is not None  # noqa: S101
-        parts = []
+    def _anew(self, name: str, mask: torch.Tensor, point: int) -> Statistics:
+        """One estimator's statistics; zeros for groups in which no run has it."""
+        found = Statistics(*(torch.zeros_like(each) for each in self._running.current()))
+        known: dict[tuple[int, ...], list[torch.Tensor]] = {}
         for runs in self._groups:
-            chosen = self._index[runs.start : runs.stop]
-            weights = Weights(
-                self._configs[runs.start : runs.stop],
-                self._network,
-                {key: values[chosen, point] for key, values in self._record.weights.items()},
-                self._examples,
-                runs,
-                point,
-                _split(self._rounded(), runs, self._network.tracked),
-            )
-            found = RECOMPUTED[name](weights)
-            parts.append([torch.cat([each[i] for each in found.values()], 1) for i in (0, 1)])
-        mean, var = (torch.cat(part).double() for part in zip(*parts, strict=True))
-        return Statistics(mean, var)
+            some = slice(runs.start, runs.stop)
+            if not mask[some].any():
+                continue
+            models = tuple(self._index[some].tolist())
+            if models not in known or name == "mixed":  # which has the runs' averages in it
+                known[models] = self._of_group(name, runs, point)
+            for all_runs, part in zip(found, known[models], strict=True):
+                all_runs[some] = part.double()
+        return found
+
+    def _of_group(self, name: str, runs: range, point: int) -> list[torch.Tensor]:
+        """One estimator's means and variances of some runs, [runs, channels]."""
+        assert self._examples is not None  # noqa: S101
+        chosen = self._index[runs.start : runs.stop]
+        weights = Weights(
+            self._configs[runs.start : runs.stop],
+            self._network,
+            {key: values[chosen, point] for key, values in self._record.weights.items()},
+            self._examples,
+            runs,
+            point,
+            _split(self._rounded(), runs, self._network.tracked),
+        )
+        by_site = RECOMPUTED[name](weights)
+        return [torch.cat([each[i] for each in by_site.values()], 1) for i in (0, 1)]
 
     def _rounded(self) -> Statistics:
         """The averages in the training's dtype."""

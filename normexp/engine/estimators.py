@@ -32,25 +32,22 @@ class RunningStatistics:
         norms: of the runs; without running statistics there are no channels.
         channels: of the batch statistics.
         updates: in all, over which momentum schedules extend.
-        from_zero: start from zeros, not from the norms' initial values.
     """
 
-    def __init__(
-        self, norms: Sequence[Norm], channels: int, updates: int = 1, *, from_zero: bool = False
-    ) -> None:
+    def __init__(self, norms: Sequence[Norm], channels: int, updates: int = 1) -> None:
         zeros = torch.zeros(len(norms), channels, dtype=torch.float64)
         mean, var = (column(norms, name, value) for name, value in INITIAL.items())
-        self.initial = Statistics(zeros + mean, zeros + var)  # each [runs, channels]
-        self._start = Statistics(zeros, zeros) if from_zero else self.initial
-        self.mean, self.var = (each.clone() for each in self._start)
+        self._start = Statistics(zeros + mean, zeros + var)
+        self.mean, self.var = (each.clone() for each in self._start)  # [runs, channels]
         self._left = torch.ones(len(norms), 1, dtype=torch.float64)
         self._momenta = Momenta(norms, updates)
         self._biased = those(norms, "running_variance", "biased")
         self._debiased = those(norms, "estimator", "debiased")
         self._divided = those(norms, "estimator", "divided")
-        self._windowed = those(norms, "estimator", "window")
-        self._window = column(norms, "window", 1)
-        longest = 0 if self._windowed is None else int(self._window[self._windowed].max())
+        windowed = those(norms, "estimator", "window")
+        self._windowed = [] if windowed is None else windowed[:, 0].nonzero()[:, 0].tolist()
+        self._window = column(norms, "window", 1)[self._windowed]
+        longest = int(self._window.max()) if self._windowed else 0
         self._newest: deque[Statistics] = deque(maxlen=longest)
         self._updates = 0
 
@@ -81,8 +78,8 @@ class RunningStatistics:
         self.mean.mul_(oldest).add_(mean * newest)
         self.var.mul_(oldest).add_(var * newest)
         self._left = self._left * oldest
-        if self._newest.maxlen:
-            self._newest.append(Statistics(mean, var))
+        if self._windowed:
+            self._newest.append(Statistics(mean[self._windowed], var[self._windowed]))
 
     def current(self) -> Statistics:
         """What evaluation would be normalised by now, [runs, channels]."""
@@ -100,21 +97,21 @@ class RunningStatistics:
             found = torch.where(self._debiased & come, debiased, found)
         if self._divided is not None:
             found = torch.where(self._divided & come, average / weight, found)
-        if self._windowed is not None and total is not None:
-            mean = total / self._window.clamp(max=self._updates)
-            found = torch.where(self._windowed, mean, found)
+        if total is not None:
+            found = found.clone()
+            found[self._windowed] = total / self._window.clamp(max=self._updates)
         return found
 
     def _totals(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Sums over the runs' windows, each from its oldest batch to its newest."""
         if not self._newest:
             return None, None
-        totals = torch.zeros_like(self.mean), torch.zeros_like(self.var)
+        totals = [torch.zeros_like(each) for each in self._newest[0]]
         for age, batch in zip(range(len(self._newest), 0, -1), self._newest, strict=True):
             inside = self._window >= age
             for total, values in zip(totals, batch, strict=True):
                 total.add_(torch.where(inside, values, 0.0))
-        return totals
+        return totals[0], totals[1]
 
 
 INITIAL = {"initial_mean": 0.0, "initial_var": 1.0}

@@ -13,6 +13,9 @@ from normexp.record import Observation, Record
 MOST_BYTES = 2**28
 """Memory for the running statistics of the runs observed at a time."""
 
+DOUBLE = 8
+"""Bytes of a float64."""
+
 MOST_RUNS = 256
 """Runs observed at a time: enough to pay for the calls, few enough for the cache."""
 
@@ -27,18 +30,21 @@ def observe(
         configs: one a run, all of one structure and one way of logging.
         model_of: which model of the record each run is observed from.
     """
-    size = _chunk(record, configs[0])
+    size = _chunk(record, configs)
     for start in range(0, len(configs), size):
         chunk = slice(start, start + size)
         yield from _observe_chunk(record, configs[chunk], model_of[chunk])
 
 
-def _chunk(record: Record, config: RunConfig) -> int:
+def _chunk(record: Record, configs: Sequence[RunConfig]) -> int:
     """How many runs are observed at a time: as many as pay, and as fit into memory."""
+    config = configs[0]
     few = lanes(config)
     steps, channels = record.train_loss.shape[1], record.batch_mean.shape[2]
     rows = steps // config.log.every + config.train.epochs + 1
-    bytes_per_run = 2 * rows * channels * record.batch_mean.element_size()
+    window = max(getattr(each.norm, "window", 0) for each in configs)
+    held = rows * record.batch_mean.element_size() + min(window, steps) * DOUBLE
+    bytes_per_run = 2 * channels * held
     return max(few, min(MOST_RUNS, MOST_BYTES // max(1, bytes_per_run)) // few * few)
 
 

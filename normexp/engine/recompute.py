@@ -56,11 +56,10 @@ def precise(weights: Weights) -> BySite:
     that would come next.
     """
     config, network = weights.configs[0], weights.network
-    batches = weights.examples.batches(
-        weights.runs, orders(weights.configs, weights.epoch), batch_sizes(config), weights.step
-    )
+    order, sizes = orders(weights.configs, weights.epoch), batch_sizes(config)
+    batches = weights.examples.batches(weights.runs, order, sizes, weights.step, still=True)
     pools = {site: Pool() for site in network.tracked}
-    for size, (x, _) in zip(batch_sizes(config), batches, strict=True):
+    for size, (x, _) in zip(sizes, batches, strict=True):
         _, left = network.in_training(weights.parameters, x, {})
         for site, each in left.items():
             for part, examples in enumerate(part_sizes(config, size)):

@@ -53,12 +53,19 @@ class RunBudget:
     cost: dict[str, float]
 
 
-def budgets(store: Path, wanted: str | None) -> Iterator[RunBudget]:
+def loss(row: Row, name: str) -> float:
+    """A loss of a run; NaN where it is not finite, which rows have as nothing."""
+    value = row[name]
+    return float("nan") if value is None else float(value)
+
+
+def budgets(store: Path, wanted: str | None, *, last_only: bool = False) -> Iterator[RunBudget]:
     """The budgets of the runs that are meant, run by run.
 
     Args:
         store: where to look for names.
         wanted: a study, sweep or run, by name, id or path; None is the whole store.
+        last_only: at the last evaluation point only, not at all of them.
 
     Raises:
         NotFoundError: there is no such run, or its trajectory is not there.
@@ -77,7 +84,7 @@ def budgets(store: Path, wanted: str | None) -> Iterator[RunBudget]:
         )
     for subject, index in chosen:
         if index:
-            yield from _of_subject(subject, index)
+            yield from _of_subject(subject, index, last_only=last_only)
 
 
 def budget(path: str | Path) -> "pd.DataFrame":
@@ -114,26 +121,32 @@ def response_to(response: "Response", found: "Budget") -> dict[str, list[float]]
     return {**costs, "error": response.to(whole).tolist()}
 
 
-def _of_subject(subject: Subject, index: Sequence[int]) -> Iterator[RunBudget]:
+def _of_subject(subject: Subject, index: Sequence[int], *, last_only: bool) -> Iterator[RunBudget]:
     from normexp.engine.budget import budget as attribute
     from normexp.engine.numerics import one_thread
     from normexp.engine.response import Response
 
     record = subject.record()
     with one_thread():
-        found = attribute(record, [subject.configs[i] for i in index])
+        points = range(record.epochs if last_only else 0, record.epochs + 1)
+        found = attribute(record, [subject.configs[i] for i in index], points)
         costs = response_to(Response(record, subject.configs[0]), found)
     for run, i in enumerate(index):
         cost = {name: values[run] for name, values in costs.items()}
-        yield _scaled(subject.rows[i], record, found, run, cost)
+        yield _scaled(subject.rows[i], record, found, run, points, cost)
 
 
-def _scaled(
-    row: Row, record: "Record", found: "Budget", run: int, cost: dict[str, float]
+def _scaled(  # noqa: PLR0913, PLR0917  what one run's budget is of
+    row: Row,
+    record: "Record",
+    found: "Budget",
+    run: int,
+    points: Sequence[int],
+    cost: dict[str, float],
 ) -> RunBudget:
     """One run's budget in units of the population."""
     truth, var = (each[0].numpy() for each in found.population)
-    with np.errstate(divide="ignore", invalid="ignore"):  # of a channel that does not vary
+    with np.errstate(all="ignore"):  # of a channel that does not vary, or an absurd start
         mean, relative = (
             {
                 name: getattr(getattr(found, name), of)[run].numpy() / unit
@@ -144,7 +157,7 @@ def _scaled(
         return RunBudget(
             row=row,
             sites=record.sites,
-            steps=np.arange(len(truth)) * (record.train_loss.shape[1] // record.epochs),
+            steps=np.array(points) * (record.train_loss.shape[1] // record.epochs),
             population=(truth, var),
             mean=mean,
             var=relative,

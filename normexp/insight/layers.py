@@ -1,6 +1,7 @@
 """How the statistics of each layer have moved and scattered, as theory wants to know it."""
 
 from collections.abc import Sequence
+from math import isnan, nan
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,15 @@ def settings(subjects: Sequence[Subject]) -> dict[str, Setting]:
     """Each layer's mean as a setting for `normexp.theory`, medians over trainings of one kind.
 
     Drift is the population's over the last epoch; noise and random steps are told apart by batches
-    one and two updates from each other in the last quarter of the training: where the truth takes
+    one and two updates from each other in the last quarter of the training (nothing is said of a
+    training that has no such pairs): where the truth takes
     random steps of variance w and a batch's mean has variance v about it, E(s_(t+k) − s_t)² is
     2v + k·w.
     """
     config = subjects[0].configs[0]
     measured = [_measured(subject.record(), config) for subject in subjects]
+    if any(isnan(each[layer][2]) for each in measured for layer in each):
+        return {}
     return {
         layer: _setting(config, *(median(each[layer][i] for each in measured) for i in range(4)))
         for layer in measured[0]
@@ -67,8 +71,9 @@ def _measured(record: "Record", config: RunConfig) -> dict[str, tuple[float, flo
     for layer, width in record.sites.items():
         channels = slice(start, start + width)
         d, r, n, f = (_mean(each[channels]) for each in (drift, initial, near, far))
-        walk = max(0.0, f - n)
-        found[layer] = (d**0.5, walk**0.5, max(0.0, n - walk) / 2, r**0.5)
+        walk = f - n if isnan(f) else max(0.0, f - n)
+        noise = (n - walk) / 2
+        found[layer] = (d**0.5, walk**0.5, noise if isnan(noise) else max(0.0, noise), r**0.5)
         start += width
     return found
 
@@ -86,6 +91,6 @@ def _apart(batches: Array, config: RunConfig, updates: int) -> Array:
 
 
 def _mean(values: Array) -> float:
-    """Of the channels of which anything is known; 0 without any."""
+    """Of the channels of which anything is known."""
     known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else 0.0
+    return float(known.mean()) if known.size else nan

@@ -8,21 +8,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from normexp.config.field import Role, specs
 from normexp.config.norm import AveragedKind
+from normexp.config.norm_fields import REFERENCES
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
-from normexp.insight.budget import PARTS, response_to
+from normexp.insight.budget import PARTS, loss, response_to
 from normexp.insight.layers import settings
 from normexp.insight.subject import Subject, subjects
+from normexp.insight.telling import telling
 from normexp.theory.bounds import momentum_of
 from normexp.theory.setting import Setting
+
+if TYPE_CHECKING:
+    from normexp.store.rows import Row
 
 GRID = (0.001, 0.0015, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15,
         0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # fmt: skip
 """Momenta that are tried, such as people type."""
+
+
+_BASIS = ("norm.initial_mean", "norm.initial_var", "norm.running_variance")
+"""What an average starts from, and of what it is."""
+
+_TRIED = ("norm.momentum", "norm.estimator", "norm.window", "norm.mix", "norm.momentum_schedule",
+          "norm.final_momentum")  # fmt: skip
+"""What is tried is a plain average of any momentum, whatever the stored runs have."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +108,19 @@ def forecasts(store: Path, wanted: str | None, momenta: Sequence[float] = ()) ->
             f"in every training of {wanted or store} momentum enters the weights",
             "name runs with norm=batch or norm=ghost: there it is for evaluation only",
         )
-    cells: dict[tuple[tuple[str, Any], ...], list[Subject]] = {}
-    for subject in free:
-        cells.setdefault(_cell(subject), []).append(subject)
-    fields = [dict(key) for key in cells]
-    differing = [path for path in fields[0] if len({repr(f.get(path)) for f in fields}) > 1]
+    parts = [part for each in free for part in _parts(each)]
+    fields = telling([part.rows[0] for part in parts], without=_TRIED)
+    cells: dict[str, list[Subject]] = {}
+    for part in parts:
+        row = part.rows[0]
+        key = repr([row.get(path) for path in row if _is_of_training(path)])
+        cells.setdefault(key, []).append(part)
     found = [
-        _forecast({path: dict(key).get(path) for path in differing}, members, momenta)
-        for key, members in cells.items()
+        _forecast({path: row[path] for path in fields if path in row}, members, momenta)
+        for members in cells.values()
+        for row in [members[0].rows[0]]
     ]
-    return sorted(found, key=lambda each: [_sortable(value) for value in each.values.values()])
+    return sorted(found, key=lambda each: [_sortable(each.values.get(path)) for path in fields])
 
 
 def as_data(forecast: Forecast) -> dict[str, Any]:
@@ -130,19 +145,25 @@ def _sortable(value: Any) -> tuple[bool, float, str]:  # noqa: ANN401
 
 def _is_free(config: RunConfig) -> bool:
     """Whether momentum is observed only."""
-    kind: type = config.norm.__class__
-    return isinstance(config.norm, AveragedKind) and (
-        specs(kind)["momentum"].rule.role is Role.OBSERVED
-    )
+    return isinstance(config.norm, AveragedKind)
 
 
-def _cell(subject: Subject) -> tuple[tuple[str, Any], ...]:
-    """What a training is, its seed and all that is for evaluation only aside."""
-    row = subject.rows[0]
-    norm: type = subject.configs[0].norm.__class__
-    observed = {f"norm.{n}" for n, s in specs(norm).items() if s.rule.role is Role.OBSERVED}
-    fields = [path for path in row if "." in path and path not in observed]
-    return tuple((path, row[path]) for path in fields if not path.startswith(("log.", "executor.")))
+def _is_of_training(path: str) -> bool:
+    """Whether a column of a row is of what cells are told apart by."""
+    return "." in path and path not in _TRIED and not path.startswith("log.")
+
+
+def _parts(subject: Subject) -> list[Subject]:
+    """The runs of a training by what they average and from where; references where that is all."""
+    pairs = list(zip(subject.rows, subject.configs, strict=True))
+    averages = [pair for pair in pairs if pair[0].get("norm.estimator") not in REFERENCES]
+    groups: dict[str, list[tuple[Row, RunConfig]]] = {}
+    for row, config in averages or pairs:
+        groups.setdefault(repr([row.get(path) for path in _BASIS]), []).append((row, config))
+    return [
+        Subject(subject.directory, *(tuple(each) for each in zip(*group, strict=True)))
+        for group in groups.values()
+    ]
 
 
 def _forecast(
@@ -150,11 +171,11 @@ def _forecast(
 ) -> Forecast:
     measured: dict[float, list[float]] = {}
     for subject in members:
-        for momentum, loss in _measured(subject):
-            measured.setdefault(momentum, []).append(loss)
+        for momentum, each in _measured(subject):
+            measured.setdefault(momentum, []).append(each)
     grid = sorted({*GRID, *momenta, *measured})
     tried = [_tried(subject, grid) for subject in members]
-    losses = [subject.rows[0]["test_loss_population"] for subject in members]
+    losses = [loss(subject.rows[0], "test_loss_population") for subject in members]
     return Forecast(
         values,
         len(members),

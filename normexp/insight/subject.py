@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig
@@ -40,7 +40,13 @@ class Subject:
         """
         from normexp.store.trajectory import read_trajectory
 
-        return read_trajectory(self.directory)
+        try:
+            return read_trajectory(self.directory)
+        except NormexpError as error:
+            study = self.directory.parents[1]
+            raise NormexpError(
+                error.message, f"type normexp verify {study}: it says what to type then"
+            ) from error
 
 
 def subjects(store: Path, wanted: str | None) -> list[Subject]:
@@ -55,15 +61,37 @@ def subjects(store: Path, wanted: str | None) -> list[Subject]:
         UsageError: none of them has running statistics.
     """
     selection = select(store, wanted)
-    found: dict[Path, list[tuple[Row, RunConfig]]] = {}
+    found: dict[str, list[tuple[Path, Row, RunConfig]]] = {}
+    missing: list[NormexpError] = []
     for place, each, config in _tracked(selection):
-        found.setdefault(place, []).append((each, config))
+        if place.is_dir():
+            found.setdefault(each["trajectory_id"], []).append((place, each, config))
+        else:
+            missing.append(_without_training(place, each))
+    if missing and not found:
+        raise missing[0]
     if not found:
-        raise UsageError(
-            f"no run of {wanted or store} has running statistics to ask about",
-            "name runs with norm=batch or norm=ghost: normexp ls shows what there is",
+        raise _nothing(selection, wanted or str(store))
+    return [_subject(members) for members in found.values()]
+
+
+def _subject(members: list[tuple[Path, Row, RunConfig]]) -> Subject:
+    """The runs of one training, each once, though they may stand in several studies."""
+    once = {row["run_id"]: (row, config) for _, row, config in members}
+    rows, configs = zip(*once.values(), strict=True)
+    return Subject(members[0][0], rows, configs)
+
+
+def _nothing(selection: Selection, wanted: str) -> UsageError:
+    """Why nothing can be said."""
+    if selection.trajectories and not selection.runs:
+        return UsageError(
+            f"{wanted} is a training, without a run of its own", "name a run of it, or its study"
         )
-    return [Subject(place, *map(tuple, zip(*pairs, strict=True))) for place, pairs in found.items()]
+    return UsageError(
+        f"no run of {wanted} has running statistics and has not diverged",
+        "name runs with norm=batch or norm=ghost: normexp ls shows what there is",
+    )
 
 
 def _tracked(selection: Selection) -> Iterator[tuple[Path, Row, RunConfig]]:
@@ -77,14 +105,12 @@ def _tracked(selection: Selection) -> Iterator[tuple[Path, Row, RunConfig]]:
             continue  # unfinished or damaged: verify says more
         config = understood(nest(manifest["config"]))
         if isinstance(config.norm, BatchKind) and manifest["status"] == "complete":
-            yield _trajectory(path, manifest), row(manifest, path), config
+            place = StudyDirectory(path.parent).trajectory(manifest["trajectory_id"])
+            yield place, row(manifest, path), config
 
 
-def _trajectory(path: Path, manifest: dict[str, Any]) -> Path:
-    place = StudyDirectory(path.parent).trajectory(manifest["trajectory_id"])
-    if not place.is_dir():
-        raise NotFoundError(
-            f"the training of {path} is not beside it: {place} is not there",
-            "name the run in its own store, or type the run's command to make it anew",
-        )
-    return place
+def _without_training(place: Path, row: Row) -> NotFoundError:
+    return NotFoundError(
+        f"the training of {row['directory']} is not beside it: {place} is not there",
+        "name the run in its own store; or remove the run's directory and sweep it again",
+    )

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from normexp.config.tree import known_keys
-from normexp.insight.budget import ALL, RunBudget
+from normexp.insight.budget import ALL, RunBudget, loss
+from normexp.insight.telling import telling
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,8 @@ def layers_of(budget: RunBudget) -> list[LayerBudget]:
 
 def arms_of(budgets: Sequence[RunBudget]) -> tuple[list[ArmBudget], list[str]]:
     """The arms in the order of their first runs, and the fields that tell them apart."""
-    rows = [each.row for each in budgets]
-    fields = [
-        path
-        for path in known_keys()
-        if path != "seed"
-        and not path.startswith(("log.", "store.", "executor."))
-        and len({repr(row.get(path)) for row in rows}) > 1
-    ]
-    fields = list(dict.fromkeys(["norm.momentum", *fields]))
+    found = telling([each.row for each in budgets], without=["norm.momentum"])
+    fields = ["norm.momentum", *found]
     grouped: dict[str, list[RunBudget]] = {}
     for each in budgets:
         grouped.setdefault(repr([each.row.get(path) for path in fields]), []).append(each)
@@ -106,7 +99,7 @@ def _arm(members: Sequence[RunBudget], fields: Sequence[str]) -> ArmBudget:
         len(members),
         {part: median(_rms(_finite(each.mean[part][-1])) for each in members) for part in ALL},
         {part: median(each.cost[part] for each in members) for part in ALL},
-        median(each.row["excess_loss"] for each in members),
+        median(loss(each.row, "excess_loss") for each in members),
     )
 
 
@@ -116,7 +109,8 @@ def _finite(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _rms(values: np.ndarray[Any, Any]) -> float:
-    return float(np.sqrt(np.square(values).mean())) if values.size else float("nan")
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.square(values).mean())) if values.size else float("nan")
 
 
 def _mean(values: np.ndarray[Any, Any]) -> float:

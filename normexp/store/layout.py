@@ -3,7 +3,7 @@
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -156,12 +156,20 @@ def find_run(store: Path, wanted: str) -> Path:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        names = ", ".join(path.name for path in matches[:3])
-        raise NotFoundError(f"{wanted!r} is {len(matches)} runs: {names}, ...", "type a longer id")
+        raise ambiguous(wanted, matches, "runs")
     raise NotFoundError(
         f"no run {wanted!r} in {store}",
         did_you_mean(wanted, everything, look_around(store)),
     )
+
+
+def ambiguous(wanted: str, matches: Sequence[Path], noun: str) -> NotFoundError:
+    """What to say of a name that is several; one run may stand in several studies."""
+    same = len({path.name[-ID_LENGTH:] for path in matches}) == 1
+    names = ", ".join(str(path) if same else path.name for path in matches[:3])
+    more = ", ..." if len(matches) > 3 else ""  # noqa: PLR2004  as many as are named
+    hint = "type the directory of the one you mean" if same else "type a longer id"
+    return NotFoundError(f"{wanted!r} is {len(matches)} {noun}: {names}{more}", hint)
 
 
 def _directories(directory: Path) -> list[Path]:

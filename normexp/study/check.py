@@ -100,7 +100,8 @@ def _check_estimator(norm: Norm) -> None:
             f"norm.momentum={momenta[0]:g} norm.final_momentum={momenta[1]:g}",
             "type norm.momentum=0.3 norm.final_momentum=0.01",
         )
-    if norm.estimator == "divided" and norm.momentum == 0:
+    still = norm.momentum_schedule == "constant" or not norm.final_momentum
+    if norm.estimator == "divided" and norm.momentum == 0 and still:
         raise UsageError(
             "norm.estimator=divided needs a momentum above 0: without weight nothing is averaged",
             "type norm.momentum=0.1",

@@ -58,7 +58,14 @@ def refuse_turned(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
     """
     typed = {axis.key: axis for axis in axes if axis.typed and not axis.drops}
     convention = typed.get("norm.convention")
-    if convention is None or set(convention.values) == {"torch"} or "norm.momentum" in typed:
+    if convention is None or set(convention.values) == {"torch"}:
+        return
+    if "norm.momentum_schedule" in typed and "norm.final_momentum" not in typed:
+        raise UsageError(
+            f"{convention.spelled()} would turn the default of norm.final_momentum around",
+            "type norm.final_momentum=VALUE too, in the same convention",
+        )
+    if "norm.momentum" in typed:
         return
     if any("norm.momentum" in base.preset for base in bases):
         raise UsageError(
@@ -125,6 +132,9 @@ def _framed(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
                 f"has no {', '.join(unread)}"
             )
     having = [base for base in bases if base.preset]
+    chosen = [axis for axis in axes if axis.key == FRAMEWORK and axis.typed and not axis.drops]
+    if chosen and not having and any(value is not None for value in chosen[0].values):
+        yield f"{chosen[0].spelled()} applies to none of these runs: no running statistics"
     without = [base for base in bases if "norm.momentum" not in base.specs]
     if having and without:
         yield (

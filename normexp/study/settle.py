@@ -61,23 +61,37 @@ def _idle(config: RunConfig) -> dict[str, Any]:
 
 def _settled_estimator(norm: AveragedKind) -> dict[str, Any]:
     """An estimator in the one way that names its run, the fields that it does not read aside."""
-    settled: dict[str, Any] = {}
-    momentum, steady = norm.momentum, norm.momentum_schedule == "constant"
-    forgets = norm.estimator in ("debiased", "divided", "warmup") and momentum is None
-    if norm.estimator in ("debiased", "warmup") and steady and momentum == 0:
-        settled = {"estimator": "ema", "momentum": None}  # the limit
-    elif norm.estimator == "cumulative" or forgets:
-        settled = {"estimator": "ema", "momentum": None}
-    elif norm.estimator in WITHOUT_MOMENTUM:
-        settled = {"momentum": None}
-    if settled or momentum is None or steady:
+    steady = norm.momentum_schedule == "constant" or norm.final_momentum == norm.momentum
+    estimator, momentum = _plainest(norm, steady=steady)
+    settled = {"estimator": estimator, "momentum": momentum}
+    if momentum is None or steady:
         settled |= _defaults(norm, "momentum_schedule", "final_momentum")
-    for estimator, field in (("window", "window"), ("mixed", "mix")):
-        if norm.estimator != estimator:
+    for reader, field in (("window", "window"), ("mixed", "mix")):
+        if estimator != reader:
             settled |= _defaults(norm, field)
-    if norm.estimator in REFERENCES:
+    if estimator in REFERENCES:
         settled |= _defaults(norm, "initial_mean", "initial_var", "running_variance")
     return settled
+
+
+def _plainest(norm: AveragedKind, *, steady: bool) -> tuple[str, float | None]:
+    """The estimator that gives the same with the least said, and its momentum."""
+    estimator, momentum = norm.estimator, norm.momentum
+    if estimator == "mixed" and norm.mix in (0, 1):
+        estimator = "test_batch" if norm.mix else "ema"
+    if estimator == "window" and norm.window == 1:
+        return "ema", 1.0
+    if estimator == "cumulative":
+        return "ema", None
+    if estimator in WITHOUT_MOMENTUM:
+        return estimator, None
+    if estimator in ("debiased", "divided", "warmup"):
+        limit = momentum == 0 and steady and estimator != "divided"
+        if momentum is None or limit:
+            return "ema", None
+        if momentum == 1 and steady:
+            return "ema", momentum
+    return estimator, momentum
 
 
 def _defaults(norm: AveragedKind, *fields: str) -> dict[str, Any]:

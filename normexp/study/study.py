@@ -97,7 +97,7 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
         runs=tuple(runs.values()),
         notes=(
             *notes(axes, bases, given),
-            *_without_effect(axes, list(runs.values())),
+            *_without_effect([a for a in axes if not overruled(a, bases)], list(runs.values())),
             *alike(parts),
             *dict.fromkeys(line for run in runs.values() for line in remarks(run.config)),
         ),

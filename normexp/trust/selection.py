@@ -11,7 +11,7 @@ from normexp.errors import NormexpError, NotFoundError
 from normexp.registry import did_you_mean
 from normexp.store.check_sweep import summary_ids
 from normexp.store.files import MANIFEST, intact, read_manifest
-from normexp.store.layout import ID_LENGTH, StudyDirectory, look_around, studies
+from normexp.store.layout import ID_LENGTH, StudyDirectory, ambiguous, look_around, studies
 from normexp.store.manifest import WEIGHTS
 
 SWEEP_FILE = "sweep.yaml"
@@ -150,8 +150,7 @@ def _by_name(known: Mapping[str, StudyDirectory], wanted: str, store: Path) -> S
         ((path, select_one),) = matches
         return select_one(path)
     if matches:
-        names = ", ".join(path.name for path, _ in matches[:3])
-        raise NotFoundError(f"{wanted!r} is {len(matches)} things: {names}", "type a longer id")
+        raise ambiguous(wanted, [path for path, _ in matches], "things")
     there = [*known, *(path.name for path, _ in places)]
     hint = did_you_mean(wanted, there, look_around(store))
     raise NotFoundError(f"no study, sweep, run or trajectory {wanted!r} in {store}", hint)

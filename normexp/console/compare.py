@@ -136,9 +136,14 @@ def sample_size(result: Comparison) -> str:
 
 
 def decision(result: Comparison) -> str:
-    """`yes`, or about how many more seeds would settle it; `alike` where nothing differs at all."""
+    """`yes`, or about how many more seeds would settle it; `alike` where nothing differs at all.
+
+    A single seed has no spread to tell it from.
+    """
     if result.decided:
         return "yes"
+    if min(result.n) < 2:  # noqa: PLR2004
+        return "needs 2 seeds or more"
     if result.more_seeds is None:
         return "alike" if result.low == result.high == result.nothing else "> 1000 more"
     return f"~{result.more_seeds} more"

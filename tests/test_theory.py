@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulation import Simulation, between, expect_square, recursion
+from simulation import Simulation, expect_square, recursion
 
 from normexp.errors import UsageError
 from normexp.theory import composition, drift, memory, transient

@@ -36,10 +36,9 @@ def print_conversion(conversion: Conversion) -> None:
     console.print(f"{other.title}: {conversion.typed}", style="bold")
     console.print(_meaning(conversion))
     if conversion.differences:
-        titles = ("differs", one.title, other.title, "to get the first's results")
-        table = _differing(conversion, titles)
-        if not fits(console, table):  # words may break, titles too
-            table = _differing(conversion, [title.replace(" ", "\n") for title in titles])
+        table = _differing(conversion, one.title, other.title, "to get the first's results")
+        if not fits(console, table):
+            table = _differing(conversion, one.name, other.name, "to get the\nfirst's results")
         console.print(table)
     elif one != other:
         console.print("nothing else differs")
@@ -60,6 +59,7 @@ def print_frameworks(frameworks: Sequence[Framework]) -> None:
 
 
 def _conventions(frameworks: Sequence[Framework], *, longest: int) -> Table:
+    """The table, parameters of more characters than that left out."""
     table = table_of("framework", "parameter", "weighs", right=("default", "eps"))
     table.columns[0].no_wrap = True
     for title in ("running\nvariance", "debias", "starts"):
@@ -79,8 +79,8 @@ def _conventions(frameworks: Sequence[Framework], *, longest: int) -> Table:
     return table
 
 
-def _differing(conversion: Conversion, titles: Sequence[str]) -> Table:
-    table = table_of(*titles)
+def _differing(conversion: Conversion, source: str, target: str, todo: str) -> Table:
+    table = table_of("differs", source, target, todo)
     for each in conversion.differences:
         table.add_row(each.what, each.source, each.target, each.todo or NOTHING)
     return table

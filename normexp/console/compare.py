@@ -159,7 +159,7 @@ def _print_meaning(report: FieldReport, scale: str) -> None:
         else "difference of means, value − baseline"
     )
     console.print(
-        f"{what}; interval by bootstrap over seeds. Paired by "
+        f"{what}; interval over seeds by Student's t and bootstrap. Paired by "
         f"{'; '.join(MEANINGS[name] for name in pairings)}. Decided: the interval excludes no "
         f"difference, n ≥ {FEWEST}; else about how many more seeds would settle it.",
         style="dim",
@@ -175,7 +175,7 @@ def _print_left_out(report: FieldReport) -> None:
         console.print(f"note: {counted(diverged, 'diverged run')} left out", soft_wrap=True)
     if unmatched:
         console.print(
-            f"note: {counted(unmatched, 'run')} left out: the other side has not their seeds",
+            f"note: {counted(unmatched, 'run')} left out: the other side has not their seeds, or lost them",
             soft_wrap=True,
         )
     if lost:

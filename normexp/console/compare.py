@@ -175,7 +175,8 @@ def _print_left_out(report: FieldReport) -> None:
         console.print(f"note: {counted(diverged, 'diverged run')} left out", soft_wrap=True)
     if unmatched:
         console.print(
-            f"note: {counted(unmatched, 'run')} left out: the other side has not their seeds, or lost them",
+            f"note: {counted(unmatched, 'run')} left out: the other side has not their seeds, or "
+            "lost them",
             soft_wrap=True,
         )
     if lost:

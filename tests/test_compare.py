@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,6 +12,8 @@ from conftest import SMALL, store_of
 from typer.testing import Result
 
 import normexp as package
+from normexp.analysis.alike import _unread
+from normexp.config.norm_fields import Estimator
 
 AsJson = Callable[..., Any]
 Command = Callable[..., Result]
@@ -92,6 +94,53 @@ def test_estimators_are_compared_at_their_momentum(as_json: AsJson) -> None:
         (0.1, "population", None, "weights"),
         (0.5, "population", None, "weights"),
     }
+
+
+def test_estimators_are_compared_where_they_average_the_same_variance(as_json: AsJson) -> None:
+    """Biased with biased, unbiased with unbiased; population, which averages none, with both."""
+    as_json("sweep", *SMALL, "norm=batch", "norm.estimator=ema,debiased,population", "seed=0,1",
+            "norm.running_variance=unbiased,biased", "norm.initial_mean=0,1", "norm.momentum=0.1",
+            "log.pictures=false")  # fmt: skip
+    found = as_json("compare", "bn_regression", "norm.estimator")["comparisons"]
+    fields = ("norm.running_variance", "norm.initial_mean")
+    pairs = [([c["baseline"][f] for f in fields], [c["other"][f] for f in fields])
+             for c in found if c["other"]["norm.estimator"] == "debiased"]  # fmt: skip
+    population = [c for c in found if c["other"]["norm.estimator"] == "population"]
+
+    assert len(pairs) == len(population) == 4
+    assert all(one == other for one, other in pairs)
+
+
+UNLIKE = {"norm.momentum": 0.3, "norm.window": 7, "norm.mix": 0.25, "norm.initial_mean": 2.0,
+          "norm.momentum_schedule": "linear", "norm.final_momentum": 0.2, "norm.initial_var": 3.0,
+          "norm.running_variance": "biased"}  # fmt: skip
+"""Fields that follow from the choice of an estimator, none at its default."""
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+@pytest.mark.parametrize("momentum", ["0.3", "null"])
+@pytest.mark.parametrize("estimator", get_args(Estimator))
+def test_what_settling_resets_is_what_an_estimator_does_not_read(
+    estimator: str, momentum: str, schedule: str
+) -> None:
+    """The plan of a run with every field set says which of them matter."""
+    typed = UNLIKE | {"norm.momentum": momentum, "norm.momentum_schedule": schedule}
+    (run,) = package.load("norm=batch", "seed=0", f"norm.estimator={estimator}",
+                          *(f"{path}={value}" for path, value in typed.items())).runs  # fmt: skip
+    reset = {path for path, value in UNLIKE.items() if run.flat[path] != value}
+    at_default = {"norm.momentum_schedule"} if schedule == "constant" else set()
+
+    assert _unread(run.flat) - at_default == reset - at_default
+
+
+def test_one_seed_is_said_to_be_too_few(normexp: Command) -> None:
+    """Not that more than a thousand would be wanted."""
+    assert normexp("sweep", *SMALL, "norm=batch", "norm.momentum=0.1,0.5", "seed=0",
+                   "log.pictures=false").exit_code == 0  # fmt: skip
+    shown = normexp("compare", "bn_regression", "norm.momentum").stdout
+
+    assert "needs 2 seeds or more" in " ".join(shown.split())
+    assert "1000" not in shown
 
 
 def test_older_runs_are_read_as_todays_of_the_same_id(as_json: AsJson, store: str) -> None:

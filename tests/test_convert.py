@@ -1,14 +1,20 @@
 """Conventions of frameworks: one momentum in the words of another, and what else differs."""
 
+import ast
 import math
-from collections.abc import Callable
+import operator
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import Result
 
-from normexp.frameworks.convert import variance_ratio
-from normexp.frameworks.direction import newest_of_time_constant
+from normexp.frameworks.convert import differences, variance_ratio
+from normexp.frameworks.direction import newest_of_time_constant, time_constant_of_newest
+from normexp.frameworks.framework import Framework
 from normexp.frameworks.table import FRAMEWORKS
 
 Normexp = Callable[..., Result]
@@ -31,6 +37,11 @@ CONVERSIONS = [
     ("1.0", "caffe", "torch", "momentum=None"),
     ("null", "torch", "keras", "momentum=1 - 1/t at step t = 1, 2, ..."),
     ("-1", "cntk", "torch", "momentum=None"),
+    ("1e-11", "torch", "keras", "momentum=0.99999999999"),
+    ("0.99999999999", "caffe", "torch", "momentum=1e-11"),
+    ("1e-11", "torch", "caffe", "moving_average_fraction=0.99999999999"),
+    ("0.123456789012345", "torch", "cudnn", "exponentialAverageFactor=0.123456789012345"),
+    ("1e-30", "torch", "keras", "nothing: the nearest number is momentum=1"),
     ("0", "torch", "caffe", "nothing: moving_average_fraction=1 is the cumulative mean"),
 ]
 """By hand, from the table of conventions."""
@@ -44,6 +55,17 @@ def test_a_momentum_is_said_in_other_words(
     answer = as_json("convert", value, "--from", source, "--to", target)
 
     assert answer["typed"].startswith(typed)
+    if answer["typed"].startswith("momentum=") and "t = 1" not in typed:
+        assert answer["typed"] == typed
+
+
+@pytest.mark.parametrize("word", ["cumulative", "null", "None"])
+def test_the_cumulative_mean_is_said_as_its_framework_takes_it(as_json: AsJson, word: str) -> None:
+    """PyTorch takes None."""
+    answer = as_json("convert", word, "--from", "torch", "--to", "caffe")
+
+    assert answer["given"] == "momentum=None"
+    assert answer["newest"] == "cumulative"
 
 
 def test_a_time_constant_needs_the_batch_size(normexp: Normexp, as_json: AsJson) -> None:
@@ -59,6 +81,25 @@ def test_a_time_constant_needs_the_batch_size(normexp: Normexp, as_json: AsJson)
     assert (1 - newest_of_time_constant(samples, 64)) == pytest.approx(0.99)
 
 
+@given(momentum=st.floats(1e-4, 1.0), batch_size=st.integers(1, 10_000))
+def test_time_constants_and_momenta_are_inverse(momentum: float, batch_size: int) -> None:
+    """And a weight has fallen to 1/e after the time constant's examples."""
+    examples = time_constant_of_newest(momentum, batch_size)
+
+    assert newest_of_time_constant(examples, batch_size) == pytest.approx(momentum)
+    if momentum < 1:
+        left = (1 - momentum) ** (examples / batch_size)
+        assert left == pytest.approx(1 / math.e, rel=1e-9)
+
+
+def test_the_ends_of_time_constants() -> None:
+    """Infinite for momentum 0, none for momentum 1, both ways."""
+    assert time_constant_of_newest(0.0, 64) == math.inf
+    assert newest_of_time_constant(math.inf, 64) == 0
+    assert time_constant_of_newest(1.0, 64) == 0
+    assert newest_of_time_constant(0.0, 64) == 1
+
+
 def test_all_that_differs_is_said_with_what_to_do(normexp: Normexp, as_json: AsJson) -> None:
     """Keras for PyTorch: eps, and 31/32 of the unbiased variance in batches of 32."""
     arguments = ("convert", "0.99", "--from", "keras", "--to", "torch", "--batch-size", "32")
@@ -72,16 +113,116 @@ def test_all_that_differs_is_said_with_what_to_do(normexp: Normexp, as_json: AsJ
     assert "half-life 68.97" in shown
 
 
-def test_haikus_debiasing_and_caffes_start_are_differences(as_json: AsJson) -> None:
-    """And what is not verified is said to be so."""
-    from_torch = as_json("convert", "0.1", "--to", "haiku")["differences"]
-    to_mindspore = as_json("convert", "0.9", "--from", "keras", "--to", "mindspore")["differences"]
-    starts = {each["what"]: (each["source"], each["target"]) for each in from_torch}
-    variance = next(each for each in to_mindspore if each["what"] == "running variance")
+def test_debiasing_starts_and_what_is_not_verified_are_differences(as_json: AsJson) -> None:
+    """A start is none where one side forgets it."""
+    found = {
+        (source, target): {
+            each["what"]: (each["source"], each["target"], each["todo"])
+            for each in as_json("convert", "0.9", "--from", source, "--to", target)["differences"]
+        }
+        for source, target in (("torch", "haiku"), ("keras", "caffe2"), ("keras", "mindspore"))
+    }
+    start, unknown = "running mean, variance at first", "not verified"
 
-    assert starts["debiasing"] == ("none", "debiased")
-    assert starts["running mean, variance at first"] == ("0, 1", "0, 0")
-    assert (variance["target"], variance["todo"]) == ("not verified", "not verified")
+    assert found["torch", "haiku"]["debiasing"][:2] == ("none", "debiased")
+    assert start not in found["torch", "haiku"]
+    assert found["keras", "caffe2"][start] == ("0, 1", "0, 0", "start at 0, 1")
+    assert found["keras", "mindspore"]["running variance"][1:] == (unknown, unknown)
+
+
+STARTS = {"0, 1": 1.0, "0, 0": 0.0, "the caller's": 2.5}
+"""The running variance at first; a copy of the first batch apart."""
+
+
+def start_of(words: str, batches: Sequence[float]) -> float:
+    """The running variance that these words start at."""
+    return batches[0] if words == "the first batch" else STARTS[words]
+
+
+def words_of(framework: Framework) -> str:
+    """Where a framework starts, from its table."""
+    if framework.copies_first:
+        return "the first batch"
+    if framework.initial_var is None:
+        return "the caller's"
+    return f"0, {framework.initial_var:g}"
+
+
+def used(debiasing: str, start: float, old_weight: float, batches: Sequence[float]) -> float:
+    """What evaluation reads after these batches: the recursion as frameworks have it."""
+    running = start
+    for batch in batches:
+        running = old_weight * running + (1 - old_weight) * batch
+    left = old_weight ** len(batches)
+    if debiasing == "debiased":  # Haiku and Caffe: what starts at 0, over the weight of all batches
+        return (running - left * start) / (1 - left)
+    return running / (1 - left) if debiasing == "divided" else running
+
+
+def value_of(formula: str, names: dict[str, float]) -> float:
+    """A formula of +, -, * and / as Python reads it."""
+
+    def of(node: ast.expr) -> float:
+        if isinstance(node, ast.BinOp):
+            return float(OPERATORS[type(node.op)](of(node.left), of(node.right)))
+        return names[node.id] if isinstance(node, ast.Name) else float(ast.literal_eval(node))
+
+    return of(ast.parse(formula, mode="eval").body)
+
+
+OPERATORS: dict[type, Callable[[float, float], float]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", WITH_MOMENTUM)
+def test_whoever_follows_the_advice_gets_the_sources_value(source: str) -> None:
+    """Five batches, the old value weighing 0.9: its start and its debiasing, as formulas."""
+    batches = [2.2, 2.7, 1.9, 3.1, 2.0]
+    one = FRAMEWORKS[source]
+    wanted = used(one.debiasing, start_of(words_of(one), batches), 0.9, batches)
+    for other in (FRAMEWORKS[name] for name in WITH_MOMENTUM):
+        todo = {each.what: each.todo for each in differences(one, other)}
+        start, debias = todo.get("running mean, variance at first"), todo.get("debiasing")
+        words = start.removeprefix("start at ") if start else words_of(other)
+        there = used(other.debiasing, start_of(words, batches), 0.9, batches)
+        if debias:
+            advice = re.fullmatch(
+                r"use (.+) instead of r; w = \(old weight\)\^t(?:, r0 = (.+))?: fades", debias
+            )
+            assert advice
+            names = {"r": there, "w": 0.9**5}
+            if advice[2]:
+                names["r0"] = start_of(advice[2], batches)
+            there = value_of(advice[1], names)
+
+        assert there == pytest.approx(wanted), f"{source} to {other.name}"
+
+
+def test_the_advice_is_the_reviewers_arithmetic() -> None:
+    """Batches of 2.3616 each, started at 1: 1.557 in PyTorch, 2.36 in Haiku, 3.80 in Equinox."""
+    batches = [2.3616] * 5
+
+    assert used("none", 1.0, 0.9, batches) == pytest.approx(1.557, abs=1e-3)
+    assert used("debiased", 0.0, 0.9, batches) == pytest.approx(2.36, abs=5e-3)
+    assert used("divided", 1.0, 0.9, batches) == pytest.approx(3.80, abs=5e-3)
+
+
+def test_examples_and_values_are_two_numbers(as_json: AsJson) -> None:
+    """CNTK counts examples; a variance is over the values of a channel, of images many more."""
+    asked = ("convert", "100", "--from", "cntk", "--to", "keras", "--batch-size", "32")
+    plain, images = as_json(*asked), as_json(*asked, "--values", "25088")
+    of_torch = ("convert", "0.1", "--to", "keras")
+
+    assert plain["typed"] == images["typed"] == f"momentum={math.exp(-0.32)!r}"
+    for sizes, ratio in (
+        (["--batch-size", "32"], 32 / 31),
+        (["--values", "25088"], 25088 / 25087),
+        (["--batch-size", "32", "--values", "25088"], 25088 / 25087),
+    ):
+        found = as_json(*of_torch, *sizes)["differences"]
+        todo = next(each["todo"] for each in found if each["what"] == "running variance")
+        assert f"= {ratio:.6g} of n = " in todo
 
 
 def test_the_ratio_of_variances_is_known_only_where_both_are() -> None:
@@ -118,6 +259,7 @@ def test_equal_conventions_differ_in_nothing(normexp: Normexp) -> None:
         (["null", "--from", "caffe"], "Caffe has no", "it is moving_average_fraction=1 there"),
         (["0.1", "--from", "fvcore"], "--from fvcore: it takes no momentum", "convert --list"),
         (["0.1", "--batch-size", "0"], "--batch-size 0: a size from 1", "type 32"),
+        (["0.1", "--values", "0"], "--values 0: a size from 1", "type 32"),
     ],
 )
 def test_what_cannot_be_converted_is_exit_code_2(
@@ -139,12 +281,29 @@ def test_the_table_has_every_framework_at_80_columns(
     """A name is never cut, since it is what one types; --json has the sources."""
     monkeypatch.setenv("COLUMNS", "80")
     lines = normexp("convert", *arguments).stdout.splitlines()
+    words = {word.strip("():;,.") for line in lines for word in line.split()}
     names = {line.split()[0] for line in lines if line.strip()}
 
     assert max(map(len, lines)) <= 80
     assert set(FRAMEWORKS) <= names
+    assert {each.parameter for each in FRAMEWORKS.values() if each.parameter} <= words
     assert {each["name"] for each in as_json("convert", *arguments)} == set(FRAMEWORKS)
     assert all(each["source"] for each in as_json("convert"))
+
+
+@pytest.mark.parametrize("source", ["torch", "cntk", "onnx", "equinox_batch"])
+def test_no_advice_is_cut_at_80_columns(
+    normexp: Normexp, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """The longest titles against each other: every word is there, none beyond the edge."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for target in ("equinox_batch", "mindspore_ops", "onnx", "haiku", "tf_keras_fused"):
+        result = normexp("convert", "0.5", "--from", source, "--to", target, "--batch-size", "32")
+        shown = set(result.stdout.split())
+        said = differences(FRAMEWORKS[source], FRAMEWORKS[target], 32)
+
+        assert max(map(len, result.stdout.splitlines())) <= 80
+        assert {word for each in said for word in each.todo.split()} <= shown
 
 
 @pytest.mark.parametrize("source", WITH_MOMENTUM)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulation import Simulation, between, expect_square, recursion
+from simulation import Simulation, expect_square, recursion
 
 from normexp.errors import UsageError
 from normexp.theory import composition, drift, memory, transient
@@ -73,25 +73,6 @@ def test_noise_factor_and_effective_batches_are_a_simulations(momentum: float) -
     expect_square(errors, 1 / memory.effective_batches(momentum) / 4)
 
 
-@given(momentum=between, batch_size=st.floats(1, 1e4))
-def test_time_constants_and_momenta_are_inverse(momentum: float, batch_size: float) -> None:
-    """And a weight has fallen to 1/e after the time constant's examples."""
-    examples = memory.time_constant(momentum, batch_size)
-
-    assert memory.of_time_constant(examples, batch_size) == pytest.approx(momentum)
-    if momentum < 1:
-        left = (1 - momentum) ** (examples / batch_size)
-        assert left == pytest.approx(1 / math.e, rel=1e-9)
-
-
-def test_the_ends_of_time_constants() -> None:
-    """Infinite for momentum 0, none for momentum 1, both ways."""
-    assert memory.time_constant(0.0, 64) == math.inf
-    assert memory.of_time_constant(math.inf, 64) == 0
-    assert memory.time_constant(1.0, 64) == 0
-    assert memory.of_time_constant(0.0, 64) == 1
-
-
 @given(momentum=st.floats(0.0, 1.0), number=st.integers(1, 50))
 def test_accumulation_and_checkpointing_can_be_undone(momentum: float, number: int) -> None:
     """Each has a momentum to set instead."""
@@ -116,16 +97,13 @@ def test_checkpointing_is_two_updates_with_the_same_batch(momentum: float) -> No
 
 @given(momentum=st.floats(0.001, 0.999), ratio=st.floats(0.1, 20))
 def test_a_scaled_momentum_forgets_equally_fast_by_examples(momentum: float, ratio: float) -> None:
-    """Its half-life in steps is the other's over the ratio; time constants agree."""
+    """Its half-life in steps is the other's over the ratio."""
     scaled = composition.scaled(momentum, ratio)
     before = memory.half_life(momentum)
     assert before is not None
 
     if scaled < 0.999999:  # beyond, 1 − a has few digits
         assert memory.half_life(scaled) == pytest.approx(before / ratio, rel=1e-6)
-        assert memory.time_constant(scaled, 64 * ratio) == pytest.approx(
-            memory.time_constant(momentum, 64), rel=1e-6
-        )
 
 
 @pytest.mark.parametrize(
@@ -136,8 +114,6 @@ def test_a_scaled_momentum_forgets_equally_fast_by_examples(momentum: float, rat
         lambda: memory.half_life(math.nan),
         lambda: memory.updates_until(0.1, 0.0),
         lambda: memory.noise_factor(1.01),
-        lambda: memory.time_constant(0.1, 0),
-        lambda: memory.of_time_constant(-1.0, 64),
         lambda: composition.scaled(0.1, 0.0),
         lambda: composition.accumulated(0.1, 0),
         lambda: composition.checkpointed(2.0),

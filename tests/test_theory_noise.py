@@ -100,8 +100,28 @@ def test_a_last_batch_of_one_has_a_biased_variance_of_nothing(order: Order) -> N
         setting = Setting(**settings(case))
         for momentum, errors in zip([0.1, 0.5], case.errors([0.1, 0.5]), strict=True):
             predicted = budget(setting, momentum)
-            expect_square(errors, predicted.noise**2 + predicted.bias**2 * (1 + 2 / 10))
+            expect_square(errors, predicted.squared)
             expect_mean(errors, predicted.bias)
+
+
+@pytest.mark.parametrize("order", ["shuffled", "fixed"])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_a_biased_variance_misses_a_share_of_a_variance_that_varies(
+    order: Order, *, drop_last: bool
+) -> None:
+    """22 examples in batches of 5: the training sets' own variances have a variance of 2/21."""
+    sizes = {"batch_size": 5, "train_size": 22}
+    more = {"statistic": "biased_variance", "replicas": 20_000, "drop_last": drop_last}
+    for updates in (40, 42):
+        case = simulated(order, updates, sizes, **more)
+        setting = Setting(**settings(case))
+        debiased = case.errors([0.05], debiased=True)
+        cumulative = case.errors([None])
+
+        for momentum, errors in zip([0.05, 0.1], case.errors([0.05, 0.1]), strict=True):
+            expect_square(errors, budget(setting, momentum).squared)
+        for momentum, errors in zip([0.05, 0.0], debiased + cumulative, strict=True):
+            expect_square(errors, budget(setting, momentum, debiased=True).squared)
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)

@@ -6,8 +6,8 @@ from typing import Any
 
 from normexp.analysis.arms import Row
 from normexp.analysis.pairing import ArmComparison, compare_arms, differing_fields
-from normexp.config.field import FieldSpec, Role, Scalar, specs
-from normexp.config.norm import BatchNorm
+from normexp.config.field import FieldSpec, Role, Scalar
+from normexp.config.norm_fields import REFERENCES, WITHOUT_MOMENTUM
 from normexp.config.schema import IDENTITY_GROUPS, KINDS
 from normexp.config.tree import field_specs, known_keys, nest
 
@@ -27,7 +27,15 @@ FOLLOWING = {
         "norm.running_variance",
     )
 }
-"""Fields that some values of a field do not read, and are then settled: at null, or the default."""
+"""Fields that some values of a field do not read, and are then settled: at null, or the default.
+
+Which, `_unread` says; `normexp.study.settle` settles them.
+"""
+
+OWN = {"window": "norm.window", "mixed": "norm.mix"}
+"""Fields of one estimator alone."""
+
+SCHEDULE = ("norm.momentum_schedule", "norm.final_momentum")
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ def comparisons(
         for values, first in arms:
             for others, second in arms:
                 wanted = values[path] == baseline and others[path] != baseline
-                if wanted and _match(path, values, others):
+                if wanted and _match(path, first[0], second[0]):
                     yield FieldComparison(
                         cell,
                         values,
@@ -116,19 +124,30 @@ def _own(path: str, rows: Sequence[Row]) -> list[str]:
     return [path, *(each for each in differing(rows) if each.startswith(group) and each != path)]
 
 
-def _match(path: str, first: dict[str, Any], second: dict[str, Any]) -> bool:
-    """Whether the fields that follow agree, as far as both sides read them."""
+def _match(path: str, first: Row, second: Row) -> bool:
+    """Whether the fields that follow agree, where both sides read them."""
+    read = [each for each in FOLLOWING.get(path, ()) if each in first and each in second]
     return all(
-        first[each] == second[each] or {None, _default(each)} & {first[each], second[each]}
-        for each in FOLLOWING.get(path, ())
-        if each in first and each in second
+        first[each] == second[each]
+        for each in read
+        if each not in _unread(first) and each not in _unread(second)
     )
 
 
-def _default(path: str) -> Scalar:
-    """What a field is settled to where it is not read; momentum to null."""
-    default: Scalar = specs(BatchNorm)[path.removeprefix("norm.")].default
-    return None if path == MOMENTUM else default
+def _unread(row: Row) -> set[str]:
+    """Fields of a settled norm that its estimator does not read.
+
+    The cumulative mean, settled to `ema` with momentum null, has no momentum.
+    """
+    estimator, momentum = row["norm.estimator"], row[MOMENTUM]
+    found = {path for name, path in OWN.items() if name != estimator}
+    if estimator in WITHOUT_MOMENTUM or momentum is None:
+        found |= {MOMENTUM, *SCHEDULE}
+    elif row["norm.momentum_schedule"] == "constant":
+        found.add("norm.final_momentum")
+    if estimator in REFERENCES:
+        found |= {"norm.initial_mean", "norm.initial_var", "norm.running_variance"}
+    return found
 
 
 def _arms(own: Sequence[str], rows: Sequence[Row]) -> list[tuple[dict[str, Any], list[Row]]]:

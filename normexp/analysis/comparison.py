@@ -22,8 +22,8 @@ Scale = Literal["ratio", "difference"]
 FEWEST = 6
 """Values of a sample below which nothing is decided.
 
-A bootstrap interval lies within the sample: where all n differences have one sign it excludes 0,
-which happens by chance once in 2**(n − 1): with five 6 % of the time, with six 3 %.
+All n differences have one sign by chance once in 2**(n − 1): with five 6 % of the time, with six
+3 %.
 """
 
 MOST_MORE_SEEDS = 1000
@@ -48,8 +48,9 @@ class Comparison:
         effect_size: paired: mean / standard deviation of the differences (d_z); unpaired: Hedges'
             g; of logarithms where the scale is a ratio. NaN below n = 2, infinite without spread.
         decided: whether the interval excludes "no difference" and there are values enough.
-        more_seeds: about how many more of each would settle an undecided one; 0 if decided, None
-            if that many that it is no advice.
+        more_seeds: about how many more of each would settle an undecided one; 0 if decided. None
+            where that cannot be said, fewer than 2 values having no spread; where nothing differs;
+            and where it is so many that it is no advice.
     """
 
     scale: Scale
@@ -74,8 +75,19 @@ def compare_paired(
 ) -> Comparison:
     """Compare values that belong together, such as those of one seed.
 
-    The interval is the BCa bootstrap's of the mean difference (Efron 1987; SciPy's), of logarithms
-    where the scale is a ratio, its level raised for small samples (see `_level`).
+    The interval of the mean difference, of logarithms where the scale is a ratio, is the smallest
+    that holds two others: Student's t, and the BCa bootstrap's (Efron 1987; SciPy's), its level
+    raised for small samples (see `_level`). t is short where differences are skewed, BCa where they
+    are few or have long tails. How often it holds the truth, measured on 1500 samples each (with
+    BCa alone):
+
+        n    normal         Student's t, 3  exponential    log-normal, σ = 1
+        6    95 % (92 %)    96 % (91 %)     92 % (90 %)    84 % (83 %)
+        8    96 % (94 %)    98 % (92 %)     92 % (92 %)    89 % (88 %)
+        16   95 % (94 %)    96 % (90 %)     95 % (93 %)    91 % (89 %)
+        24   95 % (94 %)    96 % (91 %)     95 % (94 %)    92 % (90 %)
+
+    Differences as skewed as the last ones are decided too soon: take logarithms, or more seeds.
 
     Args:
         baseline: one value a pair.
@@ -91,7 +103,7 @@ def compare_paired(
     middle = fmean(differences) if n else math.nan
     spread = stdev(differences) if n > 1 else math.nan
     standard_error = spread / math.sqrt(n) if n else math.nan
-    low, high = _interval([differences], middle, standard_error)
+    low, high = _interval([differences], middle, standard_error, n - 1)
     return _comparison(
         scale,
         paired=True,
@@ -106,7 +118,7 @@ def compare_paired(
 def compare_unpaired(
     baseline: Sequence[float], other: Sequence[float], scale: Scale = "difference"
 ) -> Comparison:
-    """Compare two independent samples; as `compare_paired`, each resampled by itself.
+    """Compare two independent samples; as `compare_paired`, each resampled by itself, t as Welch's.
 
     The effect size is Hedges' g: the difference of means over the pooled standard deviation, times
     1 − 3/(4·(n₁ + n₂) − 9) (Hedges 1981).
@@ -118,7 +130,7 @@ def compare_unpaired(
     enough = min(n) > 1
     spreads = (variance(first), variance(second)) if enough else (math.nan, math.nan)
     standard_error = math.sqrt(spreads[0] / n[0] + spreads[1] / n[1]) if enough else math.nan
-    low, high = _interval([first, second], middle, standard_error)
+    low, high = _interval([first, second], middle, standard_error, _welch(spreads, n))
     return _comparison(
         scale,
         paired=False,
@@ -170,12 +182,15 @@ def _exp(value: float) -> float:
 
 
 def _interval(
-    samples: Sequence[Sequence[float]], middle: float, standard_error: float
+    samples: Sequence[Sequence[float]], middle: float, standard_error: float, freedom: float
 ) -> tuple[float, float]:
-    """The bootstrap interval of a mean, or of the second mean minus the first.
+    """The interval of a mean, or of the second mean minus the first.
 
-    BCa; the percentiles where BCa degenerates; the point itself where nothing varies.
+    Student's t and BCa together; the percentiles where BCa degenerates; the point itself where
+    nothing varies.
     """
+    from scipy.special import stdtrit
+
     n = min(len(sample) for sample in samples)
     if n < 2:  # noqa: PLR2004  a single value has no spread
         return math.nan, math.nan
@@ -186,7 +201,17 @@ def _interval(
         low, high = _bootstrap(samples, method, _level(n))
         if math.isfinite(low) and math.isfinite(high):
             break
-    return min(low, middle), max(high, middle)
+    half = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * standard_error
+    return min(low, middle - half), max(high, middle + half)
+
+
+def _welch(spreads: tuple[float, float], n: tuple[int, int]) -> float:
+    """Degrees of freedom of a difference of means (Welch 1947); NaN without spread."""
+    if min(n) < 2 or not any(spreads):  # noqa: PLR2004  a single value has no spread
+        return math.nan
+    parts = [spread / size for spread, size in zip(spreads, n, strict=True)]
+    below = sum(part**2 / (size - 1) for part, size in zip(parts, n, strict=True))
+    return sum(parts) ** 2 / below if below else math.nan
 
 
 def _bootstrap(

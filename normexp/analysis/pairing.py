@@ -29,7 +29,7 @@ class ArmComparison:
         pairing: what the pairs share.
         result: the numbers.
         diverged: runs of both arms left out since their training diverged.
-        unmatched: runs left out since the other arm has not their seed.
+        unmatched: runs left out since the other arm has not their seed, or it diverged there.
         run_ids: of all runs that count.
     """
 
@@ -43,14 +43,17 @@ class ArmComparison:
 def compare_arms(baseline: Sequence[Row], other: Sequence[Row], metric: str) -> ArmComparison:
     """Compare two arms, one run a seed in each.
 
+    Whether they are paired depends on their seeds alone, never on which of them diverged.
+
     Args:
         baseline: rows of one configuration.
         other: rows of another one.
         metric: a column of both; what is missing or not finite is left out.
     """
+    pairing = _pairing(baseline, other)
     kept = [[row for row in arm if row["status"] == "complete"] for arm in (baseline, other)]
     diverged = len(baseline) + len(other) - len(kept[0]) - len(kept[1])
-    pairing, first, second = _paired(*kept)
+    first, second = kept if pairing == "unpaired" else _pairs(*kept)
     before, after = (_values(arm, metric) for arm in (first, second))
     scale = scale_of(metric, [*before, *after])
     compare = compare_unpaired if pairing == "unpaired" else compare_paired
@@ -76,15 +79,21 @@ def differing_fields(first: Mapping[str, Any], second: Mapping[str, Any]) -> lis
     ]
 
 
-def _paired(first: list[Row], second: list[Row]) -> tuple[Pairing, list[Row], list[Row]]:
-    """How the arms are paired, and their rows that count, in the order of the pairs."""
-    by_seed = [{row["seed"]: row for row in arm} for arm in (first, second)]
-    common = sorted(by_seed[0].keys() & by_seed[1].keys())
-    if not common or len(common) < min(map(len, by_seed)) or not _fair(first[0], second[0]):
-        return "unpaired", first, second
-    one, two = ([rows[seed] for seed in common] for rows in by_seed)
-    shared = all(a["trajectory_id"] == b["trajectory_id"] for a, b in zip(one, two, strict=True))
-    return ("weights" if shared else "seed"), one, two
+def _pairing(first: Sequence[Row], second: Sequence[Row]) -> Pairing:
+    """How the arms are paired, runs that diverged included."""
+    seeds = [{row["seed"] for row in arm} for arm in (first, second)]
+    common = seeds[0] & seeds[1]
+    if not common or len(common) < min(map(len, seeds)) or not _fair(first[0], second[0]):
+        return "unpaired"
+    pairs = zip(*_pairs(first, second), strict=True)
+    return "weights" if all(a["trajectory_id"] == b["trajectory_id"] for a, b in pairs) else "seed"
+
+
+def _pairs(first: Sequence[Row], second: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """The rows of the seeds that both have, in the order of the seeds."""
+    one, two = ({row["seed"]: row for row in arm} for arm in (first, second))
+    common = sorted(one.keys() & two.keys())
+    return [one[seed] for seed in common], [two[seed] for seed in common]
 
 
 def _fair(first: Row, second: Row) -> bool:

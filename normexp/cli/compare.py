@@ -28,7 +28,8 @@ def compare(  # noqa: PLR0913, PLR0917  the options of a command line
     """Compare the values of one field with a baseline, everything else alike.
 
     Runs of one training are paired on their weights, runs of one seed by seed; intervals are
-    95 %, by bootstrap. What is undecided says about how many more seeds would settle it.
+    95 %, by Student's t and bootstrap. What is undecided says about how many more seeds would
+    settle it.
 
     \b
     Example:

@@ -20,7 +20,17 @@ def convert(  # noqa: PLR0913, PLR0917  as Typer calls it
         str, typer.Option("--to", metavar="FRAMEWORK", help="Who is to get it.")
     ] = "torch",
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="n of vectors; N·H·W of images.")
+        int | None,
+        typer.Option("--batch-size", help="Examples of a batch, for time constants in samples."),
+    ] = None,
+    values: Annotated[
+        int | None,
+        typer.Option(
+            "--values",
+            help="Values a channel in a batch, N·H·W of images, for the ratio of variances; "
+            "default: the batch size.",
+            show_default=False,
+        ),
     ] = None,
     show_all: Annotated[  # noqa: FBT002
         bool, typer.Option("--list", help="Show the table of all frameworks, as without a value.")
@@ -50,7 +60,7 @@ def convert(  # noqa: PLR0913, PLR0917  as Typer calls it
 
             print_frameworks(frameworks)
             return
-        answer = converted(value, source, target, batch_size)
+        answer = converted(value, source, target, batch_size, values)
         if as_json:
             print_json(asdict(answer))
         else:

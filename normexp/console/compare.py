@@ -136,9 +136,14 @@ def sample_size(result: Comparison) -> str:
 
 
 def decision(result: Comparison) -> str:
-    """`yes`, or about how many more seeds would settle it; `alike` where nothing differs at all."""
+    """`yes`, or about how many more seeds would settle it; `alike` where nothing differs at all.
+
+    A single seed has no spread to tell it from.
+    """
     if result.decided:
         return "yes"
+    if min(result.n) < 2:  # noqa: PLR2004
+        return "needs 2 seeds or more"
     if result.more_seeds is None:
         return "alike" if result.low == result.high == result.nothing else "> 1000 more"
     return f"~{result.more_seeds} more"
@@ -154,7 +159,7 @@ def _print_meaning(report: FieldReport, scale: str) -> None:
         else "difference of means, value − baseline"
     )
     console.print(
-        f"{what}; interval by bootstrap over seeds. Paired by "
+        f"{what}; interval over seeds by Student's t and bootstrap. Paired by "
         f"{'; '.join(MEANINGS[name] for name in pairings)}. Decided: the interval excludes no "
         f"difference, n ≥ {FEWEST}; else about how many more seeds would settle it.",
         style="dim",
@@ -170,7 +175,8 @@ def _print_left_out(report: FieldReport) -> None:
         console.print(f"note: {counted(diverged, 'diverged run')} left out", soft_wrap=True)
     if unmatched:
         console.print(
-            f"note: {counted(unmatched, 'run')} left out: the other side has not their seeds",
+            f"note: {counted(unmatched, 'run')} left out: the other side has not their seeds, or "
+            "lost them",
             soft_wrap=True,
         )
     if lost:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from normexp.console.arms import table_of
+from rich.table import Table
+
+from normexp.console.arms import fits, table_of
 from normexp.console.streams import stdout
 from normexp.console.words import NOTHING, number
 from normexp.frameworks.convert import Conversion
-from normexp.frameworks.framework import Framework
+from normexp.frameworks.framework import CALLER, FIRST_BATCH, Framework
 from normexp.theory.memory import half_life
 
 SIGNS = {"not verified": "?", "new": "new", "old": "old", "time constant": "time"}
@@ -19,6 +21,12 @@ variance at first; copy: the first batch. norm/framework=NAME trains and evaluat
 --json has remarks and sources."""
 
 DEBIASING = {"none": NOTHING, "debiased": "yes", "divided": "divided"}
+STARTS = {FIRST_BATCH: "copy", CALLER: NOTHING}
+
+LONG = 11
+"""Characters of a parameter that a narrow terminal has room for; others stand below its table."""
+
+BELOW = "..."
 
 
 def print_conversion(conversion: Conversion) -> None:
@@ -28,9 +36,9 @@ def print_conversion(conversion: Conversion) -> None:
     console.print(f"{other.title}: {conversion.typed}", style="bold")
     console.print(_meaning(conversion))
     if conversion.differences:
-        table = table_of("differs", one.title, other.title, "to get the first's results")
-        for each in conversion.differences:
-            table.add_row(each.what, each.source, each.target, each.todo or NOTHING)
+        table = _differing(conversion, one.title, other.title, "to get the first's results")
+        if not fits(console, table):
+            table = _differing(conversion, one.name, other.name, "to get the\nfirst's results")
         console.print(table)
     elif one != other:
         console.print("nothing else differs")
@@ -41,23 +49,41 @@ def print_conversion(conversion: Conversion) -> None:
 def print_frameworks(frameworks: Sequence[Framework]) -> None:
     """A row a framework, and what the columns mean."""
     console = stdout()
+    table, below = _conventions(frameworks, longest=100), ""
+    if not fits(console, table):
+        table = _conventions(frameworks, longest=LONG)
+        long = [each for each in frameworks if len(each.parameter or "") > LONG]
+        below = "".join(f"{BELOW} of {each.name}: {each.parameter}\n" for each in long)
+    console.print(table)
+    console.print(f"{below}{LEGEND}", style="dim")
+
+
+def _conventions(frameworks: Sequence[Framework], *, longest: int) -> Table:
+    """The table, parameters of more characters than that left out."""
     table = table_of("framework", "parameter", "weighs", right=("default", "eps"))
     table.columns[0].no_wrap = True
     for title in ("running\nvariance", "debias", "starts"):
         table.add_column(title)
     for each in frameworks:
+        name = each.parameter or NOTHING
         table.add_row(
             each.name,
-            each.parameter or NOTHING,
+            name if len(name) <= longest else BELOW,
             SIGNS.get(each.weighs, NOTHING),
             _number(each.default),
             _number(each.eps),
             SIGNS.get(each.averages, each.averages),
             DEBIASING[each.debiasing],
-            _start(each),
+            STARTS.get(each.starts_at, each.starts_at),
         )
-    console.print(table)
-    console.print(LEGEND, style="dim")
+    return table
+
+
+def _differing(conversion: Conversion, source: str, target: str, todo: str) -> Table:
+    table = table_of("differs", source, target, todo)
+    for each in conversion.differences:
+        table.add_row(each.what, each.source, each.target, each.todo or NOTHING)
+    return table
 
 
 def _meaning(conversion: Conversion) -> str:
@@ -71,11 +97,3 @@ def _meaning(conversion: Conversion) -> str:
 
 def _number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:g}"
-
-
-def _start(framework: Framework) -> str:
-    if framework.copies_first:
-        return "copy"
-    if framework.initial_mean is None or framework.initial_var is None:
-        return NOTHING
-    return f"{framework.initial_mean:g}, {framework.initial_var:g}"

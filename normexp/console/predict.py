@@ -10,7 +10,8 @@ from normexp.console.arms import fits, table_of
 from normexp.console.plot import curve
 from normexp.console.streams import stdout
 from normexp.console.words import NOTHING, counted, number
-from normexp.session.prediction import Prediction, Row, keras
+from normexp.frameworks.direction import turned
+from normexp.session.prediction import Prediction, Row
 from normexp.theory.setting import Setting
 
 WIDEST_PLOT = 72
@@ -99,7 +100,7 @@ def best_line(prediction: Prediction) -> str:
     causes = ", ".join(f"{CAUSES[name]} {share:.0%}" for name, share in shares if share >= 0.005)  # noqa: PLR2004  rounds to 1 %
     of_what = f" (squared: {causes})" if causes else ""
     return (
-        f"best momentum {_momentum(best.momentum)}, keras {_momentum(keras(best.momentum))}: "
+        f"best momentum {_momentum(best.momentum)}, keras {_momentum(turned(best.momentum))}: "
         f"error {best.budget.error:.3g} {unit}{of_what}"
     )
 
@@ -157,7 +158,7 @@ def _table(console: Console, prediction: Prediction) -> Table:
 def _columns(prediction: Prediction) -> list[_Column]:
     columns = [
         _Column("momentum", lambda row: _momentum(row.momentum) + " *"[row is prediction.best]),
-        _Column("keras", lambda row: _momentum(keras(row.momentum))),
+        _Column("keras", lambda row: _momentum(turned(row.momentum))),
         _Column("half\nlife", lambda row: _figure(row.half_life_steps)),
         _Column("in\nepochs", lambda row: _figure(row.half_life_epochs)),
         _Column("weight\nleft", lambda row: _figure(row.initial_weight_left)),

@@ -5,19 +5,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from normexp.errors import UsageError
-from normexp.frameworks.framework import Framework
-from normexp.frameworks.momentum import Newest, as_typed, newest_of
+from normexp.frameworks.framework import CALLER, Framework
+from normexp.frameworks.momentum import Newest, as_given, as_typed, newest_of
 from normexp.frameworks.table import named, with_momentum
 
 UNKNOWN = "not verified"
-CALLER = "the caller's"
-
-TO_DEBIAS = {
-    "none": "use r (1 - w) + w r0 instead of r, w = (old weight)^t: fades",
-    "debiased": "use (r - w r0)/(1 - w) instead of r, w = (old weight)^t: fades",
-    "divided": "use r/(1 - w) instead of r, w = (old weight)^t: fades",
+DEBIAS = {
+    ("none", "debiased"): "r*(1 - w) + w*r0",
+    ("none", "divided"): "r*(1 - w)",
+    ("debiased", "none"): "(r - w*r0)/(1 - w)",
+    ("debiased", "divided"): "r - w*r0/(1 - w)",
+    ("divided", "none"): "r/(1 - w)",
+    ("divided", "debiased"): "r + w*r0/(1 - w)",
 }
-"""How to have a source's debiasing of the average r elsewhere."""
+"""What a source uses, from what a target uses: r, with w the weight left on its start r0.
+
+With m what batches have brought, `none` uses w r0 + m, `debiased` m/(1 - w), and `divided`
+(w r0 + m)/(1 - w). r0 is the start of the one that is not debiased; where neither is, both start
+alike.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,42 +59,57 @@ class Conversion:
     remarks: tuple[str, ...]
 
 
-def convert(value: str, source: str, target: str, batch_size: int | None = None) -> Conversion:
+def convert(
+    value: str,
+    source: str,
+    target: str,
+    batch_size: int | None = None,
+    values: int | None = None,
+) -> Conversion:
     """A momentum of one framework for another.
 
     Args:
         value: as one types it in the source; null is PyTorch's None.
         source: a framework's name.
         target: another's.
-        batch_size: n of vectors, for the ratio of variances and for CNTK's time constants.
+        batch_size: examples of a batch, for CNTK's time constants.
+        values: of a channel in a batch, N·H·W of images, for the ratio of variances; by default as
+            many as examples.
 
     Raises:
         UsageError: an unknown framework, or a value that it does not take.
     """
     one, other = named(source, "--from"), named(target, "--to")
-    parameter = with_momentum(one, "--from")
+    with_momentum(one, "--from")
     with_momentum(other, "--to")
-    if batch_size is not None and batch_size < 1:
-        raise UsageError(f"--batch-size {batch_size}: a size from 1 is needed", "type 32, or yours")
+    for option, size in (("--batch-size", batch_size), ("--values", values)):
+        if size is not None and size < 1:
+            raise UsageError(f"{option} {size}: a size from 1 is needed", "type 32, or yours")
     newest = newest_of(one, value, batch_size)
     return Conversion(
         source=one,
         target=other,
-        given=f"{parameter}={value}",
+        given=as_given(one, value, newest),
         typed=as_typed(other, newest, batch_size),
         newest=newest,
-        differences=tuple(differences(one, other, batch_size)),
+        differences=tuple(differences(one, other, values or batch_size)),
         remarks=tuple(f"{each.title}: {each.remarks}" for each in (one, other) if each.remarks),
     )
 
 
 def differences(
-    source: Framework, target: Framework, batch_size: int | None = None
+    source: Framework, target: Framework, values: int | None = None
 ) -> Iterator[Difference]:
-    """What makes the target's results differ from the source's, momentum aside."""
+    """What makes the target's results differ from the source's, momentum aside.
+
+    Args:
+        source: whose results are wanted.
+        target: whose results are there.
+        values: of a channel in a batch; None: not known.
+    """
     yield from _eps(source, target)
     yield from _normalising(source, target)
-    yield from _variance(source, target, batch_size)
+    yield from _variance(source, target, values)
     yield from _debiasing(source, target)
     yield from _start(source, target)
     for what, one, other in (
@@ -160,25 +181,23 @@ def _variance(source: Framework, target: Framework, n: int | None) -> Iterator[D
 
 
 def _debiasing(source: Framework, target: Framework) -> Iterator[Difference]:
-    if source.debiasing != target.debiasing:
-        yield Difference(
-            "debiasing", source.debiasing, target.debiasing, TO_DEBIAS[source.debiasing]
-        )
+    one, other = source.debiasing, target.debiasing
+    if one == other:
+        return
+    formula = DEBIAS[one, other]
+    start = ""
+    if "r0" in formula:
+        whose = target if one == "debiased" else source
+        start = f", r0 = {whose.starts_at}"
+    todo = f"use {formula} instead of r; w = (old weight)^t{start}: fades"
+    yield Difference("debiasing", one, other, todo)
 
 
 def _start(source: Framework, target: Framework) -> Iterator[Difference]:
-    one, other = _starts_at(source), _starts_at(target)
-    if one != other and source.debiasing != "debiased":  # which forgets where it starts
+    """Where they start, unless one forgets it: the formula that undoes that knows r0."""
+    one, other = source.starts_at, target.starts_at
+    if one != other and "debiased" not in (source.debiasing, target.debiasing):
         yield Difference("running mean, variance at first", one, other, f"start at {one}")
-
-
-def _starts_at(framework: Framework) -> str:
-    """The initial mean and variance in words."""
-    if framework.copies_first:
-        return "the first batch"
-    if framework.initial_mean is None or framework.initial_var is None:
-        return CALLER
-    return f"{framework.initial_mean:g}, {framework.initial_var:g}"
 
 
 def _plain(number: float | None) -> str:

@@ -19,6 +19,9 @@ debiased: (r_t − w_t r_0) / (1 − w_t), with w_t the weight left on the initi
 divided: r_t / (1 − w_t), the initial value and all.
 """
 
+CALLER = "the caller's"
+FIRST_BATCH = "the first batch"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Framework:
@@ -67,3 +70,12 @@ class Framework:
     remarks: str = ""
     source: str
     no_preset: str = ""
+
+    @property
+    def starts_at(self) -> str:
+        """The initial mean and variance in words: `0, 1`, `FIRST_BATCH` or `CALLER`."""
+        if self.copies_first:
+            return FIRST_BATCH
+        if self.initial_mean is None or self.initial_var is None:
+            return CALLER
+        return f"{self.initial_mean:g}, {self.initial_var:g}"

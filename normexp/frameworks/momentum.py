@@ -32,7 +32,7 @@ def newest_of(framework: Framework, given: str, batch_size: int | None) -> Newes
     if given.lower() in NULL:
         return _cumulative(framework, given)
     number = _number(framework, given)
-    if spelled(number) == framework.cumulative:
+    if number == _cumulative_number(framework):
         return "cumulative"
     if framework.weighs == "time constant":
         if number < 0:
@@ -41,6 +41,12 @@ def newest_of(framework: Framework, given: str, batch_size: int | None) -> Newes
     if not 0 <= number <= 1:
         raise _outside(framework, given, number)
     return number if framework.weighs == "new" else turned(number)
+
+
+def as_given(framework: Framework, given: str, newest: Newest) -> str:
+    """A value as one types it in its framework: PyTorch takes None alone, not `cumulative`."""
+    is_word = newest == "cumulative" and given.lower() in NULL
+    return f"{framework.parameter}={framework.cumulative if is_word else given}"
 
 
 def as_typed(framework: Framework, newest: Newest, batch_size: int | None) -> str:
@@ -52,8 +58,10 @@ def as_typed(framework: Framework, newest: Newest, batch_size: int | None) -> st
         step = "1 - 1/t" if framework.weighs == "old" else "1/t"
         return f"{parameter}={step} at step t = 1, 2, ..."
     value = value_of(framework, newest, batch_size)
-    if framework.cumulative == spelled(value):
+    if value == _cumulative_number(framework):
         return f"nothing: {parameter}={spelled(value)} is {framework.at_one}"
+    if value in {0, 1} and newest not in {0, 1}:
+        return f"nothing: the nearest number is {parameter}={spelled(value)}"
     return f"{parameter}={spelled(value)}"
 
 
@@ -65,8 +73,16 @@ def value_of(framework: Framework, newest: float, batch_size: int | None) -> flo
 
 
 def spelled(value: float) -> str:
-    """A number without digits that mean nothing: 1 not 1.0, ten places of an irrational one."""
-    return f"{value:.10g}"
+    """A number so that it comes back, 1 not 1.0."""
+    return repr(float(value)).removesuffix(".0")
+
+
+def _cumulative_number(framework: Framework) -> float | None:
+    """The number that gives the cumulative mean; None where no number or another word does."""
+    try:
+        return float(framework.cumulative)
+    except ValueError:
+        return None
 
 
 def _cumulative(framework: Framework, given: str) -> Newest:

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from decimal import Decimal
 from typing import Any
 
 from normexp.errors import UsageError
+from normexp.frameworks.direction import turned
 from normexp.theory.budget import Budget, best_momentum, budget
 from normexp.theory.memory import half_life, noise_factor, weight_left
 from normexp.theory.setting import Order, Setting
@@ -93,11 +93,6 @@ def order_of(train_size: int | None, *, shuffle: bool, drop_last: bool) -> Order
     return "independent"
 
 
-def keras(momentum: float) -> float:
-    """The same in Keras's direction, the weight of the old value: 0.1 becomes exactly 0.9."""
-    return float(1 - Decimal(repr(momentum)))
-
-
 def as_data(prediction: Prediction) -> dict[str, Any]:
     """The same for programs; errors in the setting's units, shares of the squared error."""
     momentum, error = prediction.debiased
@@ -158,7 +153,7 @@ def _row_data(row: Row) -> dict[str, Any]:
     cost = row.budget
     return {
         "momentum": row.momentum,
-        "keras_momentum": keras(row.momentum),
+        "keras_momentum": turned(row.momentum),
         "half_life_steps": row.half_life_steps,
         "half_life_epochs": row.half_life_epochs,
         "initial_weight_left": row.initial_weight_left,

@@ -19,6 +19,7 @@ class Budget:
         initial: what is left of the initial value's error.
         drift: the lag behind a truth that moves steadily; against the direction of the drift.
         bias: of biased batch variances.
+        spread: standard deviation of that bias over training sets, whose own variances differ.
         walk: standard deviation of the lag behind random steps.
         noise: standard deviation of the sampling noise.
         alignment: how the first three add up, as `Setting.alignment`.
@@ -27,6 +28,7 @@ class Budget:
     initial: float
     drift: float
     bias: float
+    spread: float
     walk: float
     noise: float
     alignment: float
@@ -36,6 +38,8 @@ class Budget:
         """The expected squared error by cause: `initial`, `drift`, `bias` and `noise`.
 
         Where errors add as numbers, half of each product belongs to either; random steps are drift.
+        A biased variance misses a share of the training set's own variance S², whose mean square
+        is 1 + V(N): `bias² + spread²`.
         """
         systematic = {"initial": self.initial, "drift": self.drift, "bias": self.bias}
         total = sum(systematic.values())
@@ -43,7 +47,9 @@ class Budget:
             name: each**2 + self.alignment * each * (total - each)
             for name, each in systematic.items()
         }
-        return {**parts, "drift": parts["drift"] + self.walk**2, "noise": self.noise**2}
+        parts["drift"] += self.walk**2
+        parts["bias"] += self.spread**2
+        return {**parts, "noise": self.noise**2}
 
     @property
     def squared(self) -> float:
@@ -80,10 +86,12 @@ def budget(setting: Setting, momentum: float, *, debiased: bool = False) -> Budg
     weight = weight_gone(momentum, updates) if debiased else 1.0
     left = 0.0 if debiased else weight_left(momentum, updates)
     gone, last = weight_gone(momentum, updates), _last_weight(setting, momentum)
+    bias = _bias(setting, gone, last) / weight
     return Budget(
         initial=left * setting.initial_error,
         drift=-linear_lag(momentum, setting.drift_per_step, updates) / weight,
-        bias=_bias(setting, gone, last) / weight,
+        bias=bias,
+        spread=_spread(setting, bias),
         walk=math.sqrt(walk_variance(momentum, setting.walk_per_step**2, updates)) / weight,
         noise=math.sqrt(_noise(setting, momentum)) / weight,
         alignment=setting.alignment,
@@ -111,10 +119,12 @@ def _cumulative(setting: Setting) -> Budget:
     else:
         variance = kinds[setting.order](setting.epoch, epochs, position)
     walk = setting.walk_per_step**2 * (updates + 1) * (2 * updates + 1) / (6 * updates)
+    bias = _bias(setting, 1.0, epochs / updates)
     return Budget(
         initial=0.0,
         drift=-cumulative_lag(setting.drift_per_step, updates),
-        bias=_bias(setting, 1.0, epochs / updates),
+        bias=bias,
+        spread=_spread(setting, bias),
         walk=math.sqrt(walk),
         noise=math.sqrt(variance),
         alignment=setting.alignment,
@@ -134,6 +144,11 @@ def _bias(setting: Setting, weight: float, last: float) -> float:
     """What biased batch variances lack, by the weight of all batches and of the last ones."""
     epoch = setting.epoch
     return (epoch.expectation - 1) * weight + (epoch.last_expectation - epoch.expectation) * last
+
+
+def _spread(setting: Setting, bias: float) -> float:
+    """Over training sets of N: |bias|·√V(N); none of it where the truth is the distribution's."""
+    return abs(bias) * math.sqrt(setting.epoch.whole_variance)
 
 
 def _last_weight(setting: Setting, momentum: float) -> float:

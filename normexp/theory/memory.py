@@ -88,32 +88,3 @@ def effective_batches(momentum: float) -> float:
         UsageError: the momentum lies outside [0, 1].
     """
     return (2 - momentum) / momentum if momentum_of(momentum) else math.inf
-
-
-def time_constant(momentum: float, batch_size: float) -> float:
-    """Examples after which a batch's weight has fallen to 1/e: −B / ln(1 − a).
-
-    CNTK's `normalizationTimeConstant`, which does not change with the batch size. ∞ for a = 0,
-    0 for a = 1.
-
-    Raises:
-        UsageError: the momentum lies outside [0, 1], or the batch size is not positive.
-    """
-    within("batch size", batch_size, above=True)
-    if momentum_of(momentum) == 0:
-        return math.inf
-    return 0.0 if momentum == 1 else -batch_size / math.log1p(-momentum)
-
-
-def of_time_constant(examples: float, batch_size: float) -> float:
-    """The momentum of a time constant in examples: 1 − exp(−B / τ); inverts `time_constant`.
-
-    1 for τ = 0, 0 for τ = ∞.
-
-    Raises:
-        UsageError: the time constant is negative, or the batch size is not positive.
-    """
-    within("batch size", batch_size, above=True)
-    if examples != math.inf:
-        within("time constant", examples)
-    return 1.0 if examples == 0 else -math.expm1(-batch_size / examples)

@@ -21,7 +21,7 @@ def shape(text: str) -> list[str]:
 
 def test_the_session_prints_what_the_readme_says(normexp: Callable[..., Result]) -> None:
     """Every console block in order, in one empty directory: the same lines, numbers aside."""
-    assert len(SESSION) == 4
+    assert len(SESSION) == 8
     for command, expected in SESSION:
         result = normexp(*shlex.split(command))
 

@@ -153,8 +153,8 @@ def _effect(cell: Cell, *, told: bool) -> str:
 
 
 def _sizes(cells: Sequence[Cell]) -> str:
-    """The fewest and the most pairs of any cell."""
-    sizes = [cell.comparison.n[0] for cell in cells if cell.comparison is not None]
+    """The fewest and the most pairs of any cell that poses the question."""
+    sizes = [cell.comparison.n[0] for cell in cells if cell.comparison is not None and cell.posed]
     if not sizes:
         return NOTHING
     few, many = min(sizes), max(sizes)

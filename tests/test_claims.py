@@ -1,17 +1,18 @@
 """`normexp claims`: what is typed and read, from an empty store and from what is there."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from typer.testing import Result
 
 import normexp as package
-from normexp.claims.check import CLAIMS, select
+from normexp.analysis.comparison import compare_paired
+from normexp.claims.check import CLAIMS, Finding, Report, select
+from normexp.claims.claim import REVISED, Cell, verdict
 from normexp.cli import claims as cli
+from normexp.console.claims import print_report
 
 AsJson = Callable[..., Any]
 Command = Callable[..., Result]
@@ -43,6 +44,7 @@ def test_the_list_runs_nothing(normexp: Command, as_json: AsJson, tmp_path: Path
 
     assert result.exit_code == 0
     assert all(claim.id in result.stdout for claim in CLAIMS)
+    assert result.stdout.count(REVISED) == sum(bool(claim.revised) for claim in CLAIMS) > 0
     assert [each["id"] for each in data] == [f"S2.{n}" for n in range(1, 11)]
     assert all(each["criterion"] for each in data)
     assert list(tmp_path.iterdir()) == []
@@ -61,13 +63,17 @@ def test_a_table_from_an_empty_store_and_then_from_what_is_there(
     second = normexp(*asked)
     after = {path: path.stat().st_mtime_ns for path in Path("store").rglob("*")}
     row = next(line for line in first.stdout.splitlines() if line.startswith("S0.4"))
+    excess = package.read("store/momentum_convention").pivot_table(
+        "excess_loss", "seed", "norm.momentum"
+    )
 
     assert first.exit_code == second.exit_code == 0, first.stderr
     assert "fails" in row
-    assert " 32 " in row
-    assert "1.03 [1.01, 1.0" in first.stdout
+    assert " 48 " in row
+    assert f"{(excess[0.99] - excess[0.01]).mean():.3f} [0.0" in first.stdout
     assert "not checkable: S4.9" in first.stdout
-    assert "a convention: 96 runs in store/momentum_convention" in first.stdout
+    assert f"{REVISED}: S0.4" in " ".join(first.stdout.split())
+    assert "a convention: 144 runs in store/momentum_convention" in first.stdout
     assert max(len(line) for line in first.stdout.splitlines() if "not checkable" not in line) <= 80
     assert "study convention" in first.stderr
     assert second.stdout == first.stdout
@@ -83,15 +89,13 @@ def test_one_claim_shows_its_criterion_and_all_its_runs(normexp: Command, as_jso
     (cell,) = claim["cells"]
     rows = package.read("runs/momentum_convention")
     wanted = rows[rows["norm.momentum"].isin([0.01, 0.99])]
-    loss = wanted.pivot_table("test_loss", "seed", "norm.momentum")
+    loss = wanted.pivot_table("excess_loss", "seed", "norm.momentum")
 
     assert BY_ID["S0.4"].criterion in " ".join(result.stdout.split())
     assert set(cell["run_ids"]) == set(wanted["run_id"])
-    assert cell["comparison"]["estimate"] == pytest.approx(
-        math.exp(np.log(loss[0.99] / loss[0.01]).mean())
-    )
+    assert cell["comparison"]["estimate"] == pytest.approx((loss[0.99] - loss[0.01]).mean())
     assert (claim["verdict"], claim["as_expected"]) == ("fails", True)
-    assert data["studies"]["convention"]["runs"] == 96
+    assert data["studies"]["convention"]["runs"] == 144
 
 
 COMPUTED = sorted(c.id for c in CLAIMS if c.judge and not c.studies and c.id != "S3.4")
@@ -115,3 +119,36 @@ def test_a_failed_run_is_exit_code_1(normexp: Command, monkeypatch: pytest.Monke
 
     assert result.exit_code == 1
     assert "undecided" in result.stdout
+
+
+def finding(claim: str, *cells: Cell) -> Finding:
+    """A claim with these cells."""
+    return Finding(BY_ID[claim], verdict(cells), cells)
+
+
+def test_the_table_says_how_many_pairs_of_any_cell_what_is_lost_and_what_is_revised(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The range of n over the cells that count, their notes, and one line on criteria."""
+    monkeypatch.setenv("COLUMNS", "80")
+    few, many = (compare_paired(range(1, n + 1), range(2, n + 2)) for n in (8, 16))
+    found = finding(
+        "S1.3",
+        Cell("here", holds=None, comparison=compare_paired([], []), note="nothing", posed=False),
+        Cell("there", holds=True, comparison=many),
+        Cell("elsewhere", holds=True, comparison=few, note="8 pairs lost"),
+    )
+    report = Report((found,), {name: (name, 1) for name in found.claim.studies}, (), ())
+    print_report(report, details=False)
+    table = capsys.readouterr().out
+    print_report(report, details=True)
+    one = capsys.readouterr().out
+
+    assert next(line for line in table.splitlines() if line.startswith("S1.3")).split()[-2:] == [
+        "8–16", "ab"]  # fmt: skip
+    assert "→ not posed: here: nothing" in table
+    assert "→ elsewhere: 8 pairs lost" in table
+    assert f"{REVISED}: S1.3" in table
+    assert max(map(len, table.splitlines())) <= 80
+    assert "not posed: here: nothing" in one
+    assert f"of the criterion: {REVISED}"[:60] in one

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from normexp.claims.claim import Cell
 from normexp.claims.evidence import Evidence
+from normexp.frameworks.table import named
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +54,9 @@ def numpy_batch_norm(_: Evidence) -> Sequence[Cell]:
     taken = [(variance - 0.9) / (1 - 0.9) for variance in (running_var, running[1])]
     ratio = float((taken[0] / taken[1]).mean())
     as_torch = bool(abs(running_var - running[1]).max() < EPS)
-    as_keras = bool(abs(running_var - (0.9 + 0.1 * x.var(0, correction=0).numpy())).max() < EPS)
+    correction = {"biased": 0, "unbiased": 1}[named("keras", "framework").averages]
+    keras_var = (0.9 + 0.1 * x.var(0, correction=correction)).numpy()
+    as_keras = bool(abs(running_var - keras_var).max() < EPS)
     return [
         Cell("PyTorch's running variance", as_torch, f"{ratio:.4f} (batch of 16)"),
         Cell("outputs in training", same_output, "equal" if same_output else "not equal"),

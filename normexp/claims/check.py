@@ -51,7 +51,7 @@ class Finding:
     @property
     def conditions(self) -> tuple[str, ...]:
         """Where the claim holds, of one that holds in some cells only."""
-        return tuple(cell.where for cell in self.cells if cell.holds)
+        return tuple(cell.where for cell in self.cells if cell.holds and cell.posed)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def described(claim: Claim) -> dict[str, Any]:
         "expected": claim.expected,
         "expectation": claim.expectation,
         "reason": claim.reason,
-        "afterthought": claim.afterthought,
+        "revised": claim.revised,
     }
 
 
@@ -158,6 +158,8 @@ def _cell(cell: Cell) -> dict[str, Any]:
     return {
         "where": cell.where,
         "holds": cell.holds,
+        "posed": cell.posed,
+        "note": cell.note,
         "measured": cell.effect,
         "comparison": None if cell.comparison is None else asdict(cell.comparison),
         "run_ids": list(dict.fromkeys(cell.run_ids)),

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 Verdict = Literal["holds", "fails", "holds only if", "undecided", "not checkable"]
 
 MARGIN = 1.1
-"""A ratio within it either way counts as no difference where "no worse" or "alike" is claimed."""
+"""A ratio within it either way counts as no difference where "alike" is claimed."""
+
+REVISED = "criterion revised on review, before the seeds that judge it had run"
+"""Of claims whose first criterion did not decide what the claim says."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Cell:
         effect: what was measured, where it is no comparison over seeds.
         comparison: the effect with its interval, where it is.
         run_ids: what it was measured on.
+        note: what a reader has to know of it, such as pairs that are lost.
+        posed: whether the condition poses the question at all; where not, the cell has no say.
     """
 
     where: str
@@ -35,6 +40,8 @@ class Cell:
     effect: str = ""
     comparison: Comparison | None = None
     run_ids: tuple[str, ...] = ()
+    note: str = ""
+    posed: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Claim:
             where that leaves it open.
         expectation: the same in words.
         reason: why no run can check it, where none can.
-        afterthought: what was learnt of the criterion when it was first used; the criterion stays.
+        revised: how the criterion came to be, where it is not the first one.
     """
 
     id: str
@@ -64,7 +71,7 @@ class Claim:
     expected: Verdict | None
     expectation: str
     reason: str = ""
-    afterthought: str = ""
+    revised: str = ""
 
     @property
     def source(self) -> str:
@@ -76,11 +83,12 @@ def verdict(cells: Sequence[Cell]) -> Verdict:
     """What the cells say of a general statement.
 
     It holds where all cells do, holds only under conditions where some do and some fail, fails
-    where some fail and none holds. What no cell refutes and not all confirm is undecided.
+    where some fail and none holds. What no cell refutes and not all confirm is undecided. Cells
+    that do not pose the question have no say.
     """
     if not cells:
         return "not checkable"
-    found = {cell.holds for cell in cells}
+    found = {cell.holds for cell in cells if cell.posed}
     if False in found:
         return "holds only if" if True in found else "fails"
     return "holds" if found == {True} else "undecided"
@@ -99,16 +107,6 @@ def below(found: Comparison, bound: float | None = None) -> bool | None:
 def above(found: Comparison, bound: float | None = None) -> bool | None:
     """Whether the effect is above a bound, its interval entirely."""
     return opposite(below(found, bound))
-
-
-def no_worse(found: Comparison) -> bool | None:
-    """Whether a ratio of losses is at most `MARGIN`.
-
-    Fails where it is surely above 1 and may be above the margin.
-    """
-    if below(found, MARGIN):
-        return True
-    return False if above(found) else None
 
 
 def alike(found: Comparison) -> bool | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from normexp.analysis.arms import Row
 from normexp.claims.claim import Cell, below
 from normexp.claims.evidence import Evidence, Sample, ratio_cell
+from normexp.claims.stored import config_of, last_weights
 
 if TYPE_CHECKING:
     import torch
@@ -35,13 +36,10 @@ def _correlations(evidence: Evidence, row: Row) -> list[tuple[float, float]]:
     """Before and after the norm of both convolutions, on the test images."""
     from torch.nn import functional
 
-    from normexp.config.tree import from_tree, nest
     from normexp.data.draw import draw
 
-    sections = {path: value for path, value in row.items() if "." in path}
-    config = from_tree({**nest(sections), "seed": row["seed"]})
-    weights = _last_weights(evidence, row)
-    x, found = draw(config).test_x, []
+    weights = last_weights(evidence, row)
+    x, found = draw(config_of(row)).test_x, []
     for layer in ("conv1", "conv2"):
         y = functional.conv2d(x, weights[f"{layer}.weight"], weights[f"{layer}.bias"], padding=1)
         scale, shift = (weights[f"{layer}.norm.{name}"] for name in ("weight", "bias"))
@@ -58,11 +56,3 @@ def mean_correlation(x: "torch.Tensor") -> float:
     channels = x.shape[1]
     matrix = torch.corrcoef(x.transpose(0, 1).reshape(channels, -1).double()).abs()
     return float((matrix.sum() - matrix.trace()) / (channels * (channels - 1)))
-
-
-def _last_weights(evidence: Evidence, row: Row) -> "dict[str, torch.Tensor]":
-    """The weights at the last evaluation point."""
-    from safetensors.torch import load_file
-
-    stored = load_file(evidence.trajectory(row) / "weights.safetensors")
-    return {name: values[-1] for name, values in stored.items()}

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +16,30 @@ Of = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Sample:
-    """One number a seed, and the runs that it comes from; runs that diverged are not in it."""
+    """One number a seed, and the runs that it comes from; runs that diverged are not in it.
+
+    Attributes:
+        values: by seed.
+        run_ids: of the runs behind them.
+        lost: by arm, the seeds whose runs diverged.
+    """
 
     values: Mapping[int, float]
     run_ids: tuple[str, ...] = ()
+    lost: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     def map(self, change: Callable[[float], float]) -> "Sample":
         """Every value changed."""
-        return Sample({seed: change(v) for seed, v in self.values.items()}, self.run_ids)
+        return Sample({seed: change(v) for seed, v in self.values.items()}, self.run_ids, self.lost)
 
     def with_other(self, other: "Sample", join: Callable[[float, float], float]) -> "Sample":
         """The values of the seeds that both have, joined."""
         common = [seed for seed in self.values if seed in other.values]
         values = {seed: join(self.values[seed], other.values[seed]) for seed in common}
-        return Sample(values, (*self.run_ids, *other.run_ids))
+        return Sample(values, (*self.run_ids, *other.run_ids), {**self.lost, **other.lost})
 
     def __truediv__(self, other: "Sample") -> "Sample":
         return self.with_other(other, lambda a, b: a / b if b else math.nan)
-
-    def __sub__(self, other: "Sample") -> "Sample":
-        return self.with_other(other, lambda a, b: a - b)
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,15 @@ class Evidence:
         ]
 
     def sample(self, study: str, metric: str | Callable[[Row], float], of: Of) -> Sample:
-        """A metric of the rows with these values, by seed; diverged runs are left out."""
-        rows = [row for row in self.rows(study, of) if row["status"] == "complete"]
+        """A metric of the rows with these values, by seed; diverged runs are left out and told."""
+        found = self.rows(study, of)
+        rows = [row for row in found if row["status"] == "complete"]
+        lost = frozenset(int(row["seed"]) for row in found if row["status"] != "complete")
+        arm = " ".join(f"{key}={value}" for key, value in of.items())
         measure = metric if callable(metric) else lambda row: _number(row.get(metric))
         values = {int(row["seed"]): measure(row) for row in rows}
-        return Sample(values, tuple(str(row["run_id"]) for row in rows))
+        ids = tuple(str(row["run_id"]) for row in rows)
+        return Sample(values, ids, {arm: lost} if lost else {})
 
     def table(self, row: Row, name: str) -> Any:  # noqa: ANN401  a frame of pandas
         """One of a run's tables, or of its trajectory's, as a frame."""
@@ -77,11 +84,6 @@ class Evidence:
     def trajectory(row: Row) -> Path:
         """The directory of a run's trajectory."""
         return Path(row["directory"]).parent / "trajectories" / str(row["trajectory_id"])
-
-    @cached_property
-    def run_ids(self) -> tuple[str, ...]:
-        """Of all runs."""
-        return tuple(str(row["run_id"]) for rows in self.studies.values() for row in rows)
 
 
 def compared(baseline: Sample, other: Sample, scale: Scale) -> Comparison:
@@ -101,7 +103,17 @@ def ratio_cell(
 ) -> Cell:
     """A cell that a comparison by seed decides."""
     found = compared(baseline, other, scale)
-    return Cell(where, rule(found), "", found, (*baseline.run_ids, *other.run_ids))
+    ids = (*baseline.run_ids, *other.run_ids)
+    return Cell(where, rule(found), "", found, ids, lost_pairs(baseline, other))
+
+
+def lost_pairs(*samples: Sample) -> str:
+    """How many pairs diverged runs have cost, and of which arm they were; empty if none."""
+    arms = {arm: seeds for sample in samples for arm, seeds in sample.lost.items() if seeds}
+    if not arms:
+        return ""
+    told = ", ".join(f"{len(seeds)} of {arm}" for arm, seeds in arms.items())
+    return f"{len(frozenset().union(*arms.values()))} pairs lost to runs that diverged: {told}"
 
 
 def _number(value: Any) -> float:  # noqa: ANN401  of a row

@@ -44,7 +44,7 @@ CLAIMS = (
     Claim(
         "S4.2",
         "group norm reduces the correlation between features",
-        "Trained LeNets of 8 seeds, test images: the mean |correlation| of a convolution's "
+        "Trained LeNets of all seeds, test images: the mean |correlation| of a convolution's "
         "channels after group norm over that before, holds if below 1 (interval), fails if above; "
         "both convolutions.",
         "|correlation|, after : before",

@@ -19,7 +19,7 @@ NARROWEST_CLAIM = 26
 INDENT = 6
 """Columns of an id."""
 
-BESIDE_THE_CLAIM = 51
+BESIDE_THE_CLAIM = 54
 """Columns that id, verdict, effect, n, studies and the gaps take."""
 
 HELD = {True: "holds", False: "fails", None: "undecided"}
@@ -44,6 +44,9 @@ def print_report(report: Report, *, details: bool) -> None:
             "interval: computed. normexp claims ID shows all conditions and the criterion.",
             style="dim",
         )
+    if revised := [found.claim for found in checked if found.claim.revised and not details]:
+        told = ", ".join(claim.id for claim in revised)
+        console.print(f"{revised[0].revised}: {told}", style="dim")
     for name, (place, number) in report.studies.items():
         console.print(
             f"{letters[name]} {name}: {counted(number, 'run')} in {place}",
@@ -66,6 +69,8 @@ def print_criteria(claims: Sequence[Claim]) -> None:
         if claim.studies:
             console.print(f"  studies: {', '.join(claim.studies)}", style="dim")
         console.print(f"  expected: {_expected(claim)}", style="dim")
+        if claim.revised:
+            console.print(f"  {claim.revised}", style="dim")
 
 
 def _print_source(console: Console, findings: Sequence[Finding], places: Mapping[str, str]) -> None:
@@ -74,7 +79,7 @@ def _print_source(console: Console, findings: Sequence[Finding], places: Mapping
     for found in findings:
         shown = _telling(found)
         effects = (_effect(cell, told=len(shown) > 1) for cell in shown)
-        size = _size(found.cells[0])
+        size = _sizes(found.cells)
         letters = "".join(places[name] for name in found.claim.studies) or NOTHING
         cells = ("\n".join([found.claim.measure, *effects]), size, letters)
         console.print(_row(console, (found.claim.id, found.claim.text, found.verdict, *cells)))
@@ -89,17 +94,18 @@ def _row(console: Console, cells: Sequence[str], style: str = "") -> Table:
     width = max(NARROWEST_CLAIM, min(console.width, 120) - BESIDE_THE_CLAIM)
     for size in (INDENT, width, 13, 22):
         table.add_column(width=size, overflow="fold")
-    table.add_column(width=2, justify="right")
+    table.add_column(width=5, justify="right")
     table.add_column(width=3)
     table.add_row(*cells, style=style)
     return table
 
 
 def _telling(found: Finding) -> list[Cell]:
-    """The first cell; where a claim holds under conditions, one of each kind."""
+    """The first cell that poses the question; if there are conditions, one of each kind."""
+    posed = [cell for cell in found.cells if cell.posed]
     if found.verdict != "holds only if":
-        return list(found.cells[:1])
-    return [next(cell for cell in found.cells if cell.holds is held) for held in (True, False)]
+        return list((posed or found.cells)[:1])
+    return [next(cell for cell in posed if cell.holds is held) for held in (True, False)]
 
 
 def _notes(found: Finding) -> list[str]:
@@ -109,13 +115,24 @@ def _notes(found: Finding) -> list[str]:
         notes.append(f"holds only if: {'; '.join(found.conditions)}")
     elif found.verdict == "undecided" and found.conditions:
         notes.append(f"holds: {'; '.join(found.conditions)}")
-    if open_cells := [cell for cell in found.cells if cell.holds is None]:
+    if open_cells := [cell for cell in found.cells if cell.holds is None and cell.posed]:
         notes.append(f"undecided: {'; '.join(map(_open, open_cells))}")
     if found.surprises:
         notes.append(f"expected otherwise: {_expected(found.claim)}")
-    if found.claim.afterthought:
-        notes.append(found.claim.afterthought)
-    return notes
+    return [*notes, *_remarks(found)]
+
+
+def _remarks(found: Finding) -> list[str]:
+    """What is to be said of single cells: that they are not posed, what is lost or a bound."""
+    return [
+        ": ".join(part for part in (_where(cell), cell.note) if part)
+        for cell in found.cells
+        if cell.note or not cell.posed
+    ]
+
+
+def _where(cell: Cell) -> str:
+    return cell.where if cell.posed else f"not posed: {cell.where}"
 
 
 def _open(cell: Cell) -> str:
@@ -135,6 +152,15 @@ def _effect(cell: Cell, *, told: bool) -> str:
     return f"{cell.where}: {value}" if told and cell.where else value
 
 
+def _sizes(cells: Sequence[Cell]) -> str:
+    """The fewest and the most pairs of any cell that poses the question."""
+    sizes = [cell.comparison.n[0] for cell in cells if cell.comparison is not None and cell.posed]
+    if not sizes:
+        return NOTHING
+    few, many = min(sizes), max(sizes)
+    return str(few) if few == many else f"{few}–{many}"
+
+
 def _size(cell: Cell) -> str:
     return NOTHING if cell.comparison is None else str(cell.comparison.n[0])
 
@@ -146,14 +172,17 @@ def _print_finding(console: Console, found: Finding) -> None:
     console.print(f"verdict: {found.verdict}")
     console.print(f"expected: {_expected(claim)}")
     console.print(f"criterion: {claim.criterion}")
-    if claim.afterthought:
-        console.print(f"of the criterion: {claim.afterthought}")
+    if claim.revised:
+        console.print(f"of the criterion: {claim.revised}")
     table = table_of("condition", "claim", right=(claim.measure, "n", "effect size", "runs"))
     for cell in found.cells:
         size = NOTHING if cell.comparison is None else f"{cell.comparison.effect_size:.2g}"
         runs = f"{len(set(cell.run_ids))}" if cell.run_ids else NOTHING
+        held = HELD[cell.holds] if cell.posed else "not posed"
         table.add_row(
-            cell.where or "everywhere", HELD[cell.holds], _effect(cell, told=False), _size(cell),
+            cell.where or "everywhere", held, _effect(cell, told=False), _size(cell),
             size, runs,
         )  # fmt: skip
     console.print(table)
+    for remark in _remarks(found):
+        console.print(remark)

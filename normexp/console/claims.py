@@ -40,7 +40,7 @@ def print_report(report: Report, *, details: bool) -> None:
                 console.print(f"{source} · {about}", style="bold")
                 _print_source(console, some, letters)
         console.print(
-            "Effects over seeds with 95 % intervals by bootstrap; a : b is a ratio; without "
+            "Effects over seeds with 95 % intervals by t and bootstrap; a : b is a ratio; without "
             "interval: computed. normexp claims ID shows all conditions and the criterion.",
             style="dim",
         )

@@ -145,7 +145,7 @@ def test_one_seed_is_said_to_be_too_few(normexp: Command) -> None:
 
 def test_older_runs_are_read_as_todays_of_the_same_id(as_json: AsJson, store: str) -> None:
     """A field that the schema has got since stands at the value that changes no id."""
-    from normexp.session.compare import completed
+    from normexp.analysis.alike import completed
     from normexp.store.rows import rows_of
 
     assert as_json("ls", "--dir", store)
@@ -192,7 +192,7 @@ def test_a_table_fits_eighty_columns_and_says_n(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["bn_regresion", "norm"], 3, ("no study or sweep", "did you mean bn_regression?")),
+        (["bn_regresion", "norm"], 3, ("no study, sweep", "did you mean bn_regression?")),
         (["bn_regression", "norm.momentm"], 2, ("unknown field", "did you mean norm.momentum")),
         (["bn_regression", "norm.eps"], 2, ("one value in these runs, 1e-05", "norm.momentum")),
         (["bn_regression", "data.rate"], 2, ("no run here has data.rate", "train.batch_size")),

@@ -332,3 +332,19 @@ def test_what_makes_no_sense_is_refused(
 
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize("typed", ["norm.momentum=0.3", "norm.window=3", "norm.initial_var=0"])
+def test_what_is_typed_in_vain_is_told_of(typed: str, as_json: AsJson) -> None:
+    """A reference reads neither momentum nor window nor initial value."""
+    plan = as_json("plan", *SMALL, "norm=batch", "norm.estimator=population", typed)
+
+    assert any(note.startswith(f"{typed} has no effect here") for note in plan["notes"])
+
+
+def test_a_reference_has_no_momentum_in_the_table(normexp: Callable[..., Result]) -> None:
+    """Nor is it called the cumulative mean, though momentum is null in both."""
+    result = normexp("sweep", *SMALL, "norm=batch", "norm.estimator=population", "seed=0,1")
+
+    assert result.exit_code == 0, result.stderr
+    assert "cumulative" not in result.stdout

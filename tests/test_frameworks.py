@@ -239,3 +239,18 @@ def test_a_framework_that_nothing_follows_is_told_of(normexp: Normexp) -> None:
     result = normexp("plan", *SMALL, "norm=layer", "norm/framework=keras", "seed=0")
 
     assert "norm/framework=keras applies to none of these runs" in result.stdout
+
+
+def test_a_run_in_two_studies_is_named_by_its_directory(as_json: AsJson, normexp: Normexp) -> None:
+    """PyTorch's framework is the default: the same run, and no id is long enough."""
+    as_json("sweep", *ONE, "norm=batch", "norm.momentum=0.1")
+    as_json("sweep", *ONE, "study=frameworks", "norm/framework=torch")
+    places = [path.parent for path in Path("runs").glob("*/*/metrics.parquet")]
+    name = places[0].name[-12:]
+
+    for command in ("show", "budget"):
+        result = normexp(command, name)
+        assert result.exit_code == 3
+        assert all(str(place.parent.name) in result.stderr for place in places)
+        assert "type the directory of the one you mean" in result.stderr
+        assert normexp(command, str(places[0])).exit_code == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from normexp.analysis.arms import Row
 from normexp.analysis.pairing import ArmComparison, compare_arms, differing_fields
-from normexp.config.field import FieldSpec, Role, Scalar
+from normexp.config.field import FieldSpec, Role, Rule, Scalar
 from normexp.config.norm_fields import REFERENCES, WITHOUT_MOMENTUM
 from normexp.config.schema import IDENTITY_GROUPS, KINDS
 from normexp.config.tree import field_specs, known_keys, nest
@@ -189,3 +189,13 @@ def _also(own: Sequence[str], first: Row, second: Row) -> tuple[str, ...]:
         for path in differing_fields(first, second)
         if path not in own and not path.startswith(group)
     )
+
+
+def completed(row: Row) -> dict[str, Any]:
+    """A row with the fields that the schema has got since: at the values that name the same run."""
+    later = {
+        path: spec.rule.neutral
+        for path, spec in specs_of(row).items()
+        if path not in row and spec.rule.neutral != Rule.neutral
+    }
+    return {**row, **later}

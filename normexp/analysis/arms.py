@@ -23,7 +23,8 @@ class Arm:
     """The replicates of one configuration.
 
     Attributes:
-        values: the fields that tell the arms apart, by dotted name; absent where it has no such.
+        values: the fields that tell the arms apart, by dotted name; absent where it has no such;
+            the estimator, which says what a momentum means, always.
         n: replicates that count.
         diverged: replicates left out because their training diverged.
         estimates: by metric.
@@ -74,15 +75,17 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 def _arm(values: dict[str, Any], members: Sequence[Row]) -> Arm:
     kept = [row for row in members if row["status"] == "complete"]
+    tracked = "norm.momentum" in members[0]
     estimates = {
         name: estimate([math.nan if row[name] is None else row[name] for row in kept])
         for name in (*LOSSES, *(name for name in ACCURACIES if name in members[0]))
     }
+    named = {"norm.estimator": members[0].get("norm.estimator", "ema")} if tracked else {}
     return Arm(
-        values=values,
+        values=named | values,
         n=len(kept),
         diverged=len(members) - len(kept),
         estimates=estimates,
         half_life_steps=members[0]["half_life_steps"],
-        has_statistics="norm.momentum" in members[0],
+        has_statistics=tracked,
     )

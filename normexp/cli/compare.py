@@ -37,7 +37,7 @@ def compare(  # noqa: PLR0913, PLR0917  the options of a command line
       normexp compare bn_regression norm --metric test_loss_population
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
-        from normexp.session.compare import compare_field, report_numbers
+        from normexp.insight.compare import compare_field, report_numbers
 
         report = compare_field(source, field, metric=metric, store=directory)
         if as_json:

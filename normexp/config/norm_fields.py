@@ -31,6 +31,13 @@ Estimator = Literal[
 REFERENCES = ("test_batch", "population", "precise", "recalibrated")
 """Estimators that know the weights only, and nothing of the batches that led to them."""
 
+OF_ESTIMATORS = tuple(
+    f"norm.{field}"
+    for field in ("momentum", "window", "mix", "momentum_schedule", "final_momentum",
+                  "initial_mean", "initial_var", "running_variance")
+)  # fmt: skip
+"""The fields that some estimators read and others do not."""
+
 WITHOUT_MOMENTUM = ("window", *REFERENCES)
 """Estimators in which no batch is weighed by a momentum."""
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from normexp.analysis import Arm
+from normexp.config.norm_fields import WITHOUT_MOMENTUM
 from normexp.console.words import NOTHING, field_value, heading, interval, number
 
 MOMENTUM = "norm.momentum"
@@ -157,7 +158,9 @@ def _pivot(arms: Sequence[Arm], fields: Sequence[str], momenta: Sequence[float |
     rows: dict[tuple[str, ...], list[Arm]] = {}
     for arm in arms:
         rows.setdefault(tuple(field_value(path, arm.values) for path in fields), []).append(arm)
-    titles = ["cum. " if momentum is None else f"{momentum:g} " for momentum in momenta]
+    references = any(a.values.get("norm.estimator") in WITHOUT_MOMENTUM for a in arms)
+    none = "none " if references else "cum. "
+    titles = [none if momentum is None else f"{momentum:g} " for momentum in momenta]
     table = table_of(*map(heading, fields), right=("n", "population", *titles))
     for key, members in rows.items():
         populations = {arm.estimates["test_loss_population"].mean for arm in members}

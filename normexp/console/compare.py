@@ -12,7 +12,7 @@ from normexp.analysis.comparison import FEWEST, Comparison, Scale
 from normexp.console.arms import table_of
 from normexp.console.streams import stderr, stdout
 from normexp.console.words import NOTHING, counted, field_value, heading
-from normexp.session.compare import FieldReport
+from normexp.insight.compare import FieldReport
 
 Values = Mapping[str, Any]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from normexp.analysis.alike import completed
 from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig
 from normexp.config.tree import nest
@@ -106,7 +107,7 @@ def _tracked(selection: Selection) -> Iterator[tuple[Path, Row, RunConfig]]:
         config = understood(nest(manifest["config"]))
         if isinstance(config.norm, BatchKind) and manifest["status"] == "complete":
             place = StudyDirectory(path.parent).trajectory(manifest["trajectory_id"])
-            yield place, row(manifest, path), config
+            yield place, completed(row(manifest, path)), config
 
 
 def _without_training(place: Path, row: Row) -> NotFoundError:

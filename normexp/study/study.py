@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from normexp.config.field import Role, quoted
+from normexp.config.norm_fields import OF_ESTIMATORS
 from normexp.config.schema import FRAMEWORK, IDENTITY_GROUPS, OUTSIDE, RunConfig
 from normexp.config.tree import flatten
 from normexp.errors import UsageError
@@ -156,12 +157,23 @@ def _bases(
 
 
 def _without_effect(axes: Sequence[Axis], runs: Sequence[Run]) -> Iterator[str]:
-    """Axes whose values all come to one, such as the std of weights that are not normal."""
+    """Axes whose values all come to one, such as the std of weights that are not normal.
+
+    And a single one that an estimator does not read; a convention turns some around, which is not
+    the same.
+    """
+    turned = any(axis.key == "norm.convention" for axis in axes)
     for axis in axes:
-        values = {run.flat[axis.key] for run in runs if axis.key in run.flat}
-        counts = axis.is_swept and not axis.is_group and axis.key != "norm.convention"
-        if counts and len(values) == 1:
+        having = [run for run in runs if axis.key in run.flat]
+        values = {run.flat[axis.key] for run in having}
+        if axis.is_group or axis.drops or axis.key == "norm.convention" or len(values) != 1:
+            continue
+        if axis.is_swept:
             yield f"{axis.spelled()} has no effect here: one run for all its values"
+        elif axis.typed and axis.key in OF_ESTIMATORS and not turned:
+            spec = having[0].base.specs[axis.key]
+            if values != {spec.coerce(axis.key, axis.values[0])}:
+                yield f"{axis.spelled()} has no effect here: no run's estimator reads it"
 
 
 def _runs(base: Base, axes: Sequence[Axis]) -> Iterator[Run]:

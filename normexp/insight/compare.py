@@ -5,15 +5,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from normexp.analysis.alike import FieldComparison, comparisons, differing, in_order, specs_of
+from normexp.analysis.alike import (
+    FieldComparison,
+    comparisons,
+    completed,
+    differing,
+    in_order,
+    specs_of,
+)
 from normexp.analysis.arms import Row
-from normexp.config.field import Rule, spell
+from normexp.config.field import spell
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.config.tree import known_keys
 from normexp.errors import NotFoundError, UsageError
 from normexp.registry import did_you_mean
-from normexp.store.layout import look_around, studies
-from normexp.store.rows import FINAL
+from normexp.store.files import intact
+from normexp.store.layout import look_around
+from normexp.store.rows import FINAL, rows_of
+from normexp.trust.selection import Selection, select
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ def compare_field(
     """Compare the values of a field with a baseline, within each combination of the others.
 
     Args:
-        wanted: a study's name, or the directory of a study or a sweep.
+        wanted: a study or a sweep, by name, id or path.
         field: dotted, or the name of a group for its kind; `=VALUE` names the baseline, else it is
             the schema's default, or the first value.
         metric: a final metric of the runs.
@@ -43,8 +52,10 @@ def compare_field(
         NotFoundError: no such study.
         UsageError: no such field, value or metric, or nothing to compare.
     """
-    place = _place(wanted, store)
-    rows = _rows(place)
+    selection = select(store, wanted)
+    rows = _rows(selection)
+    if not rows:
+        raise NotFoundError(f"no complete run in {wanted}", look_around(store))
     name, equals, typed = field.partition("=")
     path = _path(name, rows)
     _check_metric(metric, rows)
@@ -56,7 +67,7 @@ def compare_field(
             f"no run with another {name} than {spell(baseline)} is otherwise like one with it",
             f"type normexp sweep with {name}={spell(baseline)},OTHER, everything else alike",
         )
-    return FieldReport(str(place), path, baseline, metric, found)
+    return FieldReport(str(selection.root), path, baseline, metric, found)
 
 
 def report_numbers(report: FieldReport) -> dict[str, Any]:
@@ -83,36 +94,10 @@ def report_numbers(report: FieldReport) -> dict[str, Any]:
     }
 
 
-def _place(wanted: str, store: Path) -> Path:
-    """The directory that is meant.
-
-    Raises:
-        NotFoundError: there is none.
-    """
-    known = {study.path.name: study.path for study in studies(store)}
-    if wanted in known:
-        return known[wanted]
-    if wanted and Path(wanted).is_dir():
-        return Path(wanted)
-    hint = did_you_mean(wanted, known, look_around(store))
-    raise NotFoundError(f"no study or sweep {wanted!r} in {store}", hint)
-
-
-def _rows(place: Path) -> list[Row]:
-    from normexp.store.read import run_directories  # PyArrow
-    from normexp.store.rows import rows_of
-
-    return [completed(row) for row in rows_of(run_directories(place))]
-
-
-def completed(row: Row) -> Row:
-    """A row with the fields that the schema has got since: at the values that name the same run."""
-    later = {
-        path: spec.rule.neutral
-        for path, spec in specs_of(row).items()
-        if path not in row and spec.rule.neutral != Rule.neutral
-    }
-    return {**row, **later}
+def _rows(selection: Selection) -> list[Row]:
+    """The rows of all complete runs."""
+    paths = [path for path in selection.runs if intact(path) is not None]
+    return [completed(row) for row in rows_of(paths)]
 
 
 def _path(name: str, rows: Sequence[Row]) -> str:

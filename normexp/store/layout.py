@@ -147,10 +147,11 @@ def find_run(store: Path, wanted: str) -> Path:
     as_path = Path(wanted)
     if os.path.lexists(as_path / MANIFEST) and read_manifest(as_path)["kind"] == "run":
         return as_path
-    everything = {path.name: path for study in studies(store) for path in study.run_directories()}
+    everything = [path for study in studies(store) for path in study.run_directories()]
     matches = [
         path
-        for name, path in everything.items()
+        for path in everything
+        for name in [path.name]
         if name == wanted or name[-ID_LENGTH:].startswith(wanted) or name.startswith(f"{wanted}-")
     ]
     if len(matches) == 1:
@@ -159,7 +160,7 @@ def find_run(store: Path, wanted: str) -> Path:
         raise ambiguous(wanted, matches, "runs")
     raise NotFoundError(
         f"no run {wanted!r} in {store}",
-        did_you_mean(wanted, everything, look_around(store)),
+        did_you_mean(wanted, [path.name for path in everything], look_around(store)),
     )
 
 

@@ -318,7 +318,7 @@ def test_every_estimator_works_on_images_and_on_virtual_batches(
     [
         ("norm.momentum_schedule=exponential norm.final_momentum=0", "needs momenta above 0"),
         ("norm.estimator=divided norm.momentum=0", "needs a momentum above 0"),
-        ("norm.estimator=debias", "ema or debiased"),
+        ("norm.estimator=debaised", "did you mean norm.estimator=debiased"),
         ("norm.mix=1.5", "from 0 to 1"),
         ("norm.window=0", "from 1"),
         ("norm.initial_var=-1", "from 0"),

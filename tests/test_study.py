@@ -102,7 +102,10 @@ REFUSED = {
     "train.epochs=true": ("train.epochs=true: a whole number from 1", ""),
     "train.batch_size=0": ("a whole number from 1", ""),
     "train.drop_last=1": ("train.drop_last=1: true or false", ""),
-    "model.activation=tan": ("model.activation=tan: tanh or relu", ""),
+    "model.activation=tan": (
+        "model.activation=tan: tanh, relu",
+        "did you mean model.activation=tanh",
+    ),
     "seed=-1": ("seed=-1: a whole number from 0", ""),
     "+norm.momentum=0.1": ("the schema is closed", "type norm.momentum=0.1"),
     "+optm.lr=1": ("the schema is closed", "optim.lr"),

@@ -12,6 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from normexp.errors import UsageError
+from normexp.registry import nearest
 
 Scalar = bool | int | float | str | None
 
@@ -71,15 +72,18 @@ class FieldSpec:
             _refuse_unwritable(path, value)
         if self._fits(value):
             return float(value) + 0.0 if self.type is float else value  # type: ignore[arg-type,return-value]
+        example = f"type for example {path}={spell(self.default)}"
+        near = [f"{path}={choice}" for choice in nearest(str(value), self.choices)]
         raise UsageError(
             f"{path}={self._given(value)}: {self.allowed()} is needed",
-            f"type for example {path}={spell(self.default)}",
+            f"did you mean {' or '.join(near)}?" if near else example,
         )
 
     def allowed(self) -> str:
         """The allowed values in words."""
         kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-        words = " or ".join(self.choices) if self.choices else kind[self.type]
+        several = ", ".join(self.choices[:-1]) + " or " if len(self.choices) > 1 else ""
+        words = several + self.choices[-1] if self.choices else kind[self.type]
         if self.type in (int, float):
             words += _bounds(self.rule)
         return f"{words}, or null" if self.optional else words

@@ -1,14 +1,13 @@
 """Arms as tables: one row each, or one column a momentum where there are many."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from normexp.analysis import Arm
 from normexp.config.norm_fields import WITHOUT_MOMENTUM
+from normexp.console.columns import Column, filled, fits, table_of
 from normexp.console.words import NOTHING, field_value, heading, interval, number
 
 MOMENTUM = "norm.momentum"
@@ -23,14 +22,6 @@ ROUNDING = 1e-6
 
 ECONOMIES = ("half-life", "loss by population", "keras", "accuracy by population")
 """What a narrow terminal does without, the first first."""
-
-
-class _Column(NamedTuple):
-    """A column of the table of arms; words stand to the left, figures to the right."""
-
-    title: str
-    cell: Callable[[Arm], str]
-    is_figure: bool = True
 
 
 def print_arms(console: Console, arms: Sequence[Arm], differing: Sequence[str]) -> None:
@@ -54,24 +45,6 @@ def print_arms(console: Console, arms: Sequence[Arm], differing: Sequence[str]) 
     console.print(note, style="dim")
 
 
-def table_of(*left: str, right: Sequence[str] = ()) -> Table:
-    """An empty table: words to the left, numbers to the right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for name in left:
-        table.add_column(
-            name, overflow="fold", min_width=max(map(len, name.split("\n")), default=0)
-        )
-    for name in right:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
-def fits(console: Console, table: Table) -> bool:
-    """Whether the table has its natural width on this console."""
-    natural = console.measure(table, options=console.options.update(width=10**4))
-    return natural.maximum <= console.width
-
-
 def _telling(arms: Sequence[Arm], differing: Sequence[str]) -> list[str]:
     """The fields to show: those in which the arms differ, and the momentum."""
     present = [path for path in differing if any(path in arm.values for arm in arms)]
@@ -85,25 +58,19 @@ def _telling(arms: Sequence[Arm], differing: Sequence[str]) -> list[str]:
 def _by_arm(console: Console, arms: Sequence[Arm], fields: Sequence[str]) -> Table:
     """One row an arm: what it is, what it came to, as much of it as there is room for."""
     for number_left_out in range(len(ECONOMIES) + 1):
-        table = _filled(_columns(arms, fields, ECONOMIES[:number_left_out]), arms)
+        table = filled(_columns(arms, fields, ECONOMIES[:number_left_out]), arms)
         if fits(console, table):
             break
     return table
 
 
-def _filled(columns: Sequence[_Column], arms: Sequence[Arm]) -> Table:
-    words = [column.title for column in columns if not column.is_figure]
-    table = table_of(*words, right=[column.title for column in columns if column.is_figure])
-    for arm in arms:
-        table.add_row(*(column.cell(arm) for column in columns))
-    return table
-
-
-def _columns(arms: Sequence[Arm], fields: Sequence[str], left_out: Sequence[str]) -> list[_Column]:
+def _columns(
+    arms: Sequence[Arm], fields: Sequence[str], left_out: Sequence[str]
+) -> list[Column[Arm]]:
     columns = [_field(path, keras="keras" not in left_out) for path in fields]
     if "half-life" not in left_out and any(arm.half_life_steps is not None for arm in arms):
-        columns.append(_Column("half\nlife", _half_life))
-    columns.append(_Column("n", lambda arm: str(arm.n)))
+        columns.append(Column("half\nlife", _half_life))
+    columns.append(Column("n", lambda arm: str(arm.n)))
     if any("test_accuracy" in arm.estimates for arm in arms):
         columns.append(_metric("accuracy", "test_accuracy"))
         if "accuracy by population" not in left_out:
@@ -111,19 +78,19 @@ def _columns(arms: Sequence[Arm], fields: Sequence[str], left_out: Sequence[str]
     columns.append(_metric("test loss", "test_loss"))
     if "loss by population" not in left_out:
         columns.append(_metric("population", "test_loss_population"))
-    return [*columns, _Column("excess", _excess)]
+    return [*columns, Column("excess", _excess)]
 
 
-def _field(path: str, *, keras: bool) -> _Column:
-    return _Column(
+def _field(path: str, *, keras: bool) -> Column[Arm]:
+    return Column(
         heading(path, keras=keras),
         lambda arm: field_value(path, arm.values, keras=keras),
         is_figure=False,
     )
 
 
-def _metric(title: str, name: str) -> _Column:
-    return _Column(
+def _metric(title: str, name: str) -> Column[Arm]:
+    return Column(
         title, lambda arm: interval(arm.estimates[name]) if name in arm.estimates else NOTHING
     )
 

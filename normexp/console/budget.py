@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from normexp.console.arms import table_of
+from normexp.console.columns import table_of
 from normexp.console.named import named_table
 from normexp.console.streams import stdout
 from normexp.console.words import number

@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from normexp.config.field import spell
-from normexp.console.arms import table_of
 from normexp.console.changes import print_changes
+from normexp.console.columns import table_of
 from normexp.console.streams import stdout
 from normexp.console.words import counted, duration
 from normexp.trust.certificate import Certificate

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from normexp.config.field import spell
-from normexp.console.arms import table_of
+from normexp.console.columns import table_of
 from normexp.console.streams import stdout
 
 

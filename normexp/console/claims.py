@@ -10,7 +10,7 @@ from rich.text import Text
 
 from normexp.claims.check import SOURCES, Finding, Report
 from normexp.claims.claim import Cell, Claim
-from normexp.console.arms import table_of
+from normexp.console.columns import table_of
 from normexp.console.compare import estimate_with_interval
 from normexp.console.streams import stdout
 from normexp.console.words import NOTHING, counted

@@ -2,14 +2,11 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
-
-from rich.console import Console
-from rich.table import Table
+from typing import Any
 
 from normexp.analysis.alike import FieldComparison
 from normexp.analysis.comparison import FEWEST, Comparison, Scale
-from normexp.console.arms import table_of
+from normexp.console.columns import Column, filled, fits
 from normexp.console.streams import stderr, stdout
 from normexp.console.words import NOTHING, counted, field_value, heading
 from normexp.insight.compare import FieldReport
@@ -28,14 +25,6 @@ MEANINGS = {
 }
 
 
-class _Column(NamedTuple):
-    """A column of the table; words stand to the left, figures to the right."""
-
-    title: str
-    cell: Callable[[FieldComparison], str]
-    is_figure: bool = True
-
-
 def print_comparisons(report: FieldReport) -> None:
     """The table, and what its columns mean."""
     console, comparisons = stdout(), report.comparisons
@@ -48,14 +37,14 @@ def print_comparisons(report: FieldReport) -> None:
         else "ratio"
     )
     columns = [*_fields(report), *_figures(comparisons, scale)]
-    if _natural_width(console, table := _filled(columns, comparisons)) > console.width:
-        table = _filled([c for c in columns if c.title != EFFECT_SIZE], comparisons)
+    if not fits(console, table := filled(columns, comparisons)):
+        table = filled([c for c in columns if c.title != EFFECT_SIZE], comparisons)
     console.print(table)
     _print_meaning(report, scale)
     _print_left_out(report)
 
 
-def _fields(report: FieldReport) -> list[_Column]:
+def _fields(report: FieldReport) -> list[Column[FieldComparison]]:
     """What tells the comparisons apart: cells, baselines of several arms, and the values."""
     sides: tuple[tuple[str, Callable[[FieldComparison], Values], bool], ...] = (
         ("", lambda each: each.cell, False),
@@ -72,44 +61,36 @@ def _fields(report: FieldReport) -> list[_Column]:
     return found
 
 
-def _of_field(path: str, prefix: str, side: Callable[[FieldComparison], Values]) -> _Column:
-    return _Column(
+def _of_field(
+    path: str, prefix: str, side: Callable[[FieldComparison], Values]
+) -> Column[FieldComparison]:
+    return Column(
         prefix + heading(path, keras=False),
         lambda each: field_value(path, side(each), keras=False),
         is_figure=False,
     )
 
 
-def _figures(comparisons: Sequence[FieldComparison], scale: Scale) -> list[_Column]:
+def _figures(comparisons: Sequence[FieldComparison], scale: Scale) -> list[Column[FieldComparison]]:
     """The numbers; how they are paired only where that differs."""
-    paired = _Column("paired", lambda each: PAIRED[each.found.pairing], is_figure=False)
+    paired: Column[FieldComparison] = Column(
+        "paired", lambda each: PAIRED[each.found.pairing], is_figure=False
+    )
     several = len({each.found.pairing for each in comparisons}) > 1
     return [
         *([paired] if several else []),
-        _Column("n", lambda each: sample_size(each.found.result)),
-        _Column(
+        Column("n", lambda each: sample_size(each.found.result)),
+        Column(
             f"{scale} [95 % interval]",
             lambda each: estimate_with_interval(each.found.result, scale),
         ),
-        _Column(EFFECT_SIZE, lambda each: _size(each.found.result.effect_size)),
-        _Column("decided", lambda each: decision(each.found.result)),
+        Column(EFFECT_SIZE, lambda each: _size(each.found.result.effect_size)),
+        Column("decided", lambda each: decision(each.found.result)),
     ]
 
 
 def _size(value: float) -> str:
     return NOTHING if math.isnan(value) else f"{value:.2g}"
-
-
-def _filled(columns: Sequence[_Column], comparisons: Sequence[FieldComparison]) -> Table:
-    words = [column.title for column in columns if not column.is_figure]
-    table = table_of(*words, right=[column.title for column in columns if column.is_figure])
-    for each in comparisons:
-        table.add_row(*(column.cell(each) for column in columns))
-    return table
-
-
-def _natural_width(console: Console, table: Table) -> int:
-    return console.measure(table, options=console.options.update(width=10**4)).maximum
 
 
 def estimate_with_interval(result: Comparison, scale: str | None = None) -> str:

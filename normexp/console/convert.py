@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from normexp.console.arms import fits, table_of
+from normexp.console.columns import fits, table_of
 from normexp.console.streams import stdout
 from normexp.console.words import NOTHING, number
 from normexp.frameworks.convert import Conversion

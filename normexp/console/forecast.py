@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from rich.console import Console
 
-from normexp.console.arms import table_of
+from normexp.console.columns import table_of
 from normexp.console.named import named_table
 from normexp.console.plot import curve
 from normexp.console.streams import stdout

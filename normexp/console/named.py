@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from normexp.console.arms import fits, table_of
+from normexp.console.columns import fits, table_of
 from normexp.console.words import NOTHING, field_value, heading
 
 Line = tuple[Mapping[str, Any], Sequence[str]]

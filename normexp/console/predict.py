@@ -6,7 +6,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from normexp.console.arms import fits, table_of
+from normexp.console.columns import fits, table_of
 from normexp.console.plot import curve
 from normexp.console.streams import stdout
 from normexp.console.words import NOTHING, counted, number

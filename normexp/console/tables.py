@@ -7,7 +7,8 @@ from rich.text import Text
 
 from normexp.analysis import Arm
 from normexp.config.field import spell
-from normexp.console.arms import print_arms, table_of
+from normexp.console.arms import print_arms
+from normexp.console.columns import table_of
 from normexp.console.streams import stderr, stdout, stdout_line
 from normexp.console.words import (
     cell,

@@ -6,7 +6,7 @@ from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from normexp.console.arms import table_of
+from normexp.console.columns import table_of
 from normexp.console.streams import stderr, stdout
 from normexp.console.words import counted
 from normexp.trust.verify import Finding, Verification

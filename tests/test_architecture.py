@@ -16,6 +16,7 @@ TESTS = sorted(Path(__file__).parent.glob("*.py"))
 ROWS = [
     ["__main__"],
     ["cli"],
+    ["report"],
     ["console"],
     ["insight"],
     ["trust", "claims"],

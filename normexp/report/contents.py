@@ -1,0 +1,68 @@
+"""What a report consists of: every figure that fits, and what was left out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from normexp.console.words import counted
+from normexp.errors import NormexpError
+from normexp.report.figure import Drawn, Figure, LeftOut
+from normexp.report.headline import headline
+from normexp.report.source import Source
+from normexp.report.training import training
+
+DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (headline, training)
+"""In the order of the page."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report, whatever form it takes.
+
+    Attributes:
+        title: what is reported on.
+        about: how much of it there is.
+        figures: in order.
+        left_out: figures that do not fit.
+        source: what all of it is drawn from.
+    """
+
+    title: str
+    about: str
+    figures: tuple[Figure, ...]
+    left_out: tuple[LeftOut, ...]
+    source: Source
+
+
+def compose(source: Source) -> Report:
+    """Draw everything that fits."""
+    drawn = [each for draw in DRAWINGS for each in _attempt(draw, source)]
+    return Report(
+        title=" and ".join(source.names),
+        about=_about(source),
+        figures=tuple(each for each in drawn if isinstance(each, Figure)),
+        left_out=tuple(each for each in drawn if isinstance(each, LeftOut)),
+        source=source,
+    )
+
+
+def _attempt(draw: Callable[[Source], Drawn], source: Source) -> Drawn:
+    """Its figures; one damaged directory does not cost a reader all the others."""
+    try:
+        return draw(source)
+    except NormexpError as error:
+        return [LeftOut(draw.__name__.replace("_", " "), error.message)]
+
+
+def _about(source: Source) -> str:
+    trainings = len({each["trajectory_id"] for each in source.rows})
+    diverged = sum(each["status"] == "diverged" for each in source.rows)
+    parts = [
+        counted(len(source.rows), "run"),
+        counted(trainings, "training"),
+        counted(len(source.arms), "arm"),
+    ]
+    if diverged:
+        parts.append(f"{counted(diverged, 'run')} diverged and left out of means")
+    if source.unfinished:
+        parts.append(f"{counted(source.unfinished, 'directory')} unfinished or damaged")
+    return ", ".join(parts) + "."

@@ -1,0 +1,97 @@
+"use strict";
+// Draws the figures, lets the legend and the sliders change them, and keeps a live page fresh.
+
+const views = new Map();   // by figure
+const hidden = new Set();  // arms that the reader has switched off
+
+function facetColumns(spec, width) {
+  // A wrapped facet gets as many columns as there is room for.
+  if (!spec.facet || !spec.columns || !spec.spec || !spec.spec.width) return spec;
+  const fit = Math.max(1, Math.floor((width - 40) / (spec.spec.width + 30)));
+  return { ...spec, columns: Math.min(spec.columns, fit) };
+}
+
+async function draw(figure) {
+  const name = figure.dataset.figure;
+  const content = JSON.parse(document.querySelector(`script[data-for="${name}"]`).textContent);
+  const chart = figure.querySelector(".chart");
+  const options = { renderer: "svg", actions: false, ast: true, tooltip: { disableDefaultStyle: false } };
+  const spec = facetColumns(content.spec, chart.clientWidth);
+  const old = views.get(name);
+  if (old) old.result.finalize();
+  const result = await vegaEmbed(chart, spec, options);
+  views.set(name, { result, columns: spec.columns, spec: content.spec });
+  chart.querySelector("svg")?.setAttribute("aria-hidden", "true");  // the chart itself says what it is
+  for (const input of figure.querySelectorAll("input[data-parameter]")) {
+    const control = content.controls[input.dataset.parameter];
+    const set = () => {
+      input.parentElement.querySelector("output").value = control.words[input.value];
+      input.setAttribute("aria-valuetext", control.words[input.value]);
+      views.get(name).result.view.signal(input.dataset.parameter, control.values[input.value]).runAsync();
+    };
+    input.oninput = set;
+    set();
+  }
+  hide(result.view);
+}
+
+function hide(view) {
+  try { view.signal("hidden", [...hidden]).runAsync(); } catch { /* a chart without arms */ }
+}
+
+function listen() {
+  for (const button of document.querySelectorAll(".legend button")) {
+    const arm = button.dataset.arm;
+    button.setAttribute("aria-pressed", String(!hidden.has(arm)));
+    button.onclick = () => {
+      if (!hidden.delete(arm)) hidden.add(arm);
+      button.setAttribute("aria-pressed", String(!hidden.has(arm)));
+      for (const { result } of views.values()) hide(result.view);
+    };
+  }
+}
+
+async function drawAll() {
+  listen();
+  for (const figure of document.querySelectorAll("figure[data-figure]")) await draw(figure);
+  document.body.dataset.drawn = "true";
+}
+
+addEventListener("resize", () => {
+  for (const [name, { spec, columns }] of views) {
+    const figure = document.querySelector(`figure[data-figure="${name}"]`);
+    if (facetColumns(spec, figure.querySelector(".chart").clientWidth).columns !== columns) draw(figure);
+  }
+});
+
+async function refresh() {
+  // The page of now in the place of this one; sliders and switched-off arms stay as they are.
+  const text = await (await fetch(location.pathname, { cache: "no-store" })).text();
+  const fresh = new DOMParser().parseFromString(text, "text/html").querySelector("#report");
+  const kept = new Map([...document.querySelectorAll("input[data-parameter]")].map((i) => [i.id, i]));
+  const opened = [...document.querySelectorAll("details[open]")].map((d) => d.closest("section").id);
+  for (const { result } of views.values()) result.finalize();
+  views.clear();
+  document.querySelector("#report").replaceWith(fresh);
+  for (const input of document.querySelectorAll("input[data-parameter]")) {
+    const before = kept.get(input.id);
+    if (before && before.max === input.max) input.value = before.value;
+  }
+  for (const id of opened) document.getElementById(id)?.querySelector("details")?.setAttribute("open", "");
+  await drawAll();
+}
+
+async function watch(url) {
+  for (;;) {
+    await new Promise((done) => setTimeout(done, 2000));
+    try {
+      const state = await (await fetch(url, { cache: "no-store" })).json();
+      if (state.version !== document.querySelector("#report").dataset.version) await refresh();
+      document.querySelector("#live").textContent = state.words;
+    } catch {
+      document.querySelector("#live").textContent = "normexp watch has ended";
+    }
+  }
+}
+
+drawAll().then(() => { if (document.body.dataset.live) watch(document.body.dataset.live); });

@@ -1,0 +1,206 @@
+"""What is reported on: the runs of studies, sweeps or by themselves, by arm."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from normexp.analysis import Arm, arms
+from normexp.analysis.alike import completed, in_order
+from normexp.config.schema import IDENTITY_GROUPS
+from normexp.errors import NotFoundError
+from normexp.insight.telling import telling
+from normexp.report.naming import arm_name
+from normexp.report.style import MOST_ARMS, Palette
+from normexp.store.files import intact
+from normexp.store.layout import look_around
+from normexp.store.rows import Row, row
+from normexp.trust.selection import select
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SOURCE = "source"
+"""The column that tells the sources of a comparison apart, as if it were a field."""
+
+MOMENTUM = "norm.momentum"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Runs to report on, all complete or diverged.
+
+    Attributes:
+        names: of what was asked for: a study, or several things side by side.
+        places: paths of these.
+        rows: one a run, as listings have them; with a column `source` where there are several.
+        fields: dotted names of what tells the runs apart, seeds aside, `source` first.
+        unfinished: directories that were no whole runs.
+    """
+
+    names: tuple[str, ...]
+    places: tuple[Path, ...]
+    rows: tuple[Row, ...]
+    fields: tuple[str, ...]
+    unfinished: int
+
+    @cached_property
+    def arms(self) -> list[Arm]:
+        """The runs by arm, in the order of their fields' values."""
+        return arms(self._ordered, self.fields)
+
+    @cached_property
+    def arm_names(self) -> list[str]:
+        """A short and unique name for each arm, such as `batch 0.1`, in the order of `arms`."""
+        return [arm_name(arm.values, self.fields) for arm in self.arms]
+
+    @cached_property
+    def complete(self) -> list[Row]:
+        """The rows of runs that count in means, each with a column `arm`, ordered by arm."""
+        found = []
+        for each in self._ordered:
+            values = {path: each[path] for path in self.fields if path in each}
+            if each["status"] == "complete":
+                found.append({**each, "arm": self._name_of[repr(values)]})
+        return found
+
+    def frame(self, table: str) -> "pd.DataFrame":
+        """A long table of all complete runs that have it, see `normexp.store.columns`.
+
+        Returns:
+            the table's columns, `run_id`, `seed` and `arm` in front; empty where no run has it.
+        """
+        return self.frame_of(self.complete, table)
+
+    def frame_of(self, rows: Sequence[Row], table: str) -> "pd.DataFrame":
+        """The same of some rows of `complete`."""
+        import pandas as pd
+        import pyarrow as pa
+
+        from normexp.store import parquet
+
+        parts = []
+        for each in rows:
+            path = Path(each["directory"]) / f"{table}.parquet"
+            if path.is_file():
+                part = parquet.read(path)
+                for name in ("arm", "seed", "run_id"):
+                    value = pa.repeat(each[name], part.num_rows)
+                    part = part.add_column(0, name, value)
+                parts.append(part)
+        if not parts:
+            return pd.DataFrame()
+        whole = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
+        frame: pd.DataFrame = whole.to_pandas()
+        return frame
+
+    @cached_property
+    def palette(self) -> Palette:
+        """The looks of the arms that are drawn one by one: all, or as many as can be told apart.
+
+        Of too many, those without a norm, the best and the worst, and others spread between.
+        """
+        names = self.arm_names
+        plain = [n for n, arm in zip(names, self.arms, strict=True) if not arm.has_statistics]
+        kept = names if len(names) <= MOST_ARMS else self._spread(names)
+        return Palette(tuple(kept), frozenset(plain if len(plain) == 1 else ()))
+
+    def _spread(self, names: list[str]) -> list[str]:
+        losses = {
+            name: arm.estimates["test_loss"].mean
+            for name, arm in zip(names, self.arms, strict=True)
+        }
+        ranked = sorted(names, key=lambda name: (math.isnan(losses[name]), losses[name]))
+        steps = [round(i * (len(ranked) - 1) / (MOST_ARMS - 1)) for i in range(MOST_ARMS)]
+        kept = {ranked[i] for i in steps}
+        return [name for name in names if name in kept]
+
+    @cached_property
+    def thinned(self) -> str:
+        """What is said of arms that are not drawn; empty if all are."""
+        left = len(self.arm_names) - len(self.palette.arms)
+        if not left:
+            return ""
+        return (
+            f"{len(self.palette.arms)} of {len(self.arm_names)} arms are drawn, from the best to "
+            "the worst by test loss, evenly by rank; the table above has all."
+        )
+
+    @cached_property
+    def on_labels(self) -> bool:
+        """Whether there are accuracies beside the losses."""
+        return any("test_accuracy" in each for each in self.complete)
+
+    @cached_property
+    def _ordered(self) -> list[Row]:
+        ranks = {
+            path: {
+                repr(value): rank
+                for rank, value in enumerate(
+                    in_order(path, [each[path] for each in self.rows if path in each])
+                )
+            }
+            for path in self.fields
+        }
+        return sorted(
+            self.rows,
+            key=lambda each: [
+                ranks[path][repr(each[path])] if path in each else -1 for path in self.fields
+            ],
+        )
+
+    @cached_property
+    def _name_of(self) -> dict[str, str]:
+        """An arm's name by its fields."""
+        found = {}
+        for each in self._ordered:
+            values = {path: each[path] for path in self.fields if path in each}
+            if repr(values) not in found:
+                found[repr(values)] = arm_name(values, self.fields)
+        return found
+
+
+def gather(store: Path, wanted: Sequence[str]) -> Source:
+    """The runs that are meant.
+
+    Args:
+        store: where to look for names.
+        wanted: studies, sweeps or runs, by name, id or path; nothing is the whole store. Several
+            runs are one source; of anything else each is one, and told apart.
+
+    Raises:
+        NotFoundError: there is no such thing, or no complete run in it.
+    """
+    selections = [select(store, each) for each in wanted] or [select(store, None)]
+    names = tuple(Path(each).name for each in wanted) or (store.resolve().name,)
+    several = len(selections) > 1 and any(each.sweeps or len(each.runs) != 1 for each in selections)
+    rows, unfinished = [], 0
+    for name, selection in zip(names, selections, strict=True):
+        for path in selection.runs:
+            manifest = intact(path)
+            if manifest is None:
+                unfinished += 1
+                continue
+            rows.append(completed(row(manifest, path)) | ({SOURCE: name} if several else {}))
+    if not rows:
+        raise NotFoundError(f"no complete run in {', '.join(names)}", look_around(store))
+    if not several:  # the same run may have been named twice, or stand in two studies
+        rows = list({each["run_id"]: each for each in rows}.values())
+    places = tuple(
+        selection.sweeps[0] if len(selection.sweeps) == 1 == len(selection.runs) else selection.root
+        for selection in selections
+    )
+    return Source(names, places, tuple(rows), _fields(rows, several=several), unfinished)
+
+
+def _fields(rows: Sequence[Row], *, several: bool) -> tuple[str, ...]:
+    """What tells the runs apart; norm and momentum, the subject, always."""
+    found = telling(rows)
+    kinds = [f"{group}.kind" for group in IDENTITY_GROUPS]
+    always = [p for p in ("norm.kind", MOMENTUM) if p not in found and any(p in r for r in rows)]
+    told = sorted({*found, *always}, key=[*kinds, *always, *found].index)
+    norm = [path for path in told if path.startswith("norm.")]
+    rest = [path for path in told if not path.startswith("norm.")]
+    return (*([SOURCE] if several else []), *norm, *rest)

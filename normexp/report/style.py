@@ -1,0 +1,201 @@
+"""One look for all charts: what an arm looks like, and colours that follow light and dark."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import altair as alt
+
+ARM = "arm"
+"""The column that colours mean."""
+
+HIDDEN = "hidden"
+"""The parameter with the arms that the reader has switched off."""
+
+LIGHT = {
+    "ink": "#1b1f24", "soft": "#5d6773", "grid": "#dfe3e8", "paper": "#ffffff",
+    "arm0": "#6b7480", "arm1": "#0072b2", "arm2": "#d55e00", "arm3": "#009e73",
+    "arm4": "#b8568f", "arm5": "#b07c00", "arm6": "#2c9fd6", "arm7": "#7a3ff2",
+}  # fmt: skip
+"""Okabe and Ito's colours, which colour-blind people tell apart (2008), made dark enough for white
+paper; arm0 is for what has no norm."""
+
+DARK = {
+    "ink": "#e8ebef", "soft": "#9aa5b1", "grid": "#353c45", "paper": "#14181d",
+    "arm0": "#a3adb8", "arm1": "#4aa8e8", "arm2": "#f2823a", "arm3": "#2fc99a",
+    "arm4": "#e08bb9", "arm5": "#e6b93d", "arm6": "#8bd3f7", "arm7": "#b79bff",
+}  # fmt: skip
+
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right",
+          "triangle-left")  # fmt: skip
+DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (10, 4),
+                                      (4, 2), (1, 3))  # fmt: skip
+
+MOST_ARMS = len(SHAPES)
+"""Arms that are drawn one by one: more cannot be told apart."""
+
+
+def token(name: str) -> str:
+    """A colour that the page sets, by light and dark; pictures have it light."""
+    return f"var(--{name})"
+
+
+INK, SOFT, GRID, PAPER = (token(name) for name in ("ink", "soft", "grid", "paper"))
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Looks by arm: colour, shape and dashes together, so that none must be told by colour alone.
+
+    Attributes:
+        arms: at most `MOST_ARMS`, in the order of legends.
+        plain: those without a norm, in grey.
+    """
+
+    arms: tuple[str, ...]
+    plain: frozenset[str] = frozenset()
+
+    def _number(self, arm: str) -> int:
+        """Which look: grey for what has no norm, then the others in order."""
+        if arm in self.plain:
+            return 0
+        others = [each for each in self.arms if each not in self.plain]
+        return 1 + others.index(arm) % (MOST_ARMS - 1)
+
+    def color_of(self, arm: str) -> str:
+        """The colour of an arm."""
+        return token(f"arm{self._number(arm)}")
+
+    def looks(self) -> dict[str, dict[str, Any]]:
+        """By arm, for the page's legend."""
+        return {
+            arm: {"color": self.color_of(arm), "shape": SHAPES[self._number(arm)],
+                  "dash": DASHES[self._number(arm)]}
+            for arm in self.arms
+        }  # fmt: skip
+
+    def color(self, **options: Any) -> "alt.Color":  # noqa: ANN401
+        """The encoding of arms by colour; the page drops its legend for one of its own."""
+        import altair as alt
+
+        colors = [self.color_of(arm) for arm in self.arms]
+        options.setdefault(
+            "legend", alt.Legend(title=None, orient="top", columns=4, symbolOpacity=1)
+        )
+        return alt.Color(
+            f"{ARM}:N", scale=alt.Scale(domain=list(self.arms), range=colors), **options
+        )
+
+    def dash(self) -> "alt.StrokeDash":
+        """The encoding of arms by dashes."""
+        import altair as alt
+
+        dashes = [list(DASHES[self._number(arm)]) for arm in self.arms]
+        return alt.StrokeDash(
+            f"{ARM}:N", scale=alt.Scale(domain=list(self.arms), range=dashes), legend=None
+        )
+
+    def shape(self) -> "alt.Shape":
+        """The encoding of arms by the shape of points."""
+        import altair as alt
+
+        shapes = [SHAPES[self._number(arm)] for arm in self.arms]
+        return alt.Shape(
+            f"{ARM}:N", scale=alt.Scale(domain=list(self.arms), range=shapes), legend=None
+        )
+
+
+def switchable(chart: "alt.Chart") -> "alt.Chart":
+    """A chart without the rows of the arms that are switched off.
+
+    The chart that holds it needs `hidden()` among its parameters, once.
+    """
+    return chart.transform_filter(f"indexof({HIDDEN}, datum.{ARM}) < 0")
+
+
+def hidden() -> "alt.Parameter":
+    """The parameter of switched-off arms."""
+    import altair as alt
+
+    return alt.param(name=HIDDEN, value=[])
+
+
+def zoom(name: str = "zoom", encodings: Sequence[str] = ("x", "y")) -> "alt.Parameter":
+    """Zoom by shift and wheel, move by dragging with a mouse; a double click ends it.
+
+    Without shift a wheel scrolls the page, a finger always does.
+    """
+    import altair as alt
+
+    mouse = "event.pointerType !== 'touch'"
+    return alt.selection_interval(
+        name=name,
+        bind="scales",
+        encodings=list(encodings),  # type: ignore[arg-type]
+        zoom="wheel![event.shiftKey]",
+        translate=f"[pointerdown[{mouse}], window:pointerup] > window:pointermove!",
+        clear="dblclick",
+    )
+
+
+CONFIG: dict[str, Any] = {
+    "background": "transparent",
+    "font": "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": SOFT, "titleColor": SOFT, "tickColor": GRID, "domainColor": GRID,
+        "gridColor": GRID, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
+        "titlePadding": 8, "labelOverlap": True,
+    },
+    "header": {"labelColor": SOFT, "titleColor": SOFT, "labelFontSize": 12, "titleFontSize": 12},
+    "legend": {"labelColor": INK, "titleColor": SOFT, "labelFontSize": 12, "titleFontSize": 12,
+               "titleFontWeight": "normal", "labelLimit": 320, "symbolStrokeWidth": 2},
+    "title": {"color": INK, "fontSize": 13, "fontWeight": "normal", "anchor": "start"},
+    "line": {"strokeWidth": 2},
+    "point": {"size": 50, "filled": True},
+    "text": {"fill": INK, "fontSize": 12},
+    "rule": {"color": SOFT},
+}  # fmt: skip
+
+
+def specification(chart: Any, *, page: bool) -> dict[str, Any]:  # noqa: ANN401
+    """A chart as Vega-Lite.
+
+    Args:
+        chart: of a figure.
+        page: for the page, as wide as there is room and with the page's own legend; else for
+            pictures, in the colours of light paper.
+    """
+    spec: dict[str, Any] = chart.to_dict()
+    spec["config"] = CONFIG
+    if page:
+        _drop_arm_legends(spec)
+        if "width" in spec and ("mark" in spec or "layer" in spec):
+            spec["width"] = "container"
+            spec["autosize"] = {"type": "fit-x", "contains": "padding"}
+        return spec
+    spec["background"] = LIGHT["paper"]
+    return _in_light(spec)
+
+
+def _in_light(spec: Mapping[str, Any]) -> dict[str, Any]:
+    text = json.dumps(spec)
+    for name, value in LIGHT.items():
+        text = text.replace(token(name), value)
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _drop_arm_legends(node: Any) -> None:  # noqa: ANN401
+    """Every legend of arms in a specification: the page has one for all charts."""
+    if isinstance(node, list):
+        for each in node:
+            _drop_arm_legends(each)
+    elif isinstance(node, dict):
+        if node.get("field") == ARM and "legend" in node:
+            node["legend"] = None
+        for key, each in node.items():
+            if key not in ("datasets", "data"):
+                _drop_arm_legends(each)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from normexp.console.words import counted
 from normexp.errors import NormexpError
+from normexp.report.differences import differences
 from normexp.report.figure import Drawn, Figure, LeftOut
 from normexp.report.headline import headline
 from normexp.report.source import Source
 from normexp.report.training import training
 
-DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (headline, training)
+DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (headline, differences, training)
 """In the order of the page."""
 
 

@@ -59,12 +59,11 @@ class Source:
     @cached_property
     def complete(self) -> list[Row]:
         """The rows of runs that count in means, each with a column `arm`, ordered by arm."""
-        found = []
-        for each in self._ordered:
-            values = {path: each[path] for path in self.fields if path in each}
-            if each["status"] == "complete":
-                found.append({**each, "arm": self._name_of[repr(values)]})
-        return found
+        return [
+            {**each, "arm": arm_name(each, self.fields)}
+            for each in self._ordered
+            if each["status"] == "complete"
+        ]
 
     def frame(self, table: str) -> "pd.DataFrame":
         """A long table of all complete runs that have it, see `normexp.store.columns`.
@@ -95,6 +94,11 @@ class Source:
         whole = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
         frame: pd.DataFrame = whole.to_pandas()
         return frame
+
+    @cached_property
+    def arm_of(self) -> dict[str, str]:
+        """The arm's name by run, of a single source."""
+        return {each["run_id"]: arm_name(each, self.fields) for each in self.rows}
 
     @cached_property
     def palette(self) -> Palette:
@@ -150,16 +154,6 @@ class Source:
                 ranks[path][repr(each[path])] if path in each else -1 for path in self.fields
             ],
         )
-
-    @cached_property
-    def _name_of(self) -> dict[str, str]:
-        """An arm's name by its fields."""
-        found = {}
-        for each in self._ordered:
-            values = {path: each[path] for path in self.fields if path in each}
-            if repr(values) not in found:
-                found[repr(values)] = arm_name(values, self.fields)
-        return found
 
 
 def gather(store: Path, wanted: Sequence[str]) -> Source:

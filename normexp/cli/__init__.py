@@ -11,6 +11,7 @@ from normexp.cli.signals import ENDED_EARLY, leave
 from normexp.cli import sweeps  # isort: skip  the order of the commands in --help
 from normexp.cli import look  # isort: skip
 from normexp.cli import report  # isort: skip
+from normexp.cli import watch  # isort: skip
 from normexp.cli import compare  # isort: skip
 from normexp.cli import claims  # isort: skip
 from normexp.cli import budget  # isort: skip
@@ -35,6 +36,7 @@ __all__ = [
     "reproduce",
     "sweeps",
     "verify",
+    "watch",
     "why",
 ]
 

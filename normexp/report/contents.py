@@ -8,10 +8,11 @@ from normexp.errors import NormexpError
 from normexp.report.differences import differences
 from normexp.report.figure import Drawn, Figure, LeftOut
 from normexp.report.headline import headline
+from normexp.report.provenance import provenance
 from normexp.report.source import Source
 from normexp.report.training import training
 
-DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (headline, differences, training)
+DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (headline, differences, training, provenance)
 """In the order of the page."""
 
 

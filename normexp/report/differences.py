@@ -13,7 +13,6 @@ from normexp.config.field import spell
 from normexp.console.compare import PAIRED, decision, estimate_with_interval, sample_size
 from normexp.console.words import heading
 from normexp.report.figure import Drawn, Figure, LeftOut, Table
-from normexp.report.naming import arm_name
 from normexp.report.source import MOMENTUM, SOURCE, Source
 from normexp.report.style import INK, SOFT
 from normexp.store.rows import Row
@@ -101,7 +100,7 @@ def _between_sources(source: Source) -> Iterable[Difference]:
     for members in by_values.values():
         first, *others = [members[name] for name in source.names if name in members]
         for other in others:
-            names = [arm_name(rows[0], source.fields) for rows in (other, first)]
+            names = [source.arm_name(rows[0]) for rows in (other, first)]
             yield Difference(names[0], names[1], compare_arms(first, other, "test_loss"))
 
 

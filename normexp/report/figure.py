@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,16 +12,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A cell that leads to a directory."""
+
+    text: str
+    path: Path
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Cell = str | Link
+
+
+@dataclass(frozen=True)
 class Table:
     """Figures as a table, for those who cannot or would rather not see a chart.
 
     Attributes:
         columns: their titles.
         rows: of cells as a person reads them; the first of each is its heading.
+        prose: whether cells are texts, to be wrapped, rather than figures.
     """
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    prose: bool = False
 
 
 @dataclass(frozen=True)

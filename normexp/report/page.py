@@ -3,13 +3,16 @@
 import base64
 import hashlib
 import json
+import os
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from pathlib import Path
+from urllib.parse import quote
 
 from normexp.report.contents import Report
 from normexp.report.figure import Figure
+from normexp.report.source import MOMENTUM
 from normexp.report.style import DARK, LIGHT, specification
 
 MARKS = {
@@ -25,11 +28,12 @@ MARKS = {
 """Vega's shapes, as paths for the legend."""
 
 
-def page(report: Report, *, live: str = "", number: str = "") -> str:
+def page(report: Report, base: Path | None = None, *, live: str = "", number: str = "") -> str:
     """The report as HTML.
 
     Args:
         report: of what.
+        base: the directory that the page will stand in, for its links; without it has none.
         live: an address that says when there is a newer one, empty in a file.
         number: of this version, which that address tells.
     """
@@ -38,7 +42,9 @@ def page(report: Report, *, live: str = "", number: str = "") -> str:
 
     from normexp import __version__
 
-    template = Environment(autoescape=True, trim_blocks=True).from_string(_asset("page.html.jinja"))
+    environment = Environment(autoescape=True, trim_blocks=True)
+    environment.filters["address"] = lambda path: _address(path, base)
+    template = environment.from_string(_asset("page.html.jinja"))
     bundle, script = _bundle(), _asset("page.js")
     return template.render(
         report=report,
@@ -51,9 +57,22 @@ def page(report: Report, *, live: str = "", number: str = "") -> str:
         policy=_policy(bundle, script, live=bool(live)),
         version=__version__,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        base=base,
+        legend=_legend(report),
         live=live,
         number=number,
     )
+
+
+def _legend(report: Report) -> str:
+    """What the names of the arms mean."""
+    momentum = MOMENTUM in report.source.fields and any(MOMENTUM in r for r in report.source.rows)
+    return "Numbers after a norm are momenta as in PyTorch." if momentum else "Arms:"
+
+
+def _address(path: Path, base: Path | None) -> str:
+    """A directory as a link from the page's own."""
+    return quote(os.path.relpath(path.resolve(), base.resolve() if base else None)) + "/"
 
 
 def _data(figure: Figure) -> str:
@@ -100,8 +119,3 @@ def _policy(*scripts: str, live: bool) -> str:
 
 def _asset(name: str) -> str:
     return (files("normexp.report") / name).read_text("utf-8")
-
-
-def data_of(figure: Figure) -> dict[str, Any]:
-    """A figure's specification as pictures have it."""
-    return specification(figure.chart, page=False)

@@ -34,14 +34,14 @@ class Source:
 
     Attributes:
         names: of what was asked for: a study, or several things side by side.
-        places: paths of these.
+        sweeps: directories of the sweeps among these, or in them.
         rows: one a run, as listings have them; with a column `source` where there are several.
         fields: dotted names of what tells the runs apart, seeds aside, `source` first.
         unfinished: directories that were no whole runs.
     """
 
     names: tuple[str, ...]
-    places: tuple[Path, ...]
+    sweeps: tuple[Path, ...]
     rows: tuple[Row, ...]
     fields: tuple[str, ...]
     unfinished: int
@@ -60,7 +60,7 @@ class Source:
     def complete(self) -> list[Row]:
         """The rows of runs that count in means, each with a column `arm`, ordered by arm."""
         return [
-            {**each, "arm": arm_name(each, self.fields)}
+            {**each, "arm": self.arm_name(each)}
             for each in self._ordered
             if each["status"] == "complete"
         ]
@@ -95,10 +95,14 @@ class Source:
         frame: pd.DataFrame = whole.to_pandas()
         return frame
 
+    def arm_name(self, row: Row) -> str:
+        """The name of the arm that a run belongs to."""
+        return arm_name(row, self.fields)
+
     @cached_property
     def arm_of(self) -> dict[str, str]:
         """The arm's name by run, of a single source."""
-        return {each["run_id"]: arm_name(each, self.fields) for each in self.rows}
+        return {each["run_id"]: self.arm_name(each) for each in self.rows}
 
     @cached_property
     def palette(self) -> Palette:
@@ -182,11 +186,8 @@ def gather(store: Path, wanted: Sequence[str]) -> Source:
         raise NotFoundError(f"no complete run in {', '.join(names)}", look_around(store))
     if not several:  # the same run may have been named twice, or stand in two studies
         rows = list({each["run_id"]: each for each in rows}.values())
-    places = tuple(
-        selection.sweeps[0] if len(selection.sweeps) == 1 == len(selection.runs) else selection.root
-        for selection in selections
-    )
-    return Source(names, places, tuple(rows), _fields(rows, several=several), unfinished)
+    sweeps = tuple(path for selection in selections for path in selection.sweeps)
+    return Source(names, sweeps, tuple(rows), _fields(rows, several=several), unfinished)
 
 
 def _fields(rows: Sequence[Row], *, several: bool) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def write(report: Report, directory: Path) -> Path:
         for name, content in _pictures(each):
             write_file(figures / name, content)
     write_file(directory / MARKDOWN, markdown(report).encode())
-    write_file(directory / PAGE, page(report).encode())
+    write_file(directory / PAGE, page(report, directory).encode())
     return directory / PAGE
 
 
@@ -83,7 +83,7 @@ def _pictures(figure: Figure) -> Iterator[tuple[str, bytes]]:
 
 def _table(table: Table) -> str:
     lines = [table.columns, tuple("---" for _ in table.columns), *table.rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(_cell, map(str, line)))} |" for line in lines)
 
 
 def _cell(text: str) -> str:

@@ -1,0 +1,122 @@
+"""A report that follows a study while it grows."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Lock, Thread
+
+from normexp.console.words import counted
+from normexp.errors import NormexpError, NotFoundError
+from normexp.report.contents import Report, compose
+from normexp.report.page import page
+from normexp.report.source import Source, gather
+from normexp.store.layout import StudyDirectory, look_around, studies
+from normexp.store.sweep import SweepDirectory
+from normexp.trust.selection import select
+
+LOOK_SECONDS = 1.0
+
+PATIENCE = 3.0
+"""A report is not made again before so many times what it took has passed: sweeps come first."""
+
+STATE = "/state"
+"""Where the page asks whether there is a newer one."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """The report at one time."""
+
+    number: str
+    html: str
+
+
+class Live:
+    """Makes the report of a study again whenever it has changed, in a thread of its own."""
+
+    def __init__(self, study: StudyDirectory) -> None:
+        self._study = study
+        self._ended, self._lock = Event(), Lock()
+        self._seen = ""
+        self._version = Version("", self._page(self._nothing("The report is being made."), ""))
+
+    def version(self) -> Version:
+        """The newest one."""
+        with self._lock:
+            return self._version
+
+    def words(self) -> str:
+        """What happens now, for the page."""
+        running = sum(SweepDirectory(path).is_alive() for path in self._study.sweep_directories())
+        runs = counted(len(self._study.run_directories()), "run")
+        if running:
+            return f"live: {counted(running, 'sweep')} running, {runs} so far"
+        return f"live: no sweep is running, {runs}"
+
+    def start(self) -> None:
+        """Follow the study until `stop`."""
+        Thread(target=self._follow, daemon=True, name="report").start()
+
+    def stop(self) -> None:
+        """Follow no longer."""
+        self._ended.set()
+
+    def _follow(self) -> None:
+        pause = 0.0
+        while not self._ended.wait(pause):
+            pause = LOOK_SECONDS
+            if self._fingerprint() != self._seen:
+                began = time.monotonic()
+                made = self._made()
+                with self._lock:
+                    self._version = made
+                pause = max(LOOK_SECONDS, PATIENCE * (time.monotonic() - began))
+
+    def _fingerprint(self) -> str:
+        """Changes with every run, and when a sweep begins or ends."""
+        places = [*self._study.run_directories(), *self._study.sweep_directories()]
+        names = " ".join(f"{path.name}:{_changed(path)}" for path in places)
+        return hashlib.sha256(names.encode()).hexdigest()[:12]
+
+    def _made(self) -> Version:
+        self._seen = self._fingerprint()
+        return Version(self._seen, self._page(self._report(), self._seen))
+
+    def _page(self, report: Report, number: str) -> str:
+        return page(report, live=STATE, number=number)
+
+    def _nothing(self, about: str) -> Report:
+        """A report without a figure."""
+        name = self._study.path.name
+        return Report(name, about, (), (), Source((name,), (), (), (), 0))
+
+    def _report(self) -> Report:
+        """Of what is there; an empty one as long as that is nothing."""
+        try:
+            return compose(gather(self._study.path, [str(self._study.path)]))
+        except (NormexpError, OSError):  # replaced while we read, perhaps: the next look will see
+            return self._nothing("No run has ended yet. This page fills by itself.")
+
+
+def study_of(store: Path, wanted: str | None) -> StudyDirectory:
+    """The study that is meant: by name, path, a sweep of it, or that of the newest sweep.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    if wanted is not None:
+        found = select(store, wanted).studies
+        if len(found) == 1:
+            return found[0]
+    sweeps = [(path.name, study) for study in studies(store) for path in study.sweep_directories()]
+    if wanted is not None or not sweeps:
+        raise NotFoundError(f"no study {wanted or ''} in {store}", look_around(store))
+    return max(sweeps, key=lambda each: each[0])[1]
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -14,14 +14,13 @@ function facetColumns(spec, width) {
 async function draw(figure) {
   const name = figure.dataset.figure;
   const content = JSON.parse(document.querySelector(`script[data-for="${name}"]`).textContent);
-  const chart = figure.querySelector(".chart");
+  const chart = figure.querySelector(".chart > div");  // the library gives it a role of its own
   const options = { renderer: "svg", actions: false, ast: true, tooltip: { disableDefaultStyle: false } };
   const spec = facetColumns(content.spec, chart.clientWidth);
   const old = views.get(name);
   if (old) old.result.finalize();
   const result = await vegaEmbed(chart, spec, options);
   views.set(name, { result, columns: spec.columns, spec: content.spec });
-  chart.querySelector("svg")?.setAttribute("aria-hidden", "true");  // the chart itself says what it is
   for (const input of figure.querySelectorAll("input[data-parameter]")) {
     const control = content.controls[input.dataset.parameter];
     const set = () => {
@@ -60,7 +59,7 @@ async function drawAll() {
 addEventListener("resize", () => {
   for (const [name, { spec, columns }] of views) {
     const figure = document.querySelector(`figure[data-figure="${name}"]`);
-    if (facetColumns(spec, figure.querySelector(".chart").clientWidth).columns !== columns) draw(figure);
+    if (facetColumns(spec, figure.querySelector(".chart > div").clientWidth).columns !== columns) draw(figure);
   }
 });
 

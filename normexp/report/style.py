@@ -17,7 +17,7 @@ HIDDEN = "hidden"
 LIGHT = {
     "ink": "#1b1f24", "soft": "#5d6773", "grid": "#dfe3e8", "paper": "#ffffff",
     "arm0": "#6b7480", "arm1": "#0072b2", "arm2": "#d55e00", "arm3": "#009e73",
-    "arm4": "#b8568f", "arm5": "#b07c00", "arm6": "#2c9fd6", "arm7": "#7a3ff2",
+    "arm4": "#b8568f", "arm5": "#b07c00", "arm6": "#1f8fc4", "arm7": "#7a3ff2",
 }  # fmt: skip
 """Okabe and Ito's colours, which colour-blind people tell apart (2008), made dark enough for white
 paper; arm0 is for what has no norm."""

@@ -40,19 +40,10 @@ def heads(columns: Sequence[Cells], width: int | None = None) -> list[str]:
     """
     titles = [column.title.split("\n") for column in columns]
     most = max(map(len, titles))
-    padded = [
-        Cells("", [""] * (most - len(t)) + t, c.is_figure)
-        for t, c in zip(titles, columns, strict=True)
-    ]
+    padded = [[""] * (most - len(title)) + title for title in titles]
     widths = [column.width for column in columns]
     rule = "─" * ((width or width_of(columns)) - 1)
-    return [
-        *(
-            _line(line, widths, padded)
-            for line in zip(*(each.cells for each in padded), strict=True)
-        ),
-        " " + rule,
-    ]
+    return [*(_line(row, widths, columns) for row in zip(*padded, strict=True)), " " + rule]
 
 
 def lines(columns: Sequence[Cells]) -> Iterator[str]:

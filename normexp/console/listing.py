@@ -1,5 +1,6 @@
 """What there is as lines: sweeps with what was typed, runs with what differs between them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,9 @@ FEWEST = 26
 MOST_LINES = 2
 """Of what was typed for one sweep."""
 
+MOST_RULE = 80
+"""Characters of the rule above sweeps, however wide the screen."""
+
 
 def print_sweeps(rows: Sequence[Row]) -> None:
     """The sweeps of a store under the names of their studies, and how they differ."""
@@ -30,10 +34,7 @@ def print_sweeps(rows: Sequence[Row]) -> None:
     console.print(f"{counted(len(rows), 'sweep')}{of}{also}", soft_wrap=True)
     columns = _sweep_columns(rows, with_status=not also, width=console.width)
     room = max(FEWEST, console.width - width_of(columns) - 2)
-    for line in heads(
-        [*columns, Cells("typed", [])],
-        console.width if console.is_terminal else width_of(columns) + 28,
-    ):
+    for line in heads([*columns, Cells("typed", [])], min(console.width, MOST_RULE)):
         _bold(console, line)
     fixed = dict(zip((row["directory"] for row in rows), lines(columns), strict=True))
     for name in names:
@@ -67,9 +68,8 @@ def _print_study(
     indent = max(len(fixed[row["directory"]]) for row in rows)
     for row, each in zip(rows, words, strict=True):
         own = None if each is None else [word for word in each if word not in common]
-        first, *more = (
-            ["unreadable"] if own is None else wrapped(own or [NOTHING], room, MOST_LINES)
-        )
+        told = ["unreadable"] if own is None else own or [NOTHING]
+        first, *more = wrapped(told, room, MOST_LINES)
         stdout_line(f"{fixed[row['directory']]:{indent}}  {first}")
         for line in more:
             stdout_line(f"{'':{indent}}  {line}")
@@ -87,10 +87,8 @@ def _words(row: Row) -> list[str]:
 def print_runs(found: StudyRuns) -> None:
     """The runs of a study: what all are, once, and in what they differ, a line each."""
     console, rows = stdout(), found.rows
-    counts = {
-        name: sum(row["status"] == name for row in rows) for name in {r["status"] for r in rows}
-    }
-    others = [f"{number:,} {name}" for name, number in sorted(counts.items()) if name != "complete"]
+    counts = Counter(row["status"] for row in rows)
+    others = [f"{n:,} {name}" for name, n in sorted(counts.items()) if name != "complete"]
     told = ", ".join(others) or ("all complete" if len(rows) > 1 else "complete")
     console.print(f"{one_line(found.study)}: {counted(len(rows), 'run')}, {told}", soft_wrap=True)
     if found.common:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from rich.cells import cell_len
 
 PAGERS = ("NORMEXP_PAGER", "PAGER")
-"""Variables that name the program, the first that is set; set to nothing or `cat`, there is none."""
+"""Variables that name the program, the first that is set; nothing or `cat` is none."""
 
 DEFAULT = "less"
 
@@ -81,11 +81,8 @@ def _is_long(text: str) -> bool:
 
 def _shown(pager: str, text: str) -> bool:
     """Show it until the reader has had enough; False where there is no such program."""
-    with subprocess.Popen(
-        pager,
-        shell=True,
-        stdin=subprocess.PIPE,
-        env={**OPTIONS, **os.environ},
+    with subprocess.Popen(  # noqa: S602  the user's own words, options and all, as git takes them
+        pager, shell=True, stdin=subprocess.PIPE, env={**OPTIONS, **os.environ}
     ) as process:
         content = text.encode(sys.stdout.encoding or "utf-8", errors="replace")
         with suppress(OSError, KeyboardInterrupt):  # the reader has quit before the end

@@ -1,22 +1,26 @@
 """What there is: sweeps, runs, one run whole. Reads manifests, imports neither torch nor pandas."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from normexp.analysis.alike import completed, differing, in_order
-from normexp.config.defaults import told, typed
+from normexp.config.defaults import KINDS, told, typed
+from normexp.config.schema import IDENTITY_GROUPS
 from normexp.errors import NormexpError, NotFoundError, UsageError
+from normexp.planning.label import KEYS
 from normexp.registry import did_you_mean
 from normexp.store import sweep
 from normexp.store.files import MANIFEST, intact
 from normexp.store.layout import StudyDirectory, find_run, look_around, studies
-from normexp.store.rows import read_run, row
+from normexp.store.rows import read_run
 from normexp.store.sweep import SweepDirectory, read_end
 
 Rows = list[dict[str, Any]]
+Config = dict[str, Any]
 
 METRICS = ("test_loss", "excess_loss", "test_accuracy")
 """Of the last evaluation point, as listings show them."""
@@ -28,7 +32,7 @@ class StudyRuns:
 
     Attributes:
         study: its name.
-        fields: that differ between runs, in the order of the schema, the seed last.
+        fields: that differ between runs, the norm's first, the seed last.
         common: what all runs are, as one types it; defaults are left out.
         rows: one a run, in the order of the fields' values; damaged ones last.
     """
@@ -82,12 +86,15 @@ def runs(store: Path, name: str) -> StudyRuns:
         NotFoundError: no such study.
     """
     found, damaged = _read(_study(store, name))
-    fields = _fields(found)
-    rank = _ranks(found, fields)
-    found.sort(key=lambda each: [rank[path].get(repr(each.get(path)), -1) for path in fields])
-    return StudyRuns(
-        Path(name).name, fields, _common(found), [_listed(each, fields) for each in found] + damaged
-    )
+    few = _different([config for _, config in found])
+    fields = _fields(few)
+    rank = _ranks([config for _, config in found], fields)
+    found.sort(key=lambda each: [rank[path].get(repr(each[1].get(path)), -1) for path in fields])
+    rows = [
+        head | {"values": {path: config[path] for path in fields if path in config}}
+        for head, config in found
+    ]
+    return StudyRuns(Path(name).name, fields, _common(few), rows + damaged)
 
 
 def _study(store: Path, name: str) -> StudyDirectory:
@@ -103,35 +110,50 @@ def _study(store: Path, name: str) -> StudyDirectory:
     return known[name]
 
 
-def _read(study: StudyDirectory) -> tuple[Rows, Rows]:
-    """The rows of whole runs with all their fields, and those of damaged ones as they are listed.
-
-    A run that an older version has made gets the fields that are there since.
-    """
+def _read(study: StudyDirectory) -> tuple[list[tuple[dict[str, Any], Config]], Rows]:
+    """Whole runs, as they are listed and with their configuration, and damaged ones."""
     whole, damaged = [], []
-    later: dict[tuple[str, ...], dict[str, Any]] = {}
     for path in study.run_directories():
         manifest = intact(path)
         name, _, identity = path.name.rpartition("-")
         head = {"run": identity, "label": name, "status": "damaged", "directory": str(path)}
-        if manifest is None or manifest.get("run_id") != identity:
+        if manifest is not None and manifest.get("run_id") == identity:
+            whole.append((head | _told(manifest), manifest["config"]))
+        else:
             damaged.append(head)
-            continue
-        found = row(manifest, path) | head | {"status": manifest["status"]}
-        shape = tuple(
-            map(str, (found["data"], found["model"], found["norm"], found["optim"], *found))
-        )
-        if shape not in later:
-            later[shape] = _later(found)
-        whole.append(later[shape] | found)
     return whole, damaged
 
 
-def _later(found: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return {path: value for path, value in completed(found).items() if path not in found}
-    except (UsageError, TypeError, AttributeError, ValueError):  # nobody's configuration
-        return {}
+def _told(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The status and the metrics; runs without running statistics have no excess loss."""
+    metrics = manifest["metrics"]
+    names = [name for name in METRICS if name in metrics]
+    if "norm.momentum" not in manifest["config"]:
+        names.remove("excess_loss")
+    return {"status": manifest["status"], **{name: metrics[name] for name in names}}
+
+
+def _different(configs: Sequence[Config]) -> Rows:
+    """Some of the configurations, in which every field differs that does in all of them.
+
+    Those of older versions get the fields that are there since, and all a column for each group.
+    """
+    first: dict[tuple[str, ...], tuple[Config, set[str]]] = {}
+    found = []
+    for config in configs:
+        kinds = tuple([config[path] for path in KINDS])
+        like, known = first.setdefault(kinds, (config, set()))
+        new = {path for path, _ in config.items() ^ like.items()} - known
+        known |= new
+        if new or like is config:
+            found.append(_completed(dict(zip(IDENTITY_GROUPS, kinds, strict=True)) | config))
+    return found
+
+
+def _completed(found: dict[str, Any]) -> dict[str, Any]:
+    with suppress(UsageError, TypeError, AttributeError, ValueError):  # nobody's configuration
+        return completed(found)
+    return found
 
 
 def _fields(rows: Rows) -> tuple[str, ...]:
@@ -140,10 +162,11 @@ def _fields(rows: Rows) -> tuple[str, ...]:
         found = differing(rows) if rows else []
     except (UsageError, TypeError, AttributeError, ValueError):
         return ()
+    found.sort(key=KEYS.index)
     return (*found, *(["seed"] if len({each.get("seed") for each in rows}) > 1 else []))
 
 
-def _ranks(rows: Rows, fields: Sequence[str]) -> dict[str, dict[str, int]]:
+def _ranks(rows: Sequence[Config], fields: Sequence[str]) -> dict[str, dict[str, int]]:
     """The place of every value of these fields among the others."""
     values = {path: {repr(each.get(path)): each.get(path) for each in rows} for path in fields}
     return {
@@ -161,18 +184,6 @@ def _common(rows: Rows) -> tuple[str, ...]:
         typed(path, config[path])
         for path in told(config)
         if all(each.get(path) == config[path] for each in rows)
-    )
-
-
-def _listed(found: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
-    """What a listing says of a run; runs without running statistics have no excess loss."""
-    metrics = [name for name in METRICS if name in found]
-    if "norm.momentum" not in found:
-        metrics.remove("excess_loss")
-    return (
-        {name: found[name] for name in ("run", "label", "status", "directory")}
-        | {name: found[name] for name in metrics}
-        | {"values": {path: found[path] for path in fields if path in found}}
     )
 
 

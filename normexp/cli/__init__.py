@@ -10,6 +10,7 @@ from normexp.cli.signals import ENDED_EARLY, leave
 
 from normexp.cli import sweeps  # isort: skip  the order of the commands in --help
 from normexp.cli import look  # isort: skip
+from normexp.cli import diff  # isort: skip
 from normexp.cli import compare  # isort: skip
 from normexp.cli import claims  # isort: skip
 from normexp.cli import budget  # isort: skip
@@ -26,6 +27,7 @@ __all__ = [
     "claims",
     "compare",
     "convert",
+    "diff",
     "doctor",
     "look",
     "main",

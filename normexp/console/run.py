@@ -67,7 +67,7 @@ def _print_momentum(console: Console, manifest: Row) -> None:
         return
     steps = NOTHING if half_life is None else f"{half_life:.3g}"
     console.print(
-        f"momentum {momentum:g} as in PyTorch, {1 - momentum:g} as in Keras; half-life {steps} "
+        f"momentum {momentum:g} (PyTorch), {1 - momentum:g} (Keras) · half-life {steps} "
         f"{'step' if steps == '1' else 'steps'}",
         soft_wrap=True,
     )

@@ -97,8 +97,8 @@ def test_what_made_a_run_is_told_where_it_differs(runs: dict[str, Path], normexp
 
     assert "the same run, stored twice" in printed
     assert "the same results at step 6, to the last digit" in printed
-    assert [line for line in lines if line[:2] == ["torch", "*"]][0][-1] == "9.9.9"
-    assert [line for line in lines if line[:1] == ["pyarrow"]][0][-1] == "0.0.1"
+    assert next(line for line in lines if line[:2] == ["torch", "*"])[-1] == "9.9.9"
+    assert next(line for line in lines if line[:1] == ["pyarrow"])[-1] == "0.0.1"
     assert "made by the same code, versions and machine" in alike
     assert "9.9.9" not in alike
 

@@ -137,8 +137,9 @@ def test_json_answers_have_the_promised_keys(as_json: AsJson) -> None:
     assert [point["step"] for point in shown["points"]] == [0, 3, 6]
 
 
-def test_ls_lists_sweeps_and_runs(normexp: Normexp) -> None:
+def test_ls_lists_sweeps_and_runs(normexp: Normexp, monkeypatch: pytest.MonkeyPatch) -> None:
     """At 80 columns, without a wrapped name."""
+    monkeypatch.setenv("COLUMNS", "80")
     directory = normexp("sweep", *STUDY).stdout.splitlines()[-1]
     sweeps, runs = normexp("ls").stdout, normexp("ls", "bn_regression").stdout
 

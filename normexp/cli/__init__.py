@@ -12,6 +12,7 @@ from normexp.cli import sweeps  # isort: skip  the order of the commands in --he
 from normexp.cli import look  # isort: skip
 from normexp.cli import report  # isort: skip
 from normexp.cli import watch  # isort: skip
+from normexp.cli import diff  # isort: skip
 from normexp.cli import compare  # isort: skip
 from normexp.cli import claims  # isort: skip
 from normexp.cli import budget  # isort: skip
@@ -28,6 +29,7 @@ __all__ = [
     "claims",
     "compare",
     "convert",
+    "diff",
     "doctor",
     "look",
     "main",

@@ -25,18 +25,24 @@ def list_store(
     with reporting(debug=debug):
         from normexp.session import listing
 
-        columns, rows = listing.runs(directory, study) if study else listing.sweeps(directory)
+        runs = listing.runs(directory, study) if study else None
+        sweeps = listing.sweeps(directory) if runs is None else []
         if as_json:
-            print_json(rows)
-        else:
-            from normexp.console.tables import print_listing
+            print_json(sweeps if runs is None else runs.rows)
+            return
+        from normexp.console.listing import print_runs, print_sweeps
+        from normexp.console.pager import paged
 
-            print_listing(columns, rows)
+        with paged():
+            print_sweeps(sweeps) if runs is None else print_runs(runs)
 
 
 @app.command()
 def show(
     run: Annotated[str, typer.Argument(help="Its id or the beginning of it, or its directory.")],
+    whole: Annotated[  # noqa: FBT002
+        bool, typer.Option("--all", help="With every field and every evaluation point.")
+    ] = False,
     directory: StoreDir = Path("runs"),
     as_json: AsJson = False,  # noqa: FBT002
     debug: Debug = False,  # noqa: FBT002
@@ -55,6 +61,8 @@ def show(
         if as_json:
             print_json({**manifest, "points": metrics})
         else:
-            from normexp.console.tables import print_run
+            from normexp.console.pager import paged
+            from normexp.console.run import print_run
 
-            print_run(manifest, metrics)
+            with paged():
+                print_run(manifest, metrics, whole=whole)

@@ -1,21 +1,50 @@
 """What there is: sweeps, runs, one run whole. Reads manifests, imports neither torch nor pandas."""
 
 import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from normexp.analysis.alike import completed, differing, in_order
+from normexp.config.defaults import KINDS, told, typed
+from normexp.config.schema import IDENTITY_GROUPS
 from normexp.errors import NormexpError, NotFoundError, UsageError
+from normexp.planning.label import KEYS
 from normexp.registry import did_you_mean
+from normexp.store import sweep
 from normexp.store.files import MANIFEST, intact
-from normexp.store.layout import find_run, look_around, studies
+from normexp.store.layout import StudyDirectory, find_run, look_around, studies
 from normexp.store.rows import read_run
 from normexp.store.sweep import SweepDirectory, read_end
 
 Rows = list[dict[str, Any]]
+Config = dict[str, Any]
+
+METRICS = ("test_loss", "excess_loss", "test_accuracy")
+"""Of the last evaluation point, as listings show them."""
 
 
-def sweeps(store: Path) -> tuple[list[str], Rows]:
-    """The columns and rows of all sweeps, oldest first within each study.
+@dataclass(frozen=True)
+class StudyRuns:
+    """The runs of a study, and what tells them apart.
+
+    Attributes:
+        study: its name.
+        fields: that differ between runs, the norm's first, the seed last.
+        common: what all runs are, as one types it; defaults are left out.
+        rows: one a run, in the order of the fields' values; damaged ones last.
+    """
+
+    study: str
+    fields: tuple[str, ...]
+    common: tuple[str, ...]
+    rows: Rows
+
+
+def sweeps(store: Path) -> Rows:
+    """The rows of all sweeps, oldest first within each study.
 
     Raises:
         NotFoundError: the store is empty.
@@ -23,7 +52,7 @@ def sweeps(store: Path) -> tuple[list[str], Rows]:
     rows = []
     for study in studies(store):
         for path in study.sweep_directories():
-            end = read_end(path)
+            end, words = read_end(path), sweep.typed(path)
             rows.append(
                 {
                     "study": study.path.name,
@@ -32,6 +61,7 @@ def sweeps(store: Path) -> tuple[list[str], Rows]:
                     "runs": end["runs"] if end else None,
                     "trained": end["trained"] if end else None,
                     "seconds": end["seconds"] if end else None,
+                    "typed": None if words is None else list(words),
                     "directory": str(path),
                 }
             )
@@ -39,7 +69,7 @@ def sweeps(store: Path) -> tuple[list[str], Rows]:
         raise NotFoundError(
             f"no sweep in {store}", "type normexp sweep, or --dir for another store"
         )
-    return ["study", "sweep", "status", "runs", "trained"], rows
+    return rows
 
 
 def _without_end(path: Path) -> str:
@@ -49,12 +79,25 @@ def _without_end(path: Path) -> str:
     return "running" if SweepDirectory(path).is_alive() else "unfinished"
 
 
-def runs(store: Path, name: str) -> tuple[list[str], Rows]:
-    """The columns and rows of one study's complete runs, by name.
+def runs(store: Path, name: str) -> StudyRuns:
+    """One study's complete runs, and those that are damaged.
 
     Raises:
         NotFoundError: no such study.
     """
+    found, damaged = _read(_study(store, name))
+    few = _different([config for _, config in found])
+    fields = _fields(few)
+    rank = _ranks([config for _, config in found], fields)
+    found.sort(key=lambda each: [rank[path].get(repr(each[1].get(path)), -1) for path in fields])
+    rows = [
+        head | {"values": {path: config[path] for path in fields if path in config}}
+        for head, config in found
+    ]
+    return StudyRuns(Path(name).name, fields, _common(few), rows + damaged)
+
+
+def _study(store: Path, name: str) -> StudyDirectory:
     known = {study.path.name: study for study in studies(store)}
     if "=" in name:
         raise UsageError(f"ls takes the name of a study, not {name}", "type --dir DIR for a store")
@@ -64,18 +107,84 @@ def runs(store: Path, name: str) -> tuple[list[str], Rows]:
             f"no study {name!r} in {store}",
             did_you_mean(name, known, look_around(store)),
         )
-    rows = []
-    for path in known[name].run_directories():
+    return known[name]
+
+
+def _read(study: StudyDirectory) -> tuple[list[tuple[dict[str, Any], Config]], Rows]:
+    """Whole runs, as they are listed and with their configuration, and damaged ones."""
+    whole, damaged = [], []
+    for path in study.run_directories():
         manifest = intact(path)
         name, _, identity = path.name.rpartition("-")
-        row = {"run": identity, "label": name, "status": "damaged", "directory": str(path)}
+        head = {"run": identity, "label": name, "status": "damaged", "directory": str(path)}
         if manifest is not None and manifest.get("run_id") == identity:
-            metrics = manifest["metrics"]
-            row |= {"status": manifest["status"], "test_loss": metrics["test_loss"]}
-            if "norm.momentum" in manifest["config"]:
-                row |= {"excess_loss": metrics["excess_loss"]}
-        rows.append(row)
-    return ["run", "label", "status", "test_loss", "excess_loss"], rows
+            whole.append((head | _told(manifest), manifest["config"]))
+        else:
+            damaged.append(head)
+    return whole, damaged
+
+
+def _told(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The status and the metrics; runs without running statistics have no excess loss."""
+    metrics = manifest["metrics"]
+    names = [name for name in METRICS if name in metrics]
+    if "norm.momentum" not in manifest["config"]:
+        names.remove("excess_loss")
+    return {"status": manifest["status"], **{name: metrics[name] for name in names}}
+
+
+def _different(configs: Sequence[Config]) -> Rows:
+    """Some of the configurations, in which every field differs that does in all of them.
+
+    Those of older versions get the fields that are there since, and all a column for each group.
+    """
+    first: dict[tuple[str, ...], tuple[Config, set[str]]] = {}
+    found = []
+    for config in configs:
+        kinds = tuple([config[path] for path in KINDS])
+        like, known = first.setdefault(kinds, (config, set()))
+        new = {path for path, _ in config.items() ^ like.items()} - known
+        known |= new
+        if new or like is config:
+            found.append(_completed(dict(zip(IDENTITY_GROUPS, kinds, strict=True)) | config))
+    return found
+
+
+def _completed(found: dict[str, Any]) -> dict[str, Any]:
+    with suppress(UsageError, TypeError, AttributeError, ValueError):  # nobody's configuration
+        return completed(found)
+    return found
+
+
+def _fields(rows: Rows) -> tuple[str, ...]:
+    """The fields that tell the runs apart, the seed too; none where a configuration is nobody's."""
+    try:
+        found = differing(rows) if rows else []
+    except (UsageError, TypeError, AttributeError, ValueError):
+        return ()
+    found.sort(key=KEYS.index)
+    return (*found, *(["seed"] if len({each.get("seed") for each in rows}) > 1 else []))
+
+
+def _ranks(rows: Sequence[Config], fields: Sequence[str]) -> dict[str, dict[str, int]]:
+    """The place of every value of these fields among the others."""
+    values = {path: {repr(each.get(path)): each.get(path) for each in rows} for path in fields}
+    return {
+        path: {repr(value): rank for rank, value in enumerate(in_order(path, known.values()))}
+        for path, known in values.items()
+    }
+
+
+def _common(rows: Rows) -> tuple[str, ...]:
+    """What all of these runs are."""
+    if not rows:
+        return ()
+    config = {path: value for path, value in rows[0].items() if "." in path or path == "seed"}
+    return tuple(
+        typed(path, config[path])
+        for path in told(config)
+        if all(each.get(path) == config[path] for each in rows)
+    )
 
 
 def run(store: Path, wanted: str) -> tuple[dict[str, Any], Rows]:

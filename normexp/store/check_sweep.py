@@ -67,19 +67,6 @@ def summary_ids(directory: Path, *, with_trajectories: bool = False) -> list[str
     return [str(each) for name in names if name in table.schema.names for each in table[name]]
 
 
-def typed(directory: Path) -> tuple[str, ...] | None:
-    """The overrides of a sweep as they were typed; None where they cannot be read."""
-    try:
-        with open_regular(directory / "sweep.yaml") as file:
-            content = read_yaml(file.read(MOST_BYTES + 1))
-    except (OSError, ValueError):
-        return None
-    words, own = content.get("overrides"), content.get("config_dir")
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        return None
-    return (*(("--config-dir", own) if isinstance(own, str) else ()), *words)
-
-
 def _texts(directory: Path) -> list[str]:
     """What is wrong with the files for people."""
     found = []

@@ -13,8 +13,11 @@ from threading import Event, Thread
 from typing import Any
 
 from normexp.errors import NormexpError
+from normexp.store.digests import open_regular
 from normexp.store.files import MANIFEST, read_manifest, sealed, staging, write_file
+from normexp.store.foreign_yaml import read_yaml
 from normexp.store.layout import StudyDirectory
+from normexp.store.manifest import MOST_BYTES
 from normexp.store.process import lives, machine, start_of
 from normexp.store.rows import Row
 from normexp.store.texts import to_json, to_yaml
@@ -124,6 +127,19 @@ def read_end(path: Path) -> dict[str, Any] | None:
     except NormexpError:
         return None
     return manifest if manifest["kind"] == "sweep" else None
+
+
+def typed(directory: Path) -> tuple[str, ...] | None:
+    """The overrides of a sweep as they were typed; None where they cannot be read."""
+    try:
+        with open_regular(directory / "sweep.yaml") as file:
+            content = read_yaml(file.read(MOST_BYTES + 1))
+    except (OSError, ValueError):
+        return None
+    words, own = content.get("overrides"), content.get("config_dir")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        return None
+    return (*(("--config-dir", own) if isinstance(own, str) else ()), *words)
 
 
 def _owner() -> dict[str, Any]:

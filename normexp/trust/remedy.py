@@ -5,8 +5,9 @@ from pathlib import Path
 
 from normexp.store.check import Checked
 from normexp.store.check_run import is_own_command
-from normexp.store.check_sweep import summary_ids, typed
+from normexp.store.check_sweep import summary_ids
 from normexp.store.layout import ID_LENGTH, StudyDirectory
+from normexp.store.sweep import typed
 from normexp.trust.selection import Selection
 
 DEFAULT_STORE = "runs"

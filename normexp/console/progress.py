@@ -53,8 +53,9 @@ class LiveProgress:
         self._status.waiting = 0
         if self._screen is None:
             self._console.print(
-                f"{counted(plan.to_train, 'trajectory')} to train and {counted(plan.to_observe, 'run')}"
-                f" to observe in {counted(len(plan.stacks), 'stack')}"
+                f"{counted(plan.to_train, 'trajectory')} to train and "
+                f"{counted(plan.to_observe, 'run')} to observe in "
+                f"{counted(len(plan.stacks), 'stack')}"
             )
             return
         pace = Pace(plan)

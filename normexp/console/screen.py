@@ -38,8 +38,8 @@ class Screen:
             line.truncate(width - 1, overflow="ellipsis")
         with self._console.capture() as drawn:
             for line in lines:
-                self._console.print(line, end=f"{TO_END_OF_LINE}\n", no_wrap=True, crop=False)
-        frame = drawn.get().removesuffix("\n")
+                self._console.print(line, no_wrap=True, crop=False)
+        frame = drawn.get().rstrip("\n").replace("\n", f"{TO_END_OF_LINE}\n") + TO_END_OF_LINE
         if frame != self._frame:
             hide = HIDE_CURSOR if self._frame is None else ""
             back = self._back(width)

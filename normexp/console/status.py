@@ -50,7 +50,7 @@ class Status:
         parts = [f"{pace.runs:,}/{pace.all_runs:,} runs stored"]
         if steps:
             networks = pace.networks_per_second(steps)
-            parts = [f"{steps:,.0f} steps/s", f"{networks:,.3g} networks/s", *parts]
+            parts = [f"{steps:,.0f} steps/s", f"{networks:,.1f} networks/s", *parts]
         line = Text(" · ".join(parts))
         if self.failed:
             line.append(" · ").append(f"{counted(self.failed, 'stack')} failed", "red")

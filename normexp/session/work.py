@@ -188,7 +188,7 @@ class Worker:
                 origin = self.origin.of(run, config, place, trainings[model])
                 write_run(place, config, singles[model], seen, origin)
                 complete = trainings[model]["diverged_step"] is None
-                listener.observed(run.id, seen.scores["test_loss"].tolist() if complete else [])
+                listener.observed(run.id, seen.scores["loss"].tolist() if complete else [])
 
     def _training(self, trajectory: Trajectory, record: Record, model: int) -> dict[str, Any]:
         """What the runs of a trajectory say of its training."""

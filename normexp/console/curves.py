@@ -59,6 +59,8 @@ class Curves:
             by_key.setdefault(key, ArmCurve(cells)).runs += 1
         self._arms = list(by_key.values())
         self._arm_of = {run: by_key[key] for run, key in keys.items()}
+        points = max((stack.config.train.epochs + 1 for stack in plan.stacks), default=1)
+        self._points = min(SPARK, max(NARROWEST_SPARK, points))
         self._order = itertools.count()
 
     def add(self, run: str, losses: Sequence[float]) -> None:
@@ -80,7 +82,7 @@ class Curves:
         if len(arms) > shown:
             arms = sorted(arms, key=lambda arm: arm.order)[:shown]
         scale = scale_of(value for arm in arms for value in arm.means)
-        lines = _table(self._headings(), arms, scale, width)
+        lines = _table(self._headings(), arms, scale, width, self._points)
         if len(self._arms) > shown:
             lines.append(Text(f"  and {len(self._arms) - shown} more arms", "dim"))
         return lines
@@ -90,14 +92,14 @@ class Curves:
 
 
 def _table(
-    headings: Sequence[str], arms: Sequence[ArmCurve], scale: Scale | None, width: int
+    headings: Sequence[str], arms: Sequence[ArmCurve], scale: Scale | None, width: int, points: int
 ) -> list[Text]:
     counts = [f"{arm.stored}/{arm.runs}" for arm in arms]
     # Room for what the counts will be, so that nothing moves.
     room = max(4, *(2 * len(str(arm.runs)) + 1 for arm in arms))
     names = _columns([tuple(headings), *(arm.cells for arm in arms)])
     rest = width - 1 - room - NUMBER - 4 * GAP
-    columns = max(NARROWEST_SPARK, min(SPARK, rest - len(names[0])))
+    columns = max(NARROWEST_SPARK, min(points, rest - len(names[0])))
     name_room = min(len(names[0]), max(4, rest - columns))
     names = [name if len(name) <= name_room else f"{name[: name_room - 1]}…" for name in names]
     what = "test loss" if scale is None else f"test loss {number(scale[0])} to {number(scale[1])}"

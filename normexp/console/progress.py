@@ -144,7 +144,7 @@ class LiveProgress:
         width, height = self._console.size
         with self._lock:
             return [
-                *self._status.lines(self._pace),
+                *self._status.lines(self._pace, width),
                 *self._curves.lines(width, height - AROUND),
             ][: max(1, height - 1)]
 

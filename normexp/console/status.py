@@ -7,8 +7,11 @@ from rich.text import Text
 from normexp.console.pace import Pace
 from normexp.console.words import counted
 
-BAR = 20
+BAR, SHORTEST_BAR = 20, 4
 """Columns of the bar."""
+
+BESIDE_BAR = 48
+"""Columns of what stands beside it."""
 
 
 @dataclass
@@ -29,11 +32,12 @@ class Status:
     waiting: int = 0
     stops: bool = False
 
-    def lines(self, pace: Pace) -> list[Text]:
+    def lines(self, pace: Pace, width: int) -> list[Text]:
         """How far, and how fast."""
         first = Text(f"stacks {self.ended:,}/{self.stacks:,}  ")
-        full = int(pace.share * BAR)
-        first.append("━" * full, "green").append("━" * (BAR - full), "bright_black")
+        bar = max(SHORTEST_BAR, min(BAR, width - BESIDE_BAR))
+        full = int(pace.share * bar)
+        first.append("━" * full, "green").append("━" * (bar - full), "bright_black")
         first.append(f"  {pace.share:4.0%}  ").append(self._rest(pace))
         return [first, self._speed(pace)]
 
@@ -50,7 +54,8 @@ class Status:
         parts = [f"{pace.runs:,}/{pace.all_runs:,} runs stored"]
         if steps:
             networks = pace.networks_per_second(steps)
-            parts = [f"{steps:,.0f} steps/s", f"{networks:,.1f} networks/s", *parts]
+            speed = f"{networks:,.0f}" if networks >= 10 else f"{networks:.2g}"  # noqa: PLR2004  two digits
+            parts = [f"{steps:,.0f} steps/s", f"{speed} networks/s", *parts]
         line = Text(" · ".join(parts))
         if self.failed:
             line.append(" · ").append(f"{counted(self.failed, 'stack')} failed", "red")
@@ -59,7 +64,7 @@ class Status:
 
 def remaining(seconds: float) -> str:
     """`12 s`, `3 min 20 s`, `2 h 5 min`: what a person wants to know of what is to come."""
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, rest = divmod(max(1, round(seconds)), 60)
     if not minutes:
         return f"{rest} s"
     hours, minutes_left = divmod(minutes, 60)

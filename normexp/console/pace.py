@@ -29,10 +29,9 @@ class Pace:
         self._observing = sum(s.runs * observing_seconds(s.config) for s in plan.stacks)
         self._networks, self.all_runs = plan.to_train, plan.to_observe
         self._steps = self._resumed = self.runs = 0
-        self._clock, self._start = clock, None
+        self._clock = clock
+        self._start: float | None = None  # when the first sign of work came
         self._marks: deque[tuple[float, int]] = deque()
-
-    _start: float | None
 
     def stepped(self, networks: int) -> None:
         """Count a step."""

@@ -10,8 +10,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -34,7 +33,11 @@ LONGER = [*SMALL[:-1], "train.epochs=100"]
 
 
 def on_terminal(
-    *arguments: str, columns: int = 80, rows: int = 24, interrupt_at: str = "", **environment: str
+    *arguments: str,
+    columns: int = 80,
+    rows: int = 24,
+    interrupt_at: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[int, str]:
     """The exit code of the command on a terminal of its own, and all that the terminal got."""
     ours, theirs = pty.openpty()
@@ -43,7 +46,7 @@ def on_terminal(
     process = subprocess.Popen(
         [sys.executable, "-m", "normexp", *arguments],
         stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-        env={**known, "TERM": "xterm-256color", "PYTHONUTF8": "1", **environment},
+        env={**known, "TERM": "xterm-256color", "PYTHONUTF8": "1", **(environment or {})},
     )  # fmt: skip
     os.close(theirs)
     got = b""
@@ -93,7 +96,7 @@ def test_a_narrow_terminal_and_forty_arms_say_how_many_are_not_drawn() -> None:
 )
 def test_a_terminal_that_cannot_draw_gets_plain_lines(environment: dict[str, str]) -> None:
     """No command to the terminal at all among them."""
-    _, got = on_terminal("sweep", *SMALL, "norm=none", "seed=0", **environment)
+    _, got = on_terminal("sweep", *SMALL, "norm=none", "seed=0", environment=environment)
 
     assert "1 trajectory to train and 1 run to observe in 1 stack\r\n" in got
     assert "stack 1/1: 1 trajectory trained, 1 run stored\r\n" in got
@@ -126,7 +129,7 @@ def test_an_interrupted_sweep_says_so_on_the_terminal_and_leaves_the_cursor() ->
 
 
 def test_what_failed_before_an_interruption_is_not_lost(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A picture shows a number only; its end says what it was, once."""
     from normexp.console import progress as module

@@ -78,15 +78,16 @@ def _sweeper() -> Callable[[str, Sequence[str]], list[str]]:
 
     def sweep(name: str, overrides: Sequence[str]) -> list[str]:
         stderr().print(f"study {name}: {' '.join(overrides)}", soft_wrap=True)
-        progress, stop = LiveProgress(), Stop()
+        progress, stop, told = LiveProgress(), Stop(), False
         with listening(stop, progress.stopping) as heard:
             try:
                 result = session.sweep(*overrides, progress=progress, stop=stop)
+                told = True
             except SweepInterruptedError as error:
                 error.exit_code = 128 + heard[0] if heard else error.exit_code
                 raise
             finally:
-                progress.close()
+                progress.close(told=told)
         for line in (*result.warnings, *result.errors):
             stderr().print(line, soft_wrap=True)
         if heard:  # and finished all the same

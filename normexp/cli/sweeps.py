@@ -44,7 +44,7 @@ def sweep(
         from normexp.session.result import result_numbers
         from normexp.session.stop import Stop
 
-        progress, stop = LiveProgress(), Stop()
+        progress, stop, told = LiveProgress(), Stop(), False
         with listening(stop, progress.stopping) as heard:
             try:
                 result = session.sweep(
@@ -54,11 +54,12 @@ def sweep(
                     progress=progress,
                     stop=stop,
                 )
+                told = True
             except SweepInterruptedError as error:
                 error.exit_code = 128 + heard[0] if heard else error.exit_code
                 raise
             finally:
-                progress.close()
+                progress.close(told=told)
         if as_json:
             print_json(result_numbers(result))
         else:

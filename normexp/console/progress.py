@@ -1,23 +1,21 @@
-"""Progress of a sweep: a bar on a terminal, a line a stack elsewhere."""
+"""Progress of a sweep: on a terminal a picture that renews itself, a line a stack elsewhere."""
 
 import os
 import sys
+import threading
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
 
-from normexp.config.batches import total_steps
+from normexp.console.curves import Curves
+from normexp.console.pace import Pace
+from normexp.console.screen import Screen, is_drawable
+from normexp.console.status import Status
 from normexp.console.streams import stderr
-from normexp.console.words import NOTHING, counted
+from normexp.console.words import counted
 from normexp.planning.plan import Plan
 from normexp.session.result import describe
 from normexp.session.stop import StoppedError
@@ -25,85 +23,130 @@ from normexp.session.stop import StoppedError
 if TYPE_CHECKING:
     from normexp.session.work import Done
 
+DRAW_SECONDS = 0.2
+"""Between two pictures."""
+
+AROUND = 5
+"""Lines of a terminal that are not for arms: two of status, a heading, how many more, one free."""
+
 
 class LiveProgress:
     """Told by a sweep what happens, shows it on stderr."""
 
     def __init__(self) -> None:
         self._console = stderr()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            _Rate(),
-            TimeRemainingColumn(compact=True),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-        self._ended = self._stacks = 0
-        self._task: TaskID | None = None
-        self._stops = False
+        self._screen = Screen(self._console) if is_drawable(self._console) else None
+        self._status = Status()
+        self._pace: Pace | None = None
+        self._curves: Curves | None = None
+        self._plan: Plan | None = None
+        self._failures: list[str] = []
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._undone = ExitStack()
+        self._heard: list[warnings.WarningMessage] = []
 
     def began(self, plan: Plan) -> None:
-        """Show how much there is to do."""
-        self._ended, self._stacks = 0, len(plan.stacks)
-        work = [s for s in plan.stacks if not s.stored]
-        total = sum(total_steps(stack.config) * len(stack.trajectories) for stack in work)
-        if self._task is not None:  # of the round before, whose rest this is
-            self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(
-            self._description(), total=total or None, networks=plan.to_train
-        )
-        if not self._console.is_terminal:
+        """Show how much there is to do; a second time what another sweep has left."""
+        self._status.stacks, self._status.ended = len(plan.stacks), 0
+        self._status.waiting = 0
+        if self._screen is None:
             self._console.print(
                 f"{counted(plan.to_train, 'trajectory')} to train and "
-                f"{counted(plan.to_observe, 'run')} to observe in {counted(self._stacks, 'stack')}"
+                f"{counted(plan.to_observe, 'run')} to observe in "
+                f"{counted(len(plan.stacks), 'stack')}"
             )
-        self._bar.start()
+            return
+        pace = Pace(plan)
+        curves = self._curves if self._plan and self._plan.study is plan.study else Curves(plan)
+        with self._lock:
+            self._pace, self._curves, self._plan = pace, curves, plan
+        if self._thread is None:
+            self._heard = self._undone.enter_context(warnings.catch_warnings(record=True))
+            self._over.clear()
+            self._thread = threading.Thread(target=self._keep_drawing, daemon=True, name="screen")
+            self._thread.start()
 
     def stepped(self, networks: int) -> None:
-        """Move the bar."""
-        if self._task is not None:
-            self._bar.advance(self._task, networks)
+        """Count a step."""
+        if self._pace is not None:
+            with self._lock:
+                self._pace.stepped(networks)
+
+    def resumed(self, steps: int) -> None:
+        """Expect fewer steps."""
+        if self._pace is not None:
+            with self._lock:
+                self._pace.resumed(steps)
+
+    def observed(self, run: str, test_losses: Sequence[float]) -> None:
+        """Put the run into its arm's curve."""
+        if self._pace is not None and self._curves is not None:
+            with self._lock:
+                self._pace.observed()
+                self._curves.add(run, test_losses)
 
     def ended(self, outcome: "Done | Exception") -> None:
         """Count a stack, unless it was stopped: how the sweep ends says that once for all."""
         error = outcome if isinstance(outcome, Exception) else outcome.error
         if isinstance(error, StoppedError):
             return
-        self._ended += 1
-        self._describe(self._description())
-        if not self._console.is_terminal:
-            self._console.print(
-                f"stack {self._ended}/{self._stacks}: {_came_of(outcome)}", soft_wrap=True
-            )
+        self._status.ended += 1
+        if self._screen is None:
+            number = f"{self._status.ended}/{self._status.stacks}"
+            self._console.print(f"stack {number}: {_came_of(outcome)}", soft_wrap=True)
+        elif error is not None:
+            self._status.failed += 1
+            self._failures.append(describe(error))
 
     def waiting(self, trajectories: int) -> None:
         """Say for whom."""
-        what = f"waiting for another sweep that works on {counted(trajectories, 'trajectory')}"
-        self._say(what, "waiting for another sweep")
+        self._status.waiting = trajectories
+        self._say(f"waiting for another sweep that works on {counted(trajectories, 'trajectory')}")
 
     def stopping(self) -> None:
-        """Say what happens, and what else can be done; called by a signal."""
-        self._stops = True
-        self._say("stopping within seconds; once more to leave at once", "stopping")
+        """Say what happens, and what else can be done; called by a signal, so without the lock."""
+        self._status.stops = True
+        self._say("stopping within seconds; once more to leave at once")
 
-    def _say(self, what: str, short: str) -> None:
-        if self._console.is_terminal:
-            self._describe(short)
-        else:  # not by the console, whose lines a signal may come between
+    def close(self, *, told: bool = True) -> None:
+        """Take the picture off the screen, and say what came up meanwhile.
+
+        Args:
+            told: whether somebody else says which stacks have failed.
+        """
+        if self._thread is not None:
+            self._over.set()
+            self._thread.join()
+            self._thread = None
+            self._undone.close()
+        for text in dict.fromkeys(str(each.message) for each in self._heard):
+            self._console.print(Text("warning: ", "bold yellow") + Text(text), soft_wrap=True)
+        for text in [] if told else dict.fromkeys(self._failures):
+            self._console.print(Text("failed: ", "bold red") + Text(text), soft_wrap=True)
+        self._heard, self._failures = [], []
+
+    def _say(self, what: str) -> None:
+        """Not by the console, whose lines a signal may come between; the picture says it too."""
+        if self._screen is None:
             os.write(sys.stderr.fileno(), f"{what}\n".encode())
 
-    def _describe(self, what: str) -> None:
-        if self._task is not None:
-            self._bar.update(self._task, description=what)
+    def _keep_drawing(self) -> None:
+        if self._screen is not None:
+            while not self._over.wait(DRAW_SECONDS):
+                self._screen.draw(self._lines())
+            self._screen.clear()
 
-    def close(self) -> None:
-        """Take the bar off the screen."""
-        self._bar.stop()
-
-    def _description(self) -> str:
-        return "stopping" if self._stops else f"stacks {self._ended}/{self._stacks}"
+    def _lines(self) -> list[Text]:
+        if self._pace is None or self._curves is None:
+            return []
+        width, height = self._console.size
+        with self._lock:
+            return [
+                *self._status.lines(self._pace, width),
+                *self._curves.lines(width, height - AROUND),
+            ][: max(1, height - 1)]
 
 
 def _came_of(outcome: "Done | Exception") -> str:
@@ -118,16 +161,3 @@ def _came_of(outcome: "Done | Exception") -> str:
     if outcome.held:
         parts.append(f"{counted(len(outcome.held), 'trajectory')} left to another sweep")
     return ", ".join(parts)
-
-
-class _Rate(ProgressColumn):
-    """Steps done by all networks together, and how many networks are trained a second."""
-
-    def render(self, task: Task) -> Text:
-        if not task.total:
-            return Text("observing")
-        if task.finished:
-            return Text("observing and storing")
-        networks = task.fields["networks"] / task.total * (task.speed or 0)
-        speed = f"{networks:.1f}" if networks else NOTHING
-        return Text(f"{task.completed:,.0f}/{task.total:,.0f} steps · {speed} networks/s")

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normexp.config.batches import total_steps
 from normexp.planning.plan import Plan, Stack
 from normexp.session.progress import Progress
+from normexp.session.relay import Relay, retell
 from normexp.store.layout import StudyDirectory
 
 if TYPE_CHECKING:
@@ -31,20 +33,22 @@ def _in_threads(plan: Plan, worker: "Worker", progress: Progress) -> Ended:
     from normexp.executors import local
 
     def work(stack: Stack) -> "Done":
-        return worker.work(stack, progress.stepped)
+        return worker.work(stack, progress)
 
     yield from local.run(plan.stacks, work, plan.workers, lambda: worker.stop.ask(0))
 
 
 def _in_processes(plan: Plan, worker: "Worker", progress: Progress) -> Ended:
-    """Steps are told when their stack has ended."""
-    from normexp.executors import processes
+    from normexp.executors import pipe, processes
 
     # The processes may be older than the caller's working directory.
     place = StudyDirectory(worker.directory.path.absolute())
-    work = replace(worker, directory=place, claims=replace(worker.claims, study=place)).work
-    ended = processes.run(plan.stacks, work, plan.workers, lambda: worker.stop.ask(0))
-    for stack, outcome in ended:
-        if not stack.stored and not isinstance(outcome, Exception) and outcome.error is None:
-            progress.stepped(len(stack.trajectories) * total_steps(stack.config))
-        yield stack, outcome
+    there = replace(worker, directory=place, claims=replace(worker.claims, study=place))
+    with pipe.hearing(lambda line: retell(line, progress)) as path:
+        work = partial(_work_and_send, there, path)
+        yield from processes.run(plan.stacks, work, plan.workers, lambda: worker.stop.ask(0))
+
+
+def _work_and_send(worker: "Worker", pipe: Path, stack: Stack) -> "Done":
+    """What a process does."""
+    return worker.work(stack, Relay(pipe))

@@ -1,5 +1,6 @@
 """Who is told what happens while a sweep runs."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from normexp.planning.plan import Plan
@@ -8,14 +9,24 @@ if TYPE_CHECKING:
     from normexp.session.work import Done
 
 
-class Progress(Protocol):
+class Listener(Protocol):
+    """Told how the work on a stack goes; called from several threads."""
+
+    def stepped(self, networks: int) -> None:
+        """So many networks took one step."""
+
+    def resumed(self, steps: int) -> None:
+        """So many steps, of all networks together, were taken by an earlier sweep."""
+
+    def observed(self, run: str, test_losses: Sequence[float]) -> None:
+        """A run is stored: its id, its loss at the evaluation points, none if it diverged."""
+
+
+class Progress(Listener, Protocol):
     """Told what happens while a sweep runs; called from several threads."""
 
     def began(self, plan: Plan) -> None:
         """The plan is made and the work begins."""
-
-    def stepped(self, networks: int) -> None:
-        """So many networks took one step."""
 
     def ended(self, outcome: "Done | Exception") -> None:
         """A stack has ended, with what came of it."""
@@ -34,6 +45,12 @@ class Silent:
         """Nothing to tell."""
 
     def stepped(self, networks: int) -> None:
+        """Nothing to tell."""
+
+    def resumed(self, steps: int) -> None:
+        """Nothing to tell."""
+
+    def observed(self, run: str, test_losses: Sequence[float]) -> None:
         """Nothing to tell."""
 
     def ended(self, outcome: "Done | Exception") -> None:

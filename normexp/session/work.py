@@ -1,13 +1,14 @@
 """The work on one stack: claim, train or read, store, observe, store. Any executor can call it."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from normexp.config.batches import steps_per_epoch
 from normexp.engine.observe import observe
 from normexp.engine.predict import population_examples
 from normexp.engine.train import train
@@ -20,6 +21,7 @@ from normexp.session.environment import deciding
 from normexp.session.inventory import Standard
 from normexp.session.keep import Keeper
 from normexp.session.origin import Origin
+from normexp.session.progress import Listener
 from normexp.session.stop import Stop, StoppedError
 from normexp.store.checkpoint import read_checkpoint, write_checkpoint
 from normexp.store.claims import Claims
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from normexp.config.schema import Log
     from normexp.study.run import Run
 
-Report = Callable[[int], None]
-
 
 class Done(NamedTuple):
     """What came of a stack."""
@@ -42,10 +42,6 @@ class Done(NamedTuple):
     observed: int = 0  # runs
     held: tuple[str, ...] = ()  # trajectories that another sweep works on
     error: Exception | None = None  # what ended the work early
-
-
-def _nobody(networks: int) -> None:
-    """Hears no report."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +64,8 @@ class Worker:
     standard: Standard
     stop: Stop
 
-    def work(self, stack: Stack, report: Report = _nobody) -> Done:
-        """Leave the stack's trajectories and runs in the store; `report` hears of steps.
+    def work(self, stack: Stack, listener: Listener) -> Done:
+        """Leave the stack's trajectories and runs in the store; `listener` hears how it goes.
 
         What is stored is whole, whatever error there was; `StoppedError` if the sweep is to stop.
         """
@@ -80,7 +76,7 @@ class Worker:
         mine: list[str] = []
         try:
             mine = self.claims.take(names)
-            done = self._work([each for each in stack.trajectories if each.id in mine], report)
+            done = self._work([each for each in stack.trajectories if each.id in mine], listener)
         except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
             done = Done(error=error)
         finally:
@@ -88,7 +84,7 @@ class Worker:
                 self.claims.release(mine)
         return done._replace(held=tuple(name for name in names if name not in mine))
 
-    def _work(self, claimed: Sequence[Trajectory], report: Report) -> Done:
+    def _work(self, claimed: Sequence[Trajectory], listener: Listener) -> Done:
         """Look again at what is there, since another sweep may have been faster."""
         if not claimed:
             return Done()
@@ -100,9 +96,10 @@ class Worker:
         records, missing = self._read([t for t in todo if t.id in there.stored and t.runs])
         missing += [trajectory for trajectory in todo if trajectory.id not in there.stored]
         if records:
-            self._observe([each for each, _ in records], join([record for _, record in records]))
+            read = join([record for _, record in records])
+            self._observe([each for each, _ in records], read, listener)
         for some, start in self._starts(missing):
-            self._observe(some, self._train(some, start, report))
+            self._observe(some, self._train(some, start, listener), listener)
         return Done(len(missing), sum(len(trajectory.runs) for trajectory in todo))
 
     def _read(
@@ -133,14 +130,15 @@ class Worker:
             several = [kept for _, kept in group if kept is not None]
             yield [each for each, _ in group], join_kept(several) if several else None
 
-    def _train(self, some: Sequence[Trajectory], start: Kept | None, report: Report) -> Record:
+    def _train(self, some: Sequence[Trajectory], start: Kept | None, listener: Listener) -> Record:
         configs = [trajectory.config for trajectory in some]
         resumed = start.record.epochs if start else 0
         epochs = range(resumed, configs[0].train.epochs)
+        listener.resumed(len(some) * resumed * steps_per_epoch(configs[0]))
         after = configs[0].store.checkpoint_after
         keeper = Keeper(partial(self._keep, some), epochs, after, self.stop)
         began = time.perf_counter()
-        record = train(configs, lambda networks: self._hear(report, networks), keeper, start)
+        record = train(configs, lambda networks: self._hear(listener, networks), keeper, start)
         seconds = time.perf_counter() - began
         for model, trajectory in enumerate(some):
             manifest = self.origin.head("trajectory") | {
@@ -156,9 +154,9 @@ class Worker:
             self.directory.checkpoint(trajectory.id).unlink(missing_ok=True)
         return record
 
-    def _hear(self, report: Report, networks: int) -> None:
+    def _hear(self, listener: Listener, networks: int) -> None:
         self.stop.breathe()
-        report(networks)
+        listener.stepped(networks)
 
     def _keep(self, some: Sequence[Trajectory], kept: Kept) -> None:
         made_by = deciding(self.origin.environment)
@@ -166,7 +164,7 @@ class Worker:
             one = kept.select(torch.tensor([model]))
             write_checkpoint(self.directory.checkpoint(trajectory.id), one, made_by)
 
-    def _observe(self, some: Sequence[Trajectory], record: Record) -> None:
+    def _observe(self, some: Sequence[Trajectory], record: Record, listener: Listener) -> None:
         """Store the runs, a group at a time: those that log equally densely."""
         wanted = [run.id for trajectory in some for run in trajectory.runs]
         there = {name: manifest for name, _, manifest in self.directory.intact_runs(wanted)}
@@ -189,6 +187,8 @@ class Worker:
                 place = places.get(run.id) or self.directory.run(name, run.id)
                 origin = self.origin.of(run, config, place, trainings[model])
                 write_run(place, config, singles[model], seen, origin)
+                complete = trainings[model]["diverged_step"] is None
+                listener.observed(run.id, seen.scores["loss"].tolist() if complete else [])
 
     def _training(self, trajectory: Trajectory, record: Record, model: int) -> dict[str, Any]:
         """What the runs of a trajectory say of its training."""

@@ -109,7 +109,7 @@ def _train(run: Run, recorded: Recorded, place: StudyDirectory, progress: Progre
     plan = build(study, Inventory())
     progress.began(plan)
     with one_thread():
-        done = _worker(study, plan, place).work(plan.stacks[0], progress.stepped)
+        done = _worker(study, plan, place).work(plan.stacks[0], progress)
     progress.ended(done)
     if done.error is not None:
         raise NormexpError(

@@ -1,0 +1,62 @@
+"""What the work in another process tells, as lines of a pipe."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from normexp.executors import pipe
+from normexp.session.progress import Listener
+
+PAUSE_SECONDS = 0.2
+"""Between two lines that tell of steps."""
+
+MOST_POINTS = (pipe.LONGEST - 64) // 12
+"""Evaluation points whose losses a line holds."""
+
+
+class Relay:
+    """A listener in the process that works: sends what it hears."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._steps, self._sent = path, 0, 0.0
+
+    def stepped(self, networks: int) -> None:
+        """Send how many steps there were, now and then."""
+        self._steps += networks
+        now = time.monotonic()
+        if now - self._sent > PAUSE_SECONDS:
+            self._sent = now
+            self._send_steps()
+
+    def resumed(self, steps: int) -> None:
+        """Send it."""
+        pipe.send(self._path, f"resumed {steps}")
+
+    def observed(self, run: str, test_losses: Sequence[float]) -> None:
+        """Send the losses, or as many of them as a line holds."""
+        self._send_steps()
+        losses = [f"{loss:.4g}" for loss in evenly(test_losses, MOST_POINTS)]
+        pipe.send(self._path, " ".join(["observed", run, *losses]))
+
+    def _send_steps(self) -> None:
+        if self._steps and pipe.send(self._path, f"stepped {self._steps}"):
+            self._steps = 0
+
+
+def retell(line: str, listener: Listener) -> None:
+    """Tell what a line of a relay says."""
+    what, first, *rest = line.split()
+    if what == "stepped":
+        listener.stepped(int(first))
+    elif what == "resumed":
+        listener.resumed(int(first))
+    else:
+        listener.observed(first, [float(loss) for loss in rest])
+
+
+def evenly(values: Sequence[float], most: int) -> list[float]:
+    """All of the values, or so many of them at equal distances, the first and the last included."""
+    if len(values) <= most:
+        return list(values)
+    last = len(values) - 1
+    return [values[round(i * last / max(1, most - 1))] for i in range(most)]

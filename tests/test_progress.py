@@ -91,9 +91,7 @@ def test_a_narrow_terminal_and_forty_arms_say_how_many_are_not_drawn() -> None:
     assert {len(frame) for frame in frames(got)} == {2 + 1 + 12 + 1}
 
 
-@pytest.mark.parametrize(
-    "environment", [{"TERM": "dumb"}, {"NO_COLOR": "1"}, {"PYTHONIOENCODING": "ascii"}]
-)
+@pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"PYTHONIOENCODING": "ascii"}])
 def test_a_terminal_that_cannot_draw_gets_plain_lines(environment: dict[str, str]) -> None:
     """No command to the terminal at all among them."""
     _, got = on_terminal("sweep", *SMALL, "norm=none", "seed=0", environment=environment)
@@ -102,6 +100,14 @@ def test_a_terminal_that_cannot_draw_gets_plain_lines(environment: dict[str, str
     assert "stack 1/1: 1 trajectory trained, 1 run stored\r\n" in got
     assert not frames(got)
     assert "\x1b[?25" not in got
+
+
+def test_without_colours_it_draws_all_the_same() -> None:
+    """NO_COLOR takes the colours and nothing else."""
+    _, got = on_terminal("sweep", *SMALL, "norm=none", "seed=0", environment={"NO_COLOR": "1"})
+
+    assert frames(got)
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", got)
 
 
 def test_a_file_gets_plain_lines(normexp: Normexp, monkeypatch: pytest.MonkeyPatch) -> None:

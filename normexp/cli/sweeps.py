@@ -1,5 +1,7 @@
 """The main job: `sweep`, and `plan`, which says what it would do."""
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from normexp.cli.app import (
@@ -13,12 +15,18 @@ from normexp.cli.app import (
     reporting,
 )
 
+if TYPE_CHECKING:
+    from normexp.planning.plan import Plan
+
 
 @app.command()
-def sweep(
+def sweep(  # noqa: PLR0913, PLR0917  the options of a command line
     overrides: Overrides = None,
     config_dir: ConfigDir = None,
     on_code_change: OnCodeChange = "warn",
+    watch: Annotated[  # noqa: FBT002
+        bool, typer.Option("--watch", help="Serve the report meanwhile, on this machine only.")
+    ] = False,
     as_json: AsJson = False,  # noqa: FBT002  a flag of the command line
     debug: Debug = False,  # noqa: FBT002
 ) -> None:
@@ -44,7 +52,7 @@ def sweep(
         from normexp.session.result import result_numbers
         from normexp.session.stop import Stop
 
-        progress, stop, told = LiveProgress(), Stop(), False
+        progress, stop, told = LiveProgress(_serve if watch else None), Stop(), False
         with listening(stop, progress.stopping) as heard:
             try:
                 result = session.sweep(
@@ -68,6 +76,18 @@ def sweep(
             raise typer.Exit(128 + heard[0])
         if result.failed or result.errors:
             raise typer.Exit(1)
+
+
+def _serve(plan: "Plan") -> None:
+    """Serve the study's report as long as this process lives."""
+    from normexp.console.streams import stderr
+    from normexp.report.live import Live
+    from normexp.report.server import ReportServer
+    from normexp.session.sweep import study_directory
+
+    server = ReportServer(Live(study_directory(plan.study)))
+    server.start()
+    stderr().print(f"the report while it grows: {server.address}", soft_wrap=True)
 
 
 @app.command()

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,13 @@ AROUND = 5
 class LiveProgress:
     """Told by a sweep what happens, shows it on stderr."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_start: Callable[[Plan], None] | None = None) -> None:
+        """Nothing to show yet.
+
+        Args:
+            at_start: called once, before anything is shown.
+        """
+        self._at_start = at_start
         self._console = stderr()
         self._screen = Screen(self._console) if is_drawable(self._console) else None
         self._status = Status()
@@ -49,6 +55,9 @@ class LiveProgress:
 
     def began(self, plan: Plan) -> None:
         """Show how much there is to do; a second time what another sweep has left."""
+        if self._at_start is not None:
+            self._at_start(plan)
+            self._at_start = None
         self._status.stacks, self._status.ended = len(plan.stacks), 0
         self._status.waiting = 0
         if self._screen is None:

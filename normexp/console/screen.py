@@ -15,12 +15,12 @@ TO_END_OF_LINE, TO_END_OF_SCREEN = "\x1b[K", "\x1b[J"
 
 
 def is_drawable(console: Console) -> bool:
-    """Whether this is a terminal that can move its cursor and knows blocks, and colour is wanted.
+    """Whether this is a terminal that can move its cursor and knows blocks.
 
-    `FORCE_COLOR` makes no terminal of a file.
+    `FORCE_COLOR` makes no terminal of a file, `NO_COLOR` takes nothing but colours.
     """
     able = console.file.isatty() and not console.is_dumb_terminal
-    return able and not console.no_color and not console.options.ascii_only
+    return able and not console.options.ascii_only
 
 
 class Screen:

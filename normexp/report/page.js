@@ -88,7 +88,7 @@ async function watch(url) {
       if (state.version !== document.querySelector("#report").dataset.version) await refresh();
       document.querySelector("#live").textContent = state.words;
     } catch {
-      document.querySelector("#live").textContent = "normexp watch has ended";
+      document.querySelector("#live").textContent = "no longer served: normexp watch goes on";
     }
   }
 }

@@ -37,7 +37,7 @@ class ReportServer:
         UsageError: nobody can listen there.
     """
 
-    def __init__(self, live: Live, host: str, port: int) -> None:
+    def __init__(self, live: Live, host: str = LOOPBACK[0], port: int = 0) -> None:
         self._live = live
         try:
             self._server = ThreadingHTTPServer((host, port), _handler(live, host))

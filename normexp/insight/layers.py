@@ -66,7 +66,7 @@ def _measured(record: "Record", config: RunConfig) -> dict[str, tuple[float, flo
     with np.errstate(divide="ignore", invalid="ignore"):  # of a channel that does not vary
         drift = ((truth[-1] - truth[-2]) / len(sizes) / sigma) ** 2
         initial = ((truth[-1] - getattr(config.norm, "initial_mean", 0.0)) / sigma) ** 2
-        near, far = (apart(batches, config, k) / sigma**2 for k in (1, 2))
+        near, far = (_apart(batches, config, k) / sigma**2 for k in (1, 2))
     found, start = {}, 0
     for layer, width in record.sites.items():
         channels = slice(start, start + width)
@@ -78,7 +78,7 @@ def _measured(record: "Record", config: RunConfig) -> dict[str, tuple[float, flo
     return found
 
 
-def apart(batches: Array, config: RunConfig, updates: int) -> Array:
+def _apart(batches: Array, config: RunConfig, updates: int) -> Array:
     """Mean square of what full batches so many updates from each other differ by, by channel."""
     sizes = [part for size in batch_sizes(config) for part in part_sizes(config, size)]
     full = np.tile(np.array(sizes) == max(sizes), len(batches) // len(sizes))

@@ -95,10 +95,7 @@ def subjects_of(rows: Sequence[Row]) -> list[Subject]:
         place = StudyDirectory(path.parent).trajectory(manifest["trajectory_id"])
         if isinstance(config.norm, BatchKind) and place.is_dir():
             found.setdefault(place, []).append((each, config))
-    return [
-        Subject(place, *zip(*members, strict=True))  # type: ignore[arg-type]
-        for place, members in found.items()
-    ]
+    return [Subject(place, *zip(*members, strict=True)) for place, members in found.items()]
 
 
 def _subject(members: list[tuple[Path, Row, RunConfig]]) -> Subject:

@@ -10,6 +10,7 @@ scatters by (2s⁴ + 4m²s²)/f: a noncentral χ² in which f channels are free,
 channels' noise is alike (Satterthwaite 1946, Biometrics Bulletin 2: C²/tr R² for correlations R).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -176,7 +177,8 @@ def _straight(points: Array, updates: int) -> Array:
 def _scale(batches: Array, config: RunConfig) -> _Scale:
     """By batches of an epoch that are neighbours, and half an epoch apart.
 
-    E(e_(i+k) − e_i)² = 2v + w·k·(1 − k/K) for noise v beside a bridge of steps w.
+    E(e_(i+k) − e_i)² = 2v + w·k·(1 − k/K) for noise v beside a bridge of steps w, which count
+    where they are more than twice what chance makes of noise.
     """
     sizes = [part for size in batch_sizes(config) for part in part_sizes(config, size)]
     updates, examples = len(sizes), max(sizes)
@@ -185,7 +187,8 @@ def _scale(batches: Array, config: RunConfig) -> _Scale:
     near, far = (_apart(late, k) for k in (1, max(1, updates // 2)))
     bridge = [k * (1 - k / updates) for k in (1, max(1, updates // 2))]
     longer = bridge[1] - bridge[0]
-    steps = max(0.0, (far - near) / longer) if longer > 0 and np.isfinite(far) else 0.0
+    chance = 2 * near * math.sqrt(2 / INDEPENDENT_PAIRS / max(1, len(late) * updates))
+    steps = (far - near) / longer if longer > 0 and far - near > chance else 0.0
     noise = (near - steps * bridge[0]) / 2
     return _Scale(examples * max(0.0, noise) if np.isfinite(noise) else noise, steps)
 

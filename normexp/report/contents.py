@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from normexp.console.words import counted
 from normexp.errors import NormexpError
+from normexp.report.convergence import convergence
 from normexp.report.differences import differences
 from normexp.report.figure import Drawn, Figure, LeftOut
 from normexp.report.headline import headline
@@ -12,7 +13,13 @@ from normexp.report.provenance import provenance
 from normexp.report.source import Source
 from normexp.report.training import training
 
-DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (headline, differences, training, provenance)
+DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (
+    headline,
+    differences,
+    training,
+    convergence,
+    provenance,
+)
 """In the order of the page."""
 
 

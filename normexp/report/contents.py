@@ -7,6 +7,7 @@ from normexp.console.words import counted
 from normexp.errors import NormexpError
 from normexp.report.convergence import convergence
 from normexp.report.differences import differences
+from normexp.report.error_budget import error_budget
 from normexp.report.figure import Drawn, Figure, LeftOut
 from normexp.report.headline import headline
 from normexp.report.provenance import provenance
@@ -18,6 +19,7 @@ DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (
     differences,
     training,
     convergence,
+    error_budget,
     provenance,
 )
 """In the order of the page."""

@@ -40,8 +40,8 @@ def convergence(source: Source) -> Drawn:
     kept = [layers[i] for i in evenly(len(layers), MOST_LAYERS)]
     frame = frame[frame["layer"].isin(kept)]
     expected = _expected(chosen, points, kept)
-    note = _layers_note(layers, kept)
-    return [_figure(source, chosen, frame, expected, each, note) for each in MEASURES]
+    note, start = _layers_note(layers, kept), _start(frame, set(expected["arm"]))
+    return [_figure(source, chosen, frame, expected, each, note, start) for each in MEASURES]
 
 
 def _expected(chosen: Sample, points: list[int], kept: list[str]) -> "pd.DataFrame":
@@ -94,17 +94,17 @@ def _figure(  # noqa: PLR0913, PLR0917  what it is made of
     expected: "pd.DataFrame",
     measure: Measure,
     note: str,
+    start: str,
 ) -> Figure:
     means = frame.groupby(KEY, sort=False)[measure.column].mean().reset_index(name="value")
     means = means[np.isfinite(means["value"])]
     theory = _band(expected, measure)
     arms = [arm for arm in chosen.arms if arm in set(theory["arm"])]
     lives = _half_lives(chosen)
-    start = _start(means, arms)
     layers = list(dict.fromkeys(frame["layer"]))
     controls = (
         Control(THEORY_OF, "theory of", tuple(arms), tuple(arms), arms.index(start)),
-    ) if len(arms) > 1 else ()  # fmt: skip
+    ) if len(arms) > 1 and start in arms else ()  # fmt: skip
     return Figure(
         name=measure.column.replace("_", "-"),
         title=measure.title,
@@ -119,11 +119,11 @@ def _figure(  # noqa: PLR0913, PLR0917  what it is made of
     )
 
 
-def _start(means: "pd.DataFrame", arms: list[str]) -> str:
+def _start(frame: "pd.DataFrame", theory: set[str]) -> str:
     """The arm whose theory shows first: that with the middle error at the end."""
-    last = means[means["step"] == means.groupby("arm")["step"].transform("max")]
-    order = last.groupby("arm")["value"].mean().abs().sort_values().index
-    there = [arm for arm in order if arm in arms]
+    last = frame[frame["step"] == frame.groupby("arm")["step"].transform("max")]
+    order = last.groupby("arm")["mean_error"].mean().sort_values().index
+    there = [str(arm) for arm in order if arm in theory]
     return there[len(there) // 2] if there else ""
 
 
@@ -207,4 +207,6 @@ def _note(measure: Measure, chosen: Sample, layers: str, *, any_theory: bool) ->
         else "Without theory: the trainings are not there, or no arm is an average."
     )
     marks = "Marks at the foot: half-lives. The step axis is by square root, for room at the start."
+    if not measure.log:
+        marks += " The other axis is linear up to 0.1 and logarithmic beyond."
     return " ".join(filter(None, [f"{what}, mean over seeds.", theory, marks, layers, chosen.note]))

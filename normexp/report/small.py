@@ -17,6 +17,9 @@ WIDTH, HEIGHT, COLUMNS = 190, 150, 3
 DIGITS = 4
 """Significant ones of what is drawn."""
 
+RATIOS = (-10, -5, -2, -1, -0.5, -0.2, 0, 0.2, 0.5, 1, 2, 5, 10)
+"""Ticks of an axis that is linear about 0 and logarithmic beyond."""
+
 THEORY_OF = "theory"
 """The parameter with the arm whose theory is drawn."""
 
@@ -64,14 +67,17 @@ def multiples(  # noqa: PLR0913, PLR0917  what is drawn
 
     data = _rows(means, theory, lives, layers, log=measure.log)
     base = alt.Chart()
-    scale: dict[str, Any] = {"type": "log", "nice": False} if measure.log else {"zero": True}
-    y = alt.Scale(**scale)
+    scale: dict[str, Any] = {"type": "log"} if measure.log else {"type": "symlog", "constant": 0.1}
+    y = alt.Scale(**scale, nice=False)
+    ticks = {"tickCount": 4} if measure.log else {"values": RATIOS, "format": "~g"}
     step = alt.X(
         "step:Q",
-        axis=alt.Axis(grid=False, format="~s", tickCount=4),
+        axis=alt.Axis(
+            grid=False, format="~s", tickCount=4, labelOverlap="greedy", labelSeparation=8
+        ),
         scale=alt.Scale(type="sqrt", nice=False, padding=6),
     )
-    value = alt.Y("value:Q", title=measure.axis, scale=y, axis=alt.Axis(tickCount=4))
+    value = alt.Y("value:Q", title=measure.axis, scale=y, axis=alt.Axis(**ticks))
     lines = switchable(base.transform_filter("datum.kind === 'm'"))
     line = lines.mark_line(clip=True, strokeWidth=1.6).encode(
         step, value, palette.color(), palette.dash()

@@ -153,8 +153,8 @@ def _sentence(means: "pd.DataFrame", theory: "pd.DataFrame", measure: Measure) -
     if last.empty:
         return "No layer has a finite error."
     by_arm = last.groupby("arm", sort=False)["value"].agg(lambda each: np.abs(each).mean())
-    worst = last.loc[last["value"].abs().idxmax()]
-    best, of = by_arm.idxmin(), "the running " + ("mean" if measure.log else "variance")
+    worst = last.iloc[int(last["value"].abs().to_numpy().argmax())]
+    best, of = str(by_arm.idxmin()), "the running " + ("mean" if measure.log else "variance")
     off = f"{number(abs(worst['value']))} σ off" if measure.log else (
         f"{number(np.exp(worst['value']))} times the population's"
     )  # fmt: skip

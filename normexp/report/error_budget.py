@@ -28,6 +28,8 @@ MOST_EPOCHS = 17
 FLOOR = 1e-4
 """σ, below which a part is not drawn."""
 
+DECADES = tuple(10.0**power for power in range(-4, 9))
+
 NAMES = {"initial": "initial value", "drift": "drift", "noise": "noise", "error": "whole error"}
 
 MARKS = {
@@ -37,6 +39,13 @@ MARKS = {
     "whole error": "M0,-1.5V1.5",
 }
 """A diamond, an arrow, a zigzag and a bar: not the shapes of arms, whose colours they have."""
+
+COST_NOTE = (
+    "Medians over seeds at the end of training, of means and variances together. How far "
+    "predictions on the training inputs move from those under population statistics, in units of "
+    "the loss; of a part alone to first order, so that large ones are overstated. Excess loss: "
+    "what test loss rises by."
+)
 
 MOSTLY = 0.6
 """Of the mean square error, what one part must have to be most of it."""
@@ -78,8 +87,11 @@ def _frame(found: Sequence[RunBudget]) -> "pd.DataFrame":
                 rows.append((each.row["arm"], epoch, layer, *_rms(parts), *_shares(parts)))
     columns = [ARM, "epoch", "layer", *ALL, *(f"{part}_share" for part in PARTS)]
     frame = pd.DataFrame(rows, columns=columns)
-    frame = frame[np.isfinite(frame[list(ALL)]).all(axis=1)]
-    return frame.groupby([ARM, "epoch", "layer"], sort=False).mean().reset_index()
+    finite = np.isfinite(frame[list(ALL)].to_numpy()).all(axis=1)
+    means: pd.DataFrame = (
+        frame.loc[finite].groupby([ARM, "epoch", "layer"], sort=False).mean().reset_index()
+    )
+    return means
 
 
 def _rms(parts: dict[str, Array]) -> list[float]:
@@ -143,7 +155,7 @@ def _chart(
     points = switchable(alt.Chart().transform_filter(f"datum.epoch === {EPOCH}"))
     drawn = points.mark_point(filled=False, opacity=1, size=46, strokeWidth=1.7).encode(
         x=alt.X("value:Q", title="RMS in σ", scale=alt.Scale(type="log", nice=False, padding=8),
-                axis=alt.Axis(tickCount=4, format="~g", labelOverlap="greedy")),
+                axis=alt.Axis(values=DECADES, format="~g", labelOverlap="greedy")),
         y=alt.Y("layer:N", title=None, sort=list(layers),
                 scale=alt.Scale(domain=list(layers)), axis=alt.Axis(grid=True, ticks=False)),
         shape=shape, color=palette.color(legend=None), tooltip=_tips(),
@@ -183,7 +195,7 @@ def _sentence(frame: "pd.DataFrame", arms: Sequence[str]) -> str:
 
 
 def _of_arm(last: "pd.DataFrame") -> str:
-    row = last.loc[last["error"].idxmax()]
+    row = last.iloc[int(last["error"].to_numpy().argmax())]
     shares = {part: row[f"{part}_share"] for part in PARTS}
     total, most = sum(shares.values()), max(shares, key=lambda part: shares[part])
     off = f"the running mean of {row['layer']} ends {number(row['error'])} σ off"
@@ -229,12 +241,7 @@ def _costs(chosen: Sample, found: Sequence[RunBudget], arms: Sequence[str]) -> F
         description="Table: what initial value, drift and noise move predictions by, by arm.",
         table=Table(titles, tuple(rows)),
         note=" ".join(filter(None, [
-            "Medians over seeds at the end of training, of means and variances together. How far "
-            "predictions on the training inputs move from those under population statistics, in "
-            "units of the loss; of a part alone to first order, so that large ones are "
-            "overstated. Excess loss: what test loss rises by.",
-            chosen.note,
-        ])),
+COST_NOTE, chosen.note        ])),
         open=True,
     )  # fmt: skip
 

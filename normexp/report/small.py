@@ -69,7 +69,7 @@ def multiples(  # noqa: PLR0913, PLR0917  what is drawn
     base = alt.Chart()
     scale: dict[str, Any] = {"type": "log"} if measure.log else {"type": "symlog", "constant": 0.1}
     y = alt.Scale(**scale, nice=False)
-    ticks = {"tickCount": 4} if measure.log else {"values": RATIOS, "format": "~g"}
+    ticks: dict[str, Any] = {"tickCount": 4} if measure.log else {"values": RATIOS, "format": "~g"}
     step = alt.X(
         "step:Q",
         axis=alt.Axis(
@@ -88,9 +88,10 @@ def multiples(  # noqa: PLR0913, PLR0917  what is drawn
     parts = [line, point.add_params(zoom()), *_theory(base, step, measure, y)]
     if lives:
         foot = switchable(base.transform_filter("datum.kind === 'h'"))
-        parts.append(_half_lives(foot, step, palette))
+        parts += _half_lives(foot, step, palette)
     if not measure.log:
-        parts.insert(0, base.mark_rule(color=SOFT, strokeDash=[2, 2]).encode(y=alt.datum(0)))
+        zero = alt.YDatum(0, title=measure.axis, scale=y, axis=alt.Axis(**ticks))
+        parts.insert(0, base.mark_rule(color=SOFT, strokeDash=[2, 2]).encode(zero))
     facet = alt.Facet("layer:N", title=None, sort=list(layers), header=alt.Header(labelPadding=2))
     chart = alt.layer(*parts, data=data).properties(width=WIDTH, height=HEIGHT)
     return chart.facet(facet=facet, columns=COLUMNS).add_params(
@@ -112,7 +113,7 @@ def _theory(base: "alt.Chart", x: "alt.X", measure: Measure, y: "alt.Scale") -> 
     ]
 
 
-def _half_lives(base: "alt.Chart", x: "alt.X", palette: Palette) -> "alt.LayerChart":
+def _half_lives(base: "alt.Chart", x: "alt.X", palette: Palette) -> "list[alt.Chart]":
     """A stem from the foot of the chart with the arm's point on it."""
     import altair as alt
 
@@ -124,7 +125,7 @@ def _half_lives(base: "alt.Chart", x: "alt.X", palette: Palette) -> "alt.LayerCh
     head = base.mark_point(opacity=1, size=36).encode(
         x, palette.color(), palette.shape(), tooltip=tips, y=alt.value(HEIGHT - 12)
     )
-    return alt.layer(stem, head)
+    return [stem, head]
 
 
 def _tips(measure: Measure) -> "list[alt.Tooltip]":

@@ -161,7 +161,8 @@ def _chart(
         shape=shape, color=palette.color(legend=None), tooltip=_tips(),
     )  # fmt: skip
     layer = alt.layer(drawn, data=data).properties(width=200, height=max(60, 21 * len(layers)))
-    facet = alt.Facet(f"{ARM}:N", title=None, sort=list(arms))
+    lines = alt.Header(labelExpr="split(datum.label, ', ')", labelPadding=4)
+    facet = alt.Facet(f"{ARM}:N", title=None, sort=list(arms), header=lines)
     return layer.facet(facet=facet, columns=3).add_params(
         hidden(), alt.param(name=EPOCH, value=epoch)
     )

@@ -85,7 +85,7 @@ def multiples(  # noqa: PLR0913, PLR0917  what is drawn
     point = lines.mark_point(clip=True, opacity=1, size=22).encode(
         step, value, palette.color(), palette.shape(), tooltip=_tips(measure)
     )
-    parts = [line, point.add_params(zoom()), *_theory(base, step, measure, y)]
+    parts = [line, point.add_params(zoom()), *_theory(base, step, measure, y, ticks)]
     if lives:
         foot = switchable(base.transform_filter("datum.kind === 'h'"))
         parts += _half_lives(foot, step, palette)
@@ -99,12 +99,14 @@ def multiples(  # noqa: PLR0913, PLR0917  what is drawn
     )
 
 
-def _theory(base: "alt.Chart", x: "alt.X", measure: Measure, y: "alt.Scale") -> "list[alt.Chart]":
+def _theory(
+    base: "alt.Chart", x: "alt.X", measure: Measure, y: "alt.Scale", ticks: dict[str, Any]
+) -> "list[alt.Chart]":
     import altair as alt
 
     chosen = switchable(base.transform_filter(f"datum.kind === 't' && datum.{ARM} === {THEORY_OF}"))
-    low = alt.Y("low:Q", title=measure.axis, scale=y)
-    middle = alt.Y("value:Q", title=measure.axis, scale=y)
+    low = alt.Y("low:Q", title=measure.axis, scale=y, axis=alt.Axis(**ticks))
+    middle = alt.Y("value:Q", title=measure.axis, scale=y, axis=alt.Axis(**ticks))
     return [
         chosen.mark_area(clip=True, opacity=0.22, color=INK).encode(x, low, alt.Y2("high:Q")),
         chosen.mark_line(clip=True, color=INK, strokeDash=[4, 3], strokeWidth=1.4).encode(

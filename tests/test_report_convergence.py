@@ -21,15 +21,18 @@ from normexp.report.source import gather
 MOMENTA = ("0.01", "0.3", "null")
 SEEDS = 10
 
+STUDY = "bn_regression"
+"""The default, whose axes are replaced."""
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three averages, a reference and no norm, on ten seeds, reported on."""
     place = tmp_path_factory.mktemp("store")
-    small = [*SMALL, "train.epochs=8", "norm=batch", "study.name=small"]
+    small = [*SMALL, "train.epochs=8", "norm=batch"]
     store_of(place, *small, f"norm.momentum={','.join(MOMENTA)}", f"seed=range({SEEDS})")
     store_of(place, *small, "norm.estimator=population", f"seed=range({SEEDS})")
-    result = CliRunner().invoke(app, ["report", "small", "--dir", str(place)])
+    result = CliRunner().invoke(app, ["report", STUDY, "--dir", str(place)])
     assert result.exit_code == 0, result.output
     return place
 
@@ -37,7 +40,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def text(store: Path) -> str:
     """The page."""
-    return (store / "reports" / "small" / "report.html").read_text("utf-8")
+    return (store / "reports" / STUDY / "report.html").read_text("utf-8")
 
 
 def rows_of(text: str, figure: str) -> list[dict[str, Any]]:
@@ -51,7 +54,7 @@ def rows_of(text: str, figure: str) -> list[dict[str, Any]]:
 def stored(store: Path, column: str) -> pd.DataFrame:
     """Means over the first eight seeds, by momentum, step and layer, from the Parquet files."""
     parts = []
-    for path in store.glob("small/*/layers.parquet"):
+    for path in store.glob(f"{STUDY}/*/layers.parquet"):
         config = json.loads((path.parent / "manifest.json").read_text())["config"]
         if config["seed"] < 8 and config["norm.estimator"] != "population":
             table = pd.read_parquet(path).astype({"layer": str})
@@ -96,7 +99,7 @@ def test_parts_of_the_budget_are_those_of_normexp_budget(
     store: Path, as_json: Callable[..., Any], text: str
 ) -> None:
     """Root mean squares at the end, means over the sampled seeds."""
-    found = as_json("budget", "small", "--dir", str(store))
+    found = as_json("budget", STUDY, "--dir", str(store))
     rows = [each for each in rows_of(text, "error-budget") if each["epoch"] == 8]
     first = [each for each in found if "m0.3" in each["label"]]
     kept = [each for each in first if re.search(r"-s[0-7]$", each["label"])]
@@ -112,7 +115,7 @@ def test_parts_of_the_budget_are_those_of_normexp_budget(
 
 def test_theory_is_exact_before_the_first_step(store: Path) -> None:
     """Nothing but the initial value is off there, and that is known."""
-    source = gather(store, ["small"])
+    source = gather(store, [STUDY])
     frame = source.frame("layers")
     for subject in subjects_of(source.complete)[:2]:
         for course in courses(subject, range(9)):

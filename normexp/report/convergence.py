@@ -50,17 +50,17 @@ def _expected(chosen: Sample, points: list[int], kept: list[str]) -> "pd.DataFra
 
     from normexp.insight.course import courses
 
-    parts = []
+    names, parts = ("error", "error_variance", "ratio", "ratio_variance"), []
     for subject in chosen.subjects():
         for each in courses(subject, points):
             steps, layers = len(each.steps), len(each.layers)
             columns = {"arm": each.row["arm"], "step": np.repeat(each.steps, layers),
                        "layer": list(each.layers) * steps}  # fmt: skip
-            names = ("error", "error_variance", "ratio", "ratio_variance")
             columns |= {name: getattr(each, name).ravel() for name in names}
             parts.append(pd.DataFrame(columns))
     if not parts:
-        return pd.DataFrame(columns=[*KEY, "error", "error_variance", "ratio", "ratio_variance"])
+        nothing = pd.DataFrame({name: [] for name in names}, dtype=float)
+        return nothing.assign(arm="", layer="", step=0)
     whole = pd.concat(parts, ignore_index=True)
     whole = whole[whole["layer"].isin(kept)]
     found = whole.groupby(KEY, sort=False).mean().reset_index()

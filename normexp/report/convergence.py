@@ -6,7 +6,7 @@ import numpy as np
 
 from normexp.console.words import counted, number
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
-from normexp.report.sample import MOST_LAYERS, MOST_POINTS, Sample, evenly, sample
+from normexp.report.sample import MOST_LAYERS, MOST_POINTS, Sample, evenly, sample, why_none
 from normexp.report.small import THEORY_OF, Measure, multiples
 from normexp.report.source import Source
 
@@ -30,7 +30,7 @@ def convergence(source: Source) -> Drawn:
     """Error of the mean and log variance ratio, in small multiples over layers."""
     chosen = sample(source)
     if not chosen.rows:
-        return [LeftOut(TITLE, "no run has running statistics")]
+        return [LeftOut(TITLE, why_none(source))]
     frame = source.frame_of(chosen.rows, "layers")
     if frame["step"].nunique() < 2:  # noqa: PLR2004
         return [LeftOut(TITLE, "there is one evaluation point")]

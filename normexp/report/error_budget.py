@@ -8,7 +8,7 @@ import numpy as np
 from normexp.console.words import number
 from normexp.insight.budget import ALL, PARTS, Array, RunBudget, budgets_of, loss
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
-from normexp.report.sample import MOST_LAYERS, Sample, evenly, sample
+from normexp.report.sample import MOST_LAYERS, Sample, evenly, sample, why_none
 from normexp.report.source import Source
 from normexp.report.style import ARM, INK, Palette, hidden, switchable
 
@@ -55,7 +55,7 @@ def error_budget(source: Source) -> Drawn:
     """By layer and arm, and what each part costs."""
     chosen = sample(source)
     if not chosen.rows:
-        return [LeftOut(TITLE, "no run has running statistics")]
+        return [LeftOut(TITLE, why_none(source))]
     found = list(budgets_of(chosen.subjects()))
     if not found:
         why = "the trainings are not there, or no arm is normalised by an average of its batches"

@@ -57,6 +57,15 @@ def sample(source: Source) -> Sample:
     return Sample(rows, tuple(found), " ".join([*parts, source.thinned]).strip())
 
 
+def why_none(source: Source) -> str:
+    """Why a sample is empty."""
+    if not source.complete:
+        return "every run diverged"
+    if any(arm.has_statistics for arm in source.arms):
+        return "no arm that is drawn has running statistics of its own"
+    return "no run has running statistics"
+
+
 def evenly(number: int, most: int) -> list[int]:
     """Positions from the first to the last of so many, at most `most`, evenly."""
     if number <= most:

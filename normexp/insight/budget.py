@@ -71,19 +71,26 @@ def budgets(store: Path, wanted: str | None, *, last_only: bool = False) -> Iter
         NotFoundError: there is no such run, or its trajectory is not there.
         UsageError: no run is normalised by an average, which alone has a budget.
     """
-    from normexp.engine.budget import has_budget
-
-    chosen = [
-        (subject, [i for i, config in enumerate(subject.configs) if has_budget(config.norm)])
-        for subject in subjects(store, wanted)
-    ]
-    if not any(index for _, index in chosen):
+    chosen = subjects(store, wanted)
+    if not any(map(averaged, chosen)):
         raise UsageError(
             f"no run of {wanted or store} is normalised by an average of its batches",
             "name runs with norm.estimator=ema, debiased, warmup, window or divided",
         )
-    for subject, index in chosen:
-        if index:
+    yield from budgets_of(chosen, last_only=last_only)
+
+
+def averaged(subject: Subject) -> list[int]:
+    """Which runs are normalised by an average of their batches, which alone has a budget."""
+    from normexp.engine.budget import has_budget
+
+    return [i for i, config in enumerate(subject.configs) if has_budget(config.norm)]
+
+
+def budgets_of(chosen: Sequence[Subject], *, last_only: bool = False) -> Iterator[RunBudget]:
+    """The budgets of the runs that have one, run by run; see `budgets`."""
+    for subject in chosen:
+        if index := averaged(subject):
             yield from _of_subject(subject, index, last_only=last_only)
 
 

@@ -1,6 +1,6 @@
 """Stored runs with running statistics, by the trajectory that they are observed from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +74,28 @@ def subjects(store: Path, wanted: str | None) -> list[Subject]:
     if not found:
         raise _nothing(selection, wanted or str(store))
     return [_subject(members) for members in found.values()]
+
+
+def subjects_of(rows: Sequence[Row]) -> list[Subject]:
+    """The same of the runs of rows, with these very rows.
+
+    Those without running statistics are left out, and those whose training is not beside them.
+
+    Args:
+        rows: as listings have them; a run may have several.
+
+    Raises:
+        NormexpError: a run cannot be read.
+    """
+    found: dict[Path, list[tuple[Row, RunConfig]]] = {}
+    for each in rows:
+        path = Path(each["directory"])
+        manifest = read_run(path)
+        config = understood(nest(manifest["config"]))
+        place = StudyDirectory(path.parent).trajectory(manifest["trajectory_id"])
+        if isinstance(config.norm, BatchKind) and place.is_dir():
+            found.setdefault(place, []).append((each, config))
+    return [Subject(place, *zip(*members, strict=True)) for place, members in found.items()]
 
 
 def _subject(members: list[tuple[Path, Row, RunConfig]]) -> Subject:

@@ -5,14 +5,23 @@ from dataclasses import dataclass
 
 from normexp.console.words import counted
 from normexp.errors import NormexpError
+from normexp.report.convergence import convergence
 from normexp.report.differences import differences
+from normexp.report.error_budget import error_budget
 from normexp.report.figure import Drawn, Figure, LeftOut
 from normexp.report.headline import headline
 from normexp.report.provenance import provenance
 from normexp.report.source import Source
 from normexp.report.training import training
 
-DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (headline, differences, training, provenance)
+DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (
+    headline,
+    differences,
+    training,
+    convergence,
+    error_budget,
+    provenance,
+)
 """In the order of the page."""
 
 

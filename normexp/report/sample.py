@@ -1,0 +1,73 @@
+"""Which runs a figure is made from that has to read trainings: some seeds of the arms drawn."""
+
+from dataclasses import dataclass
+
+from normexp.config.norm_fields import REFERENCES
+from normexp.console.words import counted
+from normexp.insight.subject import Subject, subjects_of
+from normexp.report.source import Source
+from normexp.store.rows import Row
+
+MOST_SEEDS = 8
+"""Of an arm."""
+
+MOST_LAYERS = 9
+
+MOST_POINTS = 25
+"""Evaluation points."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some runs with running statistics.
+
+    Attributes:
+        rows: of these runs, with their arms.
+        arms: that these are, in the order of the palette.
+        note: how many seeds there are of how many, and which arms have no error; may be empty.
+    """
+
+    rows: tuple[Row, ...]
+    arms: tuple[str, ...]
+    note: str
+
+    def subjects(self) -> list[Subject]:
+        """Their trainings, those that are there."""
+        return subjects_of(self.rows)
+
+
+def sample(source: Source) -> Sample:
+    """The first seeds of every arm that is drawn and has running statistics."""
+    kept: dict[str, list[Row]] = {arm: [] for arm in source.palette.arms}
+    exact: set[str] = set()
+    for each in sorted(source.complete, key=lambda row: row["seed"]):
+        if each["arm"] not in kept or "norm.estimator" not in each:
+            continue
+        if each["norm.estimator"] in REFERENCES:
+            exact.add(each["arm"])
+        else:
+            kept[each["arm"]].append(each)
+    found = {arm: rows for arm, rows in kept.items() if rows}
+    most = max(map(len, found.values()), default=0)
+    parts = [f"From {MOST_SEEDS} of {counted(most, 'seed')}."] if most > MOST_SEEDS else []
+    if exact:
+        names = ", ".join(arm for arm in source.palette.arms if arm in exact)
+        parts.append(f"Without {names}, which average nothing.")
+    rows = tuple(row for rows in found.values() for row in rows[:MOST_SEEDS])
+    return Sample(rows, tuple(found), " ".join([*parts, source.thinned]).strip())
+
+
+def why_none(source: Source) -> str:
+    """Why a sample is empty."""
+    if not source.complete:
+        return "every run diverged"
+    if any(arm.has_statistics for arm in source.arms):
+        return "no arm that is drawn has running statistics of its own"
+    return "no run has running statistics"
+
+
+def evenly(number: int, most: int) -> list[int]:
+    """Positions from the first to the last of so many, at most `most`, evenly."""
+    if number <= most:
+        return list(range(number))
+    return sorted({round(i * (number - 1) / (most - 1)) for i in range(most)})

@@ -4,11 +4,13 @@
 const views = new Map();   // by figure
 const hidden = new Set();  // arms that the reader has switched off
 
-function facetColumns(spec, width) {
-  // A wrapped facet gets as many columns as there is room for.
+function fitted(spec, width) {
+  // A wrapped facet gets as many columns as there is room for, and they take all of it.
   if (!spec.facet || !spec.columns || !spec.spec || !spec.spec.width) return spec;
-  const fit = Math.max(1, Math.floor((width - 40) / (spec.spec.width + 30)));
-  return { ...spec, columns: Math.min(spec.columns, fit) };
+  const axis = 70, gap = 24, most = spec.spec.width * 1.5, least = spec.spec.width * 0.6;
+  const columns = Math.min(spec.columns, Math.max(1, Math.floor((width - axis) / (least + gap))));
+  const inner = Math.max(least, Math.min(most, Math.floor((width - axis) / columns - gap)));
+  return { ...spec, columns, spec: { ...spec.spec, width: inner } };
 }
 
 async function draw(figure) {
@@ -16,11 +18,11 @@ async function draw(figure) {
   const content = JSON.parse(document.querySelector(`script[data-for="${name}"]`).textContent);
   const chart = figure.querySelector(".chart > div");  // the library gives it a role of its own
   const options = { renderer: "svg", actions: false, ast: true, tooltip: { disableDefaultStyle: false } };
-  const spec = facetColumns(content.spec, chart.clientWidth);
+  const spec = fitted(content.spec, figure.clientWidth);
   const old = views.get(name);
   if (old) old.result.finalize();
   const result = await vegaEmbed(chart, spec, options);
-  views.set(name, { result, columns: spec.columns, spec: content.spec });
+  views.set(name, { result, width: spec.spec?.width, spec: content.spec });
   for (const input of figure.querySelectorAll("input[data-parameter]")) {
     const control = content.controls[input.dataset.parameter];
     const set = () => {
@@ -57,9 +59,9 @@ async function drawAll() {
 }
 
 addEventListener("resize", () => {
-  for (const [name, { spec, columns }] of views) {
+  for (const [name, { spec, width }] of views) {
     const figure = document.querySelector(`figure[data-figure="${name}"]`);
-    if (facetColumns(spec, figure.querySelector(".chart > div").clientWidth).columns !== columns) draw(figure);
+    if (fitted(spec, figure.clientWidth).spec?.width !== width) draw(figure);
   }
 });
 

@@ -27,6 +27,9 @@ SOURCE = "source"
 
 MOMENTUM = "norm.momentum"
 
+FEW_PLAIN = 2
+"""Arms without running statistics that are drawn where not all can be."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -108,7 +111,8 @@ class Source:
     def palette(self) -> Palette:
         """The looks of the arms that are drawn one by one: all, or as many as can be told apart.
 
-        Of too many, those without a norm, the best and the worst, and others spread between.
+        Of too many, the best two without running statistics, and of the others the best, the worst
+        and some between.
         """
         names = self.arm_names
         plain = [n for n, arm in zip(names, self.arms, strict=True) if not arm.has_statistics]
@@ -116,13 +120,16 @@ class Source:
         return Palette(tuple(kept), frozenset(plain if len(plain) == 1 else ()))
 
     def _spread(self, names: list[str]) -> list[str]:
-        losses = {
-            name: arm.estimates["test_loss"].mean
-            for name, arm in zip(names, self.arms, strict=True)
-        }
+        """The best few without running statistics, and others from the best to the worst."""
+        arms = dict(zip(names, self.arms, strict=True))
+        losses = {name: arm.estimates["test_loss"].mean for name, arm in arms.items()}
         ranked = sorted(names, key=lambda name: (math.isnan(losses[name]), losses[name]))
-        steps = [round(i * (len(ranked) - 1) / (MOST_ARMS - 1)) for i in range(MOST_ARMS)]
-        kept = {ranked[i] for i in steps}
+        tracked = [name for name in ranked if arms[name].has_statistics]
+        plain = [name for name in ranked if not arms[name].has_statistics]
+        few = plain[: max(FEW_PLAIN, MOST_ARMS - len(tracked))]
+        room = min(MOST_ARMS - len(few), len(tracked))
+        steps = [round(i * (len(tracked) - 1) / max(1, room - 1)) for i in range(room)]
+        kept = {*few, *(tracked[i] for i in steps)}
         return [name for name in names if name in kept]
 
     @cached_property
@@ -132,8 +139,8 @@ class Source:
         if not left:
             return ""
         return (
-            f"{len(self.palette.arms)} of {len(self.arm_names)} arms are drawn, from the best to "
-            "the worst by test loss, evenly by rank; the table above has all."
+            f"{len(self.palette.arms)} of {len(self.arm_names)} arms are drawn: few without "
+            "running statistics, others evenly by rank of test loss; the first table has all."
         )
 
     @cached_property

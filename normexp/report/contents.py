@@ -7,11 +7,12 @@ from normexp.console.words import counted
 from normexp.errors import NormexpError
 from normexp.report.differences import differences
 from normexp.report.figure import Drawn, Figure, LeftOut
+from normexp.report.fitted import fitted
 from normexp.report.headline import headline
 from normexp.report.source import Source
 from normexp.report.training import training
 
-DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (headline, differences, training)
+DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (headline, differences, training, fitted)
 """In the order of the page."""
 
 

@@ -9,10 +9,11 @@ from normexp.report.differences import differences
 from normexp.report.figure import Drawn, Figure, LeftOut
 from normexp.report.fitted import fitted
 from normexp.report.headline import headline
+from normexp.report.histograms import histograms
 from normexp.report.source import Source
 from normexp.report.training import training
 
-DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (headline, differences, training, fitted)
+DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (headline, differences, training, fitted, histograms)
 """In the order of the page."""
 
 

@@ -1,7 +1,7 @@
 """Predictions over the test points as data and as a chart, a curve an arm and epoch."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +151,8 @@ def _title(controls: Sequence[Control]) -> "alt.ExprRef":
 def _layers(found: Course, palette: Palette, sliders: set[str]) -> "list[alt.Chart]":
     import altair as alt
 
-    x = alt.X("x:Q", title="x", scale=alt.Scale(nice=False), axis=alt.Axis(grid=False))
+    x = alt.X("x:Q", title="x", scale=alt.Scale(nice=False, padding=6),
+              axis=alt.Axis(grid=False))  # fmt: skip
     y = alt.Y("y:Q", title="y", scale=alt.Scale(domain=list(found.domain), nice=False))
     now = "datum.from <= epoch && epoch < datum.until" if "epoch" in sliders else "true"
     strong = "datum.momentum === '' || datum.momentum === momentum"
@@ -162,9 +163,10 @@ def _layers(found: Course, palette: Palette, sliders: set[str]) -> "list[alt.Cha
         chosen = switchable(chosen) if kind == "curve" else chosen
         return chosen.transform_filter(condition).transform_flatten(["x", "y"])
 
-    color = _color(found, palette)
+    legend = alt.Legend(title=None, orient="top", columns=4, symbolType="stroke", symbolOpacity=1)
+    color = color_of_arms(found.errors, palette, legend)
     dots = part("test", "true").mark_circle(size=11, color=SOFT, opacity=0.45, clip=True)
-    faint = part("curve", f"!({strong})").mark_line(strokeWidth=1.2, opacity=0.3, clip=True)
+    faint = part("curve", f"!({strong})").mark_line(strokeWidth=1.2, opacity=0.4, clip=True)
     line = part("curve", strong).mark_line(strokeWidth=2.5, clip=True)
     place = part("curve", strong).mark_circle(size=90, opacity=0, clip=True)
     tips = [
@@ -182,15 +184,14 @@ def _layers(found: Course, palette: Palette, sliders: set[str]) -> "list[alt.Cha
     ]
 
 
-def _color(found: Course, palette: Palette) -> Any:  # noqa: ANN401  altair's condition
+def color_of_arms(arms: Iterable[str], palette: Palette, legend: Any = None) -> Any:  # noqa: ANN401
     """Arms by colour; those that the palette has none for in that of text."""
     import altair as alt
 
-    color = palette.color()
-    if set(found.errors) <= set(palette.arms):
+    color = palette.color(legend=legend)
+    if set(arms) <= set(palette.arms):
         return color
-    known = f"indexof({list(palette.arms)}, datum.{ARM}) >= 0"
-    return alt.condition(known, color, alt.value(INK))
+    return alt.condition(f"indexof({list(palette.arms)}, datum.{ARM}) >= 0", color, alt.value(INK))
 
 
 def _lists(part: "pd.DataFrame", column: str, epochs: Sequence[int], kept: int) -> list[Json]:
@@ -205,12 +206,12 @@ def _lists(part: "pd.DataFrame", column: str, epochs: Sequence[int], kept: int) 
         each = by_epoch[epoch]
         places = evenly(range(len(each)), kept)
         found.append({"epoch": epoch, "from": start, "until": until,
-                      "x": _plain(each["x"].to_numpy()[places]),
-                      "y": _plain(each[column].to_numpy()[places])})  # fmt: skip
+                      "x": plain(each["x"].to_numpy()[places]),
+                      "y": plain(each[column].to_numpy()[places])})  # fmt: skip
     return found
 
 
-def _plain(values: Any) -> list[float | None]:  # noqa: ANN401  an array of any kind
+def plain(values: Any) -> list[float | None]:  # noqa: ANN401  an array of any kind
     """Figures to five digits, None where there is no number."""
     return [float(f"{value:.5g}") if math.isfinite(value) else None for value in values]
 

@@ -13,7 +13,13 @@ from normexp.report.histograms import histograms
 from normexp.report.source import Source
 from normexp.report.training import training
 
-DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (headline, differences, training, fitted, histograms)
+DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (
+    headline,
+    differences,
+    training,
+    fitted,
+    histograms,
+)
 """In the order of the page."""
 
 

@@ -18,6 +18,7 @@ from normexp.report.style import (
     Palette,
     hidden,
     switchable,
+    token,
     zoom,
 )
 from normexp.report.typical import evenly
@@ -52,6 +53,7 @@ class Course:
         epochs: that are drawn.
         errors: root mean square of prediction − y after the last epoch, by arm, of all points.
         spreads: standard deviation of these predictions over that of y, by arm.
+        plain: arms without a norm.
         domain: of y.
         thinned: what was left out, as a sentence.
     """
@@ -61,6 +63,7 @@ class Course:
     epochs: list[int]
     errors: dict[str, float]
     spreads: dict[str, float]
+    plain: list[str]
     domain: tuple[float, float]
     thinned: str
 
@@ -103,6 +106,7 @@ def courses(source: Source, rows: Mapping[str, Row], cells: Mapping[str, str]) -
         epochs=epochs,
         errors={arm: _rms(part["prediction"] - part["y"]) for arm, part in last.items()},
         spreads={arm: _spread(part) for arm, part in last.items()},
+        plain=[arm for arm, row in rows.items() if row["norm.kind"] == "none"],
         domain=domain,
         thinned=_thinned((kept, points), (len(epochs), len(every)), cut=cut),
     )
@@ -163,8 +167,15 @@ def _layers(found: Course, palette: Palette, sliders: set[str]) -> "list[alt.Cha
         chosen = switchable(chosen) if kind == "curve" else chosen
         return chosen.transform_filter(condition).transform_flatten(["x", "y"])
 
-    legend = alt.Legend(title=None, orient="top", columns=4, symbolType="stroke", symbolOpacity=1)
-    color = color_of_arms(found.errors, palette, legend)
+    legend = alt.Legend(
+        title=None,
+        orient="top",
+        columns=palette.columns,
+        symbolType="stroke",
+        symbolOpacity=1,
+        values=list(palette.arms),
+    )
+    color = color_of_arms(found.errors, palette, legend, found.plain)
     dots = part("test", "true").mark_circle(size=11, color=SOFT, opacity=0.45, clip=True)
     faint = part("curve", f"!({strong})").mark_line(strokeWidth=1.2, opacity=0.4, clip=True)
     line = part("curve", strong).mark_line(strokeWidth=2.5, clip=True)
@@ -184,14 +195,21 @@ def _layers(found: Course, palette: Palette, sliders: set[str]) -> "list[alt.Cha
     ]
 
 
-def color_of_arms(arms: Iterable[str], palette: Palette, legend: Any = None) -> Any:  # noqa: ANN401
-    """Arms by colour; those that the palette has none for in that of text."""
+def color_of_arms(
+    arms: Iterable[str],
+    palette: Palette,
+    legend: "alt.Legend | None" = None,
+    grey: Sequence[str] = (),
+) -> "alt.Color":
+    """Arms by colour; those that the palette has none for in that of text, or in grey."""
     import altair as alt
 
-    color = palette.color(legend=legend)
-    if set(arms) <= set(palette.arms):
-        return color
-    return alt.condition(f"indexof({list(palette.arms)}, datum.{ARM}) >= 0", color, alt.value(INK))
+    more = [arm for arm in arms if arm not in palette.arms]
+    colors = [token("arm0") if arm in grey else INK for arm in more]
+    scale = alt.Scale(
+        domain=[*palette.arms, *more], range=[*map(palette.color_of, palette.arms), *colors]
+    )
+    return alt.Color(f"{ARM}:N", scale=scale, legend=legend)
 
 
 def _lists(part: "pd.DataFrame", column: str, epochs: Sequence[int], kept: int) -> list[Json]:

@@ -11,7 +11,7 @@ from normexp.report.curves import FOREVER, color_of_arms, plain
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
 from normexp.report.fitted import AGAIN
 from normexp.report.source import Source
-from normexp.report.style import ARM, GRID, INK, Palette, hidden, switchable
+from normexp.report.style import ARM, INK, Palette, hidden, switchable
 from normexp.report.typical import evenly, seeds_said, typical
 from normexp.store.expected import understood
 from normexp.store.rows import Row
@@ -31,6 +31,11 @@ KINDS = {"pre_activation": "pre-activations", "activation": "activations"}
 SATURATED = 0.8
 """Where the outermost of ten bins from −1 to 1 begin."""
 
+LABELLED = (
+    "datum.value % 5 === 0 || abs(datum.value) === 1 || abs(datum.value) === 4 ? datum.label : ''"
+)
+"""Ticks that have a number: 0, the ends of bins for layers, and fives for the input."""
+
 NOTABLE = 0.01
 """A share of values beyond the bins that is worth a sentence."""
 
@@ -41,7 +46,7 @@ def histograms(source: Source) -> Drawn:
     if not every:
         return [LeftOut(TITLE, AGAIN if source.complete else "no run is complete")]
     arms = _chosen(source, every)
-    rows = typical(source, arms, "histograms")
+    rows = {arm: every[arm] for arm in arms}
     whole = _shares(source, rows)
     layers = evenly(_layers(whole), MOST_LAYERS)
     epochs = evenly(sorted({int(epoch) for epoch in whole["epoch"].unique()}), MOST_EPOCHS)
@@ -129,7 +134,7 @@ def _chart(
     """Rows by kind of value and arm, columns by layer."""
     import altair as alt
 
-    order = [f"{words}|{arm}" for words in KINDS.values() for arm in arms]
+    order = [_row(words, arm) for words in KINDS.values() for arm in arms]
     data = alt.InlineData(values=_lists(frame))
     chosen = switchable(alt.Chart(data, width=WIDTH, height=HEIGHT)).transform_filter(
         "datum.from <= epoch && epoch < datum.until"
@@ -145,8 +150,9 @@ def _chart(
             "share:Q",
             title=None,
             scale=alt.Scale(domain=[0, 1]),
-            axis=alt.Axis(values=[0, 0.5, 1], format="%", labelFontSize=10),
+            axis=alt.Axis(values=[0, 0.5, 1], format="%", labelFontSize=10, labelOverlap=False),
         ),
+        alt.Y2Datum(0),
         color_of_arms(arms, palette),
         tooltip=[
             alt.Tooltip(f"{ARM}:N", title="arm"),
@@ -164,11 +170,17 @@ def _chart(
             )),
             column=alt.Column("layer:N", sort=list(layers), header=alt.Header(**head)),
             title=alt.Title(alt.ExprRef("'epoch ' + epoch")),
-            spacing=6,
+            bounds="flush",
+            spacing={"row": 26, "column": 10},
         )
         .resolve_scale(x="independent")
         .add_params(hidden(), alt.param(name="epoch", value=control.values[control.start]))
     )  # fmt: skip
+
+
+def _row(kind: str, arm: str) -> str:
+    """A row's name, a line a part."""
+    return "|".join([kind, *arm.split(", ")])
 
 
 def _across(field: str) -> "alt.X":
@@ -178,7 +190,14 @@ def _across(field: str) -> "alt.X":
         f"{field}:Q",
         title=None,
         scale=alt.Scale(nice=False, zero=False),
-        axis=alt.Axis(grid=False, tickCount=3, labelFontSize=10, labelFlush=False),
+        axis=alt.Axis(
+            grid=False,
+            tickCount=3,
+            format="~g",
+            labelFontSize=10,
+            labelFlush=True,
+            labelExpr=LABELLED,
+        ),
     )
 
 
@@ -191,7 +210,7 @@ def _lists(frame: "pd.DataFrame") -> list[dict[str, Any]]:
         for epoch, each in part.groupby("epoch"):
             low, width = float(each["low"].min()), float((each["high"] - each["low"]).mean())
             found.append({
-                ARM: arm, "row": f"{KINDS[values]}|{arm}", "kind": KINDS[values], "layer": layer,
+                ARM: arm, "row": _row(KINDS[values], arm), "kind": KINDS[values], "layer": layer,
                 "from": int(epoch), "until": until[int(epoch)],
                 "low": float(f"{low:.6g}"), "width": float(f"{width:.6g}"),
                 "bin": [int(number) for number in each["bin"]], "share": plain(each["share"]),
@@ -199,12 +218,12 @@ def _lists(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     return found
 
 
-def _table(
-    last: "pd.DataFrame", arms: Sequence[str], layers: Sequence[str]
-) -> Table:
+def _table(last: "pd.DataFrame", arms: Sequence[str], layers: Sequence[str]) -> Table:
     """What each layer's histograms come to after the last epoch."""
     found = {arm: _figures(last[last[ARM] == arm]) for arm in arms}
-    names = list(dict.fromkeys(name for of in found.values() for each in of.values() for name in each))
+    names = list(
+        dict.fromkeys(name for of in found.values() for each in of.values() for name in each)
+    )
     columns = [f"{name}, {arm}" for name in names for arm in arms]
     cells = tuple(
         (layer, *(_percent(found[arm].get(layer, {}).get(name)) for name in names for arm in arms))
@@ -231,22 +250,23 @@ def _figures(frame: "pd.DataFrame") -> dict[str, dict[str, float]]:
 
 
 def _sentence(last: "pd.DataFrame", rows: Mapping[str, Row], layers: Sequence[str]) -> str:
-    """How much of the last layer's range each arm uses, and how much of it saturates."""
+    """What has become of the last layer: how much saturates, lies beyond the bins, or in one."""
     layer = layers[-1]
-    found = {arm: _figures(last[last[ARM] == arm]).get(layer) for arm in rows}
-    known = {arm: figures for arm, figures in found.items() if figures is not None}
-    fullest = ", ".join(
-        f"{_percent(figures[FULLEST])} of {arm}'s" for arm, figures in known.items()
-    )
-    parts = [f"In {layer} after the last epoch the fullest of ten bins holds {fullest} pre-activations."]
-    saturated = {arm: f[SATURATION] for arm, f in known.items() if SATURATION in f}
-    if saturated:
-        said = ", ".join(f"{_percent(share)} of {arm}'s" for arm, share in saturated.items())
-        parts.append(f"Saturated, beyond ±{SATURATED}, are {said} activations.")
-    outside = {arm: f[OUTSIDE] for arm, f in known.items() if f[OUTSIDE] >= NOTABLE}
-    if outside:
-        said = ", ".join(f"{_percent(share)} of {arm}'s" for arm, share in outside.items())
-        parts.append(f"Beyond all bins lie {said} pre-activations.")
+    found = {arm: _figures(last[last[ARM] == arm]).get(layer, {}) for arm in rows}
+
+    def said(name: str, what: str) -> str:
+        parts = [f"{_percent(of[name])}{{}} ({arm})" for arm, of in found.items() if name in of]
+        return " and ".join(parts).replace("{}", f" of {what}", 1).replace("{}", "")
+
+    where = f"In {layer}, the last layer, after the last epoch"
+    if any(SATURATION in of for of in found.values()):
+        said_first = said(SATURATION, "activations")
+        parts = [f"{where}, {said_first} are saturated, beyond ±{SATURATED}."]
+    else:
+        said_first = said(FULLEST, "pre-activations")
+        parts = [f"{where}, the fullest of ten bins holds {said_first}."]
+    if any(of.get(OUTSIDE, 0) >= NOTABLE for of in found.values()):
+        parts.append(f"Beyond the bins lie {said(OUTSIDE, 'pre-activations')}.")
     return " ".join(parts)
 
 

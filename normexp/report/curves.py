@@ -86,7 +86,7 @@ def courses(source: Source, rows: Mapping[str, Row], cells: Mapping[str, str]) -
     every = sorted({int(epoch) for epoch in frame["epoch"].unique()})
     kept = min(points, MOST_POINTS if len(rows) <= MOST_ARMS else MOST_POINTS // 2)
     epochs = evenly(every, min(MOST_EPOCHS, max(2, MOST_NUMBERS // (kept * len(rows)))))
-    firsts = {cells[arm]: arm for arm in reversed(rows)}
+    firsts = {cells[arm]: arm for arm in reversed(list(rows))}
     drawn = [
         *(
             {"kind": "test", "cell": cell, **each}
@@ -135,13 +135,18 @@ def chart(
         height=size[1],
     )
     title = alt.Title(_title(controls)) if controls else alt.Undefined
-    started = [alt.param(name=c.parameter, value=c.values[c.start]) for c in controls]
+    started = [alt.param(name=control.parameter, value=control.value) for control in controls]
+    chosen: list[alt.FilterTransform | alt.FlattenTransform] = [alt.FlattenTransform(["x", "y"])]
+    if any(control.parameter == "epoch" for control in controls):
+        chosen.insert(0, alt.FilterTransform("datum.from <= epoch && epoch < datum.until"))
     if alone:
+        layers.transform = chosen
         return layers.properties(title=title).add_params(hidden(), *started)
     header = alt.Header(title=None, labelColor=INK, labelLimit=CELL_WIDTH)
     faceted = layers.facet(
         facet=alt.Facet("cell:N", sort=found.cells, header=header), columns=2, title=title
     )
+    faceted.transform = chosen  # inside the facets, Vega-Lite 6.4 loses their data
     return faceted.add_params(hidden(), *started)
 
 
@@ -158,14 +163,12 @@ def _layers(found: Course, palette: Palette, sliders: set[str]) -> "list[alt.Cha
     x = alt.X("x:Q", title="x", scale=alt.Scale(nice=False, padding=6),
               axis=alt.Axis(grid=False))  # fmt: skip
     y = alt.Y("y:Q", title="y", scale=alt.Scale(domain=list(found.domain), nice=False))
-    now = "datum.from <= epoch && epoch < datum.until" if "epoch" in sliders else "true"
     strong = "datum.momentum === '' || datum.momentum === momentum"
     strong = strong if "momentum" in sliders else "true"
 
     def part(kind: str, condition: str) -> "alt.Chart":
-        chosen = alt.Chart().transform_filter(f"datum.kind === '{kind}' && {now}")
-        chosen = switchable(chosen) if kind == "curve" else chosen
-        return chosen.transform_filter(condition).transform_flatten(["x", "y"])
+        chosen = alt.Chart().transform_filter(f"datum.kind === '{kind}' && ({condition})")
+        return switchable(chosen) if kind == "curve" else chosen
 
     legend = alt.Legend(
         title=None,
@@ -218,10 +221,9 @@ def _lists(part: "pd.DataFrame", column: str, epochs: Sequence[int], kept: int) 
     last = {max(e for e in own if e <= epoch): epoch for epoch in reversed(epochs)}
     starts = sorted(last.items())
     ends = [start for _, start in starts[1:]] + [FOREVER]
-    by_epoch = {int(epoch): each for epoch, each in part.groupby("epoch")}  # type: ignore[call-overload]
     found = []
     for (epoch, start), until in zip(starts, ends, strict=True):
-        each = by_epoch[epoch]
+        each = part[part["epoch"] == epoch]
         places = evenly(range(len(each)), kept)
         found.append({"epoch": epoch, "from": start, "until": until,
                       "x": plain(each["x"].to_numpy()[places]),

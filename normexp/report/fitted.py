@@ -51,7 +51,12 @@ def fitted(source: Source) -> Drawn:
     controls = _controls(shown, momenta, found) if slides else ()
     controls += _epochs(found)
     keys = {name: each.momentum if slides else "" for name, each in shown.items()}
-    seeds = seeds_said(rows)
+    notes = (
+        seeds_said(rows),
+        _how(slides=slides),
+        found.thinned,
+        _less(every, shown, source),
+    )
     return [
         Figure(
             name="fitted-curves",
@@ -61,12 +66,9 @@ def fitted(source: Source) -> Drawn:
             chart=chart(found, keys, source.palette, controls),
             table=_table(found, rows),
             controls=controls,
-            note=" ".join(
-                each for each in (seeds, _how(slides=slides), found.thinned, _less(every, shown, source))
-                if each
-            ),
+            note=" ".join(each for each in notes if each),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _why(source: Source) -> str:

@@ -70,7 +70,7 @@ def histograms(source: Source) -> Drawn:
 
 
 def _chosen(source: Source, every: Mapping[str, Row]) -> list[str]:
-    """An arm without a norm and the best with one, of like settings; else the best and the worst."""
+    """One arm without a norm and the best with one, of like settings; else best and worst."""
     losses = {
         name: arm.estimates["test_loss"].mean
         for name, arm in zip(source.arm_names, source.arms, strict=True)
@@ -142,7 +142,7 @@ def _chart(
     bins = chosen.transform_flatten(["bin", "share"]).transform_calculate(
         left="datum.low + datum.bin * datum.width", right="datum.left + datum.width"
     )
-    head = {"title": None, "labelColor": INK, "labelFontSize": 11}
+    head: dict[str, Any] = {"title": None, "labelColor": INK, "labelFontSize": 11}
     bars = bins.mark_bar(binSpacing=1, clip=True).encode(
         _across("left"),
         alt.X2("right:Q"),
@@ -163,7 +163,7 @@ def _chart(
             alt.Tooltip("share:Q", format=".1%"),
         ],
     )
-    return (
+    faceted: alt.FacetChart = (
         bars.facet(
             row=alt.Row("row:N", sort=order, header=alt.Header(
                 **head, labelAngle=0, labelAlign="left", labelExpr="split(datum.value, '|')",
@@ -174,8 +174,9 @@ def _chart(
             spacing={"row": 26, "column": 10},
         )
         .resolve_scale(x="independent")
-        .add_params(hidden(), alt.param(name="epoch", value=control.values[control.start]))
+        .add_params(hidden(), alt.param(name="epoch", value=control.value))
     )  # fmt: skip
+    return faceted
 
 
 def _row(kind: str, arm: str) -> str:
@@ -204,14 +205,16 @@ def _across(field: str) -> "alt.X":
 def _lists(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     """A row for each histogram, valid from its epoch until the arm's next."""
     found = []
-    for (arm, values, layer), part in frame.groupby([ARM, "values", "layer"], sort=False):
+    for key, part in frame.groupby([ARM, "values", "layer"], sort=False):
+        arm, values, layer = (str(name) for name in key)
         own = sorted({int(epoch) for epoch in part["epoch"].unique()})
         until = dict(zip(own, [*own[1:], FOREVER], strict=True))
-        for epoch, each in part.groupby("epoch"):
+        for epoch in own:
+            each = part[part["epoch"] == epoch]
             low, width = float(each["low"].min()), float((each["high"] - each["low"]).mean())
             found.append({
                 ARM: arm, "row": _row(KINDS[values], arm), "kind": KINDS[values], "layer": layer,
-                "from": int(epoch), "until": until[int(epoch)],
+                "from": epoch, "until": until[epoch],
                 "low": float(f"{low:.6g}"), "width": float(f"{width:.6g}"),
                 "bin": [int(number) for number in each["bin"]], "share": plain(each["share"]),
             })  # fmt: skip
@@ -289,10 +292,11 @@ def _note(
 ) -> str:
     """Whose histograms these are, and what is not drawn."""
     arms = list(rows)
-    parts = [
+    bars = (
         "Bars: share of all values over the test set and channels, under running statistics; "
         "pre-activations come before the norm."
-    ]
+    )
+    parts = [bars]
     if len(source.arm_names) > len(arms):
         plain_one = rows[arms[0]]["norm.kind"] == "none" and len(arms) > 1
         said = "one without a norm and the best with one" if plain_one else "the best and the worst"

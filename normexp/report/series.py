@@ -39,7 +39,15 @@ def by_step(frame: "pd.DataFrame", value: str, by: Sequence[str]) -> "pd.DataFra
     )
 
 
-def lines(points: "pd.DataFrame", palette: Palette, *, x: str, title: str, log: bool) -> "Chart":
+def lines(  # noqa: PLR0913  the parts of a chart
+    points: "pd.DataFrame",
+    palette: Palette,
+    *,
+    x: str,
+    title: str,
+    log: bool,
+    within: tuple[float, float] = (-math.inf, math.inf),
+) -> "Chart":
     """A line an arm with its band.
 
     Args:
@@ -48,10 +56,13 @@ def lines(points: "pd.DataFrame", palette: Palette, *, x: str, title: str, log: 
         x: the column along the axis.
         title: of the other axis.
         log: whether that is logarithmic.
+        within: what values there can be, such as 0 to 1 of a share.
     """
     import altair as alt
 
-    low, high = _domain(points, log=log)
+    means = points.assign(low=points["mean"], high=points["mean"])
+    low, high = _domain(points if has_bands(points) else means, log=log)
+    low, high = max(low, within[0]), min(high, within[1])
     shown = points.assign(bottom=points["low"].clip(low, high), top=points["high"].clip(low, high))
     base = switchable(alt.Chart(_plain(shown), width=WIDTH, height=HEIGHT))
     kind: dict[str, Any] = {
@@ -118,13 +129,13 @@ def _domain(points: "pd.DataFrame", *, log: bool) -> tuple[float, float]:
     if log:
         means = means[means > 0]
         bottom = max(means.min() / ROOM, min(means.min(), _least(points["low"])) / 1.05)
-        return bottom, 1.05 * min(
+        return float(bottom), 1.05 * min(
             means.max() * ROOM, max(means.max(), points["high"].fillna(0).max())
         )
     span = means.max() - means.min() or abs(means.max()) or 1.0
     low, high = points["low"].fillna(means).min(), points["high"].fillna(means).max()
     bottom, top = max(low, means.min() - span / ROOM), min(high, means.max() + span / ROOM)
-    return bottom - 0.03 * span, top + 0.03 * span
+    return float(bottom - 0.03 * span), float(top + 0.03 * span)
 
 
 def _least(values: "pd.Series[float]") -> float:

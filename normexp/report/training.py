@@ -1,5 +1,6 @@
 """How test loss, and accuracy of labels, came about: by epoch, an arm a line."""
 
+import math
 from typing import TYPE_CHECKING
 
 from normexp.console.words import number
@@ -49,10 +50,17 @@ def _figure(source: Source, metrics: "pd.DataFrame", metric: str) -> Figure | Le
         description=f"Line chart: {what}{scale} against epoch, one line for each of "
         f"{points['arm'].nunique()} arms, "
         f"means over seeds{' with 95 % intervals' if has_bands(points) else ''}.",
-        chart=lines(points, source.palette, x="epoch", title=what, log=log),
+        chart=lines(
+            points, source.palette, x="epoch", title=what, log=log, within=_possible(metric)
+        ),
         table=_table(points, source.palette.arms),
         note=f"{INTERVAL if has_bands(points) else POINTED} {source.thinned}".strip(),
     )
+
+
+def _possible(metric: str) -> tuple[float, float]:
+    """The values that a metric can have."""
+    return (0.0, 1.0) if metric == "test_accuracy" else (-math.inf, math.inf)
 
 
 def _wide(points: "pd.DataFrame") -> bool:
@@ -73,7 +81,7 @@ def _sentence(points: "pd.DataFrame", metric: str) -> str:
             f"{what.capitalize()} goes from {number(course.iloc[0])} to {number(course.iloc[-1])}."
         )
     ends = points.groupby("arm", observed=True)["epoch"].max()
-    after = f"After {end} epochs" if ends.nunique() == 1 else "After its last epoch"
+    after = f"After {end} epochs" if ends.min() == ends.max() else "After its last epoch"
     return (
         f"{after} {best} is at {number(order.iloc[0])}, {worst} at "
         f"{number(order.iloc[-1])}; {best} began at {number(course.iloc[0])}."

@@ -1,4 +1,4 @@
-"""Which trainings stand for their arms where one is drawn, and which values where all are too many."""
+"""Which trainings stand for their arms where one is drawn, and what of too many is drawn."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -94,7 +94,7 @@ def test_the_momentum_slider_has_every_momentum_in_both_conventions(store: Path)
 
     assert control["values"] == MOMENTA
     assert control["words"][0] == "0.1 (Keras 0.9), half-life 6.58 steps"
-    assert control["words"][1] == "0.5 (Keras 0.5), half-life 1 steps"
+    assert control["words"][1] == "0.5 (Keras 0.5), half-life 1 step"
     assert control["words"][2].startswith("cumulative")
 
 

@@ -144,7 +144,7 @@ def _words(momentum: str, shown: Mapping[str, Series]) -> str:
     if not lives:
         return f"{both}, never halves"
     span = " to ".join(dict.fromkeys(f"{life:.3g}" for life in (lives[0], lives[-1])))
-    return f"{both}, half-life {span} steps"
+    return f"{both}, half-life {span} {'step' if span == '1' else 'steps'}"
 
 
 def _epochs(found: Course) -> tuple[Control, ...]:

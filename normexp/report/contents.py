@@ -9,7 +9,9 @@ from normexp.report.convergence import convergence
 from normexp.report.differences import differences
 from normexp.report.error_budget import error_budget
 from normexp.report.figure import Drawn, Figure, LeftOut
+from normexp.report.fitted import fitted
 from normexp.report.headline import headline
+from normexp.report.histograms import histograms
 from normexp.report.provenance import provenance
 from normexp.report.source import Source
 from normexp.report.training import training
@@ -18,6 +20,8 @@ DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (
     headline,
     differences,
     training,
+    fitted,
+    histograms,
     convergence,
     error_budget,
     provenance,

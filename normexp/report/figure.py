@@ -58,6 +58,11 @@ class Control:
     words: tuple[str, ...]
     start: int
 
+    @property
+    def value(self) -> Any:  # noqa: ANN401
+        """That at the start."""
+        return self.values[self.start]
+
 
 @dataclass(frozen=True)
 class Figure:

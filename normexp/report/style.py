@@ -37,6 +37,9 @@ MOST_ARMS = len(SHAPES)
 """Arms that are drawn one by one: more cannot be told apart."""
 
 
+LEGEND_WIDTH = 680
+
+
 def token(name: str) -> str:
     """A colour that the page sets, by light and dark; pictures have it light."""
     return f"var(--{name})"
@@ -58,15 +61,21 @@ class Palette:
     plain: frozenset[str] = frozenset()
 
     def _number(self, arm: str) -> int:
-        """Which look: grey for what has no norm, then the others in order."""
+        """Which look: grey for what has no norm, then the others in order; grey for the eighth."""
         if arm in self.plain:
             return 0
         others = [each for each in self.arms if each not in self.plain]
-        return 1 + others.index(arm) % (MOST_ARMS - 1)
+        return (1 + others.index(arm)) % MOST_ARMS
 
     def color_of(self, arm: str) -> str:
         """The colour of an arm."""
         return token(f"arm{self._number(arm)}")
+
+    @property
+    def columns(self) -> int:
+        """Of a picture's legend: as many as names of this length leave room for."""
+        longest = max(map(len, self.arms), default=0)
+        return max(1, min(4, LEGEND_WIDTH // (7 * longest + 30)))
 
     def looks(self) -> dict[str, dict[str, Any]]:
         """By arm, for the page's legend."""
@@ -82,7 +91,7 @@ class Palette:
 
         colors = [self.color_of(arm) for arm in self.arms]
         options.setdefault(
-            "legend", alt.Legend(title=None, orient="top", columns=4, symbolOpacity=1)
+            "legend", alt.Legend(title=None, orient="top", columns=self.columns, symbolOpacity=1)
         )
         return alt.Color(
             f"{ARM}:N", scale=alt.Scale(domain=list(self.arms), range=colors), **options

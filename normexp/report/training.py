@@ -1,16 +1,25 @@
 """How test loss, and accuracy of labels, came about: by epoch, an arm a line."""
 
+import math
 from typing import TYPE_CHECKING
 
 from normexp.console.words import number
 from normexp.report.figure import Drawn, Figure, LeftOut, Table
-from normexp.report.series import by_step, lines
+from normexp.report.series import by_step, has_bands, lines
 from normexp.report.source import Source
 
 if TYPE_CHECKING:
     import pandas as pd
 
 INTERVAL = "Mean over seeds; the band is its 95 % interval (Student's t)."
+
+WIDE = 5
+"""The largest mean over the smallest from which on an axis is logarithmic."""
+
+POINTED = (
+    "Mean over seeds. Its 95 % intervals (Student's t) would cover one another: point at a mark to "
+    "read its own."
+)
 
 TITLES = {"test_loss": "Test loss by epoch", "test_accuracy": "Test accuracy by epoch"}
 
@@ -26,24 +35,42 @@ def training(source: Source) -> Drawn:
     return [_figure(source, metrics, metric) for metric in wanted]
 
 
-def _figure(source: Source, metrics: "pd.DataFrame", metric: str) -> Figure:
+def _figure(source: Source, metrics: "pd.DataFrame", metric: str) -> Figure | LeftOut:
     drawn = metrics[metrics["arm"].isin(source.palette.arms)]
     points = by_step(drawn, metric, ["arm", "epoch"])
+    if points.empty:
+        return LeftOut(TITLES[metric], "no mean is finite")
     what = metric.replace("_", " ")
+    log = metric == "test_loss" and _wide(points)
+    scale = ", logarithmic," if log else ""
     return Figure(
         name=metric.replace("_", "-"),
         title=TITLES[metric],
         sentence=_sentence(points, metric),
-        description=f"Line chart: {what} against epoch, one line for each of "
-        f"{points['arm'].nunique()} arms, with 95 % intervals of the mean over seeds.",
-        chart=lines(points, source.palette, x="epoch", title=what, log=metric == "test_loss"),
+        description=f"Line chart: {what}{scale} against epoch, one line for each of "
+        f"{points['arm'].nunique()} arms, "
+        f"means over seeds{' with 95 % intervals' if has_bands(points) else ''}.",
+        chart=lines(
+            points, source.palette, x="epoch", title=what, log=log, within=_possible(metric)
+        ),
         table=_table(points, source.palette.arms),
-        note=f"{INTERVAL} {source.thinned}".strip(),
+        note=f"{INTERVAL if has_bands(points) else POINTED} {source.thinned}".strip(),
     )
 
 
+def _possible(metric: str) -> tuple[float, float]:
+    """The values that a metric can have."""
+    return (0.0, 1.0) if metric == "test_accuracy" else (-math.inf, math.inf)
+
+
+def _wide(points: "pd.DataFrame") -> bool:
+    """Whether losses differ by so much that a linear axis would show the largest only."""
+    low, high = points["mean"].min(), points["mean"].max()
+    return bool(low > 0 and high / low > WIDE)
+
+
 def _sentence(points: "pd.DataFrame", metric: str) -> str:
-    last = points[points["epoch"] == points["epoch"].max()].set_index("arm")["mean"]
+    last = points.sort_values("epoch").groupby("arm", observed=True)["mean"].last()
     order = last.sort_values(ascending=metric == "test_loss")
     best, worst = order.index[0], order.index[-1]
     what = metric.replace("_", " ")
@@ -53,8 +80,10 @@ def _sentence(points: "pd.DataFrame", metric: str) -> str:
         return (
             f"{what.capitalize()} goes from {number(course.iloc[0])} to {number(course.iloc[-1])}."
         )
+    ends = points.groupby("arm", observed=True)["epoch"].max()
+    after = f"After {end} epochs" if ends.min() == ends.max() else "After its last epoch"
     return (
-        f"After {end} epochs {best} is at {number(order.iloc[0])}, {worst} at "
+        f"{after} {best} is at {number(order.iloc[0])}, {worst} at "
         f"{number(order.iloc[-1])}; {best} began at {number(course.iloc[0])}."
     )
 

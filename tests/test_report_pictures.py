@@ -1,0 +1,186 @@
+"""S1's pictures in a report: fitted curves and histograms of layers."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import SMALL, store_of
+from typer.testing import CliRunner
+
+import normexp
+from normexp.cli import app
+
+MOMENTA = ["0.1", "0.5", "cumulative"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """No norm and three momenta, three seeds, with pictures, and a report."""
+    place = tmp_path_factory.mktemp("store")
+    store_of(place, *SMALL, "norm.momentum=0.1,0.5,null", "seed=range(3)")
+    _report(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def tables(store: Path) -> dict[str, Any]:
+    """What the store has, read by pandas."""
+    return {n: normexp.read(store, n) for n in ("runs", "curves", "histograms", "metrics")}
+
+
+def _report(place: Path) -> Any:  # noqa: ANN401
+    result = CliRunner().invoke(app, ["report", "bn_regression", "--dir", str(place), "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def _figure(store: Path, name: str) -> Any:  # noqa: ANN401
+    page = (store / "reports/bn_regression/report.html").read_text("utf-8")
+    found = re.search(rf'data-for="{name}">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def _rows(figure: Any) -> list[Any]:  # noqa: ANN401
+    (rows,) = figure["spec"]["datasets"].values()
+    return list(rows)
+
+
+def _run(runs: Any, arm: str, seed: int) -> Any:  # noqa: ANN401
+    of = runs[(runs["seed"] == seed) & (runs["norm"] == ("none" if arm == "no norm" else "batch"))]
+    if arm.endswith("cumulative"):
+        of = of[of["norm.momentum"].isna()]
+    elif arm != "no norm":
+        of = of[of["norm.momentum"] == float(arm.removeprefix("batch "))]
+    return of.iloc[0]
+
+
+def _seed(arms: list[str], runs: Any) -> int:  # noqa: ANN401
+    """The seed nearest to the arms' medians by rank: of three, the middle one counts nothing."""
+    away = dict.fromkeys(range(3), 0)
+    for arm in arms:
+        ranked = sorted(range(3), key=lambda seed: _run(runs, arm, seed)["test_loss"])
+        for seed in (ranked[0], ranked[2]):
+            away[seed] += 1
+    return min(away, key=lambda seed: (away[seed], seed))
+
+
+ARMS = ["no norm", "batch 0.1", "batch 0.5", "batch cumulative"]
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_curve_is_what_the_run_has_predicted(
+    store: Path, tables: dict[str, Any], arm: str
+) -> None:
+    """X and prediction of every epoch are those of the typical seed's Parquet table."""
+    run = _run(tables["runs"], arm, _seed(ARMS, tables["runs"]))
+    stored = tables["curves"][tables["curves"]["run_id"] == run["run_id"]]
+    steps = sorted(stored["step"].unique())
+    drawn = {r["epoch"]: r for r in _rows(_figure(store, "fitted-curves")) if r.get("arm") == arm}
+
+    assert sorted(drawn) == [0, 1, 2]
+    for epoch, step in enumerate(steps):
+        part = stored[stored["step"] == step].sort_values("x")
+        np.testing.assert_allclose(drawn[epoch]["x"], part["x"], rtol=1e-4)
+        np.testing.assert_allclose(drawn[epoch]["y"], part["prediction"], rtol=1e-4)
+
+
+def test_the_momentum_slider_has_every_momentum_in_both_conventions(store: Path) -> None:
+    """By size, the cumulative mean last, with Keras's number and the half-life in steps."""
+    control = _figure(store, "fitted-curves")["controls"]["momentum"]
+
+    assert control["values"] == MOMENTA
+    assert control["words"][0] == "0.1 (Keras 0.9), half-life 6.58 steps"
+    assert control["words"][1] == "0.5 (Keras 0.5), half-life 1 step"
+    assert control["words"][2].startswith("cumulative")
+
+
+def test_no_norm_is_drawn_whatever_momentum_is_chosen(store: Path) -> None:
+    """It has no momentum of its own, the other arms have theirs."""
+    rows = [row for row in _rows(_figure(store, "fitted-curves")) if row["kind"] == "curve"]
+
+    momenta = {row["arm"]: row["momentum"] for row in rows}
+    assert momenta == dict(zip(ARMS, ["", *MOMENTA], strict=True))
+
+
+def test_every_epoch_shows_one_curve_of_an_arm(store: Path) -> None:
+    """At each value of the slider exactly one row of an arm passes the chart's filter."""
+    figure = _figure(store, "fitted-curves")
+
+    for epoch in figure["controls"]["epoch"]["values"]:
+        shown = [
+            row["arm"]
+            for row in _rows(figure)
+            if row["kind"] == "curve" and row["from"] <= epoch < row["until"]
+        ]
+        assert sorted(shown) == sorted(ARMS)
+
+
+def test_histograms_are_shares_of_all_values(store: Path, tables: dict[str, Any]) -> None:
+    """A share is the stored count over test points times channels, whatever lies outside."""
+    seed = _seed(ARMS, tables["runs"])
+    rows = _rows(_figure(store, "histograms"))
+
+    assert len({row["arm"] for row in rows}) == 2
+    assert len(rows) == 2 * 3 * 2 * 3  # arms, layers, kinds, epochs
+    for row in rows:
+        run = _run(tables["runs"], row["arm"], seed)
+        stored = tables["histograms"][tables["histograms"]["run_id"] == run["run_id"]]
+        step = sorted(stored["step"].unique())[row["from"]]
+        kind = {"pre-activations": "pre_activation", "activations": "activation"}[row["kind"]]
+        part = stored[
+            (stored["layer"] == row["layer"])
+            & (stored["values"] == kind)
+            & (stored["step"] == step)
+        ].sort_values("bin")
+        values = 20 * (1 if row["layer"] == "input" else 4)  # test points and channels
+        np.testing.assert_allclose(row["share"], part["count"] / values, rtol=1e-4)
+        assert row["low"] == pytest.approx(part["low"].min())
+
+
+def test_histograms_set_the_best_momentum_against_no_norm(
+    store: Path, tables: dict[str, Any]
+) -> None:
+    """The best is that of the least mean test loss."""
+    runs = tables["runs"]
+    losses = {
+        arm: np.mean([_run(runs, arm, seed)["test_loss"] for seed in range(3)]) for arm in ARMS[1:]
+    }
+    rows = _rows(_figure(store, "histograms"))
+
+    assert {row["arm"] for row in rows} == {"no norm", min(losses, key=lambda arm: losses[arm])}
+
+
+def test_without_pictures_the_report_says_how_to_get_them(tmp_path: Path) -> None:
+    """Both figures are left out, with what to type."""
+    store_of(tmp_path, *SMALL, "norm.momentum=0.1", "seed=0", "log.pictures=false")
+    left = {each["title"]: each["why"] for each in _report(tmp_path)["left_out"]}
+
+    assert "log.pictures=true" in left["Fitted curves"]
+    assert "log.pictures=true" in left["Histograms of the layers"]
+
+
+def test_settings_are_charts_of_their_own(tmp_path: Path) -> None:
+    """Curves of two activations stand in two charts, each with its own test points."""
+    store_of(tmp_path, *SMALL, "norm.momentum=0.1", "seed=0", "model.activation=tanh,relu")
+    _report(tmp_path)
+    rows = _rows(_figure(tmp_path, "fitted-curves"))
+
+    cells = {"activation tanh", "activation relu"}
+    assert {row["cell"] for row in rows if row["kind"] == "test"} == cells
+    assert all(row["arm"].endswith(row["cell"]) for row in rows if row["kind"] == "curve")
+
+
+def test_labels_have_no_fitted_curve(tmp_path: Path) -> None:
+    """A classifier's report says why, and draws its histograms."""
+    typed = ["study=momentum_convention", "train.epochs=1", "seed=0", "log.pictures=true"]
+    store_of(tmp_path, *typed)
+    result = CliRunner().invoke(app, ["report", "--dir", str(tmp_path), "--json"])
+    answer = json.loads(result.stdout)
+
+    left = {each["title"]: each["why"] for each in answer["left_out"]}
+    assert "one number" in left["Fitted curves"]
+    assert "histograms" in [each["name"] for each in answer["figures"]]

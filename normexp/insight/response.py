@@ -102,12 +102,18 @@ def forecasts(store: Path, wanted: str | None, momenta: Sequence[float] = ()) ->
     """
     for momentum in momenta:
         momentum_of(momentum)
-    free = [each for each in subjects(store, wanted) if _is_free(each.configs[0])]
-    if not free:
+    found = forecasts_of(subjects(store, wanted), momenta)
+    if not found:
         raise UsageError(
             f"in every training of {wanted or store} momentum enters the weights",
             "name runs with norm=batch or norm=ghost: there it is for evaluation only",
         )
+    return found
+
+
+def forecasts_of(found: Sequence[Subject], momenta: Sequence[float] = ()) -> list[Forecast]:
+    """The same of these trainings; nothing of those in which momentum enters the weights."""
+    free = [each for each in found if _is_free(each.configs[0])]
     parts = [part for each in free for part in _parts(each)]
     fields = telling([part.rows[0] for part in parts], without=_TRIED)
     cells: dict[str, list[Subject]] = {}
@@ -115,12 +121,12 @@ def forecasts(store: Path, wanted: str | None, momenta: Sequence[float] = ()) ->
         row = part.rows[0]
         key = repr([row.get(path) for path in row if _is_of_training(path)])
         cells.setdefault(key, []).append(part)
-    found = [
+    made = [
         _forecast({path: row[path] for path in fields if path in row}, members, momenta)
         for members in cells.values()
         for row in [members[0].rows[0]]
     ]
-    return sorted(found, key=lambda each: [_sortable(each.values.get(path)) for path in fields])
+    return sorted(made, key=lambda each: [_sortable(each.values.get(path)) for path in fields])
 
 
 def as_data(forecast: Forecast) -> dict[str, Any]:

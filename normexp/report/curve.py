@@ -1,0 +1,365 @@
+"""How momentum curves are drawn: levels, rings and rules over a logarithmic axis of momenta."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from normexp.console.words import number
+from normexp.report.axes import Momenta, momenta, values
+from normexp.report.cells import Cell, Point
+from normexp.report.momentum_words import keras
+from normexp.report.series import HEIGHT, WIDTH
+from normexp.report.style import (
+    GRID,
+    INK,
+    MOST_ARMS,
+    PAPER,
+    SOFT,
+    Palette,
+    token,
+    zoom,
+)
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from normexp.report.figure import Chart
+
+MOST_LINES = MOST_ARMS
+"""In one chart."""
+
+MOST_PANELS = 9
+
+PANEL = (300, 220)
+"""A panel's width and height."""
+
+DEFAULTS = {0.1: "PyTorch's default", 0.01: "Keras's default"}
+
+FAR = 30.0
+"""Times the largest measured value, from which on a level is not drawn."""
+
+BLUE = token("arm1")
+
+SIDES = (("right", "left", 5), ("middle", "center", 0), ("left", "right", -5))
+"""Of a mark that its words stand on, with their alignment and distance."""
+
+EXCESS = "excess_loss"
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What all layers of a chart have in common."""
+
+    axis: Momenta
+    bottom: float
+    top: float
+    log: bool
+    title: str
+    narrow: bool
+
+    def y(self, field: str = "y") -> "alt.Y":
+        """The encoding of values."""
+        import altair as alt
+
+        kind: Any = "log" if self.log else "linear"
+        scale = alt.Scale(type=kind, domain=[self.bottom, self.top], nice=False)
+        return alt.Y(f"{field}:Q", scale=scale, title=self.title, axis=alt.Axis(tickCount=5))
+
+    def of(self, what: str) -> "alt.Chart":
+        """A layer of the rows of a kind."""
+        import altair as alt
+
+        return alt.Chart().transform_filter(f"datum.what === '{what}'")
+
+
+def curve(found: Sequence[Cell], metric: str) -> "Chart":
+    """A metric by momentum: one chart of one cell, a panel a cell of several.
+
+    Args:
+        found: with at least one finite value.
+        metric: `test_loss`, on a logarithmic axis, or `test_accuracy`.
+    """
+    import altair as alt
+
+    narrow, log = len(found) > 1, metric == "test_loss"
+    axis = momenta(found, narrow=narrow)
+    rows = [row for cell in found for row in _rows(cell, axis, metric)]
+    log = log and all(row["y"] > 0 for row in rows if row["what"] == "point")
+    measured = [row for row in rows if row["what"] in ("point", "level")]
+    bottom, top = values(measured, log=log)
+    frame = Frame(axis, bottom, top, log, metric.replace("_", " "), narrow)
+    rows = [_cut(row, frame) for row in rows]
+    layers = [
+        *([] if narrow else _defaults(frame)),
+        *_levels(frame),
+        *_predicted(frame),
+        *_measured(frame),
+        *_words(frame),
+    ]
+    shown = alt.layer(*layers).resolve_axis(x="independent")
+    width, height = PANEL if narrow else (WIDTH, HEIGHT)
+    data = alt.InlineData(values=rows)
+    if not narrow:
+        return alt.layer(*layers, data=data, width=width, height=height).resolve_axis(
+            x="independent"
+        )
+    facet = alt.Facet("cell:N", title=None, sort=[each.name for each in found])
+    return shown.properties(width=width, height=height).facet(facet, data=data, columns=2)
+
+
+def _rows(cell: Cell, axis: Momenta, metric: str) -> Iterator[dict[str, Any]]:
+    """What is drawn of a cell, each kind under its own `what`."""
+    points = [_point(each, axis, metric) for each in cell.measured(metric) if each.momentum != 0]
+    best = cell.best(metric)
+    yield from ({"cell": cell.name, **each} for each in points)
+    for each in points:
+        if best and each["momentum"] == best.words:
+            label, side = f"best: {best.words}", axis.side(each["x"])
+            yield {**each, "cell": cell.name, "what": "best", "label": label, "side": side}
+        if each["momentum"] == "cumulative" and best and best.momentum is not None:
+            yield {**each, "cell": cell.name, "what": "aside", "label": "cumulative"}
+    most = max((each["y"] for each in points), default=math.inf)
+    levels = {"population": cell.population(metric), "no norm": _plain(cell, metric)}
+    for name, level in levels.items():
+        if level and math.isfinite(level.mean) and 0 < level.mean <= FAR * most:
+            mean = _short(level.mean)
+            label = f"{name} {number(level.mean)}"
+            yield {"what": "level", "cell": cell.name, "y": mean, "label": label, "level": name}
+    yield from ({"cell": cell.name, **each} for each in _course(cell, axis, metric))
+
+
+def _point(point: Point, axis: Momenta, metric: str) -> dict[str, Any]:
+    value = point.value(metric)
+    made: dict[str, Any] = {
+        "what": "point",
+        "x": axis.edge if point.momentum is None else point.momentum,
+        "y": _short(value.mean),
+        "momentum": point.words,
+        "keras": "–" if point.momentum is None else keras(point.momentum),
+        "n": value.n,
+    }
+    if math.isfinite(value.half_width):
+        made["low"] = _short(value.mean - value.half_width)
+        made["high"] = _short(value.mean + value.half_width)
+    return made
+
+
+def _course(cell: Cell, axis: Momenta, metric: str) -> Iterator[dict[str, Any]]:
+    """The best momentum predicted, and of losses the predicted course."""
+    if cell.forecast is None:
+        return
+    best = cell.forecast.best.momentum
+    if best > 0:
+        label = f"predicted best: {best:g}"
+        side = "left" if axis.side(best) == "middle" else axis.side(best)
+        yield {"what": "rule", "x": best, "label": label, "side": side}
+    level = cell.population("test_loss")
+    if metric == EXCESS or (metric == "test_loss" and level and math.isfinite(level.mean)):
+        base = level.mean if level and metric != EXCESS else 0.0
+        for each in cell.forecast.tried:
+            if axis.least <= each.momentum <= axis.most and math.isfinite(each.predicted):
+                yield {
+                    "what": "course",
+                    "x": each.momentum,
+                    "y": _short(base + each.predicted),
+                    "momentum": f"{each.momentum:g}",
+                    "keras": keras(each.momentum),
+                }
+
+
+def _plain(cell: Cell, metric: str) -> Any:  # noqa: ANN401  an estimate or nothing
+    return cell.plain.estimates.get(metric) if cell.plain else None
+
+
+def _short(value: float) -> float:
+    """To the digits that a chart can show."""
+    return float(f"{value:.5g}")
+
+
+def _cut(row: dict[str, Any], frame: Frame) -> dict[str, Any]:
+    """An interval's end that a logarithmic axis cannot have is cut off at its own."""
+    if frame.log and row.get("low", 1.0) <= frame.bottom:
+        return {**row, "shown": frame.bottom}
+    return {**row, "shown": row["low"]} if "low" in row else row
+
+
+def _defaults(frame: Frame) -> "list[alt.Chart]":
+    """Where the defaults of two frameworks are, for those who never typed a momentum."""
+    import altair as alt
+
+    there = [
+        {"x": momentum, "label": label}
+        for momentum, label in DEFAULTS.items()
+        if frame.axis.low < momentum < frame.axis.high
+    ]
+    base = alt.Chart(alt.InlineData(values=there)).encode(x=frame.axis.x())
+    text = {"align": "left", "dx": 5, "dy": -6, "fontSize": 11}
+    return [
+        base.mark_rule(color=GRID, strokeWidth=1.5),
+        base.mark_text(fill=SOFT, **text).encode(text="label:N", y=alt.value("height")),
+    ]
+
+
+def _levels(frame: Frame) -> "list[alt.Chart]":
+    """What the weights are worth under the population's statistics, and what no norm gives."""
+    import altair as alt
+
+    dashes = alt.StrokeDash(
+        "level:N",
+        scale=alt.Scale(domain=["population", "no norm"], range=[[7, 4], [2, 3]]),
+        legend=None,
+    )
+    rule = frame.of("level").mark_rule(color=SOFT, strokeWidth=1.5, clip=True)
+    return [rule.encode(y=frame.y(), strokeDash=dashes, tooltip=[alt.Tooltip("label:N")])]
+
+
+def _predicted(frame: Frame) -> "list[alt.Chart]":
+    import altair as alt
+
+    course = frame.of("course").mark_line(color=INK, strokeWidth=1.5, strokeDash=[2, 2], clip=True)
+    rule = frame.of("rule").mark_rule(color=INK, strokeDash=[2, 2], strokeWidth=1.5)
+    tip = [alt.Tooltip("label:N", title="by drift and noise")]
+    return [
+        course.encode(x=frame.axis.x(side="top", keras=True), y=frame.y()),
+        rule.encode(x=frame.axis.x(), tooltip=tip),
+    ]
+
+
+def _measured(frame: Frame) -> "list[alt.Chart]":
+    import altair as alt
+
+    x, base = frame.axis.x(), frame.of("point")
+    interval = base.mark_rule(color=BLUE, opacity=0.45, strokeWidth=3, clip=True)
+    line = base.transform_filter("datum.momentum !== 'cumulative'").mark_line(color=BLUE, clip=True)
+    point = base.mark_point(
+        color=BLUE, filled=True, opacity=1, size=45 if frame.narrow else 70, clip=True
+    )
+    ring = frame.of("best").mark_point(
+        color=INK, filled=False, size=190 if frame.narrow else 260, strokeWidth=2, opacity=1
+    )
+    return [
+        interval.encode(x=x, y=frame.y("shown"), y2="high:Q"),
+        line.encode(x=frame.axis.x(side="bottom"), y=frame.y()),
+        point.encode(x=x, y=frame.y(), tooltip=_tips(frame)).add_params(zoom()),
+        ring.encode(x=x, y=frame.y(), tooltip=_tips(frame)),
+    ]
+
+
+def _tips(frame: Frame) -> "list[alt.Tooltip]":
+    import altair as alt
+
+    return [
+        *([alt.Tooltip("cell:N", title="where")] if frame.narrow else []),
+        alt.Tooltip("momentum:N", title="momentum (PyTorch)"),
+        alt.Tooltip("keras:N", title="Keras"),
+        alt.Tooltip("y:Q", title=frame.title, format=".4g"),
+        alt.Tooltip("low:Q", title="95 % from", format=".4g"),
+        alt.Tooltip("high:Q", title="to", format=".4g"),
+        alt.Tooltip("n:Q", title="seeds"),
+    ]
+
+
+def _words(frame: Frame) -> "list[alt.Chart]":
+    """Labels, each over a rim of paper so that no line crosses them."""
+    import altair as alt
+
+    x, y = frame.axis.x(), frame.y()
+    made = []
+    for rim in (True, False):
+        look: dict[str, Any] = {"fontSize": 11 if frame.narrow else 12}
+        look |= {"stroke": PAPER, "strokeWidth": 4, "fill": PAPER} if rim else {}
+
+        def text(what: str, look: dict[str, Any] = look, **place: Any) -> "alt.Chart":  # noqa: ANN401
+            return frame.of(what).mark_text(**(look | place)).encode(text="label:N")
+
+        level = {"dy": -7, "clip": True, **({} if rim else {"fill": SOFT})}
+        made += [
+            text("level", align="left", dx=4, **level)
+            .transform_filter("datum.level === 'population'")
+            .encode(x=alt.value(0), y=y),
+            text("level", align="right", dx=-4, **level)
+            .transform_filter("datum.level === 'no norm'")
+            .encode(x=alt.value("width"), y=y),
+            text("aside", align="left", dx=9).encode(x=x, y=y),
+            *(
+                text("rule", align=align, dx=dx)
+                .transform_filter(f"datum.side === '{side}'")
+                .encode(x=x, y=alt.value(8))
+                for side, align, dx in SIDES
+            ),
+            *(
+                text("best", align=align, dx=2 * dx, dy=20, fontWeight="bold")
+                .transform_filter(f"datum.side === '{side}'")
+                .encode(x=x, y=y)
+                for side, align, dx in SIDES
+            ),
+        ]
+    return made
+
+
+def costs(found: Sequence[Cell]) -> "Chart":
+    """Excess loss by momentum, a line a cell, both axes logarithmic; predicted costs dashed."""
+    import altair as alt
+
+    axis = momenta(found, narrow=False)
+    rows = [
+        row
+        for cell in found
+        for row in _rows(cell, axis, EXCESS)
+        if row["what"] in ("point", "course", "best", "aside")
+    ]
+    shown = [row for row in rows if row["what"] == "point"]
+    log = any(row["y"] > 0 for row in shown)
+    low, high = _positive(shown) if log else values(shown, log=False)
+    frame = Frame(axis, low, high, log, "excess loss", narrow=False)
+    rows = [_cut(row, frame) for row in rows]
+    layers = _lines(found, frame)
+    data = alt.InlineData(values=[{**row, "where": row["cell"] or "measured"} for row in rows])
+    return alt.layer(*layers, data=data, width=WIDTH, height=HEIGHT).resolve_axis(x="independent")
+
+
+def _positive(rows: Rows) -> tuple[float, float]:
+    """A logarithmic axis for means of which some may be below zero."""
+    means = [row["y"] for row in rows if row["y"] > 0]
+    tops = [row["high"] for row in rows if row.get("high", 0) > 0]
+    return min(means) / 2, max([*means, *tops]) * 1.2
+
+
+def _lines(found: Sequence[Cell], frame: Frame) -> "list[alt.Chart]":
+    import altair as alt
+
+    names = [each.name or "measured" for each in found]
+    palette = Palette(tuple(names))
+    looks = palette.looks()
+    legend = alt.Legend(title=None, orient="top", columns=2) if len(found) > 1 else None
+
+    def by(look: str) -> alt.Scale:
+        return alt.Scale(domain=names, range=[looks[name][look] for name in names])
+
+    color = alt.Color("where:N", scale=by("color"), legend=legend, sort=names)
+    shape = alt.Shape("where:N", scale=by("shape"), legend=legend, sort=names)
+    x, point = frame.axis.x(), frame.of("point")
+    line = point.transform_filter("datum.momentum !== 'cumulative'").mark_line(clip=True)
+    return [
+        frame.of("course")
+        .mark_line(strokeWidth=1.5, strokeDash=[2, 2], opacity=0.8, clip=True)
+        .encode(x=frame.axis.x(side="top", keras=True), y=frame.y(), color=color),
+        point.mark_rule(opacity=0.3, strokeWidth=3, clip=True).encode(
+            x=x, y=frame.y("shown"), y2="high:Q", color=color
+        ),
+        line.encode(x=frame.axis.x(side="bottom"), y=frame.y(), color=color),
+        point.mark_point(filled=True, opacity=1, size=60, clip=True)
+        .encode(x=x, y=frame.y(), color=color, shape=shape,
+                tooltip=[alt.Tooltip("where:N"), *_tips(frame)])
+        .add_params(zoom()),
+        frame.of("best")
+        .mark_point(color=INK, filled=False, size=240, strokeWidth=2, opacity=1, clip=True)
+        .encode(x=x, y=frame.y(), tooltip=_tips(frame)),
+        *(
+            frame.of("aside").mark_text(align="left", dx=9, clip=True, fill=SOFT)
+            .encode(x=x, y=frame.y(), text="label:N"),
+        ),
+    ]  # fmt: skip

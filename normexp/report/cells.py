@@ -124,9 +124,7 @@ def forecast(source: Source, found: Sequence[Cell]) -> tuple[list[Cell], int]:
     return [*made, *found[MOST_TRAININGS:]], seeds
 
 
-def _forecast(
-    places: dict[str, dict[int, list[Path]]], cell: Cell, most: int
-) -> "Forecast | None":
+def _forecast(places: dict[str, dict[int, list[Path]]], cell: Cell, most: int) -> "Forecast | None":
     """The forecast of a cell's first seeds; None where its trainings are not there."""
     from normexp.insight.response import forecasts_of
     from normexp.insight.subject import subjects_at

@@ -7,11 +7,12 @@ from normexp.console.words import counted
 from normexp.errors import NormexpError
 from normexp.report.figure import Drawn, Figure, LeftOut
 from normexp.report.headline import headline
+from normexp.report.heat import heat
 from normexp.report.momentum import momentum
 from normexp.report.source import Source
 from normexp.report.training import training
 
-DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (headline, training, momentum)
+DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (headline, training, momentum, heat)
 """In the order of the page."""
 
 

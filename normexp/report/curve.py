@@ -229,7 +229,6 @@ def _predicted(frame: Frame) -> "list[alt.Chart]":
 
 
 def _measured(frame: Frame) -> "list[alt.Chart]":
-    import altair as alt
 
     x, base = frame.axis.x(), frame.of("point")
     interval = base.mark_rule(color=BLUE, opacity=0.45, strokeWidth=3, clip=True)

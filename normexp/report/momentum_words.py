@@ -98,7 +98,11 @@ def _worse(point: Point, best: Point, metric: str) -> str:
     ratio = one / other
     if ratio - 1 < ALIKE:
         return "is as good within 1 %"
-    return f"costs {ratio:.3g} times as much" if ratio >= FACTOR else f"costs {100 * (ratio - 1):.0f} % more"
+    return (
+        f"costs {ratio:.3g} times as much"
+        if ratio >= FACTOR
+        else f"costs {100 * (ratio - 1):.0f} % more"
+    )
 
 
 def _of_levels(cell: Cell, best: Point, metric: str) -> str:
@@ -107,12 +111,12 @@ def _of_levels(cell: Cell, best: Point, metric: str) -> str:
     mean = best.value(metric).mean
     level = cell.population(metric)
     parts = []
-    if level and level.mean == level.mean:  # noqa: PLR0124  not NaN
+    if level and level.mean == level.mean:
         reached = sign * mean <= sign * level.mean
         word = "it is no worse than" if reached else "nothing reaches"
         parts.append(f"{word} the population's {number(level.mean)}")
     plain = cell.plain and cell.plain.estimates.get(metric)
-    if plain and plain.mean == plain.mean:  # noqa: PLR0124
+    if plain and plain.mean == plain.mean:
         known = cell.measured(metric)
         below = sum(sign * each.value(metric).mean < sign * plain.mean for each in known)
         parts.append(f"no norm ({number(plain.mean)}) is beaten by {_of(below, len(known))}")

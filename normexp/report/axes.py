@@ -18,6 +18,9 @@ TICKS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 NEAR = 0.075
 """Share of the axis that a tick's label needs."""
 
+CUT = 3
+"""Times below the least value where intervals are cut off on a logarithmic axis."""
+
 BESIDE = 0.2
 """Share of the axis at either end where words in the middle would be cut off."""
 
@@ -65,12 +68,21 @@ class Momenta:
         )
         return alt.X("x:Q", scale=scale, axis=axis)
 
+    def is_left(self, momentum: float | None) -> bool:
+        """Whether it is in the left half."""
+        return momentum is None or momentum**2 < self.low * self.high
+
     def side(self, momentum: float) -> str:
         """On which side of a momentum words have room: `left`, `right`, or `middle` for both."""
         share = math.log(momentum / self.low) / math.log(self.high / self.low)
         if share < BESIDE:
             return "right"
         return "left" if share > 1 - BESIDE else "middle"
+
+
+def _lowest(row: Mapping[str, Any], floor: float, *, log: bool) -> float:
+    low: float = row.get("low", row["y"])
+    return max(low, floor) if log else low
 
 
 def momenta(found: Sequence[Cell], *, narrow: bool) -> Momenta:
@@ -99,9 +111,9 @@ def momenta(found: Sequence[Cell], *, narrow: bool) -> Momenta:
 
 def values(rows: Sequence[Mapping[str, Any]], *, log: bool) -> tuple[float, float]:
     """The ends of the other axis: all means and levels, and as much of intervals as is sensible."""
-    known = [row[name] for row in rows for name in ("y", "low", "high") if name in row]
-    known = [each for each in known if each > 0 or not log]
-    bottom, top = min(known), max(known)
+    floor = min(row["y"] for row in rows) / CUT
+    bottom = min(_lowest(row, floor, log=log) for row in rows)
+    top = max(row.get("high", row["y"]) for row in rows)
     if log:
         span = math.log(top / bottom) or 1.0
         return bottom / math.exp(ROOM * span), top * math.exp(0.5 * ROOM * span)

@@ -15,8 +15,11 @@ from normexp.report.source import MOMENTUM, Source
 if TYPE_CHECKING:
     from normexp.insight.response import Forecast
 
-MOST_TRAININGS = 32
-"""That forecasts are made of, over all cells: each costs a quarter of a second."""
+MOST_TRAININGS = {"mlp": 64, "lenet": 12}
+"""That forecasts are made of, over all cells: five seconds' worth, none of larger models."""
+
+MOST_EXAMPLES = 20_000
+"""Of a training set that a forecast is made on."""
 
 MOST_SEEDS = 8
 """That a cell's forecast is made of."""
@@ -111,17 +114,30 @@ def cells(source: Source) -> list[Cell]:
 
 
 def forecast(source: Source, found: Sequence[Cell]) -> tuple[list[Cell], int]:
-    """The cells with their forecasts, and how many seeds of each these are made of at most."""
-    seeds = max(1, min(MOST_SEEDS, MOST_TRAININGS // max(1, len(found))))
+    """The cells with their forecasts, and how many seeds of each these are made of at most.
+
+    Where one seed of every cell would take too long, that is none, and nothing is forecast.
+    """
+    plain = [each for each in found if _is_plain(each)]
+    seeds = min(MOST_SEEDS, _affordable(source) // max(1, len(plain)))
+    if not seeds:
+        return list(found), 0
     places: dict[str, dict[int, list[Path]]] = {}
     for row in source.complete:
         by_seed = places.setdefault(row["arm"], {})
         by_seed.setdefault(row["seed"], []).append(Path(row["directory"]))
     made = [
         replace(cell, forecast=_forecast(places, cell, seeds)) if _is_plain(cell) else cell
-        for cell in found[:MOST_TRAININGS]
+        for cell in found
     ]
-    return [*made, *found[MOST_TRAININGS:]], seeds
+    return made, seeds
+
+
+def _affordable(source: Source) -> int:
+    """The trainings that can be forecast, by the largest there are."""
+    if any((row.get("data.train_size") or 0) > MOST_EXAMPLES for row in source.complete):
+        return 0
+    return min((MOST_TRAININGS.get(row["model.kind"], 0) for row in source.complete), default=0)
 
 
 def _forecast(places: dict[str, dict[int, list[Path]]], cell: Cell, most: int) -> "Forecast | None":
@@ -133,7 +149,7 @@ def _forecast(places: dict[str, dict[int, list[Path]]], cell: Cell, most: int) -
     seeds = sorted({seed for each in mine for seed in each})[:most]
     chosen = [path for each in mine for seed in seeds for path in each.get(seed, ())]
     try:
-        made = forecasts_of(subjects_at(chosen))
+        made = forecasts_of(subjects_at(chosen), parts=())
     except NormexpError:  # copied without its trainings: what was measured is still worth a look
         return None
     known = [each for each in made if math.isfinite(each.best.predicted)]

@@ -16,7 +16,6 @@ from normexp.report.style import (
     MOST_ARMS,
     PAPER,
     SOFT,
-    Palette,
     token,
     zoom,
 )
@@ -65,7 +64,10 @@ class Frame:
         import altair as alt
 
         kind: Any = "log" if self.log else "linear"
-        scale = alt.Scale(type=kind, domain=[self.bottom, self.top], nice=False)
+        ends: dict[str, Any] = {"domain": [self.bottom, self.top]}
+        if self.narrow:  # every panel has its own
+            ends = {"zero": False, "padding": 18}
+        scale = alt.Scale(type=kind, nice=False, **ends)
         return alt.Y(f"{field}:Q", scale=scale, title=self.title, axis=alt.Axis(tickCount=5))
 
     def of(self, what: str) -> "alt.Chart":
@@ -86,12 +88,9 @@ def curve(found: Sequence[Cell], metric: str) -> "Chart":
 
     narrow, log = len(found) > 1, metric == "test_loss"
     axis = momenta(found, narrow=narrow)
-    rows = [row for cell in found for row in _rows(cell, axis, metric)]
+    rows = [row for cell in found for row in rows_of(cell, axis, metric)]
     log = log and all(row["y"] > 0 for row in rows if row["what"] == "point")
-    measured = [row for row in rows if row["what"] in ("point", "level")]
-    bottom, top = values(measured, log=log)
-    frame = Frame(axis, bottom, top, log, metric.replace("_", " "), narrow)
-    rows = [_cut(row, frame) for row in rows]
+    frame, rows = _framed(rows, axis, metric, log=log, narrow=narrow)
     layers = [
         *([] if narrow else _defaults(frame)),
         *_levels(frame),
@@ -99,7 +98,6 @@ def curve(found: Sequence[Cell], metric: str) -> "Chart":
         *_measured(frame),
         *_words(frame),
     ]
-    shown = alt.layer(*layers).resolve_axis(x="independent")
     width, height = PANEL if narrow else (WIDTH, HEIGHT)
     data = alt.InlineData(values=rows)
     if not narrow:
@@ -107,10 +105,31 @@ def curve(found: Sequence[Cell], metric: str) -> "Chart":
             x="independent"
         )
     facet = alt.Facet("cell:N", title=None, sort=[each.name for each in found])
-    return shown.properties(width=width, height=height).facet(facet, data=data, columns=2)
+    shown = alt.layer(*layers).resolve_axis(x="independent")
+    return (
+        shown.properties(width=width, height=height)
+        .facet(facet, data=data, columns=2)
+        .resolve_scale(y="independent")
+    )
 
 
-def _rows(cell: Cell, axis: Momenta, metric: str) -> Iterator[dict[str, Any]]:
+def _framed(
+    rows: Rows, axis: Momenta, metric: str, *, log: bool, narrow: bool
+) -> tuple[Frame, Rows]:
+    """The frame of all layers; the rows with their intervals cut, panel by panel."""
+    cells: dict[str, Rows] = {}
+    for row in rows:
+        cells.setdefault(row["cell"], []).append(row)
+    shown: Rows = []
+    for each in cells.values():
+        measured = [row for row in each if row["what"] in ("point", "level")]
+        bottom, top = values(measured, log=log)
+        frame = Frame(axis, bottom, top, log, metric.replace("_", " "), narrow)
+        shown += [cut(row, frame) for row in each]
+    return frame, shown
+
+
+def rows_of(cell: Cell, axis: Momenta, metric: str) -> Iterator[dict[str, Any]]:
     """What is drawn of a cell, each kind under its own `what`."""
     points = [_point(each, axis, metric) for each in cell.measured(metric) if each.momentum != 0]
     best = cell.best(metric)
@@ -127,7 +146,10 @@ def _rows(cell: Cell, axis: Momenta, metric: str) -> Iterator[dict[str, Any]]:
         if level and math.isfinite(level.mean) and 0 < level.mean <= FAR * most:
             mean = _short(level.mean)
             label = f"{name} {number(level.mean)}"
-            yield {"what": "level", "cell": cell.name, "y": mean, "label": label, "level": name}
+            is_left = (name == "population") != (best is not None and axis.is_left(best.momentum))
+            side = "left" if is_left else "right"
+            row = {"what": "level", "cell": cell.name, "y": mean, "label": label}
+            yield row | {"level": name, "side": side}
     yield from ({"cell": cell.name, **each} for each in _course(cell, axis, metric))
 
 
@@ -179,11 +201,11 @@ def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def _cut(row: dict[str, Any], frame: Frame) -> dict[str, Any]:
-    """An interval's end that a logarithmic axis cannot have is cut off at its own."""
-    if frame.log and row.get("low", 1.0) <= frame.bottom:
-        return {**row, "shown": frame.bottom}
-    return {**row, "shown": row["low"]} if "low" in row else row
+def cut(row: dict[str, Any], frame: Frame) -> dict[str, Any]:
+    """A row with the end of its interval that is shown: a logarithmic axis cannot have all."""
+    if "low" not in row:
+        return row
+    return {**row, "shown": max(row["low"], frame.bottom) if frame.log else row["low"]}
 
 
 def _defaults(frame: Frame) -> "list[alt.Chart]":
@@ -242,12 +264,13 @@ def _measured(frame: Frame) -> "list[alt.Chart]":
     return [
         interval.encode(x=x, y=frame.y("shown"), y2="high:Q"),
         line.encode(x=frame.axis.x(side="bottom"), y=frame.y()),
-        point.encode(x=x, y=frame.y(), tooltip=_tips(frame)).add_params(zoom()),
-        ring.encode(x=x, y=frame.y(), tooltip=_tips(frame)),
+        point.encode(x=x, y=frame.y(), tooltip=tips(frame)).add_params(zoom()),
+        ring.encode(x=x, y=frame.y(), tooltip=tips(frame)),
     ]
 
 
-def _tips(frame: Frame) -> "list[alt.Tooltip]":
+def tips(frame: Frame) -> "list[alt.Tooltip]":
+    """What a point says of itself."""
     import altair as alt
 
     return [
@@ -274,14 +297,15 @@ def _words(frame: Frame) -> "list[alt.Chart]":
         def text(what: str, look: dict[str, Any] = look, **place: Any) -> "alt.Chart":  # noqa: ANN401
             return frame.of(what).mark_text(**(look | place)).encode(text="label:N")
 
-        level = {"dy": -7, "clip": True, **({} if rim else {"fill": SOFT})}
+        soft = {} if rim else {"fill": SOFT}
         made += [
-            text("level", align="left", dx=4, **level)
-            .transform_filter("datum.level === 'population'")
-            .encode(x=alt.value(0), y=y),
-            text("level", align="right", dx=-4, **level)
-            .transform_filter("datum.level === 'no norm'")
-            .encode(x=alt.value("width"), y=y),
+            *(
+                text("level", align=side, dx=dx, dy=dy, clip=True, **soft)
+                .transform_filter(f"datum.level === '{level}' && datum.side === '{side}'")
+                .encode(x=alt.value(at), y=y)
+                for level, dy in (("population", 11), ("no norm", -7))
+                for side, dx, at in (("left", 4, 0), ("right", -4, "width"))
+            ),
             text("aside", align="left", dx=9).encode(x=x, y=y),
             *(
                 text("rule", align=align, dx=dx)
@@ -297,68 +321,3 @@ def _words(frame: Frame) -> "list[alt.Chart]":
             ),
         ]
     return made
-
-
-def costs(found: Sequence[Cell]) -> "Chart":
-    """Excess loss by momentum, a line a cell, both axes logarithmic; predicted costs dashed."""
-    import altair as alt
-
-    axis = momenta(found, narrow=False)
-    rows = [
-        row
-        for cell in found
-        for row in _rows(cell, axis, EXCESS)
-        if row["what"] in ("point", "course", "best", "aside")
-    ]
-    shown = [row for row in rows if row["what"] == "point"]
-    log = any(row["y"] > 0 for row in shown)
-    low, high = _positive(shown) if log else values(shown, log=False)
-    frame = Frame(axis, low, high, log, "excess loss", narrow=False)
-    rows = [_cut(row, frame) for row in rows]
-    layers = _lines(found, frame)
-    data = alt.InlineData(values=[{**row, "where": row["cell"] or "measured"} for row in rows])
-    return alt.layer(*layers, data=data, width=WIDTH, height=HEIGHT).resolve_axis(x="independent")
-
-
-def _positive(rows: Rows) -> tuple[float, float]:
-    """A logarithmic axis for means of which some may be below zero."""
-    means = [row["y"] for row in rows if row["y"] > 0]
-    tops = [row["high"] for row in rows if row.get("high", 0) > 0]
-    return min(means) / 2, max([*means, *tops]) * 1.2
-
-
-def _lines(found: Sequence[Cell], frame: Frame) -> "list[alt.Chart]":
-    import altair as alt
-
-    names = [each.name or "measured" for each in found]
-    palette = Palette(tuple(names))
-    looks = palette.looks()
-    legend = alt.Legend(title=None, orient="top", columns=2) if len(found) > 1 else None
-
-    def by(look: str) -> alt.Scale:
-        return alt.Scale(domain=names, range=[looks[name][look] for name in names])
-
-    color = alt.Color("where:N", scale=by("color"), legend=legend, sort=names)
-    shape = alt.Shape("where:N", scale=by("shape"), legend=legend, sort=names)
-    x, point = frame.axis.x(), frame.of("point")
-    line = point.transform_filter("datum.momentum !== 'cumulative'").mark_line(clip=True)
-    return [
-        frame.of("course")
-        .mark_line(strokeWidth=1.5, strokeDash=[2, 2], opacity=0.8, clip=True)
-        .encode(x=frame.axis.x(side="top", keras=True), y=frame.y(), color=color),
-        point.mark_rule(opacity=0.3, strokeWidth=3, clip=True).encode(
-            x=x, y=frame.y("shown"), y2="high:Q", color=color
-        ),
-        line.encode(x=frame.axis.x(side="bottom"), y=frame.y(), color=color),
-        point.mark_point(filled=True, opacity=1, size=60, clip=True)
-        .encode(x=x, y=frame.y(), color=color, shape=shape,
-                tooltip=[alt.Tooltip("where:N"), *_tips(frame)])
-        .add_params(zoom()),
-        frame.of("best")
-        .mark_point(color=INK, filled=False, size=240, strokeWidth=2, opacity=1, clip=True)
-        .encode(x=x, y=frame.y(), tooltip=_tips(frame)),
-        *(
-            frame.of("aside").mark_text(align="left", dx=9, clip=True, fill=SOFT)
-            .encode(x=x, y=frame.y(), text="label:N"),
-        ),
-    ]  # fmt: skip

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from normexp.analysis import Estimate
-from normexp.console.words import NOTHING, interval, number
+from normexp.console.words import NOTHING, interval
 from normexp.report.cells import Cell, Point, cells, forecast
-from normexp.report.curve import MOST_LINES, MOST_PANELS, costs, curve
+from normexp.report.costs import costs
+from normexp.report.curve import MOST_LINES, MOST_PANELS, curve
 from normexp.report.figure import Drawn, Figure, LeftOut, Table
-from normexp.report.momentum_words import cost_sentence, keras, sentence
+from normexp.report.momentum_words import brief, cost_sentence, keras, sentence
 from normexp.report.source import Source
 
 TITLE = "Momentum curve"
@@ -72,7 +73,7 @@ def _level(whole: Sequence[Cell], drawn: Sequence[Cell], metric: str, seeds: int
         "best measured momentum ringed, the best predicted one a vertical line.",
         chart=curve(drawn, metric),
         table=_table(whole, metric),
-        note=_note(whole, drawn, seeds, predicted=metric == "test_loss"),
+        note=_note(whole, drawn, seeds, predicted=metric == "test_loss", panels=True),
     )
 
 
@@ -87,15 +88,19 @@ def _excess(whole: Sequence[Cell], drawn: Sequence[Cell], seeds: int) -> Figure:
         "intervals; dashed lines for the predicted cost.",
         chart=costs(lines),
         table=_table(whole, EXCESS),
-        note=_note(whole, lines, seeds, predicted=True)
+        note=_note(whole, lines, seeds, predicted=True, panels=False)
         + " Where a mean or the end of an interval is not above zero, the axis cuts it off.",
     )
 
 
-def _note(whole: Sequence[Cell], drawn: Sequence[Cell], seeds: int, *, predicted: bool) -> str:
-    parts = [NOTE]
+def _note(
+    whole: Sequence[Cell], drawn: Sequence[Cell], seeds: int, *, predicted: bool, panels: bool
+) -> str:
+    parts = [NOTE, *(["Each panel has its own axis."] if panels and len(drawn) > 1 else [])]
     if predicted and any(each.forecast for each in drawn):
         parts.append(PREDICTED.format(seeds=seeds).replace("first 1 seeds", "first seed"))
+    if predicted and not seeds:
+        parts.append("Nothing is predicted, which would take long here: normexp predict does.")
     if any(each.momentum is None for cell in drawn for each in cell.points):
         parts.append("The cumulative mean has no momentum and stands at the left edge.")
     if len(drawn) < len(whole):
@@ -126,7 +131,7 @@ def _rows(cell: Cell, metric: str) -> list[tuple[str, ...]]:
     if made and made.best.momentum not in {each.momentum for each in cell.points}:
         m = made.best
         rows.append(
-            (f"{m.momentum:g}", keras(m.momentum), NOTHING, NOTHING, number(m.predicted),
+            (f"{m.momentum:g}", keras(m.momentum), NOTHING, NOTHING, brief(m.predicted),
              "predicted")
         )  # fmt: skip
     levels = {
@@ -153,7 +158,7 @@ def _row(cell: Cell, point: Point, metric: str, *, is_best: bool) -> tuple[str, 
         NOTHING if point.momentum is None else keras(point.momentum),
         f"{point.arm.n}",
         _said(point.value(metric), point.arm.diverged),
-        NOTHING if cost is None else number(cost),
+        NOTHING if cost is None else brief(cost),
         " and ".join(words),
     )
 

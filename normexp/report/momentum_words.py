@@ -15,6 +15,10 @@ FACTOR = 10
 """From which on a ratio is a factor rather than a percentage."""
 
 
+SMALL = 0.1
+"""A number of which fewer than three digits would be left after the point."""
+
+
 def keras(momentum: float) -> str:
     """A momentum in Keras's convention: the weight of the old value."""
     return f"{1 - momentum:.10g}"
@@ -48,8 +52,13 @@ def cost_sentence(found: Sequence[Cell]) -> str:
     made = [each for each in found if each.forecast]
     if len(made) == 1 and made[0].forecast:
         least = made[0].forecast.best
-        text += f" Predicted least is {number(least.predicted)}, at {_both(least.momentum)}."
+        text += f" Predicted least is {brief(least.predicted)}, at {_both(least.momentum)}."
     return text
+
+
+def brief(cost: float) -> str:
+    """A cost, which may be small."""
+    return number(cost) if abs(cost) >= SMALL else f"{cost:.2g}"
 
 
 def _at(cell: Cell, point: Point) -> str:
@@ -108,19 +117,24 @@ def _worse(point: Point, best: Point, metric: str) -> str:
 def _of_levels(cell: Cell, best: Point, metric: str) -> str:
     """Against the population's statistics, and against no norm."""
     sign = -1 if "accuracy" in metric else 1
-    mean = best.value(metric).mean
     level = cell.population(metric)
     parts = []
     if level and level.mean == level.mean:
-        reached = sign * mean <= sign * level.mean
-        word = "it is no worse than" if reached else "nothing reaches"
-        parts.append(f"{word} the population's {number(level.mean)}")
+        parts.append(f"{_reached(best, level.mean, metric)} the population's {number(level.mean)}")
     plain = cell.plain and cell.plain.estimates.get(metric)
     if plain and plain.mean == plain.mean:
         known = cell.measured(metric)
         below = sum(sign * each.value(metric).mean < sign * plain.mean for each in known)
         parts.append(f"no norm ({number(plain.mean)}) is beaten by {_of(below, len(known))}")
     return "; ".join(parts)
+
+
+def _reached(best: Point, level: float, metric: str) -> str:
+    value = best.value(metric)
+    above = value.mean - level if "accuracy" not in metric else level - value.mean
+    if above <= 0:
+        return "it is no worse than"
+    return "its interval holds" if above <= value.half_width else "nothing reaches"
 
 
 def _of(count: int, whole: int) -> str:

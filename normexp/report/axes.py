@@ -21,8 +21,8 @@ NEAR = 0.075
 CUT = 3
 """Times below the least value where intervals are cut off on a logarithmic axis."""
 
-BESIDE = 0.2
-"""Share of the axis at either end where words in the middle would be cut off."""
+BESIDE = 0.1
+"""Share of the axis at either end where a word does not fit."""
 
 ROOM = 0.12
 """Share of the values' range, or of its logarithm, that is kept free below for words."""
@@ -39,6 +39,7 @@ class Momenta:
         least: momentum that is measured or best predicted.
         most: of these.
         ticks: momenta with a label.
+        beside: share of the axis at either end where words in the middle would be cut off.
     """
 
     low: float
@@ -47,6 +48,7 @@ class Momenta:
     least: float
     most: float
     ticks: tuple[float, ...]
+    beside: float
 
     def x(self, *, side: str | None = None, keras: bool = False) -> "alt.X":
         """The encoding; without a side it has no axis of its own."""
@@ -75,9 +77,9 @@ class Momenta:
     def side(self, momentum: float) -> str:
         """On which side of a momentum words have room: `left`, `right`, or `middle` for both."""
         share = math.log(momentum / self.low) / math.log(self.high / self.low)
-        if share < BESIDE:
+        if share < self.beside:
             return "right"
-        return "left" if share > 1 - BESIDE else "middle"
+        return "left" if share > 1 - self.beside else "middle"
 
 
 def _lowest(row: Mapping[str, Any], floor: float, *, log: bool) -> float:
@@ -106,7 +108,9 @@ def momenta(found: Sequence[Cell], *, narrow: bool) -> Momenta:
         inside = low <= each <= high
         if inside and all(abs(math.log(each / other)) > near for other in ticks):
             ticks.append(each)
-    return Momenta(low, high, edge, least, most, tuple(sorted(ticks)))
+    return Momenta(
+        low, high, edge, least, most, tuple(sorted(ticks)), BESIDE * (2 if narrow else 1)
+    )
 
 
 def values(rows: Sequence[Mapping[str, Any]], *, log: bool) -> tuple[float, float]:

@@ -33,7 +33,8 @@ def costs(found: Sequence[Cell]) -> "Chart":
     rows = [cut(row, frame) for row in rows]
     layers = _lines(found, frame)
     data = alt.InlineData(values=[{**row, "where": row["cell"] or "measured"} for row in rows])
-    return alt.layer(*layers, data=data, width=WIDTH, height=HEIGHT).resolve_axis(x="independent")
+    shown: alt.LayerChart = alt.layer(*layers, data=data, width=WIDTH, height=HEIGHT)
+    return shown.resolve_axis(x="independent")
 
 
 def _positive(rows: Rows) -> tuple[float, float]:

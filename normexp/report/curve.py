@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from normexp.console.words import number
@@ -90,7 +90,8 @@ def curve(found: Sequence[Cell], metric: str) -> "Chart":
     axis = momenta(found, narrow=narrow)
     rows = [row for cell in found for row in rows_of(cell, axis, metric)]
     log = log and all(row["y"] > 0 for row in rows if row["what"] == "point")
-    frame, rows = _framed(rows, axis, metric, log=log, narrow=narrow)
+    title = metric.replace("_", " ")
+    frame, rows = _framed(rows, Frame(axis, 0.0, 1.0, log, title, narrow=narrow))
     layers = [
         *([] if narrow else _defaults(frame)),
         *_levels(frame),
@@ -101,21 +102,15 @@ def curve(found: Sequence[Cell], metric: str) -> "Chart":
     width, height = PANEL if narrow else (WIDTH, HEIGHT)
     data = alt.InlineData(values=rows)
     if not narrow:
-        return alt.layer(*layers, data=data, width=width, height=height).resolve_axis(
-            x="independent"
-        )
+        shown = alt.layer(*layers, data=data, width=width, height=height)
+        return shown.resolve_axis(x="independent")
     facet = alt.Facet("cell:N", title=None, sort=[each.name for each in found])
-    shown = alt.layer(*layers).resolve_axis(x="independent")
-    return (
-        shown.properties(width=width, height=height)
-        .facet(facet, data=data, columns=2)
-        .resolve_scale(y="independent")
-    )
+    panel: alt.LayerChart = alt.layer(*layers).properties(width=width, height=height)
+    panels = panel.resolve_axis(x="independent").facet(facet, data=data, columns=2)
+    return panels.resolve_scale(y="independent")
 
 
-def _framed(
-    rows: Rows, axis: Momenta, metric: str, *, log: bool, narrow: bool
-) -> tuple[Frame, Rows]:
+def _framed(rows: Rows, frame: Frame) -> tuple[Frame, Rows]:
     """The frame of all layers; the rows with their intervals cut, panel by panel."""
     cells: dict[str, Rows] = {}
     for row in rows:
@@ -123,8 +118,10 @@ def _framed(
     shown: Rows = []
     for each in cells.values():
         measured = [row for row in each if row["what"] in ("point", "level")]
-        bottom, top = values(measured, log=log)
-        frame = Frame(axis, bottom, top, log, metric.replace("_", " "), narrow)
+        if not measured:
+            continue
+        bottom, top = values(measured, log=frame.log)
+        frame = replace(frame, bottom=bottom, top=top)
         shown += [cut(row, frame) for row in each]
     return frame, shown
 
@@ -166,7 +163,7 @@ def _point(point: Point, axis: Momenta, metric: str) -> dict[str, Any]:
     if math.isfinite(value.half_width):
         made["low"] = _short(value.mean - value.half_width)
         made["high"] = _short(value.mean + value.half_width)
-    return made
+    return texts
 
 
 def _course(cell: Cell, axis: Momenta, metric: str) -> Iterator[dict[str, Any]]:
@@ -218,7 +215,7 @@ def _defaults(frame: Frame) -> "list[alt.Chart]":
         if frame.axis.low < momentum < frame.axis.high
     ]
     base = alt.Chart(alt.InlineData(values=there)).encode(x=frame.axis.x())
-    text = {"align": "left", "dx": 5, "dy": -6, "fontSize": 11}
+    text: dict[str, Any] = {"align": "left", "dx": 5, "dy": -6, "fontSize": 11}
     return [
         base.mark_rule(color=GRID, strokeWidth=1.5),
         base.mark_text(fill=SOFT, **text).encode(text="label:N", y=alt.value("height")),
@@ -289,7 +286,7 @@ def _words(frame: Frame) -> "list[alt.Chart]":
     import altair as alt
 
     x, y = frame.axis.x(), frame.y()
-    made = []
+    texts: list[alt.Chart] = []
     for rim in (True, False):
         look: dict[str, Any] = {"fontSize": 11 if frame.narrow else 12}
         look |= {"stroke": PAPER, "strokeWidth": 4, "fill": PAPER} if rim else {}
@@ -297,8 +294,8 @@ def _words(frame: Frame) -> "list[alt.Chart]":
         def text(what: str, look: dict[str, Any] = look, **place: Any) -> "alt.Chart":  # noqa: ANN401
             return frame.of(what).mark_text(**(look | place)).encode(text="label:N")
 
-        soft = {} if rim else {"fill": SOFT}
-        made += [
+        soft: dict[str, Any] = {} if rim else {"fill": SOFT}
+        texts += [
             *(
                 text("level", align=side, dx=dx, dy=dy, clip=True, **soft)
                 .transform_filter(f"datum.level === '{level}' && datum.side === '{side}'")
@@ -320,4 +317,4 @@ def _words(frame: Frame) -> "list[alt.Chart]":
                 for side, align, dx in SIDES
             ),
         ]
-    return made
+    return texts

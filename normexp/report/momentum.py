@@ -13,6 +13,8 @@ from normexp.report.source import Source
 
 TITLE = "Momentum curve"
 
+COSTS = "What the momentum costs"
+
 MOST_ROWS = 400
 """Of a table."""
 
@@ -39,6 +41,8 @@ def momentum(source: Source) -> Drawn:
     by_name = {each.name: each for each in drawn}
     whole = [by_name.get(each.name, each) for each in found]
     made = [_level(whole, drawn, metric, seeds) for metric in _metrics(source)]
+    if not any(each.measured(EXCESS) for each in drawn):
+        return [*made, LeftOut(COSTS, "no excess loss is finite")]
     return [*made, _excess(whole, drawn, seeds)]
 
 
@@ -81,7 +85,7 @@ def _excess(whole: Sequence[Cell], drawn: Sequence[Cell], seeds: int) -> Figure:
     lines = _spread(drawn, MOST_LINES)
     return Figure(
         name="momentum-excess",
-        title="What the momentum costs",
+        title=COSTS,
         sentence=cost_sentence(whole),
         description="Line chart: excess loss (test loss minus that under the population's "
         f"statistics) against momentum, both axes logarithmic, {len(lines)} lines with 95 % "

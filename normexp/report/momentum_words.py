@@ -101,7 +101,7 @@ def _worse(point: Point, best: Point, metric: str) -> str:
     """`costs 71 % more`, as a verb."""
     one, other = point.value(metric).mean, best.value(metric).mean
     if "accuracy" in metric:
-        return f"is {100 * (other - one):.2g} points below"
+        return f"is {100 * (other - one):.2g} points below the best"
     if other <= 0:
         return f"is at {number(one)}"
     ratio = one / other
@@ -191,7 +191,7 @@ def _of_defaults(bests: Sequence[tuple[Cell, Point]], metric: str) -> list[str]:
     _, cell, point, best = max(there, key=lambda each: each[0])
     if point is best:
         return [f"{DEFAULT:g} is PyTorch's default."]
-    where = f" ({cell.name}, where it costs most)"
+    where = f" ({cell.name}, where it is worst)"
     if _loss_against(point, best, metric) - 1 < ALIKE:
         where = " everywhere"
     return [f"PyTorch's default {DEFAULT:g} {_worse(point, best, metric)}{where}."]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from conftest import SMALL, store_of
 from typer.testing import CliRunner, Result
 
 from normexp.cli import app
-from tests.conftest import SMALL, store_of
 
 MOMENTA = ["0.1", "0.5", "null"]
 
@@ -161,7 +161,7 @@ def test_the_heat_map_has_every_mean_and_marks_the_least(page: str, measured: pd
 
     found = {(each["x"].partition("|")[0], each["y"]): each["value"] for each in rows}
     assert found == {
-        ("cumulative" if momentum < 0 else f"{momentum:g}", f"{size}"): pytest.approx(v, rel=1e-4)
+        ("1/t" if momentum < 0 else f"{momentum:g}", f"{size}"): pytest.approx(v, rel=1e-4)
         for (momentum, size), v in means.items()  # type: ignore[misc]
     }
     best = [each["value"] for each in rows if each["what"] == "best"]

@@ -1,7 +1,7 @@
 """How what momenta cost is drawn: excess loss, a line for everything that differs otherwise."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from normexp.report.axes import momenta, values
 from normexp.report.cells import Cell
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import altair as alt
 
     from normexp.report.figure import Chart
+
+MOST_INTERVALS = 3
+"""Lines in one chart whose intervals can be told apart."""
 
 
 def costs(found: Sequence[Cell]) -> "Chart":
@@ -30,11 +33,24 @@ def costs(found: Sequence[Cell]) -> "Chart":
     log = any(row["y"] > 0 for row in shown)
     low, high = _positive(shown) if log else values(shown, log=False)
     frame = Frame(axis, low, high, log, "excess loss", narrow=False)
-    rows = [cut(row, frame) for row in rows]
+    rows = [_lifted(cut(row, frame), frame) for row in _once(rows)]
     layers = _lines(found, frame)
     data = alt.InlineData(values=[{**row, "where": row["cell"] or "measured"} for row in rows])
-    shown: alt.LayerChart = alt.layer(*layers, data=data, width=WIDTH, height=HEIGHT)
-    return shown.resolve_axis(x="independent")
+    made: Chart = alt.layer(*layers, data=data, width=WIDTH, height=HEIGHT).resolve_axis(
+        x="independent"
+    )
+    return made
+
+
+def _once(rows: Rows) -> Rows:
+    """The rows with a single label of the cumulative mean, which all lines have at one place."""
+    aside = [row for row in rows if row["what"] == "aside"]
+    return [row for row in rows if row["what"] != "aside" or row is aside[0]]
+
+
+def _lifted(row: dict[str, Any], frame: Frame) -> dict[str, Any]:
+    """What a logarithmic axis cannot have stands at its lower end."""
+    return {**row, "y": max(row["y"], frame.bottom)} if frame.log else row
 
 
 def _positive(rows: Rows) -> tuple[float, float]:
@@ -59,13 +75,14 @@ def _lines(found: Sequence[Cell], frame: Frame) -> "list[alt.Chart]":
     shape = alt.Shape("where:N", scale=by("shape"), legend=legend, sort=names)
     x, point = frame.axis.x(), frame.of("point")
     line = point.transform_filter("datum.momentum !== 'cumulative'").mark_line(clip=True)
+    bars = point.mark_rule(opacity=0.3, strokeWidth=3, clip=True)
+    bars = bars.encode(x=x, y=frame.y("shown"), y2="high:Q", color=color)
+    intervals = [bars] if len(found) <= MOST_INTERVALS else []
     return [
         frame.of("course")
         .mark_line(strokeWidth=1.5, strokeDash=[2, 2], opacity=0.8, clip=True)
         .encode(x=frame.axis.x(side="top", keras=True), y=frame.y(), color=color),
-        point.mark_rule(opacity=0.3, strokeWidth=3, clip=True).encode(
-            x=x, y=frame.y("shown"), y2="high:Q", color=color
-        ),
+        *intervals,
         line.encode(x=frame.axis.x(side="bottom"), y=frame.y(), color=color),
         point.mark_point(filled=True, opacity=1, size=60, clip=True)
         .encode(x=x, y=frame.y(), color=color, shape=shape,

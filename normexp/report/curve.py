@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from normexp.report.figure import Chart
 
-MOST_LINES = MOST_ARMS
+MOST_LINES = MOST_ARMS - 1  # grey is for what has no norm
 """In one chart."""
 
 MOST_PANELS = 9
@@ -102,12 +102,14 @@ def curve(found: Sequence[Cell], metric: str) -> "Chart":
     width, height = PANEL if narrow else (WIDTH, HEIGHT)
     data = alt.InlineData(values=rows)
     if not narrow:
-        shown = alt.layer(*layers, data=data, width=width, height=height)
-        return shown.resolve_axis(x="independent")
+        single = alt.layer(*layers, data=data, width=width, height=height)
+        made: Chart = single.resolve_axis(x="independent")
+        return made
     facet = alt.Facet("cell:N", title=None, sort=[each.name for each in found])
-    panel: alt.LayerChart = alt.layer(*layers).properties(width=width, height=height)
+    panel = alt.layer(*layers).properties(width=width, height=height)
     panels = panel.resolve_axis(x="independent").facet(facet, data=data, columns=2)
-    return panels.resolve_scale(y="independent")
+    several: Chart = panels.resolve_scale(y="independent")
+    return several
 
 
 def _framed(rows: Rows, frame: Frame) -> tuple[Frame, Rows]:
@@ -156,6 +158,7 @@ def _point(point: Point, axis: Momenta, metric: str) -> dict[str, Any]:
         "what": "point",
         "x": axis.edge if point.momentum is None else point.momentum,
         "y": _short(value.mean),
+        "mean": _short(value.mean),
         "momentum": point.words,
         "keras": "–" if point.momentum is None else keras(point.momentum),
         "n": value.n,
@@ -163,7 +166,7 @@ def _point(point: Point, axis: Momenta, metric: str) -> dict[str, Any]:
     if math.isfinite(value.half_width):
         made["low"] = _short(value.mean - value.half_width)
         made["high"] = _short(value.mean + value.half_width)
-    return texts
+    return made
 
 
 def _course(cell: Cell, axis: Momenta, metric: str) -> Iterator[dict[str, Any]]:
@@ -274,7 +277,7 @@ def tips(frame: Frame) -> "list[alt.Tooltip]":
         *([alt.Tooltip("cell:N", title="where")] if frame.narrow else []),
         alt.Tooltip("momentum:N", title="momentum (PyTorch)"),
         alt.Tooltip("keras:N", title="Keras"),
-        alt.Tooltip("y:Q", title=frame.title, format=".4g"),
+        alt.Tooltip("mean:Q", title=frame.title, format=".4g"),
         alt.Tooltip("low:Q", title="95 % from", format=".4g"),
         alt.Tooltip("high:Q", title="to", format=".4g"),
         alt.Tooltip("n:Q", title="seeds"),
@@ -292,7 +295,8 @@ def _words(frame: Frame) -> "list[alt.Chart]":
         look |= {"stroke": PAPER, "strokeWidth": 4, "fill": PAPER} if rim else {}
 
         def text(what: str, look: dict[str, Any] = look, **place: Any) -> "alt.Chart":  # noqa: ANN401
-            return frame.of(what).mark_text(**(look | place)).encode(text="label:N")
+            found: alt.Chart = frame.of(what).mark_text(**(look | place)).encode(text="label:N")
+            return found
 
         soft: dict[str, Any] = {} if rim else {"fill": SOFT}
         texts += [

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from normexp.config.field import spell
 from normexp.console.words import NOTHING, counted, heading, interval, number
@@ -40,7 +40,7 @@ SPAN = 1000.0
 DARK, BRIGHT = "#10151a", "#ffffff"
 """Words on bright and on dark cells, by light and dark alike: cells keep their colours."""
 
-SCHEME = "viridis"
+SCHEME: Literal["viridis"] = "viridis"
 
 
 def heat(source: Source) -> Drawn:
@@ -119,7 +119,7 @@ def _note(made: Map, metric: str) -> str:
     if diverged:
         parts.append(f"In {counted(diverged, 'cell')} every run diverged.")
     if MOMENTUM in made.axes:
-        parts.append("Under each momentum stands Keras's, 1 − a.")
+        parts.append("Under each momentum stands Keras's, 1 − a; 1/t is the cumulative mean.")
     return " ".join(parts)
 
 
@@ -210,6 +210,8 @@ def _label(path: str, value: Any) -> str:  # noqa: ANN401
     """A value on an axis; a momentum with Keras's below it."""
     if path == MOMENTUM and value is not None:
         return f"{value:g}|{1 - value:.6g}"
+    if path == MOMENTUM:
+        return "1/t"
     return _spelled(path, value)
 
 
@@ -270,7 +272,7 @@ def _layers(
         .encode(tooltip=tips),
     ]
     fits = alt.ExprRef(expr=f"width >= {need:.0f} ? 1 : 0")  # a page's chart may be narrow
-    text = cells.transform_filter(known).mark_text(opacity=fits)  # type: ignore[arg-type]
+    text = cells.transform_filter(known).mark_text(opacity=fits)
     words = alt.Fill("words:N", scale=None, legend=None)
     return [*layers, text.encode(text="text:N", fill=words, tooltip=tips)]
 

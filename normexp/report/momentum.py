@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from normexp.analysis import Estimate
 from normexp.console.words import NOTHING, interval
 from normexp.report.cells import Cell, Point, cells, forecast
-from normexp.report.costs import costs
+from normexp.report.costs import MOST_INTERVALS, costs
 from normexp.report.curve import MOST_LINES, MOST_PANELS, curve
 from normexp.report.figure import Drawn, Figure, LeftOut, Table
 from normexp.report.momentum_words import brief, cost_sentence, keras, sentence
@@ -93,7 +93,8 @@ def _excess(whole: Sequence[Cell], drawn: Sequence[Cell], seeds: int) -> Figure:
         chart=costs(lines),
         table=_table(whole, EXCESS),
         note=_note(whole, lines, seeds, predicted=True, panels=False)
-        + " Where a mean or the end of an interval is not above zero, the axis cuts it off.",
+        + " What is not above zero stands at the lower end of the axis; of more than "
+        f"{MOST_INTERVALS} lines the table alone has the intervals.",
     )
 
 

@@ -18,6 +18,8 @@ TITLES = {"test_loss": "Test loss by epoch", "test_accuracy": "Test accuracy by 
 def training(source: Source) -> Drawn:
     """Test loss by epoch; accuracy too, where there are labels."""
     metrics = source.frame("metrics")
+    if metrics.empty:
+        return [LeftOut(TITLES["test_loss"], "no run is complete")]
     if metrics["epoch"].nunique() < 2:  # noqa: PLR2004
         return [LeftOut(TITLES["test_loss"], "there is one evaluation point")]
     wanted = ["test_loss", *(["test_accuracy"] if source.on_labels else [])]

@@ -137,7 +137,7 @@ def test_the_predicted_best_is_that_of_predict(
     rules = {each["cell"]: each["x"] for each in _drawn(page, "momentum-curve", "rule")}
 
     study = next(each.name for each in store.iterdir() if (each / "sweeps").is_dir())
-    cells = as_json("predict", study, "--dir", str(store))["cells"]
+    cells = as_json("predict", study, "--dir", str(store))
     assert rules == {
         f"batch size {each['values']['train.batch_size']}": each["best"]["momentum"]
         for each in cells
@@ -176,7 +176,7 @@ def test_the_heat_map_has_every_mean_and_marks_the_least(page: str, measured: pd
             "1/t" if each["momentum"] < 0 else f"{each['momentum']:g}",
             f"{each['batch']:g}",
         ): pytest.approx(each["loss"], rel=1e-4)
-        for each in means.to_dict("records")
+        for each in (row for _, row in means.iterrows())
     }
     best = [each["value"] for each in rows if each["what"] == "best"]
     assert best == [pytest.approx(means["loss"].min(), rel=1e-4)]

@@ -66,7 +66,7 @@ class Frame:
         kind: Any = "log" if self.log else "linear"
         ends: dict[str, Any] = {"domain": [self.bottom, self.top]}
         if self.narrow:  # every panel has its own
-            ends = {"zero": False, "padding": 18}
+            ends = {"padding": 18} if self.log else {"zero": False, "padding": 18}
         scale = alt.Scale(type=kind, nice=False, **ends)
         return alt.Y(f"{field}:Q", scale=scale, title=self.title, axis=alt.Axis(tickCount=5))
 

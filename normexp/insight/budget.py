@@ -115,14 +115,16 @@ def budget(path: str | Path) -> "pd.DataFrame":
     return pd.concat(found, ignore_index=True)
 
 
-def response_to(response: "Response", found: "Budget") -> dict[str, list[float]]:
-    """What the error at the last point costs every run, and each part alone, to first order."""
+def response_to(
+    response: "Response", found: "Budget", parts: Sequence[str] = PARTS
+) -> dict[str, list[float]]:
+    """What the error at the last point costs every run, and parts alone, to first order."""
     from normexp.norms.statistics import Statistics
 
     def last(part: Statistics) -> Statistics:
         return Statistics(*(each[:, -1] for each in part))
 
-    costs = {name: response.to_error(last(getattr(found, name))).tolist() for name in PARTS}
+    costs = {name: response.to_error(last(getattr(found, name))).tolist() for name in parts}
     error, truth = last(found.error), response.population
     whole = Statistics(*(each + there for each, there in zip(error, truth, strict=True)))
     return {**costs, "error": response.to(whole).tolist()}

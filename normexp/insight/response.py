@@ -102,25 +102,39 @@ def forecasts(store: Path, wanted: str | None, momenta: Sequence[float] = ()) ->
     """
     for momentum in momenta:
         momentum_of(momentum)
-    free = [each for each in subjects(store, wanted) if _is_free(each.configs[0])]
-    if not free:
+    found = forecasts_of(subjects(store, wanted), momenta)
+    if not found:
         raise UsageError(
             f"in every training of {wanted or store} momentum enters the weights",
             "name runs with norm=batch or norm=ghost: there it is for evaluation only",
         )
-    parts = [part for each in free for part in _parts(each)]
-    fields = telling([part.rows[0] for part in parts], without=_TRIED)
+    return found
+
+
+def forecasts_of(
+    found: Sequence[Subject], momenta: Sequence[float] = (), parts: Sequence[str] = PARTS
+) -> list[Forecast]:
+    """The same of these trainings; nothing of those in which momentum enters the weights.
+
+    Args:
+        found: the trainings.
+        momenta: to try beside the grid and those of stored runs.
+        parts: of the error that are told apart; each costs as much as the whole.
+    """
+    free = [each for each in found if _is_free(each.configs[0])]
+    groups = [group for each in free for group in _parts(each)]
+    fields = telling([group.rows[0] for group in groups], without=_TRIED)
     cells: dict[str, list[Subject]] = {}
-    for part in parts:
-        row = part.rows[0]
+    for group in groups:
+        row = group.rows[0]
         key = repr([row.get(path) for path in row if _is_of_training(path)])
-        cells.setdefault(key, []).append(part)
-    found = [
-        _forecast({path: row[path] for path in fields if path in row}, members, momenta)
+        cells.setdefault(key, []).append(group)
+    made = [
+        _forecast({path: row[path] for path in fields if path in row}, members, momenta, parts)
         for members in cells.values()
         for row in [members[0].rows[0]]
     ]
-    return sorted(found, key=lambda each: [_sortable(each.values.get(path)) for path in fields])
+    return sorted(made, key=lambda each: [_sortable(each.values.get(path)) for path in fields])
 
 
 def as_data(forecast: Forecast) -> dict[str, Any]:
@@ -167,14 +181,17 @@ def _parts(subject: Subject) -> list[Subject]:
 
 
 def _forecast(
-    values: dict[str, Any], members: Sequence[Subject], momenta: Sequence[float]
+    values: dict[str, Any],
+    members: Sequence[Subject],
+    momenta: Sequence[float],
+    parts: Sequence[str],
 ) -> Forecast:
     measured: dict[float, list[float]] = {}
     for subject in members:
         for momentum, each in _measured(subject):
             measured.setdefault(momentum, []).append(each)
     grid = sorted({*GRID, *momenta, *measured})
-    tried = [_tried(subject, grid) for subject in members]
+    tried = [_tried(subject, grid, parts) for subject in members]
     losses = [loss(subject.rows[0], "test_loss_population") for subject in members]
     return Forecast(
         values,
@@ -184,7 +201,7 @@ def _forecast(
             Tried(
                 momentum,
                 median(each[i]["error"] for each in tried),
-                {name: median(each[i][name] for each in tried) for name in PARTS},
+                {name: median(each[i][name] for each in tried) for name in parts},
                 median(measured[momentum]) if momentum in measured else None,
                 len(measured.get(momentum, ())),
             )
@@ -210,7 +227,9 @@ def _measured(subject: Subject) -> list[tuple[float, float]]:
     ]
 
 
-def _tried(subject: Subject, grid: Sequence[float]) -> list[Mapping[str, float]]:
+def _tried(
+    subject: Subject, grid: Sequence[float], parts: Sequence[str]
+) -> list[Mapping[str, float]]:
     """What every momentum costs one training."""
     from normexp.engine.budget import budget
     from normexp.engine.numerics import one_thread
@@ -222,5 +241,5 @@ def _tried(subject: Subject, grid: Sequence[float]) -> list[Mapping[str, float]]
     configs = [replace(config, norm=replace(plain, momentum=momentum)) for momentum in grid]
     with one_thread():
         found = budget(record, configs, points=[record.epochs])
-        costs = response_to(Response(record, config), found)
+        costs = response_to(Response(record, config), found, parts)
     return [{name: values[i] for name, values in costs.items()} for i in range(len(grid))]

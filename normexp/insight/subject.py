@@ -62,17 +62,27 @@ def subjects(store: Path, wanted: str | None) -> list[Subject]:
         UsageError: none of them has running statistics.
     """
     selection = select(store, wanted)
+    found = subjects_at(selection.runs)
+    if not found:
+        raise _nothing(selection, wanted or str(store))
+    return found
+
+
+def subjects_at(directories: Sequence[Path]) -> list[Subject]:
+    """The same of the runs in these directories; nothing where none has running statistics.
+
+    Raises:
+        NotFoundError: their trajectories are not there.
+    """
     found: dict[str, list[tuple[Path, Row, RunConfig]]] = {}
     missing: list[NormexpError] = []
-    for place, each, config in _tracked(selection):
+    for place, each, config in _tracked(directories):
         if place.is_dir():
             found.setdefault(each["trajectory_id"], []).append((place, each, config))
         else:
             missing.append(_without_training(place, each))
     if missing and not found:
         raise missing[0]
-    if not found:
-        raise _nothing(selection, wanted or str(store))
     return [_subject(members) for members in found.values()]
 
 
@@ -117,13 +127,13 @@ def _nothing(selection: Selection, wanted: str) -> UsageError:
     )
 
 
-def _tracked(selection: Selection) -> Iterator[tuple[Path, Row, RunConfig]]:
+def _tracked(directories: Sequence[Path]) -> Iterator[tuple[Path, Row, RunConfig]]:
     """The runs with running statistics, each with its trajectory's directory."""
-    for path in selection.runs:
+    for path in directories:
         try:
             manifest = read_run(path)
         except NormexpError:
-            if len(selection.runs) == 1:
+            if len(directories) == 1:
                 raise
             continue  # unfinished or damaged: verify says more
         config = understood(nest(manifest["config"]))

@@ -11,7 +11,9 @@ from normexp.report.error_budget import error_budget
 from normexp.report.figure import Drawn, Figure, LeftOut
 from normexp.report.fitted import fitted
 from normexp.report.headline import headline
+from normexp.report.heat import heat
 from normexp.report.histograms import histograms
+from normexp.report.momentum import momentum
 from normexp.report.provenance import provenance
 from normexp.report.source import Source
 from normexp.report.training import training
@@ -19,6 +21,8 @@ from normexp.report.training import training
 DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (
     headline,
     differences,
+    momentum,
+    heat,
     training,
     fitted,
     histograms,

@@ -1,0 +1,125 @@
+"""The axes of a momentum curve: momenta on a logarithmic one, in both conventions."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from normexp.report.cells import Cell
+
+if TYPE_CHECKING:
+    import altair as alt
+
+CUMULATIVE = 1.9
+"""How far left of the least momentum the cumulative mean stands, as a factor."""
+
+TICKS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+
+NEAR = 0.075
+"""Share of the axis that a tick's label needs."""
+
+CUT = 3
+"""Times below the least value where intervals are cut off on a logarithmic axis."""
+
+BESIDE = 0.1
+"""Share of the axis at either end where a word does not fit."""
+
+ROOM = 0.12
+"""Share of the values' range, or of its logarithm, that is kept free below for words."""
+
+
+@dataclass(frozen=True)
+class Momenta:
+    """The axis of momenta.
+
+    Attributes:
+        low: its end.
+        high: its other end.
+        edge: where the cumulative mean stands.
+        least: momentum that is measured or best predicted.
+        most: of these.
+        ticks: momenta with a label.
+        beside: share of the axis at either end where words in the middle would be cut off.
+    """
+
+    low: float
+    high: float
+    edge: float
+    least: float
+    most: float
+    ticks: tuple[float, ...]
+    beside: float
+
+    def x(self, *, side: str | None = None, keras: bool = False) -> "alt.X":
+        """The encoding; without a side it has no axis of its own."""
+        import altair as alt
+
+        scale = alt.Scale(type="log", domain=[self.low, self.high], nice=False)
+        if side is None:
+            return alt.X("x:Q", scale=scale, axis=None)
+        axis = alt.Axis(
+            orient=side,  # type: ignore[arg-type]  # bottom or top
+            values=list(self.ticks),
+            grid=False,
+            labelOverlap=False,
+            labelFlush=False,
+            labelExpr=f"format({'1 - datum.value' if keras else 'datum.value'}, '.6~g')",
+            title="Keras: weight of the old value, 1 − a"
+            if keras
+            else "PyTorch: weight of the newest batch, a",
+        )
+        return alt.X("x:Q", scale=scale, axis=axis)
+
+    def is_left(self, momentum: float | None) -> bool:
+        """Whether it is in the left half."""
+        return momentum is None or momentum**2 < self.low * self.high
+
+    def side(self, momentum: float) -> str:
+        """On which side of a momentum words have room: `left`, `right`, or `middle` for both."""
+        share = math.log(momentum / self.low) / math.log(self.high / self.low)
+        if share < self.beside:
+            return "right"
+        return "left" if share > 1 - self.beside else "middle"
+
+
+def _lowest(row: Mapping[str, Any], floor: float, *, log: bool) -> float:
+    low: float = row.get("low", row["y"])
+    return max(low, floor) if log else low
+
+
+def momenta(found: Sequence[Cell], *, narrow: bool) -> Momenta:
+    """The axis of these cells.
+
+    Args:
+        found: with at least two momenta each.
+        narrow: whether there is room for half as many labels.
+    """
+    points = [each.momentum for cell in found for each in cell.points]
+    measured = sorted({each for each in points if each})
+    best = [each.forecast.best.momentum for each in found if each.forecast]
+    least, most = (f([*measured, *(each for each in best if each)]) for f in (min, max))
+    edge = least / CUMULATIVE
+    low = (edge if None in points else least) / 1.25
+    high = most * 1.25
+    near = NEAR * (2 if narrow else 1) * math.log(high / low)
+    ticks: list[float] = []
+    wanted = [min(measured), max(measured), 0.1, *measured, *TICKS]
+    for each in wanted:
+        inside = low <= each <= high
+        if inside and all(abs(math.log(each / other)) > near for other in ticks):
+            ticks.append(each)
+    return Momenta(
+        low, high, edge, least, most, tuple(sorted(ticks)), BESIDE * (2 if narrow else 1)
+    )
+
+
+def values(rows: Sequence[Mapping[str, Any]], *, log: bool) -> tuple[float, float]:
+    """The ends of the other axis: all means and levels, and as much of intervals as is sensible."""
+    floor = min(row["y"] for row in rows) / CUT
+    bottom = min(_lowest(row, floor, log=log) for row in rows)
+    top = max(row.get("high", row["y"]) for row in rows)
+    if log:
+        span = math.log(top / bottom) or 1.0
+        return bottom / math.exp(ROOM * span), top * math.exp(0.5 * ROOM * span)
+    span = (top - bottom) or 1.0
+    return bottom - ROOM * span, top + 0.5 * ROOM * span

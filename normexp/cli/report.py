@@ -9,7 +9,7 @@ from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting
 
 
 @app.command()
-def report(
+def report(  # noqa: PLR0913, PLR0917  the options of a command line
     wanted: Annotated[
         list[str] | None,
         typer.Argument(metavar="[STUDY|SWEEP|RUN]...", help="By name, id or path; all if none."),
@@ -17,6 +17,9 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", help="Where to; else in the store, under reports/.")
     ] = None,
+    open_browser: Annotated[  # noqa: FBT002
+        bool, typer.Option("--open", help="Open the page in a browser.")
+    ] = False,
     directory: StoreDir = Path("runs"),
     as_json: AsJson = False,  # noqa: FBT002
     debug: Debug = False,  # noqa: FBT002
@@ -34,16 +37,19 @@ def report(
         from normexp.console.streams import stderr, stdout
         from normexp.report.contents import compose
         from normexp.report.source import gather
-        from normexp.report.write import as_data, place, write
+        from normexp.report.write import as_data, check_target, place, write
 
         source = gather(directory, wanted or [])
+        check_target(out)
         made = compose(source)
         written = write(made, out or place(directory, source))
         if as_json:
             print_json(as_data(made, written))
             return
-        for figure in made.figures:
-            stdout().print(f"{figure.title}: {figure.sentence}")
+        stdout().print(f"{made.title}: {made.about}", soft_wrap=True)
+        stdout().print(made.figures[0].sentence)
         for each in made.left_out:
             stderr().print(f"left out: {each.title}: {each.why}", soft_wrap=True)
         stdout().print(str(written), soft_wrap=True)
+        if open_browser:
+            typer.launch(str(written))

@@ -1,7 +1,7 @@
 """What a report consists of: every figure that fits, and what was left out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from normexp.console.words import counted
 from normexp.errors import NormexpError
@@ -58,10 +58,15 @@ def compose(source: Source) -> Report:
     return Report(
         title=" and ".join(source.names),
         about=_about(source),
-        figures=tuple(each for each in drawn if isinstance(each, Figure)),
+        figures=tuple(_capital(each) for each in drawn if isinstance(each, Figure)),
         left_out=tuple(each for each in drawn if isinstance(each, LeftOut)),
         source=source,
     )
+
+
+def _capital(figure: Figure) -> Figure:
+    """The figure, its sentence with a capital: names of arms have none."""
+    return replace(figure, sentence=figure.sentence[:1].upper() + figure.sentence[1:])
 
 
 def _attempt(draw: Callable[[Source], Drawn], source: Source) -> Drawn:

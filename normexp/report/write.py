@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from normexp.errors import UsageError
 from normexp.report.contents import Report
 from normexp.report.figure import Figure, Table
 from normexp.report.page import page
@@ -24,6 +25,16 @@ PIXELS = 2
 def place(store: Path, source: Source) -> Path:
     """Where a report goes if nobody says: `reports/` of the store, by the names of its sources."""
     return store / REPORTS / "+".join(source.names)[:MOST_CHARACTERS]
+
+
+def check_target(out: Path | None) -> None:
+    """Whether a report can be written there, before anything is drawn.
+
+    Raises:
+        UsageError: there is a file.
+    """
+    if out is not None and out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file", "type --out DIR for a directory of the report's own")
 
 
 def as_data(report: Report, written: Path) -> dict[str, Any]:

@@ -4,12 +4,19 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import Result
 
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text()
+PICTURE = re.findall(r"!\[.*?\]\((.*?)\)", README)[0]
+MOST_APART = 0.005
+"""Of two thumbnails, on average: those of two figures of one report are 0.017 apart or more."""
+
 SESSION = re.findall(r"```console\n\$ normexp ?(.*?)\n(.*?)```", README, flags=re.DOTALL)
 
 
@@ -21,12 +28,19 @@ def shape(text: str) -> list[str]:
 
 def test_the_session_prints_what_the_readme_says(normexp: Callable[..., Result]) -> None:
     """Every console block in order, in one empty directory: the same lines, numbers aside."""
-    assert len(SESSION) == 8
+    assert len(SESSION) == 9
     for command, expected in SESSION:
         result = normexp(*shlex.split(command))
 
         assert result.exit_code == 0, result.stderr
         assert shape(result.stdout) == shape(expected)
+    made = Path("runs/reports/bn_regression/figures/momentum-curve.png")
+    assert np.abs(thumbnail(made) - thumbnail(TOP / PICTURE)).mean() < MOST_APART
+
+
+def thumbnail(path: Path) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    """A picture small and in grey, from 0 to 1: what is drawn where, not its every pixel."""
+    return np.asarray(Image.open(path).convert("L").resize((96, 54))) / 255
 
 
 def test_what_the_readme_says_of_its_first_table_stands_there() -> None:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ def opened(browser: "Browser", written: Path) -> Iterator["Opener"]:
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto(written.as_uri())
-        page.wait_for_function("document.body.dataset.drawn === 'true'")
+        page.wait_for_selector("body[data-drawn=true]")
         return page
 
     yield open_page
@@ -244,7 +245,7 @@ def test_shift_and_wheel_zoom_and_a_double_click_ends_it(opened: "Opener") -> No
     page = opened()
     chart = page.locator("#test-loss .chart svg")
     chart.scroll_into_view_if_needed()
-    labels = page.locator("#test-loss .role-axis-label")
+    labels = page.locator("#test-loss .role-axis-label text")
     before = sorted(labels.all_text_contents())
     box = chart.bounding_box()
     assert box is not None
@@ -278,3 +279,46 @@ def test_every_slider_changes_its_words_and_its_picture(opened: "Opener") -> Non
             seen.append((words, figure.locator(".chart").inner_html()))
         assert seen[0][0] != seen[1][0]
         assert seen[0][1] != seen[1][1], slider.get_attribute("id")
+
+
+@contextmanager
+def served(command: list[str]) -> Iterator[str]:
+    """The address that a server prints; the server ends with the block, however that ends."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_live_page_keeps_what_the_reader_has_set(
+    browser: "Browser", tmp_path: Path, store: Path
+) -> None:
+    """New runs come in; the arm that was switched off stays off, the slider where it was."""
+    mine = shutil.copytree(store / "bn_regression", tmp_path / "runs/bn_regression").parent
+    command = [sys.executable, "-m", "normexp", "watch", "--dir", str(mine)]
+    with served(command) as address:
+        page = browser.new_page()
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.goto(address)
+        page.wait_for_selector("figure svg")
+        page.wait_for_selector("body[data-drawn=true]")
+        page.locator(".legend button", has_text="batch 0.01").click()
+        slider = page.locator("input[type=range]").first
+        slider.focus()
+        page.keyboard.press("Home")
+
+        store_of(mine, *SMALL, "norm=none,batch", "norm.momentum=0.01,0.1,0.9,null", "seed=0,1,2,3")
+
+        page.locator(".about", has_text="20 runs").wait_for(timeout=60_000)
+        page.wait_for_selector("body[data-drawn=true]")
+        button = page.locator(".legend button", has_text="batch 0.01")
+        assert button.get_attribute("aria-pressed") == "false"
+        assert "batch 0.01" not in {row.get("arm") for row in rows(page, "test-loss")}
+        assert page.locator("input[type=range]").first.input_value() == "0"
+        assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
+        page.close()
+    assert said == []

@@ -25,7 +25,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, in
     """A store with one run, and the port at which `watch` serves its report."""
     store = store_of(tmp_path_factory.mktemp("watch") / "runs", *SMALL, "norm=batch", "seed=0")
     command = [sys.executable, "-m", "normexp", "watch", "--dir", str(store)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
         assert process.stdout is not None
         address = process.stdout.readline()
         match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\n", address)
@@ -33,6 +34,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, in
         yield store, int(match[1])
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=PATIENCE_SECONDS) == 130
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def ask(
@@ -138,6 +142,26 @@ def test_it_follows_a_sweep_in_another_process(watched: tuple[Path, int]) -> Non
     runs = len(list(store.glob("*/*/metrics.parquet")))
     wait_for(lambda: f"{runs} runs".encode() in ask(port, "/")[1], "the page has not the new runs")
     assert "no sweep is running" in state(port)["words"]
+
+
+def test_a_sweep_serves_its_own_report(tmp_path: Path) -> None:
+    """`sweep --watch` says where on stderr before it trains; the page has runs as they end."""
+    command = [sys.executable, "-m", "normexp", "sweep", "--watch", *SMALL, "train.epochs=150",
+               "norm=none", "model.width=3,4,5,6", "seed=range(64)"]  # fmt: skip
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    try:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        match = re.search(r"http://127\.0\.0\.1:(\d+)/", first)
+        assert match is not None, first
+        wait_for(lambda: "1 sweep running" in state(int(match[1]))["words"], "it is not served")
+        process.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(

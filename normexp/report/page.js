@@ -53,6 +53,7 @@ function listen() {
 }
 
 async function drawAll() {
+  document.body.dataset.drawn = "false";
   listen();
   for (const figure of document.querySelectorAll("figure[data-figure]")) await draw(figure);
   document.body.dataset.drawn = "true";

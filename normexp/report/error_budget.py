@@ -8,6 +8,7 @@ import numpy as np
 from normexp.console.words import number
 from normexp.insight.budget import ALL, PARTS, Array, RunBudget, budgets_of, loss
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
+from normexp.report.said import short
 from normexp.report.sample import MOST_LAYERS, Sample, evenly, sample, why_none
 from normexp.report.source import Source
 from normexp.report.style import ARM, INK, Palette, hidden, switchable
@@ -41,10 +42,9 @@ MARKS = {
 """A diamond, an arrow, a zigzag and a bar: not the shapes of arms, whose colours they have."""
 
 COST_NOTE = (
-    "Medians over seeds at the end of training, of means and variances together. How far "
-    "predictions on the training inputs move from those under population statistics, in units of "
-    "the loss; of a part alone to first order, so that large ones are overstated. Excess loss: "
-    "what test loss rises by."
+    "How far predictions on the training inputs move from those under population statistics, in "
+    "units of the loss: medians over seeds, after training. Of a part alone to first order, which "
+    "overstates large ones. Excess loss: what test loss rises by."
 )
 
 MOSTLY = 0.6
@@ -112,13 +112,12 @@ def _figure(source: Source, chosen: Sample, frame: "pd.DataFrame", arms: tuple[s
     layers = list(dict.fromkeys(frame["layer"]))
     kept = [layers[i] for i in evenly(len(layers), MOST_LAYERS)]
     epochs = sorted(int(each) for each in set(frame["epoch"]))
+    words = tuple(f"{each} of {epochs[-1]}" for each in epochs)
     thinned = "" if len(kept) == len(layers) else f"{len(kept)} of {len(layers)} layers, evenly."
     note = (
-        "Root mean squares over a layer's channels, in σ of the population, mean over seeds, on "
-        "one logarithmic axis. In every channel error = initial value + drift + noise exactly; "
-        f"root mean squares do not add up. Parts below {FLOOR:g} σ are not drawn. Noise is all "
-        "that batches were off from the straight course of the population between evaluation "
-        "points."
+        "Root mean squares over a layer's channels, in σ of the population, mean over seeds. In "
+        "every channel initial value + drift + noise is the error; root mean squares do not add "
+        f"up. Below {FLOOR:g} σ nothing is drawn."
     )
     return Figure(
         name="error-budget",
@@ -130,7 +129,7 @@ def _figure(source: Source, chosen: Sample, frame: "pd.DataFrame", arms: tuple[s
         chart=_chart(frame[frame["layer"].isin(kept)], source.palette, arms, kept, epochs[-1]),
         table=_table(frame[frame["layer"].isin(kept)], arms),
         controls=(
-            Control(EPOCH, "epoch", tuple(epochs), tuple(map(str, epochs)), len(epochs) - 1),
+            Control(EPOCH, "Epoch", tuple(epochs), words, len(epochs) - 1),
         ) if len(epochs) > 1 else (),
         note=" ".join(filter(None, [note, thinned, chosen.note])),
     )  # fmt: skip
@@ -199,7 +198,7 @@ def _of_arm(last: "pd.DataFrame") -> str:
     row = last.iloc[int(last["error"].to_numpy().argmax())]
     shares = {part: row[f"{part}_share"] for part in PARTS}
     total, most = sum(shares.values()), max(shares, key=lambda part: shares[part])
-    off = f"the running mean of {row['layer']} ends {number(row['error'])} σ off"
+    off = f"the running mean of {row['layer']} ends {short(row['error'])} σ off"
     if not total:
         return off
     if shares[most] / total >= MOSTLY:
@@ -209,7 +208,7 @@ def _of_arm(last: "pd.DataFrame") -> str:
 
 
 def _word(part: str) -> str:
-    return {"initial": "the initial value that is left"}.get(part, part)
+    return {"initial": "what is left of the initial value"}.get(part, part)
 
 
 def _table(frame: "pd.DataFrame", arms: Sequence[str]) -> Table:
@@ -253,15 +252,12 @@ def _cost_sentence(costs: dict[str, dict[str, float]]) -> str:
         return "No arm's cost is finite."
     worst = max(known, key=lambda arm: known[arm]["error"])
     best = min(known, key=lambda arm: known[arm]["error"])
-    text = f"With {worst} {_most(known[worst])}"
+    text = f"Wrong statistics move predictions most with {worst}, by {_most(known[worst])}"
     if best != worst:
-        text += f"; with {best} {_most(known[best])}"
-    return text + "."
+        text += f", and least with {best}, by {_most(known[best])}"
+    return f"{text}, in units of the loss."
 
 
 def _most(cost: dict[str, float]) -> str:
     most = max(PARTS, key=lambda part: cost[part])
-    return (
-        f"wrong statistics move predictions by {number(cost['error'])} in units of the loss, "
-        f"and of the parts alone {_word(most)} would move them most"
-    )
+    return f"{short(cost['error'])} ({_word(most)} alone would do most)"

@@ -3,6 +3,7 @@
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,12 @@ def _making(source: Source) -> Figure:
         name: Counter(cell(manifest["environment"].get(name)) for manifest in manifests)
         for name in WITH
     }
-    rows: list[tuple[Cell, ...]] = [("made", f"{created[0]} to {created[-1]}" if created else "")]
+    rows: list[tuple[Cell, ...]] = [
+        (
+            "made",
+            " to ".join(dict.fromkeys(map(_when, (created[0], created[-1])))) if created else "",
+        )
+    ]
     rows += [(name, _counts(found)) for name, found in made.items()]
     rows += [("sweep", command) for command in _commands(source)]
     one = source.rows[0]["directory"]
@@ -90,9 +96,14 @@ def _making(source: Source) -> Figure:
         title="What made them",
         sentence=sentence,
         description="",
-        table=Table(("", ""), tuple(rows), prose=True),
+        table=Table(("what", "by which"), tuple(rows), prose=True),
         open=True,
     )
+
+
+def _when(created: str) -> str:
+    """`2026-11-21 15:07 UTC`."""
+    return datetime.fromisoformat(created).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _manifest(row: Row) -> Mapping[str, Any] | None:

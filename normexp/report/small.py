@@ -68,7 +68,7 @@ def multiples(  # noqa: PLR0913, PLR0917  what is drawn
     data = _rows(means, theory, lives, layers, log=measure.log)
     base = alt.Chart()
     scale: dict[str, Any] = {"type": "log"} if measure.log else {"type": "symlog", "constant": 0.1}
-    y = alt.Scale(**scale, nice=False)
+    y = alt.Scale(**scale, nice=False, padding=5)
     ticks: dict[str, Any] = {"tickCount": 4} if measure.log else {"values": RATIOS, "format": "~g"}
     step = alt.X(
         "step:Q",

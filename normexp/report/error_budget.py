@@ -29,7 +29,7 @@ MOST_EPOCHS = 17
 FLOOR = 1e-4
 """σ, below which a part is not drawn."""
 
-DECADES = tuple(10.0**power for power in range(-4, 9))
+DECADES, FEW_DECADES = range(-4, 9), 2
 
 NAMES = {"initial": "initial value", "drift": "drift", "noise": "noise", "error": "whole error"}
 
@@ -46,6 +46,9 @@ COST_NOTE = (
     "units of the loss: medians over seeds, after training. Of a part alone to first order, which "
     "overstates large ones. Excess loss: what test loss rises by."
 )
+
+NIL = 1e-9
+"""Cost that rounding makes."""
 
 MOSTLY = 0.6
 """Of the mean square error, what one part must have to be most of it."""
@@ -154,7 +157,7 @@ def _chart(
     points = switchable(alt.Chart().transform_filter(f"datum.epoch === {EPOCH}"))
     drawn = points.mark_point(filled=False, opacity=1, size=46, strokeWidth=1.7).encode(
         x=alt.X("value:Q", title="RMS in σ", scale=alt.Scale(type="log", nice=False, padding=8),
-                axis=alt.Axis(values=DECADES, format="~g", labelOverlap="greedy")),
+                axis=alt.Axis(values=_ticks(data["value"]), format="~g", labelOverlap="greedy")),
         y=alt.Y("layer:N", title=None, sort=list(layers),
                 scale=alt.Scale(domain=list(layers)), axis=alt.Axis(grid=True, ticks=False)),
         shape=shape, color=palette.color(legend=None), tooltip=_tips(),
@@ -165,6 +168,14 @@ def _chart(
     return layer.facet(facet=facet, columns=3).add_params(
         hidden(), alt.param(name=EPOCH, value=epoch)
     )
+
+
+def _ticks(values: "pd.Series[float]") -> list[float]:
+    """Every decade; where these are few, 2 and 5 of each too."""
+    few = len(values) and values.max() / values.min() < 10**FEW_DECADES
+    return [
+        float(f"{digit}e{power}") for power in DECADES for digit in ((1, 2, 5) if few else (1,))
+    ]
 
 
 def _tips() -> "list[alt.Tooltip]":
@@ -188,10 +199,13 @@ def _sentence(frame: "pd.DataFrame", arms: Sequence[str]) -> str:
     last = _last(frame)
     by_arm = last.groupby(ARM)["error"].mean()
     worst, best = by_arm.idxmax(), by_arm.idxmin()
-    text = f"With {worst} {_of_arm(last[last[ARM] == worst])}"
-    if len(arms) > 1 and best != worst:
-        text += f"; with {best}, closest on average, {_of_arm(last[last[ARM] == best])}"
-    return text + "."
+    off = _of_arm(last[last[ARM] == worst])
+    if len(arms) == 1 or best == worst:
+        return f"With {worst}, {off}."
+    return (
+        f"Farthest off on average is {worst}: {off}. Closest is {best}: "
+        f"{_of_arm(last[last[ARM] == best])}."
+    )
 
 
 def _of_arm(last: "pd.DataFrame") -> str:
@@ -231,7 +245,9 @@ def _costs(chosen: Sample, found: Sequence[RunBudget], arms: Sequence[str]) -> F
         cost = {part: float(np.median([each.cost[part] for each in mine])) for part in ALL}
         excess = float(np.median([loss(each.row, "excess_loss") for each in mine]))
         figures = [cost[part] for part in PARTS] + [cost["error"], excess]
-        rows.append((arm, str(len(mine)), *map(number, figures)))
+        rows.append(
+            (arm, str(len(mine)), *(number(0.0 if abs(each) < NIL else each) for each in figures))
+        )
         costs[arm] = cost
     titles = ("arm", "n", *(f"{NAMES[part]} alone" for part in PARTS), "all of it", "excess loss")
     return Figure(

@@ -172,8 +172,9 @@ def _sentence(found: Course, shown: Mapping[str, Series], rows: Mapping[str, Any
     if not flat:
         return f"{first}."
     spread = max(found.spreads[name] for name in flat)
+    who = "It" if len(ranked) == 1 else " and ".join(flat[:3])
     return (
-        f"{first}. {' and '.join(flat[:3])} {'is' if len(flat) == 1 else 'are'} flat: "
+        f"{first}. {who} {'is' if len(flat) == 1 else 'are'} flat: "
         f"predictions spread {_percent(spread)} as far as the test points."
     )
 

@@ -173,7 +173,7 @@ def _chart(
     faceted: alt.FacetChart = (
         bars.facet(
             row=alt.Row("row:N", sort=order, header=alt.Header(
-                **head, labelAngle=0, labelAlign="left", labelExpr="split(datum.value, '|')",
+                **head, labelAngle=0, labelAlign="right", labelExpr="split(datum.value, '|')",
             )),
             column=alt.Column("layer:N", sort=list(layers), header=alt.Header(**head)),
             title=alt.Title(alt.ExprRef("'epoch ' + epoch")),

@@ -88,8 +88,9 @@ def _making(source: Source) -> Figure:
         f"The runs were made with more than one {', '.join(several)}: normexp why RUN says what "
         "that can mean."
         if several
-        else f"All {counted(len(manifests), 'run')} were made by the same code on the same kind "
-        "of machine."
+        else f"All {len(manifests):,} runs were made by the same code on the same kind of machine."
+        if len(manifests) > 1
+        else "What has made the run, and how to make it again."
     )
     return Figure(
         name="provenance",
@@ -163,6 +164,8 @@ def _sentence(source: Source) -> str:
     if not known:
         return f"{counted(len(source.rows), 'run')}, none with a finite test loss."
     best, worst = (pick(known, key=lambda row: row["test_loss"]) for pick in (min, max))
+    if best is worst:
+        return f"The test loss is {cell(best['test_loss'])}."
     return (
         f"Test losses of single runs go from {cell(best['test_loss'])} ({source.arm_name(best)}, "
         f"seed {best['seed']}) to {cell(worst['test_loss'])} ({source.arm_name(worst)}, seed "

@@ -92,7 +92,15 @@ class Palette:
 
         colors = [self.color_of(arm) for arm in self.arms]
         options.setdefault(
-            "legend", alt.Legend(title=None, orient="top", columns=self.columns, symbolOpacity=1)
+            "legend",
+            alt.Legend(
+                title=None,
+                orient="top",
+                columns=self.columns,
+                symbolOpacity=1,
+                symbolStrokeWidth=0,
+                symbolSize=70,
+            ),
         )
         return alt.Color(
             f"{ARM}:N", scale=alt.Scale(domain=list(self.arms), range=colors), **options

@@ -44,6 +44,8 @@ def typical(source: Source, arms: Iterable[str], table: str) -> dict[str, Row]:
 def seeds_said(rows: Mapping[str, Row]) -> str:
     """Which trainings are drawn, for a note."""
     seeds = [row["seed"] for row in rows.values()]
+    if len(rows) == 1:
+        return f"Drawn is seed {seeds[0]}, whose final test loss is the arm's median."
     common = max(seeds, key=seeds.count)
     others = [f"{arm} seed {row['seed']}" for arm, row in rows.items() if row["seed"] != common]
     alone = len({row["seed"] for row in rows.values()}) == 1

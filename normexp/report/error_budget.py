@@ -156,26 +156,33 @@ def _chart(
     )
     points = switchable(alt.Chart().transform_filter(f"datum.epoch === {EPOCH}"))
     drawn = points.mark_point(filled=False, opacity=1, size=46, strokeWidth=1.7).encode(
-        x=alt.X("value:Q", title="RMS in σ", scale=alt.Scale(type="log", nice=False, padding=8),
+        x=alt.X("value:Q", title="RMS in σ",
+                scale=alt.Scale(type="log", nice=False, padding=8, domain=_span(data["value"])),
                 axis=alt.Axis(values=_ticks(data["value"]), format="~g", labelOverlap="greedy")),
         y=alt.Y("layer:N", title=None, sort=list(layers),
                 scale=alt.Scale(domain=list(layers)), axis=alt.Axis(grid=True, ticks=False)),
         shape=shape, color=palette.color(legend=None), tooltip=_tips(),
     )  # fmt: skip
     layer = alt.layer(drawn, data=data).properties(width=200, height=max(60, 21 * len(layers)))
-    lines = alt.Header(labelExpr="split(datum.label, ', ')", labelPadding=4)
+    lines = alt.Header(
+        labelExpr="split(replace(datum.label, ': ', ':, '), ', ')", labelPadding=4, labelLimit=150
+    )
     facet = alt.Facet(f"{ARM}:N", title=None, sort=list(arms), header=lines)
     return layer.facet(facet=facet, columns=3).add_params(
         hidden(), alt.param(name=EPOCH, value=epoch)
     )
 
 
+def _span(values: "pd.Series[float]") -> list[float]:
+    """The axis' ends, the same at every epoch: the slider moves marks, not the axis."""
+    return [float(values.min()), float(values.max())] if len(values) else [FLOOR, 1.0]
+
+
 def _ticks(values: "pd.Series[float]") -> list[float]:
     """Every decade; where these are few, 2 and 5 of each too."""
     few = len(values) and values.max() / values.min() < 10**FEW_DECADES
-    return [
-        float(f"{digit}e{power}") for power in DECADES for digit in ((1, 2, 5) if few else (1,))
-    ]
+    digits = (1, 2, 5) if few else (1,)
+    return [float(f"{digit}e{power}") for power in DECADES for digit in digits]
 
 
 def _tips() -> "list[alt.Tooltip]":

@@ -88,7 +88,9 @@ def _series(source: Source) -> dict[str, Series]:
     for name, arm in zip(source.arm_names, source.arms, strict=True):
         cell = arm_name({path: arm.values[path] for path in fields if path in arm.values}, fields)
         word = field_value(MOMENTUM, arm.values, keras=False)
-        found[name] = Series(cell.rstrip(":"), "" if word == NOTHING else word, arm)
+        found[name] = Series(
+            cell.replace(":,", ",").rstrip(":"), "" if word == NOTHING else word, arm
+        )
     return found
 
 

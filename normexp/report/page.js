@@ -4,6 +4,15 @@
 const views = new Map();   // by figure
 const hidden = new Set();  // arms that the reader has switched off
 
+const EMPTY = /^(Infinite extent|Log scale domain includes zero)/;
+const logger = {  // a chart without rows is no fault: its arms may all be switched off
+  level() { return arguments.length ? this : 2; },
+  error(...said) { console.error(...said); return this; },
+  warn(...said) { if (!EMPTY.test(said[0])) console.warn(...said); return this; },
+  info() { return this; },
+  debug() { return this; },
+};
+
 function fitted(spec, width) {
   // A wrapped facet gets as many columns as there is room for, and they take all of it.
   if (!spec.facet || !spec.columns || !spec.spec || !spec.spec.width) return spec;
@@ -17,7 +26,7 @@ async function draw(figure) {
   const name = figure.dataset.figure;
   const content = JSON.parse(document.querySelector(`script[data-for="${name}"]`).textContent);
   const chart = figure.querySelector(".chart > div");  // the library gives it a role of its own
-  const options = { renderer: "svg", actions: false, ast: true, tooltip: { disableDefaultStyle: false } };
+  const options = { renderer: "svg", actions: false, ast: true, logger, tooltip: { disableDefaultStyle: false } };
   const spec = fitted(content.spec, figure.clientWidth);
   const old = views.get(name);
   if (old) old.result.finalize();

@@ -184,3 +184,42 @@ def test_labels_have_no_fitted_curve(tmp_path: Path) -> None:
     left = {each["title"]: each["why"] for each in answer["left_out"]}
     assert "one number" in left["Fitted curves"]
     assert "histograms" in [each["name"] for each in answer["figures"]]
+
+
+def test_a_pictures_legend_lists_what_is_drawn(store: Path) -> None:
+    """Running statistics have no line without a norm, so their legend has no such arm either."""
+    figures = store / "reports/bn_regression/figures"
+
+    assert "no norm" in (figures / "test-loss.svg").read_text("utf-8")
+    errors = (figures / "mean-error.svg").read_text("utf-8")
+    assert ">batch cumulative</text>" in errors
+    assert ">no norm</text>" not in errors
+
+
+def test_grey_is_for_what_has_no_norm(tmp_path: Path) -> None:
+    """Of eight arms with a norm none is grey, and no two look the same."""
+    momenta = "0.01,0.03,0.1,0.2,0.3,0.5,0.7,0.9"
+    store_of(tmp_path, *SMALL, "norm=batch", f"norm.momentum={momenta}", "seed=0")
+    _report(tmp_path)
+    page = (tmp_path / "reports/bn_regression/report.html").read_text("utf-8")
+    legend = re.findall(
+        r'data-arm="[^"]+" style="--look: var\(--(\w+)\)">.*?class="mark" d="([^"]+)"',
+        page,
+        re.DOTALL,
+    )
+
+    assert len(legend) == len(set(legend)) == 8
+    assert "arm0" not in dict(legend)
+    assert len({color for color, _ in legend}) == len({mark for _, mark in legend}) == 8
+    for color in dict(legend):
+        assert len(re.findall(rf"--{color}: #[0-9a-f]{{6}};", page)) >= 2, color
+
+
+def test_figures_stay_with_their_units(store: Path) -> None:
+    """No line ends between a number and its per cent sign."""
+    page = (store / "reports/bn_regression/report.html").read_text("utf-8")
+    texts = re.findall(r'class="sentence"[^>]*>(.*?)</p>|<figcaption>(.*?)</figcaption>', page)
+
+    percents = [each for pair in texts for text in pair for each in re.findall(r"\d.%", text)]
+    assert percents
+    assert {each[1] for each in percents} == {"\u00a0"}

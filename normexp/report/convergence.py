@@ -6,6 +6,7 @@ import numpy as np
 
 from normexp.console.words import counted, number
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
+from normexp.report.said import percent, short
 from normexp.report.sample import MOST_LAYERS, MOST_POINTS, Sample, evenly, sample, why_none
 from normexp.report.small import THEORY_OF, Measure, multiples
 from normexp.report.source import Source
@@ -103,7 +104,7 @@ def _figure(  # noqa: PLR0913, PLR0917  what it is made of
     lives = _half_lives(chosen)
     layers = list(dict.fromkeys(frame["layer"]))
     controls = (
-        Control(THEORY_OF, "theory of", tuple(arms), tuple(arms), arms.index(start)),
+        Control(THEORY_OF, "Theory of", tuple(arms), tuple(arms), arms.index(start)),
     ) if len(arms) > 1 and start in arms else ()  # fmt: skip
     return Figure(
         name=measure.column.replace("_", "-"),
@@ -154,17 +155,20 @@ def _sentence(means: "pd.DataFrame", theory: "pd.DataFrame", measure: Measure) -
         return "No layer has a finite error."
     by_arm = last.groupby("arm", sort=False)["value"].agg(lambda each: np.abs(each).mean())
     worst = last.iloc[int(last["value"].abs().to_numpy().argmax())]
-    best, of = str(by_arm.idxmin()), "the running " + ("mean" if measure.log else "variance")
-    off = f"{number(abs(worst['value']))} σ off" if measure.log else (
-        f"{number(np.exp(worst['value']))} times the population's"
+    best, of = str(by_arm.idxmin()), "mean" if measure.log else "variance"
+    size = abs(worst["value"])
+    off = f"by {short(size)} σ" if measure.log else (
+        f"at {short(np.exp(worst['value']))} times the population's"
     )  # fmt: skip
-    text = f"With {worst['arm']} {of} of {worst['layer']} ends {off}, the farthest"
+    text = f"The running {of} of {worst['layer']} ends farthest off, {off}, with {worst['arm']}"
     if len(by_arm) > 1:
-        value = f"{number(by_arm[best])} σ" if measure.log else f"{number(by_arm[best])} in ln"
-        text += f"; {best} ends closest, {value} off on average over layers"
+        least = f"{short(by_arm[best])} σ" if measure.log else (
+            f"a factor of {1 + np.expm1(by_arm[best]):.3f}"
+        )  # fmt: skip
+        text += f"; closest, on average over layers, is {best}, {least} off"
     share, _ = _inside(means, theory)
     if np.isfinite(share):
-        text += f". {share:.0%} of the points lie within theory's 95 % band"
+        text += f". {percent(share)} of the measured points lie within theory's 95 % band"
     return text + "."
 
 
@@ -192,21 +196,21 @@ def _layers_note(layers: list[str], kept: list[str]) -> str:
 
 
 def _note(measure: Measure, chosen: Sample, layers: str, *, any_theory: bool) -> str:
+    if not measure.log:
+        what = (
+            "Mean over channels of ln(running / population variance), and over seeds; 0 is right. "
+            "Theory, marks and the step axis as above; the other axis is linear up to 0.1 and "
+            "logarithmic beyond."
+        )
+        return " ".join(filter(None, [what, layers, chosen.note]))
     what = (
-        "Root mean square over channels of (running − population mean) / σ"
-        if measure.log
-        else "Mean over channels of ln(running / population variance); 0 is right"
+        "Root mean square over channels of (running − population mean) / σ, mean over seeds. Marks "
+        "at the foot: half-lives. Steps are by square root, for room at the start."
     )
     theory = (
-        "Theory (dashed, of one arm): what is left of the initial value and how far the population "
-        "moved between evaluation points are known exactly; added is the expected noise of batches "
-        "without replacement and of random steps between evaluation points, for these weights; of "
-        "both, only the size in one batch is measured, in the second half of training. Its band "
-        "has 95 % of such means, for as many free channels as correlations leave."
+        "Dashed: theory of one arm, exact but for the noise of batches, which is what batches of "
+        "such a spread are expected to have; band: 95 % of such means."
         if any_theory
         else "Without theory: the trainings are not there, or no arm is an average."
     )
-    marks = "Marks at the foot: half-lives. The step axis is by square root, for room at the start."
-    if not measure.log:
-        marks += " The other axis is linear up to 0.1 and logarithmic beyond."
-    return " ".join(filter(None, [f"{what}, mean over seeds.", theory, marks, layers, chosen.note]))
+    return " ".join(filter(None, [what, theory, layers, chosen.note]))

@@ -176,6 +176,7 @@ def _layers(found: Course, palette: Palette, sliders: set[str]) -> "list[alt.Cha
         columns=palette.columns,
         symbolType="stroke",
         symbolOpacity=1,
+        symbolSize=500,
         values=list(palette.arms),
     )
     color = color_of_arms(found.errors, palette, legend, found.plain)

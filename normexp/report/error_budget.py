@@ -8,6 +8,7 @@ import numpy as np
 from normexp.console.words import number
 from normexp.insight.budget import ALL, PARTS, Array, RunBudget, budgets_of, loss
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
+from normexp.report.said import short
 from normexp.report.sample import MOST_LAYERS, Sample, evenly, sample, why_none
 from normexp.report.source import Source
 from normexp.report.style import ARM, INK, Palette, hidden, switchable
@@ -28,7 +29,7 @@ MOST_EPOCHS = 17
 FLOOR = 1e-4
 """σ, below which a part is not drawn."""
 
-DECADES = tuple(10.0**power for power in range(-4, 9))
+DECADES, FEW_DECADES = range(-4, 9), 2
 
 NAMES = {"initial": "initial value", "drift": "drift", "noise": "noise", "error": "whole error"}
 
@@ -41,11 +42,13 @@ MARKS = {
 """A diamond, an arrow, a zigzag and a bar: not the shapes of arms, whose colours they have."""
 
 COST_NOTE = (
-    "Medians over seeds at the end of training, of means and variances together. How far "
-    "predictions on the training inputs move from those under population statistics, in units of "
-    "the loss; of a part alone to first order, so that large ones are overstated. Excess loss: "
-    "what test loss rises by."
+    "How far predictions on the training inputs move from those under population statistics, in "
+    "units of the loss: medians over seeds, after training. Of a part alone to first order, which "
+    "overstates large ones. Excess loss: what test loss rises by."
 )
+
+NIL = 1e-9
+"""Cost that rounding makes."""
 
 MOSTLY = 0.6
 """Of the mean square error, what one part must have to be most of it."""
@@ -112,13 +115,12 @@ def _figure(source: Source, chosen: Sample, frame: "pd.DataFrame", arms: tuple[s
     layers = list(dict.fromkeys(frame["layer"]))
     kept = [layers[i] for i in evenly(len(layers), MOST_LAYERS)]
     epochs = sorted(int(each) for each in set(frame["epoch"]))
+    words = tuple(f"{each} of {epochs[-1]}" for each in epochs)
     thinned = "" if len(kept) == len(layers) else f"{len(kept)} of {len(layers)} layers, evenly."
     note = (
-        "Root mean squares over a layer's channels, in σ of the population, mean over seeds, on "
-        "one logarithmic axis. In every channel error = initial value + drift + noise exactly; "
-        f"root mean squares do not add up. Parts below {FLOOR:g} σ are not drawn. Noise is all "
-        "that batches were off from the straight course of the population between evaluation "
-        "points."
+        "Root mean squares over a layer's channels, in σ of the population, mean over seeds. In "
+        "every channel initial value + drift + noise is the error; root mean squares do not add "
+        f"up. Below {FLOOR:g} σ nothing is drawn."
     )
     return Figure(
         name="error-budget",
@@ -130,7 +132,7 @@ def _figure(source: Source, chosen: Sample, frame: "pd.DataFrame", arms: tuple[s
         chart=_chart(frame[frame["layer"].isin(kept)], source.palette, arms, kept, epochs[-1]),
         table=_table(frame[frame["layer"].isin(kept)], arms),
         controls=(
-            Control(EPOCH, "epoch", tuple(epochs), tuple(map(str, epochs)), len(epochs) - 1),
+            Control(EPOCH, "Epoch", tuple(epochs), words, len(epochs) - 1),
         ) if len(epochs) > 1 else (),
         note=" ".join(filter(None, [note, thinned, chosen.note])),
     )  # fmt: skip
@@ -154,18 +156,33 @@ def _chart(
     )
     points = switchable(alt.Chart().transform_filter(f"datum.epoch === {EPOCH}"))
     drawn = points.mark_point(filled=False, opacity=1, size=46, strokeWidth=1.7).encode(
-        x=alt.X("value:Q", title="RMS in σ", scale=alt.Scale(type="log", nice=False, padding=8),
-                axis=alt.Axis(values=DECADES, format="~g", labelOverlap="greedy")),
+        x=alt.X("value:Q", title="RMS in σ",
+                scale=alt.Scale(type="log", nice=False, padding=8, domain=_span(data["value"])),
+                axis=alt.Axis(values=_ticks(data["value"]), format="~g", labelOverlap="greedy")),
         y=alt.Y("layer:N", title=None, sort=list(layers),
                 scale=alt.Scale(domain=list(layers)), axis=alt.Axis(grid=True, ticks=False)),
         shape=shape, color=palette.color(legend=None), tooltip=_tips(),
     )  # fmt: skip
     layer = alt.layer(drawn, data=data).properties(width=200, height=max(60, 21 * len(layers)))
-    lines = alt.Header(labelExpr="split(datum.label, ', ')", labelPadding=4)
+    lines = alt.Header(
+        labelExpr="split(replace(datum.label, ': ', ':, '), ', ')", labelPadding=4, labelLimit=150
+    )
     facet = alt.Facet(f"{ARM}:N", title=None, sort=list(arms), header=lines)
     return layer.facet(facet=facet, columns=3).add_params(
         hidden(), alt.param(name=EPOCH, value=epoch)
     )
+
+
+def _span(values: "pd.Series[float]") -> list[float]:
+    """The axis' ends, the same at every epoch: the slider moves marks, not the axis."""
+    return [float(values.min()), float(values.max())] if len(values) else [FLOOR, 1.0]
+
+
+def _ticks(values: "pd.Series[float]") -> list[float]:
+    """Every decade; where these are few, 2 and 5 of each too."""
+    few = len(values) and values.max() / values.min() < 10**FEW_DECADES
+    digits = (1, 2, 5) if few else (1,)
+    return [float(f"{digit}e{power}") for power in DECADES for digit in digits]
 
 
 def _tips() -> "list[alt.Tooltip]":
@@ -189,17 +206,20 @@ def _sentence(frame: "pd.DataFrame", arms: Sequence[str]) -> str:
     last = _last(frame)
     by_arm = last.groupby(ARM)["error"].mean()
     worst, best = by_arm.idxmax(), by_arm.idxmin()
-    text = f"With {worst} {_of_arm(last[last[ARM] == worst])}"
-    if len(arms) > 1 and best != worst:
-        text += f"; with {best}, closest on average, {_of_arm(last[last[ARM] == best])}"
-    return text + "."
+    off = _of_arm(last[last[ARM] == worst])
+    if len(arms) == 1 or best == worst:
+        return f"With {worst}, {off}."
+    return (
+        f"Farthest off on average is {worst}: {off}. Closest is {best}: "
+        f"{_of_arm(last[last[ARM] == best])}."
+    )
 
 
 def _of_arm(last: "pd.DataFrame") -> str:
     row = last.iloc[int(last["error"].to_numpy().argmax())]
     shares = {part: row[f"{part}_share"] for part in PARTS}
     total, most = sum(shares.values()), max(shares, key=lambda part: shares[part])
-    off = f"the running mean of {row['layer']} ends {number(row['error'])} σ off"
+    off = f"the running mean of {row['layer']} ends {short(row['error'])} σ off"
     if not total:
         return off
     if shares[most] / total >= MOSTLY:
@@ -209,7 +229,7 @@ def _of_arm(last: "pd.DataFrame") -> str:
 
 
 def _word(part: str) -> str:
-    return {"initial": "the initial value that is left"}.get(part, part)
+    return {"initial": "what is left of the initial value"}.get(part, part)
 
 
 def _table(frame: "pd.DataFrame", arms: Sequence[str]) -> Table:
@@ -232,7 +252,9 @@ def _costs(chosen: Sample, found: Sequence[RunBudget], arms: Sequence[str]) -> F
         cost = {part: float(np.median([each.cost[part] for each in mine])) for part in ALL}
         excess = float(np.median([loss(each.row, "excess_loss") for each in mine]))
         figures = [cost[part] for part in PARTS] + [cost["error"], excess]
-        rows.append((arm, str(len(mine)), *map(number, figures)))
+        rows.append(
+            (arm, str(len(mine)), *(number(0.0 if abs(each) < NIL else each) for each in figures))
+        )
         costs[arm] = cost
     titles = ("arm", "n", *(f"{NAMES[part]} alone" for part in PARTS), "all of it", "excess loss")
     return Figure(
@@ -253,15 +275,12 @@ def _cost_sentence(costs: dict[str, dict[str, float]]) -> str:
         return "No arm's cost is finite."
     worst = max(known, key=lambda arm: known[arm]["error"])
     best = min(known, key=lambda arm: known[arm]["error"])
-    text = f"With {worst} {_most(known[worst])}"
+    text = f"Wrong statistics move predictions most with {worst}, by {_most(known[worst])}"
     if best != worst:
-        text += f"; with {best} {_most(known[best])}"
-    return text + "."
+        text += f", and least with {best}, by {_most(known[best])}"
+    return f"{text}, in units of the loss."
 
 
 def _most(cost: dict[str, float]) -> str:
     most = max(PARTS, key=lambda part: cost[part])
-    return (
-        f"wrong statistics move predictions by {number(cost['error'])} in units of the loss, "
-        f"and of the parts alone {_word(most)} would move them most"
-    )
+    return f"{short(cost['error'])} ({_word(most)} alone would do most)"

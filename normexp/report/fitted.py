@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from normexp.analysis import Arm
-from normexp.console.words import NOTHING, field_value, number
+from normexp.console.words import NOTHING, counted, field_value, number
 from normexp.report.curves import Course, chart, courses
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
 from normexp.report.naming import arm_name
+from normexp.report.said import TIGHT, short
 from normexp.report.source import MOMENTUM, Source
 from normexp.report.typical import evenly, seeds_said, typical
 
@@ -87,7 +88,9 @@ def _series(source: Source) -> dict[str, Series]:
     for name, arm in zip(source.arm_names, source.arms, strict=True):
         cell = arm_name({path: arm.values[path] for path in fields if path in arm.values}, fields)
         word = field_value(MOMENTUM, arm.values, keras=False)
-        found[name] = Series(cell.rstrip(":"), "" if word == NOTHING else word, arm)
+        found[name] = Series(
+            cell.replace(":,", ",").rstrip(":"), "" if word == NOTHING else word, arm
+        )
     return found
 
 
@@ -161,24 +164,25 @@ def _sentence(found: Course, shown: Mapping[str, Series], rows: Mapping[str, Any
         return "No arm's predictions are finite after the last epoch."
     ranked = sorted(finite, key=lambda name: finite[name])
     best, worst = ranked[0], ranked[-1]
-    first = f"{best} ends {number(finite[best])} from the test points (root mean square)"
+    first = f"{best} ends {short(finite[best])} from the test points (root mean square)"
     if len(ranked) > 1:
         times = finite[worst] / finite[best] if finite[best] else math.inf
-        first += f", {worst} {number(finite[worst])}, {times:.3g} times as far"
+        first += f", {worst} {short(finite[worst])}, {short(times)} times as far"
         if rows[best]["trajectory_id"] == rows[worst]["trajectory_id"]:
             first += ", on the same weights: only the running statistics differ"
     flat = [n for n in ranked if found.spreads[n] < FLAT and not shown[n].arm.has_statistics]
     if not flat:
         return f"{first}."
     spread = max(found.spreads[name] for name in flat)
+    who = "It" if len(ranked) == 1 else " and ".join(flat[:3])
     return (
-        f"{first}. {' and '.join(flat[:3])} {'is' if len(flat) == 1 else 'are'} flat: "
-        f"predictions vary {_percent(spread)} as much as the test points."
+        f"{first}. {who} {'is' if len(flat) == 1 else 'are'} flat: "
+        f"predictions spread {_percent(spread)} as far as the test points."
     )
 
 
 def _percent(share: float) -> str:
-    return "less than 0.1 %" if share < 1e-3 else f"{100 * share:.2g} %"  # noqa: PLR2004
+    return f"under 0.1{TIGHT}%" if share < 1e-3 else f"{100 * share:.2g}{TIGHT}%"  # noqa: PLR2004
 
 
 def _description(found: Course, momenta: Sequence[str], *, slides: bool) -> str:
@@ -189,8 +193,8 @@ def _description(found: Course, momenta: Sequence[str], *, slides: bool) -> str:
     )
     cells = f", one chart for each of {len(found.cells)} settings" if len(found.cells) > 1 else ""
     return (
-        f"Curves of predictions against x over the test points, {len(found.errors)} arms{cells}; "
-        f"the test points are dots.{faint}"
+        "Curves of predictions against x over the test points, "
+        f"{counted(len(found.errors), 'arm')}{cells}; the test points are dots.{faint}"
     )
 
 

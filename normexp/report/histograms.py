@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from normexp.config.tree import nest
-from normexp.console.words import NOTHING
 from normexp.models.structure import ENTRANCE, structure
 from normexp.report.curves import FOREVER, color_of_arms, plain
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
 from normexp.report.fitted import AGAIN
+from normexp.report.said import percent
 from normexp.report.source import Source
 from normexp.report.style import ARM, INK, Palette, hidden, switchable
 from normexp.report.typical import evenly, seeds_said, typical
@@ -140,7 +140,9 @@ def _chart(
         "datum.from <= epoch && epoch < datum.until"
     )
     bins = chosen.transform_flatten(["bin", "share"]).transform_calculate(
-        left="datum.low + datum.bin * datum.width", right="datum.left + datum.width"
+        left="datum.low + datum.bin * datum.width",
+        right="datum.left + datum.width",
+        percent="format(100 * datum.share, '.1f') + '\u00a0%'",
     )
     head: dict[str, Any] = {"title": None, "labelColor": INK, "labelFontSize": 11}
     bars = bins.mark_bar(binSpacing=1, clip=True).encode(
@@ -150,7 +152,12 @@ def _chart(
             "share:Q",
             title=None,
             scale=alt.Scale(domain=[0, 1]),
-            axis=alt.Axis(values=[0, 0.5, 1], format="%", labelFontSize=10, labelOverlap=False),
+            axis=alt.Axis(
+                values=[0, 0.5, 1],
+                labelExpr="100 * datum.value + '\u00a0%'",
+                labelFontSize=10,
+                labelOverlap=False,
+            ),
         ),
         alt.Y2Datum(0),
         color_of_arms(arms, palette),
@@ -160,13 +167,13 @@ def _chart(
             alt.Tooltip("kind:N", title="values"),
             alt.Tooltip("left:Q", title="from", format=".3g"),
             alt.Tooltip("right:Q", title="to", format=".3g"),
-            alt.Tooltip("share:Q", format=".1%"),
+            alt.Tooltip("percent:N", title="share"),
         ],
     )
     faceted: alt.FacetChart = (
         bars.facet(
             row=alt.Row("row:N", sort=order, header=alt.Header(
-                **head, labelAngle=0, labelAlign="left", labelExpr="split(datum.value, '|')",
+                **head, labelAngle=0, labelAlign="right", labelExpr="split(datum.value, '|')",
             )),
             column=alt.Column("layer:N", sort=list(layers), header=alt.Header(**head)),
             title=alt.Title(alt.ExprRef("'epoch ' + epoch")),
@@ -229,7 +236,7 @@ def _table(last: "pd.DataFrame", arms: Sequence[str], layers: Sequence[str]) -> 
     )
     columns = [f"{name}, {arm}" for name in names for arm in arms]
     cells = tuple(
-        (layer, *(_percent(found[arm].get(layer, {}).get(name)) for name in names for arm in arms))
+        (layer, *(percent(found[arm].get(layer, {}).get(name)) for name in names for arm in arms))
         for layer in layers
     )
     return Table(("layer", *columns), cells)
@@ -258,7 +265,7 @@ def _sentence(last: "pd.DataFrame", rows: Mapping[str, Row], layers: Sequence[st
     found = {arm: _figures(last[last[ARM] == arm]).get(layer, {}) for arm in rows}
 
     def said(name: str, what: str) -> str:
-        parts = [f"{_percent(of[name])}{{}} ({arm})" for arm, of in found.items() if name in of]
+        parts = [f"{percent(of[name])}{{}} ({arm})" for arm, of in found.items() if name in of]
         return " and ".join(parts).replace("{}", f" of {what}", 1).replace("{}", "")
 
     where = f"In {layer}, the last layer, after the last epoch"
@@ -273,17 +280,6 @@ def _sentence(last: "pd.DataFrame", rows: Mapping[str, Row], layers: Sequence[st
     return " ".join(parts)
 
 
-def _percent(share: float | None) -> str:
-    """`12 %`; what is not all or nothing is not rounded to it."""
-    if share is None or math.isnan(share):
-        return NOTHING
-    if 0 < share < 0.01:  # noqa: PLR2004
-        return "under 1 %"
-    if 0.99 < share < 1:  # noqa: PLR2004
-        return "over 99 %"
-    return f"{100 * share:.0f} %"
-
-
 def _note(
     source: Source,
     rows: Mapping[str, Row],
@@ -293,7 +289,7 @@ def _note(
     """Whose histograms these are, and what is not drawn."""
     arms = list(rows)
     bars = (
-        "Bars: share of all values over the test set and channels, under running statistics; "
+        "Bars: shares of all values over test set and channels, under running statistics; "
         "pre-activations come before the norm."
     )
     parts = [bars]

@@ -4,6 +4,26 @@
 const views = new Map();   // by figure
 const hidden = new Set();  // arms that the reader has switched off
 
+const EMPTY = /^(Infinite extent|Log scale domain includes zero)/;
+const logger = {  // a chart without rows is no fault: its arms may all be switched off
+  level() { return arguments.length ? this : 2; },
+  error(...said) { console.error(...said); return this; },
+  warn(...said) { if (!EMPTY.test(said[0])) console.warn(...said); return this; },
+  info() { return this; },
+  debug() { return this; },
+};
+
+async function quiet() {
+  // The library's view with this logger; it tells its class by its views only.
+  const nothing = { data: { values: [] }, mark: "point" };
+  const { view } = await vegaEmbed(document.createElement("div"), nothing, { actions: false, ast: true });
+  view.finalize();
+  return class extends view.constructor {
+    constructor(runtime, options) { super(runtime, { ...options, logger }); }
+  };
+}
+const viewClass = quiet();
+
 function fitted(spec, width) {
   // A wrapped facet gets as many columns as there is room for, and they take all of it.
   if (!spec.facet || !spec.columns || !spec.spec || !spec.spec.width) return spec;
@@ -17,7 +37,7 @@ async function draw(figure) {
   const name = figure.dataset.figure;
   const content = JSON.parse(document.querySelector(`script[data-for="${name}"]`).textContent);
   const chart = figure.querySelector(".chart > div");  // the library gives it a role of its own
-  const options = { renderer: "svg", actions: false, ast: true, tooltip: { disableDefaultStyle: false } };
+  const options = { renderer: "svg", actions: false, ast: true, viewClass: await viewClass, tooltip: { disableDefaultStyle: false } };
   const spec = fitted(content.spec, figure.clientWidth);
   const old = views.get(name);
   if (old) old.result.finalize();

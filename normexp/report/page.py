@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from normexp.report.contents import Report
 from normexp.report.figure import Figure
+from normexp.report.said import tight
 from normexp.report.source import MOMENTUM
 from normexp.report.style import DARK, LIGHT, specification
 
@@ -43,6 +44,7 @@ def page(report: Report, base: Path | None = None, *, live: str = "", number: st
     from normexp import __version__
 
     environment = Environment(autoescape=True, trim_blocks=True)
+    environment.filters["tight"] = tight
     environment.filters["address"] = lambda path: _address(path, base)
     template = environment.from_string(_asset("page.html.jinja"))
     bundle, script = _bundle(), _asset("page.js")
@@ -67,7 +69,7 @@ def page(report: Report, base: Path | None = None, *, live: str = "", number: st
 def _legend(report: Report) -> str:
     """What the names of the arms mean."""
     momentum = MOMENTUM in report.source.fields and any(MOMENTUM in r for r in report.source.rows)
-    return "Numbers after a norm are momenta as in PyTorch." if momentum else "Arms:"
+    return "Numbers after a norm are momenta as in PyTorch." if momentum else ""
 
 
 def _address(path: Path, base: Path | None) -> str:

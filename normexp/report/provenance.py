@@ -3,6 +3,7 @@
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,12 @@ def _making(source: Source) -> Figure:
         name: Counter(cell(manifest["environment"].get(name)) for manifest in manifests)
         for name in WITH
     }
-    rows: list[tuple[Cell, ...]] = [("made", f"{created[0]} to {created[-1]}" if created else "")]
+    rows: list[tuple[Cell, ...]] = [
+        (
+            "made",
+            " to ".join(dict.fromkeys(map(_when, (created[0], created[-1])))) if created else "",
+        )
+    ]
     rows += [(name, _counts(found)) for name, found in made.items()]
     rows += [("sweep", command) for command in _commands(source)]
     one = source.rows[0]["directory"]
@@ -82,17 +88,23 @@ def _making(source: Source) -> Figure:
         f"The runs were made with more than one {', '.join(several)}: normexp why RUN says what "
         "that can mean."
         if several
-        else f"All {counted(len(manifests), 'run')} were made by the same code on the same kind "
-        "of machine."
+        else f"All {len(manifests):,} runs were made by the same code on the same kind of machine."
+        if len(manifests) > 1
+        else "What has made the run, and how to make it again."
     )
     return Figure(
         name="provenance",
         title="What made them",
         sentence=sentence,
         description="",
-        table=Table(("", ""), tuple(rows), prose=True),
+        table=Table(("what", "by which"), tuple(rows), prose=True),
         open=True,
     )
+
+
+def _when(created: str) -> str:
+    """`2026-11-21 15:07 UTC`."""
+    return datetime.fromisoformat(created).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _manifest(row: Row) -> Mapping[str, Any] | None:
@@ -152,6 +164,8 @@ def _sentence(source: Source) -> str:
     if not known:
         return f"{counted(len(source.rows), 'run')}, none with a finite test loss."
     best, worst = (pick(known, key=lambda row: row["test_loss"]) for pick in (min, max))
+    if best is worst:
+        return f"The test loss is {cell(best['test_loss'])}."
     return (
         f"Test losses of single runs go from {cell(best['test_loss'])} ({source.arm_name(best)}, "
         f"seed {best['seed']}) to {cell(worst['test_loss'])} ({source.arm_name(worst)}, seed "

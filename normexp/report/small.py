@@ -68,12 +68,12 @@ def multiples(  # noqa: PLR0913, PLR0917  what is drawn
     data = _rows(means, theory, lives, layers, log=measure.log)
     base = alt.Chart()
     scale: dict[str, Any] = {"type": "log"} if measure.log else {"type": "symlog", "constant": 0.1}
-    y = alt.Scale(**scale, nice=False)
+    y = alt.Scale(**scale, nice=False, padding=5)
     ticks: dict[str, Any] = {"tickCount": 4} if measure.log else {"values": RATIOS, "format": "~g"}
     step = alt.X(
         "step:Q",
         axis=alt.Axis(
-            grid=False, format="~s", tickCount=4, labelOverlap="greedy", labelSeparation=8
+            grid=False, format=",d", tickCount=4, labelOverlap="greedy", labelSeparation=8
         ),
         scale=alt.Scale(type="sqrt", nice=False, padding=6),
     )
@@ -94,7 +94,8 @@ def multiples(  # noqa: PLR0913, PLR0917  what is drawn
         parts.insert(0, base.mark_rule(color=SOFT, strokeDash=[2, 2]).encode(zero))
     facet = alt.Facet("layer:N", title=None, sort=list(layers), header=alt.Header(labelPadding=2))
     chart = alt.layer(*parts, data=data).properties(width=WIDTH, height=HEIGHT)
-    return chart.facet(facet=facet, columns=COLUMNS).add_params(
+    columns = 2 if len(layers) == 2 * 2 else COLUMNS  # no row of one
+    return chart.facet(facet=facet, columns=columns).add_params(
         hidden(), alt.param(name=THEORY_OF, value=start)
     )
 

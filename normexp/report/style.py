@@ -18,14 +18,16 @@ LIGHT = {
     "ink": "#1b1f24", "soft": "#5d6773", "grid": "#dfe3e8", "paper": "#ffffff",
     "arm0": "#6b7480", "arm1": "#0072b2", "arm2": "#d55e00", "arm3": "#009e73",
     "arm4": "#b8568f", "arm5": "#b07c00", "arm6": "#1f8fc4", "arm7": "#7a3ff2",
+    "arm8": "#8f1d3f",
 }  # fmt: skip
 """Okabe and Ito's colours, which colour-blind people tell apart (2008), made dark enough for white
-paper; arm0 is for what has no norm."""
+paper; arm0 is for what has no norm, arm8 where all of eight have one."""
 
 DARK = {
     "ink": "#e8ebef", "soft": "#9aa5b1", "grid": "#353c45", "paper": "#14181d",
     "arm0": "#a3adb8", "arm1": "#4aa8e8", "arm2": "#f2823a", "arm3": "#2fc99a",
     "arm4": "#e08bb9", "arm5": "#e6b93d", "arm6": "#8bd3f7", "arm7": "#b79bff",
+    "arm8": "#ffb3b8",
 }  # fmt: skip
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right",
@@ -61,11 +63,11 @@ class Palette:
     plain: frozenset[str] = frozenset()
 
     def _number(self, arm: str) -> int:
-        """Which look: grey for what has no norm, then the others in order; grey for the eighth."""
+        """Which look: grey for what has no norm, then the others in order."""
         if arm in self.plain:
             return 0
         others = [each for each in self.arms if each not in self.plain]
-        return (1 + others.index(arm)) % MOST_ARMS
+        return 1 + others.index(arm)
 
     def color_of(self, arm: str) -> str:
         """The colour of an arm."""
@@ -73,15 +75,14 @@ class Palette:
 
     @property
     def columns(self) -> int:
-        """Of a picture's legend: as many as names of this length leave room for."""
-        longest = max(map(len, self.arms), default=0)
-        return max(1, min(4, LEGEND_WIDTH // (7 * longest + 30)))
+        """Of a picture's legend."""
+        return columns(self.arms)
 
     def looks(self) -> dict[str, dict[str, Any]]:
         """By arm, for the page's legend."""
         return {
-            arm: {"color": self.color_of(arm), "shape": SHAPES[self._number(arm)],
-                  "dash": DASHES[self._number(arm)]}
+            arm: {"color": self.color_of(arm), "shape": SHAPES[self._number(arm) % len(SHAPES)],
+                  "dash": DASHES[self._number(arm) % len(DASHES)]}
             for arm in self.arms
         }  # fmt: skip
 
@@ -91,7 +92,15 @@ class Palette:
 
         colors = [self.color_of(arm) for arm in self.arms]
         options.setdefault(
-            "legend", alt.Legend(title=None, orient="top", columns=self.columns, symbolOpacity=1)
+            "legend",
+            alt.Legend(
+                title=None,
+                orient="top",
+                columns=self.columns,
+                symbolOpacity=1,
+                symbolStrokeWidth=0,
+                symbolSize=70,
+            ),
         )
         return alt.Color(
             f"{ARM}:N", scale=alt.Scale(domain=list(self.arms), range=colors), **options
@@ -101,7 +110,7 @@ class Palette:
         """The encoding of arms by dashes."""
         import altair as alt
 
-        dashes = [list(DASHES[self._number(arm)]) for arm in self.arms]
+        dashes = [list(DASHES[self._number(arm) % len(DASHES)]) for arm in self.arms]
         return alt.StrokeDash(
             f"{ARM}:N", scale=alt.Scale(domain=list(self.arms), range=dashes), legend=None
         )
@@ -110,10 +119,16 @@ class Palette:
         """The encoding of arms by the shape of points."""
         import altair as alt
 
-        shapes = [SHAPES[self._number(arm)] for arm in self.arms]
+        shapes = [SHAPES[self._number(arm) % len(SHAPES)] for arm in self.arms]
         return alt.Shape(
             f"{ARM}:N", scale=alt.Scale(domain=list(self.arms), range=shapes), legend=None
         )
+
+
+def columns(arms: Sequence[str]) -> int:
+    """Of a picture's legend: as many as names of this length leave room for."""
+    longest = max(map(len, arms), default=0)
+    return max(1, min(4, LEGEND_WIDTH // (7 * longest + 30)))
 
 
 def switchable(chart: "alt.Chart") -> "alt.Chart":
@@ -160,7 +175,8 @@ CONFIG: dict[str, Any] = {
     },
     "header": {"labelColor": SOFT, "titleColor": SOFT, "labelFontSize": 12, "titleFontSize": 12},
     "legend": {"labelColor": INK, "titleColor": SOFT, "labelFontSize": 12, "titleFontSize": 12,
-               "titleFontWeight": "normal", "labelLimit": 320, "symbolStrokeWidth": 2},
+               "titleFontWeight": "normal", "labelLimit": LEGEND_WIDTH,
+               "symbolStrokeWidth": 2},
     "title": {"color": INK, "fontSize": 13, "fontWeight": "normal", "anchor": "start"},
     "line": {"strokeWidth": 2},
     "point": {"size": 50, "filled": True},
@@ -185,6 +201,7 @@ def specification(chart: Any, *, page: bool) -> dict[str, Any]:  # noqa: ANN401
             spec["width"] = "container"
             spec["autosize"] = {"type": "fit-x", "contains": "padding"}
         return spec
+    _trim_arm_legends(spec, _arms_in(spec))
     spec["background"] = LIGHT["paper"]
     return _in_light(spec)
 
@@ -208,3 +225,28 @@ def _drop_arm_legends(node: Any) -> None:  # noqa: ANN401
         for key, each in node.items():
             if key not in ("datasets", "data"):
                 _drop_arm_legends(each)
+
+
+def _arms_in(node: Any) -> set[str]:  # noqa: ANN401
+    """The arms that a specification has data of."""
+    if isinstance(node, list):
+        return set().union(*map(_arms_in, node))
+    if not isinstance(node, dict):
+        return set()
+    own = {node[ARM]} if isinstance(node.get(ARM), str) else set()
+    return own.union(*map(_arms_in, node.values()))
+
+
+def _trim_arm_legends(node: Any, drawn: set[str]) -> None:  # noqa: ANN401
+    """Legends of arms list those that are drawn, in as many columns as their names leave."""
+    if isinstance(node, list):
+        for each in node:
+            _trim_arm_legends(each, drawn)
+    elif isinstance(node, dict):
+        if node.get("field") == ARM and node.get("legend"):
+            legend, known = node["legend"], node.get("scale", {}).get("domain", [])
+            values = [arm for arm in known if arm in drawn and arm in legend.get("values", known)]
+            node["legend"] = {**legend, "values": values, "columns": columns(values)}
+        for key, each in node.items():
+            if key not in ("datasets", "data"):
+                _trim_arm_legends(each, drawn)

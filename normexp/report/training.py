@@ -3,8 +3,9 @@
 import math
 from typing import TYPE_CHECKING
 
-from normexp.console.words import number
+from normexp.console.words import counted, number
 from normexp.report.figure import Drawn, Figure, LeftOut, Table
+from normexp.report.said import short
 from normexp.report.series import by_step, has_bands, lines
 from normexp.report.source import Source
 
@@ -20,6 +21,8 @@ POINTED = (
     "Mean over seeds. Its 95 % intervals (Student's t) would cover one another: point at a mark to "
     "read its own."
 )
+
+SINGLE = "One seed an arm: there are no intervals."
 
 TITLES = {"test_loss": "Test loss by epoch", "test_accuracy": "Test accuracy by epoch"}
 
@@ -48,14 +51,20 @@ def _figure(source: Source, metrics: "pd.DataFrame", metric: str) -> Figure | Le
         title=TITLES[metric],
         sentence=_sentence(points, metric),
         description=f"Line chart: {what}{scale} against epoch, one line for each of "
-        f"{points['arm'].nunique()} arms, "
+        f"{counted(points['arm'].nunique(), 'arm')}, "
         f"means over seeds{' with 95 % intervals' if has_bands(points) else ''}.",
         chart=lines(
             points, source.palette, x="epoch", title=what, log=log, within=_possible(metric)
         ),
         table=_table(points, source.palette.arms),
-        note=f"{INTERVAL if has_bands(points) else POINTED} {source.thinned}".strip(),
+        note=f"{_interval(points)} {source.thinned}".strip(),
     )
+
+
+def _interval(points: "pd.DataFrame") -> str:
+    if has_bands(points):
+        return INTERVAL
+    return POINTED if points["n"].max() > 1 else SINGLE
 
 
 def _possible(metric: str) -> tuple[float, float]:
@@ -77,14 +86,16 @@ def _sentence(points: "pd.DataFrame", metric: str) -> str:
     course = points[points["arm"] == best].set_index("epoch")["mean"]
     end = course.index[-1]
     if best == worst:
-        return (
-            f"{what.capitalize()} goes from {number(course.iloc[0])} to {number(course.iloc[-1])}."
-        )
+        return f"{what.capitalize()} goes from {short(course.iloc[0])} to {short(course.iloc[-1])}."
     ends = points.groupby("arm", observed=True)["epoch"].max()
-    after = f"After {end} epochs" if ends.min() == ends.max() else "After its last epoch"
+    after = (
+        f"After {counted(int(end), 'epoch')}"
+        if ends.min() == ends.max()
+        else "After its last epoch"
+    )
     return (
-        f"{after} {best} is at {number(order.iloc[0])}, {worst} at "
-        f"{number(order.iloc[-1])}; {best} began at {number(course.iloc[0])}."
+        f"{after} {best} is at {short(order.iloc[0])}, {worst} at "
+        f"{short(order.iloc[-1])}; {best} began at {short(course.iloc[0])}."
     )
 
 

@@ -10,6 +10,9 @@ from normexp.store.rows import Row
 
 T = TypeVar("T")
 
+MOST_NAMED = 3
+"""Arms that a note names."""
+
 
 def typical(source: Source, arms: Iterable[str], table: str) -> dict[str, Row]:
     """One run for each arm, all of one seed if there is one: so arms on one training share it.
@@ -41,10 +44,14 @@ def typical(source: Source, arms: Iterable[str], table: str) -> dict[str, Row]:
 def seeds_said(rows: Mapping[str, Row]) -> str:
     """Which trainings are drawn, for a note."""
     seeds = [row["seed"] for row in rows.values()]
+    if len(rows) == 1:
+        return f"Drawn is seed {seeds[0]}, whose final test loss is the arm's median."
     common = max(seeds, key=seeds.count)
     others = [f"{arm} seed {row['seed']}" for arm, row in rows.items() if row["seed"] != common]
     alone = len({row["seed"] for row in rows.values()}) == 1
     said = f"Drawn is seed {common}, whose final test losses lie nearest to the arms' medians"
+    if len(others) > MOST_NAMED:
+        return f"{said}; {len(others)} arms that lack it have the seed nearest to their own."
     return f"{said}." if alone else f"{said}; in its stead {', '.join(others)}."
 
 

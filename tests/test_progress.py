@@ -17,6 +17,7 @@ import pytest
 from conftest import SMALL
 from typer.testing import Result
 
+from normexp.analysis.thinning import evenly
 from normexp.console.curves import Curves
 from normexp.console.pace import Pace
 from normexp.console.spark import scale_of, spark
@@ -24,7 +25,7 @@ from normexp.console.status import remaining
 from normexp.executors import pipe
 from normexp.session import sweep as session
 from normexp.session.progress import Silent
-from normexp.session.relay import Relay, evenly, retell
+from normexp.session.relay import Relay, retell
 
 Normexp = Callable[..., Result]
 FRAMES = re.compile(r"\x1b\[\?2026h(.*?)\x1b\[\?2026l", re.DOTALL)
@@ -267,8 +268,8 @@ def test_a_sparkline_is_logarithmic() -> None:
 
 def test_points_that_do_not_fit_are_left_out_evenly() -> None:
     """The first and the last never."""
-    assert evenly(range(101), 5) == [0, 25, 50, 75, 100]
-    assert evenly([1.0, 2.0], 5) == [1.0, 2.0]
+    assert evenly(101, 5) == [0, 25, 50, 75, 100]
+    assert evenly(2, 5) == [0, 1]
 
 
 def test_the_time_left_follows_from_the_work_done_and_forgets_what_was_done_before() -> None:

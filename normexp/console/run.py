@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from normexp.analysis.thinning import evenly
 from normexp.config.defaults import KINDS, told, typed
 from normexp.config.field import spell
 from normexp.console.columns import Column, filled, fits, table_of
@@ -116,8 +117,7 @@ def thinned(rows: Sequence[Row], most: int | None) -> list[Row]:
     """The first, the last and evenly spaced ones between, no more than that."""
     if most is None or len(rows) <= most:
         return list(rows)
-    places = (round(i * (len(rows) - 1) / (most - 1)) for i in range(most))
-    return [rows[place] for place in places]
+    return [rows[point] for point in evenly(len(rows), most)]
 
 
 def _metric(name: str) -> Column[Row]:

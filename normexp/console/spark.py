@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from normexp.session.relay import evenly
+from normexp.analysis.thinning import evenly
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -19,7 +19,7 @@ def scale_of(values: Iterable[float]) -> Scale | None:
 
 def spark(values: Sequence[float], scale: Scale | None, width: int) -> str:
     """A block a value, at equal distances if there are more than fit; a blank where none is."""
-    return "".join(_block(value, scale) for value in evenly(values, width))
+    return "".join(_block(values[i], scale) for i in evenly(len(values), width))
 
 
 def _block(value: float, scale: Scale | None) -> str:

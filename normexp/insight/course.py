@@ -202,6 +202,8 @@ def _apart(late: Array, updates: int) -> float:
 def _freedom(batches: Array) -> float:
     """How many independent channels would scatter as much, from 1 to all of them."""
     steps = np.diff(batches[len(batches) * 3 // 4 :], axis=0)
+    if not steps.size:
+        return 1.0
     steps = steps / np.sqrt(np.square(steps).mean(0))
     pairs, channels = steps.shape
     if not pairs or not channels or not np.isfinite(steps).all():

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from normexp.analysis.thinning import evenly
 from normexp.console.words import counted, number
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
 from normexp.report.said import percent, short
-from normexp.report.sample import MOST_LAYERS, MOST_POINTS, Sample, evenly, sample, why_none
+from normexp.report.sample import MOST_LAYERS, MOST_POINTS, Sample, sample, why_none
 from normexp.report.small import THEORY_OF, Measure, multiples
 from normexp.report.source import Source
 
@@ -39,10 +40,19 @@ def convergence(source: Source) -> Drawn:
     points = evenly(int(frame.groupby("arm")["step"].nunique().max()), MOST_POINTS)
     layers = list(dict.fromkeys(frame["layer"]))
     kept = [layers[i] for i in evenly(len(layers), MOST_LAYERS)]
-    frame = frame[frame["layer"].isin(kept)]
+    frame = frame[frame["layer"].isin(kept) & _is_shown(frame)]
     expected = _expected(chosen, points, kept)
     note, start = _layers_note(layers, kept), _start(frame, set(expected["arm"]))
     return [_figure(source, chosen, frame, expected, each, note, start) for each in MEASURES]
+
+
+def _is_shown(frame: "pd.DataFrame") -> "pd.Series[bool]":
+    """Which rows are of an evaluation point that is drawn: as many of every arm as theory has."""
+    steps = {arm: sorted(set(part)) for arm, part in frame.groupby("arm")["step"]}
+    kept = {
+        (arm, every[i]) for arm, every in steps.items() for i in evenly(len(every), MOST_POINTS)
+    }
+    return frame[["arm", "step"]].apply(tuple, axis=1).isin(kept)
 
 
 def _expected(chosen: Sample, points: list[int], kept: list[str]) -> "pd.DataFrame":

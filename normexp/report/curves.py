@@ -21,7 +21,7 @@ from normexp.report.style import (
     token,
     zoom,
 )
-from normexp.report.typical import evenly
+from normexp.report.typical import spread
 from normexp.store.rows import Row
 
 if TYPE_CHECKING:
@@ -77,15 +77,15 @@ def courses(source: Source, rows: Mapping[str, Row], cells: Mapping[str, str]) -
         cells: by arm, which chart it is in.
     """
     frame = source.frame_of(list(rows.values()), "curves")
-    steps = source.frame_of(list(rows.values()), "metrics")[["run_id", "step", "epoch"]]
-    frame = frame.merge(steps, on=["run_id", "step"]).sort_values("x", kind="stable")
+    steps = source.frame_of(list(rows.values()), "metrics")[["arm", "run_id", "step", "epoch"]]
+    frame = frame.merge(steps, on=["arm", "run_id", "step"]).sort_values("x", kind="stable")
     parts = {str(arm): part for arm, part in frame.groupby("arm", observed=True)}
     parts = {arm: parts[arm] for arm in rows}
     last = {arm: part[part["epoch"] == part["epoch"].max()] for arm, part in parts.items()}
     points = max(len(part) for part in last.values())
     every = sorted({int(epoch) for epoch in frame["epoch"].unique()})
     kept = min(points, MOST_POINTS if len(rows) <= MOST_ARMS else MOST_POINTS // 2)
-    epochs = evenly(every, min(MOST_EPOCHS, max(2, MOST_NUMBERS // (kept * len(rows)))))
+    epochs = spread(every, min(MOST_EPOCHS, max(2, MOST_NUMBERS // (kept * len(rows)))))
     firsts = {cells[arm]: arm for arm in reversed(list(rows))}
     drawn = [
         *(
@@ -225,7 +225,7 @@ def _lists(part: "pd.DataFrame", column: str, epochs: Sequence[int], kept: int) 
     found = []
     for (epoch, start), until in zip(starts, ends, strict=True):
         each = part[part["epoch"] == epoch]
-        places = evenly(range(len(each)), kept)
+        places = spread(range(len(each)), kept)
         found.append({"epoch": epoch, "from": start, "until": until,
                       "x": plain(each["x"].to_numpy()[places]),
                       "y": plain(each[column].to_numpy()[places])})  # fmt: skip

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from normexp.analysis.thinning import evenly
 from normexp.console.words import number
 from normexp.insight.budget import ALL, PARTS, Array, RunBudget, budgets_of, loss
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
 from normexp.report.said import short
-from normexp.report.sample import MOST_LAYERS, Sample, evenly, sample, why_none
+from normexp.report.sample import MOST_LAYERS, Sample, sample, why_none
 from normexp.report.source import Source
 from normexp.report.style import ARM, INK, Palette, hidden, switchable
 

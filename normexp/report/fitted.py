@@ -12,7 +12,7 @@ from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
 from normexp.report.naming import arm_name
 from normexp.report.said import TIGHT, short
 from normexp.report.source import MOMENTUM, Source
-from normexp.report.typical import evenly, seeds_said, typical
+from normexp.report.typical import seeds_said, spread, typical
 
 TITLE = "Fitted curves"
 AGAIN = "kept with log.pictures=true: type the sweep again with it, nothing is trained again"
@@ -97,8 +97,8 @@ def _series(source: Source) -> dict[str, Series]:
 def _kept(source: Source, every: Mapping[str, Series]) -> dict[str, Series]:
     """As many cells and momenta as one can look at, the best arm's among them."""
     best = every[_best(every)]
-    cells = evenly(list({each.cell: None for each in every.values()}), MOST_CELLS, best.cell)
-    momenta = [*evenly(_momenta(every), MOST_MOMENTA, best.momentum), ""]
+    cells = spread(list({each.cell: None for each in every.values()}), MOST_CELLS, best.cell)
+    momenta = [*spread(_momenta(every), MOST_MOMENTA, best.momentum), ""]
     kept = {n: s for n, s in every.items() if s.cell in cells and s.momentum in momenta}
     if len(kept) <= MOST_CURVES:
         return kept

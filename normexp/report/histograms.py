@@ -12,7 +12,7 @@ from normexp.report.fitted import AGAIN
 from normexp.report.said import percent
 from normexp.report.source import Source
 from normexp.report.style import ARM, INK, Palette, hidden, switchable
-from normexp.report.typical import evenly, seeds_said, typical
+from normexp.report.typical import seeds_said, spread, typical
 from normexp.store.expected import understood
 from normexp.store.rows import Row
 
@@ -48,8 +48,8 @@ def histograms(source: Source) -> Drawn:
     arms = _chosen(source, every)
     rows = {arm: every[arm] for arm in arms}
     whole = _shares(source, rows)
-    layers = evenly(_layers(whole), MOST_LAYERS)
-    epochs = evenly(sorted({int(epoch) for epoch in whole["epoch"].unique()}), MOST_EPOCHS)
+    layers = spread(_layers(whole), MOST_LAYERS)
+    epochs = spread(sorted({int(epoch) for epoch in whole["epoch"].unique()}), MOST_EPOCHS)
     drawn = whole[whole["layer"].isin(layers) & whole["epoch"].isin(epochs)]
     control = _control(epochs)
     last = whole[whole["epoch"] == whole.groupby(ARM, observed=True)["epoch"].transform("max")]
@@ -97,8 +97,8 @@ def _shares(source: Source, rows: Mapping[str, Row]) -> "pd.DataFrame":
     """Every bin's share of all values: arm, epoch, layer, values, bin, low, high, share."""
     chosen = list(rows.values())
     frame = source.frame_of(chosen, "histograms")
-    steps = source.frame_of(chosen, "metrics")[["run_id", "step", "epoch"]]
-    frame = frame.merge(steps, on=["run_id", "step"])
+    steps = source.frame_of(chosen, "metrics")[["arm", "run_id", "step", "epoch"]]
+    frame = frame.merge(steps, on=["arm", "run_id", "step"])
     for name in (ARM, "layer", "values"):
         frame[name] = frame[name].astype(str)
     totals = {(arm, layer): n for arm, row in rows.items() for layer, n in _totals(row).items()}

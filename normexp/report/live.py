@@ -38,7 +38,7 @@ class Live:
     def __init__(self, study: StudyDirectory) -> None:
         self._study = study
         self._ended, self._lock = Event(), Lock()
-        self._seen = ""
+        self._seen = self._trouble = ""
         self._version = Version("", self._page(self._nothing("The report is being made."), ""))
 
     def version(self) -> Version:
@@ -50,6 +50,8 @@ class Live:
         """What happens now, for the page."""
         running = sum(SweepDirectory(path).is_alive() for path in self._study.sweep_directories())
         runs = counted(len(self._study.run_directories()), "run")
+        if self._trouble:
+            return f"live, but not of this moment: {self._trouble}"
         if running:
             return f"live: {counted(running, 'sweep')} running, {runs} so far"
         return f"live: no sweep is running, {runs}"
@@ -68,9 +70,7 @@ class Live:
             pause = LOOK_SECONDS
             if self._fingerprint() != self._seen:
                 began = time.monotonic()
-                made = self._made()
-                with self._lock:
-                    self._version = made
+                self._make()
                 pause = max(LOOK_SECONDS, PATIENCE * (time.monotonic() - began))
 
     def _fingerprint(self) -> str:
@@ -79,9 +79,18 @@ class Live:
         names = " ".join(f"{path.name}:{_changed(path)}" for path in places)
         return hashlib.sha256(names.encode()).hexdigest()[:12]
 
-    def _made(self) -> Version:
-        self._seen = self._fingerprint()
-        return Version(self._seen, self._page(self._report(), self._seen))
+    def _make(self) -> None:
+        """A new version; the last one stays where something is wrong, and the page says so."""
+        seen = self._fingerprint()
+        try:
+            made, trouble = Version(seen, self._page(self._report(), seen)), ""
+        except (NormexpError, OSError) as error:  # replaced while we read: look again
+            seen, made, trouble = "", None, str(error)
+        except Exception as error:  # noqa: BLE001  whatever it is, the page goes on
+            made, trouble = None, f"{type(error).__name__}: {error}"
+        with self._lock:
+            self._seen, self._trouble = seen, trouble
+            self._version = made or self._version
 
     def _page(self, report: Report, number: str) -> str:
         return page(report, live=STATE, number=number)
@@ -93,10 +102,9 @@ class Live:
 
     def _report(self) -> Report:
         """Of what is there; an empty one as long as that is nothing."""
-        try:
-            return compose(gather(self._study.path, [str(self._study.path)]))
-        except (NormexpError, OSError):  # replaced while we read, perhaps: the next look will see
+        if not self._study.runs():
             return self._nothing("No run has ended yet. This page fills by itself.")
+        return compose(gather(self._study.path, [str(self._study.path)]))
 
 
 def study_of(store: Path, wanted: str | None) -> StudyDirectory:

@@ -12,8 +12,8 @@ from normexp.console.words import cell, counted
 from normexp.errors import NormexpError
 from normexp.report.figure import Cell, Drawn, Figure, Link, Table
 from normexp.report.source import Source
-from normexp.store.foreign_yaml import read_yaml
 from normexp.store.rows import Row, read_run
+from normexp.store.sweep import typed
 
 MOST_RUNS = 200
 """Rows of the table of runs; of more, each arm's run in the middle."""
@@ -127,15 +127,12 @@ def _commands(source: Source) -> list[str]:
 
 
 def _command(sweep: Path) -> str:
-    try:
-        said = read_yaml((sweep / "sweep.yaml").read_bytes())
-        words = ["normexp", "sweep"]
-        if said.get("config_dir"):
-            words += ["--config-dir", str(said["config_dir"])]
-        own = [each for each in said["overrides"] if not each.startswith("study=")]
-        return shlex.join([*words, f"study={said['study']}", *own])
-    except (OSError, NormexpError, KeyError, TypeError, AttributeError):
+    words = typed(sweep)
+    if words is None:
         return ""
+    study = f"study={sweep.parents[1].name}"
+    own = [each for each in words if not each.startswith("study=")]
+    return shlex.join(["normexp", "sweep", study, *own])
 
 
 def _runs(source: Source) -> Figure:

@@ -64,10 +64,3 @@ def why_none(source: Source) -> str:
     if any(arm.has_statistics for arm in source.arms):
         return "no arm that is drawn has running statistics of its own"
     return "no run has running statistics"
-
-
-def evenly(number: int, most: int) -> list[int]:
-    """Positions from the first to the last of so many, at most `most`, evenly."""
-    if number <= most:
-        return list(range(number))
-    return sorted({round(i * (number - 1) / (most - 1)) for i in range(most)})

@@ -3,6 +3,7 @@
 import json
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from normexp.report.live import STATE, Live
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ANY = "0.0.0.0"  # noqa: S104  what a user may ask for
+LOOPBACK = ("127.0.0.1", "localhost")
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -26,7 +28,7 @@ HEADERS = {
 
 
 class ReportServer:
-    """Serves a live report; every address but two is not found, every method but GET refused.
+    """Serves a live report: two addresses, to be read only.
 
     Args:
         live: what is served.
@@ -40,18 +42,17 @@ class ReportServer:
     def __init__(self, live: Live, host: str = LOOPBACK[0], port: int = 0) -> None:
         self._live = live
         try:
-            self._server = ThreadingHTTPServer((host, port), _handler(live, host))
+            self._server = _Quiet((host, port), _handler(live, host))
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(
                 f"cannot listen at {host}, port {port}: {reason}",
                 "type --port 0 for any port that is free",
             ) from None
-        self._server.daemon_threads = True
         self.address = f"http://{host}:{self._server.server_port}/"
 
     def start(self) -> None:
-        """Serve in a thread of its own."""
+        """Serve in a thread of its own, as long as this process lives."""
         self._live.start()
         Thread(target=self._server.serve_forever, daemon=True, name="server").start()
 
@@ -61,12 +62,17 @@ class ReportServer:
         try:
             self._server.serve_forever()
         finally:
-            self.stop()
+            self._live.stop()
+            self._server.server_close()
 
-    def stop(self) -> None:
-        """Listen no longer."""
-        self._live.stop()
-        self._server.server_close()
+
+class _Quiet(ThreadingHTTPServer):
+    """Says nothing of readers that have gone away."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Called in the place of an answer that could not be given."""
 
 
 def _handler(live: Live, host: str) -> type[BaseHTTPRequestHandler]:
@@ -120,5 +126,14 @@ def _handler(live: Live, host: str) -> type[BaseHTTPRequestHandler]:
 
 def _is_ours(asked: str, host: str) -> bool:
     """Whether a request names us: a stranger's page may have its own name lead to this machine."""
-    name = asked.rpartition(":")[0] if not asked.endswith("]") and ":" in asked else asked
-    return name.strip("[]") in (*LOOPBACK, host)
+    name = asked.partition(":")[0]
+    return name in (*LOOPBACK, host) or (host == ANY and _is_number(name))
+
+
+def _is_number(name: str) -> bool:
+    """Whether it is an address rather than a name, which could lead anywhere."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

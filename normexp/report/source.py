@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from normexp.analysis import Arm, arms
 from normexp.analysis.alike import completed, in_order
+from normexp.analysis.thinning import evenly
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.errors import NotFoundError
 from normexp.insight.telling import telling
@@ -128,8 +129,7 @@ class Source:
         plain = [name for name in ranked if not arms[name].has_statistics]
         few = plain[: max(FEW_PLAIN, MOST_ARMS - len(tracked))]
         room = min(MOST_ARMS - len(few), len(tracked))
-        steps = [round(i * (len(tracked) - 1) / max(1, room - 1)) for i in range(room)]
-        kept = {*few, *(tracked[i] for i in steps)}
+        kept = {*few, *(tracked[i] for i in evenly(len(tracked), room))}
         return [name for name in names if name in kept]
 
     @cached_property
@@ -178,8 +178,9 @@ def gather(store: Path, wanted: Sequence[str]) -> Source:
     Raises:
         NotFoundError: there is no such thing, or no complete run in it.
     """
+    wanted = list(dict.fromkeys(wanted))
     selections = [select(store, each) for each in wanted] or [select(store, None)]
-    names = tuple(Path(each).name for each in wanted) or (store.resolve().name,)
+    names = _names([_place(store, each) for each in wanted] or [store.resolve()])
     several = len(selections) > 1 and any(each.sweeps or len(each.runs) != 1 for each in selections)
     rows, unfinished = [], 0
     for name, selection in zip(names, selections, strict=True):
@@ -195,6 +196,21 @@ def gather(store: Path, wanted: Sequence[str]) -> Source:
         rows = list({each["run_id"]: each for each in rows}.values())
     sweeps = tuple(path for selection in selections for path in selection.sweeps)
     return Source(names, sweeps, tuple(rows), _fields(rows, several=several), unfinished)
+
+
+def _place(store: Path, wanted: str) -> Path:
+    """Where that is, or would be by its name."""
+    return Path(wanted).resolve() if Path(wanted).is_dir() else store.resolve() / wanted
+
+
+def _names(places: Sequence[Path]) -> tuple[str, ...]:
+    """The last parts of these paths, as many of them as tell them apart."""
+    longest = max(len(place.parts) for place in places)
+    for number in range(1, longest + 1):
+        names = tuple("/".join(place.parts[-number:]) for place in places)
+        if len(set(names)) == len(set(places)):
+            break
+    return names
 
 
 def _fields(rows: Sequence[Row], *, several: bool) -> tuple[str, ...]:

@@ -193,7 +193,10 @@ def specification(chart: Any, *, page: bool) -> dict[str, Any]:  # noqa: ANN401
         page: for the page, as wide as there is room and with the page's own legend; else for
             pictures, in the colours of light paper.
     """
-    spec: dict[str, Any] = chart.to_dict()
+    import altair as alt
+
+    with alt.data_transformers.enable("default", max_rows=None):  # figures thin by themselves
+        spec: dict[str, Any] = chart.to_dict()
     spec["config"] = CONFIG
     if page:
         _drop_arm_legends(spec)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from normexp.analysis.thinning import evenly
 from normexp.report.source import Source
 from normexp.store.rows import Row
 
@@ -55,11 +56,11 @@ def seeds_said(rows: Mapping[str, Row]) -> str:
     return f"{said}." if alone else f"{said}; in its stead {', '.join(others)}."
 
 
-def evenly(items: Sequence[T], most: int, keep: T | None = None) -> list[T]:
+def spread(items: Sequence[T], most: int, keep: T | None = None) -> list[T]:
     """At most so many, first and last among them, and `keep` if it is one of them."""
     if len(items) <= most:
         return list(items)
-    places = sorted({round(i * (len(items) - 1) / max(1, most - 1)) for i in range(most)})
+    places = evenly(len(items), most)
     if keep is not None and keep in items and (wanted := items.index(keep)) not in places:
         inner = range(1, len(places) - 1) or range(len(places))
         nearest = min(inner, key=lambda i: abs(places[i] - wanted))

@@ -1,5 +1,7 @@
 """A report's files: the page, its figures as SVG and PNG, and Markdown."""
 
+import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,11 @@ PIXELS = 2
 
 def place(store: Path, source: Source) -> Path:
     """Where a report goes if nobody says: `reports/` of the store, by the names of its sources."""
-    return store / REPORTS / "+".join(source.names)[:MOST_CHARACTERS]
+    name = "+".join(each.replace("/", "-") for each in source.names)
+    if len(name) > MOST_CHARACTERS or name.startswith("."):
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = f"{name[:MOST_CHARACTERS].lstrip('.')}-{digest}"
+    return store / REPORTS / name
 
 
 def check_target(out: Path | None) -> None:
@@ -55,11 +61,10 @@ def write(report: Report, directory: Path) -> Path:
     """Write all files, in the place of older ones; the page."""
     figures = directory / FIGURES
     figures.mkdir(parents=True, exist_ok=True)
-    drawn = [each for each in report.figures if each.chart is not None]
-    for old in figures.iterdir():
-        if old.suffix in (".svg", ".png") and old.stem not in {each.name for each in drawn}:
-            old.unlink()
-    for each in drawn:
+    for old in _told(directory / MARKDOWN):  # of the report before, no file of anybody else's
+        for suffix in (".png", ".svg"):
+            (figures / old).with_suffix(suffix).unlink(missing_ok=True)
+    for each in (figure for figure in report.figures if figure.chart is not None):
         for name, content in _pictures(each):
             write_file(figures / name, content)
     write_file(directory / MARKDOWN, markdown(report).encode())
@@ -69,18 +74,19 @@ def write(report: Report, directory: Path) -> Path:
 
 def markdown(report: Report) -> str:
     """The report as Markdown, with its pictures beside it."""
-    parts = [f"# {report.title}", report.about]
+    parts = [f"# {_plain(report.title)}", report.about]
     for each in report.figures:
-        parts += [f"## {each.title}", each.sentence]
+        parts += [f"## {each.title}", _plain(each.sentence)]
         if each.chart is not None:
-            parts.append(f"![{each.description}]({FIGURES}/{each.name}.png)")
+            parts.append(f"![{_plain(each.description)}]({FIGURES}/{each.name}.png)")
         if each.note:
-            parts.append(f"*{each.note}*")
+            parts.append(f"*{_plain(each.note)}*")
         if each.table is not None and (each.open or each.chart is None):
             parts.append(_table(each.table))
     if report.left_out:
         parts.append("## Left out")
-        parts.append("\n".join(f"- {each.title}: {each.why}" for each in report.left_out))
+        lines = [f"- {each.title}: {_plain(each.why)}" for each in report.left_out]
+        parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
@@ -98,4 +104,17 @@ def _table(table: Table) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return _plain(text).replace("|", "\\|").replace("\n", " ")
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown takes for nothing else: names may come from a stranger."""
+    return re.sub(r"([\\`*_\[\]<>])", r"\\\1", text)
+
+
+def _told(page: Path) -> list[str]:
+    """The pictures that an older report of this place has."""
+    try:
+        return re.findall(rf"\]\({FIGURES}/([\w-]+)\.png\)", page.read_text())
+    except (OSError, ValueError):
+        return []

@@ -127,9 +127,8 @@ def _read(study: StudyDirectory) -> tuple[list[tuple[dict[str, Any], Config]], R
 def _told(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The status and the metrics; runs without running statistics have no excess loss."""
     metrics = manifest["metrics"]
-    names = [name for name in METRICS if name in metrics]
-    if "norm.momentum" not in manifest["config"]:
-        names.remove("excess_loss")
+    has_statistics = "norm.momentum" in manifest["config"]
+    names = [n for n in METRICS if n in metrics and (has_statistics or n != "excess_loss")]
     return {"status": manifest["status"], **{name: metrics[name] for name in names}}
 
 
@@ -141,7 +140,7 @@ def _different(configs: Sequence[Config]) -> Rows:
     first: dict[tuple[str, ...], tuple[Config, set[str]]] = {}
     found = []
     for config in configs:
-        kinds = tuple([config[path] for path in KINDS])
+        kinds = tuple([config.get(path, "") for path in KINDS])
         like, known = first.setdefault(kinds, (config, set()))
         new = {path for path, _ in config.items() ^ like.items()} - known
         known |= new

@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from normexp.analysis.thinning import evenly
 from normexp.executors import pipe
 from normexp.session.progress import Listener
 
@@ -35,7 +37,8 @@ class Relay:
     def observed(self, run: str, test_losses: Sequence[float]) -> None:
         """Send the losses, or as many of them as a line holds."""
         self._send_steps()
-        losses = [f"{loss:.4g}" for loss in evenly(test_losses, MOST_POINTS)]
+        shown = evenly(len(test_losses), MOST_POINTS)
+        losses = [f"{test_losses[point]:.4g}" for point in shown]
         pipe.send(self._path, " ".join(["observed", run, *losses]))
 
     def _send_steps(self) -> None:
@@ -44,19 +47,12 @@ class Relay:
 
 
 def retell(line: str, listener: Listener) -> None:
-    """Tell what a line of a relay says."""
-    what, first, *rest = line.split()
-    if what == "stepped":
-        listener.stepped(int(first))
-    elif what == "resumed":
-        listener.resumed(int(first))
-    else:
-        listener.observed(first, [float(loss) for loss in rest])
-
-
-def evenly(values: Sequence[float], most: int) -> list[float]:
-    """All of the values, or so many of them at equal distances, the first and the last included."""
-    if len(values) <= most:
-        return list(values)
-    last = len(values) - 1
-    return [values[round(i * last / max(1, most - 1))] for i in range(most)]
+    """Tell what a line of a relay says; nothing, of a line that no relay has written."""
+    with suppress(ValueError):
+        what, first, *rest = line.split()
+        if what == "observed":
+            listener.observed(first, [float(loss) for loss in rest])
+        elif what == "stepped":
+            listener.stepped(int(first))
+        elif what == "resumed":
+            listener.resumed(int(first))

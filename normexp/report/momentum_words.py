@@ -15,6 +15,9 @@ FACTOR = 10
 """From which on a ratio is a factor rather than a percentage."""
 
 
+PERCENT = "\u00a0%"
+"""After a number, from which no line break parts it."""
+
 SMALL = 0.1
 """A number of which fewer than three digits would be left after the point."""
 
@@ -106,11 +109,11 @@ def _worse(point: Point, best: Point, metric: str) -> str:
         return f"is at {number(one)}"
     ratio = one / other
     if ratio - 1 < ALIKE:
-        return "is as good within 1 %"
+        return f"is as good within 1{PERCENT}"
     return (
         f"costs {ratio:.3g} times as much"
         if ratio >= FACTOR
-        else f"costs {100 * (ratio - 1):.0f} % more"
+        else f"costs {100 * (ratio - 1):.0f}{PERCENT} more"
     )
 
 

@@ -18,7 +18,7 @@ TICKS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 NEAR = 0.075
 """Share of the axis that a tick's label needs."""
 
-CUT = 3
+CUT = 1.5
 """Times below the least value where intervals are cut off on a logarithmic axis."""
 
 BESIDE = 0.1

@@ -246,7 +246,9 @@ def _measured(frame: Frame) -> "list[alt.Chart]":
 
     x, base = frame.axis.x(), switchable(frame.of("point"))
     color, shape = (alt.Color("color:N", scale=None), alt.Shape("shape:N", scale=None))
-    interval = base.mark_rule(opacity=0.5, strokeWidth=3, clip=True)
+    interval = base.transform_filter("isValid(datum.high)").mark_rule(
+        opacity=0.5, strokeWidth=3, clip=True
+    )
     line = base.transform_filter("datum.momentum !== 'cumulative'").mark_line(
         color=INK, strokeWidth=1.5, clip=True
     )

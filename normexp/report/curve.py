@@ -193,10 +193,11 @@ def _short(value: float) -> float:
 
 def _shown(row: dict[str, Any], frame: Frame) -> dict[str, Any]:
     """A row within the axis: a logarithmic one has no place for zero and less."""
-    if not frame.log or "y" not in row:
-        return {**row, "shown": row["low"]} if "low" in row else row
-    row = {**row, "y": max(row["y"], frame.bottom)}
-    return {**row, "shown": max(row["low"], frame.bottom)} if "low" in row else row
+    floor = frame.bottom if frame.log else -math.inf
+    row = {**row, "y": max(row["y"], floor)} if "y" in row else row
+    if "low" in row and row["high"] > floor:
+        row["shown"] = max(row["low"], floor)
+    return row
 
 
 def _defaults(frame: Frame) -> "list[alt.Chart]":

@@ -50,6 +50,8 @@ class Difference:
 
 def differences(source: Source) -> Drawn:
     """How far the values of one field lie apart, everything else alike."""
+    if not source.complete:
+        return [LeftOut(TITLE, "every run has diverged")]
     field = _field(source)
     if field is None:
         return [LeftOut(TITLE, "there is nothing to compare: one arm")]
@@ -61,8 +63,8 @@ def differences(source: Source) -> Drawn:
     scale = "ratio" if all(e.found.result.scale == "ratio" for e in shown) else "difference"
     note = (
         f"Test loss, {scale}: arm {'÷' if scale == 'ratio' else '−'} baseline, with its "
-        f"95{PERCENT} interval over seeds (Student's t and bootstrap). Runs of one training are paired on their "
-        f"weights, others by seed. Decided: no difference lies outside the interval, n ≥ {FEWEST}."
+        f"95{PERCENT} interval over seeds (Student's t and bootstrap). Runs of one training are "
+        f"paired on their weights, others by seed. Decided: no difference lies outside the interval, n ≥ {FEWEST}."
     )
     drawn = _spread(comparable)
     if len(drawn) < len(comparable):

@@ -148,7 +148,9 @@ def _cost(arms: dict[str, Arm], best: str) -> list[str]:
         most = max(costly, key=lambda name: arms[name].estimates[EXCESS].mean)
         if most != best and arms[most].estimates[EXCESS].mean > 0:
             share = arms[most].estimates[EXCESS].mean / arms[most].estimates[LOSS].mean
-            said.append(f"They are {100 * share:.3g}{PERCENT} of the loss of {most}, the most.")
+            said.append(
+                f"Running statistics cost {most} most: {100 * share:.3g}{PERCENT} of its loss."
+            )
     return said
 
 

@@ -10,7 +10,7 @@ from normexp.report.figure import Drawn, Figure, LeftOut, Table
 from normexp.report.grid import Map, Square, axes_of, map_of, sign
 from normexp.report.naming import arm_name
 from normexp.report.series import WIDTH
-from normexp.report.source import MOMENTUM, Source
+from normexp.report.source import MOMENTUM, SOURCE, Source
 from normexp.report.style import GRID, INK, SOFT
 
 if TYPE_CHECKING:
@@ -176,7 +176,11 @@ def _named(made: Map, panel: Any) -> str:  # noqa: ANN401
     if len(made.axes) < 3:  # noqa: PLR2004
         return ""
     path = made.axes[2]
-    return arm_name({path: panel}, [path]) if panel is not None else f"{_title(path)} {NOTHING}"
+    if path == SOURCE:
+        return f"{panel}"
+    if path == "norm.estimator" or panel is None:
+        return f"{_title(path)} {_spelled(path, panel)}"
+    return arm_name({path: panel}, [path])
 
 
 def _rows(made: Map, metric: str) -> list[dict[str, Any]]:
@@ -271,7 +275,8 @@ def _layers(
         .mark_rect(filled=False, stroke=DARK, strokeWidth=3)
         .encode(tooltip=tips),
     ]
-    fits = alt.ExprRef(expr=f"width >= {need:.0f} ? 1 : 0")  # a page's chart may be narrow
+    wide = "child_width" if len(made.values(2)) > 1 else "width"  # as Vega-Lite calls a panel's
+    fits = alt.ExprRef(expr=f"{wide} >= {need:.0f} ? 1 : 0")  # a page's chart may be narrow
     text = cells.transform_filter(known).mark_text(opacity=fits)
     words = alt.Fill("words:N", scale=None, legend=None)
     return [*layers, text.encode(text="text:N", fill=words, tooltip=tips)]

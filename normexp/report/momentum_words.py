@@ -178,7 +178,8 @@ def _of_forecasts(found: Sequence[Cell], metric: str) -> list[str]:
     if not pairs:
         return []
     near = sum(max(one / other, other / one) <= 2 for one, other in pairs if one)  # noqa: PLR2004
-    return [f"The predicted one is within a factor of 2 of it in {near} of {len(pairs)}."]
+    share = f"{near} of {len(pairs)}" if near else "none"
+    return [f"The predicted one is within a factor of 2 of it in {share}."]
 
 
 def _of_defaults(bests: Sequence[tuple[Cell, Point]], metric: str) -> list[str]:

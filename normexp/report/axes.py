@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from normexp.report.cells import Cell
+from normexp.report.style import INK
 
 if TYPE_CHECKING:
     import altair as alt
@@ -32,6 +33,12 @@ DIGITS = (
     (math.inf, (1,)),
 )
 """First digits of ticks on an axis of less than so many decades."""
+
+LONG = 18
+"""Characters from which on a name takes more room beside a chart than a phone has."""
+
+ROW, HIGH_ROW = 28, 42
+"""Heights of a row, beside its name and under it."""
 
 MOST_DECADES = 7
 """With a tick each."""
@@ -171,3 +178,14 @@ def _round(low: float, high: float) -> list[float]:
     step = max(1, round(decades / MOST_DECADES))
     every = [float(f"{digit}e{each}") for each in exponents if not each % step for digit in digits]
     return [value for value in every if low <= value <= high]
+
+
+def names_axis(names: Sequence[str]) -> "tuple[alt.Axis, int]":
+    """An axis of names, and a chart's height for it: long names stand above their rows."""
+    import altair as alt
+
+    look: dict[str, Any] = {"labelColor": INK, "ticks": False, "domain": False}
+    if max(map(len, names), default=0) <= LONG:
+        return alt.Axis(**look), ROW * len(names)
+    above = {"labelAlign": "left", "labelOffset": -14, "labelPadding": -2, "labelLimit": 340}
+    return alt.Axis(**look, **above), HIGH_ROW * len(names)

@@ -24,6 +24,9 @@ PANEL, COLUMNS = (270, 190), 3
 
 DEFAULTS = {0.1: "PyTorch's default", 0.01: "Keras's default"}
 
+LITTLE = 0.02
+"""Beyond 0 and 1, for marks that stand there."""
+
 FAR = 30.0
 """Times the largest measured value, from which on a level is not drawn."""
 
@@ -105,6 +108,8 @@ def _frame(rows: Rows, axis: Momenta, metric: str, *, narrow: bool) -> Frame:
     else:
         log = metric == "test_loss" and all(row["y"] > 0 for row in points)
         low, high = values(measured, log=log)
+        if metric == "test_accuracy":
+            low, high = max(low, -LITTLE), min(high, 1 + LITTLE)
     return Frame(axis, low, high, log, metric.replace("_", " "), narrow=narrow)
 
 
@@ -166,7 +171,7 @@ def _course(cell: Cell, axis: Momenta, metric: str) -> Iterator[dict[str, Any]]:
     best = cell.forecast.best.momentum
     if best > 0:
         label = f"predicted best: {best:g}"
-        side = "left" if axis.side(best) == "middle" else axis.side(best)
+        side = "right" if axis.is_left(best) else "left"
         yield {"what": "rule", "x": best, "label": label, "side": side}
     level = cell.population("test_loss")
     if metric == EXCESS or (metric == "test_loss" and level and math.isfinite(level.mean)):
@@ -304,7 +309,7 @@ def _words(frame: Frame) -> "list[alt.Chart]":
                 for level, dy in (("population", 11), ("no norm", -7))
                 for side, dx, at in (("left", 4, 0), ("right", -4, "width"))
             ),
-            text("aside", align="left", dx=9).encode(x=x, y=y),
+            text("aside", align="left", dx=-5, dy=-11).encode(x=x, y=y),
             *(
                 text("rule", align=align, dx=dx)
                 .transform_filter(f"datum.side === '{side}'")

@@ -11,7 +11,7 @@ from normexp.analysis.comparison import FEWEST, Comparison
 from normexp.analysis.pairing import ArmComparison, compare_arms
 from normexp.console.compare import PAIRED, decision, estimate_with_interval, sample_size
 from normexp.console.words import counted, field_value, heading
-from normexp.report.axes import scale_of
+from normexp.report.axes import names_axis, scale_of
 from normexp.report.figure import Drawn, Figure, LeftOut, Table
 from normexp.report.momentum_words import PERCENT
 from normexp.report.source import MOMENTUM, SOURCE, Source
@@ -32,10 +32,6 @@ MOST_DRAWN = 20
 FAR = 5.0
 """Times the least and the largest ratio where intervals are cut off."""
 
-LABEL = 300
-"""Of a name beside the chart, in pixels."""
-
-ROW_HEIGHT = 24
 WIDTH = 460
 
 
@@ -52,19 +48,21 @@ def differences(source: Source) -> Drawn:
     """How far the values of one field lie apart, everything else alike."""
     if not source.complete:
         return [LeftOut(TITLE, "every run has diverged")]
-    field = _field(source)
-    if field is None:
+    fields = _fields(source)
+    if not fields:
         return [LeftOut(TITLE, "there is nothing to compare: one arm")]
-    found = list(islice(_differences(source, field), MOST + 1))
+    tried = ((each, list(islice(_differences(source, each), MOST + 1))) for each in fields)
+    field, found = next((pair for pair in tried if pair[1]), (fields[0], []))
     if not found:
-        return [LeftOut(TITLE, f"no two arms are alike but for {_said(field)}")]
+        return [LeftOut(TITLE, "no two arms are alike but for one field")]
     shown = found[:MOST]
     comparable = [each for each in shown if math.isfinite(each.found.result.low)]
     scale = "ratio" if all(e.found.result.scale == "ratio" for e in shown) else "difference"
     note = (
         f"Test loss, {scale}: arm {'÷' if scale == 'ratio' else '−'} baseline, with its "
         f"95{PERCENT} interval over seeds (Student's t and bootstrap). Runs of one training are "
-        f"paired on their weights, others by seed. Decided: no difference lies outside the interval, n ≥ {FEWEST}."
+        "paired on their weights, others by seed. Decided: no difference lies outside the "
+        f"interval, n ≥ {FEWEST}."
     )
     drawn = _spread(comparable)
     if len(drawn) < len(comparable):
@@ -95,12 +93,12 @@ def _spread(found: Sequence[Difference]) -> Sequence[Difference]:
     return [each for each in found if id(each) in kept]
 
 
-def _field(source: Source) -> str | None:
-    """What is compared: the sources, else momentum, else the first field that differs."""
+def _fields(source: Source) -> list[str]:
+    """What can be compared: the sources, else momentum, else the first field that differs."""
     if SOURCE in source.fields:
-        return SOURCE
+        return [SOURCE]
     there = differing(source.rows)
-    return MOMENTUM if MOMENTUM in there else next(iter(there), None)
+    return sorted(there, key=lambda path: path != MOMENTUM)
 
 
 def _differences(source: Source, field: str) -> Iterable[Difference]:
@@ -213,9 +211,9 @@ def _chart(found: Sequence[Difference], scale: str, against: str) -> "Chart":
     def at(name: str) -> alt.X:
         return alt.X(f"{name}:Q", scale=kind, axis=axis, title=title)
 
-    base = alt.Chart(alt.InlineData(values=rows), width=WIDTH, height=ROW_HEIGHT * len(rows))
-    y = alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelColor=INK, ticks=False,
-              domain=False, labelLimit=LABEL))  # fmt: skip
+    axis_of_names, height = names_axis([row["name"] for row in rows])
+    base = alt.Chart(alt.InlineData(values=rows), width=WIDTH, height=height)
+    y = alt.Y("name:N", sort=None, title=None, axis=axis_of_names)
     faint = alt.condition("datum.decided == 'yes'", alt.value(1.0), alt.value(0.45))
     tips = [
         alt.Tooltip("name:N", title="arm"),

@@ -5,23 +5,22 @@ from typing import TYPE_CHECKING, Any
 
 from normexp.analysis import Arm, Estimate
 from normexp.console.words import NOTHING, interval, number
-from normexp.report.axes import scale_of
+from normexp.report.axes import names_axis, scale_of
 from normexp.report.figure import Drawn, Figure, Table
 from normexp.report.momentum_words import PERCENT
 from normexp.report.naming import unsaid
 from normexp.report.source import Source
-from normexp.report.style import ARM, GRID, INK, SOFT, Palette, hidden, switchable
+from normexp.report.style import ARM, GRID, SOFT, Palette, hidden, switchable
 
 if TYPE_CHECKING:
     from normexp.report.figure import Chart
 
 LOSS, POPULATION, EXCESS = "test_loss", "test_loss_population", "excess_loss"
 ACCURACY = "test_accuracy"
-ROW_HEIGHT = 30
 WIDTH = 520
 
-LABEL = 260
-"""Of a name beside the chart, in pixels."""
+FAR = 2.0
+"""Times the least and the largest mean where intervals are cut off on a logarithmic axis."""
 
 UNKNOWN = Estimate(math.nan, math.nan, 0)
 
@@ -193,20 +192,18 @@ def _chart(arms: dict[str, Arm], palette: Palette, metric: str) -> "Chart":
     import altair as alt
 
     rows = [_row(name, arm, metric) for name, arm in arms.items()]
-    low, high, log = _ends(rows, log=metric == LOSS)
+    low, high, log = _ends(rows, metric)
     for row in rows:  # a logarithmic axis has no place for zero and less
         row["low"] = max(row["low"], low) if row["low"] is not None else None
-    base = switchable(
-        alt.Chart(alt.InlineData(values=rows), width=WIDTH, height=ROW_HEIGHT * len(rows))
-    )
+    axis_of_names, height = names_axis(list(arms))
+    base = switchable(alt.Chart(alt.InlineData(values=rows), width=WIDTH, height=height))
     scale, axis = scale_of(low, high, log=log)
     what = metric.replace("_", " ")
 
     def at(name: str) -> alt.X:
         return alt.X(f"{name}:Q", title=what, scale=scale, axis=axis)
 
-    y = alt.Y(f"{ARM}:N", sort=list(arms), title=None, axis=alt.Axis(labelColor=INK, ticks=False,
-              domain=False, labelLimit=LABEL))  # fmt: skip
+    y = alt.Y(f"{ARM}:N", sort=list(arms), title=None, axis=axis_of_names)
     tips = [
         alt.Tooltip(f"{ARM}:N", title="arm"),
         alt.Tooltip("said:N", title=what),
@@ -229,15 +226,15 @@ def _chart(arms: dict[str, Arm], palette: Palette, metric: str) -> "Chart":
     return alt.layer(*layers).add_params(hidden())
 
 
-def _ends(rows: list[dict[str, Any]], *, log: bool) -> tuple[float, float, bool]:
+def _ends(rows: list[dict[str, Any]], metric: str) -> tuple[float, float, bool]:
     """Both ends of the axis, and whether it is logarithmic: all means, and intervals within it."""
     means = [row[key] for row in rows for key in ("mean", "population") if row[key] is not None]
     sides = [row[key] for row in rows for key in ("low", "high") if row[key] is not None]
-    log = log and min(means) > 0
-    if log:
-        low = max(min(means) / 2, min([*means, *(each for each in sides if each > 0)]))
-        return low / 1.1, max([*means, *sides]) * 1.1, True
     low, high = min([*means, *sides]), max([*means, *sides])
+    if metric == LOSS and min(means) > 0:
+        return max(low, min(means) / FAR) / 1.1, min(high, max(means) * FAR) * 1.1, True
+    if metric == ACCURACY:
+        low, high = max(low, 0.0), min(high, 1.0)
     room = 0.04 * ((high - low) or abs(high) or 1.0)
     return low - room, high + room, False
 

@@ -145,7 +145,10 @@ def _table(made: Map, metric: str) -> Table:
 def _value(square: Square, metric: str) -> str:
     if square.arm is None:
         return NOTHING
-    return interval(square.arm.estimates[metric]) if square.arm.n else "diverged"
+    if not square.arm.n:
+        return "diverged"
+    found = square.arm.estimates.get(metric)  # accuracy is of labels only
+    return interval(found) if found else NOTHING
 
 
 def _chart(made: Map, metric: str) -> "Chart":

@@ -141,16 +141,16 @@ def momenta(found: Sequence[Cell], *, narrow: bool) -> Momenta:
     )
 
 
-def values(rows: Sequence[Mapping[str, Any]], *, log: bool) -> tuple[float, float]:
+def values(rows: Sequence[Mapping[str, Any]], *, log: bool, room: float) -> tuple[float, float]:
     """The ends of the other axis: all means and levels, and as much of intervals as is sensible."""
     floor = min(row["y"] for row in rows) / CUT
     bottom = min(_lowest(row, floor, log=log) for row in rows)
     top = max(row.get("high", row["y"]) for row in rows)
     if log:
         span = math.log(top / bottom) or 1.0
-        return bottom / math.exp(ROOM * span), top * math.exp(0.5 * ROOM * span)
+        return bottom / math.exp(room * span), top * math.exp(0.5 * room * span)
     span = (top - bottom) or 1.0
-    return bottom - ROOM * span, top + 0.5 * ROOM * span
+    return bottom - room * span, top + 0.5 * room * span
 
 
 def positive(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:

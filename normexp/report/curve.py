@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from normexp.console.words import number
-from normexp.report.axes import Momenta, momenta, positive, scale_of, values
+from normexp.report.axes import ROOM, Momenta, momenta, positive, scale_of, values
 from normexp.report.cells import Cell, Point
 from normexp.report.momentum_words import PERCENT, keras
 from normexp.report.series import HEIGHT, WIDTH
@@ -93,7 +93,9 @@ def curve(found: Sequence[Cell], metric: str, palette: Palette) -> "Chart":
         return made
     facet = alt.Facet("cell:N", title=None, sort=[each.name for each in found])
     panel = alt.layer(*layers).properties(width=width, height=height)
-    panels = panel.resolve_axis(x="independent").facet(facet, data=data, columns=COLUMNS)
+    panels = panel.resolve_axis(x="independent").facet(
+        facet, data=data, columns=min(COLUMNS, len(found))
+    )
     several: Chart = panels.resolve_axis(x="independent").add_params(hidden())
     return several
 
@@ -104,10 +106,10 @@ def _frame(rows: Rows, axis: Momenta, metric: str, *, narrow: bool) -> Frame:
     points = [row for row in measured if row["what"] == "point"]
     if metric == EXCESS:
         log = any(row["y"] > 0 for row in points)
-        low, high = positive(points) if log else values(points, log=False)
+        low, high = positive(points) if log else values(points, log=False, room=ROOM)
     else:
         log = metric == "test_loss" and all(row["y"] > 0 for row in points)
-        low, high = values(measured, log=log)
+        low, high = values(measured, log=log, room=ROOM * (2 if narrow else 1))
         if metric == "test_accuracy":
             low, high = max(low, -LITTLE), min(high, 1 + LITTLE)
     return Frame(axis, low, high, log, metric.replace("_", " "), narrow=narrow)

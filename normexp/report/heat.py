@@ -104,7 +104,7 @@ def _sentence(made: Map, metric: str) -> str:
     if worst is best:
         return text + "; nothing else is known."
     if sign(metric) > 0 and low > 0:
-        return f"{text}. Worst is {_place(made, worst)}, {high / low:.3g} times as high."
+        return f"{text}. Worst is {_place(made, worst)}, {number(high / low)} times as high."
     return f"{text}. Worst is {_place(made, worst)}: {number(high)}."
 
 

@@ -70,6 +70,7 @@ def _level(
     whole: Sequence[Cell], drawn: Sequence[Cell], metric: str, seeds: int, palette: Palette
 ) -> Figure:
     what = metric.replace("_", " ")
+    known = [each for each in drawn if each.measured(metric)]
     log = ", logarithmic," if metric == "test_loss" else ""
     return Figure(
         name="momentum-curve" if metric == "test_loss" else "momentum-accuracy",
@@ -79,9 +80,14 @@ def _level(
         "momentum on a logarithmic axis, in PyTorch's convention below and in Keras's above, with "
         f"95{PERCENT} intervals; horizontal lines for the population's statistics and for no norm; "
         "the best measured momentum ringed, the best predicted one a vertical line.",
-        chart=curve([each for each in drawn if each.measured(metric)], metric, palette),
+        chart=curve(known, metric, palette),
         table=_table(whole, metric),
-        note=_note(whole, drawn, seeds, predicted=metric == "test_loss"),
+        note=_note(
+            [each for each in whole if each.measured(metric)],
+            known,
+            seeds,
+            predicted=metric == "test_loss",
+        ),
     )
 
 

@@ -33,7 +33,10 @@ def arm_name(values: Mapping[str, Any], fields: Sequence[str]) -> str:
         if path not in KEPT and path in values and (word := _said(path, values))
         if len(fields) <= FEW or not _is_ordinary(path, values)
     ]
-    return ", ".join([" ".join(head), *rest] if head else rest) or "all runs"
+    first = " ".join(head)
+    if first.endswith(":"):  # a source, and what it is the source of
+        return f"{first} {', '.join(rest)}" if rest else first.removesuffix(":")
+    return ", ".join([first, *rest] if head else rest) or "all runs"
 
 
 def unsaid(fields: Sequence[str]) -> str:

@@ -37,7 +37,7 @@ DIGITS = (
 LONG = 18
 """Characters from which on a name takes more room beside a chart than a phone has."""
 
-ROW, HIGH_ROW = 28, 42
+ROW, HIGH_ROW = 28, 38
 """Heights of a row, beside its name and under it."""
 
 MOST_DECADES = 7
@@ -187,5 +187,10 @@ def names_axis(names: Sequence[str]) -> "tuple[alt.Axis, int]":
     look: dict[str, Any] = {"labelColor": INK, "ticks": False, "domain": False}
     if max(map(len, names), default=0) <= LONG:
         return alt.Axis(**look), ROW * len(names)
-    above = {"labelAlign": "left", "labelOffset": -14, "labelPadding": -2, "labelLimit": 340}
+    above: dict[str, Any] = {
+        "labelAlign": "left",
+        "labelOffset": -12,
+        "labelPadding": -2,
+        "labelLimit": 340,
+    }
     return alt.Axis(**look, **above), HIGH_ROW * len(names)

@@ -24,8 +24,8 @@ PANEL, COLUMNS = (270, 190), 3
 
 DEFAULTS = {0.1: "PyTorch's default", 0.01: "Keras's default"}
 
-LITTLE = 0.02
-"""Beyond 0 and 1, for marks that stand there."""
+LITTLE, HEAD = 0.03, 0.2
+"""Share of an axis of accuracies below and above them, for marks and words there."""
 
 FAR = 30.0
 """Times the largest measured value, from which on a level is not drawn."""
@@ -111,7 +111,8 @@ def _frame(rows: Rows, axis: Momenta, metric: str, *, narrow: bool) -> Frame:
         log = metric == "test_loss" and all(row["y"] > 0 for row in points)
         low, high = values(measured, log=log, room=ROOM * (2 if narrow else 1))
         if metric == "test_accuracy":
-            low, high = max(low, -LITTLE), min(high, 1 + LITTLE)
+            low, high = max(low, 0.0), min(high, 1.0)
+            low, high = low - LITTLE * (high - low), high + HEAD * (high - low)
     return Frame(axis, low, high, log, metric.replace("_", " "), narrow=narrow)
 
 

@@ -312,7 +312,11 @@ def _words(frame: Frame) -> "list[alt.Chart]":
                 for level, dy in (("population", 11), ("no norm", -7))
                 for side, dx, at in (("left", 4, 0), ("right", -4, "width"))
             ),
-            text("aside", align="left", dx=-5, dy=-11).encode(x=x, y=y),
+            *(
+                []  # in panels the note says it
+                if frame.narrow
+                else [text("aside", align="left", dx=-5, dy=-11).encode(x=x, y=y)]
+            ),
             *(
                 text("rule", align=align, dx=dx)
                 .transform_filter(f"datum.side === '{side}'")

@@ -2,43 +2,33 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from normexp.console.words import number
-from normexp.report.axes import Momenta, momenta, values
+from normexp.report.axes import ROOM, Momenta, momenta, positive, scale_of, values
 from normexp.report.cells import Cell, Point
-from normexp.report.momentum_words import keras
+from normexp.report.momentum_words import PERCENT, keras
 from normexp.report.series import HEIGHT, WIDTH
-from normexp.report.style import (
-    GRID,
-    INK,
-    MOST_ARMS,
-    PAPER,
-    SOFT,
-    token,
-    zoom,
-)
+from normexp.report.style import ARM, GRID, INK, PAPER, SOFT, Palette, hidden, switchable, zoom
 
 if TYPE_CHECKING:
     import altair as alt
 
     from normexp.report.figure import Chart
 
-MOST_LINES = MOST_ARMS - 1  # grey is for what has no norm
-"""In one chart."""
-
 MOST_PANELS = 9
 
-PANEL = (300, 220)
-"""A panel's width and height."""
+PANEL, COLUMNS = (270, 190), 3
+"""A panel's width and height, and how many stand side by side where there is room."""
 
 DEFAULTS = {0.1: "PyTorch's default", 0.01: "Keras's default"}
 
+LITTLE, HEAD = 0.03, 0.2
+"""Share of an axis of accuracies below and above them, for marks and words there."""
+
 FAR = 30.0
 """Times the largest measured value, from which on a level is not drawn."""
-
-BLUE = token("arm1")
 
 SIDES = (("right", "left", 5), ("middle", "center", 0), ("left", "right", -5))
 """Of a mark that its words stand on, with their alignment and distance."""
@@ -63,12 +53,8 @@ class Frame:
         """The encoding of values."""
         import altair as alt
 
-        kind: Any = "log" if self.log else "linear"
-        ends: dict[str, Any] = {"domain": [self.bottom, self.top]}
-        if self.narrow:  # every panel has its own
-            ends = {"padding": 18} if self.log else {"zero": False, "padding": 18}
-        scale = alt.Scale(type=kind, nice=False, **ends)
-        return alt.Y(f"{field}:Q", scale=scale, title=self.title, axis=alt.Axis(tickCount=5))
+        scale, axis = scale_of(self.bottom, self.top, log=self.log)
+        return alt.Y(f"{field}:Q", scale=scale, title=self.title, axis=axis)
 
     def of(self, what: str) -> "alt.Chart":
         """A layer of the rows of a kind."""
@@ -77,21 +63,21 @@ class Frame:
         return alt.Chart().transform_filter(f"datum.what === '{what}'")
 
 
-def curve(found: Sequence[Cell], metric: str) -> "Chart":
-    """A metric by momentum: one chart of one cell, a panel a cell of several.
+def curve(found: Sequence[Cell], metric: str, palette: Palette) -> "Chart":
+    """A metric by momentum: one chart of one cell, a panel a cell of several, all on one scale.
 
     Args:
         found: with at least one finite value.
-        metric: `test_loss`, on a logarithmic axis, or `test_accuracy`.
+        metric: `test_loss` or `excess_loss`, on a logarithmic axis, or `test_accuracy`.
+        palette: of the arms, whose looks the points have.
     """
     import altair as alt
 
-    narrow, log = len(found) > 1, metric == "test_loss"
+    narrow = len(found) > 1
     axis = momenta(found, narrow=narrow)
     rows = [row for cell in found for row in rows_of(cell, axis, metric)]
-    log = log and all(row["y"] > 0 for row in rows if row["what"] == "point")
-    title = metric.replace("_", " ")
-    frame, rows = _framed(rows, Frame(axis, 0.0, 1.0, log, title, narrow=narrow))
+    frame = _frame(rows, axis, metric, narrow=narrow)
+    rows = [_look(_shown(row, frame), palette) for row in rows]
     layers = [
         *([] if narrow else _defaults(frame)),
         *_levels(frame),
@@ -103,29 +89,39 @@ def curve(found: Sequence[Cell], metric: str) -> "Chart":
     data = alt.InlineData(values=rows)
     if not narrow:
         single = alt.layer(*layers, data=data, width=width, height=height)
-        made: Chart = single.resolve_axis(x="independent")
+        made: Chart = single.resolve_axis(x="independent").add_params(hidden())
         return made
     facet = alt.Facet("cell:N", title=None, sort=[each.name for each in found])
     panel = alt.layer(*layers).properties(width=width, height=height)
-    panels = panel.resolve_axis(x="independent").facet(facet, data=data, columns=2)
-    several: Chart = panels.resolve_scale(y="independent")
+    panels = panel.resolve_axis(x="independent").facet(
+        facet, data=data, columns=min(COLUMNS, len(found))
+    )
+    several: Chart = panels.resolve_axis(x="independent").add_params(hidden())
     return several
 
 
-def _framed(rows: Rows, frame: Frame) -> tuple[Frame, Rows]:
-    """The frame of all layers; the rows with their intervals cut, panel by panel."""
-    cells: dict[str, Rows] = {}
-    for row in rows:
-        cells.setdefault(row["cell"], []).append(row)
-    shown: Rows = []
-    for each in cells.values():
-        measured = [row for row in each if row["what"] in ("point", "level")]
-        if not measured:
-            continue
-        bottom, top = values(measured, log=frame.log)
-        frame = replace(frame, bottom=bottom, top=top)
-        shown += [cut(row, frame) for row in each]
-    return frame, shown
+def _frame(rows: Rows, axis: Momenta, metric: str, *, narrow: bool) -> Frame:
+    """What the layers of these rows have in common."""
+    measured = [row for row in rows if row["what"] in ("point", "level")]
+    points = [row for row in measured if row["what"] == "point"]
+    if metric == EXCESS:
+        log = any(row["y"] > 0 for row in points)
+        low, high = positive(points) if log else values(points, log=False, room=ROOM)
+    else:
+        log = metric == "test_loss" and all(row["y"] > 0 for row in points)
+        low, high = values(measured, log=log, room=ROOM * (2 if narrow else 1))
+        if metric == "test_accuracy":
+            low, high = max(low, 0.0), min(high, 1.0)
+            low, high = low - LITTLE * (high - low), high + HEAD * (high - low)
+    return Frame(axis, low, high, log, metric.replace("_", " "), narrow=narrow)
+
+
+def _look(row: dict[str, Any], palette: Palette) -> dict[str, Any]:
+    """A point with its arm's colour and shape, as the legend has them; else in ink."""
+    if "n" not in row:
+        return row
+    looks = palette.looks().get(row[ARM], {"color": INK, "shape": "circle"})
+    return {**row, "color": looks["color"], "shape": looks["shape"]}
 
 
 def rows_of(cell: Cell, axis: Momenta, metric: str) -> Iterator[dict[str, Any]]:
@@ -141,6 +137,7 @@ def rows_of(cell: Cell, axis: Momenta, metric: str) -> Iterator[dict[str, Any]]:
             yield {**each, "cell": cell.name, "what": "aside", "label": "cumulative"}
     most = max((each["y"] for each in points), default=math.inf)
     levels = {"population": cell.population(metric), "no norm": _plain(cell, metric)}
+    levels = {} if metric == EXCESS else levels
     for name, level in levels.items():
         if level and math.isfinite(level.mean) and 0 < level.mean <= FAR * most:
             mean = _short(level.mean)
@@ -160,6 +157,7 @@ def _point(point: Point, axis: Momenta, metric: str) -> dict[str, Any]:
         "y": _short(value.mean),
         "mean": _short(value.mean),
         "momentum": point.words,
+        ARM: point.name,
         "keras": "–" if point.momentum is None else keras(point.momentum),
         "n": value.n,
     }
@@ -176,7 +174,7 @@ def _course(cell: Cell, axis: Momenta, metric: str) -> Iterator[dict[str, Any]]:
     best = cell.forecast.best.momentum
     if best > 0:
         label = f"predicted best: {best:g}"
-        side = "left" if axis.side(best) == "middle" else axis.side(best)
+        side = "right" if axis.is_left(best) else "left"
         yield {"what": "rule", "x": best, "label": label, "side": side}
     level = cell.population("test_loss")
     if metric == EXCESS or (metric == "test_loss" and level and math.isfinite(level.mean)):
@@ -201,11 +199,13 @@ def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def cut(row: dict[str, Any], frame: Frame) -> dict[str, Any]:
-    """A row with the end of its interval that is shown: a logarithmic axis cannot have all."""
-    if "low" not in row:
-        return row
-    return {**row, "shown": max(row["low"], frame.bottom) if frame.log else row["low"]}
+def _shown(row: dict[str, Any], frame: Frame) -> dict[str, Any]:
+    """A row within the axis: a logarithmic one has no place for zero and less."""
+    floor = frame.bottom if frame.log else -math.inf
+    row = {**row, "y": max(row["y"], floor)} if "y" in row else row
+    if "low" in row and row["high"] > floor:
+        row["shown"] = max(row["low"], floor)
+    return row
 
 
 def _defaults(frame: Frame) -> "list[alt.Chart]":
@@ -251,25 +251,30 @@ def _predicted(frame: Frame) -> "list[alt.Chart]":
 
 
 def _measured(frame: Frame) -> "list[alt.Chart]":
+    import altair as alt
 
-    x, base = frame.axis.x(), frame.of("point")
-    interval = base.mark_rule(color=BLUE, opacity=0.45, strokeWidth=3, clip=True)
-    line = base.transform_filter("datum.momentum !== 'cumulative'").mark_line(color=BLUE, clip=True)
-    point = base.mark_point(
-        color=BLUE, filled=True, opacity=1, size=45 if frame.narrow else 70, clip=True
+    x, base = frame.axis.x(), switchable(frame.of("point"))
+    color, shape = (alt.Color("color:N", scale=None), alt.Shape("shape:N", scale=None))
+    interval = base.transform_filter("isValid(datum.high)").mark_rule(
+        opacity=0.5, strokeWidth=3, clip=True
     )
-    ring = frame.of("best").mark_point(
+    line = base.transform_filter("datum.momentum !== 'cumulative'").mark_line(
+        color=INK, strokeWidth=1.5, clip=True
+    )
+    point = base.mark_point(filled=True, opacity=1, size=55 if frame.narrow else 80, clip=True)
+    ring = switchable(frame.of("best")).mark_point(
         color=INK, filled=False, size=190 if frame.narrow else 260, strokeWidth=2, opacity=1
     )
     return [
-        interval.encode(x=x, y=frame.y("shown"), y2="high:Q"),
         line.encode(x=frame.axis.x(side="bottom"), y=frame.y()),
-        point.encode(x=x, y=frame.y(), tooltip=tips(frame)).add_params(zoom()),
-        ring.encode(x=x, y=frame.y(), tooltip=tips(frame)),
-    ]
+        interval.encode(x=x, y=frame.y("shown"), y2="high:Q", color=color),
+        point.encode(x=x, y=frame.y(), color=color, shape=shape,
+                     tooltip=_tips(frame)).add_params(zoom()),
+        ring.encode(x=x, y=frame.y(), tooltip=_tips(frame)),
+    ]  # fmt: skip
 
 
-def tips(frame: Frame) -> "list[alt.Tooltip]":
+def _tips(frame: Frame) -> "list[alt.Tooltip]":
     """What a point says of itself."""
     import altair as alt
 
@@ -278,7 +283,7 @@ def tips(frame: Frame) -> "list[alt.Tooltip]":
         alt.Tooltip("momentum:N", title="momentum (PyTorch)"),
         alt.Tooltip("keras:N", title="Keras"),
         alt.Tooltip("mean:Q", title=frame.title, format=".4g"),
-        alt.Tooltip("low:Q", title="95 % from", format=".4g"),
+        alt.Tooltip("low:Q", title=f"95{PERCENT} from", format=".4g"),
         alt.Tooltip("high:Q", title="to", format=".4g"),
         alt.Tooltip("n:Q", title="seeds"),
     ]
@@ -295,8 +300,8 @@ def _words(frame: Frame) -> "list[alt.Chart]":
         look |= {"stroke": PAPER, "strokeWidth": 4, "fill": PAPER} if rim else {}
 
         def text(what: str, look: dict[str, Any] = look, **place: Any) -> "alt.Chart":  # noqa: ANN401
-            found: alt.Chart = frame.of(what).mark_text(**(look | place)).encode(text="label:N")
-            return found
+            found: alt.Chart = switchable(frame.of(what)).mark_text(**(look | place))
+            return found.encode(text="label:N")
 
         soft: dict[str, Any] = {} if rim else {"fill": SOFT}
         texts += [
@@ -307,7 +312,11 @@ def _words(frame: Frame) -> "list[alt.Chart]":
                 for level, dy in (("population", 11), ("no norm", -7))
                 for side, dx, at in (("left", 4, 0), ("right", -4, "width"))
             ),
-            text("aside", align="left", dx=9).encode(x=x, y=y),
+            *(
+                []  # in panels the note says it
+                if frame.narrow
+                else [text("aside", align="left", dx=-5, dy=-11).encode(x=x, y=y)]
+            ),
             *(
                 text("rule", align=align, dx=dx)
                 .transform_filter(f"datum.side === '{side}'")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from normexp.analysis.alike import comparisons, differing, in_order, specs_of
 from normexp.analysis.comparison import FEWEST, Comparison
 from normexp.analysis.pairing import ArmComparison, compare_arms
-from normexp.config.field import spell
 from normexp.console.compare import PAIRED, decision, estimate_with_interval, sample_size
-from normexp.console.words import heading
+from normexp.console.words import counted, field_value, heading
+from normexp.report.axes import names_axis, scale_of
 from normexp.report.figure import Drawn, Figure, LeftOut, Table
+from normexp.report.momentum_words import PERCENT
 from normexp.report.source import MOMENTUM, SOURCE, Source
 from normexp.report.style import INK, SOFT
 from normexp.store.rows import Row
@@ -25,7 +26,12 @@ TITLE = "Differences, paired where they can be"
 MOST = 40
 """Comparisons that are made: each costs a bootstrap."""
 
-ROW_HEIGHT = 24
+MOST_DRAWN = 20
+"""Of these: the table has the others."""
+
+FAR = 5.0
+"""Times the least and the largest ratio where intervals are cut off."""
+
 WIDTH = 460
 
 
@@ -40,20 +46,27 @@ class Difference:
 
 def differences(source: Source) -> Drawn:
     """How far the values of one field lie apart, everything else alike."""
-    field = _field(source)
-    if field is None:
+    if not source.complete:
+        return [LeftOut(TITLE, "every run has diverged")]
+    fields = _fields(source)
+    if not fields:
         return [LeftOut(TITLE, "there is nothing to compare: one arm")]
-    found = list(islice(_differences(source, field), MOST + 1))
+    tried = ((each, list(islice(_differences(source, each), MOST + 1))) for each in fields)
+    field, found = next((pair for pair in tried if pair[1]), (fields[0], []))
     if not found:
-        return [LeftOut(TITLE, f"no two arms are alike but for {_said(field)}")]
+        return [LeftOut(TITLE, "no two arms are alike but for one field")]
     shown = found[:MOST]
     comparable = [each for each in shown if math.isfinite(each.found.result.low)]
     scale = "ratio" if all(e.found.result.scale == "ratio" for e in shown) else "difference"
     note = (
-        f"Test loss, {scale}: arm {'÷' if scale == 'ratio' else '−'} baseline, with its 95 % "
-        "interval over seeds (Student's t and bootstrap). Runs of one training are paired on their "
-        f"weights, others by seed. Decided: no difference lies outside the interval, n ≥ {FEWEST}."
+        f"Test loss, {scale}: arm {'÷' if scale == 'ratio' else '−'} baseline, with its "
+        f"95{PERCENT} interval over seeds (Student's t and bootstrap). Runs of one training are "
+        "paired on their weights, others by seed. Decided: no difference lies outside the "
+        f"interval, n ≥ {FEWEST}."
     )
+    drawn = _spread(comparable)
+    if len(drawn) < len(comparable):
+        note += f" {len(drawn)} of {len(comparable)} are drawn, evenly by size."
     if len(found) > MOST:
         note += f" The first {MOST} comparisons; normexp compare has all."
     return [
@@ -61,21 +74,31 @@ def differences(source: Source) -> Drawn:
             name="differences",
             title=TITLE,
             sentence=_sentence(shown, field),
-            description=f"Interval chart: the {scale} of test losses for {len(shown)} comparisons, "
+            description=f"Interval chart: the {scale} of test losses for {len(drawn)} comparisons, "
             "with a rule where there is no difference.",
-            chart=_chart(comparable, scale) if comparable else None,
+            chart=_chart(drawn, scale, _against(source, drawn, field)) if drawn else None,
             table=_table(shown, scale),
             note=note,
         )
     ]
 
 
-def _field(source: Source) -> str | None:
-    """What is compared: the sources, else momentum, else the first field that differs."""
+def _spread(found: Sequence[Difference]) -> Sequence[Difference]:
+    """As many as are drawn, evenly by size, in their order."""
+    if len(found) <= MOST_DRAWN:
+        return found
+    ranked = sorted(found, key=lambda each: each.found.result.estimate)
+    steps = {round(i * (len(ranked) - 1) / (MOST_DRAWN - 1)) for i in range(MOST_DRAWN)}
+    kept = {id(ranked[i]) for i in steps}
+    return [each for each in found if id(each) in kept]
+
+
+def _fields(source: Source) -> list[str]:
+    """What can be compared: the sources, else momentum, else the first field that differs."""
     if SOURCE in source.fields:
-        return SOURCE
+        return [SOURCE]
     there = differing(source.rows)
-    return MOMENTUM if MOMENTUM in there else next(iter(there), None)
+    return sorted(there, key=lambda path: path != MOMENTUM)
 
 
 def _differences(source: Source, field: str) -> Iterable[Difference]:
@@ -115,9 +138,32 @@ def _said(field: str) -> str:
     return "their source" if field == SOURCE else heading(field, keras=False).replace("\n", " ")
 
 
+def _against(source: Source, found: Sequence[Difference], field: str) -> str:
+    """What all are compared with, in a few words."""
+    baselines = {each.baseline for each in found}
+    if len(baselines) == 1:
+        return baselines.pop()
+    if field == SOURCE:
+        return "the same arm of the first"
+    values = dict(zip(source.arm_names, (arm.values for arm in source.arms), strict=True))
+    value = next(iter(values[each] for each in baselines)).get(field)
+    spelled = field_value(field, {field: value}, keras=False)
+    return f"{_said(field)} {spelled}, all else alike"
+
+
 def _sentence(found: Sequence[Difference], field: str) -> str:
     decided = [each for each in found if each.found.result.decided]
-    what = f"{_said(field).capitalize()}: {len(decided)} of {len(found)} differences are decided"
+    count = (
+        f"{len(decided)} of {counted(len(found), 'difference')}"
+        if decided
+        else (f"none of {counted(len(found), 'difference')}")
+    )
+    what = f"{_said(field).capitalize()}: {count} {'are' if len(decided) > 1 else 'is'} decided"
+    few = max(min(each.found.result.n) for each in found)
+    if few < FEWEST:
+        what += (
+            f", for which {FEWEST} seeds are needed and {few} {'is' if few == 1 else 'are'} here"
+        )
     known = [e for e in decided or found if math.isfinite(e.found.result.estimate)]
     if not known:
         return f"{what}."
@@ -127,7 +173,7 @@ def _sentence(found: Sequence[Difference], field: str) -> str:
         amount = f"{result.estimate:.3g} times that of {largest.baseline}"
     else:
         amount = f"{result.estimate:+.3g} from that of {largest.baseline}"
-    return f"{what}; the largest: the test loss of {largest.name} is {amount}."
+    return f"{what}. The largest: the test loss of {largest.name} is {amount}."
 
 
 def _size(result: Comparison) -> float:
@@ -136,7 +182,7 @@ def _size(result: Comparison) -> float:
 
 
 def _table(found: Sequence[Difference], scale: str) -> Table:
-    columns = ("arm", "baseline", "paired", "n", f"{scale} [95 % interval]", "decided")
+    columns = ("arm", "baseline", "paired", "n", f"{scale} [95{PERCENT} interval]", "decided")
     return Table(
         columns,
         tuple(
@@ -153,13 +199,49 @@ def _table(found: Sequence[Difference], scale: str) -> Table:
     )
 
 
-def _chart(found: Sequence[Difference], scale: str) -> "Chart":
+def _chart(found: Sequence[Difference], scale: str, against: str) -> "Chart":
     import altair as alt
 
-    several = len({each.baseline for each in found}) > 1
-    rows = [
+    rows = _rows(found, scale)
+    nothing = 1.0 if scale == "ratio" else 0.0
+    low, high = _ends(found, scale)
+    kind, axis = scale_of(low, high, log=scale == "ratio")
+    title = f"test loss, {scale} to {against}"
+
+    def at(name: str) -> alt.X:
+        return alt.X(f"{name}:Q", scale=kind, axis=axis, title=title)
+
+    axis_of_names, height = names_axis([row["name"] for row in rows])
+    base = alt.Chart(alt.InlineData(values=rows), width=WIDTH, height=height)
+    y = alt.Y("name:N", sort=None, title=None, axis=axis_of_names)
+    faint = alt.condition("datum.decided == 'yes'", alt.value(1.0), alt.value(0.45))
+    tips = [
+        alt.Tooltip("name:N", title="arm"),
+        alt.Tooltip("baseline:N"),
+        alt.Tooltip("said:N", title=scale),
+        alt.Tooltip("decided:N"),
+    ]
+    rule = (
+        alt.Chart(alt.InlineData(values=[{"nothing": nothing}]))
+        .mark_rule(color=SOFT, strokeDash=[4, 3])
+        .encode(at("nothing"))
+    )
+    span = base.mark_rule(color=INK, strokeWidth=1.5, clip=True)
+    point = base.mark_point(color=INK, size=60, clip=True)
+    return alt.layer(
+        rule,
+        span.encode(y, at("low"), alt.X2("high:Q"), opacity=faint),
+        point.encode(y, at("estimate"), opacity=faint, tooltip=tips),
+    )
+
+
+def _rows(found: Sequence[Difference], scale: str) -> list[dict[str, Any]]:
+    """What is drawn; an arm that is compared with several has its baseline in its name."""
+    unique = len({each.name for each in found}) == len(found)
+    return [
         {
-            "name": f"{each.name} : {each.baseline}" if several else each.name,
+            "name": each.name if unique else f"{each.name} : {each.baseline}",
+            "baseline": each.baseline,
             "estimate": each.found.result.estimate,
             "low": each.found.result.low,
             "high": each.found.result.high,
@@ -168,27 +250,15 @@ def _chart(found: Sequence[Difference], scale: str) -> "Chart":
         }
         for each in found
     ]
-    nothing = 1.0 if scale == "ratio" else 0.0
-    kind = alt.Scale(type="log") if scale == "ratio" else alt.Scale(zero=False)
-    title = f"test loss, {scale} to {spell(found[0].baseline)}" if not several else scale
-    base = alt.Chart(alt.InlineData(values=rows), width=WIDTH, height=ROW_HEIGHT * len(rows))
-    at = alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelColor=INK, ticks=False,
-               domain=False, labelLimit=340))  # fmt: skip
-    faint = alt.condition("datum.decided == 'yes'", alt.value(1.0), alt.value(0.45))
-    tips = [
-        alt.Tooltip("name:N", title="arm"),
-        alt.Tooltip("said:N", title=scale),
-        alt.Tooltip("decided:N"),
-    ]
-    rule = (
-        alt.Chart(alt.InlineData(values=[{"nothing": nothing}]))
-        .mark_rule(color=SOFT, strokeDash=[4, 3])
-        .encode(alt.X("nothing:Q", scale=kind, title=title))
-    )
-    span = base.mark_rule(color=INK, strokeWidth=1.5).encode(
-        at, alt.X("low:Q", scale=kind, title=title), alt.X2("high:Q"), opacity=faint
-    )
-    point = base.mark_point(color=INK, size=60).encode(
-        at, alt.X("estimate:Q", scale=kind, title=title), opacity=faint, tooltip=tips
-    )
-    return alt.layer(rule, span, point)
+
+
+def _ends(found: Sequence[Difference], scale: str) -> tuple[float, float]:
+    """Both ends of the axis: all estimates, none, and intervals as far as that is sensible."""
+    results = [each.found.result for each in found]
+    means = [*(each.estimate for each in results), 1.0 if scale == "ratio" else 0.0]
+    low, high = (f([*means, *g]) for f, g in
+                 ((min, [e.low for e in results]), (max, [e.high for e in results])))  # fmt: skip
+    if scale == "ratio":
+        return max(low, min(means) / FAR) / 1.1, min(high, max(means) * FAR) * 1.1
+    room = 0.04 * ((high - low) or 1.0)
+    return low - room, high + room

@@ -106,7 +106,10 @@ def _is_third(source: Source, axes: tuple[str, str], path: str) -> bool:
     there = [each for each in source.arms if all(axis in each.values for axis in axes)]
     values = {repr(each.values.get(path)) for each in there}
     everywhere = all(path in each.values for each in there)
-    return everywhere and 2 <= len(values) <= MOST_PANELS  # noqa: PLR2004
+    cells = {repr([each.values.get(axis) for axis in (*axes, path)]) for each in there}
+    sides = [len({repr(each.values[axis]) for each in there}) for axis in axes]
+    filled = len(cells) >= FILLED * math.prod(sides) * len(values)
+    return everywhere and filled and 2 <= len(values) <= MOST_PANELS  # noqa: PLR2004
 
 
 def map_of(source: Source, axes: tuple[str, ...], metric: str) -> Map:

@@ -10,7 +10,7 @@ from normexp.report.figure import Drawn, Figure, LeftOut, Table
 from normexp.report.grid import Map, Square, axes_of, map_of, sign
 from normexp.report.naming import arm_name
 from normexp.report.series import WIDTH
-from normexp.report.source import MOMENTUM, Source
+from normexp.report.source import MOMENTUM, SOURCE, Source
 from normexp.report.style import GRID, INK, SOFT
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _sentence(made: Map, metric: str) -> str:
     if worst is best:
         return text + "; nothing else is known."
     if sign(metric) > 0 and low > 0:
-        return f"{text}. Worst is {_place(made, worst)}, {high / low:.3g} times as high."
+        return f"{text}. Worst is {_place(made, worst)}, {number(high / low)} times as high."
     return f"{text}. Worst is {_place(made, worst)}: {number(high)}."
 
 
@@ -145,7 +145,10 @@ def _table(made: Map, metric: str) -> Table:
 def _value(square: Square, metric: str) -> str:
     if square.arm is None:
         return NOTHING
-    return interval(square.arm.estimates[metric]) if square.arm.n else "diverged"
+    if not square.arm.n:
+        return "diverged"
+    found = square.arm.estimates.get(metric)  # accuracy is of labels only
+    return interval(found) if found else NOTHING
 
 
 def _chart(made: Map, metric: str) -> "Chart":
@@ -176,7 +179,11 @@ def _named(made: Map, panel: Any) -> str:  # noqa: ANN401
     if len(made.axes) < 3:  # noqa: PLR2004
         return ""
     path = made.axes[2]
-    return arm_name({path: panel}, [path]) if panel is not None else f"{_title(path)} {NOTHING}"
+    if path == SOURCE:
+        return f"{panel}"
+    if path == "norm.estimator" or panel is None:
+        return f"{_title(path)} {_spelled(path, panel)}"
+    return arm_name({path: panel}, [path])
 
 
 def _rows(made: Map, metric: str) -> list[dict[str, Any]]:
@@ -271,7 +278,8 @@ def _layers(
         .mark_rect(filled=False, stroke=DARK, strokeWidth=3)
         .encode(tooltip=tips),
     ]
-    fits = alt.ExprRef(expr=f"width >= {need:.0f} ? 1 : 0")  # a page's chart may be narrow
+    wide = "child_width" if len(made.values(2)) > 1 else "width"  # as Vega-Lite calls a panel's
+    fits = alt.ExprRef(expr=f"{wide} >= {need:.0f} ? 1 : 0")  # a page's chart may be narrow
     text = cells.transform_filter(known).mark_text(opacity=fits)
     words = alt.Fill("words:N", scale=None, legend=None)
     return [*layers, text.encode(text="text:N", fill=words, tooltip=tips)]

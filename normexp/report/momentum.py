@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from normexp.analysis import Estimate
 from normexp.console.words import NOTHING, interval
 from normexp.report.cells import Cell, Point, cells, forecast
-from normexp.report.costs import MOST_INTERVALS, costs
-from normexp.report.curve import MOST_LINES, MOST_PANELS, curve
+from normexp.report.curve import EXCESS, MOST_PANELS, curve
 from normexp.report.figure import Drawn, Figure, LeftOut, Table
-from normexp.report.momentum_words import brief, cost_sentence, keras, sentence
+from normexp.report.momentum_words import PERCENT, brief, cost_sentence, keras, sentence
 from normexp.report.source import Source
+from normexp.report.style import Palette
 
 TITLE = "Momentum curve"
 
@@ -18,12 +18,13 @@ COSTS = "What the momentum costs"
 MOST_ROWS = 400
 """Of a table."""
 
-EXCESS = "excess_loss"
-
-NOTE = "Mean over seeds with its 95 % interval (Student's t)."
+NOTE = (
+    f"Mean over seeds with its 95{PERCENT} interval (Student's t); a point looks as its arm does "
+    "in the legend, in ink where the arm is not drawn there."
+)
 
 PREDICTED = (
-    "Predicted: population plus what the drift and noise of the first {seeds} seeds of each panel "
+    "Predicted: population plus what the drift and noise of the first {which} of each panel "
     "are predicted to cost (medians), by how far predictions on training inputs move; no label and "
     "no test point is looked at."
 )
@@ -40,10 +41,11 @@ def momentum(source: Source) -> Drawn:
     drawn, seeds = forecast(source, _spread(known, MOST_PANELS))
     by_name = {each.name: each for each in drawn}
     whole = [by_name.get(each.name, each) for each in found]
-    made = [_level(whole, drawn, metric, seeds) for metric in _metrics(source)]
+    palette = source.palette
+    made = [_level(whole, drawn, metric, seeds, palette) for metric in _metrics(source)]
     if not any(each.measured(EXCESS) for each in drawn):
         return [*made, LeftOut(COSTS, "no excess loss is finite")]
-    return [*made, _excess(whole, drawn, seeds)]
+    return [*made, _excess(whole, drawn, seeds, palette)]
 
 
 def _metrics(source: Source) -> list[str]:
@@ -64,46 +66,59 @@ def _spread(found: Sequence[Cell], most: int) -> list[Cell]:
     return [each for each in found if each.name in kept]
 
 
-def _level(whole: Sequence[Cell], drawn: Sequence[Cell], metric: str, seeds: int) -> Figure:
+def _level(
+    whole: Sequence[Cell], drawn: Sequence[Cell], metric: str, seeds: int, palette: Palette
+) -> Figure:
     what = metric.replace("_", " ")
-    several = len(drawn) > 1
+    known = [each for each in drawn if each.measured(metric)]
+    log = ", logarithmic," if metric == "test_loss" else ""
     return Figure(
         name="momentum-curve" if metric == "test_loss" else "momentum-accuracy",
         title=TITLE if metric == "test_loss" else "Momentum curve of accuracy",
         sentence=sentence(whole, metric),
-        description=f"Line chart{f', {len(drawn)} panels' if several else ''}: {what} against "
+        description=f"Line chart{_panels(drawn)}: {what}{log} against "
         "momentum on a logarithmic axis, in PyTorch's convention below and in Keras's above, with "
-        "95 % intervals; horizontal lines for the population's statistics and for no norm; the "
-        "best measured momentum ringed, the best predicted one a vertical line.",
-        chart=curve(drawn, metric),
+        f"95{PERCENT} intervals; horizontal lines for the population's statistics and for no norm; "
+        "the best measured momentum ringed, the best predicted one a vertical line.",
+        chart=curve(known, metric, palette),
         table=_table(whole, metric),
-        note=_note(whole, drawn, seeds, predicted=metric == "test_loss", panels=True),
+        note=_note(
+            [each for each in whole if each.measured(metric)],
+            known,
+            seeds,
+            predicted=metric == "test_loss",
+        ),
     )
 
 
-def _excess(whole: Sequence[Cell], drawn: Sequence[Cell], seeds: int) -> Figure:
-    lines = _spread(drawn, MOST_LINES)
+def _excess(whole: Sequence[Cell], drawn: Sequence[Cell], seeds: int, palette: Palette) -> Figure:
+    known = [each for each in drawn if each.measured(EXCESS)]
+    note = _note(whole, known, seeds, predicted=True)
+    values = [each.value(EXCESS).mean for cell in known for each in cell.measured(EXCESS)]
+    if min(values) <= 0 < max(values):
+        note += " What is not above zero stands at the lower end of the axis."
     return Figure(
         name="momentum-excess",
         title=COSTS,
         sentence=cost_sentence(whole),
-        description="Line chart: excess loss (test loss minus that under the population's "
-        f"statistics) against momentum, both axes logarithmic, {len(lines)} lines with 95 % "
-        "intervals; dashed lines for the predicted cost.",
-        chart=costs(lines),
+        description=f"Line chart{_panels(known)}: excess loss (test loss minus that under the "
+        "population's statistics) against momentum, both axes logarithmic, with "
+        f"95{PERCENT} intervals; dotted lines for the predicted cost.",
+        chart=curve(known, EXCESS, palette),
         table=_table(whole, EXCESS),
-        note=_note(whole, lines, seeds, predicted=True, panels=False)
-        + " What is not above zero stands at the lower end of the axis; of more than "
-        f"{MOST_INTERVALS} lines the table alone has the intervals.",
+        note=note,
     )
 
 
-def _note(
-    whole: Sequence[Cell], drawn: Sequence[Cell], seeds: int, *, predicted: bool, panels: bool
-) -> str:
-    parts = [NOTE, *(["Each panel has its own axis."] if panels and len(drawn) > 1 else [])]
+def _panels(drawn: Sequence[Cell]) -> str:
+    return f", {len(drawn)} panels on one scale" if len(drawn) > 1 else ""
+
+
+def _note(whole: Sequence[Cell], drawn: Sequence[Cell], seeds: int, *, predicted: bool) -> str:
+    parts = [NOTE]
     if predicted and any(each.forecast for each in drawn):
-        parts.append(PREDICTED.format(seeds=seeds).replace("first 1 seeds", "first seed"))
+        which = f"{seeds} seeds" if seeds > 1 else "seed"
+        parts.append(PREDICTED.format(which=which))
     if predicted and not seeds:
         parts.append("Nothing is predicted, which would take long here: normexp predict does.")
     if any(each.momentum is None for cell in drawn for each in cell.points):

@@ -15,6 +15,9 @@ FACTOR = 10
 """From which on a ratio is a factor rather than a percentage."""
 
 
+PERCENT = "\u00a0%"
+"""After a number, from which no line break parts it."""
+
 SMALL = 0.1
 """A number of which fewer than three digits would be left after the point."""
 
@@ -106,11 +109,11 @@ def _worse(point: Point, best: Point, metric: str) -> str:
         return f"is at {number(one)}"
     ratio = one / other
     if ratio - 1 < ALIKE:
-        return "is as good within 1 %"
+        return f"is as good within 1{PERCENT}"
     return (
         f"costs {ratio:.3g} times as much"
         if ratio >= FACTOR
-        else f"costs {100 * (ratio - 1):.0f} % more"
+        else f"costs {100 * (ratio - 1):.0f}{PERCENT} more"
     )
 
 
@@ -175,7 +178,8 @@ def _of_forecasts(found: Sequence[Cell], metric: str) -> list[str]:
     if not pairs:
         return []
     near = sum(max(one / other, other / one) <= 2 for one, other in pairs if one)  # noqa: PLR2004
-    return [f"The predicted one is within a factor of 2 of it in {near} of {len(pairs)}."]
+    share = f"{near} of {len(pairs)}" if near else "none"
+    return [f"The predicted one is within a factor of 2 of it in {share}."]
 
 
 def _of_defaults(bests: Sequence[tuple[Cell, Point]], metric: str) -> list[str]:

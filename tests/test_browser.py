@@ -127,7 +127,7 @@ def test_texts_stand_out_from_the_paper(opened: "Opener", scheme: str) -> None:
     """Contrasts as WCAG 2.2 asks: 4.5 for texts, 3 for the colours of arms."""
     page = opened(color_scheme=scheme)
     tokens = page.evaluate(
-        """() => Object.fromEntries(["paper", "ink", "soft", ...Array(8).keys()].map((name) => {
+        """() => Object.fromEntries(["paper", "ink", "soft", ...Array(9).keys()].map((name) => {
           const token = typeof name === "number" ? `--arm${name}` : `--${name}`;
           return [token, getComputedStyle(document.documentElement).getPropertyValue(token).trim()];
         }))"""

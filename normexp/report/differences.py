@@ -56,8 +56,13 @@ def differences(source: Source) -> Drawn:
     if not found:
         return [LeftOut(TITLE, "no two arms are alike but for one field")]
     shown = found[:MOST]
-    comparable = [each for each in shown if math.isfinite(each.found.result.low)]
-    scale = "ratio" if all(e.found.result.scale == "ratio" for e in shown) else "difference"
+    several = [each.found.result.scale for each in shown]
+    scale = "ratio" if several.count("ratio") * 2 >= len(several) else "difference"  # for one axis
+    comparable = [
+        each
+        for each in shown
+        if math.isfinite(each.found.result.low) and each.found.result.scale == scale
+    ]
     note = (
         f"Test loss, {scale}: arm {'÷' if scale == 'ratio' else '−'} baseline, with its "
         f"95{PERCENT} interval over seeds (Student's t and bootstrap). Runs of one training are "
@@ -165,6 +170,7 @@ def _sentence(found: Sequence[Difference], field: str) -> str:
             f", for which {FEWEST} seeds are needed and {few} {'is' if few == 1 else 'are'} here"
         )
     known = [e for e in decided or found if math.isfinite(e.found.result.estimate)]
+    known = [e for e in known if e.found.result.scale == known[0].found.result.scale]
     if not known:
         return f"{what}."
     largest = max(known, key=lambda each: _size(each.found.result))

@@ -132,16 +132,15 @@ def _cost(arms: dict[str, Arm], best: str) -> list[str]:
     """What running statistics cost the best arm, and where they cost most."""
     said = []
     tracked = {name: arm for name, arm in arms.items() if arm.has_statistics}
-    if best in tracked:
+    if best in tracked and math.isfinite(arms[best].estimates[EXCESS].mean):
         excess, population = (arms[best].estimates[name] for name in (EXCESS, POPULATION))
-        said.append(
-            f"The same weights reach {number(population.mean)} under population statistics"
-            + (
-                f": {number(excess.mean)} of its loss is the running statistics."
-                if excess.mean > 0
-                else ": its running statistics cost nothing."
-            )
+        cost = (
+            f"{number(excess.mean)} of its loss is the running statistics"
+            if excess.mean > 0
+            else f"its running statistics do no harm, {number(excess.mean)}"
         )
+        truth = number(population.mean)
+        said.append(f"The same weights reach {truth} under population statistics: {cost}.")
     costly = [n for n, a in tracked.items() if math.isfinite(a.estimates[EXCESS].mean)]
     if costly:
         most = max(costly, key=lambda name: arms[name].estimates[EXCESS].mean)

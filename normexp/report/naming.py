@@ -5,7 +5,6 @@ from functools import cache
 from typing import Any
 
 from normexp.config.field import specs, spell
-from normexp.config.norm_fields import WITHOUT_MOMENTUM
 from normexp.config.tree import section_class
 from normexp.console.words import NOTHING, field_value, heading
 
@@ -80,7 +79,7 @@ def _said(path: str, values: Mapping[str, Any]) -> str:
         if values[path] in ("ema", "cumulative") and values.get("norm.momentum", 0) is None:
             return ""  # said by the momentum
         return "" if values[path] == "ema" else str(values[path])
-    if path.endswith(".kind") or path in WITHOUT_MOMENTUM:
+    if path.endswith(".kind"):
         return spell(values[path])
     value = values[path]
     spelled = f"{value:g}" if isinstance(value, float) else spell(value)

@@ -72,48 +72,75 @@ function listen() {
   }
 }
 
+let work = Promise.resolve();  // one thing after the other: drawing twice at once would mix views
+
+function inTurn(task) {
+  work = work.then(task).catch((error) => console.error(error));
+  return work;
+}
+
+async function drawEach(figures) {
+  for (const figure of figures) {
+    try { await draw(figure); } catch (error) { console.error(figure.dataset.figure, error); }
+  }
+}
+
 async function drawAll() {
   document.body.dataset.drawn = "false";
   listen();
-  for (const figure of document.querySelectorAll("figure[data-figure]")) await draw(figure);
+  await drawEach(document.querySelectorAll("figure[data-figure]"));
   document.body.dataset.drawn = "true";
 }
 
+let resized;
 addEventListener("resize", () => {
-  for (const [name, { spec, width }] of views) {
-    const figure = document.querySelector(`figure[data-figure="${name}"]`);
-    if (fitted(spec, figure.clientWidth).spec?.width !== width) draw(figure);
-  }
+  clearTimeout(resized);
+  resized = setTimeout(() => inTurn(() => drawEach(
+    [...document.querySelectorAll("figure[data-figure]")].filter((figure) => {
+      const { spec, width } = views.get(figure.dataset.figure) ?? {};
+      return spec && fitted(spec, figure.clientWidth).spec?.width !== width;
+    }))), 150);
 });
 
-async function refresh() {
-  // The page of now in the place of this one; sliders and switched-off arms stay as they are.
-  const text = await (await fetch(location.pathname, { cache: "no-store" })).text();
+function focused() {
+  // What finds the element that has the keyboard on the next page.
+  const { id, dataset } = document.activeElement;
+  if (id) return `#${CSS.escape(id)}`;
+  return dataset.arm ? `[data-arm="${CSS.escape(dataset.arm)}"]` : null;
+}
+
+async function refresh(text) {
+  // The page of now in the place of this one; what the reader has set stays as it is.
   const fresh = new DOMParser().parseFromString(text, "text/html").querySelector("#report");
   const kept = new Map([...document.querySelectorAll("input[data-parameter]")].map((i) => [i.id, i]));
   const opened = [...document.querySelectorAll("details[open]")].map((d) => d.closest("section").id);
   for (const { result } of views.values()) result.finalize();
   views.clear();
+  const keyboard = focused();
   document.querySelector("#report").replaceWith(fresh);
   for (const input of document.querySelectorAll("input[data-parameter]")) {
     const before = kept.get(input.id);
     if (before && before.max === input.max) input.value = before.value;
   }
   for (const id of opened) document.getElementById(id)?.querySelector("details")?.setAttribute("open", "");
+  if (keyboard) document.querySelector(keyboard)?.focus({ preventScroll: true });
   await drawAll();
 }
 
 async function watch(url) {
   for (;;) {
     await new Promise((done) => setTimeout(done, 2000));
+    let words = "no longer served: normexp watch goes on";
     try {
       const state = await (await fetch(url, { cache: "no-store" })).json();
-      if (state.version !== document.querySelector("#report").dataset.version) await refresh();
-      document.querySelector("#live").textContent = state.words;
-    } catch {
-      document.querySelector("#live").textContent = "no longer served: normexp watch goes on";
-    }
+      if (state.version !== document.querySelector("#report").dataset.version) {
+        const text = await (await fetch(location.pathname, { cache: "no-store" })).text();
+        await inTurn(() => refresh(text));
+      }
+      words = state.words;
+    } catch { /* the server has ended */ }
+    document.querySelector("#live").textContent = words;
   }
 }
 
-drawAll().then(() => { if (document.body.dataset.live) watch(document.body.dataset.live); });
+inTurn(drawAll).then(() => { if (document.body.dataset.live) watch(document.body.dataset.live); });

@@ -58,7 +58,7 @@ class Source:
     @cached_property
     def arm_names(self) -> list[str]:
         """A short and unique name for each arm, such as `batch 0.1`, in the order of `arms`."""
-        return [arm_name(arm.values, self.fields) for arm in self.arms]
+        return list(self._names.values())
 
     @cached_property
     def complete(self) -> list[Row]:
@@ -101,7 +101,21 @@ class Source:
 
     def arm_name(self, row: Row) -> str:
         """The name of the arm that a run belongs to."""
-        return arm_name(row, self.fields)
+        return self._names[self._key(row)]
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """The arms' names by what tells them apart; a number sets equal ones apart."""
+        found: dict[str, str] = {}
+        for each in self._ordered:
+            if (key := self._key(each)) not in found:
+                name = arm_name(each, self.fields)
+                before = sum(other.partition(" (")[0] == name for other in found.values())
+                found[key] = f"{name} ({before + 1})" if name in found.values() else name
+        return found
+
+    def _key(self, row: Row) -> str:
+        return repr([(path, row[path]) for path in self.fields if path in row])
 
     @cached_property
     def arm_of(self) -> dict[str, str]:

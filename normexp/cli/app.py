@@ -93,6 +93,19 @@ def _root(*, version: Version = False) -> None:
     """Options of no command."""
 
 
+def warn_of_damage(*directories: str) -> None:
+    """Say on stderr which of these runs is not as its manifest says."""
+    from normexp.console.streams import stderr
+    from normexp.store.files import intact
+
+    for directory in directories:
+        if intact(Path(directory)) is None:
+            stderr().print(
+                f"warning: {directory} is damaged: normexp verify says what and what to type",
+                soft_wrap=True,
+            )
+
+
 def print_json(content: Any) -> None:  # noqa: ANN401
     """Data for programs, on stdout."""
     from normexp.console.streams import escaped

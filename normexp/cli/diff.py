@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting
+from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting, warn_of_damage
 
 
 @app.command()
@@ -26,6 +26,7 @@ def diff(
         from normexp.insight import diff as insight
 
         report = insight.diff(first, second, store=directory)
+        warn_of_damage(*(report[side]["directory"] for side in insight.SIDES))
         if as_json:
             print_json(report)
             return

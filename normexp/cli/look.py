@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting
+from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting, warn_of_damage
 
 
 @app.command("ls")
@@ -58,6 +58,7 @@ def show(
         from normexp.session import listing
 
         manifest, metrics = listing.run(directory, run)
+        warn_of_damage(manifest["directory"])
         if as_json:
             print_json({**manifest, "points": metrics})
         else:

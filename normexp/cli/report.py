@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting
+from normexp.errors import UsageError
 
 
 @app.command()
@@ -15,7 +16,7 @@ def report(  # noqa: PLR0913, PLR0917  the options of a command line
         typer.Argument(metavar="[STUDY|SWEEP|RUN]...", help="By name, id or path; all if none."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where to; else in the store, under reports/.")
+        str | None, typer.Option("--out", help="Where to; else in the store, under reports/.")
     ] = None,
     open_browser: Annotated[  # noqa: FBT002
         bool, typer.Option("--open", help="Open the page in a browser.")
@@ -39,10 +40,13 @@ def report(  # noqa: PLR0913, PLR0917  the options of a command line
         from normexp.report.source import gather
         from normexp.report.write import as_data, check_target, place, write
 
+        if out == "":
+            raise UsageError("--out is empty", "type --out DIR, or leave it away")
         source = gather(directory, wanted or [])
-        check_target(out)
+        target = place(directory, source) if out is None else Path(out)
+        check_target(target)
         made = compose(source)
-        written = write(made, out or place(directory, source))
+        written = write(made, target)
         if as_json:
             print_json(as_data(made, written))
             return

@@ -49,9 +49,18 @@ def escaped(text: str) -> str:
     return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+class _Console(Console):
+    """A console whose reader may leave early, as `head` does: that is no error."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by Rich; it would end with exit code 1."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0)
+
+
 def stdout() -> Console:
     """For data."""
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = _Console(highlight=False, markup=False, emoji=False)
     console.push_render_hook(Harmless())
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDTH_OF_A_FILE

@@ -1,5 +1,6 @@
 """What a report consists of: every figure that fits, and what was left out."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,10 @@ DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (
     provenance,
 )
 """In the order of the page."""
+
+
+SENTENCE = re.compile(r"(?:^|(?<=\. ))[a-z](?=[a-z]*[ ,])")
+"""The first letter of a sentence that begins with a word; names with other signs stay."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,9 @@ def compose(source: Source) -> Report:
 
 
 def _capital(figure: Figure) -> Figure:
-    """The figure, its sentence with a capital: names of arms have none."""
-    return replace(figure, sentence=figure.sentence[:1].upper() + figure.sentence[1:])
+    """The figure, its sentences with capitals: names of arms have none."""
+    sentence = SENTENCE.sub(lambda found: found[0].upper(), figure.sentence)
+    return replace(figure, sentence=sentence)
 
 
 def _attempt(draw: Callable[[Source], Drawn], source: Source) -> Drawn:
@@ -79,12 +85,15 @@ def _attempt(draw: Callable[[Source], Drawn], source: Source) -> Drawn:
 
 def _about(source: Source) -> str:
     trainings = len({each["trajectory_id"] for each in source.rows})
+    shared = len(source.rows) - len({each["run_id"] for each in source.rows})
     diverged = sum(each["status"] == "diverged" for each in source.rows)
     parts = [
         counted(len(source.rows), "run"),
         counted(trainings, "training"),
         counted(len(source.arms), "arm"),
     ]
+    if shared:
+        parts.append(f"{counted(shared, 'run')} of them on both sides")
     if diverged:
         parts.append(f"{counted(diverged, 'run')} diverged and left out of means")
     if source.unfinished:

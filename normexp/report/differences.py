@@ -64,7 +64,7 @@ def differences(source: Source) -> Drawn:
         if math.isfinite(each.found.result.low) and each.found.result.scale == scale
     ]
     note = (
-        f"Test loss, {scale}: arm {'÷' if scale == 'ratio' else '−'} baseline, with its "
+        f"Test loss, {_kind(scale)}, with its "
         f"95{PERCENT} interval over seeds (Student's t and bootstrap). Runs of one training are "
         "paired on their weights, others by seed. Decided: no difference lies outside the "
         f"interval, n ≥ {FEWEST}."
@@ -180,6 +180,13 @@ def _sentence(found: Sequence[Difference], field: str) -> str:
     else:
         amount = f"{result.estimate:+.3g} from that of {largest.baseline}"
     return f"{what}. The largest: the test loss of {largest.name} is {amount}."
+
+
+def _kind(scale: str) -> str:
+    """What is compared, in words."""
+    if scale == "ratio":
+        return "ratio of geometric means, arm ÷ baseline"
+    return "difference of means, arm − baseline"
 
 
 def _size(result: Comparison) -> float:

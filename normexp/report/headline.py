@@ -154,7 +154,7 @@ def _cost(arms: dict[str, Arm], best: str) -> list[str]:
 
 def _table(arms: dict[str, Arm]) -> Table:
     accuracy = any("test_accuracy" in arm.estimates for arm in arms.values())
-    columns = ["arm", "n", "test loss", "population", "excess"]
+    columns = ["arm", "n", "test loss", "excess", "population"]
     if accuracy:
         columns += ["accuracy", "population accuracy"]
     if any(arm.half_life_steps is not None for arm in arms.values()):

@@ -119,7 +119,10 @@ def study_of(store: Path, wanted: str | None) -> StudyDirectory:
             return found[0]
     sweeps = [(path.name, study) for study in studies(store) for path in study.sweep_directories()]
     if wanted is not None or not sweeps:
-        raise NotFoundError(f"no study {wanted or ''} in {store}", look_around(store))
+        raise NotFoundError(
+            f"no study {wanted} in {store}" if wanted else f"nothing in {store}",
+            look_around(store) if wanted else "type normexp sweep --watch, or --dir for a store",
+        )
     return max(sweeps, key=lambda each: each[0])[1]
 
 

@@ -96,7 +96,7 @@ def _of_default(cell: Cell, best: Point, metric: str) -> str:
     if not there:
         return ""
     if best.momentum == DEFAULT:
-        return "it is PyTorch's default"
+        return f"{DEFAULT:g} is PyTorch's default"
     return f"PyTorch's default {DEFAULT:g} {_worse(there[0], best, metric)}"
 
 

@@ -40,7 +40,7 @@ def _configuration(source: Source) -> Figure:
             group, _, field = path.rpartition(".")
             groups.setdefault(group, []).append(f"{field}={_listed(_values(source.rows, path))}")
     rows = [(path, _listed(_values(source.rows, path))) for path in varied]
-    rows += [(f"{group}, in all", "  ".join(each)) for group, each in groups.items()]
+    rows += [(group, "  ".join(each)) for group, each in groups.items()]
     told = ", ".join(varied)
     return Figure(
         name="configuration",

@@ -1,6 +1,7 @@
 """What is reported on: the runs of studies, sweeps or by themselves, by arm."""
 
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -204,6 +205,11 @@ def gather(store: Path, wanted: Sequence[str]) -> Source:
                 unfinished += 1
                 continue
             rows.append(completed(row(manifest, path)) | ({SOURCE: name} if several else {}))
+    if not rows and unfinished:
+        raise NotFoundError(
+            f"no run of {', '.join(names)} is whole: {unfinished} unfinished or damaged",
+            f"type normexp verify {shlex.join(wanted)}: it says what is wrong and what to type",
+        )
     if not rows:
         raise NotFoundError(f"no complete run in {', '.join(names)}", look_around(store))
     if not several:  # the same run may have been named twice, or stand in two studies

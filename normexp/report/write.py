@@ -33,14 +33,19 @@ def place(store: Path, source: Source) -> Path:
     return store / REPORTS / name
 
 
-def check_target(out: Path | None) -> None:
-    """Whether a report can be written there, before anything is drawn.
+def check_target(out: Path) -> None:
+    """See that a report can be written there, before anything is drawn.
 
     Raises:
-        UsageError: there is a file.
+        UsageError: it cannot.
     """
-    if out is not None and out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file", "type --out DIR for a directory of the report's own")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{out} cannot be a directory: {error.strerror}",
+            "type --out DIR for a directory of the report's own",
+        ) from None
 
 
 def as_data(report: Report, written: Path) -> dict[str, Any]:

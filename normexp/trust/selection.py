@@ -142,7 +142,10 @@ def _by_name(known: Mapping[str, StudyDirectory], wanted: str, store: Path) -> S
         (path, select_one)
         for path, select_one in places
         if wanted
-        and (path.name == wanted or path.name.rpartition("-")[2][:ID_LENGTH].startswith(wanted))
+        and (
+            wanted in (path.name, path.name[: -ID_LENGTH - 1])
+            or path.name.rpartition("-")[2][:ID_LENGTH].startswith(wanted)
+        )
     ]
     exact = [each for each in matches if each[0].name == wanted]
     matches = exact or matches

@@ -245,3 +245,65 @@ def test_what_is_not_there_is_said_in_a_line(
     assert result.exit_code == code
     assert result.stderr.startswith("error:")
     assert not Path("out").exists()
+
+
+def test_sources_of_one_name_are_told_apart(normexp: Callable[..., Result], tmp_path: Path) -> None:
+    """By as much of their paths as that takes; each keeps its own seeds and intervals."""
+    for place in ("a", "b"):
+        store_of(tmp_path / place, *SMALL, "norm=batch", "norm.momentum=0.1", "seed=range(3)")
+
+    result = normexp("report", "a/bn_regression", "b/bn_regression", "--out", "both")
+
+    assert result.exit_code == 0, result.stderr
+    assert "3 runs of them on both sides" in result.stdout
+    rows = cells(Path("both/report.html").read_text(), "headline")
+    assert [row[:2] for row in rows[1:]] == [
+        ["a/bn_regression: batch 0.1", "3"],
+        ["b/bn_regression: batch 0.1", "3"],
+    ]
+    normexp("report", "a/bn_regression", "a/bn_regression", "--out", "once")
+    assert cells(Path("once/report.html").read_text(), "headline")[1][:2] == ["batch 0.1", "3"]
+
+
+def test_an_older_report_gives_way_and_other_files_stay(
+    normexp: Callable[..., Result], tmp_path: Path
+) -> None:
+    """What the report before has drawn and this one does not goes; what is not its own stays."""
+    store_of(tmp_path / "runs", *SMALL, "norm=batch", "norm.momentum=0.1,0.5", "seed=0,1")
+    assert normexp("report", "--out", "out").exit_code == 0
+    mine = Path("out/figures/mine.png")
+    mine.write_bytes(b"a picture of my own")
+    assert Path("out/figures/momentum-curve.png").exists()
+
+    store_of(tmp_path / "other", *SMALL, "norm=none", "seed=0,1")
+    assert normexp("report", "--dir", "other", "--out", "out").exit_code == 0
+
+    assert not Path("out/figures/momentum-curve.png").exists()
+    assert mine.read_bytes() == b"a picture of my own"
+
+
+def test_damaged_runs_are_left_out_and_said(normexp: Callable[..., Result], tmp_path: Path) -> None:
+    """The rest is reported; a run that is asked for by itself leads to verify."""
+    store_of(tmp_path / "runs", *SMALL, "norm=batch", "norm.momentum=0.1", "seed=range(3)")
+    (damaged,) = Path("runs/bn_regression").glob("*-s1-*")
+    (damaged / "layers.parquet").write_bytes(b"")
+
+    assert "2 runs" in normexp("report", "bn_regression").stdout
+    assert "1 directory unfinished or damaged" in normexp("report", "bn_regression").stdout
+    result = normexp("report", damaged.name)
+    assert result.exit_code == 3
+    assert "normexp verify" in result.stderr
+
+
+@pytest.mark.parametrize("out", ["", "taken", "taken/inside"])
+def test_where_no_report_can_be_is_said_before_it_is_drawn(
+    normexp: Callable[..., Result], store: Path, out: str
+) -> None:
+    """An empty name, a file, a place in a file: exit code 2."""
+    Path("taken").write_text("a file")
+
+    result = normexp("report", "--dir", str(store), "--out", out)
+
+    assert result.exit_code == 2
+    assert "--out DIR" in result.stderr
+    assert Path("taken").read_text() == "a file"

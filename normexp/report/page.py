@@ -80,7 +80,7 @@ def _address(path: Path, base: Path | None) -> str:
 def _data(figure: Figure) -> str:
     """What draws a figure; no end of a script element is in it."""
     content = {
-        "spec": specification(figure.chart, page=True),
+        "spec": specification(figure.vega_lite, page=True),
         "controls": {
             each.parameter: {"values": each.values, "words": each.words} for each in figure.controls
         },

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -185,19 +186,15 @@ CONFIG: dict[str, Any] = {
 }  # fmt: skip
 
 
-def specification(chart: Any, *, page: bool) -> dict[str, Any]:  # noqa: ANN401
-    """A chart as Vega-Lite.
+def specification(chart: Mapping[str, Any], *, page: bool) -> dict[str, Any]:
+    """A chart in this look.
 
     Args:
-        chart: of a figure.
+        chart: of a figure, as Vega-Lite.
         page: for the page, as wide as there is room and with the page's own legend; else for
             pictures, in the colours of light paper.
     """
-    import altair as alt
-
-    with alt.data_transformers.enable("default", max_rows=None):  # figures thin by themselves
-        spec: dict[str, Any] = chart.to_dict()
-    spec["config"] = CONFIG
+    spec: dict[str, Any] = deepcopy({**chart, "config": CONFIG})
     if page:
         _drop_arm_legends(spec)
         if "width" in spec and ("mark" in spec or "layer" in spec):

@@ -98,9 +98,9 @@ def markdown(report: Report) -> str:
 def _pictures(figure: Figure) -> Iterator[tuple[str, bytes]]:
     import vl_convert
 
-    spec = specification(figure.chart, page=False)
-    yield f"{figure.name}.svg", vl_convert.vegalite_to_svg(spec).encode()
-    yield f"{figure.name}.png", vl_convert.vegalite_to_png(spec, scale=PIXELS)
+    svg = vl_convert.vegalite_to_svg(specification(figure.vega_lite, page=False))
+    yield f"{figure.name}.svg", svg.encode()
+    yield f"{figure.name}.png", vl_convert.svg_to_png(svg, scale=PIXELS)
 
 
 def _table(table: Table) -> str:

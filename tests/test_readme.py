@@ -15,7 +15,7 @@ TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text()
 PICTURE = re.findall(r"!\[.*?\]\((.*?)\)", README)[0]
 MOST_APART = 0.005
-"""Of two thumbnails, on average: those of two figures of one report are 0.017 apart or more."""
+"""Of two thumbnails, on average: those of two figures of one report are 0.012 apart or more."""
 
 SESSION = re.findall(r"```console\n\$ normexp ?(.*?)\n(.*?)```", README, flags=re.DOTALL)
 

@@ -55,7 +55,7 @@ def print_result(result: SweepResult) -> None:
         f"{f', {len(result.failed)} failed' if result.failed else ''}; "
         f"{counted(result.trained, 'trajectory')} trained; "
         f"{duration(result.seconds)}",
-        soft_wrap=True,
+        soft_wrap=not console.is_terminal,
     )
     if result.rows:
         print_arms(console, result.arms, result.differing)

@@ -315,7 +315,7 @@ def _words(frame: Frame) -> "list[alt.Chart]":
             *(
                 []  # in panels the note says it
                 if frame.narrow
-                else [text("aside", align="left", dx=-5, dy=-11).encode(x=x, y=y)]
+                else [text("aside", align="left", dx=8, dy=-9).encode(x=x, y=y)]
             ),
             *(
                 text("rule", align=align, dx=dx)

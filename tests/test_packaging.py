@@ -26,9 +26,10 @@ def test_the_wheel_holds_the_package_and_the_configs(wheel: Path) -> None:
     """Every file of both, and nothing else."""
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     package = {str(path.relative_to(TOP)) for path in (TOP / "normexp").rglob("*.py")}
+    page = {f"normexp/report/page.{suffix}" for suffix in ("css", "js", "html.jinja")}
     configs = {f"normexp/{path.relative_to(TOP)}" for path in (TOP / "configs").rglob("*.yaml")}
 
-    assert names == package | configs | {"normexp/README.md", "normexp/py.typed"}
+    assert names == package | page | configs | {"normexp/README.md", "normexp/py.typed"}
 
 
 def test_the_wheel_runs_in_an_empty_environment_from_another_folder(
@@ -51,7 +52,10 @@ def test_the_wheel_runs_in_an_empty_environment_from_another_folder(
         cwd=tmp_path, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
 
+    subprocess.run([str(home / "bin/normexp"), "report"], cwd=tmp_path, check=True)
+
     assert str(home) in where
+    assert (tmp_path / "runs/reports/runs/report.html").is_file()
     assert json.loads(swept)["runs"] == 6
     assert (tmp_path / json.loads(swept)["directory"] / "summary.parquet").is_file()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from normexp.report.style import ARM, Palette, hidden, switchable, zoom
 
 if TYPE_CHECKING:
+    import altair as alt
     import pandas as pd
 
     from normexp.report.figure import Chart
@@ -70,23 +71,10 @@ def lines(  # noqa: PLR0913  the parts of a chart
         "nice": False,
         "domain": [low, high],
     }
-    at = alt.X(
-        f"{x}:Q",
-        title=x.replace("_", " "),
-        axis=alt.Axis(grid=False, format=",d", tickMinStep=1, **_whole(points[x])),
-        scale=alt.Scale(nice=False, padding=8),
-    )
+    at = _along(points[x], x)
     value = alt.Y(
         "mean:Q", title=title, scale=alt.Scale(**kind), axis=alt.Axis(**_round(low, high, log=log))
     )
-    tips = [
-        alt.Tooltip(f"{ARM}:N", title="arm"),
-        alt.Tooltip(f"{x}:Q"),
-        alt.Tooltip("mean:Q", title=title, format=".4g"),
-        alt.Tooltip("low:Q", title="95 % from", format=".4g"),
-        alt.Tooltip("high:Q", title="to", format=".4g"),
-        alt.Tooltip("n:Q", title="seeds"),
-    ]
     band = base.mark_area(opacity=0.09, clip=True).encode(
         at,
         alt.Y("bottom:Q", title=title, scale=alt.Scale(**kind)),
@@ -95,10 +83,36 @@ def lines(  # noqa: PLR0913  the parts of a chart
     )
     line = base.mark_line(clip=True).encode(at, value, palette.color(), palette.dash())
     point = base.mark_point(clip=True, opacity=1).encode(
-        at, value, palette.color(), palette.shape(), tooltip=tips
+        at, value, palette.color(), palette.shape(), tooltip=_tips(x, title)
     )
     bands = [band] if has_bands(points) else []
     return alt.layer(*bands, line, point.add_params(zoom())).add_params(hidden())
+
+
+def _along(values: "pd.Series[float]", x: str) -> "alt.X":
+    """The axis of epochs or steps."""
+    import altair as alt
+
+    return alt.X(
+        f"{x}:Q",
+        title=x.replace("_", " "),
+        axis=alt.Axis(grid=False, format=",d", tickMinStep=1, **_whole(values)),
+        scale=alt.Scale(nice=False, padding=8),
+    )
+
+
+def _tips(x: str, title: str) -> "list[alt.Tooltip]":
+    """What a point says under the mouse."""
+    import altair as alt
+
+    return [
+        alt.Tooltip(f"{ARM}:N", title="arm"),
+        alt.Tooltip(f"{x}:Q"),
+        alt.Tooltip("mean:Q", title=title, format=".4g"),
+        alt.Tooltip("low:Q", title="95 % from", format=".4g"),
+        alt.Tooltip("high:Q", title="to", format=".4g"),
+        alt.Tooltip("n:Q", title="seeds"),
+    ]
 
 
 def has_bands(points: "pd.DataFrame") -> bool:

@@ -76,7 +76,7 @@ class _Quiet(ThreadingHTTPServer):
 
 
 def _handler(live: Live, host: str) -> type[BaseHTTPRequestHandler]:
-    """What answers requests."""
+    """What answers requests; a class, since the library makes one of it for each."""
     answers: dict[str, Callable[[], tuple[str, str]]] = {
         "/": lambda: ("text/html; charset=utf-8", live.version().html),
         STATE: lambda: (

@@ -30,6 +30,7 @@ def main() -> None:
         "ls": [*program, "ls"],
         "ls bn_regression": [*program, "ls", "bn_regression"],
         "read": [sys.executable, "-c", READ],
+        "report": [*program, "report", "bn_regression"],
         "verify": [*program, "verify"],
     }
     with tempfile.TemporaryDirectory() as place:

@@ -130,7 +130,7 @@ def test_an_interrupted_sweep_says_so_on_the_terminal_and_leaves_the_cursor() ->
     )
 
     assert code == 130
-    assert any("stopping; Ctrl-C leaves at once" in frame[0] for frame in frames(got))
+    assert any("stopping; Ctrl-C: at once" in frame[0] for frame in frames(got))
     assert "interrupted: 0 of 1 runs are stored" in COMMANDS.sub("", got)
     assert got.rindex("\x1b[?25h") > got.rindex("\x1b[?25l")
 

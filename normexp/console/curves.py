@@ -99,7 +99,8 @@ def _table(
     room = max(4, *(2 * len(str(arm.runs)) + 1 for arm in arms))
     names = _columns([tuple(headings), *(arm.cells for arm in arms)])
     rest = width - 1 - room - NUMBER - 4 * GAP
-    columns = max(NARROWEST_SPARK, min(points, rest - len(names[0])))
+    least = min(NARROWEST_SPARK, rest // 3)  # names come first: curves without them say nothing
+    columns = max(least, min(points, rest - len(names[0])))
     name_room = min(len(names[0]), max(4, rest - columns))
     names = [name if len(name) <= name_room else f"{name[: name_room - 1]}…" for name in names]
     what = "test loss" if scale is None else f"test loss {number(scale[0])} to {number(scale[1])}"

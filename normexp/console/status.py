@@ -43,9 +43,11 @@ class Status:
 
     def _rest(self, pace: Pace) -> Text:
         if self.stops:
-            return Text("stopping; Ctrl-C leaves at once", "yellow")
+            return Text("stopping; Ctrl-C: at once", "yellow")
         if self.waiting:
             return Text("waiting for another sweep", "yellow")
+        if pace.share >= 1:
+            return Text("finishing")
         left = pace.seconds_left
         return Text("" if left is None else f"about {remaining(left)} left")
 

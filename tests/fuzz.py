@@ -28,8 +28,8 @@ import mutations
 from conftest import store_of
 from mutations import BYTES, MANIFEST, PLACES, Spoil
 
-SECONDS = 20
-"""For a case; it takes a twentieth of one."""
+SECONDS = 60
+"""For a case; it takes a twentieth of one, a report some seconds."""
 
 MOST_GROWTH = 2**20
 """Kilobytes by which a case may let its process grow."""
@@ -128,6 +128,13 @@ def _read_all(store: Path, directory: Path, rng: random.Random, *, lost: bool) -
         commands.append(["reproduce", str(directory), "--out", str(store / "made.json"), *as_json])
     if rng.random() < 0.1:
         commands.append(["plan", *rng.choice(SWEEPS), f"store.dir={store}"])
+    if rng.random() < 0.05:
+        commands.append(
+            ["diff", str(directory), str(rng.choice(list(study.glob("*-s0-*")))), *as_json]
+        )
+        commands.append(
+            ["report", "bn_regression", "--dir", str(store), "--out", str(store / "page"), *as_json]
+        )
     code = None
     for command in commands:
         problem, code = _invoke(command)

@@ -20,7 +20,7 @@ from normexp.store.files import intact, read_manifest
 Normexp = Callable[..., Result]
 STUDY = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0"]
 READERS = (["ls"], ["ls", "bn_regression"], ["show", "RUN"], ["verify"], ["verify", "RUN"],
-           ["show", "RUN", "--json"], ["verify", "--json"])  # fmt: skip
+           ["show", "RUN", "--json"], ["verify", "--json"], ["diff", "RUN", "RUN"])  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -76,11 +76,15 @@ def _capital(figure: Figure) -> Figure:
 
 
 def _attempt(draw: Callable[[Source], Drawn], source: Source) -> Drawn:
-    """Its figures; one damaged directory does not cost a reader all the others."""
+    """Its figures; one damaged directory, or a stranger's table, does not cost all the others."""
+    title = draw.__name__.replace("_", " ").capitalize()
     try:
         return draw(source)
     except NormexpError as error:
-        return [LeftOut(draw.__name__.replace("_", " "), error.message)]
+        return [LeftOut(title, error.message)]
+    except Exception as error:  # noqa: BLE001  whatever odd tables lead to
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        return [LeftOut(title, f"it failed ({what}); normexp verify says whether files are sound")]
 
 
 def _about(source: Source) -> str:

@@ -19,8 +19,8 @@ from normexp.store.files import intact, read_manifest
 
 Normexp = Callable[..., Result]
 STUDY = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0"]
-READERS = (["ls"], ["ls", "bn_regression"], ["show", "RUN"], ["diff", "RUN", "RUN"], ["verify"],
-           ["verify", "RUN"], ["show", "RUN", "--json"], ["verify", "--json"])  # fmt: skip
+READERS = (["ls"], ["ls", "bn_regression"], ["show", "RUN"], ["verify"], ["verify", "RUN"],
+           ["show", "RUN", "--json"], ["diff", "RUN", "RUN"], ["verify", "--json"])  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,12 @@ from conftest import SMALL, store_of
 from PIL import Image
 from typer.testing import Result
 
+from normexp.errors import SweepInterruptedError
+from normexp.planning.plan import Plan
+from normexp.session.progress import Silent
+from normexp.session.stop import Stop
+from normexp.session.sweep import sweep
+
 MOMENTA = "norm.momentum=0.01,0.1,0.9,null"
 
 
@@ -307,3 +313,23 @@ def test_where_no_report_can_be_is_said_before_it_is_drawn(
     assert result.exit_code == 2
     assert "--out DIR" in result.stderr
     assert Path("taken").read_text() == "a file"
+
+
+def test_runs_that_a_sweep_has_left_are_missed(
+    normexp: Callable[..., Result], tmp_path: Path
+) -> None:
+    """The report says how many, until the same command has made them."""
+    study = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0,1"]
+    store_of(tmp_path / "runs", *study[:-1], "seed=0")
+    stop = Stop()
+
+    class AtOnce(Silent):
+        def began(self, plan: Plan) -> None:  # noqa: ARG002
+            stop.ask(0)
+
+    with pytest.raises(SweepInterruptedError):
+        sweep(*study, progress=AtOnce(), stop=stop)
+    assert "1 run missing" in normexp("report").stdout
+
+    store_of(tmp_path / "runs", *study)
+    assert "missing" not in normexp("report").stdout

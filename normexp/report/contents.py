@@ -100,6 +100,8 @@ def _about(source: Source) -> str:
         parts.append(f"{counted(shared, 'run')} of them on both sides")
     if diverged:
         parts.append(f"{counted(diverged, 'run')} diverged and left out of means")
+    if source.missing:
+        parts.append(f"{counted(source.missing, 'run')} missing, which a sweep has left undone")
     if source.unfinished:
         parts.append(f"{counted(source.unfinished, 'directory')} unfinished or damaged")
     return ", ".join(parts) + "."

@@ -19,6 +19,7 @@ from normexp.report.style import MOST_ARMS, Palette
 from normexp.store.files import intact
 from normexp.store.layout import look_around
 from normexp.store.rows import Row, row
+from normexp.store.sweep import read_end
 from normexp.trust.selection import select
 
 if TYPE_CHECKING:
@@ -156,6 +157,14 @@ class Source:
         return (
             f"{len(self.palette.arms)} of {len(self.arm_names)} arms are drawn: few without "
             "running statistics, others evenly by rank of test loss; the first table has all."
+        )
+
+    @cached_property
+    def missing(self) -> int:
+        """Runs that a sweep has left, interrupted or by an error, and none has made since."""
+        ends = [end for path in self.sweeps if (end := read_end(path)) is not None]
+        return len(
+            {run for end in ends for run in end["failed"]} - {r["run_id"] for r in self.rows}
         )
 
     @cached_property

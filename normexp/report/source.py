@@ -82,23 +82,17 @@ class Source:
     def frame_of(self, rows: Sequence[Row], table: str) -> "pd.DataFrame":
         """The same of some rows of `complete`."""
         import pandas as pd
-        import pyarrow as pa
 
-        from normexp.store import parquet
+        from normexp.store.read import stacked
 
-        parts = []
-        for each in rows:
-            path = Path(each["directory"]) / f"{table}.parquet"
-            if path.is_file():
-                part = parquet.read(path)
-                for name in ("arm", "seed", "run_id"):
-                    value = pa.repeat(each[name], part.num_rows)
-                    part = part.add_column(0, name, value)
-                parts.append(part)
-        if not parts:
+        have = [r for r in rows if (Path(r["directory"]) / f"{table}.parquet").is_file()]
+        if not have:
             return pd.DataFrame()
-        whole = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
-        frame: pd.DataFrame = whole.to_pandas()
+        frame: pd.DataFrame = stacked([Path(r["directory"]) for r in have], table).to_pandas()
+        places = frame.pop("place").to_numpy()
+        for name in ("arm", "seed", "run_id"):
+            values = pd.Series([r[name] for r in have]).take(places)
+            frame.insert(0, name, values.reset_index(drop=True))
         return frame
 
     def arm_name(self, row: Row) -> str:

@@ -79,15 +79,25 @@ def _long(directories: Sequence[Path], table: str) -> pa.Table:
                 f"{', of one number predicted from one' if table == 'curves' else ''}",
                 "type the sweep again with log.pictures=true: nothing is trained again",
             )
-    parts = []
-    for code, directory in enumerate(directories):
-        part = parquet.read(directory / f"{table}.parquet")
-        codes = pa.array([code] * part.num_rows, pa.int32())
-        parts.append(part.add_column(0, "run_id", codes))
-    whole = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
+    whole = stacked(directories, table)
     ids = pa.array([_id(directory) for directory in directories])
-    codes = whole["run_id"].combine_chunks()
-    return whole.set_column(0, "run_id", pa.DictionaryArray.from_arrays(codes, ids))
+    places = whole["place"].combine_chunks()
+    return whole.set_column(0, "run_id", pa.DictionaryArray.from_arrays(places, ids))
+
+
+def stacked(directories: Sequence[Path], table: str) -> pa.Table:
+    """The tables of runs one below the other, in front of each row its run's `place` among these.
+
+    Args:
+        directories: at least one; all have the table.
+        table: its name.
+    """
+    parts = []
+    for place, directory in enumerate(directories):
+        part = parquet.read(directory / f"{table}.parquet")
+        places = pa.array([place] * part.num_rows, pa.int32())
+        parts.append(part.add_column(0, "place", places))
+    return pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
 
 
 def _id(directory: Path) -> str:

@@ -21,7 +21,7 @@ from normexp.session.stop import Stop
 from normexp.store.claims import Claims
 from normexp.store.layout import StudyDirectory, holds
 from normexp.store.rows import row
-from normexp.store.sweep import SweepDirectory, begin
+from normexp.store.sweep import SweepDirectory, begin, over
 from normexp.store.tidy import tidy
 from normexp.study import study as studies
 from normexp.study.study import Study
@@ -117,7 +117,9 @@ def _plan(study: Study, standard: Standard) -> Plan:
     directory = study_directory(study)
     runs = {run.id: run.trajectory_id for run in study.runs}
     with _writing(directory, study):
-        return build(study, inventory.take(directory, runs, study.runs[0].config.log, standard))
+        earlier = over(directory)
+        there = inventory.take(directory, runs, study.runs[0].config.log, standard)
+        return build(study, replace(there, earlier=None if there.remade else earlier))
 
 
 def _work_off(
@@ -140,6 +142,7 @@ def _work_off(
         plan.differing,
         standard,
         stop,
+        plan.there.earlier,
     )
     return work_off(plan, worker, progress)
 

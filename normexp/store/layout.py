@@ -3,7 +3,7 @@
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -53,19 +53,35 @@ class StudyDirectory:
 
     def places(self) -> dict[str, Path]:
         """Where runs stand by id, whole or not."""
-        return {path.name[-ID_LENGTH:]: path for path in _directories(self.path)}
+        return {name: self.path / found for name, found in self.names().items()}
+
+    def names(self, wanted: Container[str] | None = None) -> dict[str, str]:
+        """The names of the directories of runs, whole or not, by id: of all, or of the wanted."""
+        found = _names(self.path)
+        if wanted is not None:
+            found = [name for name in found if name[-ID_LENGTH:] in wanted]
+        return {name[-ID_LENGTH:]: name for name in sorted(found)}
 
     def runs(self) -> dict[str, Path]:
         """Complete runs by id."""
         return {path.name[-ID_LENGTH:]: path for path in complete(self.path)}
 
-    def intact_runs(self, wanted: Iterable[str]) -> Iterator[tuple[str, Path, dict[str, Any]]]:
-        """Those of the wanted runs that are whole: id, directory and manifest, one by one."""
-        places = self.places()
-        for name in wanted:
-            manifest = intact(places[name]) if name in places else None
-            if manifest is not None and manifest.get("run_id") == name:
-                yield name, places[name], manifest
+    def intact_runs(
+        self, wanted: Iterable[str], names: Mapping[str, str] | None = None
+    ) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+        """Those of the wanted runs that are whole: id, directory and manifest, one by one.
+
+        Args:
+            wanted: ids.
+            names: of their directories, where these are known.
+        """
+        names = self.names() if names is None else names
+        for run in wanted:
+            if run in names:
+                path = self.path / names[run]
+                manifest = intact(path)
+                if manifest is not None and manifest.get("run_id") == run:
+                    yield run, path, manifest
 
     def intact_trajectory(self, name: str) -> dict[str, Any] | None:
         """The manifest of a trajectory that is whole."""
@@ -175,12 +191,16 @@ def ambiguous(wanted: str, matches: Sequence[Path], noun: str) -> NotFoundError:
 
 def _directories(directory: Path) -> list[Path]:
     """Visible subdirectories by name; none where there is no such directory."""
+    return [directory / name for name in sorted(_names(directory))]
+
+
+def _names(directory: Path) -> list[str]:
+    """The names of visible subdirectories in no order; none where there is no such directory."""
     try:
         with os.scandir(directory) as entries:
-            found = [entry.path for entry in entries if _is_directory(entry)]
+            return [e.name for e in entries if not e.name.startswith(".") and _is_directory(e)]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [Path(name) for name in sorted(found) if not Path(name).name.startswith(".")]
 
 
 def _is_directory(entry: "os.DirEntry[str]") -> bool:

@@ -120,6 +120,19 @@ def begin(
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def over(study: StudyDirectory) -> frozenset[str]:
+    """The names of the sweeps of a study on which nobody works, now or later."""
+    return frozenset(path.name for path in study.sweep_directories() if _is_over(path))
+
+
+def _is_over(path: Path) -> bool:
+    """Whether it has ended or was killed; what is hidden may be for others, in some queue."""
+    if os.path.lexists(path / MANIFEST):
+        return True
+    hidden = any(inner.name.startswith(".") for inner in path.iterdir())
+    return not hidden and not SweepDirectory(path).is_alive()
+
+
 def read_end(path: Path) -> dict[str, Any] | None:
     """The manifest of a sweep, None if it was killed, is still running, or cannot be read."""
     try:

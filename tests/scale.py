@@ -1,0 +1,159 @@
+"""What one run, trajectory and stack cost: the input of `tests/simulate_scale.py`.
+
+    python tests/scale.py             plans, pickles, and a store under strace
+    python tests/scale.py --million   besides, a plan of a million runs (a gigabyte, minutes)
+
+Seconds are the least of three; a request is a call that a shared file system's server hears of: of
+names (open, stat, mkdir, rename, unlink), of directories (getdents), and of data (read, and the
+close of what was written). Locks are counted apart.
+"""
+
+import argparse
+import json
+import pickle
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+MOMENTA = ",".join([*(f"{number / 20:g}" for number in range(1, 20)), "null"])
+ARMS = ["optim.lr=" + ",".join(f"{number / 1000:g}" for number in range(1, 11)),
+        "train.batch_size=16,32,64,128,256"]  # fmt: skip
+STUDY = ["norm=batch", f"norm.momentum={MOMENTA}"]
+NORMEXP = [sys.executable, "-m", "normexp"]
+NAMES = re.compile(
+    r"(openat|unlink|mkdir|rename|newfstatat|statx|access|readlink|utimensat|unlinkat)\((?:AT_FDCWD|\")"
+)
+CALLS = re.compile(r"^\d+ +(\w+)\(")
+
+
+def main() -> None:
+    """Print everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--million", action="store_true")
+    parser.add_argument("--plan", type=int)
+    arguments = parser.parse_args()
+    if arguments.plan:
+        print(json.dumps(plan(arguments.plan)))
+        return
+    for seeds in (1, 5, 20, 100, *([1000] if arguments.million else [])):
+        command = [sys.executable, __file__, "--plan", str(seeds)]
+        times = 1 if seeds > 20 else 3  # minutes otherwise
+        told = [json.loads(subprocess.check_output(command)) for _ in range(times)]
+        print("plan", min(told, key=lambda each: each["load_seconds"]), flush=True)
+    for size in (8, 64, 256):
+        print("pickle", pickled(size), flush=True)
+    with tempfile.TemporaryDirectory() as place:
+        for pictures in ("false", "true"):
+            print("store", store(Path(place) / pictures, pictures), flush=True)
+        study = [*STUDY, "seed=range(50)", "log.pictures=false", f"store.dir={place}/false"]
+        read = f"import normexp; normexp.read('{place}/false')"
+        for name, command in {
+            "plan": [*NORMEXP, "plan", *study],
+            "ls STUDY": [*NORMEXP, "ls", "bn_regression", "--dir", f"{place}/false"],
+            "read": [sys.executable, "-c", read],
+            "the same again": [*NORMEXP, "sweep", *study],
+            "verify": [*NORMEXP, "verify", "--dir", f"{place}/false"],
+        }.items():
+            print(name, requests(command, f"{place}/false", 1000), flush=True)
+        new = [word.replace(place, f"{place}/new") for word in study]
+        print("sweep", requests([*NORMEXP, "sweep", *new], f"{place}/new", 1000), flush=True)
+
+
+def plan(seeds: int) -> dict[str, float]:
+    """A plan of 1,000 runs a seed, in this process: seconds and memory."""
+    from normexp.planning.inventory import Inventory
+    from normexp.planning.plan import build
+    from normexp.session.sweep import load
+
+    load("seed=0")
+    before, start = _peak(), time.perf_counter()
+    study = load(*STUDY, *ARMS, f"seed=range({seeds})")
+    loaded = time.perf_counter()
+    build(study, Inventory())
+    return {
+        "runs": len(study.runs),
+        "load_seconds": round(loaded - start, 2),
+        "build_seconds": round(time.perf_counter() - loaded, 2),
+        "bytes_a_run": round((_peak() - before) / len(study.runs)),
+    }
+
+
+def pickled(size: int) -> dict[str, int]:
+    """What a stack of so many trajectories, 20 runs each, takes on its way to a worker."""
+    from normexp.planning.inventory import Inventory
+    from normexp.planning.plan import build
+    from normexp.session.sweep import load
+
+    study = load(*STUDY, f"seed=range({size})", f"executor.stack_size={size}", "executor.workers=1")
+    stack = build(study, Inventory()).stacks[0]
+    return {"trajectories": len(stack.trajectories), "bytes": len(pickle.dumps(stack))}
+
+
+def store(place: Path, pictures: str) -> dict[str, float]:
+    """A sweep of 1,000 runs on 50 trajectories, least of three: what it leaves, and its seconds."""
+    seconds = []
+    for _ in range(3):
+        shutil.rmtree(place, ignore_errors=True)
+        study = [*STUDY, "seed=range(50)", f"log.pictures={pictures}", f"store.dir={place}"]
+        command = [*NORMEXP, "sweep", *study, "executor.workers=1", "--json"]
+        told = json.loads(subprocess.check_output(command, stderr=subprocess.DEVNULL))
+        seconds.append(told["seconds"])
+    runs = [path.parent for path in place.glob("*/*/metrics.parquet")]
+    trainings = list(place.glob("*/trajectories/*"))
+    return {
+        "pictures": pictures == "true",
+        "inodes_a_run": _mean(runs, lambda _: 1),
+        "kilobytes_a_run": _mean(runs, lambda path: path.lstat().st_blocks / 2),
+        "inodes_a_trajectory": _mean(trainings, lambda _: 1),
+        "kilobytes_a_trajectory": _mean(trainings, lambda path: path.lstat().st_blocks / 2),
+        "seconds_of_one_worker": min(seconds),
+    }
+
+
+def requests(command: list[str], place: str, runs: int) -> dict[str, float]:
+    """What a command asks of the file system below a place, for each of so many runs."""
+    with tempfile.NamedTemporaryFile("r", errors="replace") as log:
+        traced = [
+            shutil.which("strace") or "strace",
+            "-f",
+            "-y",
+            "-e",
+            "trace=file,desc",
+            "-o",
+            log.name,
+            *command,
+        ]
+        subprocess.run(traced, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        calls = [line for line in log if place in line and "resumed>" not in line]
+    kinds = [found[1] for line in calls if (found := CALLS.match(line))]
+    names = sum(bool(NAMES.search(line)) for line in calls)
+    counts = Counter(kinds)
+    written = sum("O_CREAT" in line for line in calls)
+    data = counts["read"] + counts["pread64"] + written
+    listed = counts["getdents64"]
+    return {
+        "calls": round(len(calls) / runs, 1),
+        "requests": round((names + data + listed) / runs, 1),
+        **{kind: round(number / runs, 2) for kind, number in counts.most_common(8)},
+    }
+
+
+def _mean(directories: list[Path], of: Callable[[Path], float]) -> float:
+    """Of what is in directories, themselves included."""
+    inside = [each for place in directories for each in (place, *place.rglob("*"))]
+    return round(sum(map(of, inside)) / len(directories), 1)
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    main()

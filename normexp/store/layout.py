@@ -3,7 +3,7 @@
 import os
 import re
 import shlex
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -13,8 +13,12 @@ from normexp.config.schema import Log
 from normexp.errors import NotFoundError
 from normexp.registry import did_you_mean
 from normexp.store.files import MANIFEST, intact, read_manifest
+from normexp.store.look import looked
 
 ID_LENGTH = 12
+MOST_LOOKS = 256
+"""Names that are asked for one by one, rather than by reading their directory."""
+
 RUN_NAME = re.compile(rf".+-[0-9a-f]{{{ID_LENGTH}}}", re.DOTALL)
 
 
@@ -76,22 +80,24 @@ class StudyDirectory:
             names: of their directories, where these are known.
         """
         names = self.names() if names is None else names
-        for run in wanted:
-            if run in names:
-                path = self.path / names[run]
-                manifest = intact(path)
-                if manifest is not None and manifest.get("run_id") == run:
-                    yield run, path, manifest
+        paths = (self.path / names[run] for run in wanted if run in names)
+        for path, manifest in looked(paths, _with_manifest):
+            if manifest is not None and manifest.get("run_id") == path.name[-ID_LENGTH:]:
+                yield manifest["run_id"], path, manifest
 
-    def intact_trajectory(self, name: str) -> dict[str, Any] | None:
-        """The manifest of a trajectory that is whole."""
-        manifest = intact(self.trajectory(name))
-        if manifest is None or (manifest["kind"], manifest["trajectory_id"]) != (
-            "trajectory",
-            name,
-        ):
-            return None
-        return manifest
+    def begun(self, trajectories: Collection[str]) -> set[str]:
+        """Those of the trajectories that have a directory, whole or not."""
+        if len(trajectories) > MOST_LOOKS:
+            return {*_names(self.trajectories)}.intersection(trajectories)
+        return {name for name in trajectories if self.trajectory(name).exists()}
+
+    def intact_trajectories(self, wanted: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Those of the wanted trajectories that are whole: id and manifest, one by one."""
+        for path, manifest in looked(map(self.trajectory, wanted), _with_manifest):
+            if manifest is None or manifest["kind"] != "trajectory":
+                continue
+            if manifest["trajectory_id"] == path.name:
+                yield path.name, manifest
 
     def run_directories(self) -> list[Path]:
         """What is a run or should be one: it has a manifest, or the name of a run."""
@@ -115,6 +121,10 @@ class StudyDirectory:
     def sweep_directories(self) -> list[Path]:
         """All sweeps, oldest first, complete or not."""
         return sorted(path for path in _directories(self.sweeps))
+
+
+def _with_manifest(path: Path) -> tuple[Path, dict[str, Any] | None]:
+    return path, intact(path)
 
 
 def logged(manifest: Mapping[str, Any]) -> Log:

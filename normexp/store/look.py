@@ -26,14 +26,13 @@ THREADS = 32
 
 def looked(directories: Iterable[Path], look: Callable[[Path], Seen]) -> Iterator[Seen]:
     """What a function sees in each of the directories, in their order."""
-    todo = iter(directories)
-    waited = 0.0
+    todo, waited = iter(directories), 0
     for directory in islice(todo, FEW):
         wall, busy = time.perf_counter(), time.thread_time()
         seen = look(directory)
-        waited += (time.perf_counter() - wall) - 2 * (time.thread_time() - busy)
+        waited += time.perf_counter() - wall > 2 * (time.thread_time() - busy)
         yield seen
-    if waited <= 0:
+    if waited < FEW / 2:
         yield from map(look, todo)
         return
     with ThreadPoolExecutor(THREADS, "look") as pool:

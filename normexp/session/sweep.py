@@ -22,10 +22,9 @@ from normexp.session.progress import Progress, Silent
 from normexp.session.result import Detached, SweepResult, ending, plan_numbers
 from normexp.session.rounds import Tally, work_off
 from normexp.session.stop import Stop
-from normexp.store.check_sweep import has_ended
 from normexp.store.claims import Claims
 from normexp.store.layout import StudyDirectory
-from normexp.store.sweep import SweepDirectory, begin
+from normexp.store.sweep import SweepDirectory, begin, has_ended
 from normexp.store.tidy import tidy
 from normexp.study import study as studies
 from normexp.study.study import Study

@@ -1,5 +1,6 @@
 """Sweep directories: what was typed, where it ran, one row a run, and whether it still runs."""
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -106,6 +107,11 @@ def begin(
         return SweepDirectory(_placed(partial, study.sweeps / f"{stamp}-{name}"))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def has_ended(directory: Path) -> bool:
+    """Whether a sweep has come to its end; one that was killed, or is running, has not."""
+    return os.path.lexists(directory / MANIFEST)
 
 
 def read_end(path: Path) -> dict[str, Any] | None:

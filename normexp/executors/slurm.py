@@ -142,9 +142,7 @@ def submit(folder: Path, calls: Sequence[Callable[[], Any]], options: Slurm) -> 
         from submitit import SlurmExecutor
         from submitit.core.utils import FailedJobError, FailedSubmissionError
     except ImportError as error:
-        raise UsageError(
-            "executor=slurm needs submitit", "type pip install 'normexp[slurm]'"
-        ) from error
+        raise UsageError("executor=slurm needs submitit", "type pip install submitit") from error
     executor = SlurmExecutor(folder, max_num_timeout=MOST_TIMEOUTS)
     executor.update_parameters(**_parameters(options))
     try:

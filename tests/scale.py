@@ -97,7 +97,8 @@ def pickled(size: int) -> dict[str, int]:
 def store(place: Path, pictures: str) -> dict[str, float]:
     """Sweeps of one worker: what runs and trajectories leave, and what they take."""
     fixed = ["norm=batch", f"log.pictures={pictures}", "executor.workers=1"]
-    few = [seconds(place.with_name(f"{pictures}{n}"), *fixed, "norm.momentum=0.1", f"seed=range({n})")
+    alone = [*fixed, "norm.momentum=0.1"]
+    few = [seconds(place.with_name(f"{pictures}{n}"), *alone, f"seed=range({n})")
            for n in (64, 128)]  # fmt: skip
     many = seconds(place, *fixed, STUDY[1], "seed=range(64)")
     observe = (many - few[0]) / (19 * 64)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import SMALL
 from typer.testing import Result
 
 from normexp.planning.inventory import Inventory
 from normexp.planning.plan import Plan, build
 from normexp.session import rounds, sweep
 from normexp.store.look import FEW, looked
-from tests.conftest import SMALL
+from normexp.store.tidy import tidy
 
 Command = Callable[..., Result]
 
@@ -84,7 +85,6 @@ def test_a_run_that_another_sweep_made_since_the_plan_is_found_under_its_label(
     normexp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not made a second time beside it."""
-    tidy = sweep.tidy
 
     def meanwhile(*arguments: Any) -> None:  # noqa: ANN401
         monkeypatch.setattr(sweep, "tidy", tidy)
@@ -103,18 +103,21 @@ def test_a_stack_that_is_worked_on_again_makes_nothing_twice(
     normexp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a worker was lost at the very end: its runs are found by their names."""
-    work_off, done = rounds.work_off, []
+    work_off, before = rounds.work_off, dict[Path, int]()
 
-    def again(plan: Plan, worker: Any, progress: Any) -> Any:  # noqa: ANN401
+    def again(plan: Plan, worker: Any, progress: Any, *sent: Any) -> Any:  # noqa: ANN401
         worker.work(plan.stacks[0], progress)
-        done.extend(Path().glob("runs/*/*/manifest.json"))
-        done.extend(path.stat().st_mtime_ns for path in [*done])
-        return work_off(plan, worker, progress)
+        before.update(_times())
+        return work_off(plan, worker, progress, *sent)
 
     monkeypatch.setattr(sweep, "work_off", again)
     result = normexp("sweep", *ONE, "norm.momentum=0.1,0.5")
 
     assert result.exit_code == 0, result.stderr
-    paths, times = done[: len(done) // 2], done[len(done) // 2 :]
-    assert len(paths) == 2
-    assert [path.stat().st_mtime_ns for path in paths] == times
+    assert len(before) == 2
+    assert before == _times()
+
+
+def _times() -> dict[Path, int]:
+    """When each run was written."""
+    return {path: path.stat().st_mtime_ns for path in Path().glob("runs/*/*/metrics.parquet")}

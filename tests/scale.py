@@ -60,8 +60,10 @@ def main() -> None:
             "verify": [*NORMEXP, "verify", "--dir", f"{place}/false"],
         }.items():
             print(name, requests(command, f"{place}/false", 1280), flush=True)
-        new = [word.replace(place, f"{place}/new") for word in study]
-        print("sweep", requests([*NORMEXP, "sweep", *new], f"{place}/new", 1280), flush=True)
+        for momenta, runs in ((MOMENTA, 1280), ("0.1", 64)):
+            new = ["norm=batch", f"norm.momentum={momenta}", *study[2:-1]]
+            command = [*NORMEXP, "sweep", *new, f"store.dir={place}/new{runs}"]
+            print(f"sweep of {runs}", requests(command, f"{place}/new{runs}", runs), flush=True)
 
 
 def plan(seeds: int) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """A study of a million runs on a thousand workers and one file server, simulated.
 
-    python tests/simulate_scale.py
-    python tests/simulate_scale.py --runs-of-a-stack 160 --readings 3
+    python tests/simulate_scale.py            as it is
+    python tests/simulate_scale.py --before   as it was before its figures were looked at
 
 Workers take stacks, train, and write runs one after the other. Their requests wait in one queue of
 the server; each also takes a way there and back. Claims change under one lock. What things cost is
@@ -12,25 +12,39 @@ import argparse
 import heapq
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-RUNS_OF_A_TRAJECTORY = 20
+RUNS, WORKERS, RUNS_OF_A_TRAJECTORY = 1_000_000, 1000, 20
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Measured, of the default network and without pictures: requests, and seconds of a core."""
+    """Of the default network without pictures; requests, and seconds of a core."""
 
-    plan: float = 110e-6  # seconds a run, to compose it and put it into a stack
-    train: float = 0.1  # seconds a trajectory, in a stack of 64
-    observe: float = 8e-3  # seconds a run, to observe and write it
-    look: float = 0.15e-3  # seconds a run, to read its manifest and look at its files
-    written: float = 18.0  # requests a run
-    trained: float = 40.0  # requests a trajectory: claim, look, write, read back, release
-    claimed: float = 4.0  # of them requests under the lock
+    plan: float = 100e-6  # seconds a run, to compose it and put it into a stack
+    train: float = 44e-3  # seconds a trajectory, in a stack of 64
+    observe: float = 6.1e-3  # seconds a run, to observe and write it
+    see: float = 150e-6  # seconds a run, to understand its manifest
+    written: float = 20.0  # requests a run, news of it included
+    trained: float = 33.0  # requests a trajectory
+    claimed: float = 6.0  # of them under the lock
     looked: float = 10.0  # requests to see that a run is whole
     read: float = 3.0  # requests to read it into a frame
-    beats: float = 1 / 5 + 2 / 2  # requests a second of a worker at work: sign of life, two flags
+    side_by_side: int = 32  # requests when runs are looked at
+    readings: int = 0  # of the study's directory at every stack
+    looks: float = 2.0  # seconds between a worker's looks at two flags
+    listens: float = 0.5  # seconds between looks at what a worker tells
+    beats: float = 5.0  # seconds between its signs of life
+
+    @property
+    def signs(self) -> float:
+        """Requests a second that a worker causes whatever it does."""
+        return 2 / self.looks + 1 / self.listens + 1 / self.beats
+
+    def looking(self, place: "Place", requests: float) -> float:
+        """Seconds to see all runs, so many requests each."""
+        one_by_one = RUNS * requests * (place.way + 1 / place.rate) / self.side_by_side
+        return max(RUNS * self.see, RUNS * requests / place.rate, one_by_one)
 
 
 @dataclass(frozen=True)
@@ -46,119 +60,120 @@ class Place:
 PLACES = (
     Place("NFS", 1_500, 0.5e-3, 200_000),
     Place("parallel", 30_000, 0.5e-3, 200_000),
-    Place("parallel, large", 100_000, 0.3e-3, 500_000),
+    Place("large parallel", 100_000, 0.3e-3, 500_000),
 )
 
 
+@dataclass
 class Server:
     """One queue: a request waits for those before it, and for its way."""
 
-    def __init__(self, place: Place, rate: float) -> None:
-        self._place, self._rate = place, rate
-        self._free = self.busy = self.waited = 0.0
+    rate: float
+    way: float
+    free: float = 0.0
+    busy: float = 0.0
+    waited: float = 0.0
 
     def done(self, now: float, requests: float, seconds: float = 0.0) -> float:
-        """When requests made one after the other, from now on, are answered; called in order.
-
-        Args:
-            now: when the first is made.
-            requests: how many.
-            seconds: that the server has to do besides.
-        """
-        work = requests / self._rate + seconds
-        self._free = max(self._free, now) + work
+        """When requests made one after the other, from now on, are answered; called in order."""
+        work = requests / self.rate + seconds
+        self.free = max(self.free, now) + work
         self.busy += work
-        end = max(self._free, now + requests * self._place.way + work)
+        end = max(self.free, now + requests * self.way + work)
         self.waited += end - now
         return end
 
 
 @dataclass
 class Study:
-    """What there is to do, and where: `readings` of the study's directory at every stack."""
+    """Workers at work."""
 
-    runs: int
+    place: Place
+    costs: Costs
     runs_of_a_stack: int
-    workers: int
-    readings: int
-    seed: int
+    server: Server = field(init=False)
+    computed: float = 0.0
 
-    def simulated(self, place: Place, costs: Costs) -> dict[str, str]:
-        """A row of the table."""
-        plan = self.runs * costs.plan
-        server = Server(place, max(1.0, place.rate - self.workers * costs.beats))
-        ends = list(self._work(server, place, costs))
-        work, computing = max(end for end, _ in ends), sum(seconds for _, seconds in ends)
-        alone = costs.look + costs.looked * (place.way + 1 / place.rate)
-        share = server.waited / (server.waited + computing)
-        return {
-            "place": place.name,
-            "plan": _words(plan),
-            "work": _words(work),
-            "without files": _words(computing / self.workers),
-            "of workers' time on files": f"{share:.0%}",
-            "server busy": f"{server.busy / work:.0%}",
-            "signs": f"{self.workers * costs.beats / place.rate:.0%}",
-            "to sum up": _words(self.runs * alone),
-            "next plan": _words(plan + self.runs * alone),
-            "read": _words(self.runs * (costs.look + costs.read * (place.way + 1 / place.rate))),
-        }
+    def __post_init__(self) -> None:
+        """The server is left what the signs of life do not take."""
+        rate = self.place.rate - WORKERS * self.costs.signs
+        self.server = Server(max(rate, self.place.rate / 20), self.place.way)
 
-    def _work(self, server: Server, place: Place, costs: Costs) -> Iterator[tuple[float, float]]:
-        """When every piece of work ended, and for how long it kept a core busy."""
-        rng = random.Random(self.seed)  # noqa: S311  no secret
-        stacks = self.runs // self.runs_of_a_stack
-        trainings = self.runs_of_a_stack / RUNS_OF_A_TRAJECTORY
+    def ends(self) -> Iterator[float]:
+        """When every piece of work ended."""
+        rng, costs = random.Random(0), self.costs  # noqa: S311  no secret
+        stacks, trainings = RUNS // self.runs_of_a_stack, self.runs_of_a_stack / 20
         # Slurm starts them within a minute. What is to come: when, of whom, what, runs left.
-        coming = [(rng.uniform(0, 60), who, "claim", 0) for who in range(self.workers)]
+        coming = [(rng.uniform(0, 60), who, "claim", 0) for who in range(WORKERS)]
         heapq.heapify(coming)
-        unlocked, written, seconds = 0.0, 0, 0.0
+        unlocked, written = 0.0, 0
         while coming:
             now, who, what, left = heapq.heappop(coming)
+            seconds = 0.0
             if what == "claim" and now < unlocked:
-                following = (unlocked, who, what, left)
+                following = (unlocked, what, left)
+            elif what == "claim" and not stacks:
+                continue
             elif what == "claim":
-                if not stacks:
-                    continue
                 stacks -= 1
-                unlocked = server.done(now, costs.claimed * trainings)
-                following = (unlocked, who, "read", 0)
+                unlocked = self.server.done(now, costs.claimed * trainings)
+                following = (unlocked, "read", 0)
             elif what == "read":
-                end = now
-                for _ in range(self.readings):
-                    end = server.done(end, 1, written / place.names)
+                pages = costs.readings * written / self.place.names
+                following = (self.server.done(now, costs.readings, pages), "train", 0)
+            elif what == "train":
                 seconds = trainings * costs.train * rng.lognormvariate(0, 0.1)
-                following = (end + seconds, who, "trained", self.runs_of_a_stack)
+                following = (now + seconds, "trained", self.runs_of_a_stack)
             elif what == "trained":
-                end = server.done(now, (costs.trained - costs.claimed) * trainings)
-                following = (end, who, "observe", left)
+                requests = (costs.trained - costs.claimed) * trainings
+                following = (self.server.done(now, requests), "observe", left)
             elif what == "observe":
                 seconds = costs.observe * rng.lognormvariate(0, 0.1)
-                following = (now + seconds, who, "observed", left - 1)
+                following = (now + seconds, "observed", left - 1)
             else:
                 written += 1
-                end = server.done(now, costs.written)
-                following = (end, who, "observe" if left else "claim", left)
-            heapq.heappush(coming, following)
-            yield following[0], seconds if what in ("read", "observe") else 0.0
+                end = self.server.done(now, costs.written)
+                following = (end, "observe" if left else "claim", left)
+            self.computed += seconds if what in ("train", "observe") else 0.0
+            heapq.heappush(coming, (following[0], who, *following[1:]))
+            yield following[0]
+
+
+def row(place: Place, costs: Costs, runs_of_a_stack: int) -> str:
+    """A line of the table."""
+    study = Study(place, costs, runs_of_a_stack)
+    work = max(study.ends())
+    share = study.server.waited / (study.server.waited + study.computed)
+    signs = WORKERS * costs.signs / place.rate
+    # A worker makes so many requests in so many seconds of its own.
+    each = costs.written + costs.trained / RUNS_OF_A_TRAJECTORY
+    needs = costs.observe + costs.train / RUNS_OF_A_TRAJECTORY
+    useful = place.rate / each * needs
+    looks = [_words(costs.looking(place, number)) for number in (costs.looked, costs.read)]
+    words = [_words(study.computed / WORKERS), _words(work), f"{share:.0%}", f"{signs:.0%}"]
+    words += [f"{useful:.0f}", *looks]
+    return f"{place.name:15}" + "".join(f"{word:>11}" for word in words)
 
 
 def main() -> None:
-    """One line a file system."""
+    """A table for each network."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=1_000_000)
+    parser.add_argument("--before", action="store_true")
     parser.add_argument("--runs-of-a-stack", type=int, default=1280)
-    parser.add_argument("--workers", type=int, default=1000)
-    parser.add_argument("--readings", type=int, default=0)
-    parser.add_argument("--looks", type=float, default=2.0, help="seconds between looks at flags")
+    parser.add_argument("--looks", type=float, default=2.0)
+    parser.add_argument("--listens", type=float, default=0.5)
     arguments = parser.parse_args()
-    print(arguments)
-    costs = Costs(beats=1 / 5 + 2 / arguments.looks)
-    for place in PLACES:
-        study = Study(arguments.runs, arguments.runs_of_a_stack, arguments.workers,
-                      arguments.readings, seed=0)  # fmt: skip
-        row = study.simulated(place, costs)
-        print(" · ".join(f"{name} {value}" for name, value in row.items()))
+    costs = Costs(looks=arguments.looks, listens=arguments.listens)
+    if arguments.before:
+        costs = replace(costs, written=25.0, readings=3, side_by_side=1)
+    head = ("computing", "work", "on files", "signs", "useful", "look", "read")
+    for name, each in {
+        "the default network": costs,
+        "a network that trains for a minute": replace(costs, train=60.0, observe=0.1),
+    }.items():
+        print(f"{name}\n{'':15}" + "".join(f"{word:>11}" for word in head), flush=True)
+        for place in PLACES:
+            print(row(place, each, arguments.runs_of_a_stack), flush=True)
 
 
 def _words(seconds: float) -> str:

@@ -1,8 +1,8 @@
 """Slurm's own daemons on this machine alone: for tests, and for trying it by hand.
 
 `python tests/slurm.py` starts them and says what to type in another terminal; Ctrl-C ends them.
-Needs Debian's slurm-wlm and munge, and root. All files are in a temporary directory, all addresses
-on loopback. There is no accounting, so that submitit asks scontrol instead of sacct.
+Needs Debian's slurm-wlm and munge; not root: the daemons are the user's, and so are the jobs. All
+files are in a temporary directory, all addresses on loopback. There is no accounting (`sacct`).
 
 The node says it has four processors, whatever it has. A job that is begun again waits until its
 credentials have expired: `cred_expire`, two minutes unless told otherwise. Jobs of `main` go before
@@ -10,6 +10,7 @@ those of the partitions `requeue` and `cancel`, which are pre-empted as their na
 """
 
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -30,8 +31,8 @@ ClusterName=normexp
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ctld}
 SlurmdPort={slurmd}
-SlurmUser=root
-SlurmdUser=root
+SlurmUser={user}
+SlurmdUser={user}
 AuthType=auth/munge
 AuthInfo=socket={place}/munge.socket,cred_expire=5
 CredType=cred/munge
@@ -62,11 +63,13 @@ PartitionName=cancel Nodes=ALL MaxTime=INFINITE PriorityTier=1 PreemptMode=CANCE
 
 def missing() -> str | None:
     """Why Slurm cannot be started here, if so."""
-    if not all(map(shutil.which, PROGRAMS)):
-        return "Debian's slurm-wlm and munge are not installed"
-    if os.geteuid():
-        return "starting Slurm's daemons needs root"
-    return None
+    found = all(shutil.which(program, path=path()) for program in PROGRAMS)
+    return None if found else "Debian's slurm-wlm and munge are not installed"
+
+
+def path() -> str:
+    """Where programs are, those of administrators included."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 
 
 @contextmanager
@@ -97,7 +100,8 @@ def configuration(place: Path) -> str:
         other.bind(("127.0.0.1", 0))
         ports = {"ctld": one.getsockname()[1], "slurmd": other.getsockname()[1]}
     host = socket.gethostname().partition(".")[0]
-    return CONFIGURATION.format(place=place, host=host, **ports)
+    user = pwd.getpwuid(os.getuid()).pw_name
+    return CONFIGURATION.format(place=place, host=host, user=user, **ports)
 
 
 @contextmanager
@@ -110,7 +114,7 @@ def daemon(place: Path, command: list[str]) -> Iterator[None]:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=os.environ | {"SLURM_CONF": f"{place}/slurm.conf"},
+            env=os.environ | {"SLURM_CONF": f"{place}/slurm.conf", "PATH": path()},
         )
     try:
         yield
@@ -150,7 +154,7 @@ def wait(until: Callable[[], bool], name: str, place: Path) -> None:
 
 def end_jobs(conf: Path) -> None:
     """Cancel what is left, and wait: daemons that end would leave it running."""
-    ask(conf, "scancel", "--user=root")
+    ask(conf, "scancel", "--me")
     deadline = time.monotonic() + LONGEST
     supervised = (conf.parent / "spool").glob
     while any(each.is_socket() for each in supervised("*_*")) and time.monotonic() < deadline:

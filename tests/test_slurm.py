@@ -217,17 +217,17 @@ def test_a_detached_sweep_is_listed_and_picked_up(
     assert code == 0, err
     job = json.loads(out)["job"]
     assert {task.split("_")[0] for task in queue()} == {job}
-    assert "queued" in as_json("ls")[0]["status"]
+    assert "queued" in as_json("ls")[-1]["status"]
 
     told("scontrol", "release", job)
     until(checkpoints)
-    assert "running" in as_json("ls")[0]["status"]
+    assert "running" in as_json("ls")[-1]["status"]
     code, out, err = ended(sweeping(*LONG))
 
     assert code == 0, err
     assert Path(out.splitlines()[-1]).is_dir()
     assert queue() == {}
-    assert as_json("ls")[0]["status"] == "complete"
+    assert as_json("ls")[-1]["status"] == "complete"
     assert_same(long_store)
 
 
@@ -243,7 +243,7 @@ def test_a_detached_sweep_that_has_ended_is_summed_up(
 
     assert code == 0, err
     assert json.loads(out)["trained"] == 0
-    assert as_json("ls")[0]["status"] == "complete"
+    assert as_json("ls")[-1]["status"] == "complete"
     assert_same(long_store)
 
 
@@ -293,7 +293,7 @@ def test_ctrl_c_empties_the_queue(
     assert "Traceback" not in err
     assert again == 0, complaint
     assert min(resumed()) > 0
-    assert as_json("ls")[0]["status"] == "complete"
+    assert as_json("ls")[-1]["status"] == "complete"
     assert_same(long_store)
 
 

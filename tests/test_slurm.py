@@ -38,17 +38,6 @@ ELSEWHERE = {"created", "seconds", "resumed_after_epochs", "sha256"}
 """What a manifest says of when and how it was made; its digest covers that."""
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Path]:
-    """Slurm; where it cannot be started the tests say so, and in CI they fail."""
-    reason = slurm.missing()
-    if reason is not None:
-        assert "NORMEXP_NEEDS_CLUSTER" not in os.environ, f"{reason}, though CI needs it"
-        pytest.skip(reason)
-    with slurm.cluster() as conf:
-        yield conf
-
-
 @pytest.fixture
 def queue(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     """What Slurm's queue holds: the state of each array task; nothing is left for the next test."""

@@ -45,7 +45,7 @@ def main() -> None:
     for seeds in (1, 5, 20, 100, *([1000] if arguments.million else [])):
         command = [sys.executable, __file__, "--plan", str(seeds)]
         print("plan", json.loads(subprocess.check_output(command)), flush=True)
-    for size in (8, 64, 256):
+    for size in (8, 32, 256):
         print("pickle", pickled(size), flush=True)
     with tempfile.TemporaryDirectory() as place:
         for pictures in ("false", "true"):
@@ -74,13 +74,14 @@ def plan(seeds: int) -> dict[str, float]:
 
     load("seed=0")
     before, start = _peak(), time.process_time()
-    study = load(*STUDY, *ARMS, f"seed=range({seeds})")
+    study = load(*STUDY, *ARMS, f"seed=range({seeds})", "executor.workers=1000")
     loaded = time.process_time()
-    build(study, Inventory())
+    stacks = build(study, Inventory()).stacks
     return {
         "runs": len(study.runs),
         "load_seconds": round(loaded - start, 2),
         "build_seconds": round(time.process_time() - loaded, 2),
+        "stacks": len(stacks),
         "bytes_a_run": round((_peak() - before) / len(study.runs)),
     }
 

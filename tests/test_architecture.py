@@ -105,6 +105,8 @@ def test_nothing_executes_what_a_file_says() -> None:
         ("batch.py", "eval("),  # BatchNorm1d.eval() in a docstring
         ("arrays.py", "pickle"),  # allow_pickle=False
         ("processes.py", "pickle"),  # work for processes of our own
+        ("ray.py", "pickle"),  # the same
+        ("ray_driver.py", "pickle"),  # the same
         ("cifar10.py", "pickle"),  # an unpickler that knows arrays only, see test_cifar10.py
     }
 

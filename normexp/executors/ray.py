@@ -1,0 +1,177 @@
+"""A Ray cluster: one that is there, or one of this machine's own that ends with the work.
+
+Ray's driver is a process of its own, `ray_driver.py`: Ray replaces signal handlers, changes the
+environment, prints, and ends its process where it loses the cluster. None of that reaches the
+caller, and no signal to the caller's group reaches Ray.
+"""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from normexp.errors import NormexpError, UsageError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+ATTEMPTS = 3
+"""At a task whose worker or node was lost."""
+
+GRACE_SECONDS = 5.0
+"""For tasks that run when the caller leaves early."""
+
+END_SECONDS = 20.0
+"""For the driver to end after that."""
+
+LONGEST_PLACE = 40
+"""Characters of a directory in which the names of Ray's sockets are short enough for the system."""
+
+
+class WorkerLostError(Exception):
+    """A task's worker or node was lost, and lost again wherever it was begun anew."""
+
+
+def run(  # noqa: PLR0913  what a pool needs, and what a cluster does
+    tasks: Sequence[Task],
+    work: Callable[[Task], Result],
+    workers: int,
+    abandon: Callable[[], None],
+    *,
+    address: str | None,
+    gpus: float,
+) -> Iterator[tuple[Task, Result | Exception]]:
+    """Work on all tasks and yield each as it ends, with what it gave or raised.
+
+    Args:
+        tasks: started in this order; each takes one CPU.
+        work: can be sent to a process, as can the tasks.
+        workers: tasks worked on at the same time, if the cluster has as many CPUs.
+        abandon: called if the caller leaves the iteration early, to make `work` return soon.
+        address: HOST:PORT of a cluster that this machine belongs to, or "auto" to find it; None
+            for a cluster of this machine's own.
+        gpus: of a node, for each task; a fraction lets tasks share one.
+
+    Raises:
+        UsageError: Ray is not installed, or does not know such an address or number of GPUs.
+        NormexpError: there is no such cluster, it does not suit this process or the tasks, or it
+            was lost.
+    """
+    _check(address, gpus)
+    from joblib.externals.loky.backend.reduction import dumps
+
+    order = {
+        "path": [os.path.abspath(place) for place in sys.path],  # noqa: PTH100  "" is here
+        "address": None if address == "local" else address,
+        "workers": workers,
+        "gpus": gpus,
+        "attempts": ATTEMPTS,
+        "grace": GRACE_SECONDS,
+        "work": bytes(dumps(work)),
+        "tasks": [bytes(dumps(task)) for task in tasks],
+    }
+    with _driver() as (driver, log):
+        try:
+            with suppress(BrokenPipeError):  # told below
+                driver.send_bytes(pickle.dumps(order))
+            for _ in tasks:
+                number, outcome = _heard(driver, log)
+                yield tasks[number], outcome
+        except BaseException:
+            abandon()
+            raise
+
+
+def _check(address: str | None, gpus: float) -> None:
+    """Say what cannot be, before anything is started."""
+    if find_spec("ray") is None:
+        raise UsageError("executor=ray needs Ray", "pip install 'normexp[ray]'")
+    if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
+        raise UsageError(
+            f"a Ray task cannot have {gpus:g} GPUs", "executor.gpus is 0, a fraction of 1, or whole"
+        )
+    host, _, port = (address or "auto").rpartition(":")
+    if address not in (None, "auto", "local") and (not host or "/" in host or not port.isdigit()):
+        raise UsageError(
+            f"{address} is no address of a Ray cluster",
+            "executor.address is HOST:PORT, as `ray start --head` says, or auto; on a node of it",
+        )
+
+
+@contextmanager
+def _driver() -> Iterator[tuple[Connection, IO[str]]]:
+    """A process that is connected to Ray, and what it writes; it ends when nobody listens."""
+    here, there = Pipe()
+    with _place() as place, (place / "driver.log").open("w+") as log:
+        process = subprocess.Popen(  # noqa: S603  this very Python, on a file of our own
+            [sys.executable, "-m", "normexp.executors.ray_driver", str(there.fileno()), str(place)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[there.fileno()],
+            start_new_session=True,  # signals of a terminal are for the caller
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        there.close()
+        try:
+            yield here, log
+        finally:
+            here.close()
+            _end(process)
+
+
+@contextmanager
+def _place() -> Iterator[Path]:
+    """A directory for what Ray writes, the sockets of a cluster of its own included."""
+    short = len(tempfile.gettempdir()) <= LONGEST_PLACE - len("/normexp-12345678")
+    where = None if short else "/tmp"  # noqa: S108  made with a name that nobody knows
+    with tempfile.TemporaryDirectory(
+        prefix="normexp-", dir=where, ignore_cleanup_errors=True
+    ) as path:
+        yield Path(path)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the driver to leave in good order, and make it if it does not."""
+    try:
+        process.wait(GRACE_SECONDS + END_SECONDS)
+    except BaseException as error:
+        with suppress(ProcessLookupError):  # the group, for a cluster of its own
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+
+
+def _heard(driver: Connection, log: IO[str]) -> tuple[int, Any]:
+    """The number and the outcome of the next task that has ended.
+
+    Raises:
+        NormexpError: the driver has given up, or died.
+    """
+    try:
+        kind, number, told = pickle.loads(driver.recv_bytes())  # noqa: S301  from our own process
+    except (EOFError, OSError):
+        log.seek(0)
+        last = ([""] + [line.strip() for line in log if line.strip()])[-1]
+        raise NormexpError(
+            f"the connection with the Ray cluster was lost{last and f': {last}'}",
+            "type the same command again: it makes what is missing",
+        ) from None
+    if kind == "failed":
+        raise NormexpError(*told)
+    if kind == "lost":
+        return number, WorkerLostError(told)
+    try:
+        return number, pickle.loads(told)  # noqa: S301  from our own work
+    except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
+        return number, error

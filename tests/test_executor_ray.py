@@ -1,0 +1,193 @@
+"""The Ray executor: every task ends, by its result or by its error, and nothing is left of Ray."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from ray_cluster import cluster, drivers, free_port, in_session, need_ray, until
+
+from normexp.errors import NormexpError, UsageError
+from normexp.executors import ray
+
+pytestmark = pytest.mark.usefixtures("_ray")
+
+
+@pytest.fixture(scope="module")
+def _ray() -> None:
+    need_ray()
+
+
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[str]:
+    """The address of a cluster of two nodes."""
+    need_ray()
+    with cluster() as there:
+        yield there.address
+
+
+def abandoned() -> None:
+    """Nobody leaves early here."""
+    pytest.fail("abandoned")
+
+
+def work(place: str, task: int) -> int:
+    """Task 2 raises, the worker of 3 is killed once, that of 4 always; in which process."""
+    died = Path(place, "died")
+    if task == 2:
+        raise ValueError("two")
+    if (task == 3 and not died.exists()) or task == 4:
+        died.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+def rays_environment() -> dict[str, str]:
+    """What of the environment is Ray's."""
+    return {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
+
+
+def test_every_task_is_told_whatever_befalls_its_worker(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One that raises, one that is killed once, one that always is; the caller is not touched."""
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    surroundings = rays_environment(), sys.excepthook, list(sys.path)
+    todo = partial(work, str(tmp_path))
+    ended = dict(ray.run(range(8), todo, 2, abandoned, address=None, gpus=0))
+    errors = {task: out for task, out in ended.items() if isinstance(out, Exception)}
+
+    assert ended.keys() == set(range(8))
+    assert {task: type(error) for task, error in errors.items()} == {
+        2: ValueError,
+        4: ray.WorkerLostError,
+    }
+    assert str(errors[4]) == "3 times its worker or node was lost: out of memory?"
+    assert os.getpid() not in ended.values()
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+    assert (rays_environment(), sys.excepthook, list(sys.path)) == surroundings
+    assert capfd.readouterr() == ("", "")
+    assert drivers() == []
+
+
+def until_asked(place: str, task: int) -> int:
+    """Task 0 ends at once, others when somebody asks."""
+    while task and not Path(place, "stop").exists():
+        time.sleep(0.05)
+    Path(place, f"ended{task}").touch()
+    return task
+
+
+def test_who_leaves_early_leaves_nothing_behind(tmp_path: Path) -> None:
+    """What runs may end in good order, what does not run yet is not begun."""
+    asked = (tmp_path / "stop").touch
+    todo = partial(until_asked, str(tmp_path))
+    for task, _ in ray.run(range(9), todo, 2, asked, address=None, gpus=0):
+        assert task == 0
+        (driver,) = drivers()
+        break
+
+    assert (tmp_path / "stop").exists()
+    assert {path.name for path in tmp_path.glob("ended*")} <= {"ended0", "ended1", "ended2"}
+    until(lambda: not in_session(driver))
+
+
+def where(_: int) -> str:
+    """On which node a task runs, as its raylet's command line says."""
+    time.sleep(0.2)
+    line = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode()
+    return "127.0.0.3" if "--node_ip_address=127.0.0.3" in line else "127.0.0.2"
+
+
+def test_a_cluster_that_is_there_is_used_and_left_as_it_was(two_nodes: str) -> None:
+    """Both nodes work; a second call finds them again."""
+    for _ in range(2):
+        ended = dict(ray.run(range(20), where, 2, abandoned, address=two_nodes, gpus=0))
+
+        assert ended.keys() == set(range(20))
+        assert set(ended.values()) == {"127.0.0.2", "127.0.0.3"}
+
+
+def test_tasks_of_a_caller_who_leaves_are_taken_back(two_nodes: str, tmp_path: Path) -> None:
+    """The cluster is free for the next one."""
+    asked = (tmp_path / "stop").touch
+    todo = partial(until_asked, str(tmp_path))
+    for task, _ in ray.run(range(9), todo, 2, asked, address=two_nodes, gpus=0):
+        assert task == 0
+        break
+    ended = dict(ray.run(range(2), where, 2, abandoned, address=two_nodes, gpus=0))
+
+    assert ended.keys() == {0, 1}
+    assert {path.name for path in tmp_path.glob("ended*")} <= {"ended0", "ended1", "ended2"}
+
+
+@pytest.mark.parametrize("gpus", [0.5, 2])
+def test_gpus_that_no_node_has_are_not_waited_for(two_nodes: str, gpus: float) -> None:
+    """Ray itself would, without end."""
+    with pytest.raises(NormexpError, match=rf"^no node .* 1 CPU and {gpus} GPUs .* 0 GPUs at most"):
+        dict(ray.run(range(2), where, 2, lambda: None, address=two_nodes, gpus=gpus))
+
+
+def test_an_address_where_nothing_listens_is_told_at_once() -> None:
+    """In one line, with what was given."""
+    address = f"127.0.0.2:{free_port()}"
+    with pytest.raises(NormexpError, match=rf"^no Ray cluster answers at {address}: .* refused$"):
+        dict(ray.run(range(2), where, 2, lambda: None, address=address, gpus=0))
+
+
+def test_an_address_of_something_else_is_told() -> None:
+    """Something listens, and never answers."""
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        address = f"127.0.0.2:{server.getsockname()[1]}"
+        with pytest.raises(
+            NormexpError, match=f"^cannot join the Ray cluster at {address}: "
+        ) as told:
+            dict(ray.run(range(2), where, 2, lambda: None, address=address, gpus=0))
+
+    assert "\n" not in told.value.message
+
+
+@pytest.mark.parametrize("address", ["ray://here:10001", "here", "here:there", ":6379"])
+def test_what_is_no_address_is_told(address: str) -> None:
+    """Before anything is started."""
+    with pytest.raises(UsageError, match="is no address of a Ray cluster"):
+        dict(ray.run(range(2), where, 2, abandoned, address=address, gpus=0))
+
+
+@pytest.mark.parametrize("gpus", [-1, 1.5])
+def test_what_is_no_number_of_gpus_is_told(gpus: float) -> None:
+    """Ray knows fractions of one, and whole ones."""
+    with pytest.raises(UsageError, match="a Ray task cannot have"):
+        dict(ray.run(range(2), where, 2, abandoned, address=None, gpus=gpus))
+
+
+def test_a_machine_without_ray_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the words of pip."""
+    monkeypatch.setattr("normexp.executors.ray.find_spec", lambda _: None)
+    with pytest.raises(UsageError, match="executor=ray needs Ray") as told:
+        dict(ray.run(range(2), where, 2, abandoned, address=None, gpus=0))
+
+    assert told.value.hint == "pip install 'normexp[ray]'"
+
+
+def test_a_driver_that_dies_is_told_and_takes_its_cluster_along() -> None:
+    """As when Ray ends its process because the cluster is gone."""
+    ended = ray.run(range(3), hang, 1, lambda: None, address=None, gpus=0)
+    assert next(ended) == (0, None)
+    (driver,) = drivers()
+    os.kill(driver, signal.SIGKILL)
+    with pytest.raises(NormexpError, match=r"^the connection with the Ray cluster was lost"):
+        next(ended)
+
+    until(lambda: not in_session(driver))
+
+
+def hang(task: int) -> None:
+    """All but the first never end."""
+    while task:
+        time.sleep(0.1)

@@ -144,12 +144,8 @@ def test_an_address_of_something_else_is_told() -> None:
     """Something listens, and never answers."""
     with socket.create_server(("127.0.0.2", 0)) as server:
         address = f"127.0.0.2:{server.getsockname()[1]}"
-        with pytest.raises(
-            NormexpError, match=f"^cannot join the Ray cluster at {address}: "
-        ) as told:
+        with pytest.raises(NormexpError, match=f"^what answers at {address} is no Ray cluster"):
             dict(ray.run(range(2), where, 2, lambda: None, address=address, gpus=0))
-
-    assert "\n" not in told.value.message
 
 
 @pytest.mark.parametrize("address", ["ray://here:10001", "here", "here:there", ":6379"])

@@ -7,6 +7,7 @@ caller, and no signal to the caller's group reaches Ray.
 
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -87,6 +88,7 @@ def run(  # noqa: PLR0913  what a pool needs, and what a cluster does
                 number, outcome = _heard(driver, log)
                 yield tasks[number], outcome
         except BaseException:
+            driver.close()  # first, so that nothing new is begun in place of what ends now
             abandon()
             raise
 
@@ -141,15 +143,16 @@ def _place() -> Iterator[Path]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the driver to leave in good order, and make it if it does not."""
+    """Wait for the driver to leave in good order; kill what is left if it does not."""
     try:
         process.wait(GRACE_SECONDS + END_SECONDS)
-    except BaseException as error:
-        with suppress(ProcessLookupError):  # the group, for a cluster of its own
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if not isinstance(error, subprocess.TimeoutExpired):
-            raise
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        if process.returncode != 0:
+            with suppress(ProcessLookupError):  # its group: a cluster of its own is in it
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _heard(driver: Connection, log: IO[str]) -> tuple[int, Any]:
@@ -161,10 +164,8 @@ def _heard(driver: Connection, log: IO[str]) -> tuple[int, Any]:
     try:
         kind, number, told = pickle.loads(driver.recv_bytes())  # noqa: S301  from our own process
     except (EOFError, OSError):
-        log.seek(0)
-        last = ([""] + [line.strip() for line in log if line.strip()])[-1]
         raise NormexpError(
-            f"the connection with the Ray cluster was lost{last and f': {last}'}",
+            f"the connection with the Ray cluster was lost{_last_words(log)}",
             "type the same command again: it makes what is missing",
         ) from None
     if kind == "failed":
@@ -175,3 +176,12 @@ def _heard(driver: Connection, log: IO[str]) -> tuple[int, Any]:
         return number, pickle.loads(told)  # noqa: S301  from our own work
     except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
         return number, error
+
+
+def _last_words(log: IO[str]) -> str:
+    """The first sentence of the last line that Ray has written, if any."""
+    log.seek(0)
+    lines = [line.strip() for line in log if line.strip()]
+    if not lines:
+        return ""
+    return ": " + re.sub(r"^\[.*?\] \S+ ", "", lines[-1]).split(". ")[0].rstrip(".")

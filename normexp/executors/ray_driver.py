@@ -1,5 +1,6 @@
 """The process through which `ray.py` speaks with a Ray cluster: `python -m`, started there."""
 
+import logging
 import os
 import pickle
 import secrets
@@ -58,6 +59,8 @@ def _work(channel: Connection, order: dict[str, Any]) -> None:
     try:
         while going:
             done, _ = ray.wait(list(going), timeout=LOOK_SECONDS)
+            if channel.poll():  # nothing more is ever sent: it was closed
+                raise LeftError  # noqa: TRY301  leaving is the same, however it came
             for ref in done:
                 number = going.pop(ref)
                 going |= {start(task): number for number, task in _first(left, 1)}
@@ -66,8 +69,6 @@ def _work(channel: Connection, order: dict[str, Any]) -> None:
             if idle > NODES_SECONDS:
                 _check_nodes(order["gpus"])
                 idle = 0.0
-            if channel.poll():  # nothing more is ever sent: it was closed
-                raise LeftError  # noqa: TRY301  leaving is the same, however it came
     except BaseException:
         _take_back(list(going), order["grace"])
         raise
@@ -171,7 +172,12 @@ def _connected(
     }
     try:
         with _in_time(channel, address):
-            ray.init(address or "local", log_to_driver=False, **({} if address else own))
+            ray.init(
+                address or "local",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **({} if address else own),
+            )
     except Exception as error:
         raise _why_not_connected(address, error) from error
     try:

@@ -11,6 +11,7 @@ import sys
 import termios
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -227,7 +228,7 @@ def test_a_relay_says_again_what_it_heard() -> None:
     """Steps are summed, losses have four digits, a diverged run has none."""
     said: list[str] = []
     with pipe.hearing(said.append) as path:
-        relay = Relay(path)
+        relay = Relay(partial(pipe.send, path))
         relay.resumed(7)
         for _ in range(1000):
             relay.stepped(3)

@@ -1,5 +1,6 @@
 """The main job: `sweep`, and `plan`, which says what it would do."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +28,9 @@ def sweep(  # noqa: PLR0913, PLR0917  the options of a command line
     watch: Annotated[  # noqa: FBT002
         bool, typer.Option("--watch", help="Serve the report meanwhile, on this machine only.")
     ] = False,
+    detach: Annotated[  # noqa: FBT002
+        bool, typer.Option("--detach", help="Leave the work to Slurm, and return at once.")
+    ] = False,
     as_json: AsJson = False,  # noqa: FBT002  a flag of the command line
     debug: Debug = False,  # noqa: FBT002
 ) -> None:
@@ -41,8 +45,11 @@ def sweep(  # noqa: PLR0913, PLR0917  the options of a command line
     Example:
       normexp sweep norm=none,batch norm.momentum=0.01,0.1,0.5 'seed=range(32)'
       normexp sweep norm=batch train.batch_size=16,64,256 optim.lr=0.003,0.03
+      normexp sweep executor=slurm executor.partition=cpu 'seed=range(500)' --detach
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
+        if detach and _detached(overrides or [], config_dir, on_code_change, as_json=as_json):
+            return
         from normexp.cli.signals import listening
         from normexp.console.progress import LiveProgress
         from normexp.console.tables import print_result
@@ -76,6 +83,26 @@ def sweep(  # noqa: PLR0913, PLR0917  the options of a command line
             raise typer.Exit(128 + heard[0])
         if result.failed or result.errors:
             raise typer.Exit(1)
+
+
+def _detached(
+    overrides: list[str], config_dir: Path | None, on_code_change: str, *, as_json: bool
+) -> bool:
+    """Submit, and say where to look; False if there is nothing to do but to sum up."""
+    from normexp.console.tables import print_detached
+    from normexp.session import sweep as session
+    from normexp.session.inventory import policy
+    from normexp.session.result import detached_numbers
+
+    on_change = policy(on_code_change)
+    done = session.detach(*overrides, config_dir=config_dir, on_code_change=on_change)
+    if done is None:
+        return False
+    if as_json:
+        print_json(detached_numbers(done))
+    else:
+        print_detached(done)
+    return True
 
 
 def _serve(plan: "Plan") -> None:

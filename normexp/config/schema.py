@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from normexp.config.data import Arrays, Cifar10, Data, Digits, Drift, Quadratic, RandomLabels
+from normexp.config.executor import Executor, Local, Ray, Slurm
 from normexp.config.field import Role, declare
 from normexp.config.model import Lenet, Mlp, Model, Resnet
 from normexp.config.norm import (
@@ -75,22 +76,6 @@ class Store:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Local:
-    """This machine, one thread a stack, in this process or in several."""
-
-    kind: Literal["local"] = declare(RUNTIME, "local", "which executor")
-    workers: int | None = declare(RUNTIME, None, "stacks at a time; null: one a core", minimum=1)
-    processes: bool | None = declare(
-        RUNTIME,
-        None,
-        "workers are processes, not threads; null: for convolutions of ten seconds or more",
-    )
-    stack_size: int | None = declare(
-        RUNTIME, None, "most networks of a stack; null: chosen by the plan", minimum=1
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """One run whole: the unit of identity, directory and result row."""
 
@@ -101,7 +86,7 @@ class RunConfig:
     train: Train
     log: Log
     store: Store
-    executor: Local
+    executor: Executor
     seed: int = declare(
         STACKABLE, 0, "of data, initial weights and batch order", short="s", minimum=0
     )
@@ -129,7 +114,7 @@ KINDS: dict[str, dict[str, type]] = {
         "rms": RmsNorm,
     },
     "optim": {"adam": Adam, "adamw": AdamW, "sgd": Sgd},
-    "executor": {"local": Local},
+    "executor": {"local": Local, "slurm": Slurm, "ray": Ray},
 }
 """The groups, each with its kinds; `kind` in a section names the class it is read as."""
 

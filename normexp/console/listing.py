@@ -27,7 +27,7 @@ MOST_RULE = 80
 
 def print_sweeps(rows: Sequence[Row]) -> None:
     """The sweeps of a store under the names of their studies, and how they differ."""
-    console, statuses = stdout(), {row["status"] for row in rows}
+    console, statuses = stdout(), {_status(row) for row in rows}
     names = dict.fromkeys(row["study"] for row in rows)
     also = f", {'all ' if len(rows) > 1 else ''}{statuses.pop()}" if len(statuses) == 1 else ""
     of = f" of {counted(len(names), 'study')}" if len(names) > 1 else ""
@@ -45,12 +45,17 @@ def _sweep_columns(rows: Sequence[Row], *, with_status: bool, width: int) -> lis
     """All but what was typed, as many as leave room for that."""
     columns = [Cells("sweep", [one_line(row["sweep"]) for row in rows])]
     if with_status:
-        columns.append(Cells("status", [row["status"] for row in rows]))
+        columns.append(Cells("status", [_status(row) for row in rows]))
     for name in ("runs", "trained"):
         more = Cells(name, [cell(row[name]) for row in rows], is_figure=True)
         if width - width_of([*columns, more]) - 2 >= FEWEST:
             columns.append(more)
     return columns
+
+
+def _status(row: Row) -> str:
+    """How a sweep is, and in which job."""
+    return f"{row['status']} ({row['job']})" if row["job"] else str(row["status"])
 
 
 def _print_study(

@@ -14,7 +14,7 @@ from normexp.console.words import (
     listed,
 )
 from normexp.planning.plan import Plan
-from normexp.session.result import SweepResult, outdated
+from normexp.session.result import Detached, SweepResult, outdated
 
 
 def print_plan(plan: Plan) -> None:
@@ -67,6 +67,25 @@ def print_result(result: SweepResult) -> None:
     for line in result.errors:
         stderr().print(Text("failed: ", "bold red") + Text(line), soft_wrap=True)
     console.print(str(result.directory), soft_wrap=True)
+
+
+def print_detached(detached: Detached) -> None:
+    """A sweep that goes on by itself: what was submitted, how to look, its directory last."""
+    console, plan = stdout(), detached.plan
+    what = f"{counted(plan.to_observe, 'run')} in {counted(len(plan.stacks), 'stack')}"
+    job = f"Slurm's job {detached.job}"
+    console.print(
+        f"{plan.study.name}: {job} has {what}"
+        if detached.is_new
+        else f"{plan.study.name}: {job} is at it, {what} are to come",
+        soft_wrap=True,
+    )
+    console.print(
+        "normexp ls shows how it goes; the same command without --detach waits and sums up; "
+        f"scancel {detached.job} ends it",
+        soft_wrap=True,
+    )
+    console.print(str(detached.directory), soft_wrap=True)
 
 
 def _diverged(arms: Sequence[Arm]) -> list[str]:

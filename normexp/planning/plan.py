@@ -1,11 +1,11 @@
 """The plan: which runs are there, which are only to observe, and what trains together."""
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from normexp.config.schema import Local, RunConfig
+from normexp.config.executor import Executor, Local
+from normexp.config.schema import RunConfig
 from normexp.models.structure import is_convolutional
 from normexp.planning.cost import (
     SHARE_OF_A_WORKER,
@@ -64,6 +64,11 @@ class Stack:
         return self.trajectories[0].config
 
     @property
+    def is_of_images(self) -> bool:
+        """Whether its networks have convolutions, and train one by one."""
+        return is_convolutional(self.config)
+
+    @property
     def runs(self) -> int:
         """Runs that this stack yields."""
         return sum(len(trajectory.runs) for trajectory in self.trajectories)
@@ -92,6 +97,11 @@ class Plan:
     workers: int
 
     @property
+    def executor(self) -> Executor:
+        """Where the stacks are worked on."""
+        return self.study.runs[0].config.executor
+
+    @property
     def to_train(self) -> int:
         """Trajectories that are not stored yet."""
         return sum(len(stack.trajectories) for stack in self.stacks if not stack.stored)
@@ -106,17 +116,17 @@ class Plan:
         """About how long the stacks take, start-up aside."""
         costs = [_stack_seconds(stack) for stack in self.stacks]
         busy = min(self.workers, len(costs)) or 1
-        images = any(is_convolutional(stack.config) for stack in self.stacks)
+        images = any(stack.is_of_images for stack in self.stacks)
         share = SHARE_OF_A_WORKER[images] if busy > 1 else 1.0
         return max([*costs, sum(costs) / (busy * share)], default=0.0)
 
     @property
     def processes(self) -> bool:
         """Whether workers are processes: where threads would wait for each other, if it pays."""
-        if self.study.runs[0].config.executor.processes is not None:
-            return self.study.runs[0].config.executor.processes
+        if isinstance(self.executor, Local) and self.executor.processes is not None:
+            return self.executor.processes
         slow = self.estimate_seconds > SECONDS_WORTH_A_PROCESS and self.workers > 1
-        return slow and any(is_convolutional(stack.config) for stack in self.stacks)
+        return slow and any(stack.is_of_images for stack in self.stacks)
 
 
 def build(study: Study, there: Inventory) -> Plan:
@@ -125,7 +135,7 @@ def build(study: Study, there: Inventory) -> Plan:
     A damaged trajectory is trained again, though its runs be complete.
     """
     executor = study.runs[0].config.executor
-    workers = executor.workers or os.cpu_count() or 1
+    workers = executor.at_a_time
     pending: dict[str, list[Run]] = {}
     first: dict[str, Run] = {}
     for run in study.runs:
@@ -166,7 +176,7 @@ def padded(config: RunConfig, networks: int) -> int:
 
 
 def _split(
-    groups: Mapping[tuple[str, bool], Sequence[Trajectory]], executor: Local, workers: int
+    groups: Mapping[tuple[str, bool], Sequence[Trajectory]], executor: Executor, workers: int
 ) -> list[Stack]:
     """Stacks of one structure each, as large as pays and as many as keep every worker busy."""
     stacks: list[Stack] = []
@@ -177,7 +187,7 @@ def _split(
     return stacks
 
 
-def _stack_size(config: RunConfig, members: int, executor: Local, workers: int) -> int:
+def _stack_size(config: RunConfig, members: int, executor: Executor, workers: int) -> int:
     """Networks of a stack: a share of the members, bounded by memory."""
     if is_convolutional(config):
         return 1

@@ -43,6 +43,9 @@ SciPy and pandas only sum up, pyarrow and safetensors write the same numbers int
 Hydra's part is in the configuration, and numbers depend on threads and cores nowhere (promise 3).
 """
 
+PROCESSOR = ("torch_capability", "cpu", "instructions")
+"""Those of them that tell one node of a cluster from another."""
+
 
 @cache
 def environment() -> dict[str, Any]:

@@ -1,54 +1,86 @@
-"""How the stacks of a plan are worked on: by threads, or by processes where these pay."""
+"""How the stacks of a plan are worked on: here, by threads or by processes, or in a cluster."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from normexp.config.executor import Executor, Ray, Slurm
 from normexp.planning.plan import Plan, Stack
-from normexp.session.progress import Progress
+from normexp.session.elsewhere import leaving
+from normexp.session.progress import Listener, Progress
 from normexp.session.relay import Relay, retell
-from normexp.store.layout import StudyDirectory
 
 if TYPE_CHECKING:
     from normexp.session.work import Done, Worker
 
 Ended = Iterator[tuple[Stack, "Done | Exception"]]
+Way = Callable[[Plan, "Worker", Progress], Ended]
 
 
 def execute(plan: Plan, worker: "Worker", progress: Progress) -> Ended:
     """Work on every stack of a plan; yields each as it ends, with what came of it."""
-    from normexp.engine.numerics import one_thread
-
     progress.began(plan)
-    with one_thread():
-        way = _in_processes if plan.processes else _in_threads
-        for stack, outcome in way(plan, worker, progress):
-            progress.ended(outcome)
-            yield stack, outcome
+    for stack, outcome in _way(plan.executor)(plan, worker, progress):
+        progress.ended(outcome)
+        yield stack, outcome
 
 
-def _in_threads(plan: Plan, worker: "Worker", progress: Progress) -> Ended:
+def _way(executor: Executor) -> Way:
+    if isinstance(executor, Slurm):
+        from normexp.session.in_slurm import in_slurm
+
+        return in_slurm
+    if isinstance(executor, Ray):
+        from normexp.session.in_ray import in_ray
+
+        return in_ray
+    return _here
+
+
+def _here(plan: Plan, worker: "Worker", progress: Progress) -> Ended:
+    if not plan.processes:
+        yield from in_threads(plan.stacks, worker, plan.workers, lambda: progress)
+        return
+    from normexp.executors import pipe
+
+    with pipe.hearing(lambda line: retell(line, progress)) as path:
+        send = partial(pipe.send, path)
+        yield from in_processes(plan.stacks, worker, plan.workers, send)
+
+
+def in_threads(
+    stacks: Sequence[Stack], worker: "Worker", workers: int, listener: Callable[[], Listener]
+) -> Ended:
+    """Work in this process; `listener` makes or finds who is told how the work on a stack goes."""
+    from normexp.engine.numerics import one_thread
     from normexp.executors import local
 
     def work(stack: Stack) -> "Done":
-        return worker.work(stack, progress)
+        return worker.work(stack, listener())
 
-    yield from local.run(plan.stacks, work, plan.workers, lambda: worker.stop.ask(0))
-
-
-def _in_processes(plan: Plan, worker: "Worker", progress: Progress) -> Ended:
-    from normexp.executors import pipe, processes
-
-    # The processes may be older than the caller's working directory.
-    place = StudyDirectory(worker.directory.path.absolute())
-    there = replace(worker, directory=place, claims=replace(worker.claims, study=place))
-    with pipe.hearing(lambda line: retell(line, progress)) as path:
-        work = partial(_work_and_send, there, path)
-        yield from processes.run(plan.stacks, work, plan.workers, lambda: worker.stop.ask(0))
+    with one_thread():
+        yield from local.run(stacks, work, workers, lambda: worker.stop.ask(0))
 
 
-def _work_and_send(worker: "Worker", pipe: Path, stack: Stack) -> "Done":
+def in_processes(
+    stacks: Sequence[Stack], worker: "Worker", workers: int, send: Callable[[str], bool]
+) -> Ended:
+    """Work in processes, which may be older than the caller's working directory.
+
+    Args:
+        stacks: the work, in the order in which it starts.
+        worker: does it.
+        workers: processes.
+        send: takes a line that tells how the work goes; called in the processes.
+    """
+    from normexp.engine.numerics import one_thread
+    from normexp.executors import processes
+
+    work = partial(_work_and_send, leaving(worker), send)
+    with one_thread():
+        yield from processes.run(stacks, work, workers, lambda: worker.stop.ask(0))
+
+
+def _work_and_send(worker: "Worker", send: Callable[[str], bool], stack: Stack) -> "Done":
     """What a process does."""
-    return worker.work(stack, Relay(pipe))
+    return worker.work(stack, Relay(send))

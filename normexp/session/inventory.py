@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from normexp.config.schema import Log
 from normexp.planning.inventory import Inventory
 from normexp.registry import pick
-from normexp.session.environment import changed_since
+from normexp.session.environment import PROCESSOR, changed_since
 from normexp.store.layout import StudyDirectory, holds
 
 OnCodeChange = Literal["warn", "rerun", "ignore"]
@@ -23,16 +23,19 @@ class Standard:
     Args:
         on_code_change: whether runs made otherwise are made again, or mentioned.
         environment: of now.
+        any_processor: whether it does not matter which one makes a run, as in a cluster.
     """
 
     on_code_change: OnCodeChange
     environment: Mapping[str, Any]
+    any_processor: bool = False
 
     def differing(self, manifest: Mapping[str, Any]) -> tuple[str, ...]:
         """In what code and environment were not those of now, if that matters here."""
         if self.on_code_change == "ignore":
             return ()
-        return tuple(changed_since(manifest, self.environment))
+        names = changed_since(manifest, self.environment)
+        return tuple(name for name in names if not (self.any_processor and name in PROCESSOR))
 
     def accepts(self, manifest: Mapping[str, Any]) -> bool:
         """Whether a run need not be made again for its code or environment."""

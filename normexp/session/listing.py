@@ -13,6 +13,8 @@ from normexp.config.schema import IDENTITY_GROUPS
 from normexp.errors import NormexpError, NotFoundError, UsageError
 from normexp.planning.label import KEYS
 from normexp.registry import did_you_mean
+from normexp.session.follow import is_in_queue
+from normexp.session.in_slurm import found
 from normexp.store import sweep
 from normexp.store.files import MANIFEST, intact
 from normexp.store.layout import StudyDirectory, find_run, look_around, studies
@@ -58,6 +60,7 @@ def sweeps(store: Path) -> Rows:
                     "study": study.path.name,
                     "sweep": path.name,
                     "status": end["status"] if end else _without_end(path),
+                    "job": None if end else _job(path),
                     "runs": end["runs"] if end else None,
                     "trained": end["trained"] if end else None,
                     "seconds": end["seconds"] if end else None,
@@ -76,7 +79,18 @@ def _without_end(path: Path) -> str:
     """Of a sweep without a manifest that can be read."""
     if os.path.lexists(path / MANIFEST):
         return "damaged"
-    return "running" if SweepDirectory(path).is_alive() else "unfinished"
+    sweep, sent = SweepDirectory(path), found(SweepDirectory(path))
+    if sweep.is_alive():
+        return "running"
+    if sent is None:
+        return "unfinished"
+    return "queued" if is_in_queue(sent) else "detached"
+
+
+def _job(path: Path) -> str | None:
+    """The cluster's number of what a sweep has left to it."""
+    sent = found(SweepDirectory(path))
+    return None if sent is None else sent.array.job
 
 
 def runs(store: Path, name: str) -> StudyRuns:

@@ -1,9 +1,8 @@
-"""What the work in another process tells, as lines of a pipe."""
+"""What the work in another process tells, as lines."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from normexp.analysis.thinning import evenly
 from normexp.executors import pipe
@@ -19,30 +18,36 @@ MOST_POINTS = (pipe.LONGEST - 64) // 12
 class Relay:
     """A listener in the process that works: sends what it hears."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._steps, self._sent = path, 0, 0.0
+    def __init__(self, send: Callable[[str], bool], pause: float = PAUSE_SECONDS) -> None:
+        """Nothing to send yet.
+
+        Args:
+            send: takes a line; whether it could be sent.
+            pause: seconds between two lines that tell of steps.
+        """
+        self._send, self._pause, self._steps, self._sent = send, pause, 0, 0.0
 
     def stepped(self, networks: int) -> None:
         """Send how many steps there were, now and then."""
         self._steps += networks
         now = time.monotonic()
-        if now - self._sent > PAUSE_SECONDS:
+        if now - self._sent > self._pause:
             self._sent = now
             self._send_steps()
 
     def resumed(self, steps: int) -> None:
         """Send it."""
-        pipe.send(self._path, f"resumed {steps}")
+        self._send(f"resumed {steps}")
 
     def observed(self, run: str, test_losses: Sequence[float]) -> None:
         """Send the losses, or as many of them as a line holds."""
         self._send_steps()
         shown = evenly(len(test_losses), MOST_POINTS)
         losses = [f"{test_losses[point]:.4g}" for point in shown]
-        pipe.send(self._path, " ".join(["observed", run, *losses]))
+        self._send(" ".join(["observed", run, *losses]))
 
     def _send_steps(self) -> None:
-        if self._steps and pipe.send(self._path, f"stepped {self._steps}"):
+        if self._steps and self._send(f"stepped {self._steps}"):
             self._steps = 0
 
 

@@ -74,6 +74,23 @@ class SweepResult:
         return {run: name or NOTHING for run, name in found.items()}
 
 
+@dataclass(frozen=True)
+class Detached:
+    """A sweep that goes on in a cluster by itself.
+
+    Attributes:
+        plan: as it was before the work.
+        directory: of the sweep.
+        job: its number in the cluster.
+        is_new: whether it was submitted just now; else it was there already.
+    """
+
+    plan: Plan
+    directory: Path
+    job: str
+    is_new: bool
+
+
 def describe(error: Exception) -> str:
     """An error in one line."""
     if isinstance(error, NormexpError):
@@ -131,6 +148,16 @@ def result_numbers(result: SweepResult) -> dict[str, Any]:
         "diverged": sum(arm.diverged for arm in result.arms),
         "seconds": result.seconds,
         "arms": [asdict(arm) for arm in result.arms],
+    }
+
+
+def detached_numbers(detached: Detached) -> dict[str, Any]:
+    """A sweep that goes on by itself, as data."""
+    return {
+        **plan_report(detached.plan),
+        "directory": str(detached.directory),
+        "job": detached.job,
+        "submitted": detached.is_new,
     }
 
 

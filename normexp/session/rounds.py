@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from normexp.planning.plan import Plan, Stack, build
 from normexp.session import inventory
+from normexp.session.elsewhere import place_of
 from normexp.session.execute import execute
+from normexp.session.follow import Sent, follow
 from normexp.session.progress import Progress
+from normexp.session.result import describe
 from normexp.session.stop import StoppedError
 
 if TYPE_CHECKING:
@@ -26,16 +29,27 @@ class Tally:
     observed: int = 0
     broken: list[tuple[Stack, Exception]] = field(default_factory=list)
     stopped: bool = False  # something was left, since somebody asked
+    notes: list[str] = field(default_factory=list)
 
 
-def work_off(plan: Plan, worker: "Worker", progress: Progress) -> Tally:
+def work_off(plan: Plan, worker: "Worker", progress: Progress, sent: Sent | None = None) -> Tally:
     """Work until every run of the plan is there, or has failed, or the sweep is to stop.
+
+    Args:
+        plan: what is missing.
+        worker: does it.
+        progress: told how it goes.
+        sent: what was left to a cluster earlier, and is to be waited for first.
 
     Raises:
         OSError: the store cannot be written; what is left would fail too.
     """
     tally, pause = Tally(), FIRST_PAUSE_SECONDS
-    while plan.stacks:
+    if sent is not None:
+        _catch_up(plan, sent, worker, progress, tally)
+        names = [each.id for stack in plan.stacks for each in stack.trajectories]
+        plan = _rest(plan, worker, names)
+    while plan.stacks and not tally.stopped:
         held = _one_round(plan, worker, progress, tally)
         if not held:
             break
@@ -49,6 +63,22 @@ def work_off(plan: Plan, worker: "Worker", progress: Progress) -> Tally:
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         plan = _rest(plan, worker, held)
     return tally
+
+
+def _catch_up(plan: Plan, sent: Sent, worker: "Worker", progress: Progress, tally: Tally) -> None:
+    """Wait for what was left to a cluster; what it has lost is made again, and noted."""
+    from normexp.session.work import Done  # imports PyTorch
+
+    progress.began(plan)
+    for _, outcome in follow(sent, place_of(worker), worker.stop, progress):
+        progress.ended(outcome)
+        done = Done(error=outcome) if isinstance(outcome, Exception) else outcome
+        tally.trained += done.trained
+        tally.observed += done.observed
+        if isinstance(done.error, StoppedError):
+            tally.stopped = True
+        elif done.error is not None:
+            tally.notes.append(f"made again, since at first: {describe(done.error)}")
 
 
 def _one_round(plan: Plan, worker: "Worker", progress: Progress, tally: Tally) -> set[str]:

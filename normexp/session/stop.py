@@ -10,6 +10,9 @@ GRACE_SECONDS = 5.0
 LOOK_SECONDS = 0.2
 """Between two looks at the file that asks processes to stop."""
 
+LOOK_SECONDS_ELSEWHERE = 2.0
+"""On other machines: a thousand workers look at one file of a shared file system."""
+
 
 class StoppedError(Exception):
     """The work was left early, since somebody asked."""
@@ -21,34 +24,41 @@ class Stop:
     Threads share it; processes have copies, and hear by a file in the sweep's directory.
     """
 
-    def __init__(self) -> None:
-        self._flag: Path | None = None
+    def __init__(self, *flags: Path, pause: float = LOOK_SECONDS) -> None:
+        """Nobody has asked yet.
+
+        Args:
+            flags: files by which others ask; the last is this one's own, to ask others by.
+            pause: seconds between two looks at them.
+        """
+        self._flags, self._pause = flags, pause
         self._end: float | None = None
         self._looked = 0.0
 
     def begin(self, flag: Path) -> None:
         """A sweep begins, whose flag this is; nobody has asked it to stop yet."""
-        self._flag, self._end = flag, None
+        self._flags, self._end = (flag,), None
 
     @property
     def has_begun(self) -> bool:
         """Whether there is something to stop."""
-        return self._flag is not None
+        return bool(self._flags)
 
     def ask(self, seconds: float) -> None:
         """Ask everybody to stop within so many seconds."""
         self._shorten(seconds)
-        if self._flag is not None:
+        for flag in self._flags[-1:]:
             with suppress(OSError):  # a full disk: threads have heard, processes fail on their own
-                self._flag.write_text(str(seconds))
+                flag.write_text(str(seconds))
 
     def seconds_left(self) -> float | None:
         """How long the work may still take; None while nobody has asked."""
         now = time.monotonic()
-        if self._flag is not None and now - self._looked > LOOK_SECONDS:
+        if now - self._looked > self._pause:
             self._looked = now
-            with suppress(OSError, ValueError):
-                self._shorten(float(self._flag.read_text()))
+            for flag in self._flags:
+                with suppress(OSError, ValueError):
+                    self._shorten(float(flag.read_text()))
         return None if self._end is None else self._end - now
 
     def breathe(self) -> None:

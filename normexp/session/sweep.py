@@ -7,24 +7,30 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from normexp.config.executor import Local, Slurm
 from normexp.errors import NormexpError, SweepInterruptedError, UsageError
-from normexp.planning.plan import Plan, Stack, build
+from normexp.planning.plan import Plan, build
 from normexp.session import inventory
 from normexp.session.environment import environment
+from normexp.session.follow import Sent, is_in_queue
+from normexp.session.in_slurm import forget, found, send
 from normexp.session.inventory import OnCodeChange, Standard
+from normexp.session.outcome import how_to_go_on, sum_up
 from normexp.session.progress import Progress, Silent
-from normexp.session.result import SweepResult, describe, ending, outdated, plan_numbers
+from normexp.session.result import Detached, SweepResult, ending, plan_numbers
 from normexp.session.rounds import Tally, work_off
 from normexp.session.stop import Stop
 from normexp.store.claims import Claims
-from normexp.store.layout import StudyDirectory, holds
-from normexp.store.rows import row
-from normexp.store.sweep import SweepDirectory, begin
+from normexp.store.layout import StudyDirectory
+from normexp.store.sweep import SweepDirectory, begin, has_ended
 from normexp.store.tidy import tidy
 from normexp.study import study as studies
 from normexp.study.study import Study
+
+if TYPE_CHECKING:
+    from normexp.session.work import Worker
 
 Overrides = str | Sequence[str]
 """One override, or a list of them."""
@@ -52,8 +58,8 @@ def plan(
     on_code_change: OnCodeChange = "warn",
 ) -> Plan:
     """What `sweep` would do with the same arguments: runs, trajectories, stacks, what is there."""
-    standard = Standard(on_code_change, environment())
-    return _plan(load(*overrides, config_dir=config_dir), standard)
+    study = load(*overrides, config_dir=config_dir)
+    return _plan(study, _standard(study, on_code_change))
 
 
 def sweep(
@@ -77,21 +83,64 @@ def sweep(
         NormexpError: the store cannot be written.
         SweepInterruptedError: it was to end early.
     """
-    standard = Standard(on_code_change, environment())
-    plan = _plan(load(*overrides, config_dir=config_dir), standard)
-    directory, stop = study_directory(plan.study), stop or Stop()
+    study = load(*overrides, config_dir=config_dir)
+    standard = _standard(study, on_code_change)
+    plan, directory, stop = _plan(study, standard), study_directory(study), stop or Stop()
     start = time.perf_counter()
-    with _writing(directory, plan.study):
-        place = begin(directory, _name(plan), _description(plan), environment())
-        with place.beating():
+    with _writing(directory, study):
+        place, sent = _place(plan, directory)
+        with place.beating(), _discarding(place):
             stop.begin(place.stop.absolute())
             tidy(directory, place.path.name)
-            tally = _work_off(plan, place, standard, progress or Silent(), stop)
-            result = _result(plan, place, tally, standard, time.perf_counter() - start)
+            tally = Tally()
+            if plan.stacks:
+                worker = _worker(plan, place, standard, stop)
+                tally = work_off(plan, worker, progress or Silent(), sent)
+            result = sum_up(plan, place, tally, standard, time.perf_counter() - start)
+            forget(place, logs=bool(result.errors or result.failed))
             place.end(result.rows, ending(result, interrupted=tally.stopped))
     if tally.stopped:
-        raise SweepInterruptedError(*_how_to_go_on(result, directory))
+        raise SweepInterruptedError(*how_to_go_on(result, directory))
     return result
+
+
+def detach(
+    *overrides: Overrides,
+    config_dir: str | Path | None = None,
+    on_code_change: OnCodeChange = "warn",
+) -> Detached | None:
+    """Submit what `sweep` would work on, and leave; `sweep` with the same arguments sums it up.
+
+    Returns:
+        The sweep; None if there is nothing to do.
+
+    Raises:
+        UsageError: as `sweep`, and of an executor that needs this process.
+        NormexpError: the store cannot be written.
+    """
+    study = load(*overrides, config_dir=config_dir)
+    standard = _standard(study, on_code_change)
+    plan, directory = _plan(study, standard), study_directory(study)
+    if not isinstance(plan.executor, Slurm):
+        raise UsageError(
+            f"executor={plan.executor.kind} ends with this command: only Slurm goes on without it",
+            "type --detach executor=slurm, or leave --detach out",
+        )
+    with _writing(directory, study):
+        place, sent = _place(plan, directory)
+        try:
+            if sent is not None and is_in_queue(sent):
+                return Detached(plan, place.path, sent.array.job, is_new=False)
+            with _discarding(place):
+                tidy(directory, place.path.name)
+                if not plan.stacks:
+                    place.discard()
+                    return None
+                worker = _worker(plan, place, standard, Stop())
+                job = send(plan, worker).array.job
+                return Detached(plan, place.path, job, is_new=True)
+        finally:
+            place.sign.remove()
 
 
 def study_directory(study: Study) -> StudyDirectory:
@@ -120,11 +169,36 @@ def _plan(study: Study, standard: Standard) -> Plan:
         return build(study, inventory.take(directory, runs, study.runs[0].config.log, standard))
 
 
-def _work_off(
-    plan: Plan, place: SweepDirectory, standard: Standard, progress: Progress, stop: Stop
-) -> Tally:
-    if not plan.stacks:
-        return Tally()
+def _standard(study: Study, on_code_change: OnCodeChange) -> Standard:
+    """Which of a cluster's processors makes a run is the cluster's business."""
+    here = isinstance(study.runs[0].config.executor, Local)
+    return Standard(on_code_change, environment(), any_processor=not here)
+
+
+def _place(plan: Plan, directory: StudyDirectory) -> tuple[SweepDirectory, Sent | None]:
+    """A new directory, or that of the same sweep which was left to a cluster, and what has it."""
+    name = _name(plan)
+    if isinstance(plan.executor, Slurm):
+        for path in reversed(directory.sweep_directories()):
+            place = SweepDirectory(path)
+            sent = found(place) if path.name.split("-")[-1].split(".")[0] == name else None
+            if sent is not None and not has_ended(path) and not place.sign.is_alive():
+                place.sign.show()
+                return place, sent
+    return begin(directory, name, _description(plan), environment()), None
+
+
+@contextmanager
+def _discarding(place: SweepDirectory) -> Iterator[None]:
+    """Leave no directory of a sweep that could not begin."""
+    try:
+        yield
+    except UsageError:
+        place.discard()
+        raise
+
+
+def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -> "Worker":
     from hydra import __version__ as hydra_version
 
     from normexp.session.environment import torch_environment
@@ -133,7 +207,7 @@ def _work_off(
 
     here = {**environment(), **torch_environment()}
     directory = study_directory(plan.study)
-    worker = Worker(
+    return Worker(
         directory,
         Claims(directory, place.path.name),
         Origin(replace(plan.study, runs=()), here, hydra_version),
@@ -141,66 +215,6 @@ def _work_off(
         standard,
         stop,
     )
-    return work_off(plan, worker, progress)
-
-
-def _result(
-    plan: Plan, place: SweepDirectory, tally: Tally, standard: Standard, seconds: float
-) -> SweepResult:
-    """The rows of all complete runs of the study, and which are not as they were asked for."""
-    ids, log = [run.id for run in plan.study.runs], plan.study.runs[0].config.log
-    rows, done = [], set()
-    for name, path, manifest in study_directory(plan.study).intact_runs(ids):
-        rows.append(row(manifest, path))
-        if holds(manifest, log) and standard.accepts(manifest):
-            done.add(name)
-    return SweepResult(
-        plan=plan,
-        directory=place.path,
-        trained=tally.trained,
-        observed=tally.observed,
-        rows=rows,
-        failed=[name for name in ids if name not in done],
-        errors=list(_errors(tally)),
-        warnings=_warnings(plan),
-        seconds=seconds,
-    )
-
-
-def _errors(tally: Tally) -> Iterator[str]:
-    """What went wrong, a line each: where several stacks raised the same, once."""
-    by_text: dict[str, list[Stack]] = {}
-    for stack, error in tally.broken:
-        by_text.setdefault(describe(error), []).append(stack)
-    for text, stacks in by_text.items():
-        runs = sum(stack.runs for stack in stacks)
-        which = f"stack {stacks[0].key}" if len(stacks) == 1 else f"{len(stacks)} stacks"
-        yield f"{which} ({runs} runs): {text}"
-
-
-def _how_to_go_on(result: SweepResult, directory: StudyDirectory) -> tuple[str, str]:
-    """What an interrupted sweep says."""
-    runs = result.plan.study.runs
-    kept = {run.trajectory_id for run in runs if directory.checkpoint(run.trajectory_id).exists()}
-    on = f"; {len(kept)} trainings go on from an evaluation point" if kept else ""
-    return (
-        f"{len(runs) - len(result.failed)} of {len(runs)} runs are stored{on}",
-        "type the same command again: it makes what is missing",
-    )
-
-
-def _warnings(plan: Plan) -> list[str]:
-    """What makes the numbers less than promised."""
-    found = list(outdated(plan))
-    if plan.stacks:
-        from normexp.engine.numerics import company_matters
-
-        if company_matters():
-            found.append(
-                "the last bits of these runs may depend on what trained beside them: PyTorch's "
-                "matrix products do here; import normexp before torch is used"
-            )
-    return found
 
 
 def _name(plan: Plan) -> str:

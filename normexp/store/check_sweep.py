@@ -1,6 +1,5 @@
 """Whether a sweep's directory says of its runs what they say."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,6 @@ OF_ITS_TIME = ("label", "directory", "log.every", "log.pictures")
 """Columns that say where a run stood and how densely it was logged: that may have changed."""
 
 NOT_THERE = "not in the study"
-
-
-def has_ended(directory: Path) -> bool:
-    """Whether a sweep has come to its end; one that was killed, or is running, has not."""
-    return os.path.lexists(directory / MANIFEST)
 
 
 def check_sweep(directory: Path, runs: Mapping[str, Path]) -> Checked:

@@ -9,7 +9,6 @@ another may have finished it.
 import errno
 import fcntl
 import json
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from typing import Any
 
 from normexp.store.files import read_regular
 from normexp.store.layout import StudyDirectory
-from normexp.store.process import lives, machine, start_of
+from normexp.store.process import lives, machine
+from normexp.store.sign import Sign, about_me
 from normexp.store.sweep import SweepDirectory
 
 SUFFIX = "claim"
@@ -32,10 +32,12 @@ class Claims:
     Args:
         study: whose trajectories these are.
         sweep: name of the sweep's directory.
+        worker: who works on it elsewhere; the same name is the same one, started again.
     """
 
     study: StudyDirectory
     sweep: str
+    worker: str | None = None
 
     def take(self, trajectories: Iterable[str]) -> list[str]:
         """Claim trajectories; those that nobody else who lives works on."""
@@ -63,21 +65,27 @@ class Claims:
         """Whether somebody who lives works on a trajectory."""
         owner = self._owner(trajectory)
         try:
-            sweep = SweepDirectory(self.study.sweeps / Path(owner["sweep"]).name)
+            sweep, worker = Path(owner["sweep"]).name, owner.get("worker")
             here = owner["machine"] == machine()
             if here and not lives(int(owner["process"]), str(owner["started"])):
                 return False
+            if worker is not None and (sweep, worker) == (self.sweep, self.worker):
+                return False
+            return self._sign(sweep, worker).is_alive(
+                self._sign(self.sweep, self.worker).last_beat()
+            )
         except (KeyError, TypeError, ValueError):
             return False
-        return sweep.is_alive(SweepDirectory(self.study.sweeps / self.sweep).last_beat())
+
+    def _sign(self, sweep: str, worker: str | None) -> Sign:
+        directory = SweepDirectory(self.study.sweeps / sweep)
+        return directory.sign if worker is None else directory.sign_of(Path(worker).name)
 
     def _path(self, trajectory: str) -> Path:
         return self.study.trajectories / f".{trajectory}.{SUFFIX}"
 
     def _own(self) -> dict[str, Any]:
-        process = os.getpid()
-        return {"sweep": self.sweep, "machine": machine(), "process": process,
-                "started": start_of(process)}  # fmt: skip
+        return {"sweep": self.sweep, "worker": self.worker, **about_me()}
 
     def _owner(self, trajectory: str) -> dict[str, Any]:
         """What a claim says; nothing if there is none, or none that can be read."""

@@ -1,15 +1,12 @@
 """Sweep directories: what was typed, where it ran, one row a run, and whether it still runs."""
 
-import json
 import os
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 from normexp.errors import NormexpError
@@ -18,17 +15,14 @@ from normexp.store.files import MANIFEST, read_manifest, sealed, staging, write_
 from normexp.store.foreign_yaml import read_yaml
 from normexp.store.layout import StudyDirectory
 from normexp.store.manifest import MOST_BYTES
-from normexp.store.process import lives, machine, start_of
 from normexp.store.rows import Row
+from normexp.store.sign import Sign, owner
 from normexp.store.texts import to_json, to_yaml
 
 SUMMARY = "summary.parquet"
 ALIVE = "alive.json"
-"""Whose sweep it is, touched every few seconds while it runs and gone afterwards."""
+"""Whose sweep it is, while it runs."""
 
-HEARTBEAT_SECONDS = 5.0
-LEASE_SECONDS = 60.0
-"""Without a heartbeat for so long, a sweep on another machine counts as dead."""
 TEXTS = ("sweep.yaml", "environment.json")
 
 
@@ -39,61 +33,56 @@ class SweepDirectory:
     path: Path
 
     @property
+    def study(self) -> StudyDirectory:
+        """Whose sweep it is."""
+        return StudyDirectory(self.path.parents[1])
+
+    @property
     def stop(self) -> Path:
         """A file that asks those who work on the sweep to stop; it says within how many seconds."""
         return self.path / "stop"
 
+    @property
+    def sign(self) -> Sign:
+        """Of whoever has begun it."""
+        return Sign(self.path / ALIVE)
+
+    def sign_of(self, worker: str) -> Sign:
+        """Of one who works on it elsewhere, whom a cluster may start again under the same name."""
+        return Sign(self.path / f".{worker}.{ALIVE}")
+
     @contextmanager
     def beating(self) -> Iterator[None]:
-        """Be seen to be alive, on every machine that sees the store."""
-        ended = Event()
-
-        def beat() -> None:
-            while not ended.wait(HEARTBEAT_SECONDS):
-                with suppress(OSError):
-                    self._beat()
-
-        Thread(target=beat, daemon=True, name="heartbeat").start()
+        """Be seen to be alive, and tell nobody to stop any more once it has ended."""
         try:
-            yield
+            with self.sign.beating():
+                yield
         finally:
-            ended.set()
-            self._unlink_signs()
-
-    def _beat(self) -> None:
-        """Again, if others thought it dead, as after the lid of a laptop was closed."""
-        try:
-            os.utime(self.path / ALIVE)
-        except FileNotFoundError:
-            write_file(self.path / ALIVE, to_json(_owner()))
-
-    def last_beat(self) -> float:
-        """When it was last seen alive, by the clock of the file system; now if it is not there."""
-        try:
-            return (self.path / ALIVE).stat().st_mtime
-        except OSError:
-            return time.time()
+            self._forget_stop()
 
     def is_alive(self, now: float | None = None) -> bool:
         """Whether somebody still works on it; `now` by the clock of the file system, if known."""
-        try:
-            owner = json.loads((self.path / ALIVE).read_bytes())
-            if owner["machine"] == machine():
-                return lives(owner["process"], owner["started"])
-            now = time.time() if now is None else now
-            return now - (self.path / ALIVE).stat().st_mtime < LEASE_SECONDS
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
+        return any(sign.is_alive(now) for sign in self._signs())
 
     def bury(self, now: float) -> None:
-        """Remove the signs of life of a sweep that was killed."""
-        if (self.path / ALIVE).exists() and not self.is_alive(now):
-            self._unlink_signs()
+        """Remove the signs of life of those who were killed."""
+        dead = [sign for sign in self._signs() if not sign.is_alive(now)]
+        for sign in dead:
+            sign.remove()
+        if dead and not self._signs():
+            self._forget_stop()
 
-    def _unlink_signs(self) -> None:
-        for path in (self.path / ALIVE, self.stop):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+    def _signs(self) -> list[Sign]:
+        workers = (Sign(path) for path in self.path.glob(f".*.{ALIVE}"))
+        return [*([self.sign] if self.sign.path.exists() else []), *workers]
+
+    def _forget_stop(self) -> None:
+        with suppress(OSError):
+            self.stop.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove it: nothing was begun."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def end(self, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
         """Write the summary and, last, the manifest."""
@@ -114,10 +103,15 @@ def begin(
     try:
         (partial / "sweep.yaml").write_bytes(to_yaml(dict(description)))
         (partial / "environment.json").write_bytes(to_json(environment))
-        (partial / ALIVE).write_bytes(to_json(_owner()))
+        (partial / ALIVE).write_bytes(owner())
         return SweepDirectory(_placed(partial, study.sweeps / f"{stamp}-{name}"))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def has_ended(directory: Path) -> bool:
+    """Whether a sweep has come to its end; one that was killed, or is running, has not."""
+    return os.path.lexists(directory / MANIFEST)
 
 
 def read_end(path: Path) -> dict[str, Any] | None:
@@ -140,11 +134,6 @@ def typed(directory: Path) -> tuple[str, ...] | None:
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         return None
     return (*(("--config-dir", own) if isinstance(own, str) else ()), *words)
-
-
-def _owner() -> dict[str, Any]:
-    process = os.getpid()
-    return {"machine": machine(), "process": process, "started": start_of(process)}
 
 
 def _placed(partial: Path, wanted: Path) -> Path:

@@ -17,7 +17,7 @@ def tidy(study: StudyDirectory, sweep: str) -> None:
     for directory in (study.path, study.trajectories, study.sweeps):
         remove_abandoned(directory)
     for path in study.sweep_directories():
-        SweepDirectory(path).bury(SweepDirectory(study.sweeps / sweep).last_beat())
+        SweepDirectory(path).bury(SweepDirectory(study.sweeps / sweep).sign.last_beat())
     Claims(study, sweep).release_dead()
     for checkpoint in study.trajectories.glob(".*.checkpoint"):
         trajectory = study.trajectory(checkpoint.name.split(".")[1])

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normexp.config.schema import Local
+from normexp.config.executor import Local
 from normexp.errors import NormexpError, UsageError, VerificationError
 from normexp.planning.inventory import Inventory
 from normexp.planning.plan import Plan, build

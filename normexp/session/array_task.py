@@ -1,0 +1,106 @@
+"""What one task of a cluster's array does: some stacks, until it is done, told or out of time."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from normexp.executors import news, slurm
+from normexp.planning.plan import Stack
+from normexp.session import elsewhere
+from normexp.session.execute import in_processes, in_threads
+from normexp.session.relay import Relay
+from normexp.session.stop import Stop, StoppedError
+
+if TYPE_CHECKING:
+    from submitit.core.utils import DelayedSubmission
+
+    from normexp.session.work import Worker
+
+GRACE_SECONDS = {signal.SIGTERM: 10.0, signal.SIGUSR2: 60.0}
+"""To get to an evaluation point: Slurm kills 30 seconds after the one, 90 after the other."""
+
+TOLD_TO_END = 128 + signal.SIGTERM
+
+
+class ArrayTask:
+    """A call that submitit makes in a task.
+
+    Args:
+        worker: does the work.
+        stacks: with their numbers in the plan.
+        cpus: stacks at a time.
+    """
+
+    def __init__(self, worker: "Worker", stacks: Sequence[tuple[int, Stack]], cpus: int) -> None:
+        self._worker, self._stacks, self._cpus = worker, tuple(stacks), cpus
+        self._stop: Stop | None = None
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def __call__(self) -> None:
+        """Work, in a thread: this one has to hear signals.
+
+        Raises:
+            NormexpError: this node has another normexp.
+            OSError: the store cannot be used from here.
+        """
+        name = elsewhere.name_in_slurm(slurm.name_here(os.environ))
+        signal.signal(signal.SIGTERM, self._hear)
+        with elsewhere.arrived(self._worker, name) as here:
+            self._stop = here.stop
+            work = partial(self._work, here, name)
+            self._thread = threading.Thread(target=work, name="stacks", daemon=True)
+            self._thread.start()
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def checkpoint(self) -> "DelayedSubmission":
+        """Called by submitit when time is almost over; what it gives is called the next time."""
+        from submitit.core.utils import DelayedSubmission
+
+        self._end(GRACE_SECONDS[signal.SIGUSR2])
+        return DelayedSubmission(ArrayTask(self._worker, self._stacks, self._cpus))
+
+    def _hear(self, _: int, __: FrameType | None) -> None:
+        """Cancelled or pre-empted: whoever starts this task again, or the sweep, goes on."""
+        self._end(GRACE_SECONDS[signal.SIGTERM])
+        sys.exit(TOLD_TO_END)
+
+    def _end(self, seconds: float) -> None:
+        if self._stop is not None and self._thread is not None:
+            self._stop.ask(seconds)
+            self._thread.join(seconds + 5)
+
+    def _work(self, here: "Worker", name: str) -> None:
+        try:
+            self._work_off(here, elsewhere.news_file(elsewhere.place_of(here), name))
+        except BaseException as error:  # noqa: BLE001  for the thread that waits
+            self._error = error
+
+    def _work_off(self, here: "Worker", path: Path) -> None:
+        send = partial(news.leave, path)
+        numbers = {stack.trajectories[0].id: number for number, stack in self._stacks}
+        stacks = [stack for _, stack in self._stacks]
+        images = self._cpus > 1 and any(stack.is_of_images for stack in stacks)
+        ended = (
+            in_processes(stacks, here, self._cpus, send)
+            if images
+            else in_threads(stacks, here, self._cpus, lambda: Relay(send, elsewhere.PAUSE_SECONDS))
+        )
+        for stack, outcome in ended:
+            error = outcome if isinstance(outcome, Exception) else outcome.error
+            is_over = not isinstance(error, StoppedError) or self._is_asked(here)
+            if is_over:  # else it goes on when this task is started again
+                send(elsewhere.said(numbers[stack.trajectories[0].id], outcome))
+
+    @staticmethod
+    def _is_asked(here: "Worker") -> bool:
+        """Whether the whole sweep is to stop."""
+        return elsewhere.place_of(here).stop.exists()

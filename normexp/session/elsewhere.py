@@ -1,0 +1,126 @@
+"""A sweep's worker on another machine: what it takes along, and who it is once it is there."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from normexp.errors import NormexpError
+from normexp.session.result import describe
+from normexp.session.stop import LOOK_SECONDS_ELSEWHERE, Stop, StoppedError
+from normexp.store.layout import StudyDirectory
+from normexp.store.process import machine
+from normexp.store.sweep import SweepDirectory
+
+if TYPE_CHECKING:
+    from normexp.session.work import Done, Worker
+
+NEWS = ".news"
+PAUSE_SECONDS = 2.0
+"""Between two lines that tell of steps: a thousand workers write to one file system."""
+
+ENDED = "ended"
+
+
+def leaving(worker: "Worker") -> "Worker":
+    """A worker that knows its way from any working directory."""
+    study = StudyDirectory(worker.directory.path.absolute())
+    return replace(worker, directory=study, claims=replace(worker.claims, study=study))
+
+
+def place_of(worker: "Worker") -> SweepDirectory:
+    """The directory of a worker's sweep."""
+    return SweepDirectory(worker.directory.sweeps / worker.claims.sweep)
+
+
+def news_file(place: SweepDirectory, name: str) -> Path:
+    """Where the worker of this name says how it goes."""
+    return place.path / NEWS / f"{name}.txt"
+
+
+def name_in_slurm(task: str) -> str:
+    """The name of the worker that a task of Slurm is."""
+    return f"slurm-{task}"
+
+
+@contextmanager
+def arrived(worker: "Worker", name: str) -> Iterator["Worker"]:
+    """The worker on this machine: alive under its name, with the environment that is here.
+
+    Args:
+        worker: as it was sent.
+        name: the same for a worker that a cluster starts again in the place of one that has died.
+
+    Raises:
+        NormexpError: another normexp is installed here.
+    """
+    from normexp.session.environment import environment, torch_environment
+
+    here = {**environment(), **torch_environment()}
+    if here["code"] != worker.origin.environment["code"]:
+        raise NormexpError(
+            f"{machine()} has another normexp than the sweep was planned with, or it was changed "
+            "since: install the same on every node, and type the command again"
+        )
+    place = place_of(worker)
+    sign, own = place.sign_of(name), place.path / f".{name}.stop"
+    own.unlink(missing_ok=True)  # of whom it was started again for
+    sign.show()
+    news_file(place, name).touch()  # it has begun
+    with sign.beating():
+        yield replace(
+            worker,
+            origin=replace(worker.origin, environment=here),
+            claims=replace(worker.claims, worker=name),
+            standard=replace(worker.standard, environment=here),
+            stop=Stop(place.stop, own, pause=LOOK_SECONDS_ELSEWHERE),
+        )
+    own.unlink(missing_ok=True)
+
+
+def said(number: int, outcome: "Done | Exception") -> str:
+    """A line that says what came of a stack."""
+    from normexp.session.work import Done
+
+    done = Done(error=outcome) if isinstance(outcome, Exception) else outcome
+    return (
+        f"{ENDED} {json.dumps([number, done.trained, done.observed, done.held, _of(done.error)])}"
+    )
+
+
+def heard(line: str) -> tuple[int, "Done"] | None:
+    """What such a line says; None of a line that says something else, or nothing."""
+    from normexp.session.work import Done
+
+    what, _, rest = line.partition(" ")
+    if what != ENDED:
+        return None
+    try:
+        number, trained, observed, held, error = json.loads(rest)
+        return int(number), Done(int(trained), int(observed), tuple(held), _error(error))
+    except (ValueError, TypeError):
+        return None
+
+
+def _of(error: Exception | None) -> list[Any] | None:
+    """An error as data: those that a sweep tells apart by kind, others by their words."""
+    if error is None:
+        return None
+    if isinstance(error, StoppedError):
+        return ["stopped"]
+    if isinstance(error, OSError):
+        return ["system", error.errno, error.strerror or str(error), error.filename]
+    return ["other", describe(error)]
+
+
+def _error(told: list[Any] | None) -> Exception | None:
+    if told is None:
+        return None
+    kind, *rest = told
+    if kind == "stopped":
+        return StoppedError()
+    if kind == "system":
+        return OSError(*rest)
+    return NormexpError(str(rest[0]))

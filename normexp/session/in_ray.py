@@ -1,0 +1,71 @@
+"""A sweep's stacks in a Ray cluster: a task each."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from normexp.config.executor import Ray
+from normexp.executors import news, ray
+from normexp.planning.plan import Plan, Stack
+from normexp.session import elsewhere
+from normexp.session.progress import Listener, Progress
+from normexp.session.relay import Relay, retell
+
+if TYPE_CHECKING:
+    from normexp.session.work import Done, Worker
+
+LISTEN_SECONDS = 0.5
+"""Between two looks at the news."""
+
+Numbered = tuple[int, Stack]
+
+
+def in_ray(
+    plan: Plan, worker: "Worker", progress: Progress
+) -> Iterator[tuple[Stack, "Done | Exception"]]:
+    """Send the stacks and follow them until every one has ended."""
+    options = plan.executor
+    assert isinstance(options, Ray)  # noqa: S101  for the type checker
+    there, tasks = elsewhere.leaving(worker), list(enumerate(plan.stacks))
+    with _listening(elsewhere.place_of(there).path / elsewhere.NEWS, progress):
+        for (_, stack), outcome in ray.run(
+            tasks,
+            partial(_work, there),
+            plan.workers,
+            lambda: worker.stop.ask(0),
+            address=options.address,
+            gpus=options.gpus,
+        ):
+            yield stack, outcome
+
+
+def _work(worker: "Worker", task: Numbered) -> "Done":
+    """What a task does, under the same name wherever it is begun again."""
+    number, stack = task
+    name = f"ray-{number}"
+    with elsewhere.arrived(worker, name) as here:
+        send = partial(news.leave, elsewhere.news_file(elsewhere.place_of(here), name))
+        return here.work(stack, Relay(send, elsewhere.PAUSE_SECONDS))
+
+
+@contextmanager
+def _listening(directory: Path, listener: Listener) -> Iterator[None]:
+    """Retell meanwhile what the workers say."""
+    directory.mkdir(exist_ok=True)
+    reader, over = news.Reader(directory), threading.Event()
+
+    def listen() -> None:
+        while not over.wait(LISTEN_SECONDS):
+            for line in reader.lines():
+                retell(line, listener)
+
+    thread = threading.Thread(target=listen, daemon=True, name="news")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,88 @@
+"""Signs of life: files that say who is at work, and that he still is, on whichever machine."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from normexp.store.files import write_file
+from normexp.store.process import lives, machine, start_of
+from normexp.store.texts import to_json
+
+HEARTBEAT_SECONDS = 5.0
+LEASE_SECONDS = 60.0
+"""Without a heartbeat for so long, somebody on another machine counts as dead."""
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A file, touched every few seconds while its owner works and gone afterwards."""
+
+    path: Path
+
+    def show(self) -> None:
+        """This process works here from now on, in the place of whoever did so before."""
+        write_file(self.path, owner())
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Be seen to be alive, on every machine that sees the store."""
+        ended = Event()
+
+        def beat() -> None:
+            while not ended.wait(HEARTBEAT_SECONDS):
+                with suppress(OSError):
+                    self._beat()
+
+        Thread(target=beat, daemon=True, name="heartbeat").start()
+        try:
+            yield
+        finally:
+            ended.set()
+            self.remove()
+
+    def _beat(self) -> None:
+        """Again, if others thought it dead, as after the lid of a laptop was closed."""
+        try:
+            os.utime(self.path)
+        except FileNotFoundError:
+            self.show()
+
+    def last_beat(self) -> float:
+        """When it was last seen alive, by the clock of the file system; now if it is not there."""
+        try:
+            return self.path.stat().st_mtime
+        except OSError:
+            return time.time()
+
+    def is_alive(self, now: float | None = None) -> bool:
+        """Whether its owner still works; `now` by the clock of the file system, if known."""
+        try:
+            who = json.loads(self.path.read_bytes())
+            if who["machine"] == machine():
+                return lives(who["process"], who["started"])
+            now = time.time() if now is None else now
+            return now - self.path.stat().st_mtime < LEASE_SECONDS
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def remove(self) -> None:
+        """Nobody works here any more."""
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+
+def about_me() -> dict[str, Any]:
+    """What others have to know of this process."""
+    process = os.getpid()
+    return {"machine": machine(), "process": process, "started": start_of(process)}
+
+
+def owner() -> bytes:
+    """The content of this process's sign."""
+    return to_json(about_me())

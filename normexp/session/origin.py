@@ -9,13 +9,16 @@ from typing import Any
 
 from normexp.config.batches import part_sizes
 from normexp.config.identity import SCHEMA_VERSION
-from normexp.config.schema import PLACES, RunConfig
+from normexp.config.schema import KINDS, PLACES, RunConfig
 from normexp.store.layout import ID_LENGTH
 from normexp.store.run import Provenance
 from normexp.study.compose import packaged_configs
 from normexp.study.run import Run
 from normexp.study.study import Study
 from normexp.theory.memory import half_life
+
+ELSEWHERE = {"executor": next(iter(KINDS["executor"]))}
+"""What a run says of where it was computed: that is no part of what it is."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Origin:
         overrides = self.study.command(config, run.base.choices)
         return Provenance(
             overrides=[each for each in overrides if not each.startswith(PLACES)],
-            choices=run.base.choices,
+            choices={**run.base.choices, **ELSEWHERE},
             hydra_version=self.hydra_version,
             manifest=self.head("run")
             | {

@@ -7,7 +7,11 @@ from contextlib import chdir
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from conftest import SMALL
+from typer.testing import Result
 
 from normexp.executors import processes
 
@@ -81,3 +85,22 @@ def test_no_task_runs_in_the_process_that_asks(tasks: int, workers: int) -> None
     assert ended.keys() == set(range(tasks))
     assert os.getpid() not in ended.values()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_sweep_leaves_pytorch_as_it_found_it(normexp: Callable[..., Result]) -> None:
+    """No state leaks from stack to stack, nor to whoever has called: seeds, dtype, gradients."""
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002  the state that all share
+    before = state()
+    for arm in (["norm=batch"], ["norm=none", "train.dtype=float64"], ["optim.lr=1e9"]):
+        result = normexp("sweep", *SMALL, *arm, "seed=0,1", "executor.stack_size=1")
+        assert result.exit_code == 0, result.stderr
+
+    assert state() == before
+
+
+def state() -> list[object]:
+    """What all who use PyTorch in this process share."""
+    drawn = [torch.get_rng_state().tolist(), str(np.random.get_state())]  # noqa: NPY002
+    settings = [torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()]
+    return [*drawn, *settings, torch.are_deterministic_algorithms_enabled()]

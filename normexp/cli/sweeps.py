@@ -15,6 +15,7 @@ from normexp.cli.app import (
     print_json,
     reporting,
 )
+from normexp.errors import UsageError
 
 if TYPE_CHECKING:
     from normexp.planning.plan import Plan
@@ -48,6 +49,11 @@ def sweep(  # noqa: PLR0913, PLR0917  the options of a command line
       normexp sweep executor=slurm executor.partition=cpu 'seed=range(500)' --detach
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
+        if detach and watch:
+            raise UsageError(
+                "--watch serves a page as long as this command runs, and --detach ends it at once",
+                "type normexp watch after --detach",
+            )
         if detach and _detached(overrides or [], config_dir, on_code_change, as_json=as_json):
             return
         from normexp.cli.signals import listening

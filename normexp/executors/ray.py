@@ -96,7 +96,7 @@ def run(  # noqa: PLR0913  what a pool needs, and what a cluster does
 def _check(address: str | None, gpus: float) -> None:
     """Say what cannot be, before anything is started."""
     if find_spec("ray") is None:
-        raise UsageError("executor=ray needs Ray", "pip install 'normexp[ray]'")
+        raise UsageError("executor=ray needs Ray", "type pip install ray")
     if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
         raise UsageError(
             f"a Ray task cannot have {gpus:g} GPUs", "executor.gpus is 0, a fraction of 1, or whole"

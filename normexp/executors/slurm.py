@@ -5,11 +5,13 @@ into the queue. What has become of the array is asked of Slurm itself, `squeue` 
 every cluster keeps accounts.
 """
 
+import io
 import re
 import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -142,13 +144,11 @@ def submit(folder: Path, calls: Sequence[Callable[[], Any]], options: Slurm) -> 
         from submitit import SlurmExecutor
         from submitit.core.utils import FailedJobError, FailedSubmissionError
     except ImportError as error:
-        raise UsageError(
-            "executor=slurm needs submitit", "type pip install 'normexp[slurm]'"
-        ) from error
+        raise UsageError("executor=slurm needs submitit", "type pip install submitit") from error
     executor = SlurmExecutor(folder, max_num_timeout=MOST_TIMEOUTS)
     executor.update_parameters(**_parameters(options))
     try:
-        with executor.batch():
+        with redirect_stderr(io.StringIO()), executor.batch():  # what sbatch says is in the error
             jobs = [executor.submit(call) for call in calls]
     except (FailedJobError, FailedSubmissionError) as error:
         raise UsageError(

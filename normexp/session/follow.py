@@ -26,6 +26,8 @@ FIRST_ASK_SECONDS, LAST_ASK_SECONDS = 2.0, 30.0
 STOPPING_SECONDS = 20.0
 """For tasks to hear that they are to stop, and to end; then they are cancelled."""
 
+SETTLE_SECONDS = 15.0
+
 ATTEMPTS = 3
 """At a task whose worker is killed; what it has stored is not begun again."""
 
@@ -81,10 +83,18 @@ def follow(
                 yield number, error
             if following.left:
                 time.sleep(LISTEN_SECONDS)
+        _settle(sent)
     except BaseException:
         stop.ask(0)
         sent.array.cancel()
         raise
+
+
+def _settle(sent: Sent) -> None:
+    """Let the tasks leave, which have said their last word, before their files are removed."""
+    end = time.monotonic() + SETTLE_SECONDS
+    while is_in_queue(sent) and time.monotonic() < end:
+        time.sleep(LISTEN_SECONDS)
 
 
 class _Following:

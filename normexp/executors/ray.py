@@ -67,7 +67,7 @@ def run(  # noqa: PLR0913  what a pool needs, and what a cluster does
         NormexpError: there is no such cluster, it does not suit this process or the tasks, or it
             was lost.
     """
-    _check(address, gpus)
+    check(address, gpus)
     from joblib.externals.loky.backend.reduction import dumps
 
     order = {
@@ -93,8 +93,12 @@ def run(  # noqa: PLR0913  what a pool needs, and what a cluster does
             raise
 
 
-def _check(address: str | None, gpus: float) -> None:
-    """Say what cannot be, before anything is started."""
+def check(address: str | None, gpus: float) -> None:
+    """Say what cannot be, before anything is started.
+
+    Raises:
+        UsageError: Ray is not installed, or does not know such an address or number of GPUs.
+    """
     if find_spec("ray") is None:
         raise UsageError("executor=ray needs Ray", "type pip install ray")
     if gpus < 0 or (gpus > 1 and gpus != int(gpus)):

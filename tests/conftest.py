@@ -1,9 +1,10 @@
 """What the tests share: a store of their own and the command line, in this process or a new one."""
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,19 @@ def as_json(normexp: Callable[..., Result]) -> Callable[..., Any]:
         return json.loads(result.stdout)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Path]:
+    """Slurm; where it cannot be started the tests say so, and in CI they fail."""
+    import slurm
+
+    reason = slurm.missing()
+    if reason is not None:
+        assert "NORMEXP_NEEDS_CLUSTER" not in os.environ, f"{reason}, though CI needs it"
+        pytest.skip(reason)
+    with slurm.cluster() as conf:
+        yield conf
 
 
 def in_new_process(code: str) -> str:

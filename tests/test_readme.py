@@ -17,7 +17,9 @@ PICTURE = re.findall(r"!\[.*?\]\((.*?)\)", README)[0]
 MOST_APART = 0.005
 """Of two thumbnails, on average: those of two figures of one report are 0.012 apart or more."""
 
-SESSION = re.findall(r"```console\n\$ normexp ?(.*?)\n(.*?)```", README, flags=re.DOTALL)
+BLOCK = re.compile(r"```console\n\$ normexp ?(.*?)\n(.*?)```", re.DOTALL)
+SESSION = BLOCK.findall(README)
+IN_CLUSTERS = BLOCK.findall(README.partition("## More than one machine")[2].partition("\n## ")[0])
 
 
 def shape(text: str) -> list[str]:
@@ -28,14 +30,28 @@ def shape(text: str) -> list[str]:
 
 def test_the_session_prints_what_the_readme_says(normexp: Callable[..., Result]) -> None:
     """Every console block in order, in one empty directory: the same lines, numbers aside."""
-    assert len(SESSION) == 9
-    for command, expected in SESSION:
+    here = [block for block in SESSION if block not in IN_CLUSTERS]
+    assert len(here) == 9
+    for command, expected in here:
         result = normexp(*shlex.split(command))
 
         assert result.exit_code == 0, result.stderr
         assert shape(result.stdout) == shape(expected)
     made = Path("runs/reports/bn_regression/figures/momentum-curve.png")
     assert np.abs(thumbnail(made) - thumbnail(TOP / PICTURE)).mean() < MOST_APART
+
+
+def test_what_the_readme_says_of_clusters_happens(
+    normexp: Callable[..., Result], cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every console block of that section, on Slurm's own daemons and on Ray."""
+    monkeypatch.setenv("SLURM_CONF", str(cluster))
+    assert len(IN_CLUSTERS) == 3
+    for command, expected in IN_CLUSTERS:
+        result = normexp(*shlex.split(command))
+
+        assert result.exit_code == 0, result.stderr
+        assert shape(result.stdout) == shape(expected)
 
 
 def thumbnail(path: Path) -> "np.ndarray[Any, np.dtype[np.float64]]":

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import SMALL, store_of
 from kills import files
-from ray_cluster import Cluster, cluster, drivers, free_port, in_session, need_ray, until
+from ray_cluster import Cluster, below, cluster, drivers, free_port, in_session, need_ray, until
 
 AsJson = Callable[..., Any]
 STUDY = [*SMALL[:-1], "norm=batch", "norm.momentum=0.01,0.05,0.1,0.2,0.5,0.9,null",
@@ -180,6 +180,7 @@ def test_two_signals_end_a_sweep_and_its_cluster_at_once() -> None:
     process = began(*LONG, "executor=ray", "executor.workers=2")
     until(checkpoints)
     (driver,) = drivers(process.pid)
+    place = below(process.pid)[driver].split()[-1]
     for _ in range(2):
         os.killpg(process.pid, signal.SIGINT)
         until(lambda: process.poll() is not None or "once more" in said(process))
@@ -188,6 +189,7 @@ def test_two_signals_end_a_sweep_and_its_cluster_at_once() -> None:
     assert code == 130
     assert "Traceback" not in err
     until(lambda: not in_session(driver))
+    assert not Path(place).exists()
 
 
 def said(process: subprocess.Popen[str]) -> str:

@@ -155,8 +155,8 @@ def test_a_cluster_with_another_ray_is_told() -> None:
     told = why_not_connected("head:6379", said)
 
     assert told.args == (
-        "the Ray cluster at head:6379 does not suit this process: Version mismatch: The cluster "
-        "was started with: Ray: 2.9.0 This: 3",
+        "the Ray cluster at head:6379 does not suit this process: "
+        "Version mismatch: The cluster was started with: Ray: 2.9.0 This: 3",
         "install the same Ray and Python here and there",
     )
 

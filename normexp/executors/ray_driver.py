@@ -24,7 +24,7 @@ NODES_SECONDS = 10.0
 
 STATUS = "`ray status` on a node of the cluster says whether it is up"
 SAME = "install the same Ray and Python here and there"
-TOKEN = "export RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN as on its head"
+ENTRY = "export RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN as on its head"
 
 OBJECT_STORE_BYTES = 80 * 2**20
 """Ray wants 75 MiB at least; what passes through it here is small."""
@@ -231,7 +231,7 @@ def why_not_connected(address: str | None, error: BaseException) -> ClusterError
     if "Version mismatch" in text:
         return ClusterError(f"{what} does not suit this process: {_line(error)}", SAME)
     if "InvalidAuthToken" in text or "RAY_AUTH_MODE" in text:
-        return ClusterError(f"{what} wants another token", TOKEN)
+        return ClusterError(f"{what} wants another token", ENTRY)
     if address == "auto":
         return ClusterError("no Ray cluster runs on this machine", "executor.address=null has one")
     if address is None:

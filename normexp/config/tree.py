@@ -72,8 +72,14 @@ def flatten(config: RunConfig) -> dict[str, Scalar]:
     """The configuration by dotted names, in the order of the schema."""
     flat: dict[str, Scalar] = {}
     for name in (*KINDS, *SECTIONS):
-        flat.update(_flat_section(name, getattr(config, name)))
+        flat.update(flatten_section(name, getattr(config, name)))
     return flat | {name: getattr(config, name) for name in specs(RunConfig)}
+
+
+@lru_cache(maxsize=16384)
+def flatten_section(name: str, section: Any) -> dict[str, Scalar]:  # noqa: ANN401
+    """One section by dotted names; cached, since the runs of a sweep share most of theirs."""
+    return {f"{name}.{field}": getattr(section, field) for field in specs(section.__class__)}
 
 
 def nest(flat: Mapping[str, Scalar]) -> dict[str, Any]:
@@ -121,8 +127,3 @@ def _in_torch_convention(section: Any) -> Any:  # noqa: ANN401
     old = {name: getattr(section, name) for name in names}
     new = {name: None if value is None else turned(value) for name, value in old.items()}
     return dataclasses.replace(section, **new, convention="torch")
-
-
-@lru_cache(maxsize=16384)
-def _flat_section(name: str, section: Any) -> dict[str, Scalar]:  # noqa: ANN401
-    return {f"{name}.{field}": getattr(section, field) for field in specs(section.__class__)}

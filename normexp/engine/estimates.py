@@ -81,8 +81,11 @@ class Estimates:
         return Statistics(*(each.to(dtype, copy=True) for each in found))
 
     def by_site(self, runs: range) -> BySite:
-        """The same of some runs, by site."""
-        return _split(self.now(), runs, self._network.tracked)
+        """The same of some runs at the evaluation point just reached, by site."""
+        # Not of all runs: where each is a group of its own that would be quadratic.
+        dtype = self._record.train_loss.dtype
+        found = (each[runs.start : runs.stop].to(dtype, copy=True) for each in self._recent)
+        return _split(Statistics(*found), self._network.tracked)
 
     def _population(self, point: int) -> Statistics:
         of_all = self._record.population_mean, self._record.population_var
@@ -114,15 +117,15 @@ class Estimates:
             self._examples,
             runs,
             point,
-            _split(self._rounded(), runs, self._network.tracked),
+            _split(self._rounded(runs), self._network.tracked),
         )
         by_site = RECOMPUTED[name](weights)
         return [torch.cat([each[i] for each in by_site.values()], 1) for i in (0, 1)]
 
-    def _rounded(self) -> Statistics:
-        """The averages in the training's dtype."""
-        dtype = self._record.train_loss.dtype
-        return Statistics(*(each.to(dtype) for each in self._running.current()))
+    def _rounded(self, runs: range) -> Statistics:
+        """The averages of some runs in the training's dtype."""
+        dtype, averages = self._record.train_loss.dtype, self._running.current()
+        return Statistics(*(each[runs.start : runs.stop].to(dtype) for each in averages))
 
 
 def _where(mask: torch.Tensor, chosen: Statistics, others: Statistics) -> Statistics:
@@ -130,10 +133,10 @@ def _where(mask: torch.Tensor, chosen: Statistics, others: Statistics) -> Statis
     return Statistics(*(torch.where(mask, one, other) for one, other in pairs))
 
 
-def _split(all_runs: Statistics, runs: range, tracked: Mapping[str, int]) -> BySite:
-    """The statistics of some of the runs, by site."""
+def _split(runs: Statistics, tracked: Mapping[str, int]) -> BySite:
+    """Statistics by site."""
     widths = list(tracked.values())
-    means, variances = (torch.split(each[runs.start : runs.stop], widths, 1) for each in all_runs)
+    means, variances = (torch.split(each, widths, 1) for each in runs)
     return {
         site: Statistics(mean, var)
         for site, mean, var in zip(tracked, means, variances, strict=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from normexp.config.field import Role, Scalar, spell
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.config.tree import known_keys
-from normexp.study.run import Run
+from normexp.study.run import Run, taken
 
 MOST_CHARACTERS = 96
 KEYS = sorted(known_keys(), key=lambda path: not path.startswith("norm."))
@@ -25,7 +25,10 @@ def varying(runs: Sequence[Run]) -> list[str]:
     """
     alike: dict[tuple[Scalar, ...], list[Run]] = {}
     for run in runs:
-        alike.setdefault(tuple(run.flat[path] for path in KIND_FIELDS), []).append(run)
+        config = run.config
+        alike.setdefault(
+            (config.data.kind, config.model.kind, config.norm.kind, config.optim.kind), []
+        ).append(run)
     found = {path for group in alike.values() for path in _differing(group)}
     found |= set(ALWAYS)
     found |= {path for path, *kinds in zip(KIND_FIELDS, *alike, strict=True) if len(set(kinds)) > 1}
@@ -34,10 +37,11 @@ def varying(runs: Sequence[Run]) -> list[str]:
 
 def label(run: Run, differing: Sequence[str]) -> str:
     """A run's name among its siblings, such as `batch-m0.1-b64-s3`."""
+    flat = run.flat
     parts = [
-        run.base.specs[path].rule.short + spell(run.flat[path])
+        run.base.specs[path].rule.short + spell(flat[path])
         for path in differing
-        if path in run.flat and path not in ("norm.kind", "seed")
+        if path in flat and path not in ("norm.kind", "seed")
     ]
     name = "-".join([run.config.norm.kind, *parts, f"s{run.config.seed}"])
     return re.sub(r"[^\w.+-]", "_", name)[:MOST_CHARACTERS]
@@ -46,9 +50,8 @@ def label(run: Run, differing: Sequence[str]) -> str:
 def _differing(runs: Sequence[Run]) -> list[str]:
     """The fields that do not have the same value in all of these runs of the same kinds."""
     specs = runs[0].base.specs
-    columns = zip(runs[0].flat, *(run.flat.values() for run in runs), strict=True)
     return [
         path
-        for path, first, *others in columns
-        if specs[path].rule.role is not Role.RUNTIME and any(value != first for value in others)
+        for path, values in taken(runs).items()
+        if len(values) > 1 and specs[path].rule.role is not Role.RUNTIME
     ]

@@ -42,12 +42,14 @@ class Standard:
         return self.on_code_change != "rerun" or not self.differing(manifest)
 
 
-def take(
+def take(  # noqa: PLR0913  each is known to one caller only
     directory: StudyDirectory,
     runs: Mapping[str, str],
     log: Log,
     standard: Standard,
+    *,
     more: Iterable[str] = (),
+    directories: Mapping[str, str] | None = None,
 ) -> Inventory:
     """Look at what is there.
 
@@ -57,25 +59,27 @@ def take(
         log: what the runs have to hold.
         standard: what counts as done.
         more: trajectories to look at, whether any of these runs is theirs or not.
+        directories: names of those of the runs, where these are known.
     """
-    names = {*runs.values(), *more}
-    trained = {name: directory.intact_trajectory(name) for name in names}
-    differing = {name: standard.differing(m) for name, m in trained.items() if m is not None}
+    begun = directory.begun({*runs.values(), *more})
+    trained = directory.intact_trajectories(begun)
+    differing = {name: standard.differing(manifest) for name, manifest in trained}
     outdated = {name: differing.get(of, ()) for name, of in runs.items()}
     again = standard.on_code_change == "rerun"
     cached = set()
-    for name, _, manifest in directory.intact_runs(runs):
+    places = directory.names(runs) if directories is None else directories
+    for name, _, manifest in directory.intact_runs(runs, places):
         outdated[name] = standard.differing(manifest) or outdated[name]
         if holds(manifest, log) and not (again and outdated[name]):
             cached.add(name)
     stored = {name for name, keys in differing.items() if not (again and keys)}
-    lost = [name for name in trained if name not in stored]
     if again:  # what is outdated is made again: nothing to mention
         outdated = {}
     return Inventory(
         cached=frozenset(cached),
         stored=frozenset(stored),
-        damaged=frozenset(name for name in lost if directory.trajectory(name).exists()),
+        damaged=frozenset(begun - stored),
+        remade=len(cached) < len(places),
         outdated={name: keys for name, keys in outdated.items() if keys},
     )
 

@@ -18,6 +18,7 @@ from normexp.session.in_slurm import found
 from normexp.store import sweep
 from normexp.store.files import MANIFEST, intact
 from normexp.store.layout import StudyDirectory, find_run, look_around, studies
+from normexp.store.look import looked
 from normexp.store.rows import read_run
 from normexp.store.sweep import SweepDirectory, read_end
 
@@ -127,8 +128,8 @@ def _study(store: Path, name: str) -> StudyDirectory:
 def _read(study: StudyDirectory) -> tuple[list[tuple[dict[str, Any], Config]], Rows]:
     """Whole runs, as they are listed and with their configuration, and damaged ones."""
     whole, damaged = [], []
-    for path in study.run_directories():
-        manifest = intact(path)
+    paths = study.run_directories()
+    for path, manifest in zip(paths, looked(paths, intact), strict=True):
         name, _, identity = path.name.rpartition("-")
         head = {"run": identity, "label": name, "status": "damaged", "directory": str(path)}
         if manifest is not None and manifest.get("run_id") == identity:

@@ -24,7 +24,7 @@ from normexp.session.rounds import Tally, work_off
 from normexp.session.stop import Stop
 from normexp.store.claims import Claims
 from normexp.store.layout import StudyDirectory
-from normexp.store.sweep import SweepDirectory, begin, has_ended
+from normexp.store.sweep import SweepDirectory, begin, has_ended, over
 from normexp.store.tidy import tidy
 from normexp.study import study as studies
 from normexp.study.study import Study
@@ -166,7 +166,9 @@ def _plan(study: Study, standard: Standard) -> Plan:
     directory = study_directory(study)
     runs = {run.id: run.trajectory_id for run in study.runs}
     with _writing(directory, study):
-        return build(study, inventory.take(directory, runs, study.runs[0].config.log, standard))
+        earlier = over(directory)
+        there = inventory.take(directory, runs, study.runs[0].config.log, standard)
+        return build(study, replace(there, earlier=None if there.remade else earlier))
 
 
 def _standard(study: Study, on_code_change: OnCodeChange) -> Standard:
@@ -214,6 +216,7 @@ def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -
         plan.differing,
         standard,
         stop,
+        plan.there.earlier,
     )
 
 

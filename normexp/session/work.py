@@ -1,9 +1,10 @@
 """The work on one stack: claim, train or read, store, observe, store. Any executor can call it."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -55,6 +56,8 @@ class Worker:
         differing: names of the fields that tell the study's runs apart.
         standard: what counts as done.
         stop: whether to stop early.
+        earlier: sweeps that had ended when the plan was made, which found no directory of a run
+            that is to be made; None: there may be some.
     """
 
     directory: StudyDirectory
@@ -63,6 +66,7 @@ class Worker:
     differing: tuple[str, ...]
     standard: Standard
     stop: Stop
+    earlier: frozenset[str] | None = None
 
     def work(self, stack: Stack, listener: Listener) -> Done:
         """Leave the stack's trajectories and runs in the store; `listener` hears how it goes.
@@ -90,17 +94,41 @@ class Worker:
             return Done()
         runs = {run.id: trajectory.id for trajectory in claimed for run in trajectory.runs}
         names, log = [trajectory.id for trajectory in claimed], claimed[0].config.log
-        there = inventory.take(self.directory, runs, log, self.standard, names)
+        known = self._directories(claimed)
+        there = inventory.take(
+            self.directory, runs, log, self.standard, more=names, directories=known
+        )
         todo = [replace(t, runs=tuple(r for r in t.runs if r.id not in there.cached))
                 for t in claimed]  # fmt: skip
         records, missing = self._read([t for t in todo if t.id in there.stored and t.runs])
         missing += [trajectory for trajectory in todo if trajectory.id not in there.stored]
         if records:
             read = join([record for _, record in records])
-            self._observe([each for each, _ in records], read, listener)
+            self._observe([each for each, _ in records], read, known, listener)
         for some, start in self._starts(missing):
-            self._observe(some, self._train(some, start, listener), listener)
+            self._observe(some, self._train(some, start, listener), known, listener)
         return Done(len(missing), sum(len(trajectory.runs) for trajectory in todo))
+
+    def _directories(self, claimed: Sequence[Trajectory]) -> dict[str, str]:
+        """The names of the directories that runs of these trajectories have already.
+
+        The study's directory, of a million names perhaps, is read only where others may have left
+        a run there, under another label: this sweep's own are found by their names.
+        """
+        if self.earlier is None or not self._is_alone(self.earlier):
+            return self.directory.names({run.id for each in claimed for run in each.runs})
+        begun = [each for each in claimed if self.directory.trajectory(each.id).exists()]
+        own = {run.id: self._place(run) for each in begun for run in each.runs}
+        return {run: place.name for run, place in own.items() if place.exists()}
+
+    def _is_alone(self, earlier: frozenset[str]) -> bool:
+        """Whether no other sweep has worked on the study since the plan was made."""
+        there = {path.name for path in self.directory.sweep_directories()}
+        return there <= {*earlier, self.claims.sweep}
+
+    def _place(self, run: "Run") -> Path:
+        """Where a new run goes."""
+        return self.directory.run(label(run, self.differing), run.id)
 
     def _read(
         self, stored: Sequence[Trajectory]
@@ -164,11 +192,17 @@ class Worker:
             one = kept.select(torch.tensor([model]))
             write_checkpoint(self.directory.checkpoint(trajectory.id), one, made_by)
 
-    def _observe(self, some: Sequence[Trajectory], record: Record, listener: Listener) -> None:
+    def _observe(
+        self,
+        some: Sequence[Trajectory],
+        record: Record,
+        known: Mapping[str, str],
+        listener: Listener,
+    ) -> None:
         """Store the runs, a group at a time: those that log equally densely."""
         wanted = [run.id for trajectory in some for run in trajectory.runs]
-        there = {name: manifest for name, _, manifest in self.directory.intact_runs(wanted)}
-        places = self.directory.places()
+        found = self.directory.intact_runs(wanted, known)
+        there = {name: manifest for name, _, manifest in found}
         groups: dict[Log, list[tuple[int, Run]]] = {}
         for model, trajectory in enumerate(some):
             for run in trajectory.runs:
@@ -183,8 +217,8 @@ class Worker:
             observations = observe(record, configs, [model for model, _ in pairs])
             for (model, run), config, seen in zip(pairs, configs, observations, strict=True):
                 self.stop.breathe()
-                name = label(run, self.differing)
-                place = places.get(run.id) or self.directory.run(name, run.id)
+                old = known.get(run.id)
+                place = self._place(run) if old is None else self.directory.path / old
                 origin = self.origin.of(run, config, place, trainings[model])
                 write_run(place, config, singles[model], seen, origin)
                 complete = trainings[model]["diverged_step"] is None

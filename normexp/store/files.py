@@ -55,8 +55,9 @@ def write_directory(final: Path, files: Mapping[str, bytes], manifest: Mapping[s
         for name, content in {**files, MANIFEST: sealed(manifest, files)}.items():
             (partial / name).write_bytes(content)
         take_name(partial, final)
-    finally:
+    except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def write_file(final: Path, content: bytes) -> None:
@@ -96,6 +97,9 @@ def take_name(partial: Path, final: Path) -> None:
     Raises:
         OSError: something else stands there, or there is no room; the old one is there still.
     """
+    with suppress(OSError):  # almost always nothing is there: one call, a million times
+        partial.rename(final)
+        return
     old = staging(final, "old")
     if final.exists() and not final.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(final))

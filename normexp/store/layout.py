@@ -3,7 +3,7 @@
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -13,8 +13,12 @@ from normexp.config.schema import Log
 from normexp.errors import NotFoundError
 from normexp.registry import did_you_mean
 from normexp.store.files import MANIFEST, intact, read_manifest
+from normexp.store.look import looked
 
 ID_LENGTH = 12
+MOST_LOOKS = 256
+"""Names that are asked for one by one, rather than by reading their directory."""
+
 RUN_NAME = re.compile(rf".+-[0-9a-f]{{{ID_LENGTH}}}", re.DOTALL)
 
 
@@ -53,29 +57,47 @@ class StudyDirectory:
 
     def places(self) -> dict[str, Path]:
         """Where runs stand by id, whole or not."""
-        return {path.name[-ID_LENGTH:]: path for path in _directories(self.path)}
+        return {name: self.path / found for name, found in self.names().items()}
+
+    def names(self, wanted: Container[str] | None = None) -> dict[str, str]:
+        """The names of the directories of runs, whole or not, by id: of all, or of the wanted."""
+        found = _names(self.path)
+        if wanted is not None:
+            found = [name for name in found if name[-ID_LENGTH:] in wanted]
+        return {name[-ID_LENGTH:]: name for name in sorted(found)}
 
     def runs(self) -> dict[str, Path]:
         """Complete runs by id."""
         return {path.name[-ID_LENGTH:]: path for path in complete(self.path)}
 
-    def intact_runs(self, wanted: Iterable[str]) -> Iterator[tuple[str, Path, dict[str, Any]]]:
-        """Those of the wanted runs that are whole: id, directory and manifest, one by one."""
-        places = self.places()
-        for name in wanted:
-            manifest = intact(places[name]) if name in places else None
-            if manifest is not None and manifest.get("run_id") == name:
-                yield name, places[name], manifest
+    def intact_runs(
+        self, wanted: Iterable[str], names: Mapping[str, str] | None = None
+    ) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+        """Those of the wanted runs that are whole: id, directory and manifest, one by one.
 
-    def intact_trajectory(self, name: str) -> dict[str, Any] | None:
-        """The manifest of a trajectory that is whole."""
-        manifest = intact(self.trajectory(name))
-        if manifest is None or (manifest["kind"], manifest["trajectory_id"]) != (
-            "trajectory",
-            name,
-        ):
-            return None
-        return manifest
+        Args:
+            wanted: ids.
+            names: of their directories, where these are known.
+        """
+        names = self.names() if names is None else names
+        paths = (self.path / names[run] for run in wanted if run in names)
+        for path, manifest in looked(paths, _with_manifest):
+            if manifest is not None and manifest.get("run_id") == path.name[-ID_LENGTH:]:
+                yield manifest["run_id"], path, manifest
+
+    def begun(self, trajectories: Collection[str]) -> set[str]:
+        """Those of the trajectories that have a directory, whole or not."""
+        if len(trajectories) > MOST_LOOKS:
+            return {*_names(self.trajectories)}.intersection(trajectories)
+        return {name for name in trajectories if self.trajectory(name).exists()}
+
+    def intact_trajectories(self, wanted: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Those of the wanted trajectories that are whole: id and manifest, one by one."""
+        for path, manifest in looked(map(self.trajectory, wanted), _with_manifest):
+            if manifest is None or manifest["kind"] != "trajectory":
+                continue
+            if manifest["trajectory_id"] == path.name:
+                yield path.name, manifest
 
     def run_directories(self) -> list[Path]:
         """What is a run or should be one: it has a manifest, or the name of a run."""
@@ -99,6 +121,10 @@ class StudyDirectory:
     def sweep_directories(self) -> list[Path]:
         """All sweeps, oldest first, complete or not."""
         return sorted(path for path in _directories(self.sweeps))
+
+
+def _with_manifest(path: Path) -> tuple[Path, dict[str, Any] | None]:
+    return path, intact(path)
 
 
 def logged(manifest: Mapping[str, Any]) -> Log:
@@ -175,12 +201,16 @@ def ambiguous(wanted: str, matches: Sequence[Path], noun: str) -> NotFoundError:
 
 def _directories(directory: Path) -> list[Path]:
     """Visible subdirectories by name; none where there is no such directory."""
+    return [directory / name for name in sorted(_names(directory))]
+
+
+def _names(directory: Path) -> list[str]:
+    """The names of visible subdirectories in no order; none where there is no such directory."""
     try:
         with os.scandir(directory) as entries:
-            found = [entry.path for entry in entries if _is_directory(entry)]
+            return [e.name for e in entries if not e.name.startswith(".") and _is_directory(e)]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [Path(name) for name in sorted(found) if not Path(name).name.startswith(".")]
 
 
 def _is_directory(entry: "os.DirEntry[str]") -> bool:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.errors import NormexpError
 from normexp.store.columns import TABLES
 from normexp.store.files import read_manifest
+from normexp.store.look import looked
 
 FINAL = tuple(c.name for c in TABLES["metrics"] if c.name not in ("step", "epoch"))
 """The metrics of the last evaluation point, which a row repeats."""
@@ -25,10 +27,11 @@ def row(manifest: Mapping[str, Any], directory: Path) -> Row:
         manifest: the run's.
         directory: where it stands, for those who want to go there.
     """
-    config = manifest["config"]
+    # Rows share their texts: those of a million runs take 2 GB, and would take 10.
+    config = {intern(path): _shared(value) for path, value in manifest["config"].items()}
     kinds = {group: config[f"{group}.kind"] for group in IDENTITY_GROUPS}
-    final = {name: value for name, value in manifest["metrics"].items() if name in FINAL}
-    head, tail = ({name: manifest[name] for name in names} for names in (HEAD, TAIL))
+    final = {intern(name): v for name, v in manifest["metrics"].items() if name in FINAL}
+    head, tail = ({name: _shared(manifest[name]) for name in names} for names in (HEAD, TAIL))
     return {**head, **kinds, **config, **final, **tail, "directory": _text(directory)}
 
 
@@ -38,7 +41,11 @@ def rows_of(directories: Iterable[Path]) -> list[Row]:
     Raises:
         NormexpError: one of them cannot be read, or is none.
     """
-    return [row(read_run(path), path) for path in directories]
+    return list(looked(directories, _row_of))
+
+
+def _row_of(directory: Path) -> Row:
+    return row(read_run(directory), directory)
 
 
 def read_run(directory: Path) -> dict[str, Any]:
@@ -51,6 +58,10 @@ def read_run(directory: Path) -> dict[str, Any]:
     if manifest["kind"] != "run":
         raise NormexpError(f"{directory} is a {manifest['kind']}, not a run")
     return manifest
+
+
+def _shared(value: Any) -> Any:  # noqa: ANN401  a cell of a table
+    return intern(value) if type(value) is str else value
 
 
 def _text(path: Path) -> str:

@@ -114,6 +114,19 @@ def has_ended(directory: Path) -> bool:
     return os.path.lexists(directory / MANIFEST)
 
 
+def over(study: StudyDirectory) -> frozenset[str]:
+    """The names of the sweeps of a study on which nobody works, now or later."""
+    return frozenset(path.name for path in study.sweep_directories() if _is_over(path))
+
+
+def _is_over(path: Path) -> bool:
+    """Whether it has ended or was killed; what is hidden is for workers, who may come yet."""
+    if has_ended(path):
+        return True
+    hidden = any(inner.name.startswith(".") for inner in path.iterdir())
+    return not hidden and not SweepDirectory(path).is_alive()
+
+
 def read_end(path: Path) -> dict[str, Any] | None:
     """The manifest of a sweep, None if it was killed, is still running, or cannot be read."""
     try:

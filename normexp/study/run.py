@@ -1,14 +1,14 @@
 """A run, and the combination of group choices that it was made from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from normexp.config.field import FieldSpec, Scalar
+from normexp.config.field import FieldSpec, Scalar, specs
 from normexp.config.identity import run_id, stack_key, trajectory_id
-from normexp.config.schema import RunConfig
-from normexp.config.tree import field_specs, flatten, from_tree
+from normexp.config.schema import KINDS, SECTIONS, RunConfig
+from normexp.config.tree import field_specs, flatten, flatten_section, from_tree
 from normexp.study.axis import Axis
 from normexp.study.compose import resolve
 from normexp.study.settle import settle
@@ -78,10 +78,27 @@ class Run:
         """Equal for runs whose networks can train together."""
         return stack_key(self.config)
 
-    @cached_property
+    @property
     def flat(self) -> dict[str, Scalar]:
-        """The configuration by dotted names."""
+        """The configuration by dotted names; not kept, since a million of them are 2 GB."""
         return flatten(self.config)
+
+
+def taken(runs: Iterable[Run]) -> dict[str, dict[Scalar, None]]:
+    """The values that every field takes in these runs, by dotted names, in the order of the runs.
+
+    Runs share most of their sections, so that few of them have to be looked into.
+    """
+    configs = [run.config for run in runs]
+    found: dict[str, dict[Scalar, None]] = {}
+    for name in (*KINDS, *SECTIONS):
+        sections = {id(section): section for section in (getattr(c, name) for c in configs)}
+        for section in sections.values():
+            for path, value in flatten_section(name, section).items():
+                found.setdefault(path, {})[value] = None
+    for name in specs(RunConfig):
+        found[name] = dict.fromkeys(getattr(config, name) for config in configs)
+    return found
 
 
 def _interpolated(tree: dict[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from normexp.study.check import check, remarks
 from normexp.study.compose import Composer, composer, resolve
 from normexp.study.framework import NO_FRAMEWORK, alike, framed
 from normexp.study.keys import notes, overruled, refuse_turned, refuse_unknown
-from normexp.study.run import Base, Run
+from normexp.study.run import Base, Run, taken
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,9 @@ def _check_head(name: str, head: dict[str, Any]) -> None:
 
 def _check_runtime(runs: Sequence[Run]) -> None:
     """How a sweep is run is one thing for all of its runs."""
-    for path, value in runs[0].flat.items():
-        spec = runs[0].base.specs[path]
-        if spec.rule.role is Role.RUNTIME and any(
-            run.flat.get(path, value) != value for run in runs
-        ):
+    values, specs = taken(runs), runs[0].base.specs
+    for path, spec in specs.items():
+        if spec.rule.role is Role.RUNTIME and len(values[path]) > 1:
             raise UsageError(
                 f"{path} differs between the runs of this sweep", f"type {path}=VALUE, one for all"
             )
@@ -163,16 +161,16 @@ def _without_effect(axes: Sequence[Axis], runs: Sequence[Run]) -> Iterator[str]:
     the same.
     """
     turned = any(axis.key == "norm.convention" for axis in axes)
+    everywhere = taken(runs)
     for axis in axes:
-        having = [run for run in runs if axis.key in run.flat]
-        values = {run.flat[axis.key] for run in having}
+        values = everywhere.get(axis.key, {})
         if axis.is_group or axis.drops or axis.key == "norm.convention" or len(values) != 1:
             continue
         if axis.is_swept:
             yield f"{axis.spelled()} has no effect here: one run for all its values"
         elif axis.typed and axis.key in OF_ESTIMATORS and not turned:
-            spec = having[0].base.specs[axis.key]
-            if values != {spec.coerce(axis.key, axis.values[0])}:
+            spec = next(r.base.specs[axis.key] for r in runs if axis.key in r.base.specs)
+            if spec.coerce(axis.key, axis.values[0]) not in values:
                 yield f"{axis.spelled()} has no effect here: no run's estimator reads it"
 
 

@@ -113,9 +113,10 @@ def below(parent: int) -> dict[int, str]:
     return found
 
 
-def drivers() -> list[int]:
-    """The processes through which this one speaks with Ray; each begins a session."""
-    return [number for number, line in below(os.getpid()).items() if "ray_driver" in line]
+def drivers(parent: int | None = None) -> list[int]:
+    """The processes through which this one, or another, speaks with Ray; each begins a session."""
+    found = below(parent or os.getpid())
+    return [number for number, line in found.items() if "ray_driver" in line]
 
 
 def in_session(leader: int) -> list[int]:
@@ -152,7 +153,7 @@ def _start(place: Path, ip: str, *options: str) -> Node:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=os.environ | {"RAY_AUTH_MODE": "disabled"},
+            env=os.environ | {"RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "2"},
         )
     return Node(process, own)
 

@@ -14,6 +14,7 @@ from ray_cluster import cluster, drivers, free_port, in_session, need_ray, until
 
 from normexp.errors import NormexpError, UsageError
 from normexp.executors import ray
+from normexp.executors.ray_driver import why_not_connected
 
 pytestmark = pytest.mark.usefixtures("_ray")
 
@@ -144,12 +145,19 @@ def test_an_address_of_something_else_is_told() -> None:
     """Something listens, and never answers."""
     with socket.create_server(("127.0.0.2", 0)) as server:
         address = f"127.0.0.2:{server.getsockname()[1]}"
-        with pytest.raises(
-            NormexpError, match=f"^cannot join the Ray cluster at {address}: "
-        ) as told:
+        with pytest.raises(NormexpError, match=f"^what answers at {address} is no Ray cluster"):
             dict(ray.run(range(2), where, 2, lambda: None, address=address, gpus=0))
 
-    assert "\n" not in told.value.message
+
+def test_a_cluster_with_another_ray_is_told() -> None:
+    """Both versions, as Ray names them, in one line."""
+    said = RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.9.0\nThis: 3")
+    told = why_not_connected("head:6379", said)
+
+    message, hint = told.args
+    assert message.startswith("the Ray cluster at head:6379 does not suit this process: Version ")
+    assert message.endswith("The cluster was started with: Ray: 2.9.0 This: 3")
+    assert hint == "install the same Ray and Python here and there"
 
 
 @pytest.mark.parametrize("address", ["ray://here:10001", "here", "here:there", ":6379"])

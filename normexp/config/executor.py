@@ -50,7 +50,7 @@ class Slurm:
         RUNTIME,
         60,
         "minutes of an array task; what is not done by then goes on from an evaluation point",
-        minimum=1,
+        minimum=5,  # a task is told one and a half before, and Slurm may be one early
     )
     array_parallelism: int = declare(RUNTIME, 64, "array tasks at a time", minimum=1)
     setup: str | None = declare(RUNTIME, None, "shell commands before the work: 'module load x'")

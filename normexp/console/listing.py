@@ -55,7 +55,7 @@ def _sweep_columns(rows: Sequence[Row], *, with_status: bool, width: int) -> lis
 
 def _status(row: Row) -> str:
     """How a sweep is, and in which job."""
-    return f"{row['status']} ({row['job']})" if row["job"] else str(row["status"])
+    return f"{row['status']} (job {row['job']})" if row["job"] else str(row["status"])
 
 
 def _print_study(

@@ -7,6 +7,7 @@ caller, and no signal to the caller's group reaches Ray.
 
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def run(  # noqa: PLR0913  what a pool needs, and what a cluster does
         NormexpError: there is no such cluster, it does not suit this process or the tasks, or it
             was lost.
     """
-    _check(address, gpus)
+    check(address, gpus)
     from joblib.externals.loky.backend.reduction import dumps
 
     order = {
@@ -87,12 +88,17 @@ def run(  # noqa: PLR0913  what a pool needs, and what a cluster does
                 number, outcome = _heard(driver, log)
                 yield tasks[number], outcome
         except BaseException:
+            driver.close()  # first, so that nothing new is begun in place of what ends now
             abandon()
             raise
 
 
-def _check(address: str | None, gpus: float) -> None:
-    """Say what cannot be, before anything is started."""
+def check(address: str | None, gpus: float) -> None:
+    """Say what cannot be, before anything is started.
+
+    Raises:
+        UsageError: Ray is not installed, or does not know such an address or number of GPUs.
+    """
     if find_spec("ray") is None:
         raise UsageError("executor=ray needs Ray", "type pip install ray")
     if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
@@ -141,15 +147,16 @@ def _place() -> Iterator[Path]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the driver to leave in good order, and make it if it does not."""
+    """Wait for the driver to leave in good order; kill what is left if it does not."""
     try:
         process.wait(GRACE_SECONDS + END_SECONDS)
-    except BaseException as error:
-        with suppress(ProcessLookupError):  # the group, for a cluster of its own
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if not isinstance(error, subprocess.TimeoutExpired):
-            raise
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        if process.returncode != 0:
+            with suppress(ProcessLookupError):  # its group: a cluster of its own is in it
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _heard(driver: Connection, log: IO[str]) -> tuple[int, Any]:
@@ -161,10 +168,8 @@ def _heard(driver: Connection, log: IO[str]) -> tuple[int, Any]:
     try:
         kind, number, told = pickle.loads(driver.recv_bytes())  # noqa: S301  from our own process
     except (EOFError, OSError):
-        log.seek(0)
-        last = ([""] + [line.strip() for line in log if line.strip()])[-1]
         raise NormexpError(
-            f"the connection with the Ray cluster was lost{last and f': {last}'}",
+            f"the connection with the Ray cluster was lost{_last_words(log)}",
             "type the same command again: it makes what is missing",
         ) from None
     if kind == "failed":
@@ -175,3 +180,12 @@ def _heard(driver: Connection, log: IO[str]) -> tuple[int, Any]:
         return number, pickle.loads(told)  # noqa: S301  from our own work
     except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
         return number, error
+
+
+def _last_words(log: IO[str]) -> str:
+    """The first sentence of the last line that Ray has written, if any."""
+    log.seek(0)
+    lines = [line.strip() for line in log if line.strip()]
+    if not lines:
+        return ""
+    return ": " + re.sub(r"^\[.*?\] \S+ ", "", lines[-1]).split(". ")[0].rstrip(".")

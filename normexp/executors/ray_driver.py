@@ -1,8 +1,10 @@
 """The process through which `ray.py` speaks with a Ray cluster: `python -m`, started there."""
 
+import logging
 import os
 import pickle
 import secrets
+import shutil
 import socket
 import sys
 import threading
@@ -21,6 +23,8 @@ NODES_SECONDS = 10.0
 """Between two looks at whether any node is left that can take a task."""
 
 STATUS = "`ray status` on a node of the cluster says whether it is up"
+SAME = "install the same Ray and Python here and there"
+ENTRY = "export RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN as on its head"
 
 OBJECT_STORE_BYTES = 80 * 2**20
 """Ray wants 75 MiB at least; what passes through it here is small."""
@@ -45,6 +49,8 @@ def main() -> None:
         return
     except ClusterError as error:
         _tell(channel, ("failed", -1, error.args))
+    finally:
+        shutil.rmtree(place, ignore_errors=True)  # the caller may have been killed
 
 
 def _work(channel: Connection, order: dict[str, Any]) -> None:
@@ -58,6 +64,8 @@ def _work(channel: Connection, order: dict[str, Any]) -> None:
     try:
         while going:
             done, _ = ray.wait(list(going), timeout=LOOK_SECONDS)
+            if channel.poll():  # nothing more is ever sent: it was closed
+                raise LeftError  # noqa: TRY301  leaving is the same, however it came
             for ref in done:
                 number = going.pop(ref)
                 going |= {start(task): number for number, task in _first(left, 1)}
@@ -66,8 +74,6 @@ def _work(channel: Connection, order: dict[str, Any]) -> None:
             if idle > NODES_SECONDS:
                 _check_nodes(order["gpus"])
                 idle = 0.0
-            if channel.poll():  # nothing more is ever sent: it was closed
-                raise LeftError  # noqa: TRY301  leaving is the same, however it came
     except BaseException:
         _take_back(list(going), order["grace"])
         raise
@@ -171,9 +177,14 @@ def _connected(
     }
     try:
         with _in_time(channel, address):
-            ray.init(address or "local", log_to_driver=False, **({} if address else own))
+            ray.init(
+                address or "local",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **({} if address else own),
+            )
     except Exception as error:
-        raise _why_not_connected(address, error) from error
+        raise why_not_connected(address, error) from error
     try:
         yield
     finally:
@@ -211,15 +222,18 @@ def _check_reachable(address: str) -> None:
         ) from error
 
 
-def _why_not_connected(address: str | None, error: BaseException) -> ClusterError:
+def why_not_connected(address: str | None, error: BaseException) -> ClusterError:
+    """What to tell of what Ray raised when it was to connect."""
     text, cause = str(error), error.__cause__
     while cause is not None:
         text, cause = f"{text} {cause}", cause.__cause__
     what = "a Ray cluster on this machine" if address is None else f"the Ray cluster at {address}"
     if "Version mismatch" in text:
-        return ClusterError(f"{what} does not suit this process: {_line(error)}", "install its Ray")
+        return ClusterError(f"{what} does not suit this process: {_line(error)}", SAME)
     if "InvalidAuthToken" in text or "RAY_AUTH_MODE" in text:
-        return ClusterError(f"{what} wants another token", "export RAY_AUTH_MODE=token first")
+        return ClusterError(f"{what} wants another token", ENTRY)
+    if address == "auto":
+        return ClusterError("no Ray cluster runs on this machine", "executor.address=null has one")
     if address is None:
         return ClusterError(f"cannot start {what}: {_line(error)}")
     return ClusterError(f"cannot join {what}: {_line(error)}", "type it on a node of the cluster")

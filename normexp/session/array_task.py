@@ -35,10 +35,14 @@ class ArrayTask:
         worker: does the work.
         stacks: with their numbers in the plan.
         cpus: stacks at a time.
+        workers: stacks that all tasks together work on at a time.
     """
 
-    def __init__(self, worker: "Worker", stacks: Sequence[tuple[int, Stack]], cpus: int) -> None:
-        self._worker, self._stacks, self._cpus = worker, tuple(stacks), cpus
+    def __init__(
+        self, worker: "Worker", stacks: Sequence[tuple[int, Stack]], cpus: int, workers: int
+    ) -> None:
+        self._worker, self._stacks = worker, tuple(stacks)
+        self._cpus, self._workers = cpus, workers
         self._stop: Stop | None = None
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -52,7 +56,7 @@ class ArrayTask:
         """
         name = elsewhere.name_in_slurm(slurm.name_here(os.environ))
         signal.signal(signal.SIGTERM, self._hear)
-        with elsewhere.arrived(self._worker, name) as here:
+        with elsewhere.arrived(self._worker, name, self._workers) as here:
             self._stop = here.stop
             work = partial(self._work, here, name)
             self._thread = threading.Thread(target=work, name="stacks", daemon=True)
@@ -66,7 +70,7 @@ class ArrayTask:
         from submitit.core.utils import DelayedSubmission
 
         self._end(GRACE_SECONDS[signal.SIGUSR2])
-        return DelayedSubmission(ArrayTask(self._worker, self._stacks, self._cpus))
+        return DelayedSubmission(ArrayTask(self._worker, self._stacks, self._cpus, self._workers))
 
     def _hear(self, _: int, __: FrameType | None) -> None:
         """Cancelled or pre-empted: whoever starts this task again, or the sweep, goes on."""
@@ -92,7 +96,9 @@ class ArrayTask:
         ended = (
             in_processes(stacks, here, self._cpus, send)
             if images
-            else in_threads(stacks, here, self._cpus, lambda: Relay(send, elsewhere.PAUSE_SECONDS))
+            else in_threads(
+                stacks, here, self._cpus, lambda: Relay(send, elsewhere.pause(self._workers))
+            )
         )
         for stack, outcome in ended:
             error = outcome if isinstance(outcome, Exception) else outcome.error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from normexp.errors import NormexpError
 from normexp.session.result import describe
-from normexp.session.stop import LOOK_SECONDS_ELSEWHERE, Stop, StoppedError
+from normexp.session.stop import Stop, StoppedError
 from normexp.store.layout import StudyDirectory
 from normexp.store.process import machine
 from normexp.store.sweep import SweepDirectory
@@ -18,10 +18,25 @@ if TYPE_CHECKING:
     from normexp.session.work import Done, Worker
 
 NEWS = ".news"
-PAUSE_SECONDS = 2.0
-"""Between two lines that tell of steps: a thousand workers write to one file system."""
+
+HEARTBEAT_SECONDS = 20.0
+"""Of a worker: a third of its lease."""
+
+SHORTEST_PAUSE_SECONDS = 2.0
+WORKERS_A_SECOND = 100
+"""That look whether to stop, or say how far they are: together no burden to a file system."""
 
 ENDED = "ended"
+
+
+def pause(workers: int) -> float:
+    """Seconds between two looks, or two lines that tell of steps, of one of so many workers."""
+    return max(SHORTEST_PAUSE_SECONDS, workers / WORKERS_A_SECOND)
+
+
+def listening_pause(workers: int) -> float:
+    """Seconds between two looks at the news of so many workers."""
+    return pause(workers) / 4
 
 
 def leaving(worker: "Worker") -> "Worker":
@@ -46,12 +61,13 @@ def name_in_slurm(task: str) -> str:
 
 
 @contextmanager
-def arrived(worker: "Worker", name: str) -> Iterator["Worker"]:
+def arrived(worker: "Worker", name: str, workers: int) -> Iterator["Worker"]:
     """The worker on this machine: alive under its name, with the environment that is here.
 
     Args:
         worker: as it was sent.
         name: the same for a worker that a cluster starts again in the place of one that has died.
+        workers: of the sweep, who use the same file system.
 
     Raises:
         NormexpError: another normexp is installed here.
@@ -69,13 +85,13 @@ def arrived(worker: "Worker", name: str) -> Iterator["Worker"]:
     own.unlink(missing_ok=True)  # of whom it was started again for
     sign.show()
     news_file(place, name).touch()  # it has begun
-    with sign.beating():
+    with sign.beating(HEARTBEAT_SECONDS):
         yield replace(
             worker,
             origin=replace(worker.origin, environment=here),
             claims=replace(worker.claims, worker=name),
             standard=replace(worker.standard, environment=here),
-            stop=Stop(place.stop, own, pause=LOOK_SECONDS_ELSEWHERE),
+            stop=Stop(place.stop, own, pause=pause(workers)),
         )
     own.unlink(missing_ok=True)
 

@@ -17,16 +17,14 @@ from normexp.store.sweep import SweepDirectory
 if TYPE_CHECKING:
     from normexp.session.work import Done
 
-LISTEN_SECONDS = 0.5
-"""Between two looks at the news."""
+SETTLE_SECONDS, LOOK_SECONDS = 15.0, 0.5
+"""For tasks that have said their last word to leave, and between two looks whether they have."""
 
 FIRST_ASK_SECONDS, LAST_ASK_SECONDS = 2.0, 30.0
 """Between two questions to Slurm: soon at first, and no burden to a cluster later."""
 
 STOPPING_SECONDS = 20.0
 """For tasks to hear that they are to stop, and to end; then they are cancelled."""
-
-SETTLE_SECONDS = 15.0
 
 ATTEMPTS = 3
 """At a task whose worker is killed; what it has stored is not begun again."""
@@ -82,7 +80,7 @@ def follow(
                 following.left.discard(number)
                 yield number, error
             if following.left:
-                time.sleep(LISTEN_SECONDS)
+                time.sleep(elsewhere.listening_pause(sent.array.tasks))
         _settle(sent)
     except BaseException:
         stop.ask(0)
@@ -94,7 +92,7 @@ def _settle(sent: Sent) -> None:
     """Let the tasks leave, which have said their last word, before their files are removed."""
     end = time.monotonic() + SETTLE_SECONDS
     while is_in_queue(sent) and time.monotonic() < end:
-        time.sleep(LISTEN_SECONDS)
+        time.sleep(LOOK_SECONDS)
 
 
 class _Following:
@@ -124,7 +122,7 @@ class _Following:
         if not self._stops:
             self._stops = True
             self._array.cancel(waiting_only=True)
-        if seconds > -STOPPING_SECONDS:
+        if seconds > -STOPPING_SECONDS - elsewhere.pause(self._array.tasks):
             return over
         self._array.cancel()
         return dict.fromkeys(range(self._array.tasks), State.CANCELLED)

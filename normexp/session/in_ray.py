@@ -17,9 +17,6 @@ from normexp.session.relay import Relay, retell
 if TYPE_CHECKING:
     from normexp.session.work import Done, Worker
 
-LISTEN_SECONDS = 0.5
-"""Between two looks at the news."""
-
 Numbered = tuple[int, Stack]
 
 
@@ -30,10 +27,10 @@ def in_ray(
     options = plan.executor
     assert isinstance(options, Ray)  # noqa: S101  for the type checker
     there, tasks = elsewhere.leaving(worker), list(enumerate(plan.stacks))
-    with _listening(elsewhere.place_of(there).path / elsewhere.NEWS, progress):
+    with _listening(elsewhere.place_of(there).path / elsewhere.NEWS, progress, plan.workers):
         for (_, stack), outcome in ray.run(
             tasks,
-            partial(_work, there),
+            partial(_work, there, plan.workers),
             plan.workers,
             lambda: worker.stop.ask(0),
             address=options.address,
@@ -42,23 +39,23 @@ def in_ray(
             yield stack, outcome
 
 
-def _work(worker: "Worker", task: Numbered) -> "Done":
+def _work(worker: "Worker", workers: int, task: Numbered) -> "Done":
     """What a task does, under the same name wherever it is begun again."""
     number, stack = task
     name = f"ray-{number}"
-    with elsewhere.arrived(worker, name) as here:
+    with elsewhere.arrived(worker, name, workers) as here:
         send = partial(news.leave, elsewhere.news_file(elsewhere.place_of(here), name))
-        return here.work(stack, Relay(send, elsewhere.PAUSE_SECONDS))
+        return here.work(stack, Relay(send, elsewhere.pause(workers)))
 
 
 @contextmanager
-def _listening(directory: Path, listener: Listener) -> Iterator[None]:
+def _listening(directory: Path, listener: Listener, workers: int) -> Iterator[None]:
     """Retell meanwhile what the workers say."""
     directory.mkdir(exist_ok=True)
     reader, over = news.Reader(directory), threading.Event()
 
     def listen() -> None:
-        while not over.wait(LISTEN_SECONDS):
+        while not over.wait(elsewhere.listening_pause(workers)):
             for line in reader.lines():
                 retell(line, listener)
 

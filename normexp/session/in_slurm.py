@@ -51,7 +51,7 @@ def send(plan: Plan, worker: "Worker") -> Sent:
     tasks = min(slurm.most_tasks(), -(-len(plan.stacks) // options.cpus_per_task))
     groups = tuple(tuple(range(first, len(plan.stacks), tasks)) for first in range(tasks))
     calls = [
-        ArrayTask(there, [(n, plan.stacks[n]) for n in group], options.cpus_per_task)
+        ArrayTask(there, [(n, plan.stacks[n]) for n in group], options.cpus_per_task, plan.workers)
         for group in groups
     ]
     folder = place.path / FOLDER

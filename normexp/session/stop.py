@@ -10,9 +10,6 @@ GRACE_SECONDS = 5.0
 LOOK_SECONDS = 0.2
 """Between two looks at the file that asks processes to stop."""
 
-LOOK_SECONDS_ELSEWHERE = 2.0
-"""On other machines: a thousand workers look at one file of a shared file system."""
-
 
 class StoppedError(Exception):
     """The work was left early, since somebody asked."""

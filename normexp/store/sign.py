@@ -30,12 +30,12 @@ class Sign:
         write_file(self.path, owner())
 
     @contextmanager
-    def beating(self) -> Iterator[None]:
-        """Be seen to be alive, on every machine that sees the store."""
+    def beating(self, every: float = HEARTBEAT_SECONDS) -> Iterator[None]:
+        """Be seen to be alive, on every machine that sees the store, every so many seconds."""
         ended = Event()
 
         def beat() -> None:
-            while not ended.wait(HEARTBEAT_SECONDS):
+            while not ended.wait(every):
                 with suppress(OSError):
                     self._beat()
 

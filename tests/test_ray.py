@@ -1,0 +1,229 @@
+"""Sweeps in a real Ray cluster: the bits, the words and the exit codes of one machine."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SMALL, store_of
+from kills import files
+from ray_cluster import Cluster, below, cluster, drivers, free_port, in_session, need_ray, until
+
+AsJson = Callable[..., Any]
+STUDY = [*SMALL[:-1], "norm=batch", "norm.momentum=0.01,0.05,0.1,0.2,0.5,0.9,null",
+         "seed=range(32)", "train.epochs=60", "store.checkpoint_after=0"]  # fmt: skip
+"""224 runs of 32 trainings, each of which stops 12 times at an evaluation point."""
+
+LONG = [*SMALL[:-1], "norm=batch", "norm.momentum=0.1,0.5", "seed=0,1", "train.epochs=400",
+        "store.checkpoint_after=0"]  # fmt: skip
+"""Two trainings of some seconds, with evaluation points all along."""
+
+VOLATILE = {"created", "environment", "seconds", "resumed_after_epochs", "sha256"}
+"""What the manifests of two stores do not share: when, where and how long, and their own digest."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _ray() -> None:
+    need_ray()
+
+
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[Cluster]:
+    """A cluster that every test leaves as it was."""
+    need_ray()
+    with cluster() as there:
+        yield there
+
+
+def began(*overrides: str) -> subprocess.Popen[str]:
+    """A sweep in a process group of its own, as a terminal starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "normexp", "sweep", *overrides],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Its exit code and what it has said."""
+    out, err = process.communicate(timeout=240)
+    return process.returncode, out, err
+
+
+def checkpoints() -> list[Path]:
+    """Of trainings that have come to an evaluation point and not yet to their end."""
+    return list(Path("runs").rglob("*.checkpoint"))
+
+
+def manifests(store: Path) -> dict[str, dict[str, Any]]:
+    """Those of all runs and trajectories, without what is of one store alone."""
+    found = {}
+    for path in store.glob("*/**/manifest.json"):
+        if "sweeps" not in path.parts:
+            content = json.loads(path.read_text())
+            kept = {name: value for name, value in content.items() if name not in VOLATILE}
+            found[str(path.relative_to(store))] = kept
+    return found
+
+
+def assert_same(one: Path, other: Path) -> None:
+    """Every file to the bit, and every manifest but for its time and place."""
+    assert files(one) == files(other)
+    assert manifests(one) == manifests(other)
+
+
+def numbers(answer: dict[str, Any]) -> dict[str, Any]:
+    """What a sweep's answer says of the study, and of its end."""
+    names = ("runs", "trajectories", "failed", "failed_runs", "errors", "warnings", "diverged",
+             "arms")  # fmt: skip
+    return {name: answer[name] for name in names}
+
+
+def test_no_run_is_lost_with_a_worker_or_a_node(as_json: AsJson) -> None:
+    """Workers die in the middle of stacks, then a node: 224 runs as if nothing had been."""
+    with cluster() as there:
+        process = began(*STUDY, "executor=ray", f"executor.address={there.address}",
+                        "executor.stack_size=4", "--json")  # fmt: skip
+        until(lambda: checkpoints() and there.head.workers() and there.second.workers())
+        for number in there.head.workers() + there.second.workers():
+            os.kill(number, signal.SIGKILL)
+        stored = len(manifests(Path("runs")))
+        until(lambda: len(manifests(Path("runs"))) > stored and there.second.workers())
+        assert process.poll() is None
+        there.second.kill()
+        code, out, err = ended(process)
+        assert not there.head.workers()
+    local = as_json("sweep", *STUDY, "executor.stack_size=4", "store.dir=local")
+    answer = json.loads(out)
+    resumed = [
+        json.loads(path.read_text())["resumed_after_epochs"]
+        for path in Path("runs").glob("*/trajectories/*/manifest.json")
+    ]
+
+    assert code == 0, err
+    assert answer["runs"] == 224
+    assert max(resumed) > 0
+    assert numbers(answer) == numbers(local)
+    assert_same(Path("runs"), Path("local"))
+    assert as_json("ls")[0]["status"] == "complete"
+
+
+def test_a_cluster_of_this_machine_lasts_as_long_as_its_sweep() -> None:
+    """Without an address: the store is as ever, and nothing of Ray is left or said."""
+    study = [*SMALL, "norm=none,batch", "norm.momentum=0.1,0.5", "seed=range(4)"]
+    process = began(*study, "executor=ray", "executor.workers=2", "executor.stack_size=2")
+    until(lambda: drivers(process.pid))
+    (driver,) = drivers(process.pid)
+    code, out, err = ended(process)
+    told = ended(began(*study, "store.dir=local"))
+
+    assert code == 0, err
+    assert out.splitlines()[1:-1] == told[1].splitlines()[1:-1]
+    assert out.splitlines()[-1].startswith("runs/bn_regression/sweeps/")
+    assert err.splitlines()[0] == "8 trajectories to train and 12 runs to observe in 4 stacks"
+    assert [line.partition("/")[0] for line in err.splitlines()[1:5]] == [
+        f"stack {number}" for number in range(1, 5)
+    ]
+    assert not in_session(driver)
+    assert_same(Path("runs"), Path("local"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_sweep_and_its_own_cluster(
+    as_json: AsJson, number: signal.Signals, code: int
+) -> None:
+    """To the whole group, as a terminal sends it; the same command completes."""
+    command = [*LONG, "executor=ray", "executor.workers=2", "executor.stack_size=1"]
+    process = began(*command)
+    until(checkpoints)
+    (driver,) = drivers(process.pid)
+    os.killpg(process.pid, number)
+    returned, out, err = ended(process)
+
+    assert (returned, out) == (code, "")
+    assert re.search(r"interrupted: [02] of 4 .* go on from an evaluation point", err), err
+    assert "Traceback" not in err
+    until(lambda: not in_session(driver))
+    assert as_json("ls")[0]["status"] == "interrupted"
+    assert not list(Path("runs").rglob("*.claim"))
+    if number == signal.SIGINT:
+        assert ended(began(*command))[0] == 0
+        assert_same(Path("runs"), store_of(Path("local"), *LONG))
+
+
+def test_a_signal_leaves_a_cluster_that_was_there_to_others(
+    two_nodes: Cluster, as_json: AsJson
+) -> None:
+    """What had not begun is taken back, and no worker goes on."""
+    process = began(*LONG, "executor=ray", f"executor.address={two_nodes.address}",
+                    "executor.stack_size=1")  # fmt: skip
+    until(checkpoints)
+    os.killpg(process.pid, signal.SIGINT)
+    code, _, err = ended(process)
+
+    assert code == 130, err
+    assert re.search(r"interrupted: [02] of 4 runs are stored", err), err
+    until(lambda: not two_nodes.head.workers() + two_nodes.second.workers())
+    assert as_json("ls")[0]["status"] == "interrupted"
+
+
+def test_two_signals_end_a_sweep_and_its_cluster_at_once() -> None:
+    """Neither a traceback nor a process is left."""
+    process = began(*LONG, "executor=ray", "executor.workers=2")
+    until(checkpoints)
+    (driver,) = drivers(process.pid)
+    place = below(process.pid)[driver].split()[-1]
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        until(lambda: process.poll() is not None or "once more" in said(process))
+    code, _, err = ended(process)
+
+    assert code == 130
+    assert "Traceback" not in err
+    until(lambda: not in_session(driver))
+    assert not Path(place).exists()
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """The next line of its narration."""
+    assert process.stderr is not None
+    return process.stderr.readline()
+
+
+def test_gpus_that_the_cluster_lacks_are_told_in_one_line(
+    two_nodes: Cluster, normexp: Callable[..., Any]
+) -> None:
+    """Instead of waiting for them without end."""
+    result = normexp("sweep", *SMALL, "norm=none", "executor=ray", "executor.gpus=0.5",
+                     f"executor.address={two_nodes.address}")  # fmt: skip
+
+    assert result.exit_code == 1
+    assert "no node of the Ray cluster has the 1 CPU and 0.5 GPUs" in result.stderr
+    assert "hint: executor.gpus=0 for none" in result.stderr
+
+
+def test_a_cluster_that_is_not_there_is_told_in_one_line(normexp: Callable[..., Any]) -> None:
+    """With the address as it was typed."""
+    address = f"127.0.0.2:{free_port()}"
+    result = normexp("sweep", *SMALL, "norm=none", "executor=ray", f"executor.address={address}")
+
+    assert result.exit_code == 1
+    assert f"no Ray cluster answers at {address}: Connection refused" in result.stderr
+    assert "hint: `ray status`" in result.stderr
+
+
+def test_what_is_no_address_is_a_wrong_command(normexp: Callable[..., Any]) -> None:
+    """Ray's client protocol, for one: a driver belongs on a node that sees the store."""
+    result = normexp("sweep", *SMALL, "norm=none", "executor=ray",
+                     "executor.address=ray://head:10001")  # fmt: skip
+
+    assert result.exit_code == 2
+    assert "ray://head:10001 is no address of a Ray cluster" in result.stderr

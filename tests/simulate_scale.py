@@ -14,6 +14,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from normexp.session import elsewhere
+
 RUNS, WORKERS, RUNS_OF_A_TRAJECTORY = 1_000_000, 1000, 20
 
 
@@ -31,9 +33,9 @@ class Costs:
     read: float = 3.0  # requests to read it into a frame
     side_by_side: int = 32  # requests when runs are looked at
     readings: int = 0  # of the study's directory at every stack
-    looks: float = 2.0  # seconds between a worker's looks at two flags
-    listens: float = 0.5  # seconds between looks at what a worker tells
-    beats: float = 5.0  # seconds between its signs of life
+    looks: float = elsewhere.pause(1000)  # seconds between a worker's looks at two flags
+    listens: float = elsewhere.listening_pause(1000)  # seconds between looks at what a worker tells
+    beats: float = elsewhere.HEARTBEAT_SECONDS  # seconds between its signs of life
 
     @property
     def signs(self) -> float:
@@ -159,12 +161,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--before", action="store_true")
     parser.add_argument("--runs-of-a-stack", type=int, default=640)
-    parser.add_argument("--looks", type=float, default=2.0)
-    parser.add_argument("--listens", type=float, default=0.5)
     arguments = parser.parse_args()
-    costs = Costs(looks=arguments.looks, listens=arguments.listens)
+    costs = Costs()
     if arguments.before:
-        costs = replace(costs, written=24.1, trained=43.5, readings=3, side_by_side=1)
+        costs = replace(costs, written=24.1, trained=43.5, readings=3, side_by_side=1,
+                        looks=2.0, listens=0.5, beats=5.0)  # fmt: skip
     head = ("computing", "work", "on files", "signs", "useful", "look", "read")
     for name, each in {
         "the default network": costs,

@@ -180,7 +180,7 @@ def test_a_machine_without_ray_is_told_what_to_install(monkeypatch: pytest.Monke
     with pytest.raises(UsageError, match="executor=ray needs Ray") as told:
         dict(ray.run(range(2), where, 2, abandoned, address=None, gpus=0))
 
-    assert told.value.hint == "pip install 'normexp[ray]'"
+    assert told.value.hint == "type pip install ray"
 
 
 def test_a_driver_that_dies_is_told_and_takes_its_cluster_along() -> None:

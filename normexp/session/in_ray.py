@@ -41,9 +41,12 @@ def in_ray(
 
 def _work(worker: "Worker", workers: int, task: Numbered) -> "Done":
     """What a task does, under the same name wherever it is begun again."""
+    from normexp.engine.numerics import one_thread
+
     number, stack = task
     name = f"ray-{number}"
-    with elsewhere.arrived(worker, name, workers) as here:
+    # Ray asks for one thread only where the node's own environment does not ask for more.
+    with one_thread(), elsewhere.arrived(worker, name, workers) as here:
         send = partial(news.leave, elsewhere.news_file(elsewhere.place_of(here), name))
         return here.work(stack, Relay(send, elsewhere.pause(workers)))
 

@@ -186,12 +186,14 @@ def test_a_cancelled_task_is_told_and_made_up_for(
     cancelled = middle(sweep, queue)[0]
     told("scancel", cancelled)
     code, _, err = ended(sweep)
+    left = list(Path().glob("runs/*/sweeps/*/.slurm-*"))
     again, _, complaint = ended(sweeping(*LONG))
 
     assert code == 1, err
     assert "cancelled" in err
     assert cancelled in err
     assert "CANCELLED AT" in err  # Slurm's own last word in the task's log
+    assert left == []
     assert "Traceback" not in err
     assert again == 0, complaint
     assert max(resumed()) > 0

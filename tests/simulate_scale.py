@@ -23,7 +23,7 @@ RUNS, WORKERS, RUNS_OF_A_TRAJECTORY = 1_000_000, 1000, 20
 class Costs:
     """Of the default network without pictures; requests, and seconds of a core."""
 
-    train: float = 44e-3  # seconds a trajectory, in a stack of 32
+    train: float = 44e-3  # seconds a trajectory, in a stack of 64
     observe: float = 6.1e-3  # seconds a run, to observe and write it
     see: float = 150e-6  # seconds a run, to understand its manifest
     written: float = 19.2  # requests a run, 3 of them news of it

@@ -23,6 +23,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
+EXPORT = "export SLURM_CONF="
 LONGEST = 30
 """Seconds that a daemon may take to come up or go down."""
 
@@ -63,8 +64,8 @@ PartitionName=cancel Nodes=ALL MaxTime=INFINITE PriorityTier=1 PreemptMode=CANCE
 
 def missing() -> str | None:
     """Why Slurm cannot be started here, if so."""
-    found = all(shutil.which(program, path=path()) for program in PROGRAMS)
-    return None if found else "Debian's slurm-wlm and munge are not installed"
+    there = all(shutil.which(program, path=path()) for program in PROGRAMS)
+    return None if there else "Debian's slurm-wlm and munge are not installed"
 
 
 def path() -> str:
@@ -74,7 +75,25 @@ def path() -> str:
 
 @contextmanager
 def cluster() -> Iterator[Path]:
-    """A cluster of one node; yields its slurm.conf, and leaves no process behind."""
+    """A cluster of one node; yields its slurm.conf, and leaves nothing behind.
+
+    It is in the hands of a process that ends it with this one, however this one ends.
+    """
+    command = ["setpriv", "--pdeathsig", "TERM", sys.executable, __file__]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline().strip()
+        assert line.startswith(EXPORT), "Slurm has not come up, see stderr"
+        yield Path(line.removeprefix(EXPORT))
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@contextmanager
+def daemons_of_a_cluster() -> Iterator[Path]:
+    """The same in this process."""
     with tempfile.TemporaryDirectory(prefix="slurm-") as name, ExitStack() as daemons:
         place = Path(name)
         key, sock = place / "munge.key", place / "munge.socket"
@@ -167,8 +186,8 @@ def main() -> int:
         print(f"error: {reason}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), cluster() as conf:
-        print(f"export SLURM_CONF={conf}", flush=True)
+    with suppress(KeyboardInterrupt), daemons_of_a_cluster() as conf:
+        print(f"{EXPORT}{conf}", flush=True)
         print("Slurm is running; Ctrl-C ends it.", file=sys.stderr)
         signal.pause()
     return 0

@@ -186,12 +186,14 @@ def test_a_cancelled_task_is_told_and_made_up_for(
     cancelled = middle(sweep, queue)[0]
     told("scancel", cancelled)
     code, _, err = ended(sweep)
+    left = list(Path().glob("runs/*/sweeps/*/.slurm-*"))
     again, _, complaint = ended(sweeping(*LONG))
 
     assert code == 1, err
     assert "cancelled" in err
     assert cancelled in err
     assert "CANCELLED AT" in err  # Slurm's own last word in the task's log
+    assert left == []
     assert "Traceback" not in err
     assert again == 0, complaint
     assert max(resumed()) > 0
@@ -286,6 +288,20 @@ def test_ctrl_c_empties_the_queue(
     assert_same(long_store)
 
 
+def test_ctrl_c_takes_back_what_waits(sweeping: Sweeping, queue: Queue) -> None:
+    """One task runs and one waits its turn: neither has failed."""
+    sweep = sweeping(*LONG, "executor.array_parallelism=1")
+    until(checkpoints, sweep)
+    assert sorted(queue().values()) == ["PENDING", "RUNNING"]
+    os.killpg(sweep.pid, signal.SIGINT)
+    code, out, err = ended(sweep)
+    until(lambda: not queue())
+
+    assert (code, out) == (130, ""), err
+    assert "interrupted: 0 of 4 runs are stored; 1 trainings go on" in err
+    assert "failed" not in err
+
+
 def test_a_task_that_fails_is_told_with_the_end_of_its_log(sweeping: Sweeping) -> None:
     """What the setup says before it gives up stands in the message."""
     setup = "executor.setup='echo no such module >&2; exit 3'"
@@ -297,12 +313,16 @@ def test_a_task_that_fails_is_told_with_the_end_of_its_log(sweeping: Sweeping) -
     assert "Traceback" not in err
 
 
-def test_what_slurm_refuses_is_one_clear_line(sweeping: Sweeping) -> None:
-    """A partition that is not there is named, with what Slurm says of it."""
-    code, out, err = ended(sweeping(*LONG, "executor.partition=nowhere"))
+@pytest.mark.parametrize(
+    ("override", "word"),
+    [("executor.partition=nowhere", "nowhere"), ("executor.options=ready", "--ready")],
+)
+def test_what_slurm_refuses_is_one_clear_line(sweeping: Sweeping, override: str, word: str) -> None:
+    """In Slurm's own words."""
+    code, out, err = ended(sweeping(*LONG, override))
 
     assert (code, out) == (2, "")
-    assert "nowhere" in err
+    assert word in err
     assert len([line for line in err.splitlines() if line.startswith("error: ")]) == 1
     assert "Traceback" not in err
 

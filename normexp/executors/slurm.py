@@ -237,5 +237,6 @@ def _last_lines(path: Path) -> list[str]:
 
 def _said(text: str) -> str:
     """What sbatch said, of all that submitit says of it."""
-    lines = [line.split("error:", 1)[1].strip() for line in text.splitlines() if "error:" in line]
+    said = [line.removeprefix("sbatch: ") for line in text.splitlines() if "sbatch: " in line]
+    lines = [line.removeprefix("error: ").strip() for line in said]
     return "; ".join(dict.fromkeys(lines)) or text.strip().splitlines()[-1]

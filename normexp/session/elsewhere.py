@@ -85,15 +85,17 @@ def arrived(worker: "Worker", name: str, workers: int) -> Iterator["Worker"]:
     own.unlink(missing_ok=True)  # of whom it was started again for
     sign.show()
     news_file(place, name).touch()  # it has begun
-    with sign.beating(HEARTBEAT_SECONDS):
-        yield replace(
-            worker,
-            origin=replace(worker.origin, environment=here),
-            claims=replace(worker.claims, worker=name),
-            standard=replace(worker.standard, environment=here),
-            stop=Stop(place.stop, own, pause=pause(workers)),
-        )
-    own.unlink(missing_ok=True)
+    try:
+        with sign.beating(HEARTBEAT_SECONDS):
+            yield replace(
+                worker,
+                origin=replace(worker.origin, environment=here),
+                claims=replace(worker.claims, worker=name),
+                standard=replace(worker.standard, environment=here),
+                stop=Stop(place.stop, own, pause=pause(workers)),
+            )
+    finally:
+        own.unlink(missing_ok=True)
 
 
 def said(number: int, outcome: "Done | Exception") -> str:

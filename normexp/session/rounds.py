@@ -85,19 +85,19 @@ def _one_round(plan: Plan, worker: "Worker", progress: Progress, tally: Tally) -
     """Work on all stacks; the trajectories that another sweep works on."""
     held: set[str] = set()
     for stack, outcome in execute(plan, worker, progress):
+        error = outcome if isinstance(outcome, Exception) else outcome.error
         if isinstance(outcome, Exception):  # its process was killed, and has given nothing back
             worker.claims.release(trajectory.id for trajectory in stack.trajectories)
-            tally.broken.append((stack, outcome))
-            continue
-        tally.trained += outcome.trained
-        tally.observed += outcome.observed
-        held.update(outcome.held)
-        if isinstance(outcome.error, OSError):
-            raise outcome.error
-        if isinstance(outcome.error, StoppedError):
+        else:
+            tally.trained += outcome.trained
+            tally.observed += outcome.observed
+            held.update(outcome.held)
+            if isinstance(error, OSError):
+                raise error
+        if isinstance(error, StoppedError):
             tally.stopped = True
-        elif outcome.error is not None:
-            tally.broken.append((stack, outcome.error))
+        elif error is not None:
+            tally.broken.append((stack, error))
     return held
 
 

@@ -49,7 +49,8 @@ def how_to_go_on(result: SweepResult, directory: StudyDirectory) -> tuple[str, s
     """What an interrupted sweep says."""
     runs = result.plan.study.runs
     kept = {run.trajectory_id for run in runs if directory.checkpoint(run.trajectory_id).exists()}
-    on = f"; {len(kept)} trainings go on from an evaluation point" if kept else ""
+    go_on = "training goes on" if len(kept) == 1 else "trainings go on"
+    on = f"; {len(kept)} {go_on} from an evaluation point" if kept else ""
     return (
         f"{len(runs) - len(result.failed)} of {len(runs)} runs are stored{on}",
         "type the same command again: it makes what is missing",

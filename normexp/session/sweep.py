@@ -13,6 +13,7 @@ from normexp.config.executor import Local, Slurm
 from normexp.errors import NormexpError, SweepInterruptedError, UsageError
 from normexp.planning.plan import Plan, build
 from normexp.session import inventory
+from normexp.session.elsewhere import NEWS
 from normexp.session.environment import environment
 from normexp.session.follow import Sent, is_in_queue
 from normexp.session.in_slurm import forget, found, send
@@ -195,8 +196,9 @@ def _discarding(place: SweepDirectory) -> Iterator[None]:
     """Leave no directory of a sweep that could not begin."""
     try:
         yield
-    except UsageError:
-        place.discard()
+    except NormexpError:
+        if not any((place.path / NEWS).glob("*")):  # nobody has begun anywhere
+            place.discard()
         raise
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,21 @@ class Array:
         return "it left no log"
 
 
+def check() -> None:
+    """Say what cannot be, before anything is begun.
+
+    Raises:
+        UsageError: there is no Slurm, or no submitit.
+    """
+    if any(shutil.which(program) is None for program in ("sbatch", "srun", "squeue")):
+        raise UsageError(
+            "executor=slurm needs Slurm's commands, and there is no sbatch on this machine",
+            "type it where you would type sbatch, or type executor=local",
+        )
+    if find_spec("submitit") is None:
+        raise UsageError("executor=slurm needs submitit", "type pip install submitit")
+
+
 def submit(folder: Path, calls: Sequence[Callable[[], Any]], options: Slurm) -> Array:
     """Submit calls as one array.
 
@@ -133,18 +149,11 @@ def submit(folder: Path, calls: Sequence[Callable[[], Any]], options: Slurm) -> 
         options: of the array.
 
     Raises:
-        UsageError: there is no Slurm or no submitit, or Slurm refuses.
+        UsageError: Slurm refuses.
     """
-    if shutil.which("sbatch") is None or shutil.which("srun") is None:
-        raise UsageError(
-            "executor=slurm needs Slurm's commands, and there is no sbatch on this machine",
-            "type it where you would type sbatch, or type executor=local",
-        )
-    try:
-        from submitit import SlurmExecutor
-        from submitit.core.utils import FailedJobError, FailedSubmissionError
-    except ImportError as error:
-        raise UsageError("executor=slurm needs submitit", "type pip install submitit") from error
+    from submitit import SlurmExecutor
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
     executor = SlurmExecutor(folder, max_num_timeout=MOST_TIMEOUTS)
     executor.update_parameters(**_parameters(options))
     try:

@@ -25,6 +25,22 @@ def execute(plan: Plan, worker: "Worker", progress: Progress) -> Ended:
         yield stack, outcome
 
 
+def check(executor: Executor) -> None:
+    """Say what a cluster lacks, before anything is begun.
+
+    Raises:
+        UsageError: its programs are not here, or the options are none that it knows.
+    """
+    if isinstance(executor, Slurm):
+        from normexp.executors import slurm
+
+        slurm.check()
+    elif isinstance(executor, Ray):
+        from normexp.executors import ray
+
+        ray.check(executor.address, executor.gpus)
+
+
 def _way(executor: Executor) -> Way:
     if isinstance(executor, Slurm):
         from normexp.session.in_slurm import in_slurm

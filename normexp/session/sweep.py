@@ -15,6 +15,7 @@ from normexp.planning.plan import Plan, build
 from normexp.session import inventory
 from normexp.session.elsewhere import NEWS
 from normexp.session.environment import environment
+from normexp.session.execute import check
 from normexp.session.follow import Sent, is_in_queue
 from normexp.session.in_slurm import forget, found, send
 from normexp.session.inventory import OnCodeChange, Standard
@@ -88,6 +89,8 @@ def sweep(
     standard = _standard(study, on_code_change)
     plan, directory, stop = _plan(study, standard), study_directory(study), stop or Stop()
     start = time.perf_counter()
+    if plan.stacks:
+        check(plan.executor)
     with _writing(directory, study):
         place, sent = _place(plan, directory)
         with place.beating(), _discarding(place):
@@ -127,6 +130,7 @@ def detach(
             f"executor={plan.executor.kind} ends with this command: only Slurm goes on without it",
             "type --detach executor=slurm, or leave --detach out",
         )
+    check(plan.executor)
     with _writing(directory, study):
         place, sent = _place(plan, directory)
         try:

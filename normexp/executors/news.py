@@ -5,7 +5,7 @@ what was said while nobody listened is still there.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,19 +27,26 @@ class Reader:
         self._directory = directory
         self._read: dict[str, int] = {}  # bytes, by file
 
-    def lines(self) -> Iterator[str]:
-        """All whole lines that have come since, those of one worker in their order."""
+    def lines(self, ended: Iterable[str] = ()) -> Iterator[str]:
+        """All whole lines that have come since, those of one worker in their order.
+
+        Args:
+            ended: names of files in which nothing more will be written: these are opened, since
+                what a shared file system tells of a directory and of sizes may be a minute old.
+        """
         with suppress(OSError), os.scandir(self._directory) as entries:
             for entry in sorted(entries, key=lambda each: each.name):
                 with suppress(OSError):
-                    yield from self._new(Path(entry.path), entry.stat().st_size)
+                    if entry.stat().st_size > self._read.get(entry.name, 0):
+                        yield from self._new(entry.name)
+        for name in ended:
+            with suppress(OSError):
+                yield from self._new(name)
 
-    def _new(self, path: Path, size: int) -> list[str]:
-        start = self._read.get(path.name, 0)
-        if size <= start:
-            return []
-        with path.open("rb") as file:
+    def _new(self, name: str) -> list[str]:
+        start = self._read.get(name, 0)
+        with (self._directory / name).open("rb") as file:
             file.seek(start)
             whole = file.read().rpartition(b"\n")[0]
-        self._read[path.name] = start + len(whole) + bool(whole)
+        self._read[name] = start + len(whole) + bool(whole)
         return whole.decode(errors="replace").splitlines()

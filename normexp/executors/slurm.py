@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from normexp.config.executor import Slurm
 from normexp.errors import UsageError
 
-MOST_TIMEOUTS = 10
-"""Times that a call is put back into the queue since its time was over."""
+MOST_TIMEOUTS = 10_000
+"""That a call is put back into the queue, its time being over; it says itself when to stop."""
 
 SIGNAL_SECONDS = 90
 """Before the end of its time a call is told."""
@@ -94,7 +94,7 @@ class Array:
 
     def states(self) -> Mapping[int, State] | None:
         """The state of every task; None while Slurm does not answer."""
-        found = _ask("squeue", "-h", "-r", "-t", "all", "-j", self.job, "-o", "%i|%T")
+        found = _ask("squeue", "-h", "-r", "-t", "all", "-j", self.job, "-o", "%i|%T|%r")
         if found is None:
             return None
         if len(found) < self.tasks:  # some ended a while ago
@@ -167,11 +167,19 @@ def submit(folder: Path, calls: Sequence[Callable[[], Any]], options: Slurm) -> 
     return Array(folder, jobs[0].job_id.partition("_")[0], len(calls))
 
 
-def most_tasks() -> int:
-    """How many tasks an array of this cluster has at most."""
+class Limits(NamedTuple):
+    """What Slurm says of a cluster: its name, and how many tasks an array has at most."""
+
+    cluster: str
+    tasks: int
+
+
+def limits() -> Limits:
+    """Of this cluster."""
     done = _run(["scontrol", "show", "config"])
-    found = re.search(r"MaxArraySize\s*=\s*(\d+)", done.stdout) if done else None
-    return max(1, int(found[1])) if found else MOST_TASKS
+    said = dict(re.findall(r"(\w+)\s*=\s*(\S+)", done.stdout if done else ""))
+    tasks = said.get("MaxArraySize", "")
+    return Limits(said.get("ClusterName", ""), int(tasks) if tasks.isdigit() else MOST_TASKS)
 
 
 def name_here(environment: Mapping[str, str]) -> str:
@@ -217,18 +225,20 @@ def _ask(*command: str) -> dict[int, State] | None:
         return None
     found = {}
     for line in done.stdout.splitlines():
-        name, _, state = line.strip().partition("|")
+        name, state, reason = [*line.strip().split("|"), "", ""][:3]
         parts = NAME.match(name)
         if parts is not None:
             words = state.split()  # "CANCELLED by 0"
             found[int(parts["task"] or 0)] = OF_SLURM.get(words[0] if words else "", State.QUEUED)
+            if "launch failed" in reason.lower():  # and held, for somebody to look at the node
+                found[int(parts["task"] or 0)] = State.FAILED
     return found
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str] | None:
     try:
         return subprocess.run(  # noqa: S603  Slurm's own commands
-            command, capture_output=True, text=True, timeout=60, check=False
+            command, capture_output=True, text=True, timeout=20, check=False
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -1,15 +1,18 @@
 """What one task of a cluster's array does: some stacks, until it is done, told or out of time."""
 
+import errno
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from normexp.errors import NormexpError
 from normexp.executors import news, slurm
 from normexp.planning.plan import Stack
 from normexp.session import elsewhere
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 GRACE_SECONDS = {signal.SIGTERM: 10.0, signal.SIGUSR2: 60.0}
 """To get to an evaluation point: Slurm kills 30 seconds after the one, 90 after the other."""
 
+MOST_IDLE = 3
+
 TOLD_TO_END = 128 + signal.SIGTERM
 
 
@@ -34,18 +39,27 @@ class ArrayTask:
     Args:
         worker: does the work.
         stacks: with their numbers in the plan.
+        news: the directory in which it says how it goes.
         cpus: stacks at a time.
         workers: stacks that all tasks together work on at a time.
+        idle: times in a row that its time was over and no evaluation point reached.
     """
 
-    def __init__(
-        self, worker: "Worker", stacks: Sequence[tuple[int, Stack]], cpus: int, workers: int
+    def __init__(  # noqa: PLR0913, PLR0917  all that a task takes along
+        self,
+        worker: "Worker",
+        stacks: Sequence[tuple[int, Stack]],
+        news: Path,
+        cpus: int,
+        workers: int,
+        idle: int = 0,
     ) -> None:
-        self._worker, self._stacks = worker, tuple(stacks)
-        self._cpus, self._workers = cpus, workers
+        self._worker, self._stacks, self._news = worker, tuple(stacks), news
+        self._cpus, self._workers, self._idle = cpus, workers, idle
         self._stop: Stop | None = None
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
+        self._began = 0.0
 
     def __call__(self) -> None:
         """Work, in a thread: this one has to hear signals.
@@ -55,8 +69,9 @@ class ArrayTask:
             OSError: the store cannot be used from here.
         """
         name = elsewhere.name_in_slurm(slurm.name_here(os.environ))
+        self._began = time.time()
         signal.signal(signal.SIGTERM, self._hear)
-        with elsewhere.arrived(self._worker, name, self._workers) as here:
+        with elsewhere.arrived(self._worker, name, self._news, self._workers) as here:
             self._stop = here.stop
             work = partial(self._work, here, name)
             self._thread = threading.Thread(target=work, name="stacks", daemon=True)
@@ -66,11 +81,28 @@ class ArrayTask:
             raise self._error
 
     def checkpoint(self) -> "DelayedSubmission":
-        """Called by submitit when time is almost over; what it gives is called the next time."""
+        """Called by submitit when time is almost over; what it gives is called the next time.
+
+        Raises:
+            NormexpError: that would lead nowhere.
+        """
         from submitit.core.utils import DelayedSubmission
 
         self._end(GRACE_SECONDS[signal.SIGUSR2])
-        return DelayedSubmission(ArrayTask(self._worker, self._stacks, self._cpus, self._workers))
+        idle = 0 if self._has_moved() else self._idle + 1
+        if idle >= MOST_IDLE:
+            raise NormexpError(
+                f"{idle} times in a row no evaluation point was reached in executor.time minutes"
+            )
+        again = ArrayTask(self._worker, self._stacks, self._news, self._cpus, self._workers, idle)
+        return DelayedSubmission(again)
+
+    def _has_moved(self) -> bool:
+        """Whether anything that lasts was written since it began, by the clock of this node."""
+        study = self._worker.directory
+        names = [each.id for _, stack in self._stacks for each in stack.trajectories]
+        paths = [*map(study.checkpoint, names), *map(study.trajectory, names)]
+        return any(path.stat().st_mtime > self._began - 1 for path in paths if path.exists())
 
     def _hear(self, _: int, __: FrameType | None) -> None:
         """Cancelled or pre-empted: whoever starts this task again, or the sweep, goes on."""
@@ -84,7 +116,7 @@ class ArrayTask:
 
     def _work(self, here: "Worker", name: str) -> None:
         try:
-            self._work_off(here, elsewhere.news_file(elsewhere.place_of(here), name))
+            self._work_off(here, elsewhere.news_file(self._news, name))
         except BaseException as error:  # noqa: BLE001  for the thread that waits
             self._error = error
 
@@ -104,7 +136,9 @@ class ArrayTask:
             error = outcome if isinstance(outcome, Exception) else outcome.error
             is_over = not isinstance(error, StoppedError) or self._is_asked(here)
             if is_over:  # else it goes on when this task is started again
-                send(elsewhere.said(numbers[stack.trajectories[0].id], outcome))
+                word = elsewhere.said(numbers[stack.trajectories[0].id], outcome)
+                if not send(word):
+                    raise OSError(errno.EIO, "cannot say what came of a stack", str(path))
 
     @staticmethod
     def _is_asked(here: "Worker") -> bool:

@@ -1,6 +1,9 @@
 """A sweep's worker on another machine: what it takes along, and who it is once it is there."""
 
+import errno
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +20,11 @@ from normexp.store.sweep import SweepDirectory
 if TYPE_CHECKING:
     from normexp.session.work import Done, Worker
 
-NEWS = ".news"
+NEWS = ".news-"
+"""How the directories begin in which workers say how it goes, one for all that are sent at once."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of a store that every worker would meet; others may be one node's."""
 
 HEARTBEAT_SECONDS = 20.0
 """Of a worker: a third of its lease."""
@@ -50,9 +57,25 @@ def place_of(worker: "Worker") -> SweepDirectory:
     return SweepDirectory(worker.directory.sweeps / worker.claims.sweep)
 
 
-def news_file(place: SweepDirectory, name: str) -> Path:
+def new_news(place: SweepDirectory) -> Path:
+    """A directory for the news of those who are sent now; nobody else's are in it."""
+    return Path(tempfile.mkdtemp(prefix=NEWS, dir=place.path))
+
+
+def has_news(place: SweepDirectory) -> bool:
+    """Whether anybody has begun to work on the sweep elsewhere."""
+    return any(place.path.glob(f"{NEWS}*/*"))
+
+
+def forget_news(place: SweepDirectory) -> None:
+    """Remove all that workers have said."""
+    for path in place.path.glob(f"{NEWS}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def news_file(news: Path, name: str) -> Path:
     """Where the worker of this name says how it goes."""
-    return place.path / NEWS / f"{name}.txt"
+    return news / f"{name}.txt"
 
 
 def name_in_slurm(task: str) -> str:
@@ -61,12 +84,13 @@ def name_in_slurm(task: str) -> str:
 
 
 @contextmanager
-def arrived(worker: "Worker", name: str, workers: int) -> Iterator["Worker"]:
+def arrived(worker: "Worker", name: str, news: Path, workers: int) -> Iterator["Worker"]:
     """The worker on this machine: alive under its name, with the environment that is here.
 
     Args:
         worker: as it was sent.
         name: the same for a worker that a cluster starts again in the place of one that has died.
+        news: the directory in which it says how it goes.
         workers: of the sweep, who use the same file system.
 
     Raises:
@@ -84,7 +108,7 @@ def arrived(worker: "Worker", name: str, workers: int) -> Iterator["Worker"]:
     sign, own = place.sign_of(name), place.path / f".{name}.stop"
     own.unlink(missing_ok=True)  # of whom it was started again for
     sign.show()
-    news_file(place, name).touch()  # it has begun
+    news_file(news, name).touch()  # it has begun
     try:
         with sign.beating(HEARTBEAT_SECONDS):
             yield replace(
@@ -122,13 +146,18 @@ def heard(line: str) -> tuple[int, "Done"] | None:
         return None
 
 
+def retold(done: "Done") -> "Done":
+    """What came of a stack, as if it had been said in a line."""
+    return done._replace(error=_error(_of(done.error)))
+
+
 def _of(error: Exception | None) -> list[Any] | None:
     """An error as data: those that a sweep tells apart by kind, others by their words."""
     if error is None:
         return None
     if isinstance(error, StoppedError):
         return ["stopped"]
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno in FULL:
         return ["system", error.errno, error.strerror or str(error), error.filename]
     return ["other", describe(error)]
 

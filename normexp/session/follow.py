@@ -1,18 +1,18 @@
 """Stacks in the hands of a Slurm array, followed until each of them has ended."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normexp.errors import NormexpError
 from normexp.executors.news import Reader
 from normexp.executors.slurm import Array, State
 from normexp.session import elsewhere
-from normexp.session.progress import Listener
+from normexp.session.progress import Listener, Silent
 from normexp.session.relay import retell
 from normexp.session.stop import Stop, StoppedError
-from normexp.store.sweep import SweepDirectory
 
 if TYPE_CHECKING:
     from normexp.session.work import Done
@@ -32,6 +32,17 @@ ATTEMPTS = 3
 KILLED = (State.FAILED, State.NODE_FAIL, State.OUT_OF_MEMORY)
 
 
+UNHEARD_SECONDS = 60.0
+"""After the end of a task without a word: a shared file system may be as late as that."""
+
+SILENT_SECONDS = 600.0
+"""Without an answer of Slurm's."""
+
+
+class SilentError(NormexpError):
+    """Slurm does not answer; what it has goes on without us."""
+
+
 @dataclass(frozen=True)
 class Sent:
     """Stacks that are in a cluster's hands.
@@ -39,41 +50,49 @@ class Sent:
     Args:
         array: that has them.
         groups: the numbers of the stacks of every task.
+        news: the directory in which its tasks say how it goes.
     """
 
     array: Array
     groups: tuple[tuple[int, ...], ...]
+    news: Path
+
+    def is_in_queue(self) -> bool | None:
+        """Whether any of its tasks waits or runs; None if Slurm does not answer."""
+        states = self.array.states()
+        return None if states is None else not all(each.is_over for each in states.values())
+
+    def withdraw(self) -> None:
+        """Take it out of the queue."""
+        self.array.cancel()
+        self.settle(withdrawing=True)
+
+    def settle(self, *, withdrawing: bool) -> None:
+        """Let tasks leave that have said their last word, before their files are removed."""
+        end = time.monotonic() + SETTLE_SECONDS
+        while self.is_in_queue() is not False and time.monotonic() < end:
+            if withdrawing:  # one that was out of time may have gone back meanwhile
+                self.array.cancel(waiting_only=True)
+            time.sleep(LOOK_SECONDS)
 
 
-def is_in_queue(sent: Sent) -> bool:
-    """Whether any of its tasks waits or runs."""
-    states = sent.array.states() or {}
-    return not all(state.is_over for state in states.values())
-
-
-def follow(
-    sent: Sent, place: SweepDirectory, stop: Stop, listener: Listener
-) -> Iterator[tuple[int, "Done | Exception"]]:
+def follow(sent: Sent, stop: Stop, listener: Listener) -> Iterator[tuple[int, "Done | Exception"]]:
     """Listen to the tasks until every stack has ended; yields its number and what came of it.
 
     A task that is over and has said nothing of a stack has lost it: if its worker was killed it is
     started again, else the stack has failed. If the sweep is to stop, tasks that wait are taken
     back and the others told.
+
+    Raises:
+        SilentError: Slurm has not answered for long.
     """
-    following = _Following(sent, place)
-    reader, first = Reader(place.path / elsewhere.NEWS), True
+    following, reader, first = _Following(sent), Reader(sent.news), True
     try:
         while following.left:
             over = following.over()  # before the news: whoever is over has said everything
-            for line in reader.lines():
-                said = elsewhere.heard(line)
-                if said is None:
-                    if not first:  # else it was said before anybody listened
-                        retell(line, listener)
-                elif said[0] in following.left:
-                    following.left.discard(said[0])
-                    yield said
-            first, seconds = False, stop.seconds_left()
+            lines = reader.lines(map(following.file, over))
+            yield from following.ended(lines, Silent() if first else listener)
+            first, seconds = False, stop.seconds_left()  # what was said before anybody listened
             if seconds is not None:
                 over = following.stopping(over, seconds)
             for number, error in following.lost(over):
@@ -81,46 +100,77 @@ def follow(
                 yield number, error
             if following.left:
                 time.sleep(elsewhere.listening_pause(sent.array.tasks))
-        _settle(sent)
+        sent.settle(withdrawing=following.stops)
+    except SilentError:
+        raise
     except BaseException:
         stop.ask(0)
         sent.array.cancel()
         raise
 
 
-def _settle(sent: Sent) -> None:
-    """Let the tasks leave, which have said their last word, before their files are removed."""
-    end = time.monotonic() + SETTLE_SECONDS
-    while is_in_queue(sent) and time.monotonic() < end:
-        time.sleep(LOOK_SECONDS)
-
-
 class _Following:
     """What is known of the tasks, and what is still to come."""
 
-    def __init__(self, sent: Sent, place: SweepDirectory) -> None:
-        self._sent, self._array, self._place = sent, sent.array, place
+    def __init__(self, sent: Sent) -> None:
+        self._sent, self._array = sent, sent.array
         self.left = {number for group in sent.groups for number in group}
-        self._began = self._asked = time.monotonic()
-        self._seen: set[int] = set()
+        self._began = self._asked = self._answered = time.monotonic()
+        self._seen: dict[int, float] = {}  # when a task was first seen to be over
         self._attempts = dict.fromkeys(range(sent.array.tasks), 1)
-        self._stops = False
+        self.stops = False
+
+    def file(self, task: int) -> str:
+        """The name of the file in which a task says how it goes."""
+        return self._news_file(task).name
+
+    def ended(
+        self, lines: Iterable[str], listener: Listener
+    ) -> Iterator[tuple[int, "Done | Exception"]]:
+        """The stacks that have ended by what tasks say; `listener` is told the rest."""
+        for line in lines:
+            said = elsewhere.heard(line)
+            if said is None:
+                retell(line, listener)
+            elif said[0] in self.left:
+                self.left.discard(said[0])
+                yield said
 
     def over(self) -> Mapping[int, State]:
         """The tasks that were over a while ago: what they wrote last can be read by now."""
         now = time.monotonic()
         pause = min(LAST_ASK_SECONDS, max(FIRST_ASK_SECONDS, (now - self._began) / 10))
-        if now - self._asked < (FIRST_ASK_SECONDS if self._stops else pause):
+        if now - self._asked < (FIRST_ASK_SECONDS if self.stops else pause):
             return {}
-        self._asked = now
-        states = self._array.states() or {}
-        before, self._seen = self._seen, {task for task, each in states.items() if each.is_over}
-        return {task: states[task] for task in sorted(before & self._seen)}
+        self._asked, states = now, self._array.states()
+        if states is None:
+            return self._unanswered(now)
+        self._answered = now
+        self._seen = {
+            task: self._seen.get(task, now) for task, each in states.items() if each.is_over
+        }
+        return {
+            task: states[task]
+            for task, since in self._seen.items()
+            if now - since >= (UNHEARD_SECONDS if self._may_be_late(states[task]) else pause)
+        }
+
+    def _may_be_late(self, state: State) -> bool:
+        return state is State.ENDED and not self.stops
+
+    def _unanswered(self, now: float) -> Mapping[int, State]:
+        if now - self._answered > SILENT_SECONDS:
+            raise SilentError(
+                f"Slurm has not answered for {SILENT_SECONDS / 60:.0f} minutes; its job "
+                f"{self._array.job} goes on by itself",
+                "type the same command again to follow it",
+            )
+        return {}
 
     def stopping(self, over: Mapping[int, State], seconds: float) -> Mapping[int, State]:
         """Take back what waits, and after a while all; which tasks are over by then."""
-        if not self._stops:
-            self._stops = True
+        if not self.stops:
+            self.stops = True
             self._array.cancel(waiting_only=True)
         if seconds > -STOPPING_SECONDS - elsewhere.pause(self._array.tasks):
             return over
@@ -131,20 +181,23 @@ class _Following:
         """The stacks of which nothing will come, and why."""
         for task, state in over.items():
             numbers = [number for number in self._sent.groups[task] if number in self.left]
-            if not numbers or (state in KILLED and not self._stops and self._again(task)):
+            if not numbers or (state in KILLED and not self.stops and self._again(task)):
                 continue
-            error = StoppedError() if self._stops else self._error(task, state)
+            error = StoppedError() if self.stops else self._error(task, state)
             for number in numbers:
                 yield number, error
 
+    def _news_file(self, task: int) -> Path:
+        name = elsewhere.name_in_slurm(self._array.name(task))
+        return elsewhere.news_file(self._sent.news, name)
+
     def _again(self, task: int) -> bool:
         """Start a task again whose worker had begun; one that never began would not now."""
-        name = elsewhere.name_in_slurm(self._array.name(task))
-        begun = elsewhere.news_file(self._place, name).exists()
+        begun = self._news_file(task).exists()
         if not begun or self._attempts[task] >= ATTEMPTS or not self._array.requeue(task):
             return False
         self._attempts[task] += 1
-        self._seen.discard(task)
+        del self._seen[task]
         return True
 
     def _error(self, task: int, state: State) -> NormexpError:

@@ -27,10 +27,11 @@ def in_ray(
     options = plan.executor
     assert isinstance(options, Ray)  # noqa: S101  for the type checker
     there, tasks = elsewhere.leaving(worker), list(enumerate(plan.stacks))
-    with _listening(elsewhere.place_of(there).path / elsewhere.NEWS, progress, plan.workers):
+    news_there = elsewhere.new_news(elsewhere.place_of(there))
+    with _listening(news_there, progress, plan.workers):
         for (_, stack), outcome in ray.run(
             tasks,
-            partial(_work, there, plan.workers),
+            partial(_work, there, news_there, plan.workers),
             plan.workers,
             lambda: worker.stop.ask(0),
             address=options.address,
@@ -39,22 +40,21 @@ def in_ray(
             yield stack, outcome
 
 
-def _work(worker: "Worker", workers: int, task: Numbered) -> "Done":
+def _work(worker: "Worker", directory: Path, workers: int, task: Numbered) -> "Done":
     """What a task does, under the same name wherever it is begun again."""
     from normexp.engine.numerics import one_thread
 
     number, stack = task
     name = f"ray-{number}"
     # Ray asks for one thread only where the node's own environment does not ask for more.
-    with one_thread(), elsewhere.arrived(worker, name, workers) as here:
-        send = partial(news.leave, elsewhere.news_file(elsewhere.place_of(here), name))
-        return here.work(stack, Relay(send, elsewhere.pause(workers)))
+    with one_thread(), elsewhere.arrived(worker, name, directory, workers) as here:
+        send = partial(news.leave, elsewhere.news_file(directory, name))
+        return elsewhere.retold(here.work(stack, Relay(send, elsewhere.pause(workers))))
 
 
 @contextmanager
 def _listening(directory: Path, listener: Listener, workers: int) -> Iterator[None]:
     """Retell meanwhile what the workers say."""
-    directory.mkdir(exist_ok=True)
     reader, over = news.Reader(directory), threading.Event()
 
     def listen() -> None:
@@ -69,3 +69,5 @@ def _listening(directory: Path, listener: Listener, workers: int) -> Iterator[No
     finally:
         over.set()
         thread.join()
+        for line in reader.lines():  # the last
+            retell(line, listener)

@@ -4,9 +4,11 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normexp.config.executor import Slurm
+from normexp.errors import NormexpError
 from normexp.executors import slurm
 from normexp.executors.slurm import Array
 from normexp.planning.plan import Plan, Stack
@@ -14,14 +16,13 @@ from normexp.session import elsewhere
 from normexp.session.follow import Sent, follow
 from normexp.session.progress import Progress
 from normexp.store.files import write_file
-from normexp.store.sweep import SweepDirectory
+from normexp.store.sweep import JOB, SweepDirectory
 from normexp.store.texts import to_json
 
 if TYPE_CHECKING:
     from normexp.session.work import Done, Worker
 
-FOLDER = ".slurm"
-JOB = "job.json"
+FOLDER = Path(JOB).parent
 
 
 def in_slurm(
@@ -29,8 +30,7 @@ def in_slurm(
 ) -> Iterator[tuple[Stack, "Done | Exception"]]:
     """Send the stacks and follow them until every one has ended."""
     sent = send(plan, worker)
-    place = elsewhere.place_of(worker)
-    for number, outcome in follow(sent, place, worker.stop, progress):
+    for number, outcome in follow(sent, worker.stop, progress):
         yield plan.stacks[number], outcome
 
 
@@ -46,29 +46,51 @@ def send(plan: Plan, worker: "Worker") -> Sent:
     assert isinstance(options, Slurm)  # noqa: S101  for the type checker
     there = elsewhere.leaving(worker)
     place = elsewhere.place_of(there)
-    forget(place, logs=False)  # of an earlier round
-    (place.path / elsewhere.NEWS).mkdir()
-    tasks = min(slurm.most_tasks(), -(-len(plan.stacks) // options.cpus_per_task))
+    news = elsewhere.new_news(place)
+    cpus, limits = options.cpus_per_task, slurm.limits()
+    tasks = min(limits.tasks, -(-len(plan.stacks) // cpus))
     groups = tuple(tuple(range(first, len(plan.stacks), tasks)) for first in range(tasks))
     calls = [
-        ArrayTask(there, [(n, plan.stacks[n]) for n in group], options.cpus_per_task, plan.workers)
+        ArrayTask(there, [(n, plan.stacks[n]) for n in group], news, cpus, plan.workers)
         for group in groups
     ]
-    folder = place.path / FOLDER
-    array = slurm.submit(folder, calls, options)
-    write_file(folder / JOB, to_json({"job": array.job, "tasks": groups}))
-    return Sent(array, groups)
+    array = slurm.submit(place.path / FOLDER, calls, options)
+    told = {"job": array.job, "cluster": limits.cluster, "tasks": groups, "news": news.name}
+    write_file(place.path / JOB, to_json(told))
+    return Sent(array, groups, news)
 
 
 def found(place: SweepDirectory) -> Sent | None:
     """What a sweep has sent, if it has sent something."""
-    folder = place.path.absolute() / FOLDER
+    path = place.path.absolute()
     try:
-        told = json.loads((folder / JOB).read_bytes())
+        told = json.loads((path / JOB).read_bytes())
         groups = tuple(tuple(int(number) for number in group) for group in told["tasks"])
-        return Sent(Array(folder, str(told["job"]), len(groups)), groups)
+        array = Array(path / FOLDER, str(told["job"]), len(groups))
+        return Sent(array, groups, path / Path(str(told["news"])).name)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def rejoin(place: SweepDirectory) -> Sent:
+    """What a sweep has sent, to follow it, or to send something in its place.
+
+    Raises:
+        NormexpError: another cluster has it, or Slurm does not answer.
+    """
+    sent, cluster = found(place), json.loads((place.path / JOB).read_bytes())["cluster"]
+    here = slurm.limits().cluster
+    if sent is None or cluster != here:
+        raise NormexpError(
+            f"{place.path} was left to the Slurm cluster {cluster}, and this is {here}",
+            "type the command there, or remove that directory",
+        )
+    if sent.is_in_queue() is None:
+        raise NormexpError(
+            f"Slurm does not say what has become of its job {sent.array.job}",
+            "type the command again when squeue answers",
+        )
+    return sent
 
 
 def forget(place: SweepDirectory, *, logs: bool) -> None:
@@ -76,7 +98,7 @@ def forget(place: SweepDirectory, *, logs: bool) -> None:
 
     What was submitted could be loaded by nobody else, and holds the plan again for every task.
     """
-    shutil.rmtree(place.path / elsewhere.NEWS, ignore_errors=True)
+    elsewhere.forget_news(place)
     folder = place.path / FOLDER
     if not logs:
         shutil.rmtree(folder, ignore_errors=True)

@@ -13,7 +13,6 @@ from normexp.config.schema import IDENTITY_GROUPS
 from normexp.errors import NormexpError, NotFoundError, UsageError
 from normexp.planning.label import KEYS
 from normexp.registry import did_you_mean
-from normexp.session.follow import is_in_queue
 from normexp.session.in_slurm import found
 from normexp.store import sweep
 from normexp.store.files import MANIFEST, intact
@@ -85,7 +84,7 @@ def _without_end(path: Path) -> str:
         return "running"
     if sent is None:
         return "unfinished"
-    return "queued" if is_in_queue(sent) else "detached"
+    return {True: "queued", False: "detached", None: "unknown"}[sent.is_in_queue()]
 
 
 def _job(path: Path) -> str | None:

@@ -5,9 +5,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from normexp.config.executor import Local
 from normexp.planning.plan import Plan, Stack, build
 from normexp.session import inventory
-from normexp.session.elsewhere import place_of
 from normexp.session.execute import execute
 from normexp.session.follow import Sent, follow
 from normexp.session.progress import Progress
@@ -54,7 +54,9 @@ def work_off(plan: Plan, worker: "Worker", progress: Progress, sent: Sent | None
         if not held:
             break
         progress.waiting(len(held))
-        while all(map(worker.claims.is_held, held)) and worker.stop.seconds_left() is None:
+        # A cluster is asked once for all that is held, a machine for each that is free.
+        some = all if isinstance(plan.executor, Local) else any
+        while some(map(worker.claims.is_held, held)) and worker.stop.seconds_left() is None:
             time.sleep(FIRST_PAUSE_SECONDS)
         if worker.stop.seconds_left() is not None:
             tally.stopped = True
@@ -70,13 +72,13 @@ def _catch_up(plan: Plan, sent: Sent, worker: "Worker", progress: Progress, tall
     from normexp.session.work import Done  # imports PyTorch
 
     progress.began(plan)
-    for _, outcome in follow(sent, place_of(worker), worker.stop, progress):
+    for _, outcome in follow(sent, worker.stop, progress):
         progress.ended(outcome)
         done = Done(error=outcome) if isinstance(outcome, Exception) else outcome
         tally.trained += done.trained
         tally.observed += done.observed
-        if isinstance(done.error, StoppedError):
-            tally.stopped = True
+        if isinstance(done.error, StoppedError):  # or somebody stopped it before
+            tally.stopped = worker.stop.seconds_left() is not None
         elif done.error is not None:
             tally.notes.append(f"made again, since at first: {describe(done.error)}")
 

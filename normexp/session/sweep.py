@@ -13,18 +13,18 @@ from normexp.config.executor import Local, Slurm
 from normexp.errors import NormexpError, SweepInterruptedError, UsageError
 from normexp.planning.plan import Plan, build
 from normexp.session import inventory
-from normexp.session.elsewhere import NEWS
+from normexp.session.elsewhere import has_news
 from normexp.session.environment import environment
 from normexp.session.execute import check
-from normexp.session.follow import Sent, is_in_queue
-from normexp.session.in_slurm import forget, found, send
+from normexp.session.follow import Sent
+from normexp.session.in_slurm import forget, found, rejoin, send
 from normexp.session.inventory import OnCodeChange, Standard
 from normexp.session.outcome import how_to_go_on, sum_up
 from normexp.session.progress import Progress, Silent
 from normexp.session.result import Detached, SweepResult, ending, plan_numbers
 from normexp.session.rounds import Tally, work_off
 from normexp.session.stop import Stop
-from normexp.store.claims import Claims
+from normexp.store.claims import Claims, locked
 from normexp.store.layout import StudyDirectory
 from normexp.store.sweep import SweepDirectory, begin, has_ended, over
 from normexp.store.tidy import tidy
@@ -93,13 +93,15 @@ def sweep(
         check(plan.executor)
     with _writing(directory, study):
         place, sent = _place(plan, directory)
-        with place.beating(), _discarding(place):
+        with place.beating(), _discarding(place, sent):
             stop.begin(place.stop.absolute())
             tidy(directory, place.path.name)
             tally = Tally()
             if plan.stacks:
                 worker = _worker(plan, place, standard, stop)
                 tally = work_off(plan, worker, progress or Silent(), sent)
+            elif sent is not None:
+                sent.withdraw()
             result = sum_up(plan, place, tally, standard, time.perf_counter() - start)
             forget(place, logs=bool(result.errors or result.failed))
             place.end(result.rows, ending(result, interrupted=tally.stopped))
@@ -134,12 +136,13 @@ def detach(
     with _writing(directory, study):
         place, sent = _place(plan, directory)
         try:
-            if sent is not None and is_in_queue(sent):
+            if sent is not None and sent.is_in_queue():
                 return Detached(plan, place.path, sent.array.job, is_new=False)
-            with _discarding(place):
+            with _discarding(place, sent):
                 tidy(directory, place.path.name)
                 if not plan.stacks:
-                    place.discard()
+                    if sent is None:
+                        place.discard()
                     return None
                 worker = _worker(plan, place, standard, Stop())
                 job = send(plan, worker).array.job
@@ -186,22 +189,24 @@ def _place(plan: Plan, directory: StudyDirectory) -> tuple[SweepDirectory, Sent 
     """A new directory, or that of the same sweep which was left to a cluster, and what has it."""
     name = _name(plan)
     if isinstance(plan.executor, Slurm):
-        for path in reversed(directory.sweep_directories()):
-            place = SweepDirectory(path)
-            sent = found(place) if path.name.split("-")[-1].split(".")[0] == name else None
-            if sent is not None and not has_ended(path) and not place.sign.is_alive():
-                place.sign.show()
-                return place, sent
+        with locked(directory):  # two terminals may ask at once
+            for path in reversed(directory.sweep_directories()):
+                place, same = SweepDirectory(path), path.name.split("-")[-1].split(".")[0] == name
+                if same and not has_ended(path) and not place.sign.is_alive() and found(place):
+                    sent = rejoin(place)
+                    place.sign.show()
+                    place.stop.unlink(missing_ok=True)
+                    return place, sent
     return begin(directory, name, _description(plan), environment()), None
 
 
 @contextmanager
-def _discarding(place: SweepDirectory) -> Iterator[None]:
-    """Leave no directory of a sweep that could not begin."""
+def _discarding(place: SweepDirectory, sent: Sent | None) -> Iterator[None]:
+    """Leave no directory of a sweep that could not begin, if it is new."""
     try:
         yield
     except NormexpError:
-        if not any((place.path / NEWS).glob("*")):  # nobody has begun anywhere
+        if sent is None and not has_news(place):  # nobody has begun anywhere
             place.discard()
         raise
 

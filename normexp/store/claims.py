@@ -41,7 +41,7 @@ class Claims:
 
     def take(self, trajectories: Iterable[str]) -> list[str]:
         """Claim trajectories; those that nobody else who lives works on."""
-        with self._locked():
+        with locked(self.study):
             taken = [name for name in trajectories if not self.is_held(name)]
             for name in taken:
                 self._path(name).write_text(json.dumps(self._own()))
@@ -49,14 +49,14 @@ class Claims:
 
     def release(self, trajectories: Iterable[str]) -> None:
         """Give back what is this sweep's, whichever of its processes has claimed it."""
-        with self._locked():
+        with locked(self.study):
             for name in trajectories:
                 if self._owner(name).get("sweep") == self.sweep:
                     self._path(name).unlink(missing_ok=True)
 
     def release_dead(self) -> None:
         """Remove the claims of sweeps that have ended or died."""
-        with self._locked():
+        with locked(self.study):
             for path in self.study.trajectories.glob(f".*.{SUFFIX}"):
                 if not self.is_held(path.name.split(".")[1]):
                     path.unlink(missing_ok=True)
@@ -94,14 +94,15 @@ class Claims:
             return owner if isinstance(owner, dict) else {}
         return {}
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Alone, among all who use the study; without a lock where a file system has none."""
-        self.study.trajectories.mkdir(parents=True, exist_ok=True)
-        with self.study.lock.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-            except OSError as error:
-                if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                    raise
-            yield
+
+@contextmanager
+def locked(study: StudyDirectory) -> Iterator[None]:
+    """Alone, among all who use the study; without a lock where a file system has none."""
+    study.trajectories.mkdir(parents=True, exist_ok=True)
+    with study.lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise
+        yield

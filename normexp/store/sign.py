@@ -39,11 +39,13 @@ class Sign:
                 with suppress(OSError):
                     self._beat()
 
-        Thread(target=beat, daemon=True, name="heartbeat").start()
+        thread = Thread(target=beat, daemon=True, name="heartbeat")
+        thread.start()
         try:
             yield
         finally:
             ended.set()
+            thread.join()  # else its last beat may come after the end
             self.remove()
 
     def _beat(self) -> None:

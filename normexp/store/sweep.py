@@ -20,6 +20,8 @@ from normexp.store.sign import Sign, owner
 from normexp.store.texts import to_json, to_yaml
 
 SUMMARY = "summary.parquet"
+JOB = ".slurm/job.json"
+"""What a sweep has left to a cluster, and under which number."""
 ALIVE = "alive.json"
 """Whose sweep it is, while it runs."""
 
@@ -120,11 +122,8 @@ def over(study: StudyDirectory) -> frozenset[str]:
 
 
 def _is_over(path: Path) -> bool:
-    """Whether it has ended or was killed; what is hidden is for workers, who may come yet."""
-    if has_ended(path):
-        return True
-    hidden = any(inner.name.startswith(".") for inner in path.iterdir())
-    return not hidden and not SweepDirectory(path).is_alive()
+    """Whether it has ended or was killed, and no cluster has anything of it."""
+    return has_ended(path) or not ((path / JOB).exists() or SweepDirectory(path).is_alive())
 
 
 def read_end(path: Path) -> dict[str, Any] | None:

@@ -20,8 +20,9 @@ SMALL = ["model.depth=2", "model.width=4", "data.train_size=40", "data.test_size
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has an empty working directory, and so a store of its own."""
+    """Every test has an empty working directory, and so a store of its own, and no screen."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)  # whoever runs the tests may have set it
 
 
 @pytest.fixture

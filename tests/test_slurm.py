@@ -298,7 +298,7 @@ def test_ctrl_c_takes_back_what_waits(sweeping: Sweeping, queue: Queue) -> None:
     until(lambda: not queue())
 
     assert (code, out) == (130, ""), err
-    assert "interrupted: 0 of 4 runs are stored; 1 trainings go on" in err
+    assert "interrupted: 0 of 4 runs are stored; 1 training goes on" in err
     assert "failed" not in err
 
 

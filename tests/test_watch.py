@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, in
     """A store with one run, and the port at which `watch` serves its report."""
     store = store_of(tmp_path_factory.mktemp("watch") / "runs", *SMALL, "norm=batch", "seed=0")
     command = [sys.executable, "-m", "normexp", "watch", "--dir", str(store)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    hearing = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # else a shell's `&` decides
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=hearing)  # noqa: PLW1509
     try:
         assert process.stdout is not None
         address = process.stdout.readline()

@@ -20,7 +20,7 @@ STUDY = [*SMALL[:-1], "norm=batch", "norm.momentum=0.01,0.05,0.1,0.2,0.5,0.9,nul
          "seed=range(32)", "train.epochs=60", "store.checkpoint_after=0"]  # fmt: skip
 """224 runs of 32 trainings, each of which stops 12 times at an evaluation point."""
 
-LONG = [*SMALL[:-1], "norm=batch", "norm.momentum=0.1,0.5", "seed=0,1", "train.epochs=400",
+LONG = [*SMALL[:-1], "norm=batch", "norm.momentum=0.1,0.5", "seed=0,1", "train.epochs=4000",
         "store.checkpoint_after=0"]  # fmt: skip
 """Two trainings of some seconds, with evaluation points all along."""
 

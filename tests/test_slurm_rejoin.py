@@ -85,7 +85,7 @@ def test_another_cluster_s_sweep_is_left_to_it(as_json: AsJson, normexp: Command
     result = normexp("sweep", *LEFT)
 
     assert result.exit_code == 1
-    assert "was left to the Slurm cluster far away" in result.stderr
+    assert "was left to the Slurm cluster far away, and this is normexp" in result.stderr
     assert job.exists()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from normexp.errors import NormexpError
 from normexp.executors.news import Reader
-from normexp.executors.slurm import Array, State
+from normexp.executors.slurm import Array, State, limits
 from normexp.session import elsewhere
 from normexp.session.progress import Listener, Silent
 from normexp.session.relay import retell
@@ -31,7 +31,6 @@ ATTEMPTS = 3
 
 KILLED = (State.FAILED, State.NODE_FAIL, State.OUT_OF_MEMORY)
 
-
 UNHEARD_SECONDS = 60.0
 """After the end of a task without a word: a shared file system may be as late as that."""
 
@@ -51,11 +50,32 @@ class Sent:
         array: that has them.
         groups: the numbers of the stacks of every task.
         news: the directory in which its tasks say how it goes.
+        cluster: name of the cluster.
     """
 
     array: Array
     groups: tuple[tuple[int, ...], ...]
     news: Path
+    cluster: str
+
+    def check(self) -> None:
+        """See that it can be followed, or another be sent in its place.
+
+        Raises:
+            NormexpError: another cluster has it, or Slurm does not answer.
+        """
+        here = limits().cluster
+        if self.cluster != here:
+            raise NormexpError(
+                f"job {self.array.job} of this sweep was left to the Slurm cluster {self.cluster}, "
+                f"and this is {here or 'none that answers'}",
+                f"type the command there, or remove {self.array.folder.parent}",
+            )
+        if self.is_in_queue() is None:
+            raise NormexpError(
+                f"Slurm does not say what has become of its job {self.array.job}",
+                "type the command again when squeue answers",
+            )
 
     def is_in_queue(self) -> bool | None:
         """Whether any of its tasks waits or runs; None if Slurm does not answer."""
@@ -202,6 +222,6 @@ class _Following:
 
     def _error(self, task: int, state: State) -> NormexpError:
         times = self._attempts[task]
-        often = f", {times} times," if times > 1 else ""
+        often = f" {times} times" if times > 1 else ""
         name, tail = self._array.name(task), self._array.tail(task)
-        return NormexpError(f"Slurm's task {name} {state}{often}; {tail}".replace(",;", ";"))
+        return NormexpError(f"Slurm's task {name} {state}{often}; {tail}")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normexp.config.executor import Slurm
-from normexp.errors import NormexpError
 from normexp.executors import slurm
 from normexp.executors.slurm import Array
 from normexp.planning.plan import Plan, Stack
@@ -57,7 +56,7 @@ def send(plan: Plan, worker: "Worker") -> Sent:
     array = slurm.submit(place.path / FOLDER, calls, options)
     told = {"job": array.job, "cluster": limits.cluster, "tasks": groups, "news": news.name}
     write_file(place.path / JOB, to_json(told))
-    return Sent(array, groups, news)
+    return Sent(array, groups, news, limits.cluster)
 
 
 def found(place: SweepDirectory) -> Sent | None:
@@ -67,30 +66,10 @@ def found(place: SweepDirectory) -> Sent | None:
         told = json.loads((path / JOB).read_bytes())
         groups = tuple(tuple(int(number) for number in group) for group in told["tasks"])
         array = Array(path / FOLDER, str(told["job"]), len(groups))
-        return Sent(array, groups, path / Path(str(told["news"])).name)
+        news = path / Path(str(told["news"])).name
+        return Sent(array, groups, news, str(told["cluster"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def rejoin(place: SweepDirectory) -> Sent:
-    """What a sweep has sent, to follow it, or to send something in its place.
-
-    Raises:
-        NormexpError: another cluster has it, or Slurm does not answer.
-    """
-    sent, cluster = found(place), json.loads((place.path / JOB).read_bytes())["cluster"]
-    here = slurm.limits().cluster
-    if sent is None or cluster != here:
-        raise NormexpError(
-            f"{place.path} was left to the Slurm cluster {cluster}, and this is {here}",
-            "type the command there, or remove that directory",
-        )
-    if sent.is_in_queue() is None:
-        raise NormexpError(
-            f"Slurm does not say what has become of its job {sent.array.job}",
-            "type the command again when squeue answers",
-        )
-    return sent
 
 
 def forget(place: SweepDirectory, *, logs: bool) -> None:

@@ -59,8 +59,7 @@ def sweeps(store: Path) -> Rows:
                 {
                     "study": study.path.name,
                     "sweep": path.name,
-                    "status": end["status"] if end else _without_end(path),
-                    "job": None if end else _job(path),
+                    **({"status": end["status"], "job": None} if end else _without_end(path)),
                     "runs": end["runs"] if end else None,
                     "trained": end["trained"] if end else None,
                     "seconds": end["seconds"] if end else None,
@@ -75,22 +74,17 @@ def sweeps(store: Path) -> Rows:
     return rows
 
 
-def _without_end(path: Path) -> str:
-    """Of a sweep without a manifest that can be read."""
+def _without_end(path: Path) -> dict[str, str | None]:
+    """Of a sweep without a manifest that can be read: how it is, and what job it has."""
     if os.path.lexists(path / MANIFEST):
-        return "damaged"
-    sweep, sent = SweepDirectory(path), found(SweepDirectory(path))
-    if sweep.is_alive():
-        return "running"
-    if sent is None:
-        return "unfinished"
-    return {True: "queued", False: "detached", None: "unknown"}[sent.is_in_queue()]
-
-
-def _job(path: Path) -> str | None:
-    """The cluster's number of what a sweep has left to it."""
-    sent = found(SweepDirectory(path))
-    return None if sent is None else sent.array.job
+        return {"status": "damaged", "job": None}
+    place = SweepDirectory(path)
+    sent = found(place)
+    job = None if sent is None else sent.array.job
+    if place.is_alive():
+        return {"status": "running", "job": job}
+    waits = {True: "queued", False: "detached", None: "unknown"}
+    return {"status": "unfinished" if sent is None else waits[sent.is_in_queue()], "job": job}
 
 
 def runs(store: Path, name: str) -> StudyRuns:

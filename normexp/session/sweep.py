@@ -17,7 +17,7 @@ from normexp.session.elsewhere import has_news
 from normexp.session.environment import environment
 from normexp.session.execute import check
 from normexp.session.follow import Sent
-from normexp.session.in_slurm import forget, found, rejoin, send
+from normexp.session.in_slurm import forget, found, send
 from normexp.session.inventory import OnCodeChange, Standard
 from normexp.session.outcome import how_to_go_on, sum_up
 from normexp.session.progress import Progress, Silent
@@ -93,7 +93,7 @@ def sweep(
         check(plan.executor)
     with _writing(directory, study):
         place, sent = _place(plan, directory)
-        with place.beating(), _discarding(place, sent):
+        with place.beating(), _discarding(place):
             stop.begin(place.stop.absolute())
             tidy(directory, place.path.name)
             tally = Tally()
@@ -138,7 +138,7 @@ def detach(
         try:
             if sent is not None and sent.is_in_queue():
                 return Detached(plan, place.path, sent.array.job, is_new=False)
-            with _discarding(place, sent):
+            with _discarding(place):
                 tidy(directory, place.path.name)
                 if not plan.stacks:
                     if sent is None:
@@ -191,9 +191,12 @@ def _place(plan: Plan, directory: StudyDirectory) -> tuple[SweepDirectory, Sent 
     if isinstance(plan.executor, Slurm):
         with locked(directory):  # two terminals may ask at once
             for path in reversed(directory.sweep_directories()):
-                place, same = SweepDirectory(path), path.name.split("-")[-1].split(".")[0] == name
-                if same and not has_ended(path) and not place.sign.is_alive() and found(place):
-                    sent = rejoin(place)
+                place = SweepDirectory(path)
+                if place.name != name or has_ended(path) or place.sign.is_alive():
+                    continue
+                sent = found(place)
+                if sent is not None:
+                    sent.check()
                     place.sign.show()
                     place.stop.unlink(missing_ok=True)
                     return place, sent
@@ -201,12 +204,12 @@ def _place(plan: Plan, directory: StudyDirectory) -> tuple[SweepDirectory, Sent 
 
 
 @contextmanager
-def _discarding(place: SweepDirectory, sent: Sent | None) -> Iterator[None]:
-    """Leave no directory of a sweep that could not begin, if it is new."""
+def _discarding(place: SweepDirectory) -> Iterator[None]:
+    """Leave no directory of a sweep that could not begin."""
     try:
         yield
     except NormexpError:
-        if sent is None and not has_news(place):  # nobody has begun anywhere
+        if found(place) is None and not has_news(place):  # nothing sent, and nobody at work
             place.discard()
         raise
 

@@ -35,6 +35,11 @@ class SweepDirectory:
     path: Path
 
     @property
+    def name(self) -> str:
+        """What `begin` was told: it names the runs that were asked for."""
+        return self.path.name.rpartition("-")[2].partition(".")[0]
+
+    @property
     def study(self) -> StudyDirectory:
         """Whose sweep it is."""
         return StudyDirectory(self.path.parents[1])

@@ -96,6 +96,8 @@ REFUSED = {
     "norm.momentum=nan": ("a number from 0 to 1, or null", ""),
     "norm.momentum=abc": ("norm.momentum='abc': a number from 0 to 1, or null", ""),
     "norm.momentum=[0.1,0.2]": ("one value is needed", ""),
+    "executor=local,ray": ("no part of what a run is, it takes one value", "executor=local"),
+    "executor.workers=1,2": ("no part of what a run is, it takes", "executor.workers=1"),
     "optim.lr=0": ("optim.lr=0: a number above 0", ""),
     "optim.lr=inf": ("optim.lr=inf: a number above 0", ""),
     "train.epochs=1.5": ("train.epochs=1.5: a whole number from 1", "train.epochs=12"),

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from normexp.config.field import Role, spell
-from normexp.config.schema import FRAMEWORK, KINDS, SECTIONS
+from normexp.config.schema import FRAMEWORK, KINDS, OUTSIDE, SECTIONS
 from normexp.config.tree import known_keys
 from normexp.errors import UsageError
 from normexp.registry import did_you_mean
@@ -24,6 +24,8 @@ def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
     """
     known = known_keys()
     for axis in axes:
+        if axis.key in OUTSIDE:
+            _refuse_several(axis, axis.key)
         for field in () if axis.is_group else axis.fields():
             if field not in known:
                 raise UsageError(
@@ -43,11 +45,17 @@ def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
                 )
             if axis.drops:
                 _check_dropped(axis, having)
-            if axis.is_swept and any(_is_runtime(base, field) for base in having):
-                raise UsageError(
-                    f"{axis.spelled()}: {field} is no part of what a run is, it takes one value",
-                    f"type {field}={spell(axis.values[0])}",
-                )
+            if any(_is_runtime(base, field) for base in having):
+                _refuse_several(axis, field)
+
+
+def _refuse_several(axis: Axis, key: str) -> None:
+    """How and where runs are made is one thing for a sweep."""
+    if axis.is_swept:
+        raise UsageError(
+            f"{axis.spelled()}: {key} is no part of what a run is, it takes one value",
+            f"type {key}={spell(axis.values[0])}",
+        )
 
 
 def refuse_turned(axes: Sequence[Axis], bases: Sequence[Base]) -> None:

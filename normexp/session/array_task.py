@@ -89,6 +89,7 @@ class ArrayTask:
         from submitit.core.utils import DelayedSubmission
 
         self._end(GRACE_SECONDS[signal.SIGUSR2])
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm's, when it queues the task again
         idle = 0 if self._has_moved() else self._idle + 1
         if idle >= MOST_IDLE:
             raise NormexpError(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from normexp.record import Kept
-from normexp.session.stop import Stop, StoppedError
+from normexp.session.stop import GRACE_SECONDS, Stop, StoppedError
 
 SHARE = 50
 """A checkpoint is written when so many times what the last one took has passed: 2 % of the time."""
@@ -35,18 +35,20 @@ class Keeper:
             StoppedError: the sweep is to stop and the rest would take too long.
         """
         left = self._stop.seconds_left()
-        if self._after is not None and (left is not None or self._is_due()):
+        stops = left is not None
+        leaves = left is not None and self._seconds_to_go(epochs) > min(left, GRACE_SECONDS)
+        if self._after is not None and (leaves or self._is_due(self._after, stops=stops)):
             start = time.perf_counter()
             with suppress(OSError):  # no room: the training may end all the same
                 self._write(kept())
             self._last = time.perf_counter()
             self._cost = self._last - start
-        if left is not None and self._seconds_to_go(epochs) > left:
+        if leaves:
             raise StoppedError
 
-    def _is_due(self) -> bool:
+    def _is_due(self, after: float, *, stops: bool) -> bool:
         now = time.perf_counter()
-        lasts = self._after is not None and now - self._began >= self._after
+        lasts = stops or now - self._began >= after
         return lasts and now - self._last >= SHARE * self._cost
 
     def _seconds_to_go(self, epochs: int) -> float:

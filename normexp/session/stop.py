@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 GRACE_SECONDS = 5.0
-"""For what can be finished soon, once a sweep has been asked to stop."""
+"""For what can be finished soon, once a sweep has been asked to stop: more is left for later."""
 
 LOOK_SECONDS = 0.2
 """Between two looks at the file that asks processes to stop."""

@@ -1,1 +1,1 @@
-"""Other ways to do the same work, one a file, each started by `tests/bench.py` in a process of its own."""
+"""Other ways to do the same work, one a file; `tests/bench.py` starts each in its own process."""

@@ -1,4 +1,4 @@
-"""normexp through its command line; of work that logs nothing, its training alone, in this process."""
+"""normexp by its command line; of work that logs nothing, its training alone, in this process."""
 
 import json
 import subprocess

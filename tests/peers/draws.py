@@ -1,4 +1,4 @@
-"""Data, initial weights and batch order of a seed: the numbers that normexp draws, drawn plainly."""
+"""Data, weights and batch order of a seed: the numbers that normexp draws, drawn plainly."""
 
 import hashlib
 from functools import cache
@@ -30,16 +30,16 @@ def network(work: Work, norm: Norm) -> PlainNetwork:
 
 def sites(work: Work) -> dict[str, int]:
     """The norms by name, and their channels."""
-    shapes = _shapes(work)
+    known = shapes(work)
     ends = ".norm.weight"
-    return {name[: -len(ends)]: of[0] for name, of in shapes.items() if name.endswith(ends)}
+    return {name[: -len(ends)]: of[0] for name, of in known.items() if name.endswith(ends)}
 
 
 def weights(work: Work, seed: int) -> dict[str, torch.Tensor]:
     """Every parameter of a new network by name, norms at identity."""
     streams = {key: _stream(seed, key) for key in ("weights", "biases")}
     found = {}
-    for name, shape in _shapes(work).items():
+    for name, shape in shapes(work).items():
         empty = torch.empty(shape, dtype=torch.float64)
         if ".norm." in name:
             empty.fill_(float(name.endswith("weight")))
@@ -49,7 +49,7 @@ def weights(work: Work, seed: int) -> dict[str, torch.Tensor]:
             empty.normal_(generator=streams["weights"]).mul_(0.1)
         else:
             layer, _, key = name.rpartition(".")
-            bound = prod(_shapes(work)[f"{layer}.weight"][1:]) ** -0.5
+            bound = prod(shapes(work)[f"{layer}.weight"][1:]) ** -0.5
             rng = streams["biases" if key == "bias" else "weights"]
             empty.uniform_(-bound, bound, generator=rng)
         found[name] = empty.float()
@@ -62,12 +62,19 @@ def examples(work: Work, seed: int) -> Examples:
         torch.randperm(work.train_size, generator=_stream(seed, "order", epoch))
         for epoch in range(work.epochs)
     ]
-    parts = _parabola(work, seed) if work.network == "mlp" else _digits(work, seed)
-    return Examples(*parts, torch.stack(orders))
+    x, y, test_x, test_y = (_parabola if work.network == "mlp" else _digits)(work, seed)
+    return Examples(x, y, test_x, test_y, torch.stack(orders))
+
+
+def prepare(work: Work) -> None:
+    """Read what is read once, whatever the number of runs."""
+    if work.network == "lenet":
+        _all_digits()
 
 
 @cache
-def _shapes(work: Work) -> dict[str, tuple[int, ...]]:
+def shapes(work: Work) -> dict[str, tuple[int, ...]]:
+    """Of every parameter by name, layers before norms."""
     return {n: tuple(p.shape) for n, p in network(work, batch_norm()).named().items()}
 
 

@@ -1,4 +1,4 @@
-"""`torch.func` ensembling as its tutorial has it: stack the modules, `vmap` the call, train at once.
+"""`torch.func` ensembling as its tutorial has it: stack modules, `vmap` the call, train at once.
 
 Every momentum is a network of its own. The norm is the ensemble's: `nn.BatchNorm` takes no momentum
 for each network, and counts its batches in place.
@@ -42,8 +42,9 @@ class StackedNorm(nn.Module):
             axes = [0, *range(2, x.dim())]
             var, mean = torch.var_mean(x, axes, unbiased=False)
             n = x.numel() // x.shape[1]
-            self.running_mean.lerp_(mean.detach(), self.momentum)
-            self.running_var.lerp_(var.detach() * (n / (n - 1)), self.momentum)
+            unbiased = var.detach() * (n / (n - 1))
+            self.running_mean.add_((mean.detach() - self.running_mean) * self.momentum)
+            self.running_var.add_((unbiased - self.running_var) * self.momentum)
         shape = [1, -1, *[1] * (x.dim() - 2)]
         y = (x - mean.view(shape)) / (var.view(shape) + 1e-5).sqrt()
         return y * self.weight.view(shape) + self.bias.view(shape)
@@ -61,7 +62,7 @@ class Ensemble:
         self.networks = [draws.network(work, partial(norm, run.momentum)) for run in runs]
         for network, run in zip(self.networks, runs, strict=True):
             network.put(draws.weights(work, run.seed))
-        self.params, self.buffers = stack_module_state(self.networks)  # type: ignore[arg-type]
+        self.params, self.buffers = stack_module_state(self.networks)
         self.base = copy.deepcopy(self.networks[0])
         self._gradients = vmap(grad_and_value(self._loss))
         self._optimizer = torch.optim.Adam(list(self.params.values()), lr=work.lr)
@@ -72,12 +73,13 @@ class Ensemble:
         for name, parameter in self.params.items():
             parameter.grad = gradients[name]
         self._optimizer.step()
-        return losses.detach()
+        detached: torch.Tensor = losses.detach()
+        return detached
 
     def losses(self, x: torch.Tensor, y: torch.Tensor, *, training: bool) -> torch.Tensor:
         """Of all, in either mode."""
         self.base.train(training)
-        found = vmap(self._loss)(self.params, self.buffers, x, y).detach()
+        found: torch.Tensor = vmap(self._loss)(self.params, self.buffers, x, y).detach()
         self.base.train()
         return found
 
@@ -97,6 +99,7 @@ def train_all(request: Request, clock: Clock) -> list[Final]:
     """All runs as one stack."""
     torch.set_num_threads(request.cores)
     warm_up()
+    draws.prepare(request.work)
     clock("start")
     work, runs = request.work, request.runs
     by_seed = {run.seed: draws.examples(work, run.seed) for run in runs}
@@ -105,7 +108,8 @@ def train_all(request: Request, clock: Clock) -> list[Final]:
     ensemble, everyone = Ensemble(work, runs), torch.arange(len(runs))[:, None]
     logged = set(work.logged) if work.logs else set()
     rows = [[ensemble.running(name)] for name in STATISTICS]
-    points, losses, steps = [ensemble.losses(test_x, test_y, training=False)], [], 0
+    points, steps = [ensemble.losses(test_x, test_y, training=False)], 0
+    losses: list[torch.Tensor] = []
     for epoch in range(work.epochs):
         losses = []
         for chosen in torch.split(orders[:, epoch], work.batch_size, 1):

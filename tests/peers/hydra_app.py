@@ -1,6 +1,6 @@
 """Hydra: the plain loop as an application, run many times by `--multirun`.
 
-With the basic launcher one after the other in a process, with joblib's in as many as there are cores.
+With the basic launcher one after the other in a process, with joblib's in a process a core.
 """
 
 import json

@@ -1,5 +1,6 @@
 """JAX's runs from their draws to their files; the training itself is in `jax_scan.py`."""
 
+import math
 import os
 from typing import Any
 
@@ -18,12 +19,14 @@ def train_all(request: Request, clock: Clock) -> list[Final]:
     clock("start")
     from peers import draws  # and with it torch, whose draws these are
 
-    clock("uncounted")
     work, sites = request.work, draws.sites(request.work)
+    draws.prepare(work)
+    clock("uncounted")
     train, compiled, finals = jax.jit(jax.vmap(training(work, sites))), None, []
-    for first in range(0, len(request.runs), TOGETHER):
-        runs = request.runs[first : first + TOGETHER]
-        padded = runs + runs[-1:] * (min(TOGETHER, len(request.runs)) - len(runs))
+    size = math.ceil(len(request.runs) / math.ceil(len(request.runs) / TOGETHER))
+    for first in range(0, len(request.runs), size):
+        runs = request.runs[first : first + size]
+        padded = runs + runs[-1:] * (size - len(runs))
         arguments = _arguments(request, padded)
         clock("draw")
         if compiled is None:

@@ -49,7 +49,9 @@ def _scaled(p: Tree, site: str, x: Array, mean: Array, var: Array) -> Array:
     return (x - mean.reshape(wide)) * scale.reshape(wide) + p[f"{site}.norm.bias"].reshape(wide)
 
 
-def training(work: Work, sites: dict[str, int]) -> Callable[..., Any]:
+def training(  # noqa: C901
+    work: Work, sites: dict[str, int]
+) -> Callable[..., Any]:
     """One network's training: weights, data and momentum to losses and running statistics."""
     import jax
     import jax.numpy as jnp

@@ -19,7 +19,8 @@ def train_one(work: Work, run: Run, place: Path) -> Final:
     test = (data.test_x, data.test_y)
     logged = set(work.logged) if work.logs else set()
     statistics, points = [_running(network)], [evaluate(network, test)]
-    step, losses = 0, []
+    step = 0
+    losses: list[torch.Tensor] = []
     for order in data.orders:
         losses = []
         network.train()
@@ -68,6 +69,7 @@ def train_all(request: Request, clock: Clock) -> list[Final]:
     """One after the other."""
     torch.set_num_threads(1)
     warm_up()
+    draws.prepare(request.work)
     clock("start")
     finals = [train_one(request.work, run, request.place) for run in request.runs]
     clock("train")

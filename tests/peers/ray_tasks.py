@@ -1,5 +1,6 @@
 """Ray: the plain loop as tasks, one a network, on as many workers as there are cores."""
 
+import logging
 import os
 
 from peers.work import Clock, Final, Request, Run, Work, answer
@@ -15,7 +16,7 @@ def train_all(request: Request, clock: Clock) -> list[Final]:
         num_cpus=request.cores,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="error",
+        logging_level=logging.ERROR,
         runtime_env={"env_vars": environment},
     )
     ray.get([ray.remote(num_cpus=1)(_import).remote() for _ in range(request.cores)])

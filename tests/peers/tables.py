@@ -13,7 +13,7 @@ from peers.work import Run, Work
 Numbers = np.ndarray[Any, Any]
 
 
-def write(  # noqa: PLR0913
+def write(  # noqa: PLR0913, PLR0917
     place: Path,
     work: Work,
     run: Run,

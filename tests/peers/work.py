@@ -128,6 +128,7 @@ class Clock:
         self._last = since
 
     def __call__(self, phase: str) -> None:
+        """The end of a phase."""
         now = time.time()
         self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self._last
         self._last = now

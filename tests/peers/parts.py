@@ -1,4 +1,4 @@
-"""Where normexp's time goes, by wall clock: what a sweep on one worker is doing, asked every 2 ms."""
+"""Where normexp's time goes by wall clock: what a sweep on one worker does, asked every 2 ms."""
 
 import json
 import sys
@@ -25,11 +25,12 @@ ROOMS = {
 def main(*overrides: str) -> None:
     """One line of JSON: seconds by part."""
     start = time.perf_counter()
-    worker = threading.Thread(target=_sweep, args=overrides)
+    worker = threading.Thread(target=_sweep, args=overrides, name="normexp")
     worker.start()
     looks: Counter[str] = Counter()
     while worker.is_alive():
-        looks[_part(sys._current_frames())] += 1  # noqa: SLF001
+        frames = sys._current_frames()  # noqa: SLF001
+        looks[_part([frames[each] for each in _at_work() if each in frames])] += 1
         time.sleep(INTERVAL)
     seconds = time.perf_counter() - start
     whole = sum(looks.values())
@@ -43,10 +44,14 @@ def _sweep(*overrides: str) -> None:
     normexp.sweep(*overrides, "executor.workers=1", "executor.processes=false")
 
 
-def _part(frames: dict[int, FrameType]) -> str:
-    """What the busiest thread is doing: imports, plan, train, observe, write or something else."""
-    own = threading.get_ident()
-    found = {_part_of(frame) for thread, frame in frames.items() if thread != own}
+def _at_work() -> list[int]:
+    """The threads that do the sweep: neither this one, nor what shows a sign of life."""
+    return [t.ident or 0 for t in threading.enumerate() if t.name.startswith("normexp")]
+
+
+def _part(frames: list[FrameType]) -> str:
+    """What is being done: imports, plan, train, observe, write or something else."""
+    found = {_part_of(frame) for frame in frames}
     order = ("import", "train", "observe", "write", "plan")
     return next((part for part in order if part in found), "other")
 

@@ -1,41 +1,40 @@
 """normexp and its peers on the same work, in one run: `make bench`.
 
-Each peer runs in processes of its own, on the cores that its line names; loops, ensembles and JAX in
-one process a core, each with a share of the seeds. Slow ones do a sample, scaled by the count, their
-start-up not. All draw the same data, weights and orders, and must come to the same losses. Nothing
-asserts a time.
+Each peer runs in processes of its own, on the cores that its line names; loops, ensembles and JAX
+in one process a core, each with a share of the seeds. Slow ones do a sample, scaled by the count,
+their start-up not. All draw the same data, weights and orders, and must come to the same losses.
+Nothing asserts a time.
 """
 
 import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from statistics import fmean, median, stdev
-from typing import Any
+from statistics import fmean, stdev
 
 import numpy as np
+from peers.aside import parts_and_limits, start_and_read
+from peers.process import Figures, heard, start
 from peers.work import Final, Work, work_named
 
 CORES = sorted(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(2))[:2]
 
-REPEATS = 3
-"""Of what takes a second or less: medians count."""
+HEAD = """
+(work) peer, cores, runs done of all, seconds of start-up, of work and of both, scaled to all runs;
+× multiple of normexp's, of (a) without start-up; ln(loss / normexp's) and its standard error"""
 
 ONCE = ("start", "compile", "end")
 """Phases that do not grow with the number of runs."""
 
 PACKAGES = ("torch", "jax", "ray", "hydra-core", "hydra-joblib-launcher", "pyarrow", "numpy")
-
-PLAN = ["norm=batch", "norm.momentum=range(0.01,0.205,0.01)", "seed=range(500)"]
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,6 @@ ENTRIES = [
     Entry("c", "JAX", "jax_runs", 2, 10, 4, needs="jax"),
 ]
 
-Figures = dict[str, Any]
-
 
 class Bench:
     """What has been measured so far.
@@ -115,6 +112,12 @@ class Bench:
         own = [e for e in self.lines if e["peer"] == "normexp" and e["work"] == work]
         return next((e for e in own if e["cores"] == cores), own[-1])
 
+    def parts(self, store: str) -> Figures:
+        """Where normexp's time goes, and how far it is from limits."""
+        a, b = (work_named(name, quick=self.quick) for name in "ab")
+        step = self.normexp("a", 1)["working"] / a.seeds / a.steps
+        return parts_and_limits(b, self.place, store, step)
+
     def _answers(self, entry: Entry, work: Work) -> list[Figures]:
         """Start the peer's processes together, and hear them."""
         seeds = work.seeds if self.quick else entry.seeds or work.seeds
@@ -129,8 +132,8 @@ class Bench:
             command += ["--quick"] if self.quick else []
             command += ["--momenta", str(entry.momenta)] if entry.momenta and not self.quick else []
             command += ["--option", entry.option] if entry.option else []
-            processes.append(_start([*command, "--since", str(time.time())], len(cores)))
-        return [_heard(process) for process in processes]
+            processes.append(start([*command, "--since", str(time.time())], len(cores)))
+        return [heard(process) for process in processes]
 
     def _compared(self, line: Figures) -> Figures:
         """Times as multiples of normexp's, and whether the losses are the same."""
@@ -164,77 +167,6 @@ def _missing(package: str | None) -> str | None:
     except PackageNotFoundError:
         return f"{package} is not installed"
     return None
-
-
-def _start(command: Sequence[str], threads: int = 1) -> subprocess.Popen[str]:
-    """A new interpreter that finds the peers."""
-    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path[1:])])
-    here = {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=os.environ | here, stdout=pipe, stderr=pipe, text=True)
-
-
-def _heard(process: subprocess.Popen[str]) -> Figures:
-    """The JSON in a process's last line."""
-    out, err = process.communicate()
-    if process.returncode:
-        raise SystemExit(f"{process.args!r}\n{err}")
-    found: Figures = json.loads(out.splitlines()[-1])
-    return found
-
-
-def command_seconds(*arguments: str) -> float:
-    """Wall clock of normexp's command, the median of some."""
-    tries = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        process = _start([sys.executable, "-m", "normexp", *arguments])
-        _, err = process.communicate()
-        if process.returncode:
-            raise SystemExit(err)
-        tries.append(time.perf_counter() - start)
-    return median(tries)
-
-
-READ = """
-import json, sys, time, normexp
-start = time.perf_counter()
-import pandas, pyarrow.parquet
-imported = time.perf_counter()
-frame = normexp.read(sys.argv[1])
-print(json.dumps({"import": imported - start, "read": time.perf_counter() - imported,
-                  "runs": len(frame)}))
-"""
-
-
-def start_and_read(store: str) -> Figures:
-    """Work (d): seconds of small commands, and of reading a store into pandas."""
-    read = _heard(_start([sys.executable, "-c", READ, store]))
-    with tempfile.TemporaryDirectory() as empty:
-        plan = command_seconds("plan", *PLAN, f"store.dir={empty}")
-    again = [_heard(_start([sys.executable, "-c", READ, store]))["read"] for _ in range(REPEATS)]
-    return {
-        "--help": command_seconds("--help"),
-        "plan of 10,000 runs": plan,
-        f"reading {read['runs']:,} runs, imports aside": median(again),
-        "importing pandas and pyarrow": read["import"],
-    }
-
-
-def parts_and_limits(bench: Bench, store: str) -> Figures:
-    """Where the time of (b) goes on one core, and how far (a) and (b) are from what the machine can."""
-    work = work_named("b", quick=bench.quick)
-    overrides = [*work.overrides(work.momenta, work.seeds), f"store.dir={bench.place / 'parts'}"]
-    parts = _heard(_start([sys.executable, "-m", "peers.parts", *overrides]))
-    limits = _heard(_start([sys.executable, "-m", "peers.limits", f"{store}/bn_regression"]))
-    runs = len(work.momenta) * work.seeds
-    found = {f"parts of (b): {name}, s": seconds for name, seconds in parts.items()}
-    found |= limits | {"normexp's writing, ms a run": parts["write"] / runs * 1e3}
-    if any(line["work"] == "a" for line in bench.lines):
-        a = work_named("a", quick=bench.quick)
-        step = bench.normexp("a", 1 if not bench.quick else 2)["working"] / a.seeds / a.steps
-        found |= {"normexp's training, us a network-step": step * 1e6}
-    return found
 
 
 def _spelled(line: Figures) -> str:
@@ -278,21 +210,20 @@ def main() -> None:
     works = asked.only.split(",")
     raw: Figures = {"machine": _machine(), "quick": asked.quick}
     print("\n".join(_table(raw["machine"])))
-    print("(work) peer, cores, runs done of all, seconds of start-up, work and both, scaled to all;\n"
-          "× multiple of normexp's, of (a) without start-up; ln(loss / normexp's) ± standard error")  # fmt: skip
+    print(HEAD)
     with tempfile.TemporaryDirectory(prefix="normexp-bench-") as path:
         bench = Bench(Path(path), quick=asked.quick)
         for entry in ENTRIES:
             if entry.work in works and (entry.cores > 1 or not asked.quick or entry.option):
                 bench.measure(entry)
         raw["lines"] = bench.lines
-        measures: dict[str, Callable[[str], Figures]] = {
-            "parts and limits": lambda store: parts_and_limits(bench, store)} if "b" in works else {}  # fmt: skip
-        if "d" in works and "b" in works:
-            measures["start and read"] = start_and_read
-        for name, measure in measures.items():
-            raw[name] = measure(bench.normexp("b")["place"])
-            print("\n".join(_table(raw[name])))
+        if "b" in works:
+            store, figures = bench.normexp("b")["place"], raw.setdefault("normexp", {})
+            if "a" in works:
+                figures |= bench.parts(store)
+            if "d" in works:
+                figures |= start_and_read(store)
+            print("\n".join(_table(figures)))
     out = asked.out or Path(tempfile.gettempdir()) / "normexp-bench.json"
     out.write_text(json.dumps(raw, indent=1, default=str) + "\n")
     print(f"raw figures: {out}")

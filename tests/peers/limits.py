@@ -24,7 +24,7 @@ SAMPLE = 400
 
 
 def main(store: Path) -> None:
-    """One line of JSON.
+    """One line of JSON: microseconds of a network-step, GB/s, and milliseconds of a run.
 
     Args:
         store: a study's directory that normexp has left.
@@ -35,10 +35,10 @@ def main(store: Path) -> None:
     print(
         json.dumps(
             {
-                "products, us a network-step": products_seconds(work) * 1e6,
-                "copy, GB/s": bandwidth / 1e9,
-                "traffic, us a network-step": step_bytes(work) / bandwidth * 1e6,
-                "Parquet, ms a run": parquet_seconds(store) * 1e3,
+                "products": products_seconds(work) * 1e6,
+                "copy": bandwidth / 1e9,
+                "traffic": step_bytes(work) / bandwidth * 1e6,
+                "parquet": parquet_seconds(store) * 1e3,
             }
         )
     )

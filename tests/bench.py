@@ -51,6 +51,12 @@ class Entry:
     needs: str | None = None  # a package that may not be there
 
     @property
+    def quick(self) -> bool:
+        """Whether a test needs it: each peer once on each work."""
+        twice = self.cores == 1 and self.option != "basic"
+        return not twice and (self.work, self.option) != ("b", "features-first")
+
+    @property
     def shares(self) -> int:
         """Processes: one a core, but where the peer has its own way to use several."""
         alone = self.module in ("command", "ray_tasks", "hydra_app")
@@ -62,16 +68,19 @@ ENTRIES = [
     Entry("a", "plain loop", "loop", 1, seeds=8),
     Entry("a", "torch.func ensemble", "ensemble", 1, seeds=256),
     Entry("a", "JAX", "jax_runs", 1, needs="jax"),
+    Entry("a", "JAX, features first", "jax_runs", 1, option="features-first", needs="jax"),
     Entry("a", "normexp", "command", 2),
     Entry("a", "plain loop", "loop", 2, seeds=16),
     Entry("a", "JAX", "jax_runs", 2, needs="jax"),
+    Entry("a", "JAX, features first", "jax_runs", 2, option="features-first", needs="jax"),
     Entry("b", "normexp", "command", 2),
     Entry("b", "plain loop", "loop", 2, 4, 4),
     Entry("b", "Hydra, basic", "hydra_app", 1, 4, 2, "basic"),
     Entry("b", "Hydra, joblib", "hydra_app", 2, 4, 4, "joblib", "hydra-joblib-launcher"),
     Entry("b", "Ray tasks", "ray_tasks", 2, 4, 4, needs="ray"),
     Entry("b", "torch.func ensemble", "ensemble", 2, 4, 64),
-    Entry("b", "JAX", "jax_runs", 2, 20, 80, needs="jax"),
+    Entry("b", "JAX", "jax_runs", 2, 20, 40, needs="jax"),
+    Entry("b", "JAX, features first", "jax_runs", 2, 20, 40, "features-first", "jax"),
     Entry("c", "normexp", "command", 2),
     Entry("c", "plain loop", "loop", 2, 2, 8),
     Entry("c", "torch.func ensemble", "ensemble", 2, 2, 8),
@@ -214,7 +223,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="normexp-bench-") as path:
         bench = Bench(Path(path), quick=asked.quick)
         for entry in ENTRIES:
-            if entry.work in works and (entry.cores > 1 or not asked.quick or entry.option):
+            if entry.work in works and (entry.quick or not asked.quick):
                 bench.measure(entry)
         raw["lines"] = bench.lines
         if "b" in works:

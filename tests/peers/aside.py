@@ -19,12 +19,12 @@ def command_seconds(*arguments: str) -> float:
     """Wall clock of normexp's command, the median of some."""
     tries = []
     for _ in range(REPEATS):
-        start = time.perf_counter()
+        before = time.perf_counter()
         process = start([sys.executable, "-m", "normexp", *arguments])
         _, err = process.communicate()
         if process.returncode:
             raise SystemExit(err)
-        tries.append(time.perf_counter() - start)
+        tries.append(time.perf_counter() - before)
     return median(tries)
 
 

@@ -21,8 +21,9 @@ def train_all(request: Request, clock: Clock) -> list[Final]:
 
     work, sites = request.work, draws.sites(request.work)
     draws.prepare(work)
+    axis = 0 if "features-first" in request.options else 1
     clock("uncounted")
-    train, compiled, finals = jax.jit(jax.vmap(training(work, sites))), None, []
+    train, compiled, finals = jax.jit(jax.vmap(training(work, sites, axis))), None, []
     size = math.ceil(len(request.runs) / math.ceil(len(request.runs) / TOGETHER))
     for first in range(0, len(request.runs), size):
         runs = request.runs[first : first + size]

@@ -14,17 +14,18 @@ Tree = dict[str, Any]
 Norm = Callable[[str, Array], Array]
 
 
-def mlp(work: Work, p: Tree, x: Array, norm: Norm) -> Array:
-    """Predictions [batch, 1]."""
+def mlp(work: Work, p: Tree, x: Array, norm: Norm, axis: int) -> Array:
+    """Predictions [batch, 1]; inside, features are this axis."""
     import jax.numpy as jnp
 
-    x = norm("input", x)
+    x = norm("input", x if axis else x.T)
     for number in range(1, work.depth + 1):
-        x = jnp.tanh(norm(f"hidden{number}", _dense(p, f"hidden{number}", x)))
-    return _dense(p, "output", x)
+        x = jnp.tanh(norm(f"hidden{number}", _dense(p, f"hidden{number}", x, axis)))
+    y = _dense(p, "output", x, axis)
+    return y if axis else y.T
 
 
-def lenet(_: Work, p: Tree, x: Array, norm: Norm) -> Array:
+def lenet(_: Work, p: Tree, x: Array, norm: Norm, axis: int) -> Array:
     """Predictions [batch, 10]."""
     import jax
     from jax import lax
@@ -35,24 +36,33 @@ def lenet(_: Work, p: Tree, x: Array, norm: Norm) -> Array:
         x = lax.reduce_window(x, -float("inf"), lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
     x = x.reshape(len(x), -1)
     for name in ("linear1", "linear2"):
-        x = jax.nn.relu(norm(name, _dense(p, name, x)))
-    return _dense(p, "output", x)
+        x = jax.nn.relu(norm(name, _dense(p, name, x, axis)))
+    return _dense(p, "output", x, axis)
 
 
-def _dense(p: Tree, name: str, x: Array) -> Array:
+def _dense(p: Tree, name: str, x: Array, axis: int) -> Array:
+    if not axis:
+        return p[f"{name}.weight"] @ x + p[f"{name}.bias"][:, None]
     return x @ p[f"{name}.weight"].T + p[f"{name}.bias"]
 
 
-def _scaled(p: Tree, site: str, x: Array, mean: Array, var: Array) -> Array:
-    wide = (-1, *[1] * (x.ndim - 2))
+def _scaled(p: Tree, site: str, x: Array, statistics: tuple[Array, Array], axis: int) -> Array:
+    mean, var = statistics
+    wide = (-1, *[1] * (x.ndim - 1 - axis))
     scale = p[f"{site}.norm.weight"] / (var + 1e-5) ** 0.5
     return (x - mean.reshape(wide)) * scale.reshape(wide) + p[f"{site}.norm.bias"].reshape(wide)
 
 
 def training(  # noqa: C901
-    work: Work, sites: dict[str, int]
+    work: Work, sites: dict[str, int], axis: int
 ) -> Callable[..., Any]:
-    """One network's training: weights, data and momentum to losses and running statistics."""
+    """One network's training: weights, data and momentum to losses and running statistics.
+
+    Args:
+        work: what to train.
+        sites: norms and their channels.
+        axis: of features inside an MLP; 1 as Flax has them, 0 for batches along vectors.
+    """
     import jax
     import jax.numpy as jnp
     from jax import lax
@@ -69,20 +79,23 @@ def training(  # noqa: C901
         left: dict[str, tuple[Array, Array]] = {}
 
         def norm(site: str, x: Array) -> Array:
-            axes = (0, *range(2, x.ndim))
-            mean, var, n = jnp.mean(x, axes), jnp.var(x, axes), x.size // x.shape[1]
+            axes = tuple(each for each in range(x.ndim) if each != axis)
+            mean, var, n = jnp.mean(x, axes), jnp.var(x, axes), x.size // x.shape[axis]
             left[site] = (mean, var * (n / (n - 1)))
-            return _scaled(p, site, x, mean, var)
+            return _scaled(p, site, x, (mean, var), axis)
 
-        loss = loss_of(forward(p, x, norm), y)
+        loss = loss_of(forward(p, x, norm, axis), y)
         return loss, [jnp.concatenate([left[site][k] for site in sites]) for k in (0, 1)]
 
     def tested(p: Tree, running: list[Array], x: Array, y: Array) -> Array:
         if not work.logs:
             return by_itself(p, x, y)[0]
         parts = [dict(zip(sites, jnp.split(part, edges), strict=True)) for part in running]
-        norm = lambda site, x: _scaled(p, site, x, parts[0][site], parts[1][site])  # noqa: E731
-        return loss_of(forward(p, x, norm), y)
+
+        def norm(site: str, x: Array) -> Array:
+            return _scaled(p, site, x, (parts[0][site], parts[1][site]), axis)
+
+        return loss_of(forward(p, x, norm, axis), y)
 
     def train(p: Tree, data: list[Array], momentum: Array) -> Any:  # noqa: ANN401
         x, y, test_x, test_y, orders = data

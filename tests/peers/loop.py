@@ -7,7 +7,7 @@ import torch
 from reference import PlainNetwork, batch_norm, evaluate, loss_of
 
 from peers import draws, tables
-from peers.work import Clock, Final, Request, Run, Work, answer
+from peers.work import Clock, Final, Request, Run, Work, answer, work_named
 
 
 def train_one(work: Work, run: Run, place: Path) -> Final:
@@ -58,11 +58,8 @@ def _by_itself(network: PlainNetwork, x: torch.Tensor, y: torch.Tensor) -> torch
 
 @cache
 def warm_up() -> None:
-    """Let PyTorch import what it imports with the first step of an optimizer, some seconds."""
-    weight = torch.zeros(1, requires_grad=True)
-    optimizer = torch.optim.Adam([weight])
-    torch.autograd.backward(weight.sum())
-    optimizer.step()
+    """Let PyTorch import what it imports with a first training, some seconds."""
+    train_one(work_named("a", quick=True), Run(0.5, 0), Path())
 
 
 def train_all(request: Request, clock: Clock) -> list[Final]:

@@ -1,0 +1,74 @@
+"""normexp by its command line; of work that logs nothing, its training alone, in this process."""
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from peers.work import Clock, Final, Request, answer
+
+if TYPE_CHECKING:
+    from normexp.planning.plan import Stack
+
+
+def train_all(request: Request, clock: Clock) -> list[Final]:
+    """All runs of the request."""
+    return (_command if request.work.logs else _training)(request, clock)
+
+
+def _overrides(request: Request) -> list[str]:
+    momenta = list(dict.fromkeys(run.momentum for run in request.runs))
+    seeds = len({run.seed for run in request.runs})
+    return [*request.work.overrides(momenta, seeds), f"executor.workers={request.cores}"]
+
+
+def _command(request: Request, clock: Clock) -> list[Final]:
+    command = [sys.executable, "-m", "normexp", "sweep", "--json", *_overrides(request)]
+    place = [f"store.dir={request.place}"]
+    done = subprocess.run([*command, *place], capture_output=True, text=True, check=True)
+    clock("command")
+    import normexp
+
+    rows = normexp.read(json.loads(done.stdout)["directory"])
+    wanted = ["norm.momentum", "seed", "train_loss", "test_loss"]
+    finals = [Final(*row) for row in rows[wanted].itertuples(index=False)]
+    clock("uncounted")
+    return finals
+
+
+def _training(request: Request, clock: Clock) -> list[Final]:
+    import torch
+
+    import normexp
+    from normexp.engine.numerics import one_thread
+    from normexp.engine.stack import TrainingStack
+    from normexp.executors import local
+
+    work = request.work
+    plan = normexp.plan(*_overrides(request), f"store.dir={request.place}")
+    clock("start")
+    sizes = torch.tensor(work.sizes)[:, None]
+
+    def train(stack: "Stack") -> list[Final]:
+        configs = [trajectory.config for trajectory in stack.trajectories]
+        training, losses = TrainingStack(configs), []
+        for epoch in range(work.epochs):
+            losses = [step.train_loss for step in training.epoch(epoch)]
+        trained = ((torch.stack(losses) * sizes).sum(0) / sizes.sum()).tolist()
+        tested = training.evaluate().references["test_loss_test_batch"].tolist()
+        ends = zip(configs, trained, tested, strict=True)
+        return [Final(work.momenta[0], each.seed, *losses) for each, *losses in ends]
+
+    with one_thread():
+        ended = list(local.run(plan.stacks, train, request.cores, lambda: None))
+    clock("train")
+    finals: list[Final] = []
+    for _, outcome in ended:
+        if isinstance(outcome, Exception):
+            raise outcome
+        finals += outcome
+    return finals
+
+
+if __name__ == "__main__":
+    answer(train_all)

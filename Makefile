@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: sweep test lint bench kills fuzz load clean
+.PHONY: sweep test lint bench cost kills fuzz load clean
 
 sweep: $(VENV)/.installed
 	$(BIN)/normexp sweep
@@ -29,6 +29,9 @@ fuzz: $(VENV)/.installed-dev
 load: $(VENV)/.installed-dev
 	$(BIN)/python tests/load.py
 
+cost: $(VENV)/.installed-dev
+	$(BIN)/python tests/cost.py --picture .github/cost-by-size.png
+
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache
 
@@ -40,5 +43,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,parity,slurm,ray]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,parity,slurm,ray,bench]'
 	touch $@ $(VENV)/.installed

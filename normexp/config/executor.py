@@ -8,6 +8,9 @@ from normexp.config.field import Role, declare
 
 RUNTIME = Role.RUNTIME
 
+Device = Literal["cpu", "cuda"]
+DEVICE = "where networks train: cpu, or cuda, a GPU, whose last bits are its own"
+
 IN_A_CLUSTER = 64
 """Stacks at a time of a cluster whose size the plan does not know."""
 
@@ -26,6 +29,7 @@ class Local:
     stack_size: int | None = declare(
         RUNTIME, None, "most networks of a stack; null: chosen by the plan", minimum=1
     )
+    device: Device = declare(RUNTIME, "cpu", DEVICE)
 
     @property
     def at_a_time(self) -> int:
@@ -44,7 +48,10 @@ class Slurm:
         RUNTIME, 1, "cores of an array task, each of which works on one stack", minimum=1
     )
     gpus: int = declare(
-        RUNTIME, 0, "GPUs of an array task, where a node is given only so: CPUs train", minimum=0
+        RUNTIME,
+        0,
+        "GPUs of an array task, for device=cuda or where a node is given only so",
+        minimum=0,
     )
     time: int = declare(
         RUNTIME,
@@ -58,6 +65,7 @@ class Slurm:
     stack_size: int | None = declare(
         RUNTIME, None, "most networks of a stack; null: chosen by the plan", minimum=1
     )
+    device: Device = declare(RUNTIME, "cpu", DEVICE)
 
     @property
     def at_a_time(self) -> int:
@@ -82,11 +90,15 @@ class Ray:
         minimum=1,
     )
     gpus: float = declare(
-        RUNTIME, 0.0, "GPUs of a stack, where a node has no other place: CPUs train", minimum=0
+        RUNTIME,
+        0.0,
+        "GPUs of a stack, for device=cuda or where a node has no other place",
+        minimum=0,
     )
     stack_size: int | None = declare(
         RUNTIME, None, "most networks of a stack; null: chosen by the plan", minimum=1
     )
+    device: Device = declare(RUNTIME, "cpu", DEVICE)
 
     @property
     def at_a_time(self) -> int:

@@ -96,9 +96,10 @@ def arrived(worker: "Worker", name: str, news: Path, workers: int) -> Iterator["
     Raises:
         NormexpError: another normexp is installed here.
     """
-    from normexp.session.environment import environment, torch_environment
+    from normexp.session.environment import device_environment, environment, torch_environment
 
-    here = {**environment(), **torch_environment()}
+    device = device_environment(worker.standard.environment["device"])
+    here = {**environment(), **torch_environment(), **device}
     if here["code"] != worker.origin.environment["code"]:
         raise NormexpError(
             f"{machine()} has another normexp than the sweep was planned with, or it was changed "

@@ -10,7 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from normexp.errors import UsageError
 from normexp.session.code import code
+from normexp.store.process import machine
 
 PACKAGES = ("normexp", "torch", "numpy", "hydra-core", "omegaconf", "pyarrow", "safetensors",
             "scikit-learn", "scipy", "pandas", "joblib")  # fmt: skip
@@ -34,6 +36,7 @@ DECIDING = (
     "instructions",
     "mkl_cbwr",
     "aten_cpu_capability",
+    "device",
 )
 """The entries that a run's numbers depend on: another value may mean other bits.
 
@@ -42,6 +45,9 @@ schedules), the processor and the settings by which they pick their kernels. Lef
 SciPy and pandas only sum up, pyarrow and safetensors write the same numbers into other bytes,
 Hydra's part is in the configuration, and numbers depend on threads and cores nowhere (promise 3).
 """
+
+ALWAYS = {"device": "cpu"}
+"""What an entry is in records that do not have it: there was no other choice then."""
 
 PROCESSOR = ("torch_capability", "cpu", "instructions")
 """Those of them that tell one node of a cluster from another."""
@@ -66,6 +72,7 @@ def environment() -> dict[str, Any]:
         "commit": _commit(),
         "dirty": _dirty(),
         "code": code(),
+        **ALWAYS,
     }
 
 
@@ -94,6 +101,24 @@ def torch_environment() -> dict[str, Any]:
     }
 
 
+def device_environment(device: str) -> dict[str, Any]:
+    """What trains the networks: goes over what `environment` says of it.
+
+    Raises:
+        UsageError: it is not here.
+    """
+    if device == "cpu":
+        return ALWAYS
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError(
+            f"executor.device={device}: PyTorch {torch.__version__} sees no GPU on {machine()}",
+            "leave it out: CPUs train; or install PyTorch for your GPU, see pytorch.org",
+        )
+    return {"device": device, "gpu": torch.cuda.get_device_name()}
+
+
 def deciding(environment: Mapping[str, Any]) -> dict[str, Any]:
     """What of an environment numbers depend on."""
     return {name: environment[name] for name in DECIDING if name in environment}
@@ -108,6 +133,7 @@ def changed(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tu
         recorded: a manifest's environment, of whatever age.
         now: `environment()`, with or without `torch_environment()`.
     """
+    recorded = ALWAYS | dict(recorded)
     known = [name for name in DECIDING if name in recorded and name in now]
     return {name: (recorded[name], now[name]) for name in known if recorded[name] != now[name]}
 
@@ -123,7 +149,7 @@ def changed_since(
 
 def unknown(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
     """What is known now and an older record does not say, of all that numbers depend on."""
-    return tuple(name for name in DECIDING if name in now and name not in recorded)
+    return tuple(name for name in DECIDING if name in now and name not in {*ALWAYS, *recorded})
 
 
 def installed(name: str) -> str | None:

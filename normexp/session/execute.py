@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from normexp.config.executor import Executor, Ray, Slurm
+from normexp.config.executor import Executor, Local, Ray, Slurm
+from normexp.errors import UsageError
 from normexp.planning.plan import Plan, Stack
 from normexp.session.elsewhere import leaving
+from normexp.session.environment import device_environment
 from normexp.session.progress import Listener, Progress
 from normexp.session.relay import Relay, retell
 
@@ -26,11 +28,12 @@ def execute(plan: Plan, worker: "Worker", progress: Progress) -> Ended:
 
 
 def check(executor: Executor) -> None:
-    """Say what a cluster lacks, before anything is begun.
+    """Say what this machine or a cluster lacks, before anything is begun.
 
     Raises:
-        UsageError: its programs are not here, or the options are none that it knows.
+        UsageError: no GPU, or no programs of the cluster, or options that it does not know.
     """
+    _check_device(executor)
     if isinstance(executor, Slurm):
         from normexp.executors import slurm
 
@@ -39,6 +42,17 @@ def check(executor: Executor) -> None:
         from normexp.executors import ray
 
         ray.check(executor.address, executor.gpus)
+
+
+def _check_device(executor: Executor) -> None:
+    """What trains must be here, or asked for where the work goes."""
+    if isinstance(executor, Local):
+        device_environment(executor.device)
+    elif executor.device != "cpu" and not executor.gpus:
+        raise UsageError(
+            f"executor.device={executor.device} needs a GPU, and executor.gpus is 0",
+            "type executor.gpus=1",
+        )
 
 
 def _way(executor: Executor) -> Way:

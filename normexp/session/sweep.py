@@ -181,8 +181,9 @@ def _plan(study: Study, standard: Standard) -> Plan:
 
 def _standard(study: Study, on_code_change: OnCodeChange) -> Standard:
     """Which of a cluster's processors makes a run is the cluster's business."""
-    here = isinstance(study.runs[0].config.executor, Local)
-    return Standard(on_code_change, environment(), any_processor=not here)
+    executor = study.runs[0].config.executor
+    now = environment() | {"device": executor.device}
+    return Standard(on_code_change, now, any_processor=not isinstance(executor, Local))
 
 
 def _place(plan: Plan, directory: StudyDirectory) -> tuple[SweepDirectory, Sent | None]:
@@ -217,11 +218,13 @@ def _discarding(place: SweepDirectory) -> Iterator[None]:
 def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -> "Worker":
     from hydra import __version__ as hydra_version
 
-    from normexp.session.environment import torch_environment
+    from normexp.session.environment import device_environment, torch_environment
     from normexp.session.origin import Origin
     from normexp.session.work import Worker
 
-    here = {**environment(), **torch_environment()}
+    is_here = isinstance(plan.executor, Local)
+    device = device_environment(plan.executor.device) if is_here else {}  # each node says its own
+    here = {**environment(), **torch_environment(), **device}
     directory = study_directory(plan.study)
     return Worker(
         directory,

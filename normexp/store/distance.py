@@ -2,11 +2,10 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from normexp.store.arrays import Array
 
 
 class Population:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from normexp.errors import NormexpError
+from normexp.store.arrays import numbers, texts
 from normexp.store.columns import TABLES
 from normexp.store.files import reason, require_regular
 
@@ -151,13 +152,15 @@ def _grid(steps: tuple[int, ...], sites: tuple[tuple[str, int], ...]) -> dict[st
     channels = np.concatenate(
         [np.empty(0, np.int32), *(np.arange(w, dtype=np.int32) for w in widths)]
     )
-    layers = pa.array(np.tile(codes, len(steps)), pa.int32())
+    layers = numbers(np.tile(codes, len(steps)))
     return {
-        "step": pa.array(np.repeat(np.array(steps, dtype=np.int32), sum(widths))),
-        "layer": pa.DictionaryArray.from_arrays(layers, pa.array(names, pa.string())),
-        "channel": pa.array(np.tile(channels, len(steps)), pa.int32()),
+        "step": numbers(np.repeat(np.array(steps, dtype=np.int32), sum(widths))),
+        "layer": pa.DictionaryArray.from_arrays(layers, texts(names)),
+        "channel": numbers(np.tile(channels, len(steps))),
     }
 
 
 def _array(values: Any, kind: pa.DataType) -> pa.Array:  # noqa: ANN401
-    return values if isinstance(values, pa.Array) else pa.array(values, kind)
+    if isinstance(values, pa.Array):
+        return values
+    return numbers(np.asarray(values, dtype=kind.to_pandas_dtype()))

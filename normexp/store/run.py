@@ -15,7 +15,8 @@ from normexp.config.schema import RunConfig
 from normexp.config.tree import nest
 from normexp.record import Observation, Record
 from normexp.store import parquet
-from normexp.store.distance import Array, Population
+from normexp.store.arrays import Array, column, numbers
+from normexp.store.distance import Population
 from normexp.store.expected import kept
 from normexp.store.files import write_directory
 from normexp.store.pictures import picture_tables
@@ -55,10 +56,10 @@ class RunWriter:
         self._is_point = np.isin(rows.numpy(), self._steps)
         references = {n: values[model].double().numpy() for n, values in record.references.items()}
         self._metrics = {
-            "step": pa.array(self._steps),
-            "epoch": pa.array(np.arange(len(self._steps), dtype=np.int32)),
+            "step": numbers(self._steps),
+            "epoch": numbers(np.arange(len(self._steps), dtype=np.int32)),
             "train_loss": _train_loss(config, record.train_loss[model]),
-            **{name: pa.array(values) for name, values in references.items()},
+            **{name: numbers(values) for name, values in references.items()},
         }
         self._last = {name: column[-1].as_py() for name, column in self._metrics.items()}
         self._best_loss = references["test_loss_population"]
@@ -127,15 +128,14 @@ def _train_loss(config: RunConfig, per_batch: torch.Tensor) -> pa.Array:
     sizes = np.array(batch_sizes(config), dtype=np.float64)
     losses = per_batch.double().numpy().reshape(config.train.epochs, -1)
     per_epoch = (losses * sizes).sum(1) / sizes.sum()
-    return pa.array([None, *per_epoch.tolist()], pa.float64())
+    return column([None, *per_epoch.tolist()], pa.float64())
 
 
 def _at_points(values: Array, is_point: Array) -> pa.Array:
     """Values [points, channels] at the rows that are evaluation points, null elsewhere."""
     whole = np.zeros((len(is_point), values.shape[1]), dtype=values.dtype)
     whole[is_point] = values
-    mask = np.repeat(~is_point, values.shape[1])
-    return pa.array(whole.ravel(), mask=mask)
+    return numbers(whole.ravel(), np.repeat(is_point, values.shape[1]))
 
 
 def _hydra(flat: Mapping[str, Any], provenance: Provenance) -> dict[str, bytes]:

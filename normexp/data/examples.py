@@ -81,8 +81,15 @@ class Examples:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Test examples of some networks, by number, as `train` gives them."""
         sets = [self._sets[model] for model in models]
-        x = torch.stack([one.test_x.index_select(self._axis, chosen) for one in sets])
-        y = torch.stack([one.test_y.index_select(one.test_y.dim() - 1, chosen) for one in sets])
+        found = {}  # once a set, however many runs are tested on it
+        for one in {id(each): each for each in sets}.values():
+            axis = one.test_y.dim() - 1
+            x, y = (
+                one.test_x.index_select(self._axis, chosen),
+                one.test_y.index_select(axis, chosen),
+            )
+            found[id(one)] = x, y
+        x, y = (torch.stack(part) for part in zip(*(found[id(one)] for one in sets), strict=True))
         return self._shifted(models, x, step), y
 
     def raw(self, models: range, x: torch.Tensor) -> torch.Tensor:

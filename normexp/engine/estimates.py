@@ -54,11 +54,9 @@ class Estimates:
         """The batch statistics that step `step`, counted from 1, has left."""
         size = self._sizes[(step - 1) % len(self._sizes)]
         for count_of_part in self._counts[size]:
-            self._running.update(
-                self._record.batch_mean[self._index, self._updates],
-                self._record.batch_var[self._index, self._updates],
-                count_of_part,
-            )
+            mean = self._record.batch_mean[:, self._updates].double()
+            var = self._record.batch_var[:, self._updates].double()
+            self._running.update(mean[self._index], var[self._index], count_of_part)
             self._updates += 1
 
     def reach(self, point: int) -> None:

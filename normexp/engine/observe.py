@@ -69,13 +69,14 @@ def _observe_chunk(
             mean, var = watch.estimates.now()
             means.append(mean)
             variances.append(var)
-    logged, running_mean, running_var = torch.tensor(rows), *map(torch.stack, (means, variances))
+    logged, scores = torch.tensor(rows), watch.scores()
+    running_mean, running_var = (torch.stack(each, 1) for each in (means, variances))
     return [
         Observation(
             logged,
-            running_mean[:, run],
-            running_var[:, run],
-            watch.scores(run),
+            running_mean[run],
+            running_var[run],
+            {name: values[run] for name, values in scores.items()},
             watch.pictures(run),
         )
         for run in range(runs)

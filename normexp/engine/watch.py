@@ -61,11 +61,11 @@ class Watch:
             )
         )
 
-    def scores(self, run: int) -> dict[str, torch.Tensor]:
-        """One run's scores at all points so far."""
+    def scores(self) -> dict[str, torch.Tensor]:
+        """The runs' scores at all points so far, each [runs, points]."""
         names = self._points[0].scores
         return {
-            name: torch.stack([seen.scores[name][run] for seen in self._points]) for name in names
+            name: torch.stack([seen.scores[name] for seen in self._points], 1) for name in names
         }
 
     def pictures(self, run: int) -> Pictures | None:

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,21 @@ class Origin:
                 "label": place.name[: -ID_LENGTH - 1],
                 "half_life_steps": _half_life(config),
                 "log_every": config.log.every,
-                "command": command(overrides, self.study),
+                "command": f"{self._command} {' '.join(map(_for_shell, overrides))}",
                 **training,
             },
         )
+
+    @cached_property
+    def _command(self) -> str:
+        """How a command line for a shell begins, from any directory.
+
+        Every field is in what follows; a study may be in no other place than it is.
+        """
+        study, own = self.study, self.study.config_dir
+        packaged = (packaged_configs() / "study" / f"{study.name}.yaml").is_file()
+        place = [] if packaged or own is None else ["--config-dir", str(own.resolve())]
+        return shlex.join(["normexp", "sweep", *place])
 
 
 def _half_life(config: RunConfig) -> float | None:
@@ -82,9 +94,7 @@ def _half_life(config: RunConfig) -> float | None:
     return None if updates is None else updates / len(part_sizes(config, config.train.batch_size))
 
 
-def command(overrides: list[str], study: Study) -> str:
-    """A command line for a shell, from any directory: every field is in it, a study may not be."""
-    packaged = (packaged_configs() / "study" / f"{study.name}.yaml").is_file()
-    own = [] if packaged or study.config_dir is None else [str(study.config_dir.resolve())]
-    options = ["--config-dir", *own] if own else []
-    return shlex.join(["normexp", "sweep", *options, *overrides])
+@lru_cache(maxsize=16384)
+def _for_shell(override: str) -> str:
+    """As `shlex.join` does; cached, since runs share most of theirs."""
+    return shlex.quote(override)

@@ -28,7 +28,7 @@ from normexp.store.checkpoint import read_checkpoint, write_checkpoint
 from normexp.store.claims import Claims
 from normexp.store.files import read_manifest
 from normexp.store.layout import StudyDirectory, merged
-from normexp.store.run import write_run
+from normexp.store.run import RunWriter
 from normexp.store.trajectory import read_trajectory, write_trajectory
 
 if TYPE_CHECKING:
@@ -211,16 +211,18 @@ class Worker:
                     log = merged(log, there[run.id])
                 groups.setdefault(log, []).append((model, run))
         trainings = [self._training(each, record, m) for m, each in enumerate(some)]
-        singles = [record.select(torch.tensor([m])) for m in range(len(some))]
         for log, pairs in groups.items():
             configs = [replace(run.config, log=log) for _, run in pairs]
             observations = observe(record, configs, [model for model, _ in pairs])
+            writers: dict[int, RunWriter] = {}
             for (model, run), config, seen in zip(pairs, configs, observations, strict=True):
                 self.stop.breathe()
                 old = known.get(run.id)
                 place = self._place(run) if old is None else self.directory.path / old
                 origin = self.origin.of(run, config, place, trainings[model])
-                write_run(place, config, singles[model], seen, origin)
+                if model not in writers:
+                    writers[model] = RunWriter(config, record, model, seen.rows)
+                writers[model].write(place, config, seen, origin)
                 complete = trainings[model]["diverged_step"] is None
                 listener.observed(run.id, seen.scores["loss"].tolist() if complete else [])
 

@@ -6,10 +6,10 @@ from math import lcm
 from typing import Any
 
 from normexp.config.batches import last_batch, steps_per_epoch, total_steps
-from normexp.config.field import Role
+from normexp.config.field import Role, specs
 from normexp.config.norm import BatchKind, GhostNorm, NoNorm
 from normexp.config.schema import KINDS, OUTSIDE, PLACES, SECTIONS, RunConfig
-from normexp.config.tree import field_specs, flatten, from_tree, nest
+from normexp.config.tree import field_specs, flatten, flatten_section, from_tree, nest
 from normexp.errors import NormexpError
 from normexp.models.structure import ENTRANCE, Site, is_convolutional, structure
 from normexp.norms.shapes import affine_shapes
@@ -66,11 +66,12 @@ def expected(config: RunConfig, log_every: int = 1) -> Expected:
 
 def kept(config: RunConfig) -> dict[str, Any]:
     """What a run keeps of its configuration, by dotted names: what it is, not where."""
-    return {
-        path: value
-        for path, value in flatten(config).items()
-        if path.split(".")[0] not in OUTSIDE and path not in PLACES
-    }
+    flat: dict[str, Any] = {}
+    for name in (*KINDS, *SECTIONS):
+        if name not in OUTSIDE:
+            flat |= flatten_section(name, getattr(config, name))
+    flat |= {name: getattr(config, name) for name in specs(RunConfig)}
+    return {path: value for path, value in flat.items() if path not in PLACES}
 
 
 def weights_yaml(config: RunConfig) -> bytes:

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from normexp.record import Curve, Histogram, Pictures
+from normexp.store.arrays import numbers, texts
 
 Columns = dict[str, Any]
 Ints = np.ndarray[Any, Any]
@@ -56,5 +57,5 @@ def _texts(names: tuple[str, ...], each: int, times: int) -> pa.Array:
     """Names, each repeated, the whole repeated, as a dictionary column."""
     distinct = list(dict.fromkeys(names))
     codes = np.array([distinct.index(name) for name in names], dtype=np.int32)
-    indices = pa.array(np.tile(np.repeat(codes, each), times))
-    return pa.DictionaryArray.from_arrays(indices, pa.array(distinct, pa.string()))
+    indices = numbers(np.tile(np.repeat(codes, each), times))
+    return pa.DictionaryArray.from_arrays(indices, texts(distinct))

@@ -1,19 +1,22 @@
 """Run directories: one run's configuration, tables and manifest, readable far from home."""
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from normexp.config.batches import batch_sizes
 from normexp.config.schema import RunConfig
 from normexp.config.tree import nest
 from normexp.record import Observation, Record
 from normexp.store import parquet
+from normexp.store.arrays import Array, column, numbers
+from normexp.store.distance import Population
 from normexp.store.expected import kept
 from normexp.store.files import write_directory
 from normexp.store.pictures import picture_tables
@@ -38,45 +41,106 @@ class Provenance:
     manifest: dict[str, Any]
 
 
-def write_run(
-    final: Path,
-    config: RunConfig,
-    record: Record,
-    observation: Observation,
-    provenance: Provenance,
-) -> None:
-    """Store one run, in the place of what is there.
+class RunWriter:
+    """Stores runs of one trajectory that log equally densely; what they share is made once.
 
     Args:
-        final: the run's directory.
-        config: of the run.
-        record: of its trajectory, one model.
-        observation: its own.
-        provenance: goes into `.hydra/` and the manifest.
+        config: of any of them.
+        record: of trajectories.
+        model: which of these is theirs.
+        rows: steps that they log.
     """
-    flat = kept(config)
-    metrics = _metrics(config, record, observation)
-    tables = {
-        "metrics": metrics,
-        "stats": _stats(config, record, observation),
-        "layers": _layers(config, record, observation),
+
+    def __init__(self, config: RunConfig, record: Record, model: int, rows: torch.Tensor) -> None:
+        self._dtype, self._steps = config.train.dtype, point_steps(config)
+        self._is_point = np.isin(rows.numpy(), self._steps)
+        references = {n: values[model].double().numpy() for n, values in record.references.items()}
+        self._metrics = {
+            "step": numbers(self._steps),
+            "epoch": numbers(np.arange(len(self._steps), dtype=np.int32)),
+            "train_loss": _train_loss(config, record.train_loss[model]),
+            **{name: numbers(values) for name, values in references.items()},
+        }
+        self._last = {name: column[-1].as_py() for name, column in self._metrics.items()}
+        self._best_loss = references["test_loss_population"]
+        mean, var = record.population_mean[model].numpy(), record.population_var[model].numpy()
+        self._stats = {
+            **parquet.grid(rows.tolist(), record.sites),
+            "population_mean": _at_points(mean, self._is_point),
+            "population_var": _at_points(var, self._is_point),
+        }
+        self._layers = parquet.grid(self._steps.tolist(), dict.fromkeys(record.sites, 1))
+        widths = list(record.sites.values())
+        self._population = Population(mean.astype(float), var.astype(float), widths)
+
+    def write(
+        self, final: Path, config: RunConfig, observation: Observation, provenance: Provenance
+    ) -> None:
+        """Store one run, in the place of what is there.
+
+        Args:
+            final: the run's directory.
+            config: of the run.
+            observation: its own.
+            provenance: goes into `.hydra/` and the manifest.
+        """
+        flat = kept(config)
+        scores = self._scores(observation)
+        tables = {
+            "metrics": self._metrics | scores,
+            "stats": self._stats | _running(observation),
+            "layers": self._layers | self._distances(observation),
+        }
+        if observation.pictures is not None:
+            tables |= picture_tables(self._steps, observation.pictures)
+        files = _hydra(flat, provenance)
+        for name, columns in tables.items():
+            files[f"{name}.parquet"] = parquet.encode(name, self._dtype, columns)
+        metrics = self._last | {name: column[-1].item() for name, column in scores.items()}
+        write_directory(final, files, {**provenance.manifest, "config": flat, "metrics": metrics})
+
+    def _scores(self, observation: Observation) -> dict[str, Array]:
+        """The columns of `metrics` that are the run's own."""
+        scores = {f"test_{n}": values.double().numpy() for n, values in observation.scores.items()}
+        with np.errstate(invalid="ignore"):  # of a diverged training: inf − inf
+            return {**scores, "excess_loss": scores["test_loss"] - self._best_loss}
+
+    def _distances(self, observation: Observation) -> dict[str, Array]:
+        """The columns of `layers` that are the run's own."""
+        mean = observation.running_mean.numpy()[self._is_point].astype(float)
+        var = observation.running_var.numpy()[self._is_point].astype(float)
+        return {
+            "mean_error": self._population.mean_error(mean).ravel(),
+            "log_var_ratio": self._population.log_var_ratio(var).ravel(),
+        }
+
+
+def _running(observation: Observation) -> dict[str, Array]:
+    """The columns of `stats` that are the run's own."""
+    return {
+        "running_mean": observation.running_mean.numpy().ravel(),
+        "running_var": observation.running_var.numpy().ravel(),
     }
-    if observation.pictures is not None:
-        tables |= picture_tables(point_steps(config), observation.pictures)
-    dtype = config.train.dtype
-    files = _hydra(flat, provenance) | {
-        f"{name}.parquet": parquet.encode(name, dtype, columns) for name, columns in tables.items()
-    }
-    last = {name: _plain(column[-1]) for name, column in metrics.items()}
-    manifest = {**provenance.manifest, "config": flat, "metrics": last}
-    write_directory(final, files, manifest)
+
+
+def _train_loss(config: RunConfig, per_batch: torch.Tensor) -> pa.Array:
+    """Means over the epochs' examples; none before the first."""
+    sizes = np.array(batch_sizes(config), dtype=np.float64)
+    losses = per_batch.double().numpy().reshape(config.train.epochs, -1)
+    per_epoch = (losses * sizes).sum(1) / sizes.sum()
+    return column([None, *per_epoch.tolist()], pa.float64())
+
+
+def _at_points(values: Array, is_point: Array) -> pa.Array:
+    """Values [points, channels] at the rows that are evaluation points, null elsewhere."""
+    whole = np.zeros((len(is_point), values.shape[1]), dtype=values.dtype)
+    whole[is_point] = values
+    return numbers(whole.ravel(), np.repeat(is_point, values.shape[1]))
 
 
 def _hydra(flat: Mapping[str, Any], provenance: Provenance) -> dict[str, bytes]:
     """The triple that Hydra leaves and other tools read; nothing in it depends on the place."""
-    job = {"name": "normexp", "config_name": "config"}
-    runtime = {"version": provenance.hydra_version, "choices": provenance.choices}
-    head = to_yaml({"hydra": {"job": job, "runtime": runtime}})
+    head = _hydra_head(provenance.hydra_version, tuple(provenance.choices.items()))
     task = b"  overrides:\n    task:\n" + list_yaml(provenance.overrides, indent=4)
     return {
         ".hydra/config.yaml": config_yaml(nest(flat)),
@@ -85,77 +149,9 @@ def _hydra(flat: Mapping[str, Any], provenance: Provenance) -> dict[str, bytes]:
     }
 
 
-def _metrics(config: RunConfig, record: Record, observation: Observation) -> dict[str, Any]:
-    points = config.train.epochs + 1
-    sizes = np.array(batch_sizes(config), dtype=np.float64)
-    per_batch = record.train_loss[0].double().numpy().reshape(config.train.epochs, -1)
-    per_epoch = (per_batch * sizes).sum(1) / sizes.sum()
-    scores = {
-        f"test_{name}": values.double().numpy() for name, values in observation.scores.items()
-    }
-    references = {n: values[0].double().numpy() for n, values in record.references.items()}
-    with np.errstate(invalid="ignore"):  # of a diverged training: inf − inf
-        excess = scores["test_loss"] - references["test_loss_population"]
-    return {
-        "step": point_steps(config),
-        "epoch": np.arange(points, dtype=np.int32),
-        "train_loss": pa.array([None, *per_epoch.tolist()], pa.float64()),
-        **references,
-        **scores,
-        "excess_loss": excess,
-    }
-
-
-def _stats(config: RunConfig, record: Record, observation: Observation) -> dict[str, Any]:
-    rows = observation.rows.numpy()
-    at_points = np.isin(rows, point_steps(config))
-    return {
-        **parquet.grid(rows.tolist(), record.sites),
-        "running_mean": observation.running_mean.numpy().ravel(),
-        "running_var": observation.running_var.numpy().ravel(),
-        "population_mean": _at_points(record.population_mean[0].numpy(), at_points),
-        "population_var": _at_points(record.population_var[0].numpy(), at_points),
-    }
-
-
-def _at_points(values: np.ndarray[Any, Any], at_points: np.ndarray[Any, Any]) -> pa.Array:
-    """Values [points, channels] at the rows that are evaluation points, null elsewhere."""
-    whole = np.zeros((len(at_points), values.shape[1]), dtype=values.dtype)
-    whole[at_points] = values
-    mask = np.repeat(~at_points, values.shape[1])
-    return pa.array(whole.ravel(), mask=mask)
-
-
-def _layers(config: RunConfig, record: Record, observation: Observation) -> dict[str, Any]:
-    """How far the running statistics are off, per evaluation point and layer."""
-    sites, steps = record.sites, point_steps(config)
-    at_points = np.isin(observation.rows.numpy(), steps)
-    mean = record.population_mean[0].double().numpy()
-    var = record.population_var[0].double().numpy()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = (observation.running_mean.double().numpy()[at_points] - mean) / np.sqrt(var)
-        ratio = np.log(observation.running_var.double().numpy()[at_points] / var)
-    edges = np.cumsum([0, *sites.values()])
-    parts = [slice(a, b) for a, b in itertools.pairwise(edges)]
-    alive = var > 0  # a unit that gives the same for every example has no σ
-    rms = [np.sqrt(_mean(error[:, part] ** 2, alive[:, part])) for part in parts]
-    mean_ratio = [_mean(ratio[:, part], alive[:, part]) for part in parts]
-    nothing = np.empty((len(steps), 0))
-    return {
-        **parquet.grid(steps.tolist(), dict.fromkeys(sites, 1)),
-        "mean_error": np.stack(rms, 1).ravel() if rms else nothing.ravel(),
-        "log_var_ratio": np.stack(mean_ratio, 1).ravel() if rms else nothing.ravel(),
-    }
-
-
-def _mean(values: np.ndarray[Any, Any], counted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The means of rows over what counts; not a number where nothing does."""
-    with np.errstate(invalid="ignore"):  # nothing to count, or a diverged training
-        total: np.ndarray[Any, Any] = np.where(counted, values, 0.0).sum(1) / counted.sum(1)
-    return total
-
-
-def _plain(value: Any) -> int | float | None:  # noqa: ANN401
-    """A table's cell as a Python number."""
-    plain: int | float | None = value.as_py() if isinstance(value, pa.Scalar) else value.item()
-    return plain
+@lru_cache
+def _hydra_head(version: str, choices: tuple[tuple[str, str], ...]) -> bytes:
+    """Cached, since the runs of a sweep differ in little of it."""
+    job = {"name": "normexp", "config_name": "config"}
+    runtime = {"version": version, "choices": dict(choices)}
+    return to_yaml({"hydra": {"job": job, "runtime": runtime}})

@@ -10,6 +10,7 @@ from normexp.config.field import specs
 from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
 from normexp.errors import NormexpError
 from normexp.store import parquet
+from normexp.store.arrays import column
 from normexp.store.rows import FINAL, HEAD, TAIL, Row
 
 NUMBERS = {"half_life_steps": pa.float64(), "diverged_step": pa.int64()}
@@ -24,7 +25,7 @@ def table(rows: Sequence[Row]) -> pa.Table:
     types = column_types()
     present = {name for each in rows for name in each} or {*HEAD, *FINAL}
     fields = [pa.field(name, kind) for name, kind in types.items() if name in present]
-    columns = [pa.array([each.get(f.name) for each in rows], f.type) for f in fields]
+    columns = [column([each.get(f.name) for each in rows], f.type) for f in fields]
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 

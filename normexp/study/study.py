@@ -4,14 +4,22 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from normexp.config.field import Role, quoted
+from normexp.config.field import Role, quoted, specs
 from normexp.config.norm_fields import OF_ESTIMATORS
-from normexp.config.schema import FRAMEWORK, IDENTITY_GROUPS, OUTSIDE, RunConfig
-from normexp.config.tree import flatten
+from normexp.config.schema import (
+    FRAMEWORK,
+    IDENTITY_GROUPS,
+    KINDS,
+    OUTSIDE,
+    SECTIONS,
+    RunConfig,
+)
+from normexp.config.tree import flatten_section
 from normexp.errors import UsageError
 from normexp.study.axis import MOST_VALUES, Axis, from_overrides, from_study
 from normexp.study.check import check, remarks
@@ -53,15 +61,19 @@ class Study:
             config: of the run.
             choices: that it was made from.
         """
-        flat = flatten(config)
-        groups = [f"{group}={flat[f'{group}.kind']}" for group in IDENTITY_GROUPS]
-        values = [
-            f"{path}={quoted(value)}"
-            for path, value in flat.items()
-            if path.split(".")[0] not in OUTSIDE and not path.endswith(".kind")
-        ]
+        groups = [f"{group}={getattr(config, group).kind}" for group in IDENTITY_GROUPS]
+        inside = [name for name in (*KINDS, *SECTIONS) if name not in OUTSIDE]
+        values = [each for name in inside for each in _typed(name, getattr(config, name))]
+        values += [f"{name}={quoted(getattr(config, name))}" for name in specs(RunConfig)]
         none = [f"{FRAMEWORK}=null"] if choices and FRAMEWORK in choices else []
         return [f"study={self.name}", *groups, *none, *values]
+
+
+@lru_cache(maxsize=16384)
+def _typed(name: str, section: Any) -> tuple[str, ...]:  # noqa: ANN401
+    """The overrides that give a section's fields; cached, since runs share most of theirs."""
+    flat = flatten_section(name, section)
+    return tuple(f"{path}={quoted(v)}" for path, v in flat.items() if not path.endswith(".kind"))
 
 
 def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study:

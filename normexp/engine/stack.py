@@ -10,7 +10,7 @@ from normexp.config.schema import RunConfig
 from normexp.data.examples import Examples
 from normexp.data.order import orders
 from normexp.engine.estimators import RunningStatistics
-from normexp.engine.losses import loss
+from normexp.engine.gradients import gradients
 from normexp.engine.packed import Packing
 from normexp.engine.references import Point, channels, evaluate
 from normexp.models.network import Network
@@ -46,13 +46,12 @@ class TrainingStack:
         self._network = Network(first)
         self._packing = Packing(self._network.shapes, len(configs))
         self._flat = self._packing.pack([self._network.initial(config) for config in configs])
-        self._flat.requires_grad_()
+        self._gradients = gradients(self._network, self._packing, self._flat)
         self._optimizer = OptimizerState(
             first.optim,
             self._spread([config.optim.lr for config in configs]),
             self._spread([config.optim.weight_decay for config in configs]),
         )
-        self._ones = torch.ones(len(configs), dtype=self._flat.dtype)
         self._running = _running(self._network, configs)
         self.steps_taken = 0
 
@@ -71,9 +70,8 @@ class TrainingStack:
         """One step of the optimizer on a batch."""
         config = self._configs[0]
         step, gradient = self._gradient(x, y)
-        with torch.no_grad():
-            factor = scale(config.train.schedule, self.steps_taken, total_steps(config))
-            self._optimizer.update(self._flat, gradient, factor)
+        factor = scale(config.train.schedule, self.steps_taken, total_steps(config))
+        self._optimizer.update(self._flat, gradient, factor)
         if self._running is not None:
             count = self._network.counts(x.shape[batch_axis(x)])
             self._running.update(step.batch_mean[:, 0], step.batch_var[:, 0], count[0])
@@ -83,7 +81,7 @@ class TrainingStack:
     def gradient(self, x: torch.Tensor, y: torch.Tensor) -> tuple[Step, torch.Tensor]:
         """What a step on this batch would leave, and the gradient that it would take, flat."""
         step, gradient = self._gradient(x, y)
-        return Step(*self._unpadded(step)), gradient
+        return Step(*self._unpadded(step)), gradient.clone()
 
     def by_name(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
         """A flat vector such as a gradient as parameters, each [models, *shape], padding with."""
@@ -96,14 +94,14 @@ class TrainingStack:
 
     def evaluate(self) -> Point:
         """What these weights predict when the statistics are right."""
-        weights = self.by_name(self._flat.detach())
+        weights = self.by_name(self._flat)
         mean, var, references = evaluate(self._network, weights, self._examples, self.steps_taken)
         mean, var, *values = self._unpadded([mean, var, *references.values()])
         return Point(mean, var, dict(zip(references, values, strict=True)))
 
     def weights(self) -> dict[str, torch.Tensor]:
         """A copy of the weights by name, each [models, *shape]."""
-        views = self.by_name(self._flat.detach())
+        views = self.by_name(self._flat)
         return dict(zip(views, self._unpadded(views.values()), strict=True))
 
     def memory(self) -> dict[str, torch.Tensor]:
@@ -119,11 +117,10 @@ class TrainingStack:
 
     def recall(self, kept: Kept) -> None:
         """Go on from an evaluation point of the same training."""
-        with torch.no_grad():
-            last = {name: values[:, -1] for name, values in kept.record.weights.items()}
-            self._flat.copy_(self._packed(last))
-            for moment, flat in self._optimizer.moments.items():
-                flat.copy_(self._packed({name: kept.memory[f"{moment}/{name}"] for name in last}))
+        last = {name: values[:, -1] for name, values in kept.record.weights.items()}
+        self._flat.copy_(self._packed(last))
+        for moment, flat in self._optimizer.moments.items():
+            flat.copy_(self._packed({name: kept.memory[f"{moment}/{name}"] for name in last}))
         self.steps_taken = kept.record.train_loss.shape[1]
         self._optimizer.steps = self.steps_taken
         if self._running is not None:
@@ -142,15 +139,11 @@ class TrainingStack:
         return values[[*range(len(values)), *[last] * (len(self._configs) - len(values))]]
 
     def _gradient(self, x: torch.Tensor, y: torch.Tensor) -> tuple[Step, torch.Tensor]:
-        parameters = self.by_name(self._flat)
-        prediction, statistics = self._network.in_training(parameters, x, self._memory())
-        losses = loss(prediction, y)
-        # Ones, not a sum: each loss sends its gradient to its own network only.
-        (gradient,) = torch.autograd.grad(losses, self._flat, self._ones)
+        losses, statistics, gradient = self._gradients(x, y, self._memory())
         left = channels(self._network, statistics, len(losses), losses.dtype)
         parts = len(part_sizes(self._configs[0], x.shape[batch_axis(x)]))
         shape = (len(losses), parts, sum(self.sites.values()))
-        return Step(losses.detach(), *(each.reshape(shape) for each in left)), gradient
+        return Step(losses, *(each.reshape(shape) for each in left)), gradient
 
     def _memory(self) -> Mapping[str, Memory]:
         """What the norms know before this step, by site, if they look back."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch.nn import functional
 
+from normexp.models.activations import ACTIVATIONS
 from normexp.models.structure import ENTRANCE
 from normexp.norms.layout import VECTOR
 
@@ -13,14 +14,6 @@ Normalize = Callable[[str, torch.Tensor], torch.Tensor]
 
 Listener = Callable[[str, str, torch.Tensor], None]
 """Told what a layer gives: its name, `pre_activation` or `activation`, and the numbers."""
-
-ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "gelu": functional.gelu,
-    "silu": functional.silu,
-    "sigmoid": torch.sigmoid,
-}
 
 
 def nobody(layer: str, values: str, x: torch.Tensor) -> None:
@@ -51,7 +44,7 @@ class Tensors:
     ) -> None:
         self._parameters = parameters
         self._normalize = normalize
-        self._activation = ACTIVATIONS[activation]
+        self._activation = ACTIVATIONS[activation].forward
         self._norm_first = norm_first
         self._listener = listener
 

@@ -3,8 +3,16 @@
 import torch
 from torch.nn import functional
 
-from normexp.norms.layout import from_kernel, of_channels, spread, to_kernel, values_of_a_channel
+from normexp.norms.layout import (
+    VECTOR,
+    from_kernel,
+    of_channels,
+    spread,
+    to_kernel,
+    values_of_a_channel,
+)
 from normexp.norms.statistics import Affine, Statistics
+from normexp.norms.vectors import flat, normalize_vectors
 
 
 def normalize_batch(
@@ -13,16 +21,19 @@ def normalize_batch(
     """Training mode: x in units of its own batch, and the statistics of that batch.
 
     y = (x − mean) / √(variance + eps) · weight + bias; with the biased variance as
-    `torch.nn.BatchNorm1d` and `2d`. With momentum 1 the kernel leaves the batch's mean and unbiased
-    variance in the buffers: no second pass over x.
+    `torch.nn.BatchNorm1d` and `2d`. Of images, with momentum 1 PyTorch's kernel leaves the batch's
+    mean and unbiased variance in the buffers: no second pass over x.
     """
     if variance == "unbiased":
         return _by_unbiased_variance(x, affine, eps)
+    if x.dim() == VECTOR:
+        y, (mean, var) = normalize_vectors(x, affine, eps)
+        return y, Statistics(mean, unbiased(var, x))
     models, kernel = x.shape[0], to_kernel(x)
     channels = kernel.shape[1]
     mean, var = x.new_zeros(channels), x.new_ones(channels)
     y = functional.batch_norm(
-        kernel, mean, var, *_flat(affine), training=True, momentum=1.0, eps=eps
+        kernel, mean, var, *flat(affine), training=True, momentum=1.0, eps=eps
     )
     return from_kernel(y, models), Statistics(mean.view(models, -1), var.view(models, -1))
 
@@ -35,7 +46,7 @@ def normalize_with(
         to_kernel(x),
         statistics.mean.reshape(-1),
         statistics.var.reshape(-1),
-        *_flat(affine),
+        *flat(affine),
         training=False,
         eps=eps,
     )
@@ -63,11 +74,3 @@ def _by_unbiased_variance(
     var = unbiased(biased, x)
     y = (x - spread(mean, x)) / spread((var + eps).sqrt(), x)
     return scaled(y, affine), Statistics(mean.detach(), var.detach())
-
-
-def _flat(affine: Affine) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    weight, bias = affine
-    return (
-        None if weight is None else weight.reshape(-1),
-        None if bias is None else bias.reshape(-1),
-    )

@@ -24,6 +24,7 @@ class OptimizerState:
         self._decay = weight_decay if bool(weight_decay.any()) else None
         self._first = torch.zeros_like(lr)  # first moment, or SGD's momentum
         self._second = torch.zeros_like(lr) if not isinstance(config, Sgd) else None
+        self._scratch = torch.empty_like(lr)
         self.steps = 0
 
     @property
@@ -68,8 +69,11 @@ class OptimizerState:
     ) -> None:
         """Kingma & Ba (2015), algorithm 1."""
         assert self._second is not None  # noqa: S101
+        # The corrections of both moments are taken into the factor and eps: fewer passes.
+        first = 1 - config.beta1**self.steps
+        second = (1 - config.beta2**self.steps) ** 0.5
         self._first.lerp_(gradient, 1 - config.beta1)
         self._second.mul_(config.beta2).addcmul_(gradient, gradient, value=1 - config.beta2)
-        root = self._second.sqrt().div_((1 - config.beta2**self.steps) ** 0.5).add_(config.eps)
-        step = (self._first / root).mul_(lr).div_(1 - config.beta1**self.steps)
-        parameters.sub_(step)
+        ratio = torch.sqrt(self._second, out=self._scratch).add_(config.eps * second)
+        torch.div(self._first, ratio, out=ratio)
+        parameters.addcmul_(ratio, lr, value=-second / first)

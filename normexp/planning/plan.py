@@ -188,13 +188,18 @@ def _split(
 
 
 def _stack_size(config: RunConfig, members: int, executor: Executor, workers: int) -> int:
-    """Networks of a stack: a share of the members, bounded by memory."""
+    """Networks of a stack: as many in each, in as few stacks as memory and workers allow.
+
+    Padding is trained too: no more stacks are made for the workers than there are whole lanes.
+    """
     if is_convolutional(config):
         return 1
-    share = padded(config, math.ceil(members / workers))
     fits = MOST_RECORD_BYTES // record_bytes(config)
-    whole = max(LANES, fits // LANES * LANES)
-    return min(executor.stack_size or MOST_NETWORKS, share, whole)
+    most = min(executor.stack_size or MOST_NETWORKS, max(LANES, fits // LANES * LANES))
+    needed = math.ceil(members / most)
+    even = math.ceil(needed / workers) * workers
+    stacks = max(needed, min(even, padded(config, members) // LANES))
+    return math.ceil(members / stacks)
 
 
 def _longest_first(stacks: Sequence[Stack]) -> tuple[Stack, ...]:

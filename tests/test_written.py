@@ -81,8 +81,8 @@ def test_company_changes_no_bit_of_what_is_written_out(activation: str, dtype: s
 )
 def test_other_norms_are_left_to_autograd(norm: str) -> None:
     """Networks that the written pass does not know."""
-    more = [] if "layer" in norm else ["~norm.momentum"]
-    config = configs(*more, *norm.split(), *(["norm.size=4"] * ("ghost" in norm)))[0]
+    more = {"norm=ghost": ["norm.size=4", "train.batch_size=12"], "norm=layer": []}
+    config = configs(*norm.split(), *more.get(norm, []), *BATCH[: "layer" not in norm])[0]
     network = Network(config)
     packing = Packing(network.shapes, 1)
 

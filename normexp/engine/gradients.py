@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 
-from normexp.engine.losses import loss
+from normexp.engine.losses import loss, loss_and_gradient
 from normexp.engine.packed import Packing
 from normexp.models.network import Network
 from normexp.models.written import WrittenPass, is_written_out
@@ -45,7 +45,9 @@ class ByAutograd:
         parameters = self._packing.views(self._flat)
         prediction, statistics = self._network.in_training(parameters, x, memory)
         losses = loss(prediction, y)
-        return Found(losses.detach(), statistics, _gradient(losses, self._flat))
+        # Ones, not a sum: each loss sends its gradient to its own network only.
+        (gradient,) = torch.autograd.grad(losses, self._flat, torch.ones_like(losses))
+        return Found(losses.detach(), statistics, gradient)
 
 
 class WrittenOut:
@@ -64,13 +66,6 @@ class WrittenOut:
             config = self._network.config
             self._passes[x.shape] = WrittenPass(config, self._parameters, self._slopes, x)
         own = self._passes[x.shape]
-        prediction = own.forward(x).detach().requires_grad_()
-        losses = loss(prediction, y)
-        own.backward(_gradient(losses, prediction))
-        return Found(losses.detach(), own.statistics, self._gradient)
-
-
-def _gradient(losses: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
-    # Ones, not a sum: each loss sends its gradient to its own network only.
-    (gradient,) = torch.autograd.grad(losses, by, torch.ones_like(losses))
-    return gradient
+        losses, by_prediction = loss_and_gradient(own.forward(x), y)
+        own.backward(by_prediction)
+        return Found(losses, own.statistics, self._gradient)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from normexp.config.schema import RunConfig
+from normexp.engine.memory import keep_freed_memory
 from normexp.engine.stack import Step, TrainingStack
 from normexp.record import Kept, Record, follow
 
@@ -40,6 +41,7 @@ def train(
     Returns:
         The record of the trajectories, in the order of `configs`.
     """
+    keep_freed_memory()
     stack = TrainingStack(configs)
     if start is None:
         parts = [_part([], stack)]

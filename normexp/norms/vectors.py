@@ -49,7 +49,7 @@ def calls_to_normalize(  # noqa: PLR0913, PLR0917
         eps: added to the variance.
         moments: to be filled with mean and biased variance, [models, channels].
         centred: to be filled with x less its mean; may be x.
-        y: to be filled with the result.
+        y: to be filled with the result; may be the centred x if no gradient is wanted.
     """
     count, (mean, var), nothing = x.shape[-1], moments, torch.empty(2, 0, dtype=x.dtype)
     return [
@@ -109,7 +109,8 @@ class _VectorNorm(torch.autograd.Function):
         eps: float,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         x = x.contiguous()
-        centred, y = torch.empty_like(x), torch.empty_like(x)
+        centred = torch.empty_like(x)
+        y = torch.empty_like(x) if any(context.needs_input_grad) else centred
         moments = Statistics(*x.new_empty(2, *x.shape[:2]))
         for call in calls_to_normalize(x, Affine(weight, bias), eps, moments, centred, y):
             call()

@@ -1,6 +1,12 @@
-"""executor.device=cuda: refused where there is no GPU, no part of identity, and no secret."""
+"""executor.device=cuda: refused where there is no GPU, no part of identity, and no secret.
+
+No GPU has run it yet. What a CPU can show: on PyTorch's `meta` device, which has shapes and no
+numbers, a step meets no tensor of another device and asks for no number, which a GPU would have to
+be waited for.
+"""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +15,7 @@ from conftest import SMALL
 from typer.testing import Result
 
 import normexp as api
+from normexp.engine.stack import TrainingStack
 from normexp.session.environment import changed, environment
 
 Command = Callable[..., Result]
@@ -27,6 +34,36 @@ def test_where_there_is_no_gpu_one_line_says_so(normexp: Command) -> None:
     assert "executor.device=cuda" in errors[0]
     assert "sees no GPU" in errors[0]
     assert not list(Path().rglob("sweeps/*"))
+
+
+STRUCTURES = {
+    "batch norm": ["norm=batch"],
+    "no norm, decay": ["norm=none", "optim=adamw", "optim.weight_decay=0.1"],
+    "after the activation": [
+        "norm=batch",
+        "norm.placement=after",
+        "optim=sgd",
+        "optim.momentum=0.9",
+    ],
+    "group norm": ["norm=group", "norm.groups=2"],
+    "ghost norm": ["norm=ghost", "norm.size=8"],
+    "digits": ["data=digits", "norm=batch", "train.batch_size=64"],
+    "images": ["data=digits", "model=lenet", "norm=batch", "train.batch_size=64"],
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_a_step_stays_on_its_device(name: str) -> None:
+    """From the batch to the weights; only what is kept at an evaluation point leaves it."""
+    runs = api.load(*STRUCTURES[name], "seed=0,1", "data.test_size=20").runs
+    elsewhere = replace(runs[0].config.executor, device="meta")  # type: ignore[arg-type]
+    meta = [replace(run.config, executor=elsewhere) for run in runs]
+    stack = TrainingStack(meta)
+    x, y = next(stack.batches(0))
+    step = stack.step(x, y)
+
+    assert {each.device.type for each in (x, y, step.train_loss)} == {"meta"}
+    assert step.train_loss.shape == (len(runs),)
 
 
 @pytest.mark.parametrize("executor", ["slurm", "ray"])

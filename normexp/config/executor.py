@@ -24,7 +24,7 @@ class Local:
     processes: bool | None = declare(
         RUNTIME,
         None,
-        "workers are processes, not threads; null: for convolutions of ten seconds or more",
+        "workers are processes, not threads; null: for ten seconds of work or more",
     )
     stack_size: int | None = declare(
         RUNTIME, None, "most networks of a stack; null: chosen by the plan", minimum=1

@@ -35,11 +35,11 @@ class Dataset(NamedTuple):
         """From tensors that all have the examples first."""
         return cls(_turned(x), _turned(y), _turned(test_x), _turned(test_y))
 
-    def to(self, dtype: torch.dtype) -> "Dataset":
-        """The same numbers in another dtype; labels stay."""
+    def to(self, dtype: torch.dtype | None = None, device: torch.device | None = None) -> "Dataset":
+        """The same numbers in another dtype, of which labels have none, or elsewhere."""
 
         def cast(part: torch.Tensor) -> torch.Tensor:
-            return part.to(dtype) if part.is_floating_point() else part
+            return part.to(device, dtype if part.is_floating_point() else None)
 
         shift = None if self.shift is None else cast(self.shift)
         units = None if self.units is None else Units(*map(cast, self.units))

@@ -18,15 +18,22 @@ class Examples:
     Args:
         configs: one a network, all of one structure.
         tests_only: whether training examples will not be asked for.
+        device: that they go to.
     """
 
-    def __init__(self, configs: Sequence[RunConfig], *, tests_only: bool = False) -> None:
+    def __init__(
+        self,
+        configs: Sequence[RunConfig],
+        *,
+        tests_only: bool = False,
+        device: torch.device | None = None,
+    ) -> None:
         drawn: dict[object, Dataset] = {}
         for config in configs:
             key = (config.data, config.seed)
             if key not in drawn:
                 whole = draw(config)
-                drawn[key] = whole.tests_only() if tests_only else whole
+                drawn[key] = (whole.tests_only() if tests_only else whole).to(device=device)
         self._sets = [drawn[config.data, config.seed] for config in configs]
         self._axis = 1 if self._sets[0].test_x.dim() == VECTORS else 0
 
@@ -81,14 +88,11 @@ class Examples:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Test examples of some networks, by number, as `train` gives them."""
         sets = [self._sets[model] for model in models]
+        chosen = chosen.to(sets[0].test_x.device)
         found = {}  # once a set, however many runs are tested on it
         for one in {id(each): each for each in sets}.values():
-            axis = one.test_y.dim() - 1
-            x, y = (
-                one.test_x.index_select(self._axis, chosen),
-                one.test_y.index_select(axis, chosen),
-            )
-            found[id(one)] = x, y
+            x = one.test_x.index_select(self._axis, chosen)
+            found[id(one)] = x, one.test_y.index_select(one.test_y.dim() - 1, chosen)
         x, y = (torch.stack(part) for part in zip(*(found[id(one)] for one in sets), strict=True))
         return self._shifted(models, x, step), y
 
@@ -104,7 +108,8 @@ class Examples:
     def _gathered(
         self, models: range, chosen: Sequence[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        each = [(self._sets[model], own) for model, own in zip(models, chosen, strict=True)]
+        sets = [self._sets[model] for model in models]
+        each = [(one, own.to(one.x.device)) for one, own in zip(sets, chosen, strict=True)]
         x = torch.stack([one.x.index_select(self._axis, own) for one, own in each])
         y = torch.stack([one.y.index_select(one.y.dim() - 1, own) for one, own in each])
         return x, y

@@ -29,7 +29,8 @@ class Gradients(Protocol):
 
 def gradients(network: Network, packing: Packing, flat: torch.Tensor) -> Gradients:
     """Those of the parameters in a flat vector, which is changed in place by others."""
-    kind = WrittenOut if is_written_out(network.config) else ByAutograd
+    on_cpu = flat.device.type == "cpu"  # for whose kernels it is written
+    kind = WrittenOut if on_cpu and is_written_out(network.config) else ByAutograd
     return kind(network, packing, flat)
 
 
@@ -45,8 +46,9 @@ class ByAutograd:
         parameters = self._packing.views(self._flat)
         prediction, statistics = self._network.in_training(parameters, x, memory)
         losses = loss(prediction, y)
-        # Ones, not a sum: each loss sends its gradient to its own network only.
-        (gradient,) = torch.autograd.grad(losses, self._flat, torch.ones_like(losses))
+        # Each loss sends its gradient to its own network only. Asked with ones instead of the sum,
+        # PyTorch imports SymPy, which takes half a second.
+        (gradient,) = torch.autograd.grad(losses.sum(), self._flat)
         return Found(losses.detach(), statistics, gradient)
 
 

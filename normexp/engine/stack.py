@@ -42,15 +42,18 @@ class TrainingStack:
         first = configs[0]
         configs = [*configs, *[configs[-1]] * (padded(first, len(configs)) - len(configs))]
         self._configs = configs
-        self._examples = Examples(configs)
+        self._device = torch.device(first.executor.device)
+        self._examples = Examples(configs, device=self._device)
         self._network = Network(first)
         self._packing = Packing(self._network.shapes, len(configs))
-        self._flat = self._packing.pack([self._network.initial(config) for config in configs])
+        initial = self._packing.pack([self._network.initial(config) for config in configs])
+        self._flat = initial.to(self._device)
         self._gradients = gradients(self._network, self._packing, self._flat)
+        decays = [config.optim.weight_decay for config in configs]
         self._optimizer = OptimizerState(
             first.optim,
             self._spread([config.optim.lr for config in configs]),
-            self._spread([config.optim.weight_decay for config in configs]),
+            self._spread(decays) if any(decays) else None,
         )
         self._running = _running(self._network, configs)
         self.steps_taken = 0
@@ -74,7 +77,8 @@ class TrainingStack:
         self._optimizer.update(self._flat, gradient, factor)
         if self._running is not None:
             count = self._network.counts(x.shape[batch_axis(x)])
-            self._running.update(step.batch_mean[:, 0], step.batch_var[:, 0], count[0])
+            mean, var = (each[:, 0].cpu() for each in (step.batch_mean, step.batch_var))
+            self._running.update(mean, var, count[0])
         self.steps_taken += 1
         return Step(*self._unpadded(step))
 
@@ -96,13 +100,13 @@ class TrainingStack:
         """What these weights predict when the statistics are right."""
         weights = self.by_name(self._flat)
         mean, var, references = evaluate(self._network, weights, self._examples, self.steps_taken)
-        mean, var, *values = self._unpadded([mean, var, *references.values()])
+        mean, var, *values = self._kept([mean, var, *references.values()])
         return Point(mean, var, dict(zip(references, values, strict=True)))
 
     def weights(self) -> dict[str, torch.Tensor]:
         """A copy of the weights by name, each [models, *shape]."""
         views = self.by_name(self._flat)
-        return dict(zip(views, self._unpadded(views.values()), strict=True))
+        return dict(zip(views, self._kept(views.values()), strict=True))
 
     def memory(self) -> dict[str, torch.Tensor]:
         """What the next step depends on beside weights and batch, each [models, ...]."""
@@ -113,7 +117,7 @@ class TrainingStack:
         }
         if self._running is not None:
             found |= {"running/mean": self._running.mean, "running/var": self._running.var}
-        return dict(zip(found, self._unpadded(found.values()), strict=True))
+        return dict(zip(found, self._kept(found.values()), strict=True))
 
     def recall(self, kept: Kept) -> None:
         """Go on from an evaluation point of the same training."""
@@ -160,11 +164,16 @@ class TrainingStack:
 
     def _spread(self, values: Sequence[float]) -> torch.Tensor:
         """One value a network, for each of its numbers."""
-        return self._packing.spread(torch.tensor(values, dtype=self._flat.dtype))
+        each = torch.tensor(values, dtype=self._flat.dtype)
+        return self._packing.spread(each).to(self._device)
 
     def _unpadded(self, parts: Iterable[torch.Tensor]) -> list[torch.Tensor]:
         """Copies without the padding, so that it is not kept in memory either."""
         return [part[: self.networks].clone() for part in parts]
+
+    def _kept(self, parts: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+        """The same, out of the device's memory."""
+        return [part.cpu() for part in self._unpadded(parts)]
 
 
 def _running(network: Network, configs: Sequence[RunConfig]) -> RunningStatistics | None:

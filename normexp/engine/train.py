@@ -67,9 +67,9 @@ def _part(steps: Sequence[Step], stack: TrainingStack) -> Record:
     channels = nothing.new_empty(stack.networks, 0, sum(stack.sites.values()))
     return Record(
         sites=stack.sites,
-        train_loss=torch.stack([s.train_loss for s in steps], 1) if steps else nothing,
-        batch_mean=torch.cat([channels, *(step.batch_mean for step in steps)], 1),
-        batch_var=torch.cat([channels, *(step.batch_var for step in steps)], 1),
+        train_loss=torch.stack([s.train_loss for s in steps], 1).cpu() if steps else nothing,
+        batch_mean=torch.cat([channels, *(step.batch_mean.cpu() for step in steps)], 1),
+        batch_var=torch.cat([channels, *(step.batch_var.cpu() for step in steps)], 1),
         population_mean=point.population_mean[:, None],
         population_var=point.population_var[:, None],
         references={name: values[:, None] for name, values in point.references.items()},

@@ -26,7 +26,7 @@ def normalize_batch(
     """
     if variance == "unbiased":
         return _by_unbiased_variance(x, affine, eps)
-    if x.dim() == VECTOR:
+    if x.dim() == VECTOR and x.device.type == "cpu":
         y, (mean, var) = normalize_vectors(x, affine, eps)
         return y, Statistics(mean, unbiased(var, x))
     models, kernel = x.shape[0], to_kernel(x)

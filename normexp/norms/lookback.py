@@ -20,10 +20,10 @@ def renormalize(
     """
     mean, biased = of_channels(x)
     sigma = (biased + config.eps).sqrt()
-    running_sigma = (memory.var + config.eps).sqrt().to(x.dtype)
+    running_sigma = (memory.var + config.eps).sqrt().to(x)
     r_max, d_max = limits(config, memory.step)
     r = (sigma.detach() / running_sigma).clamp(1 / r_max, r_max)
-    d = ((mean.detach() - memory.mean.to(x.dtype)) / running_sigma).clamp(-d_max, d_max)
+    d = ((mean.detach() - memory.mean.to(x)) / running_sigma).clamp(-d_max, d_max)
     y = (x - spread(mean, x)) * spread(r / sigma, x) + spread(d, x)
     return scaled(y, affine), Statistics(mean.detach(), unbiased(biased, x).detach())
 
@@ -49,8 +49,8 @@ def normalize_by_average(
     mean, biased = of_channels(x)
     var = unbiased(biased, x)
     averaged = biased if config.running_variance == "biased" else var
-    newest = memory.momentum.to(x.dtype)
-    center = memory.mean.to(x.dtype) * (1 - newest) + mean * newest
-    spread_of = memory.var.to(x.dtype) * (1 - newest) + averaged * newest
+    newest = memory.momentum.to(x)
+    center = memory.mean.to(x) * (1 - newest) + mean * newest
+    spread_of = memory.var.to(x) * (1 - newest) + averaged * newest
     y = (x - spread(center, x)) / spread((spread_of + config.eps).sqrt(), x)
     return scaled(y, affine), Statistics(mean.detach(), var.detach())

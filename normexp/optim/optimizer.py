@@ -15,13 +15,15 @@ class OptimizerState:
     Args:
         config: which rule, and what it shares between networks.
         lr: learning rate of every number.
-        weight_decay: of every number.
+        weight_decay: of every number; None: there is none.
     """
 
-    def __init__(self, config: Optimizer, lr: torch.Tensor, weight_decay: torch.Tensor) -> None:
+    def __init__(
+        self, config: Optimizer, lr: torch.Tensor, weight_decay: torch.Tensor | None
+    ) -> None:
         self._config = config
         self._lr = lr
-        self._decay = weight_decay if bool(weight_decay.any()) else None
+        self._decay = weight_decay
         self._first = torch.zeros_like(lr)  # first moment, or SGD's momentum
         self._second = torch.zeros_like(lr) if not isinstance(config, Sgd) else None
         self._scratch = torch.empty_like(lr)

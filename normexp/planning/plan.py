@@ -114,19 +114,21 @@ class Plan:
     @property
     def estimate_seconds(self) -> float:
         """About how long the stacks take, start-up aside."""
-        costs = [_stack_seconds(stack) for stack in self.stacks]
-        busy = min(self.workers, len(costs)) or 1
-        images = any(stack.is_of_images for stack in self.stacks)
-        share = SHARE_OF_A_WORKER[images] if busy > 1 else 1.0
-        return max([*costs, sum(costs) / (busy * share)], default=0.0)
+        return self._seconds(processes=self.processes)
 
     @property
     def processes(self) -> bool:
         """Whether workers are processes: where threads would wait for each other, if it pays."""
         if isinstance(self.executor, Local) and self.executor.processes is not None:
             return self.executor.processes
-        slow = self.estimate_seconds > SECONDS_WORTH_A_PROCESS and self.workers > 1
-        return slow and any(stack.is_of_images for stack in self.stacks)
+        several = min(self.workers, len(self.stacks)) > 1
+        return several and self._seconds(processes=False) > SECONDS_WORTH_A_PROCESS
+
+    def _seconds(self, *, processes: bool) -> float:
+        costs = [_stack_seconds(stack) for stack in self.stacks]
+        busy = min(self.workers, len(costs)) or 1
+        share = SHARE_OF_A_WORKER[processes] if busy > 1 else 1.0
+        return max([*costs, sum(costs) / (busy * share)], default=0.0)
 
 
 def build(study: Study, there: Inventory) -> Plan:

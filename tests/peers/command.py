@@ -40,6 +40,7 @@ def _training(request: Request, clock: Clock) -> list[Final]:
     import torch
 
     import normexp
+    from normexp.engine.memory import keep_freed_memory
     from normexp.engine.numerics import one_thread
     from normexp.engine.stack import TrainingStack
     from normexp.executors import local
@@ -59,6 +60,7 @@ def _training(request: Request, clock: Clock) -> list[Final]:
         ends = zip(configs, trained, tested, strict=True)
         return [Final(work.momenta[0], each.seed, *losses) for each, *losses in ends]
 
+    keep_freed_memory()  # as `normexp.engine.train` does
     with one_thread():
         ended = list(local.run(plan.stacks, train, request.cores, lambda: None))
     clock("train")

@@ -126,8 +126,9 @@ def test_a_file_gets_plain_lines(normexp: Normexp, monkeypatch: pytest.MonkeyPat
 
 def test_an_interrupted_sweep_says_so_on_the_terminal_and_leaves_the_cursor() -> None:
     """The picture says what the second Ctrl-C does; the last lines are whole."""
+    slow = ["data.train_size=100000", "train.epochs=400"]  # some seconds an epoch
     code, got = on_terminal(
-        "sweep", *SMALL[:-1], "train.epochs=40000", "norm=none", "seed=0", interrupt_at="steps/s"
+        "sweep", *SMALL[:2], *slow, "norm=none", "seed=0", interrupt_at="steps/s"
     )
 
     assert code == 130

@@ -1,9 +1,9 @@
 """normexp and its peers on the same work, in one run: `make bench`.
 
-Each peer runs in processes of its own, on the cores that its line names; loops, ensembles and JAX
-in one process a core, each with a share of the seeds. Slow ones do a sample, scaled by the count,
-their start-up not. All draw the same data, weights and orders, and must come to the same losses.
-Nothing asserts a time.
+Each peer runs in processes of its own, on the cores that its line names; loops, ensembles, JAX and
+normexp's training alone in one process a core, each with a share of the seeds. Slow ones do a
+sample, scaled by the count, their start-up not. All draw the same data, weights and orders, and
+must come to the same losses. Nothing asserts a time.
 """
 
 import argparse
@@ -59,7 +59,8 @@ class Entry:
     def shares(self) -> int:
         """Processes: one a core, but where the peer has its own way to use several."""
         alone = self.module in ("command", "ray_tasks", "hydra_app")
-        return 1 if alone else self.cores
+        sweeps = self.work != "a"  # normexp's training alone is no sweep
+        return 1 if alone and sweeps else self.cores
 
 
 ENTRIES = [

@@ -25,8 +25,11 @@ Then no element-wise operation ends in a scalar tail, whose last bit can differ 
 and a network's bits do not depend on its company.
 """
 
-MOST_NETWORKS = 256
-"""Networks of a stack unless the user says otherwise: beyond it they train no faster."""
+MOST_NETWORKS = 512
+"""Networks of a stack unless the user says otherwise.
+
+A network-step of S1 on one core takes 44.6 µs among 128, 35.3 among 256, 32.6 among 512.
+"""
 
 SECONDS_WORTH_A_PROCESS = 10
 """Work that pays for starting processes, some four seconds."""

@@ -62,7 +62,8 @@ def parts_and_limits(work: Work, place: Path, store: str, step: float) -> Figure
         store: of a sweep of (b) that has ended.
         step: seconds of a network-step of normexp's training, on one core.
     """
-    overrides = [*work.overrides(work.momenta, work.seeds), f"store.dir={place / 'parts'}"]
+    study = [*work.overrides(work.momenta), f"seed=range({work.seeds})"]
+    overrides = [*study, f"store.dir={place / 'parts'}"]
     parts = heard(start([sys.executable, "-m", "peers.parts", *overrides]))
     limits = heard(start([sys.executable, "-m", "peers.limits", f"{store}/bn_regression"]))
     runs = len(work.momenta) * work.seeds

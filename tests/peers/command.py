@@ -18,8 +18,9 @@ def train_all(request: Request, clock: Clock) -> list[Final]:
 
 def _overrides(request: Request) -> list[str]:
     momenta = list(dict.fromkeys(run.momentum for run in request.runs))
-    seeds = len({run.seed for run in request.runs})
-    return [*request.work.overrides(momenta, seeds), f"executor.workers={request.cores}"]
+    seeds = sorted({run.seed for run in request.runs})
+    own = [f"seed=range({seeds[0]},{seeds[-1] + 1})", f"executor.workers={request.cores}"]
+    return [*request.work.overrides(momenta), *own]
 
 
 def _command(request: Request, clock: Clock) -> list[Final]:

@@ -70,15 +70,15 @@ class Work:
         points = range(0, self.steps + 1, len(self.sizes))
         return sorted({*range(0, self.steps + 1, self.every), *points})
 
-    def overrides(self, momenta: Sequence[float], seeds: int) -> list[str]:
-        """The same for normexp's command line."""
+    def overrides(self, momenta: Sequence[float]) -> list[str]:
+        """The same for normexp's command line, but for the seeds."""
         own = {
             "mlp": [f"model.depth={self.depth}", f"model.width={self.width}"],
             "lenet": ["data=digits", "model=lenet"],
         }[self.network]
         return [
             *own, "norm=batch", f"norm.momentum={','.join(f'{m:g}' for m in momenta)}",
-            f"seed=range({seeds})", f"optim.lr={self.lr:g}", f"train.epochs={self.epochs}",
+            f"optim.lr={self.lr:g}", f"train.epochs={self.epochs}",
             f"train.batch_size={self.batch_size}", f"data.train_size={self.train_size}",
             f"data.test_size={self.test_size}", f"log.every={self.every}", "log.pictures=false",
         ]  # fmt: skip

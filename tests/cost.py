@@ -30,23 +30,24 @@ def main() -> None:
     sizes = [("runs", size) for size in RUNS if size <= asked.most_runs]
     sizes += [("width", size) for size in WIDTHS if size <= asked.most_width]
     rows = []
+    place = tempfile.TemporaryDirectory()  # one, since ext4 is slow for minutes after deletions
     for by, size in sizes:
-        seconds, gigabytes = _sweep(by, size)
+        seconds, gigabytes = _sweep(by, size, place.name)
         print(f"{by:5} {size:8,} {seconds:8.1f} s {gigabytes:8.2f} GB", flush=True)
         rows.append({"by": by, "size": size, "seconds": seconds, "gigabytes": gigabytes})
+    place.cleanup()
     print(json.dumps(rows))
     if asked.picture:
         picture(pd.DataFrame(rows)).save(asked.picture, scale_factor=2)
 
 
-def _sweep(by: str, size: int) -> tuple[float, float]:
+def _sweep(by: str, size: int, place: str) -> tuple[float, float]:
     """Seconds and GB of a sweep of so many runs, or of networks so wide."""
     runs = size if by == "runs" else RUNS_BY_WIDTH
     momenta = ",".join(MOMENTA[: min(runs, len(MOMENTA))])
     study = ["norm=batch", f"norm.momentum={momenta}", f"seed=range({-(-runs // len(MOMENTA))})"]
     study += [f"model.width={size}"] if by == "width" else []
-    with tempfile.TemporaryDirectory() as place:
-        return measured([*PROGRAM, "sweep", *study], place)
+    return measured([*PROGRAM, "sweep", *study, f"store.dir={by}-{size}"], place)
 
 
 def picture(measurements: pd.DataFrame) -> alt.VConcatChart | alt.HConcatChart:

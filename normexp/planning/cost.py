@@ -13,10 +13,10 @@ SECONDS_PER_LAYER_STEP = {False: 130e-6, True: 380e-6}
 Of vectors, and of images.
 """
 
-SECONDS_PER_ELEMENT_STEP = 10e-9
+SECONDS_PER_ELEMENT_STEP = {False: 7e-9, True: 10e-9}
 """One activation of one network through one training step."""
 
-SECONDS_PER_ELEMENT_POINT = 6e-9
+SECONDS_PER_ELEMENT_POINT = {False: 4e-9, True: 6e-9}
 """One activation of one network over one training example at an evaluation point."""
 
 SECONDS_PER_RUN = 4e-3
@@ -35,14 +35,14 @@ Of threads, and of processes.
 def training_seconds(config: RunConfig, networks: int) -> float:
     """About how long one thread trains a stack of so many networks and evaluates it.
 
-    Within a factor of 1.5 of what six studies of widths 10 to 300 took on an AMD EPYC, and of 2 for
+    Within a factor of 1.3 of what four studies of widths 10 to 300 took on an AMD EPYC, of 2.4 for
+    batches of 8, whose observation takes long, and of 2 for
     LeNet and ResNet-20 on digits at batch sizes from 2 to 256.
     """
-    steps, points = total_steps(config), config.train.epochs + 1
-    a_step = config.train.batch_size * _arithmetic(config) * SECONDS_PER_ELEMENT_STEP
+    images, steps, points = is_convolutional(config), total_steps(config), config.train.epochs + 1
+    a_step = config.train.batch_size * _arithmetic(config) * SECONDS_PER_ELEMENT_STEP[images]
     examples = train_size(config) + 2 * (getattr(config.data, "test_size", None) or 0)
-    a_point = examples * _arithmetic(config) * SECONDS_PER_ELEMENT_POINT
-    images = is_convolutional(config)
+    a_point = examples * _arithmetic(config) * SECONDS_PER_ELEMENT_POINT[images]
     calls = steps * len(structure(config).layers) * SECONDS_PER_LAYER_STEP[images]
     return calls + networks * (steps * a_step + points * a_point)
 
@@ -56,7 +56,7 @@ def observing_seconds(config: RunConfig) -> float:
         return SECONDS_PER_RUN
     calls = len(structure(config).layers) * SECONDS_PER_LAYER_STEP[True]
     tests = getattr(config.data, "test_size", None) or train_size(config)
-    a_point = calls + tests * _arithmetic(config) * SECONDS_PER_ELEMENT_POINT
+    a_point = calls + tests * _arithmetic(config) * SECONDS_PER_ELEMENT_POINT[True]
     return SECONDS_PER_RUN + (config.train.epochs + 1) * a_point
 
 

@@ -106,7 +106,9 @@ def test_a_terminal_that_cannot_draw_gets_plain_lines(environment: dict[str, str
 
 def test_without_colours_it_draws_all_the_same() -> None:
     """NO_COLOR takes the colours and nothing else."""
-    _, got = on_terminal("sweep", *SMALL, "norm=none", "seed=0", environment={"NO_COLOR": "1"})
+    slow = ["data.train_size=100000", "train.epochs=6"]  # long enough for a picture
+    overrides = [*SMALL[:2], *slow, "norm=none", "seed=0"]
+    _, got = on_terminal("sweep", *overrides, environment={"NO_COLOR": "1"})
 
     assert frames(got)
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", got)

@@ -1,5 +1,6 @@
 """When a training is kept: at evaluation points, once it has lasted long enough to be a loss."""
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -36,7 +37,8 @@ class Keeper:
         """
         left = self._stop.seconds_left()
         stops = left is not None
-        leaves = left is not None and self._seconds_to_go(epochs) > min(left, GRACE_SECONDS)
+        soon = math.inf if self._after is None else GRACE_SECONDS  # unkept, it would be lost
+        leaves = left is not None and self._seconds_to_go(epochs) > min(left, soon)
         if self._after is not None and (leaves or self._is_due(self._after, stops=stops)):
             start = time.perf_counter()
             with suppress(OSError):  # no room: the training may end all the same

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch: workers of pytest share the cores
+
 import pytest
 from typer.testing import CliRunner, Result
 

@@ -180,6 +180,20 @@ def test_the_users_configs_come_first(normexp: Normexp, tmp_path: Path) -> None:
     assert "a sweep is of one study" in both.stderr
 
 
+def test_an_edited_config_counts_at_once(tmp_path: Path) -> None:
+    """In one process, as in a notebook: compositions are kept only while no file has changed."""
+    (tmp_path / "norm").mkdir()
+    for eps in (0.02, 0.03):
+        (tmp_path / "norm/slow.yaml").write_text(f"defaults: [batch]\neps: {eps}\n")
+        study = package.load("norm=slow", config_dir=tmp_path)
+
+        assert {run.flat["norm.eps"] for run in study.runs} == {eps}
+
+    (tmp_path / "norm/slower.yaml").write_text("defaults: [batch]\neps: 0.001\n")
+    study = package.load("norm=slower", config_dir=tmp_path)
+    assert {run.flat["norm.eps"] for run in study.runs} == {0.001}
+
+
 def test_normexp_works_in_a_program_that_uses_hydra_itself() -> None:
     """And leaves that program's Hydra as it was."""
     from hydra import compose, initialize_config_dir

@@ -10,10 +10,12 @@ batches of 13, reversing a stack changed the weights by 2.8 after 60 steps; with
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 
 
+@cache
 def company_matters() -> bool:
     """Whether a matrix product depends on its place in a batch here: it must not.
 

@@ -22,7 +22,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from normexp.errors import NormexpError, UsageError
 
+Tree = dict[str, Any]
+Stamp = tuple[tuple[str, int, int], ...]
+
 _user_configs: ContextVar[Path | None] = ContextVar("user_configs", default=None)
+_composed: dict[tuple[Stamp, tuple[str, ...]], tuple[Tree, dict[str, str]]] = {}
+"""Compositions of this process: a notebook and the tests compose the same configs many times."""
 
 
 class UserConfigs(SearchPathPlugin):
@@ -69,7 +74,7 @@ class Composer:
 
     def __init__(self) -> None:
         self._loader = GlobalHydra.instance().config_loader()
-        self._composed: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, str]]] = {}
+        self._stamp = _stamp_of(packaged_configs(), _user_configs.get())
 
     def options(self, group: str) -> list[str]:
         """The choices of a group, sorted; empty where there is no such group."""
@@ -94,18 +99,19 @@ class Composer:
                 "quotes within the shell's: \"key='a b'\"",
             ) from error
 
-    def tree(self, choices: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    def tree(self, choices: Mapping[str, str]) -> tuple[Tree, dict[str, str]]:
         """The composed tree, interpolations unresolved, and the choice made in every group.
 
         Raises:
             UsageError: Hydra cannot compose it.
         """
         overrides = tuple(f"{group}={choice}" for group, choice in choices.items())
-        if overrides not in self._composed:
-            self._composed[overrides] = self._compose(overrides)
-        return deepcopy(self._composed[overrides])
+        key = (self._stamp, overrides)
+        if key not in _composed:
+            _composed[key] = self._compose(overrides)
+        return deepcopy(_composed[key])
 
-    def _compose(self, overrides: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]]:
+    def _compose(self, overrides: tuple[str, ...]) -> tuple[Tree, dict[str, str]]:
         try:
             composed = compose("config", list(overrides), return_hydra_config=True)
             chosen = OmegaConf.to_container(composed.hydra.runtime.choices)
@@ -128,6 +134,12 @@ class Composer:
             raise UsageError(f"{group}={choice} does not compose: {_one_line(error)}") from error
         assert isinstance(preset, dict)  # noqa: S101  the root of a composed config is a mapping
         return {str(name): value for name, value in preset.items()}
+
+
+def _stamp_of(*directories: Path | None) -> Stamp:
+    """Name, time and size of every config file: equal while no file has changed."""
+    found = [path for place in directories if place for path in sorted(place.rglob("*.y*ml"))]
+    return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in found)
 
 
 def resolve(tree: Mapping[str, Any]) -> dict[str, Any]:

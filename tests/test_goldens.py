@@ -36,7 +36,10 @@ def store() -> Path:
 
 def last_rows(table: Any) -> dict[str, dict[str, float]]:  # noqa: ANN401  a pandas frame
     """The last row of each run, by run id."""
-    return table.groupby("run_id").tail(1).set_index("run_id").to_dict("index")
+    rows: dict[str, dict[str, float]] = (
+        table.groupby("run_id").tail(1).set_index("run_id").to_dict("index")
+    )
+    return rows
 
 
 @pytest.mark.usefixtures("store")

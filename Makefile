@@ -17,20 +17,20 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python tests/bench.py
+	$(BIN)/python tests/harness/bench.py
 
 # Harnesses, minutes each: `make test` runs a few of the same kills and mutations.
 kills: $(VENV)/.installed-dev
-	$(BIN)/python tests/kills.py --kills 100
+	$(BIN)/python tests/harness/kills.py --kills 100
 
 fuzz: $(VENV)/.installed-dev
-	$(BIN)/python tests/fuzz.py
+	PYTHONPATH=tests $(BIN)/python tests/harness/fuzz.py
 
 load: $(VENV)/.installed-dev
-	$(BIN)/python tests/load.py
+	$(BIN)/python tests/harness/load.py
 
 cost: $(VENV)/.installed-dev
-	$(BIN)/python tests/cost.py --picture .github/cost-by-size.png
+	$(BIN)/python tests/harness/cost.py --picture .github/cost-by-size.png
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-BENCH = Path(__file__).with_name("bench.py")
+BENCH = Path(__file__).with_name("harness") / "bench.py"
 
 
 @pytest.mark.parametrize("work", ["a", "b"])

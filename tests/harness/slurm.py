@@ -1,12 +1,8 @@
 """Slurm's own daemons on this machine alone: for tests, and for trying it by hand.
 
-`python tests/slurm.py` starts them and says what to type in another terminal; Ctrl-C ends them.
-Needs Debian's slurm-wlm and munge; not root: the daemons are the user's, and so are the jobs. All
-files are in a temporary directory, all addresses on loopback. There is no accounting (`sacct`).
-
-The node says it has four processors, whatever it has. A job that is begun again waits until its
-credentials have expired: `cred_expire`, two minutes unless told otherwise. Jobs of `main` go before
-those of the partitions `requeue` and `cancel`, which are pre-empted as their names say.
+`python tests/harness/slurm.py` starts them and says what to type in another terminal; Ctrl-C ends
+them. Needs Debian's slurm-wlm and munge; not root: the daemons are the user's, and so are the jobs.
+All files are in a temporary directory, all addresses on loopback. There is no accounting (`sacct`).
 """
 
 import os

@@ -1,7 +1,7 @@
-"""What one run, trajectory and stack cost: the input of `tests/simulate_scale.py`.
+"""What one run, trajectory and stack cost: the input of `tests/harness/simulate_scale.py`.
 
-    python tests/scale.py             plans, pickles, and a store under strace
-    python tests/scale.py --million   besides, a plan of a million runs (a gigabyte, minutes)
+    python tests/harness/scale.py             plans, pickles, and a store under strace
+    python tests/harness/scale.py --million   and a plan of a million runs (a gigabyte, minutes)
 
 Seconds are of processor time, which others disturb less than the clock. A request is a call that a
 shared file system's server hears of: of names (open, stat, mkdir, rename, unlink), of directories

@@ -1,11 +1,11 @@
 """A study of a million runs on a thousand workers and one file server, simulated.
 
-    python tests/simulate_scale.py            as it is
-    python tests/simulate_scale.py --before   as it was before its figures were looked at
+    python tests/harness/simulate_scale.py            as it is
+    python tests/harness/simulate_scale.py --before   as it was before its figures were looked at
 
 Workers take stacks, train, and write runs one after the other. Their requests wait in one queue of
 the server; each also takes a way there and back. Claims change under one lock. What things cost is
-measured by `tests/scale.py`.
+measured by `tests/harness/scale.py`.
 """
 
 import argparse

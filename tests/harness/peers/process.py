@@ -13,7 +13,8 @@ Figures = dict[str, Any]
 
 def start(command: Sequence[str], threads: int = 1) -> subprocess.Popen[str]:
     """A new interpreter that finds the peers."""
-    path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path[1:])])
+    own = Path(__file__).parents  # of `peers`, and of `reference`
+    path = os.pathsep.join([str(own[1]), str(own[2]), *filter(None, sys.path[1:])])
     here = {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=os.environ | here, stdout=pipe, stderr=pipe, text=True)

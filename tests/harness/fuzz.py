@@ -1,4 +1,6 @@
-"""Throws spoilt stores at everything that reads one: `python tests/fuzz.py [--cases 5000]`.
+"""Throws spoilt stores at everything that reads one: `make fuzz`.
+
+Or `PYTHONPATH=tests python tests/harness/fuzz.py --cases 5000`.
 
 Each case copies a small real store, spoils one file of it (seeded by the case's number), and calls
 all readers in a worker process. It fails on any exception but `NormexpError`, any traceback, any

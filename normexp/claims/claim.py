@@ -1,9 +1,6 @@
-"""A claim, what it was checked on, and the verdict that follows.
+"""A claim of a source, how it is judged, and the verdict that follows from its conditions."""
 
-A claim is a general statement, checked in one or several cells: conditions such as a batch size.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -13,12 +10,11 @@ if TYPE_CHECKING:
     from normexp.claims.evidence import Evidence
 
 Verdict = Literal["holds", "fails", "holds only if", "undecided", "not checkable"]
+Rule = Callable[[Comparison], bool | None]
+"""Whether a claim holds by a comparison; None if that is undecided."""
 
 MARGIN = 1.1
-"""A ratio within it either way counts as no difference where "alike" is claimed."""
-
-REVISED = "criterion revised on review, before the seeds that judge it had run"
-"""Of claims whose first criterion did not decide what the claim says."""
+"""A ratio within it either way counts as no difference."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +24,15 @@ class Cell:
     Attributes:
         where: the condition, in words; empty where there is but one.
         holds: by the criterion; None if undecided.
-        effect: what was measured, where it is no comparison over seeds.
-        comparison: the effect with its interval, where it is.
-        run_ids: what it was measured on.
-        note: what a reader has to know of it, such as pairs that are lost.
-        posed: whether the condition poses the question at all; where not, the cell has no say.
+        comparison: the effect with its interval.
+        run_ids: of the runs that it was measured on.
+        note: such as pairs that were lost.
+        posed: False where the condition does not pose the question: the cell then has no vote.
     """
 
     where: str
     holds: bool | None
-    effect: str = ""
-    comparison: Comparison | None = None
+    comparison: Comparison
     run_ids: tuple[str, ...] = ()
     note: str = ""
     posed: bool = True
@@ -46,20 +40,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a source says, and how that is checked; written down before anything ran.
+    """What a source says, and the criterion by which runs confirm or refute it.
 
     Attributes:
         id: such as `S1.3`.
-        text: the claim, as the source puts it, in a line.
-        criterion: when it holds and when it fails, in words; `judge` says the same.
-        measure: what the effect is, as a column's cell can have it.
-        studies: names in `normexp.claims.studies` that it needs; none if it is computed.
-        judge: the cells, the most telling one first.
-        expected: the verdict of the project's reading of the sources (FIELD.md, section 3b); None
-            where that leaves it open.
-        expectation: the same in words.
-        reason: why no run can check it, where none can.
-        revised: how the criterion came to be, where it is not the first one.
+        text: the claim, as the source puts it.
+        criterion: when it holds and when it fails; `judge` computes the same.
+        measure: the effect, as the head of a table's column.
+        studies: names in `normexp.claims.studies` that it needs.
+        judge: gives the cells, the most important one first.
+        expected: the verdict by the project's reading of the sources; None if left open.
+        because: the reason for that.
     """
 
     id: str
@@ -67,27 +58,31 @@ class Claim:
     criterion: str
     measure: str
     studies: tuple[str, ...]
-    judge: "Callable[[Evidence], Sequence[Cell]] | None"
+    judge: "Callable[[Evidence], Iterator[Cell]]"
     expected: Verdict | None
-    expectation: str
-    reason: str = ""
-    revised: str = ""
+    because: str
 
-    @property
-    def source(self) -> str:
-        """The source, such as `S1`."""
-        return self.id.partition(".")[0]
+
+@dataclass(frozen=True)
+class Settled:
+    """A claim without a verdict of its own: an identity, or nothing that runs can check.
+
+    An identity cannot come out otherwise: `tests/test_identities.py` proves it.
+    """
+
+    id: str
+    text: str
+    verdict: Verdict
+    because: str
 
 
 def verdict(cells: Sequence[Cell]) -> Verdict:
-    """What the cells say of a general statement.
+    """Return the verdict on a general statement.
 
-    It holds where all cells do, holds only under conditions where some do and some fail, fails
-    where some fail and none holds. What no cell refutes and not all confirm is undecided. Cells
-    that do not pose the question have no say.
+    It holds if all cells do, holds only under conditions if some do and some fail, fails if some
+    fail and none holds. If none fails and not all hold, it is undecided. Only cells that pose the
+    question count.
     """
-    if not cells:
-        return "not checkable"
     found = {cell.holds for cell in cells if cell.posed}
     if False in found:
         return "holds only if" if True in found else "fails"
@@ -95,7 +90,7 @@ def verdict(cells: Sequence[Cell]) -> Verdict:
 
 
 def below(found: Comparison, bound: float | None = None) -> bool | None:
-    """Whether the effect is below a bound, its interval entirely; no difference by default."""
+    """Return whether the whole interval is below a bound; by default below no difference."""
     limit = found.nothing if bound is None else bound
     if min(found.n) < FEWEST or not found.low <= found.high:
         return None
@@ -105,24 +100,13 @@ def below(found: Comparison, bound: float | None = None) -> bool | None:
 
 
 def above(found: Comparison, bound: float | None = None) -> bool | None:
-    """Whether the effect is above a bound, its interval entirely."""
-    return opposite(below(found, bound))
-
-
-def alike(found: Comparison) -> bool | None:
-    """Whether a ratio lies within `MARGIN` either way; fails where it surely differs from 1."""
-    if below(found, MARGIN) and above(found, 1 / MARGIN):
-        return True
-    return False if found.decided else None
-
-
-def opposite(held: bool | None) -> bool | None:  # noqa: FBT001  a truth value
-    """Not."""
+    """Return whether the whole interval is above a bound; by default above no difference."""
+    held = below(found, bound)
     return None if held is None else not held
 
 
-def both(*parts: bool | None) -> bool | None:
-    """And: false where one part is, undecided where one is and none is false."""
-    if False in parts:
-        return False
-    return None if None in parts else True
+def differs(found: Comparison) -> bool | None:
+    """Return whether a ratio differs from 1; False if it surely lies within `MARGIN` of 1."""
+    if found.decided:
+        return True
+    return False if below(found, MARGIN) and above(found, 1 / MARGIN) else None

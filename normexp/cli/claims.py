@@ -1,15 +1,13 @@
 """What the five sources claim, and what runs say: `claims`."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting
-
-if TYPE_CHECKING:
-    from normexp.claims.claim import Claim
 
 ListOnly = Annotated[bool, typer.Option("--list", help="Show claims and criteria; run nothing.")]
 
@@ -27,7 +25,8 @@ def claims(
     """Check the claims of five tutorials on batch norm by the criteria written down for them.
 
     Runs the studies behind them, or reads what is in the store already. Each claim holds, fails,
-    holds only under conditions, or is undecided; effects have 95 % intervals over seeds.
+    holds only under conditions, or is undecided; effects have 95 % intervals over seeds. Claims
+    that cannot come out otherwise are listed as identities, without a verdict by runs.
 
     \b
     Example:
@@ -37,34 +36,26 @@ def claims(
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
         from normexp.claims import check
+        from normexp.console import claims as console
         from normexp.console.streams import stderr
 
-        chosen = check.select(wanted or [])
-        if criteria:
-            _list(chosen, as_json=as_json)
-            return
-        report = check.check(chosen, directory, _sweeper())
-        for line in report.warnings:
-            stderr().print(f"warning: {line}", soft_wrap=True)
-        if as_json:
-            print_json(check.report_numbers(report))
+        chosen, settled = check.select(wanted or [])
+        if criteria and as_json:
+            known = [check.described(each) for each in chosen]
+            print_json({"claims": known, "settled": [asdict(each) for each in settled]})
+        elif criteria:
+            console.print_criteria(chosen, settled)
         else:
-            from normexp.console.claims import print_report
-
-            print_report(report, details=bool(wanted) and all("." in name for name in wanted or ()))
-        if report.failed:
-            raise typer.Exit(1)
-
-
-def _list(known: "Sequence[Claim]", *, as_json: bool) -> None:
-    from normexp.claims.check import described
-
-    if as_json:
-        print_json([described(claim) for claim in known])
-    else:
-        from normexp.console.claims import print_criteria
-
-        print_criteria(known)
+            found = check.check(chosen, settled, directory, _sweeper())
+            for line in found.warnings:
+                stderr().print(f"warning: {line}", soft_wrap=True)
+            if as_json:
+                print_json(check.as_data(found))
+            else:
+                names = wanted or []
+                console.print_verdicts(found, details=bool(names) and all("." in n for n in names))
+            if found.failed:
+                raise typer.Exit(1)
 
 
 def _sweeper() -> Callable[[str, Sequence[str]], list[str]]:

@@ -1,15 +1,15 @@
-"""The criteria of claims that need tensors: against PyTorch's own layers, trained and stored."""
+"""The criteria of claims on stored weights: against PyTorch's own layers."""
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import normexp as package
-from normexp.analysis.arms import Row
-from normexp.claims import computed, correlation, stored
+from normexp.claims import evidence
 from normexp.claims.check import CLAIMS, judged
 from normexp.claims.evidence import Evidence
 from normexp.claims.studies import STUDIES
@@ -18,64 +18,14 @@ from normexp.engine.numerics import one_thread
 BY_ID = {claim.id: claim for claim in CLAIMS}
 
 
-def test_equal_weights_are_what_refutes_an_effect_on_training(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Real trainings are equal; with a network that momentum does change, the claim holds."""
-    with one_thread():
-        real = judged(BY_ID["S0.3"], Evidence({}))
-    original = computed.s0_classifier
-
-    def changed(momentum: float) -> torch.nn.Sequential:
-        network = original(momentum)
-        with torch.no_grad():
-            network[0].weight.mul_(1 + momentum)  # type: ignore[operator]
-        return network
-
-    monkeypatch.setattr(computed, "s0_classifier", changed)
-
-    assert real.verdict == "fails"
-    with one_thread():
-        assert judged(BY_ID["S0.3"], Evidence({})).verdict == "holds"
-
-
 def test_correlation_is_the_mean_of_its_absolute_values() -> None:
     """Channels x, −x and noise: |r| of 1, r, r."""
     rng = torch.Generator().manual_seed(0)
     x, noise = torch.randn(2, 50, 1, 8, 8, generator=rng)
-    found = correlation.mean_correlation(torch.cat([x, -x, noise], 1))
+    found = evidence.mean_correlation(torch.cat([x, -x, noise], 1))
     r = np.corrcoef(x.flatten(), noise.flatten())[0, 1]
 
     assert found == pytest.approx((1 + 2 * abs(r)) / 3, rel=1e-5)
-
-
-def test_the_rule_is_checked_on_stored_statistics(tmp_path: Path) -> None:
-    """S2.1 on two runs of the study; it fails where a stored number is another."""
-    from normexp.store.rows import rows_of
-
-    result = package.sweep(*STUDIES["steps"], "train.batch_size=64", "train.epochs=4",
-                           "norm.momentum=0.1", "seed=0,1", f"store.dir={tmp_path}")  # fmt: skip
-    rows = rows_of(Path(row["directory"]) for row in result.rows)
-    found = Evidence({"steps": rows})
-    good = judged(BY_ID["S2.1"], found)
-    spoilt = found.table(rows[0], "stats")
-    spoilt.loc[spoilt.index[-1], "running_mean"] += 0.1
-
-    assert good.verdict == "holds"
-    assert judged(BY_ID["S2.1"], found).verdict == "fails"
-
-
-def test_larger_batches_have_less_noise_and_not_the_other_way_round() -> None:
-    """S3.4: the mean of 16 times as many examples has about a quarter of their noise."""
-    with one_thread():
-        size, noise = judged(BY_ID["S3.4"], Evidence({})).cells
-
-    assert size.comparison is not None
-    assert noise.comparison is not None
-    assert 1 / 6 < noise.comparison.estimate < 1 / 3
-    assert noise.comparison.n == (8, 8)
-    assert noise.holds
-    assert 0.25 < size.comparison.estimate < 1.1  # the gradient's own size does not shrink so
 
 
 def lenet_of(weights: dict[str, torch.Tensor], norm: type[torch.nn.Module]) -> torch.nn.Sequential:
@@ -105,27 +55,31 @@ def lenet_of(weights: dict[str, torch.Tensor], norm: type[torch.nn.Module]) -> t
 
 def swept(tmp_path: Path, *overrides: str) -> Evidence:
     """Real runs of a short training on digits, six seeds."""
-    from normexp.store.rows import rows_of
-
     result = package.sweep(*STUDIES["digits norms"], "data.train_size=40", "train.epochs=1",
                            "seed=range(6)", f"store.dir={tmp_path}", *overrides)  # fmt: skip
-    return Evidence({"digits norms": rows_of(Path(row["directory"]) for row in result.rows)})
+    return Evidence({"digits norms": package.read(result.directory)})
 
 
-def digits(row: Row) -> tuple[torch.Tensor, torch.Tensor]:
+def digits(row: Any) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401  a row of a frame
     """A run's test images and labels."""
     from normexp.data.draw import draw
 
-    found = draw(stored.config_of(row))
+    found = draw(evidence.config_of(row))
     return found.test_x, found.test_y
+
+
+def absolute_correlation(x: torch.Tensor) -> float:
+    """Mean |correlation| of different channels, by NumPy."""
+    matrix = np.abs(np.corrcoef(x.detach().transpose(0, 1).flatten(1).numpy()))
+    return float(matrix[~np.eye(len(matrix), dtype=bool)].mean())
 
 
 def test_correlations_are_those_that_hooks_see_in_pytorch(tmp_path: Path) -> None:
     """S4.2: after group norm over before, of both convolutions of trained LeNets, by seed."""
     found = swept(tmp_path, "norm=batch,group", "norm.groups=2", "train.batch_size=8")
     seen: dict[int, list[float]] = {1: [], 5: []}
-    for row in found.rows("digits norms", {"norm": "group"}):
-        network = lenet_of(stored.last_weights(found, row), torch.nn.GroupNorm)
+    for row in found.runs("digits norms", {"norm": "group"}).to_dict("records"):
+        network = lenet_of(evidence.last_weights(row), torch.nn.GroupNorm)  # type: ignore[arg-type]
         for place, ratios in seen.items():
             network[place].register_forward_hook(
                 lambda _layer, given, out, kept=ratios: kept.append(
@@ -136,17 +90,11 @@ def test_correlations_are_those_that_hooks_see_in_pytorch(tmp_path: Path) -> Non
             network(digits(row)[0])
     with one_thread():
         cells = judged(BY_ID["S4.2"], found).cells
-    estimates = [cell.comparison.estimate for cell in cells if cell.comparison is not None]
+    estimates = [cell.comparison.estimate for cell in cells]
 
     assert estimates == pytest.approx([math.exp(np.mean(each)) for each in seen.values()], rel=1e-4)
     assert estimates[0] != pytest.approx(estimates[1], rel=1e-3)
     assert abs(estimates[0] - 1) > 1e-3  # so that the two could not be exchanged
-
-
-def absolute_correlation(x: torch.Tensor) -> float:
-    """Mean |correlation| of different channels, by NumPy."""
-    matrix = np.abs(np.corrcoef(x.detach().transpose(0, 1).flatten(1).numpy()))
-    return float(matrix[~np.eye(len(matrix), dtype=bool)].mean())
 
 
 def test_small_and_sorted_test_batches_are_those_of_pytorch(tmp_path: Path) -> None:
@@ -154,8 +102,8 @@ def test_small_and_sorted_test_batches_are_those_of_pytorch(tmp_path: Path) -> N
     from torch.nn import functional
 
     found = swept(tmp_path, "norm=batch", "train.batch_size=8", "data.test_size=35")
-    row = found.rows("digits norms", {})[0]
-    network = lenet_of(stored.last_weights(found, row), torch.nn.BatchNorm2d)
+    row: Any = found.runs("digits norms", {}).to_dict("records")[0]
+    network = lenet_of(evidence.last_weights(row), torch.nn.BatchNorm2d)
     x, y = digits(row)
     order = y.argsort(stable=True)
     with torch.no_grad():
@@ -165,26 +113,11 @@ def test_small_and_sorted_test_batches_are_those_of_pytorch(tmp_path: Path) -> N
             for some in (order[:18], order[18:])
         ]
     by_class = sum(loss * n for loss, n in parts) / 35
+    metrics = [evidence.in_test_batches(size, by_class=sort)
+               for size, sort in ((35, False), (16, True), (16, False))]  # fmt: skip
     with one_thread():
-        measured = [stored.loss_in_batches(found, row, 35, is_sorted=False),
-                    stored.loss_in_batches(found, row, 16, is_sorted=True)]  # fmt: skip
-        at_random = stored.loss_in_batches(found, row, 16, is_sorted=False)
+        *measured, at_random = [metric(row) for metric in metrics if callable(metric)]
 
     assert measured == pytest.approx([whole, by_class], rel=1e-4)
     assert row["test_loss_test_batch"] == pytest.approx(whole, rel=1e-4)
     assert at_random != pytest.approx(by_class, rel=1e-3)
-
-
-def test_kerass_cell_is_of_the_table_of_frameworks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """S2.10: with a table that says unbiased, the source's variance is not Keras's."""
-    from dataclasses import replace
-
-    from normexp.claims import arithmetic
-    from normexp.frameworks.table import named
-
-    keras = named("keras", "framework")
-    real = judged(BY_ID["S2.10"], Evidence({})).cells[-1]
-    monkeypatch.setattr(arithmetic, "named", lambda *_: replace(keras, averages="unbiased"))
-    other = judged(BY_ID["S2.10"], Evidence({})).cells[-1]
-
-    assert (real.where, real.holds, other.holds) == ("Keras's running variance", True, False)

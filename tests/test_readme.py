@@ -80,14 +80,6 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
     assert len(names["runs"]) == 8 + 8 * 5  # type: ignore[arg-type]
 
 
-def test_the_file_tree_has_every_file_with_its_first_line() -> None:
-    """What a module says of itself, in the order of the rooms."""
-    for path in sorted((TOP / "normexp").rglob("*.py")):
-        first = path.read_text().removeprefix('"""').splitlines()[0].removesuffix('"""')
-        if path.name not in ("__init__.py", "__main__.py"):
-            assert re.search(rf"{path.name} +{re.escape(first)}", README), path
-
-
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
 def test_links_lead_somewhere(link: str) -> None:
     """Inside the repository."""

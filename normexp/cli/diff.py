@@ -31,7 +31,5 @@ def diff(
             print_json(report)
             return
         from normexp.console.diff import print_diff
-        from normexp.console.pager import paged
 
-        with paged():
-            print_diff(report)
+        print_diff(report)

@@ -31,10 +31,8 @@ def list_store(
             print_json(sweeps if runs is None else runs.rows)
             return
         from normexp.console.listing import print_runs, print_sweeps
-        from normexp.console.pager import paged
 
-        with paged():
-            print_sweeps(sweeps) if runs is None else print_runs(runs)
+        print_sweeps(sweeps) if runs is None else print_runs(runs)
 
 
 @app.command()
@@ -62,8 +60,6 @@ def show(
         if as_json:
             print_json({**manifest, "points": metrics})
         else:
-            from normexp.console.pager import paged
             from normexp.console.run import print_run
 
-            with paged():
-                print_run(manifest, metrics, whole=whole)
+            print_run(manifest, metrics, whole=whole)

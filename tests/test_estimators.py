@@ -9,18 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from conftest import SMALL, store_of
-from reference import PlainMlp, batch_norm, evaluate
-from torch import nn
 from typer.testing import Result
 
 import normexp
-from normexp.config.schema import RunConfig
-from normexp.data.draw import draw
-from normexp.data.order import orders
-from normexp.engine.observe import observe
-from normexp.engine.train import train
 
 AsJson = Callable[..., Any]
 Array = np.ndarray[Any, Any]
@@ -181,79 +173,6 @@ def test_a_mixture_goes_from_running_statistics_to_the_test_batch(as_json: AsJso
     assert losses[2] == pytest.approx(ends[1], rel=2e-4)
     assert ends[0] != pytest.approx(ends[1], rel=4e-3)
     assert losses[1] not in (pytest.approx(ends[0], rel=2e-4), pytest.approx(ends[1], rel=2e-4))
-
-
-def config_of(*overrides: str) -> RunConfig:
-    """The one configuration of these overrides."""
-    (run,) = normexp.load(*STUDY, *overrides).runs
-    return run.config
-
-
-def plain(config: RunConfig) -> tuple[PlainMlp, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-    """A plain network with the weights that a training ends with, its data, its test set."""
-    record = train([config])
-    network = PlainMlp(2, 4, norm=batch_norm(None), input_norm=True).double()
-    network.put({name: values[0, -1] for name, values in record.weights.items()})
-    data = draw(config)
-    return network, data.x.T, (data.test_x.T, data.test_y.T)
-
-
-def observed_loss(config: RunConfig) -> torch.Tensor:
-    """What normexp sees at the end."""
-    (observation,) = observe(train([config]), [config], [0])
-    return observation.scores["loss"][-1]
-
-
-def sites(network: PlainMlp) -> list[nn.BatchNorm1d]:
-    """The norms of a plain network in the order of the forward pass."""
-    found: list[nn.BatchNorm1d] = []
-    hooks = [
-        module.register_forward_pre_hook(lambda m, _: found.append(m))
-        for module in network.modules()
-        if isinstance(module, nn.BatchNorm1d)
-    ]
-    network.eval()
-    with torch.no_grad():
-        network(torch.zeros(2, 1, dtype=torch.float64))
-    for hook in hooks:
-        hook.remove()
-    return found
-
-
-def test_precise_statistics_are_those_of_update_bn_stats() -> None:
-    """The population of an epoch's batches in training mode, by hooks on a plain network."""
-    config = config_of("norm.momentum=0.1", "norm.estimator=precise")
-    network, x, test = plain(config)
-    (order,) = orders([config], config.train.epochs)
-    seen: dict[nn.Module, list[torch.Tensor]] = {norm: [] for norm in sites(network)}
-    for norm in seen:
-        norm.register_forward_pre_hook(lambda m, x: seen[m].append(x[0].detach()))
-    network.train()
-    with torch.no_grad():
-        for batch in torch.split(x[order], config.train.batch_size):
-            network(batch)
-    for norm, inputs in seen.items():
-        var, mean = torch.var_mean(torch.cat(inputs), 0)
-        assert isinstance(norm, nn.BatchNorm1d)
-        norm.running_mean, norm.running_var = mean, var
-
-    torch.testing.assert_close(observed_loss(config), evaluate(network, test))
-
-
-def test_recalibration_goes_layer_by_layer_in_evaluation_mode() -> None:
-    """Each norm of a plain network gets the statistics of what comes to it, the first one first."""
-    config = config_of("norm.momentum=0.1", "norm.estimator=recalibrated")
-    network, x, test = plain(config)
-    for norm in sites(network):
-        seen: list[torch.Tensor] = []
-        hook = norm.register_forward_pre_hook(lambda _, x, seen=seen: seen.append(x[0]))
-        network.eval()
-        with torch.no_grad():
-            network(x)
-        hook.remove()
-        norm.running_var, norm.running_mean = torch.var_mean(seen[0], 0)
-
-    torch.testing.assert_close(observed_loss(config), evaluate(network, test))
 
 
 def test_statistics_computed_anew_stay_until_the_next_evaluation_point(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ FOLLOWING = {
         MOMENTUM,
         "norm.window",
         "norm.mix",
+        "norm.precise_batches",
         "norm.momentum_schedule",
         "norm.final_momentum",
         "norm.initial_mean",
@@ -32,7 +33,7 @@ FOLLOWING = {
 Which, `_unread` says; `normexp.study.settle` settles them.
 """
 
-OWN = {"window": "norm.window", "mixed": "norm.mix"}
+OWN = {"window": "norm.window", "mixed": "norm.mix", "precise": "norm.precise_batches"}
 """Fields of one estimator alone."""
 
 SCHEDULE = ("norm.momentum_schedule", "norm.final_momentum")

@@ -33,8 +33,8 @@ REFERENCES = ("test_batch", "population", "precise", "recalibrated")
 
 OF_ESTIMATORS = tuple(
     f"norm.{field}"
-    for field in ("momentum", "window", "mix", "momentum_schedule", "final_momentum",
-                  "initial_mean", "initial_var", "running_variance")
+    for field in ("momentum", "window", "mix", "precise_batches", "momentum_schedule",
+                  "final_momentum", "initial_mean", "initial_var", "running_variance")
 )  # fmt: skip
 """The fields that some estimators read and others do not."""
 
@@ -104,6 +104,12 @@ def mix() -> Any:  # noqa: ANN401
     """Share of the test batch."""
     doc = "share of the test batch's statistics in estimator=mixed"
     return declare(OBSERVED, 0.5, doc, short="mix", minimum=0, maximum=1, neutral=0.5)
+
+
+def precise_batches() -> Any:  # noqa: ANN401
+    """Number of batches that PreciseBN pools."""
+    doc = "batches that estimator=precise pools, 200 in fvcore; null: those of an epoch"
+    return declare(OBSERVED, None, doc, short="pool", minimum=1, neutral=None)
 
 
 def momentum_schedule() -> Any:  # noqa: ANN401

@@ -92,12 +92,13 @@ class Estimates:
     def _anew(self, name: str, mask: torch.Tensor, point: int) -> Statistics:
         """One estimator's statistics; zeros for groups in which no run has it."""
         found = Statistics(*(torch.zeros_like(each) for each in self._running.current()))
-        known: dict[tuple[int, ...], list[torch.Tensor]] = {}
+        known: dict[tuple[tuple[int, int | None], ...], list[torch.Tensor]] = {}
+        batches = [getattr(config.norm, "precise_batches", None) for config in self._configs]
         for runs in self._groups:
             some = slice(runs.start, runs.stop)
             if not mask[some].any():
                 continue
-            models = tuple(self._index[some].tolist())
+            models = tuple(zip(self._index[some].tolist(), batches[some], strict=True))
             if models not in known or name == "mixed":  # which has the runs' averages in it
                 known[models] = self._of_group(name, runs, point)
             for all_runs, part in zip(found, known[models], strict=True):

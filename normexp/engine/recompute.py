@@ -49,30 +49,52 @@ class Weights:
 
 
 def precise(weights: Weights) -> BySite:
-    """PreciseBN: batch statistics in training mode, pooled over an epoch at fixed weights.
+    """PreciseBN: batch statistics in training mode, pooled over batches at fixed weights.
 
     Wu & Johnson (2021), "Rethinking Batch in BatchNorm", section 3, and `update_bn_stats` of
-    fvcore: every site below is normalised by its batch too. The batches are those of the epoch
-    that would come next.
+    fvcore: every site below is normalised by its batch too. The batches are those of the epochs
+    that would come next: of one, or `norm.precise_batches`, fvcore's `num_iters`. The variance is
+    unbiased, N/(N − 1) of fvcore's, with N the values of a channel in all of the batches.
     """
     config, network = weights.configs[0], weights.network
-    order, sizes = orders(weights.configs, weights.epoch), batch_sizes(config)
-    batches = weights.examples.batches(weights.runs, order, sizes, weights.step, still=True)
+    epoch = batch_sizes(config)
+    wanted = [getattr(each.norm, "precise_batches", None) or len(epoch) for each in weights.configs]
+    sizes = [epoch[i % len(epoch)] for i in range(max(wanted))]
+    batches = weights.examples.batches(
+        weights.runs, _order(weights, sum(epoch), sum(sizes)), sizes, weights.step, still=True
+    )
     pools = {site: Pool() for site in network.tracked}
-    for size, (x, _) in zip(sizes, batches, strict=True):
+    found: dict[str, Statistics] = {}
+    for done, (size, (x, _)) in enumerate(zip(sizes, batches, strict=True), start=1):
         _, left = network.in_training(weights.parameters, x, {})
         for site, each in left.items():
             for part, examples in enumerate(part_sizes(config, size)):
                 count = examples * network.sites[site].positions
                 pools[site].add(each.mean[:, part], each.var[:, part] * (count - 1), count)
-    return {site: pool.statistics() for site, pool in pools.items()}
+        if done in wanted:  # a run's own number of batches, whatever the others ask for
+            due = torch.tensor(wanted)[:, None] == done
+            for site, pool in pools.items():
+                now = pool.statistics()
+                pairs = zip(now, found.get(site, now), strict=True)
+                found[site] = Statistics(*(torch.where(due, new, old) for new, old in pairs))
+    return found
+
+
+def _order(weights: Weights, epoch: int, examples: int) -> list[torch.Tensor]:
+    """Every network's next examples, of so many epochs as it takes, `epoch` of each."""
+    number = -(-examples // epoch)
+    epochs = [orders(weights.configs, weights.epoch + later) for later in range(number)]
+    return [torch.cat([order[:epoch] for order in each]) for each in zip(*epochs, strict=True)]
 
 
 def recalibrated(weights: Weights) -> BySite:
     """Layer by layer in evaluation mode, over the whole training set.
 
-    A site's statistics are taken where all sites below are normalised by theirs already, so they
-    are the population's in evaluation mode itself, however large the training set.
+    A site's statistics are taken where all sites below are normalised by theirs already, so that
+    they are exactly those of the training set in evaluation mode. `population` and `precise` are
+    those of training mode, where the sites below are divided by the root of the biased variance,
+    of the whole set or of a batch; evaluation divides by the unbiased one, and what comes to a site
+    is smaller by √((N − 1)/N) for each site below, N being the values of a channel.
     """
     config, network = weights.configs[0], weights.network
     found: dict[str, Statistics] = {}

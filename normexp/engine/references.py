@@ -26,8 +26,9 @@ class Point(NamedTuple):
 def evaluate(network: Network, parameters: Parameters, examples: Examples, step: int) -> Point:
     """The references of a stack, a cacheful of networks at a time.
 
-    The population statistics are those of the training set as one batch, so each layer's are
-    taken where the layers below are normalised by theirs: what evaluation will see.
+    The population statistics are those of the training set as one batch in training mode: each
+    layer's are taken where the layers below are normalised by the set's own mean and variance over
+    N. Evaluation has the variance over N − 1 there; `recompute.recalibrated` takes that in.
 
     Args:
         network: of all.

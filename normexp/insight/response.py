@@ -32,8 +32,8 @@ GRID = (0.001, 0.0015, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05
 _BASIS = ("norm.initial_mean", "norm.initial_var", "norm.running_variance")
 """What an average starts from, and of what it is."""
 
-_TRIED = ("norm.momentum", "norm.estimator", "norm.window", "norm.mix", "norm.momentum_schedule",
-          "norm.final_momentum")  # fmt: skip
+_TRIED = ("norm.momentum", "norm.estimator", "norm.window", "norm.mix", "norm.precise_batches",
+          "norm.momentum_schedule", "norm.final_momentum")  # fmt: skip
 """What is tried is a plain average of any momentum, whatever the stored runs have."""
 
 

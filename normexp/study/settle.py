@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from normexp.config.batches import steps_per_epoch
 from normexp.config.data import Arrays, Cifar10, Data
 from normexp.config.field import specs
 from normexp.config.model import Lenet, Mlp, Model
@@ -55,12 +56,17 @@ def _idle(config: RunConfig) -> dict[str, Any]:
     if isinstance(norm, EmaTrain) and norm.momentum is None:
         return {"copy_first": True}
     if isinstance(norm, AveragedKind):
-        return _settled_estimator(norm)
+        return _settled_estimator(norm, steps_per_epoch(config))
     return {}
 
 
-def _settled_estimator(norm: AveragedKind) -> dict[str, Any]:
-    """An estimator in the one way that names its run, the fields that it does not read aside."""
+def _settled_estimator(norm: AveragedKind, epoch: int) -> dict[str, Any]:
+    """An estimator in the one way that names its run, the fields that it does not read aside.
+
+    Args:
+        norm: as typed.
+        epoch: batches of an epoch, which is what `precise` pools unless it is told otherwise.
+    """
     steady = norm.momentum_schedule == "constant" or norm.final_momentum == norm.momentum
     estimator, momentum = _plainest(norm, steady=steady)
     settled = {"estimator": estimator, "momentum": momentum}
@@ -69,6 +75,8 @@ def _settled_estimator(norm: AveragedKind) -> dict[str, Any]:
     for reader, field in (("window", "window"), ("mixed", "mix")):
         if estimator != reader:
             settled |= _defaults(norm, field)
+    if estimator != "precise" or norm.precise_batches == epoch:
+        settled |= _defaults(norm, "precise_batches")
     if estimator in REFERENCES:
         settled |= _defaults(norm, "initial_mean", "initial_var", "running_variance")
     return settled

@@ -11,14 +11,20 @@ from normexp.frameworks.convert import Conversion
 from normexp.frameworks.framework import CALLER, FIRST_BATCH, Framework
 from normexp.theory.memory import half_life
 
-SIGNS = {"not verified": "?", "new": "new", "old": "old", "time constant": "time"}
+SIGNS = {
+    "not verified": "?",
+    "depends on version": "varies",
+    "new": "new",
+    "old": "old",
+    "time constant": "time",
+}
 
 LEGEND = """\
 weighs: what the parameter is the weight of, the new batch or the old value; time: a time constant \
 in samples. running variance: of the batch variances over n (biased) or n − 1 that are averaged; \
-? not verified. debias: whether the initial value is taken out. starts: the running mean and \
-variance at first; copy: the first batch. norm/framework=NAME trains and evaluates as one of them; \
---json has remarks and sources."""
+? not verified, varies: with the version. debias: whether the initial value is taken out. starts: \
+the running mean and variance at first; copy: the first batch. norm/framework=NAME trains and \
+evaluates as one of them; --json has remarks and sources."""
 
 DEBIASING = {"none": NOTHING, "debiased": "yes", "divided": "divided"}
 STARTS = {FIRST_BATCH: "copy", CALLER: NOTHING}

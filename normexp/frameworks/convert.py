@@ -112,6 +112,9 @@ def differences(
     yield from _variance(source, target, values)
     yield from _debiasing(source, target)
     yield from _start(source, target)
+    if source.affine != target.affine:
+        todo = f"train {source.affine.partition(',')[0]}" * (source.affine != CALLER)
+        yield Difference("scale and shift", source.affine, target.affine, todo)
     for what, one, other in (
         ("newest weighs 0", _at(source, 0), _at(target, 0)),
         ("newest weighs 1", _at(source, 1), _at(target, 1)),
@@ -131,7 +134,7 @@ def variance_ratio(source: Framework, target: Framework, n: int) -> float | None
         target: that has averaged.
         n: values of a channel in a batch, N of vectors and N·H·W of images; from 2.
     """
-    if UNKNOWN in (source.averages, target.averages) or n <= 1:
+    if not {source.averages, target.averages} <= {"biased", "unbiased"} or n <= 1:
         return None
     exponent = (source.averages == "biased") - (target.averages == "biased")
     return float(((n - 1) / n) ** exponent)
@@ -170,8 +173,9 @@ def _variance(source: Framework, target: Framework, n: int | None) -> Iterator[D
     other: str = target.averages
     if one == other != UNKNOWN:
         return
-    if UNKNOWN in (one, other):
-        todo = UNKNOWN
+    unknown = {one, other} - {"biased", "unbiased"}
+    if unknown:
+        todo = max(unknown)
     else:
         factor = "(n - 1)/n" if one == "biased" else "n/(n - 1)"
         ratio = variance_ratio(source, target, n) if n else None

@@ -6,8 +6,8 @@ from typing import Literal
 Weighs = Literal["new", "old", "time constant", "nothing"]
 """What the parameter is the weight of: the new batch, the old value; or how long it remembers."""
 
-Variance = Literal["biased", "unbiased", "not verified"]
-"""Over n, over n − 1, or a source that has not been read."""
+Variance = Literal["biased", "unbiased", "depends on version", "not verified"]
+"""Over n, over n − 1, one in some versions, or a source that has not been read."""
 
 Normalises = Literal["batch", "running average", "instance"]
 """Whose statistics x is normalised by in training."""
@@ -20,6 +20,7 @@ divided: r_t / (1 − w_t), the initial value and all.
 """
 
 CALLER = "the caller's"
+BOTH = "both"
 FIRST_BATCH = "the first batch"
 
 
@@ -41,10 +42,12 @@ class Framework:
         initial_mean: of the running mean; None where the caller gives it.
         initial_var: of the running variance; None where the caller gives it.
         copies_first: the first batch is copied, no initial value enters.
+        none_is: the number that None stands for; None where it is none.
         cumulative: the value that gives the cumulative mean, as typed; empty where none does.
         at_zero: what the value 0 does; empty where nobody has looked.
         at_one: what the value 1 does.
         one_value: what becomes of one value a channel in training.
+        affine: which of scale and shift are trained by default.
         remarks: what else a porter should know.
         source: repository, path and commit.
         no_preset: why there is no `norm/framework=NAME`; empty where there is.
@@ -63,10 +66,12 @@ class Framework:
     initial_mean: float | None = 0.0
     initial_var: float | None = 1.0
     copies_first: bool = False
+    none_is: float | None = None
     cumulative: str = ""
     at_zero: str = ""
     at_one: str = ""
     one_value: str = ""
+    affine: str = BOTH
     remarks: str = ""
     source: str
     no_preset: str = ""

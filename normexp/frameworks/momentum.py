@@ -15,7 +15,8 @@ from normexp.frameworks.framework import Framework
 Newest = float | Literal["cumulative"]
 """The weight of the newest batch; cumulative: 1/t at step t."""
 
-NULL = ("null", "none", "cumulative")
+CUMULATIVE: Literal["cumulative"] = "cumulative"
+NULL = ("null", "none", CUMULATIVE)
 
 
 def newest_of(framework: Framework, given: str, batch_size: int | None) -> Newest:
@@ -29,9 +30,11 @@ def newest_of(framework: Framework, given: str, batch_size: int | None) -> Newes
     Raises:
         UsageError: the framework takes no such value.
     """
-    if given.lower() in NULL:
+    is_none = given.lower() in NULL
+    if is_none and (framework.none_is is None or given.lower() == CUMULATIVE):
         return _cumulative(framework, given)
-    number = _number(framework, given)
+    number = framework.none_is if is_none else _number(framework, given)
+    assert number is not None  # noqa: S101  of the framework, as above
     if number == _cumulative_number(framework):
         return "cumulative"
     if framework.weighs == "time constant":
@@ -45,8 +48,8 @@ def newest_of(framework: Framework, given: str, batch_size: int | None) -> Newes
 
 def as_given(framework: Framework, given: str, newest: Newest) -> str:
     """A value as one types it in its framework: PyTorch takes None alone, not `cumulative`."""
-    is_word = newest == "cumulative" and given.lower() in NULL
-    return f"{framework.parameter}={framework.cumulative if is_word else given}"
+    none = framework.cumulative if newest == CUMULATIVE else "None"
+    return f"{framework.parameter}={none if given.lower() in NULL else given}"
 
 
 def as_typed(framework: Framework, newest: Newest, batch_size: int | None) -> str:

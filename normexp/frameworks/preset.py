@@ -7,6 +7,9 @@ from normexp.frameworks.table import FRAMEWORKS
 OWN_CHOICES = {"haiku": 0.1}
 """The weight of the newest batch where a framework has no default."""
 
+OLD_VARIANCES = {"caffe2": "biased"}
+"""The variance that is averaged where it depends on the version: the oldest's."""
+
 ESTIMATORS = {"none": "ema", "debiased": "debiased", "divided": "divided"}
 
 
@@ -25,7 +28,7 @@ def fields_of(framework: Framework) -> dict[str, str | float | bool | None]:
     common = {
         "momentum": newest,
         "eps": framework.eps,
-        "running_variance": framework.averages,
+        "running_variance": OLD_VARIANCES.get(framework.name, framework.averages),
         "convention": "torch",
     }
     if framework.normalises == "running average":

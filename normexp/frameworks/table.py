@@ -1,7 +1,7 @@
 """All frameworks, from their sources; what has not been read there is `not verified` or empty."""
 
 from normexp.errors import UsageError
-from normexp.frameworks.framework import Framework
+from normexp.frameworks.framework import CALLER, Framework
 from normexp.registry import pick
 
 LAST = "the last batch alone"
@@ -25,19 +25,24 @@ _PYTORCH = (
     ),
     Framework(
         name="torch_sync", title="PyTorch SyncBatchNorm", parameter="momentum", weighs="new",
-        default=0.1, eps=1e-5, averages="not verified", cumulative="None", at_zero=FROZEN,
+        default=0.1, eps=1e-5, averages="unbiased", cumulative="None", at_zero=FROZEN,
         at_one=LAST, one_value="ValueError, unless there are several processes",
-        remarks="The batch is that of all processes. Input that is not on a GPU raises.",
-        source="pytorch/pytorch torch/nn/modules/batchnorm.py, torch/nn/modules/_functions.py",
-        no_preset="it needs GPUs, and which variance it averages is not verified",
+        remarks="The batch is that of all processes, and input must be on a GPU. Without a process "
+        "group it is PyTorch's BatchNorm, on any device.",
+        source="pytorch/pytorch torch/nn/modules/batchnorm.py, torch/nn/modules/_functions.py, "
+        "aten/src/ATen/native/cuda/Normalization.cuh",
+        no_preset="on one device it is norm/framework=torch",
     ),
     Framework(
         name="torch_instance", title="PyTorch InstanceNorm", parameter="momentum", weighs="new",
-        default=0.1, eps=1e-5, normalises="instance", averages="unbiased", cumulative="None",
-        one_value="raises, in training and in evaluation",
-        remarks="Running statistics only with track_running_stats=True; the default is False. The "
-        "running variance is a mean of instances' variances: how instances differ is lost.",
-        source="pytorch/pytorch aten/src/ATen/native/Normalization.cpp@000e068, instance_norm",
+        default=0.1, eps=1e-5, normalises="instance", averages="unbiased", none_is=0,
+        at_zero=FROZEN, at_one=LAST, affine="neither, affine=False",
+        one_value="ValueError, in evaluation only without running statistics",
+        remarks="Running statistics only with track_running_stats=True; the default is False. None "
+        "is 0 (torch 2.13). The running variance is a mean of instances' variances: how instances "
+        "differ is lost.",
+        source="pytorch/pytorch aten/src/ATen/native/Normalization.cpp@000e068, instance_norm, "
+        "torch/nn/modules/instancenorm.py",
         no_preset="it is no batch norm: norm=instance, without running statistics",
     ),
     Framework(
@@ -53,9 +58,10 @@ _PYTORCH = (
         name="fvcore", title="fvcore update_bn_stats", parameter=None, weighs="nothing",
         default=None, eps=None, averages="biased", initial_mean=None, initial_var=None,
         remarks="PreciseBN: mean over num_iters=200 batches at fixed weights, weighted by n; by "
-        "default the variance of all of them pooled.",
+        "default the variance of all of them pooled, over all N of their values.",
         source="fvcore fvcore/nn/precise_bn.py@3378afe",
-        no_preset="it is an estimator: norm.estimator=precise",
+        no_preset="it is an estimator: norm.estimator=precise norm.precise_batches=200, whose "
+        "variance is over N - 1",
     ),
     Framework(
         name="update_bn", title="torch.optim.swa_utils.update_bn", parameter=None,
@@ -71,7 +77,9 @@ _TENSORFLOW = (
     Framework(
         name="keras", title="Keras 3", parameter="momentum", weighs="old", default=0.99, eps=1e-3,
         averages="biased", at_zero=LAST, at_one=FROZEN, one_value=NO_VARIANCE,
-        remarks="None raises. Its torch backend never calls torch's batch norm.",
+        remarks="None raises. Its torch backend never calls torch's batch norm. renorm=True "
+        "averages σ (moving_stddev), and corrects by averages that have a renorm_momentum of their "
+        "own; norm=batch_renorm averages the variance, with one momentum.",
         source="keras-team/keras keras/src/layers/normalization/batch_normalization.py@3422977",
     ),
     Framework(
@@ -107,6 +115,7 @@ _JAX = (
     Framework(
         name="haiku", title="Haiku", parameter="decay_rate", weighs="old", default=None, eps=1e-5,
         averages="biased", debiasing="debiased", initial_var=0.0, one_value=NO_VARIANCE,
+        affine=CALLER,
         remarks="decay_rate has no default; norm/framework=haiku takes 0.9.",
         source="google-deepmind/dm-haiku haiku/_src/batch_norm.py, moving_averages.py@f4d858a",
     ),
@@ -132,8 +141,9 @@ _OTHERS = (
     Framework(
         name="mxnet", title="MXNet operator", parameter="momentum", weighs="old", default=0.9,
         eps=1e-3, averages="biased", one_value=NO_VARIANCE,
-        remarks="Updates in the backward pass: without gradients there is no update. CPU and "
-        "native GPU; with cuDNN not verified.",
+        affine="shift alone, fix_gamma=True",
+        remarks="fix_gamma=True, the default, holds the scale at 1. Updates in the backward pass: "
+        "without gradients there is no update. CPU and native GPU; with cuDNN not verified.",
         source="apache/mxnet src/operator/nn/batch_norm.cc, batch_norm-inl.h@b84609d",
     ),
     Framework(
@@ -168,15 +178,17 @@ _OTHERS = (
         name="caffe", title="Caffe", parameter="moving_average_fraction", weighs="old",
         default=0.999, eps=1e-5, averages="unbiased", debiasing="debiased", initial_var=0.0,
         cumulative="1", at_one="the cumulative mean, not frozen",
-        one_value="no error, factor 1 for n / (n - 1)",
+        one_value="no error, factor 1 for n / (n - 1)", affine="neither, a Scale layer has them",
         remarks="Stores sums and their weight, the scale factor: the blobs are no statistics.",
         source="BVLC/caffe src/caffe/layers/batch_norm_layer.cpp@9b89154",
     ),
     Framework(
         name="caffe2", title="Caffe2 SpatialBN", parameter="momentum", weighs="old", default=0.9,
-        eps=1e-5, averages="biased", initial_var=0.0,
-        remarks="Values outside of 0 to 1 are refused. Starts at 0 where it allocates itself.",
-        source="pytorch/pytorch caffe2/operators/spatial_batch_norm_op.cc@00bff7a",
+        eps=1e-5, averages="depends on version", initial_var=0.0,
+        remarks="The running variance is over n in older versions, over n - 1 in later ones. "
+        "Values outside of 0 to 1 are refused. Starts at 0 where it allocates itself.",
+        source="pytorch/pytorch caffe2/operators/spatial_batch_norm_op.h@b89ea1f (over n), "
+        "spatial_batch_norm_op_impl.cuh@68d7b9f (over n - 1)",
     ),
     Framework(
         name="chainer", title="Chainer", parameter="decay", weighs="old", default=0.9, eps=2e-5,

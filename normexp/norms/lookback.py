@@ -16,7 +16,8 @@ def renormalize(
     y = ((x − batch mean) / batch σ · r + d) · weight + bias with r = batch σ / running σ, clipped
     to [1/r_max, r_max], and d = (batch mean − running mean) / running σ, to [−d_max, d_max].
     No gradient goes through r and d. σ² is the biased variance + eps, as in the paper, which
-    averages σ itself where this averages the variance (as Keras and `torchrl` do).
+    averages σ itself, as Keras does, with a `renorm_momentum` of its own for r and d beside the
+    momentum of evaluation. This averages the variance with one momentum, as `torchrl` does.
     """
     mean, biased = of_channels(x)
     sigma = (biased + config.eps).sqrt()

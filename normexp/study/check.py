@@ -132,7 +132,8 @@ def _check_batches(config: RunConfig, sites: dict[str, Site]) -> None:
     ghost = config.norm.size if isinstance(config.norm, GhostNorm) else None
     where = f" and virtual batches of norm.size={ghost}" if ghost else ""
     raise UsageError(
-        f"norm={config.norm.kind} cannot normalise a batch of one: "
+        f"norm={config.norm.kind} cannot normalise a batch of one, as in PyTorch (Keras and "
+        "Flax go on with a variance of 0): "
         f"data.train_size={train_size(config)} in batches of train.batch_size={batch}{where} "
         f"leaves one value a channel at {lonely[0]}",
         _possible_size(config, ghost)

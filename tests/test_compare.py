@@ -113,7 +113,7 @@ def test_estimators_are_compared_where_they_average_the_same_variance(as_json: A
 
 UNLIKE = {"norm.momentum": 0.3, "norm.window": 7, "norm.mix": 0.25, "norm.initial_mean": 2.0,
           "norm.momentum_schedule": "linear", "norm.final_momentum": 0.2, "norm.initial_var": 3.0,
-          "norm.running_variance": "biased"}  # fmt: skip
+          "norm.precise_batches": 5, "norm.running_variance": "biased"}  # fmt: skip
 """Fields that follow from the choice of an estimator, none at its default."""
 
 

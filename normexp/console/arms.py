@@ -8,7 +8,7 @@ from rich.table import Table
 from normexp.analysis import Arm
 from normexp.config.norm_fields import WITHOUT_MOMENTUM
 from normexp.console.columns import Column, filled, fits, table_of
-from normexp.console.words import NOTHING, field_value, heading, interval, number
+from normexp.console.words import NOTHING, SKEWED_NOTE, field_value, heading, interval, number
 
 MOMENTUM = "norm.momentum"
 
@@ -42,6 +42,8 @@ def print_arms(console: Console, arms: Sequence[Arm], differing: Sequence[str]) 
             "mean ± 95 % interval over seeds. excess = test loss − population loss: what the "
             "running statistics cost, on the same weights. half-life in steps."
         )
+        if any(value.is_skewed for arm in arms for value in arm.estimates.values()):
+            note += f" {SKEWED_NOTE} --json has medians, normexp compare ratios."
     console.print(note, style="dim")
 
 

@@ -50,9 +50,10 @@ def print_budget_of_arms(arms: Sequence[ArmBudget], fields: Sequence[str]) -> No
         lines.append((arm.values, (str(arm.n), *figures)))
     console.print(named_table(console, fields, titles, lines))
     console.print(
-        "medians over seeds at the end. error: RMS over channels of (running − population mean) / "
-        "σ. all of it: how far the error moves predictions on the training inputs, in units of the "
-        "loss; alone: the same of each part, as if small errors (to first order), so that large "
+        "medians over seeds at the end, where sweep's tables have means. error: RMS over channels "
+        "of (running − population mean) / σ. all of it: how far the error moves predictions on the "
+        "training inputs, in units of the loss; alone: the same of each part, as if small errors "
+        "(to first order), so that large "
         "ones are overstated. excess: what the test loss has risen by, which is more where the "
         "net fits badly.",
         style="dim",

@@ -25,9 +25,10 @@ BETWEEN = 12
 """Points of a curve from one momentum that was tried to the next."""
 
 NOTE = (
-    "Medians over trainings. Predicted: how far predictions on the training inputs move when "
-    "normalised by running statistics instead of the population's, in units of the loss; no label "
-    "and no test point is looked at. Where the net fits badly the test loss rises by more."
+    "Medians over trainings, where sweep's tables have means. Predicted: how far predictions on "
+    "the training inputs move when normalised by running statistics instead of the population's, "
+    "in units of the loss; no label and no test point is looked at. Where the net fits badly the "
+    "test loss rises by more."
 )
 
 PARTS_NOTE = (
@@ -81,14 +82,14 @@ def _print_cell(console: Console, forecast: Forecast) -> None:
     console.print(f"{NOTE} {PARTS_NOTE}", style="dim")
     console.print(
         f"best momentum {best.momentum:g}, keras {_keras(best.momentum)}: moves predictions by "
-        f"{number(best.predicted)}; the population's test loss is {number(forecast.population)} "
-        f"({counted(forecast.n, 'training')})",
+        f"{number(best.predicted)}; the population's median test loss is "
+        f"{number(forecast.population)} ({counted(forecast.n, 'training')})",
         style="bold",
         soft_wrap=True,
     )
     if measured is not None and measured.measured is not None:
         console.print(
-            f"best measured: {measured.momentum:g}, test loss {number(measured.measured)}",
+            f"best measured: {measured.momentum:g}, median test loss {number(measured.measured)}",
             soft_wrap=True,
         )
     tried = [each for each in forecast.tried if each.momentum > 0]

@@ -14,6 +14,9 @@ NOTHING = "–"
 MOST_PLACES = 4
 """Decimal places beyond which a number gets an exponent."""
 
+SKEWED = "~"
+SKEWED_NOTE = "~: seeds are skewed, and the interval is too short, mostly above."
+
 MOST_PLAIN = 1e6
 """The number from which on it gets one too."""
 
@@ -60,8 +63,8 @@ def listed(values: Sequence[Any], most: int = 8) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """The mean to the digits that its interval leaves it, two of the interval's."""
-    mean, half = estimate.mean, estimate.half_width
+    """The mean to the digits that its interval leaves it, two of the interval's; ~ if skewed."""
+    mean, half, sign = estimate.mean, estimate.half_width, SKEWED * estimate.is_skewed
     if not math.isfinite(half):
         return number(mean)
     places = 1 - math.floor(math.log10(half)) if half else MOST_PLACES
@@ -69,8 +72,8 @@ def interval(estimate: Estimate) -> str:
         wanted = 1 - math.floor(math.log10(abs(mean)))
         places = max(places, min(wanted, places + 1, MOST_PLACES))
     if places > MOST_PLACES or half >= MOST_PLAIN:
-        return f"{mean:.3g} ± {half:.2g}"
-    return f"{mean:.{max(0, places)}f} ± {half:.{max(0, places)}f}"
+        return f"{mean:.3g} ± {half:.2g}{sign}"
+    return f"{mean:.{max(0, places)}f} ± {half:.{max(0, places)}f}{sign}"
 
 
 def number(value: float) -> str:

@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from normexp.analysis import Arm, Estimate
-from normexp.console.words import NOTHING, interval, number
+from normexp.console.words import NOTHING, SKEWED_NOTE, interval, number
 from normexp.report.axes import names_axis, scale_of
 from normexp.report.figure import Drawn, Figure, Table
 from normexp.report.momentum_words import PERCENT
@@ -80,11 +80,13 @@ def _note(metric: str, *, tracked: bool) -> str:
         else "what the running statistics cost"
     )
     if not tracked:
-        return f"Mark: {what}, mean and 95{PERCENT} interval over seeds (Student's t)."
+        return (
+            f"Mark: {what}, mean and 95{PERCENT} interval over seeds (Student's t). {SKEWED_NOTE}"
+        )
     return (
         f"Filled mark: {what} under running statistics, mean and 95{PERCENT} interval over seeds "
         "(Student's t). Upright stroke: the same weights under population statistics. The bar "
-        f"between them is {bar}."
+        f"between them is {bar}. {SKEWED_NOTE}"
     )
 
 

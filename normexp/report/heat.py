@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from normexp.config.field import spell
-from normexp.console.words import NOTHING, counted, heading, interval, number
+from normexp.console.words import NOTHING, SKEWED_NOTE, counted, heading, interval, number
 from normexp.report.figure import Drawn, Figure, LeftOut, Table
 from normexp.report.grid import Map, Square, axes_of, map_of, sign
 from normexp.report.naming import arm_name
@@ -111,7 +111,7 @@ def _sentence(made: Map, metric: str) -> str:
 def _note(made: Map, metric: str) -> str:
     log = sign(metric) > 0
     scale = "Colours are on a logarithmic scale. " if log else ""
-    parts = [f"Means over seeds. {scale}A dash is a cell without a run."]
+    parts = [f"Means over seeds. {scale}A dash is a cell without a run. {SKEWED_NOTE}"]
     if made.rest:
         fields = ", ".join(_title(path) for path in made.rest)
         parts.append(f"Of arms that differ in {fields} a cell shows the best.")

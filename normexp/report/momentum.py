@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from normexp.analysis import Estimate
-from normexp.console.words import NOTHING, interval
+from normexp.console.words import NOTHING, SKEWED_NOTE, interval
 from normexp.report.cells import Cell, Point, cells, forecast
 from normexp.report.curve import EXCESS, MOST_PANELS, curve
 from normexp.report.figure import Drawn, Figure, LeftOut, Table
@@ -20,7 +20,7 @@ MOST_ROWS = 400
 
 NOTE = (
     f"Mean over seeds with its 95{PERCENT} interval (Student's t); a point looks as its arm does "
-    "in the legend, in ink where the arm is not drawn there."
+    f"in the legend, in ink where the arm is not drawn there. {SKEWED_NOTE}"
 )
 
 PREDICTED = (

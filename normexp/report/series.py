@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from normexp.analysis.arms import half_width
 from normexp.report.style import ARM, Palette, hidden, switchable, zoom
 
 if TYPE_CHECKING:
@@ -28,13 +29,12 @@ def by_step(frame: "pd.DataFrame", value: str, by: Sequence[str]) -> "pd.DataFra
         the columns `by`, and mean, low, high, n; groups without a finite value left out.
     """
     import numpy as np
-    from scipy.special import stdtrit
 
     finite = frame[np.isfinite(frame[value].astype(float))]
     grouped = finite.groupby(list(by), observed=True, sort=False)[value]
     found = grouped.agg(["mean", "std", "count"]).reset_index()
     n = found["count"]
-    half = stdtrit(np.maximum(n - 1, 1), 0.975) * found["std"] / np.sqrt(n)
+    half = half_width(found["std"], n)
     return found.assign(low=found["mean"] - half, high=found["mean"] + half, n=n).drop(
         columns=["std", "count"]
     )

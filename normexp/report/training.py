@@ -12,7 +12,10 @@ from normexp.report.source import Source
 if TYPE_CHECKING:
     import pandas as pd
 
-INTERVAL = "Mean over seeds; the band is its 95 % interval (Student's t)."
+INTERVAL = (
+    "Mean over seeds; the band is its 95 % interval (Student's t), too short above where seeds are "
+    "skewed."
+)
 
 WIDE = 5
 """The largest mean over the smallest from which on an axis is logarithmic."""

@@ -78,8 +78,8 @@ _TENSORFLOW = (
         name="keras", title="Keras 3", parameter="momentum", weighs="old", default=0.99, eps=1e-3,
         averages="biased", at_zero=LAST, at_one=FROZEN, one_value=NO_VARIANCE,
         remarks="None raises. Its torch backend never calls torch's batch norm. renorm=True "
-        "averages σ (moving_stddev), and corrects by averages that have a renorm_momentum of their "
-        "own; norm=batch_renorm averages the variance, with one momentum.",
+        "averages σ (moving_stddev), with a renorm_momentum for its correction; norm=batch_renorm "
+        "averages the variance.",
         source="keras-team/keras keras/src/layers/normalization/batch_normalization.py@3422977",
     ),
     Framework(

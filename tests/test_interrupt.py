@@ -1,5 +1,6 @@
 """Sweeps that end early: by a signal, by two, by SIGKILL; and what continues them."""
 
+import hashlib
 import json
 import os
 import signal
@@ -170,6 +171,36 @@ def test_a_checkpoint_that_cannot_be_trusted_is_not(as_json: AsJson, damage: str
     path.write_bytes(content)
     as_json("sweep", *study)
     as_json("sweep", *study, "store.dir=once")
+
+    assert resumed("runs") == [0]
+    assert run_files(Path("runs")) == run_files(Path("once"))
+
+
+@pytest.mark.parametrize("whose", ["another seed's", "a longer training's", "nobody's"])
+def test_a_checkpoint_of_another_training_is_not_gone_on_from(as_json: AsJson, whose: str) -> None:
+    """Whole and of the same shape, under this one's name; or of the time when none said whose."""
+    study = [*SMALL, "norm=batch", "norm.momentum=0.1", "store.checkpoint_after=0"]
+    mine, other = [*study, "seed=0", "train.epochs=9"], [*study, "seed=1", "train.epochs=9"]
+    if whose == "a longer training's":
+        other = [*study, "seed=0", "train.epochs=40"]
+    trained = []
+    for words in (mine, mine if whose == "nobody's" else other):
+        stop = Stop()
+        with pytest.raises(SweepInterruptedError):
+            normexp.sweep(*words, progress=StopAfter(stop, 20), stop=stop)
+        trained.append(normexp.plan(*words).study.runs[0].trajectory_id)
+    place = Path("runs/bn_regression/trajectories")
+    content = (place / f".{trained[1]}.checkpoint").read_bytes()
+    if whose == "nobody's":
+        _, head, tensors = content.split(b"\n", 2)
+        about = json.loads(head)
+        assert about.pop("trajectory_id") == trained[0]
+        head = json.dumps(about).encode()
+        digest = hashlib.sha256(head + tensors).hexdigest().encode()
+        content = b"\n".join((digest, head, tensors))
+    (place / f".{trained[0]}.checkpoint").write_bytes(content)
+    as_json("sweep", *mine)
+    as_json("sweep", *mine, "store.dir=once")
 
     assert resumed("runs") == [0]
     assert run_files(Path("runs")) == run_files(Path("once"))

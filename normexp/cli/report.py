@@ -44,7 +44,7 @@ def report(  # noqa: PLR0913, PLR0917  the options of a command line
             raise UsageError("--out is empty", "type --out DIR, or leave it away")
         source = gather(directory, wanted or [])
         target = place(directory, source) if out is None else Path(out)
-        check_target(target)
+        check_target(target, in_store=out is None)
         made = compose(source)
         written = write(made, target)
         if as_json:

@@ -7,13 +7,17 @@ seconds. joblib's processes need no `if __name__ == "__main__"` in the user's sc
 
 import os
 import pickle
+import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
+
+from normexp.executors.modules import places, safe_start
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -23,9 +27,12 @@ LOOK_SECONDS = 0.5
 ATTEMPTS = 3
 """At tasks whose processes were killed; those that had ended are not begun again."""
 
+KILLED = re.compile(r"\bSIG\w+\(")
+"""How joblib says that a process was ended by a signal."""
 
-class ProcessKilledError(Exception):
-    """Processes were killed, and again when others took their place."""
+
+class ProcessLostError(Exception):
+    """Processes ended in the middle of their work, and again when others took their place."""
 
 
 def run(
@@ -49,26 +56,40 @@ def run(
 
     # Packed here, so that a process follows its parent before it imports what the work needs.
     packed = bytes(dumps(work))
-    left = dict(enumerate(tasks))
+    left = {number: bytes(dumps(task)) for number, task in enumerate(tasks)}
+    why = ""
     # joblib's tracker, a process too, says that it cleans up after an interrupted command.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     try:
-        for _ in range(ATTEMPTS):
-            try:
-                for number, outcome in _started(packed, left, workers):
-                    yield left.pop(number), outcome
-            except BrokenProcessPool:  # one was killed, as by a machine that is out of memory
-                continue
-            break
-        for task in left.values():
-            yield task, ProcessKilledError(f"{ATTEMPTS} times a process was killed: out of memory?")
+        with safe_start():
+            for _ in range(ATTEMPTS):
+                try:
+                    for number, outcome in _started(packed, left, workers):
+                        del left[number]
+                        yield tasks[number], outcome
+                except BrokenProcessPool as error:  # as by a machine that is out of memory
+                    why = _why(error)
+                    continue
+                break
+        for number in left:
+            yield tasks[number], ProcessLostError(f"{ATTEMPTS} times {why}")
     except BaseException:
         abandon()
         raise
 
 
+def _why(error: Exception) -> str:
+    """Return what has become of a process."""
+    if error.__cause__ is not None:  # of one that could not read what it was sent
+        return f"a process could not begin: {str(error.__cause__).strip(' \'"\n').splitlines()[-1]}"
+    _, _, codes = str(error).partition("The exit codes of the workers are ")
+    if not codes or KILLED.search(codes):
+        return "a process was killed: out of memory?"
+    return f"a process could not begin, or ended by itself: {codes.strip('{} ')}; see what it wrote"
+
+
 def _started(
-    packed: bytes, tasks: Mapping[int, Task], workers: int
+    packed: bytes, tasks: Mapping[int, bytes], workers: int
 ) -> Iterator[tuple[int, Result | Exception]]:
     """The outcomes of numbered tasks as they come."""
     from joblib import Parallel, delayed
@@ -82,17 +103,20 @@ def _started(
     )
     todo = list(tasks.items())  # joblib iterates on while tasks end
     with _ignoring_signals():  # processes inherit it
-        ended = pool(delayed(_outcome)(packed, os.getpid(), n, task) for n, task in todo)
+        ended = pool(delayed(_outcome)(places(), packed, os.getpid(), *each) for each in todo)
     outcomes: Iterator[tuple[int, Result | Exception]] = ended
     yield from outcomes
 
 
-def _outcome(packed: bytes, parent: int, number: int, task: Task) -> tuple[int, Any]:
+def _outcome(
+    path: list[str], packed: bytes, parent: int, number: int, task: bytes
+) -> tuple[int, Any]:
+    sys.path[:] = path
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     _follow(parent)
     try:
-        return number, pickle.loads(packed)(task)  # noqa: S301  from our own parent
+        return number, pickle.loads(packed)(pickle.loads(task))  # noqa: S301  from our own parent
     except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
         return number, error
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from normexp.errors import NormexpError, UsageError
+from normexp.executors.modules import SAFE, places
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -71,7 +72,7 @@ def run(  # noqa: PLR0913  what a pool needs, and what a cluster does
     from joblib.externals.loky.backend.reduction import dumps
 
     order = {
-        "path": [os.path.abspath(place) for place in sys.path],  # noqa: PTH100  "" is here
+        "path": [os.path.abspath(place) for place in places()],  # noqa: PTH100  as in sys.path
         "address": None if address == "local" else address,
         "workers": workers,
         "gpus": gpus,
@@ -125,7 +126,8 @@ def _driver() -> Iterator[tuple[Connection, IO[str]]]:
             stderr=log,
             pass_fds=[there.fileno()],
             start_new_session=True,  # signals of a terminal are for the caller
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            cwd=place,  # else Ray adds the user's to its workers' path
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(places()), SAFE: "1"},
         )
         there.close()
         try:

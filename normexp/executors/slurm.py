@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -154,7 +155,8 @@ def submit(folder: Path, calls: Sequence[Callable[[], Any]], options: Slurm) -> 
     from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    executor = SlurmExecutor(folder, max_num_timeout=MOST_TIMEOUTS)
+    python = f"{shlex.quote(sys.executable)} -P"  # without the directory where sbatch is typed
+    executor = SlurmExecutor(folder, max_num_timeout=MOST_TIMEOUTS, python=python)
     executor.update_parameters(**_parameters(options))
     try:
         with redirect_stderr(io.StringIO()), executor.batch():  # what sbatch says is in the error

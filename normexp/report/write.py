@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,23 @@ def place(store: Path, source: Source) -> Path:
     return store / REPORTS / name
 
 
-def check_target(out: Path) -> None:
+def check_target(out: Path, *, in_store: bool) -> None:
     """See that a report can be written there, before anything is drawn.
+
+    Args:
+        out: where to; a link, if the user has named it.
+        in_store: whether it is the store's own place for it.
 
     Raises:
         UsageError: it cannot.
     """
+    for path in (*((out.parent, out) if in_store else ()), out / FIGURES):
+        if path.is_symlink():
+            raise UsageError(
+                f"{path} is a link, and a report writes and removes pictures only in directories "
+                "of its own",
+                f"type rm {shlex.quote(str(path))}, or --out DIR for another place",
+            )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

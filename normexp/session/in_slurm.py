@@ -62,6 +62,8 @@ def send(plan: Plan, worker: "Worker") -> Sent:
 def found(place: SweepDirectory) -> Sent | None:
     """What a sweep has sent, if it has sent something."""
     path = place.path.absolute()
+    if (path / FOLDER).is_symlink():
+        return None
     try:
         told = json.loads((path / JOB).read_bytes())
         groups = tuple(tuple(int(number) for number in group) for group in told["tasks"])
@@ -79,6 +81,8 @@ def forget(place: SweepDirectory, *, logs: bool) -> None:
     """
     elsewhere.forget_news(place)
     folder = place.path / FOLDER
+    if folder.is_symlink():
+        folder.unlink()
     if not logs:
         shutil.rmtree(folder, ignore_errors=True)
     for path in folder.glob("*"):

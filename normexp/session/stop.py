@@ -4,6 +4,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from normexp.store.files import write_file
+
 GRACE_SECONDS = 5.0
 """For what can be finished soon, once a sweep has been asked to stop: more is left for later."""
 
@@ -46,7 +48,7 @@ class Stop:
         self._shorten(seconds)
         for flag in self._flags[-1:]:
             with suppress(OSError):  # a full disk: threads have heard, processes fail on their own
-                flag.write_text(str(seconds))
+                write_file(flag, str(seconds).encode())
 
     def seconds_left(self) -> float | None:
         """How long the work may still take; None while nobody has asked."""

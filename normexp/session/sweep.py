@@ -92,6 +92,7 @@ def sweep(
     if plan.stacks:
         check(plan.executor)
     with _writing(directory, study):
+        directory.refuse_links()
         place, sent = _place(plan, directory)
         with place.beating(), _discarding(place):
             stop.begin(place.stop.absolute())
@@ -134,6 +135,7 @@ def detach(
         )
     check(plan.executor)
     with _writing(directory, study):
+        directory.refuse_links()
         place, sent = _place(plan, directory)
         try:
             if sent is not None and sent.is_in_queue():
@@ -193,7 +195,12 @@ def _place(plan: Plan, directory: StudyDirectory) -> tuple[SweepDirectory, Sent 
         with locked(directory):  # two terminals may ask at once
             for path in reversed(directory.sweep_directories()):
                 place = SweepDirectory(path)
-                if place.name != name or has_ended(path) or place.sign.is_alive():
+                if (
+                    path.is_symlink()
+                    or place.name != name
+                    or has_ended(path)
+                    or place.sign.is_alive()
+                ):
                     continue
                 sent = found(place)
                 if sent is not None:

@@ -152,7 +152,7 @@ class Worker:
         by_epoch: dict[int, list[tuple[Trajectory, Kept | None]]] = {}
         for trajectory in missing:
             path = self.directory.checkpoint(trajectory.id)
-            kept = read_checkpoint(path, deciding(self.origin.environment))
+            kept = read_checkpoint(path, trajectory.id, deciding(self.origin.environment))
             by_epoch.setdefault(kept.record.epochs if kept else 0, []).append((trajectory, kept))
         for group in by_epoch.values():
             several = [kept for _, kept in group if kept is not None]
@@ -190,7 +190,8 @@ class Worker:
         made_by = deciding(self.origin.environment)
         for model, trajectory in enumerate(some):
             one = kept.select(torch.tensor([model]))
-            write_checkpoint(self.directory.checkpoint(trajectory.id), one, made_by)
+            path = self.directory.checkpoint(trajectory.id)
+            write_checkpoint(path, trajectory.id, one, made_by)
 
     def _observe(
         self,

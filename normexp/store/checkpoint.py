@@ -17,11 +17,12 @@ from normexp.record import TENSORS, Kept, Record
 from normexp.store.files import require_regular, write_file
 
 
-def write_checkpoint(path: Path, kept: Kept, made_by: Mapping[str, Any]) -> None:
+def write_checkpoint(path: Path, trajectory: str, kept: Kept, made_by: Mapping[str, Any]) -> None:
     """Store what one network needs, in the place of an older checkpoint.
 
     Args:
         path: of the checkpoint.
+        trajectory: the id of what is trained; only the same may go on from it.
         kept: of one network.
         made_by: what its bits depend on beside the configuration; only the same may go on from it.
     """
@@ -31,19 +32,25 @@ def write_checkpoint(path: Path, kept: Kept, made_by: Mapping[str, Any]) -> None
     tensors |= {f"weights/{name}": values for name, values in record.weights.items()}
     tensors |= {f"memory/{name}": values for name, values in kept.memory.items()}
     content = save({name: values.contiguous() for name, values in tensors.items()})
-    head = json.dumps({"sites": record.sites, "made_by": dict(made_by)}).encode()
+    about = {"trajectory_id": trajectory, "sites": record.sites, "made_by": dict(made_by)}
+    head = json.dumps(about).encode()
     digest = hashlib.sha256(head + content).hexdigest().encode()
     write_file(path, b"\n".join((digest, head, content)))
 
 
-def read_checkpoint(path: Path, made_by: Mapping[str, Any]) -> Kept | None:
-    """What was kept; None if there is nothing, or nothing that may go on here."""
+def read_checkpoint(path: Path, trajectory: str, made_by: Mapping[str, Any]) -> Kept | None:
+    """Return what was kept; None if there is nothing, or nothing that may go on here.
+
+    One that does not say whose it is, as they once were, may not: its training begins again.
+    """
     try:
         require_regular(path)
         digest, head, content = path.read_bytes().split(b"\n", 2)
         if hashlib.sha256(head + content).hexdigest().encode() != digest:
             return None
         about = json.loads(head)
+        if about["trajectory_id"] != trajectory:
+            return None
         if about["made_by"] != json.loads(json.dumps(dict(made_by))):
             return None
         return _kept(about["sites"], load(content))

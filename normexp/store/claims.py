@@ -9,13 +9,14 @@ another may have finished it.
 import errno
 import fcntl
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from normexp.store.files import read_regular
+from normexp.store.files import FLAGS, read_regular, write_new
 from normexp.store.layout import StudyDirectory
 from normexp.store.process import lives, machine
 from normexp.store.sign import Sign, about_me
@@ -44,7 +45,8 @@ class Claims:
         with locked(self.study):
             taken = [name for name in trajectories if not self.is_held(name)]
             for name in taken:
-                self._path(name).write_text(json.dumps(self._own()))
+                self._path(name).unlink(missing_ok=True)  # of the dead, or a link
+                write_new(self._path(name), json.dumps(self._own()).encode())
         return taken
 
     def release(self, trajectories: Iterable[str]) -> None:
@@ -99,7 +101,7 @@ class Claims:
 def locked(study: StudyDirectory) -> Iterator[None]:
     """Alone, among all who use the study; without a lock where a file system has none."""
     study.trajectories.mkdir(parents=True, exist_ok=True)
-    with study.lock.open("a") as file:
+    with os.fdopen(os.open(study.lock, os.O_RDWR | os.O_CREAT | FLAGS, 0o666)) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:

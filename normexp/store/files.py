@@ -56,15 +56,15 @@ def write_directory(final: Path, files: Mapping[str, bytes], manifest: Mapping[s
         for folder in {name.rpartition("/")[0] for name in files} - {""}:
             (partial / folder).mkdir(parents=True)
         for name, content in {**files, MANIFEST: sealed(manifest, files)}.items():
-            _write_new(f"{partial}/{name}", content)
+            write_new(f"{partial}/{name}", content)
         take_name(partial, final)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
-def _write_new(path: str, content: bytes) -> None:
-    """A file that was not there, by as few calls as there can be: of a million runs seven each."""
+def write_new(path: str | Path, content: bytes) -> None:
+    """Write a file that is not there, by as few calls as can be: of a million runs seven each."""
     file = os.open(path, NEW, 0o666)
     try:
         left = memoryview(content)
@@ -78,7 +78,8 @@ def write_file(final: Path, content: bytes) -> None:
     """Write a file that appears whole or not at all, in the place of what is there."""
     partial = staging(final, "new")
     try:
-        partial.write_bytes(content)
+        partial.unlink(missing_ok=True)  # of a process that had this one's number, or a link
+        write_new(partial, content)
         partial.replace(final)
     finally:
         partial.unlink(missing_ok=True)
@@ -108,6 +109,8 @@ def is_sealed(content: bytes, manifest: Mapping[str, Any]) -> bool:
 def take_name(partial: Path, final: Path) -> None:
     """Rename a finished directory to its place, with what a user has put into the old one.
 
+    A link that stands there goes; what it leads to is nobody's business here.
+
     Raises:
         OSError: something else stands there, or there is no room; the old one is there still.
     """
@@ -115,7 +118,7 @@ def take_name(partial: Path, final: Path) -> None:
         partial.rename(final)
         return
     old = staging(final, "old")
-    if final.exists() and not final.is_dir():
+    if final.exists() and not final.is_dir() and not final.is_symlink():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(final))
     with suppress(OSError):  # nothing there, or another process is a moment ahead of us
         final.rename(old)
@@ -127,15 +130,23 @@ def take_name(partial: Path, final: Path) -> None:
         if not (final / MANIFEST).is_file():
             raise
     _keep_strays(old, final)
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
 
 
 def _keep_strays(old: Path, final: Path) -> None:
     """Move what is no file of ours, such as a user's notes, to the new directory."""
-    for path in sorted(old.iterdir()) if old.is_dir() else ():
+    for path in sorted(old.iterdir()) if old.is_dir() and not old.is_symlink() else ():
         ours = {MANIFEST, DAMAGE, CERTIFICATE, ".hydra"}.union(OPTIONAL_FILES, *FILES.values())
         if path.name not in ours and not (final / path.name).exists():
             path.rename(final / path.name)
+
+
+def _remove(path: Path) -> None:
+    """Remove a directory, a file or a link, itself and not what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def staging(final: Path, what: str) -> Path:
@@ -153,6 +164,8 @@ def intact(directory: Path) -> dict[str, Any] | None:
     if os.path.lexists(directory / DAMAGE):
         return None
     try:
+        if not stat.S_ISDIR(os.lstat(directory).st_mode):  # a link
+            return None
         manifest = read_manifest(directory)
         if "files" not in manifest:  # a sweep's
             return None
@@ -177,12 +190,10 @@ def remove_abandoned(directory: Path) -> None:
             if owner is None or _is_at_work(owner, partial):
                 continue
             final = directory / partial.name[1 : owner.start()]
-            if owner["what"] == "old" and not final.exists():
+            if owner["what"] == "old" and not final.exists() and not partial.is_symlink():
                 partial.rename(final)
-            elif partial.is_dir():
-                shutil.rmtree(partial, ignore_errors=True)
             else:
-                partial.unlink()
+                _remove(partial)
 
 
 def _is_at_work(owner: re.Match[str], partial: Path) -> bool:

@@ -1,5 +1,6 @@
 """Where things are: the directories of a store, and which of them are complete."""
 
+import errno
 import os
 import re
 import shlex
@@ -42,6 +43,18 @@ class StudyDirectory:
     def lock(self) -> Path:
         """The file that is locked while claims change."""
         return self.path / "claims.lock"
+
+    def refuse_links(self) -> None:
+        """Make sure that what is written here comes to lie here.
+
+        Raises:
+            OSError: a part of the study is a link.
+        """
+        for path in (self.path, self.sweeps, self.trajectories, self.lock):
+            if path.is_symlink():
+                raise OSError(
+                    errno.ELOOP, f"{path} is a link, and links in a store are not followed"
+                )
 
     def trajectory(self, name: str) -> Path:
         """The directory of a trajectory."""
@@ -144,8 +157,9 @@ def merged(log: Log, manifest: Mapping[str, Any]) -> Log:
 
 
 def complete(directory: Path) -> list[Path]:
-    """The subdirectories that have a manifest, by name."""
-    return [path for path in _directories(directory) if (path / MANIFEST).is_file()]
+    """The subdirectories that have a manifest, by name; a link is none."""
+    names = sorted(_names(directory, links=False))
+    return [path for name in names if ((path := directory / name) / MANIFEST).is_file()]
 
 
 def studies(store: Path) -> list[StudyDirectory]:
@@ -204,18 +218,19 @@ def _directories(directory: Path) -> list[Path]:
     return [directory / name for name in sorted(_names(directory))]
 
 
-def _names(directory: Path) -> list[str]:
+def _names(directory: Path, *, links: bool = True) -> list[str]:
     """The names of visible subdirectories in no order; none where there is no such directory."""
     try:
         with os.scandir(directory) as entries:
-            return [e.name for e in entries if not e.name.startswith(".") and _is_directory(e)]
+            visible = (entry for entry in entries if not entry.name.startswith("."))
+            return [entry.name for entry in visible if _is_directory(entry, links=links)]
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
-def _is_directory(entry: "os.DirEntry[str]") -> bool:
-    """Whether it is one, or a link to one; a link to itself is none."""
+def _is_directory(entry: "os.DirEntry[str]", *, links: bool) -> bool:
+    """Whether it is one, or with `links` a link to one; a link to itself is none."""
     try:
-        return entry.is_dir()
+        return entry.is_dir(follow_symlinks=links)
     except OSError:
         return False

@@ -13,6 +13,8 @@ from normexp.store.texts import to_json
 
 def mark(directory: Path, problems: Sequence[str]) -> bool:
     """Leave word of what is wrong; whether that was possible."""
+    if _is_behind_link(directory):
+        return False
     when = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         file, name = tempfile.mkstemp(STAGING_SUFFIX, f".{DAMAGE}.", directory)
@@ -31,5 +33,12 @@ def mark(directory: Path, problems: Sequence[str]) -> bool:
 
 def unmark(directory: Path) -> None:
     """Take the marker away, since the directory is whole."""
-    with suppress(OSError):
-        (directory / DAMAGE).unlink()
+    if not _is_behind_link(directory):
+        with suppress(OSError):
+            (directory / DAMAGE).unlink()
+
+
+def _is_behind_link(directory: Path) -> bool:
+    """Whether it, or what has it in the store, is a link: nothing is changed there."""
+    above = directory.parents[: 2 if directory.parent.name == "trajectories" else 1]
+    return any(path.is_symlink() for path in (directory, *above))

@@ -51,7 +51,7 @@ class Sign:
     def _beat(self) -> None:
         """Again, if others thought it dead, as after the lid of a laptop was closed."""
         try:
-            os.utime(self.path)
+            os.utime(self.path, follow_symlinks=False)
         except FileNotFoundError:
             self.show()
 

@@ -17,6 +17,8 @@ def tidy(study: StudyDirectory, sweep: str) -> None:
     for directory in (study.path, study.trajectories, study.sweeps):
         remove_abandoned(directory)
     for path in study.sweep_directories():
+        if path.is_symlink():
+            continue
         SweepDirectory(path).bury(SweepDirectory(study.sweeps / sweep).sign.last_beat())
     Claims(study, sweep).release_dead()
     for checkpoint in study.trajectories.glob(".*.checkpoint"):

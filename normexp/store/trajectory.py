@@ -54,7 +54,7 @@ def read_trajectory(directory: Path) -> Record:
         NormexpError: a file is missing or damaged.
     """
     try:
-        _check_digests(directory)
+        _check(directory)
         return _read(directory)
     except (*parquet.UNREADABLE, RuntimeError, SafetensorError, NormexpError) as error:
         raise NormexpError(
@@ -63,9 +63,16 @@ def read_trajectory(directory: Path) -> Record:
         ) from error
 
 
-def _check_digests(directory: Path) -> None:
-    """What is observed was stored so: a flipped bit would go into every run made from it."""
-    problems, _ = check_files(directory, read_manifest(directory)["files"])
+def _check(directory: Path) -> None:
+    """What is observed was stored so, under its own id: all else would go into runs made from it.
+
+    Raises:
+        ValueError: it was not.
+    """
+    manifest = read_manifest(directory)
+    if manifest.get("trajectory_id") != directory.name:
+        raise ValueError("it is another trajectory's")
+    problems, _ = check_files(directory, manifest["files"])
     if problems:
         raise ValueError(problems[0].what)
 

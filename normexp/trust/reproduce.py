@@ -81,9 +81,7 @@ def _check_writable(path: Path) -> None:
     if path.exists() and not _is_certificate(path):
         raise _unwritable(path, "something else than a certificate is there")
     try:
-        probe = path.with_name(f".{path.name}.probe.partial")
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise _unwritable(path, error.strerror or str(error)) from error
 

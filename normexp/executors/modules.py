@@ -17,7 +17,7 @@ def places() -> list[str]:
     """Return where modules are found here, without the current directory, and normexp's own."""
     first = sys.path[:1] if sys.path[:1] == [os.getcwd()] else []  # noqa: PTH109  a text
     own = str(Path(__file__).parents[2])
-    found = [place for place in sys.path[len(first) :] if place]
+    found = [os.path.abspath(place) for place in sys.path[len(first) :] if place]  # noqa: PTH100
     return found if own in found else [*found, own]
 
 

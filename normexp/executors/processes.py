@@ -9,7 +9,6 @@ import os
 import pickle
 import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,7 +55,7 @@ def run(
 
     # Packed here, so that a process follows its parent before it imports what the work needs.
     packed = bytes(dumps(work))
-    left = {number: bytes(dumps(task)) for number, task in enumerate(tasks)}
+    left = dict(enumerate(tasks))
     why = ""
     # joblib's tracker, a process too, says that it cleans up after an interrupted command.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
@@ -65,14 +64,13 @@ def run(
             for _ in range(ATTEMPTS):
                 try:
                     for number, outcome in _started(packed, left, workers):
-                        del left[number]
-                        yield tasks[number], outcome
+                        yield left.pop(number), outcome
                 except BrokenProcessPool as error:  # as by a machine that is out of memory
                     why = _why(error)
                     continue
                 break
-        for number in left:
-            yield tasks[number], ProcessLostError(f"{ATTEMPTS} times {why}")
+        for task in left.values():
+            yield task, ProcessLostError(f"{ATTEMPTS} times {why}")
     except BaseException:
         abandon()
         raise
@@ -81,7 +79,8 @@ def run(
 def _why(error: Exception) -> str:
     """Return what has become of a process."""
     if error.__cause__ is not None:  # of one that could not read what it was sent
-        return f"a process could not begin: {str(error.__cause__).strip(' \'"\n').splitlines()[-1]}"
+        lines = [line for line in str(error.__cause__).splitlines() if line.strip(" '\"")]
+        return f"a process could not begin: {lines[-1]}"
     _, _, codes = str(error).partition("The exit codes of the workers are ")
     if not codes or KILLED.search(codes):
         return "a process was killed: out of memory?"
@@ -89,7 +88,7 @@ def _why(error: Exception) -> str:
 
 
 def _started(
-    packed: bytes, tasks: Mapping[int, bytes], workers: int
+    packed: bytes, tasks: Mapping[int, Task], workers: int
 ) -> Iterator[tuple[int, Result | Exception]]:
     """The outcomes of numbered tasks as they come."""
     from joblib import Parallel, delayed
@@ -100,23 +99,22 @@ def _started(
         pre_dispatch=1 if jobs == 1 else "2 * n_jobs",
         return_as="generator_unordered",
         batch_size=1,
+        initializer=exec,  # first of all, since it needs no module itself
+        initargs=(f"import sys; sys.path[:] = {places()}",),
     )
     todo = list(tasks.items())  # joblib iterates on while tasks end
     with _ignoring_signals():  # processes inherit it
-        ended = pool(delayed(_outcome)(places(), packed, os.getpid(), *each) for each in todo)
+        ended = pool(delayed(_outcome)(packed, os.getpid(), n, task) for n, task in todo)
     outcomes: Iterator[tuple[int, Result | Exception]] = ended
     yield from outcomes
 
 
-def _outcome(
-    path: list[str], packed: bytes, parent: int, number: int, task: bytes
-) -> tuple[int, Any]:
-    sys.path[:] = path
+def _outcome(packed: bytes, parent: int, number: int, task: Task) -> tuple[int, Any]:
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     _follow(parent)
     try:
-        return number, pickle.loads(packed)(pickle.loads(task))  # noqa: S301  from our own parent
+        return number, pickle.loads(packed)(task)  # noqa: S301  from our own parent
     except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
         return number, error
 

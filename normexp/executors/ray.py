@@ -72,7 +72,7 @@ def run(  # noqa: PLR0913  what a pool needs, and what a cluster does
     from joblib.externals.loky.backend.reduction import dumps
 
     order = {
-        "path": [os.path.abspath(place) for place in places()],  # noqa: PTH100  as in sys.path
+        "path": places(),
         "address": None if address == "local" else address,
         "workers": workers,
         "gpus": gpus,

@@ -184,13 +184,13 @@ def test_a_checkpoint_of_another_training_is_not_gone_on_from(as_json: AsJson, w
     if whose == "a longer training's":
         other = [*study, "seed=0", "train.epochs=40"]
     trained = []
-    for words in (mine, mine if whose == "nobody's" else other):
+    for words in [mine] if whose == "nobody's" else [mine, other]:
         stop = Stop()
         with pytest.raises(SweepInterruptedError):
             normexp.sweep(*words, progress=StopAfter(stop, 20), stop=stop)
         trained.append(normexp.plan(*words).study.runs[0].trajectory_id)
     place = Path("runs/bn_regression/trajectories")
-    content = (place / f".{trained[1]}.checkpoint").read_bytes()
+    content = (place / f".{trained[-1]}.checkpoint").read_bytes()
     if whose == "nobody's":
         _, head, tensors = content.split(b"\n", 2)
         about = json.loads(head)

@@ -14,6 +14,7 @@ from normexp.executors import processes
 IMAGES = ["data=digits", "data.train_size=64", "data.test_size=20", "model=lenet", "norm=batch",
           "norm.momentum=0.1", "train.epochs=1", "executor.stack_size=1"]  # fmt: skip
 PROCESSES = [*IMAGES, "seed=0,1", "executor.processes=true", "executor.workers=2"]
+TESTS = [str(Path(__file__).parent), str(Path(__file__).parent / "harness")]
 SMALLEST = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0,1", "executor.stack_size=1"]
 INSTALLED = ("joblib", "numpy", "torch", "ray", "submitit", "cloudpickle", "pyarrow", "yaml")
 
@@ -56,10 +57,10 @@ def test_a_script_of_the_directory_changes_nothing() -> None:
     """Its own modules are loaded by then, as a notebook's are: those of its processes are not."""
     told = Path("told").absolute()
     code = (
-        "import sys; sys.path.insert(0, ''); sys.path.insert(0, TESTS)\n"
+        "import sys; sys.path[:0] = [*TESTS, '']\n"
         "import normexp, normexp.cli, test_modules, joblib, pathlib\n"
         "normexp.sweep(*WORDS, 'store.dir=before')\n"
-        "sys.path.remove(TESTS)\n"
+        "del sys.path[:2]\n"
         "from joblib.externals.loky import get_reusable_executor\n"
         "get_reusable_executor().shutdown()\n"
         "test_modules.litter(pathlib.Path.cwd())\n"
@@ -67,8 +68,8 @@ def test_a_script_of_the_directory_changes_nothing() -> None:
         "assert not result.errors, result.errors\n"
         "assert sys.path[0] == '' and 'PYTHONSAFEPATH' not in __import__('os').environ\n"
     )
-    code = code.replace("TESTS", repr(str(Path(__file__).parent)))
-    command = [sys.executable, "-c", code.replace("WORDS", repr(PROCESSES))]
+    code = code.replace("TESTS", repr(TESTS)).replace("WORDS", repr(PROCESSES))
+    command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
@@ -112,12 +113,12 @@ def test_processes_that_cannot_start_say_so() -> None:
     Path("own").mkdir()
     Path("own/joblib.py").write_text("raise ImportError('this joblib is broken')\n")
     code = (
-        "import os, sys, joblib; sys.path.insert(0, TESTS)\n"
+        "import os, sys, joblib; sys.path[:0] = TESTS\n"
         "from test_modules import abandoned, say; from normexp.executors import processes\n"
         "os.environ['PYTHONPATH'] = 'own'\n"
         "print([str(told) for _, told in processes.run([1, 2], say, 2, abandoned)])\n"
     )
-    command = [sys.executable, "-c", code.replace("TESTS", repr(str(Path(__file__).parent)))]
+    command = [sys.executable, "-c", code.replace("TESTS", repr(TESTS))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert "EXIT(1)" in done.stdout

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
@@ -175,8 +176,6 @@ def test_a_run_directory_can_be_copied_away(
     swept: Path, tmp_path: Path, normexp: Callable[..., Result]
 ) -> None:
     """It can be read and shown, and its configuration names the same run, without the study."""
-    import shutil
-
     from normexp.store.read import read
 
     run = next(swept.glob("batch-m0.1-s1-*"))
@@ -259,6 +258,25 @@ def test_a_flipped_bit_of_a_trajectory_goes_into_no_run(swept: Path, as_json: As
 
     assert (answer["to_train"], answer["trained"], answer["failed"]) == (0, 2, 0)
     assert {name: found[name] for name in fresh} == fresh
+
+
+def test_a_trajectory_is_not_trusted_by_its_name(
+    swept: Path, as_json: AsJson, normexp: Callable[..., Result]
+) -> None:
+    """Another seed's, whole, in its place: nothing is read from it, and a sweep trains it anew."""
+    runs = [next(swept.glob(f"batch-m0.1-s{seed}-*")) for seed in (0, 1)]
+    mine, other = (json.loads((run / "manifest.json").read_text()) for run in runs)
+    place = swept / "trajectories" / mine["trajectory_id"]
+    shutil.rmtree(place)
+    shutil.copytree(place.with_name(other["trajectory_id"]), place)
+    asked = normexp("budget", runs[0].name)
+    answer = as_json("sweep", *STUDY, "log.every=1")
+
+    assert asked.exit_code == 1
+    assert "cannot be read" in asked.stderr
+    assert "type normexp verify" in asked.stderr
+    assert (answer["to_train"], answer["failed"]) == (1, 0)
+    assert normexp("budget", runs[0].name).exit_code == 0
 
 
 def test_a_table_that_cannot_be_read_is_named(swept: Path, normexp: Callable[..., Result]) -> None:

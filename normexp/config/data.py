@@ -1,11 +1,21 @@
 """Data sets as configured: how many examples, of which shape, and what is drawn or read."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from normexp.config.field import Role, declare
 
 STRUCTURAL, STACKABLE, OBSERVED, RUNTIME = Role
+
+Order = Literal["seed", "file"]
+
+
+def _order() -> Any:  # noqa: ANN401
+    doc = (
+        "of a file's examples before they are split: drawn by the seed, or as they stand, the "
+        "first for training and the last for testing; null: file if train.shuffle=false, else seed"
+    )
+    return declare(STRUCTURAL, None, doc, short="order-", neutral="seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +128,9 @@ class Drift:
 class Cifar10:
     """CIFAR-10 (Krizhevsky 2009) from the user's own files, python or binary release.
 
-    A smaller training set is drawn by the seed; the test set is the published one, or its first
-    images. Pixels in units of the training set's mean and standard deviation, per channel.
+    A smaller training set is drawn by the seed, or the first images (`order`); the test set is the
+    published one, or its first images. Pixels in units of the training set's mean and standard
+    deviation, per channel.
     """
 
     kind: Literal["cifar10"] = declare(STRUCTURAL, "cifar10", "which data")
@@ -141,6 +152,7 @@ class Cifar10:
         "of images and labels, filled in from the files; typed: compared",
         short="",
     )
+    order: Order | None = _order()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -157,7 +169,8 @@ class Cifar10:
 class Arrays:
     """The user's own x and y from a .npz or a Parquet file; see `normexp.data.arrays`.
 
-    What is null is filled in from the file; what is typed is compared with it.
+    What is null is filled in from the file; what is typed is compared with it, but for `y_size`,
+    which also says what y is: of one column, 1 is a target and 2 or more are classes.
     """
 
     kind: Literal["arrays"] = declare(STRUCTURAL, "arrays", "which data")
@@ -178,6 +191,7 @@ class Arrays:
         short="y", minimum=1,
     )  # fmt: skip
     digest: str | None = declare(STRUCTURAL, None, "of x and y", short="")
+    order: Order | None = _order()
 
     @property
     def shape(self) -> tuple[int, ...]:

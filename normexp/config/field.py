@@ -6,8 +6,10 @@ A role says how a field takes part in identity; everything else in normexp follo
 import dataclasses
 import math
 import re
+from contextlib import suppress
 from enum import StrEnum
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -150,6 +152,13 @@ def spell(value: object) -> str:
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with the home directory for its ~; as it is where ~NAME names no user."""
+    with suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
 
 
 RESERVED = ("true", "false", "null", "inf", "nan")

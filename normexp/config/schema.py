@@ -36,7 +36,8 @@ class Train:
     batch_size: int = declare(STRUCTURAL, 64, "examples of a batch", short="b", minimum=1)
     drop_last: bool = declare(STRUCTURAL, default=False, doc="leave out a smaller last batch",
                               short="drop")  # fmt: skip
-    shuffle: bool = declare(STRUCTURAL, default=True, doc="a new order of examples every epoch",
+    shuffle: bool = declare(STRUCTURAL, default=True, doc="a new order of examples every epoch; "
+                            "false: as they stand, see data.order",
                             short="shuffle-", neutral=True)  # fmt: skip
     schedule: Literal["constant", "cosine"] = declare(
         STRUCTURAL,

@@ -2,24 +2,27 @@
 
 A .npz has `x` and `y`, and may have `test_x` and `test_y`. A Parquet file has a column `y`, and a
 column `x` of lists or one column a feature. x is [examples, features], [examples, height, width] or
-[examples, channels, height, width]; y is whole numbers (labels, from 0) or others (targets).
+[examples, channels, height, width]; y is whole numbers (labels, from 0) or others (targets), unless
+`data.y_size` says otherwise.
 """
 
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
-from zipfile import BadZipFile
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from normexp.errors import UsageError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Array = np.ndarray[Any, Any]
 
 COLOURS = (1, 3, 4)
 """Usual numbers of channels."""
-
-MOST_LABELS = 100_000
 
 FORMATS = {
     ".npz": "save it with numpy.savez(FILE, x=..., y=...), and test_x, test_y if there are tests",
@@ -33,12 +36,25 @@ FEWEST = 2
 VECTORS, IMAGES = 2, 4
 """Dimensions of x."""
 
+MEANT = {
+    "x": "x",
+    "y": "y",
+    "testx": "test_x",
+    "xtest": "test_x",
+    "testy": "test_y",
+    "ytest": "test_y",
+}
+"""Names as others spell them, in small letters and without marks."""
+
+MOST_NAMES = 10
+"""Of columns, in a message."""
+
 
 class Examples(NamedTuple):
     """What a file holds, examples first."""
 
     x: Array  # float64 [examples, features] or [examples, channels, height, width]
-    y: Array  # int64 [examples], labels, or float64 [examples, targets]
+    y: Array  # int64 [examples] or [examples, targets], or float64 [examples, targets]
     test_x: Array | None
     test_y: Array | None
 
@@ -54,13 +70,6 @@ def read_examples(path: Path, shape: tuple[int, ...] | None) -> Examples:
         UsageError: the file is missing or damaged, or x and y do not fit.
     """
     columns = _columns(path)
-    missing = [name for name in ("x", "y") if name not in columns]
-    foreign = [name for name in columns if name not in Examples._fields]
-    if missing or foreign:
-        what = f"no {missing[0]}" if missing else f"an array {foreign[0]}, which nothing would read"
-        raise UsageError(
-            f"{path} has {what}; it has {', '.join(columns) or 'nothing'}", FORMATS[path.suffix]
-        )
     both = ("test_x" in columns) + ("test_y" in columns)
     if both == 1:
         raise UsageError(f"{path} has only one of test_x and test_y", "give both, or neither")
@@ -78,47 +87,117 @@ def read_examples(path: Path, shape: tuple[int, ...] | None) -> Examples:
 
 
 def _columns(path: Path) -> dict[str, Array]:
-    if not path.is_file():
-        raise UsageError(f"data=arrays: there is no file {path}", "type data.path=FILE")
+    if path.suffix not in FORMATS:
+        raise UsageError(f"{path} is neither .npz nor .parquet", "save it as one of these")
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                return dict(archive)
-        if path.suffix == ".parquet":
-            return _parquet(path)
-    except (OSError, ValueError, BadZipFile) as error:
-        reason = str(error).splitlines()[0]
+        if path.is_file():
+            return _npz(path) if path.suffix == ".npz" else _parquet(path)
+    except UsageError:
+        raise
+    except Exception as error:  # a damaged file raises whatever its bytes say
+        said = getattr(error, "strerror", None) or str(error) or error.__class__.__name__
+        reason = said.splitlines()[0]
         if "allow_pickle" in reason:
             reason = "it holds Python objects, or is none"
         raise UsageError(
             f"{path} cannot be read as {path.suffix}: {reason}", FORMATS[path.suffix]
         ) from error
-    raise UsageError(f"{path} is neither .npz nor .parquet", "save it as one of these")
+    raise UsageError(f"data=arrays: there is no file {path}", "type data.path=FILE")
+
+
+def _npz(path: Path) -> dict[str, Array]:
+    loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        raise UsageError(f"{path} is a single array, as in a .npy", FORMATS[path.suffix])
+    with loaded as archive:
+        for name in ("x", "y"):
+            if name not in archive.files:
+                raise _lacking(path, name, archive.files)
+        if foreign := [name for name in archive.files if name not in Examples._fields]:
+            near = _meant(foreign[0])
+            raise UsageError(
+                f"{path} has an array {foreign[0]}, which nothing would read; it has "
+                f"{_listed(archive.files)}",
+                f"did you mean {near}?" if near else FORMATS[path.suffix],
+            )
+        columns = {name: archive[name] for name in archive.files}
+    for name, values in columns.items():
+        if not isinstance(values, np.ndarray):
+            raise UsageError(f"{path}: {name} is no array", FORMATS[path.suffix])
+    return columns
 
 
 def _parquet(path: Path) -> dict[str, Array]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
+    table = pq.read_table(path, partitioning=None)  # nor columns that a folder's name=value adds
     index = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
     names = [name for name in table.column_names if name not in index]  # pandas keeps its index
-    columns = {name: table[name].to_numpy() for name in names}
+    _check_names(path, names)
+    for name in names:
+        _check_column(path, name, table[name])
+    if "x" not in names:
+        features = [table[name].to_numpy() for name in names if name != "y"]
+        return {"x": np.stack(features, 1), "y": table["y"].to_numpy()}
+    x = table["x"].to_numpy()
+    if pa.types.is_nested(table.schema.field("x").type):
+        sizes = {len(row) for row in x}
+        if len(sizes) > 1:
+            raise UsageError(
+                f"{path}: column x has lists of {min(sizes)} to {max(sizes)} numbers",
+                "give every example as many",
+            )
+        x = np.stack(list(x))
+    return {"x": x, "y": table["y"].to_numpy()}
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    """Refuse columns that would be features and are something else, such as the answers."""
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"{path} has two columns {twice[0]}", "leave one out, or rename it")
+    if "y" not in names:
+        raise _lacking(path, "y", names)
+    for name in names:
+        meant = _meant(name)
+        if meant in ("test_x", "test_y"):
+            raise UsageError(
+                f"{path} has a column {name}, and a Parquet file has no test set of its own",
+                "save numpy.savez(FILE, x=..., y=..., test_x=..., test_y=...), or leave it out",
+            )
+        if meant == "y" and name != "y":
+            raise UsageError(
+                f"{path} has a column y and a column {name}: which has the answers?",
+                f"leave {name} out, or rename it if it is a feature",
+            )
+    if "x" not in names and len(names) == 1:
+        raise _lacking(path, "x", names)
     if surplus := [name for name in names if "x" in names and name not in ("x", "y")]:
         raise UsageError(
             f"{path} has a column x and others beside it: {', '.join(surplus[:3])}",
             "keep x as a column of lists, or one column a feature and none called x",
         )
-    if "y" not in columns:
-        return columns  # and be told what is missing
-    if "x" not in columns:
-        features = [values for name, values in columns.items() if name != "y"]
-        found = {"x": np.stack(features, 1)} if features else {}
-    elif pa.types.is_nested(table.schema.field("x").type):
-        found = {"x": np.stack([np.asarray(row) for row in columns["x"]])}
-    else:
-        found = {"x": columns["x"][:, None]}
-    return found | {"y": columns["y"]}
+
+
+def _check_column(path: Path, name: str, column: "pa.ChunkedArray") -> None:
+    import pyarrow.types as of
+
+    kind = column.type
+    is_list = of.is_list(kind) or of.is_large_list(kind) or of.is_fixed_size_list(kind)
+    each = kind.value_type if is_list and name == "x" else kind
+    if not (of.is_integer(each) or of.is_floating(each) or of.is_boolean(each)):
+        near = _meant(name) if is_list else None
+        raise UsageError(
+            f"{path}: column {name} is of {kind}, numbers are needed",
+            f"did you mean {near}?" if near and near != name else _as_numbers(name),
+        )
+    if column.null_count:
+        raise UsageError(
+            f"{path}: column {name} lacks {column.null_count} of {len(column)} values",
+            "leave these examples out, or fill them in",
+        )
+    if not is_list:
+        _check_numbers(path, f"column {name}", column.to_numpy())
 
 
 def _examples(
@@ -127,19 +206,14 @@ def _examples(
     for name, values in ((f"{prefix}x", x), (f"{prefix}y", y)):
         if values.dtype.kind not in "biuf":
             raise UsageError(
-                f"{path}: {name} is of {values.dtype}, numbers are needed",
-                "save numbers; of labels for example numpy.unique(y, return_inverse=True)[1]",
+                f"{path}: {name} is of {values.dtype}, numbers are needed", _as_numbers(name)
             )
-        if len(values) < FEWEST or not values.size:
+        if not values.ndim or len(values) < FEWEST or not values.size:
             raise UsageError(
                 f"{path}: {name} has shape {values.shape}",
                 f"give {FEWEST} examples at least, each of one number at least",
             )
-        if not (np.abs(values.astype(np.float64)) <= np.finfo(np.float32).max).all():
-            raise UsageError(
-                f"{path}: {name} has values that are not finite as 32-bit numbers",
-                "leave them out, or scale them",
-            )
+        _check_numbers(path, name, values)
     if x.ndim == 1:
         x = x[:, None]
     if x.ndim == 3:  # noqa: PLR2004  images of one channel
@@ -157,24 +231,51 @@ def _examples(
             f"{path}: {prefix}x has images of {last}, which looks like channels last",
             f"save numpy.moveaxis(x, 3, 1), or type data.x_shape={last} if it is channels first",
         )
-    return x.astype(np.float64), _answers(path, f"{prefix}y", y)
+    whole = y.dtype.kind != "f"
+    return x.astype(np.float64), y.astype(np.int64) if whole else _rows(y)
 
 
-def _answers(path: Path, name: str, y: Array) -> Array:
-    """Labels [examples] or targets [examples, targets]."""
-    if y.dtype.kind == "f":
-        return y.astype(np.float64).reshape(len(y), -1)
-    if y.ndim != 1 or y.min() < 0:
+def _check_numbers(path: Path, name: str, values: Array) -> None:
+    if values.dtype == np.uint64 and values.max(initial=0) > np.iinfo(np.int64).max:
+        raise UsageError(f"{path}: {name} has whole numbers from 2⁶³", "save them as floats")
+    finite = np.isfinite(values.astype(np.float64, copy=False))
+    if not finite.all():
+        first = ", ".join(map(str, np.argwhere(~finite)[0]))
         raise UsageError(
-            f"{path}: {name} is of whole numbers, so labels, of shape {y.shape} from {y.min()}",
-            "labels are [examples] and count from 0; save targets as floats",
+            f"{path}: {name} has values that are not finite, {np.sum(~finite)} of {finite.size}, "
+            f"the first at [{first}]",
+            "leave these examples out, or fill them in",
         )
-    if y.max() >= MOST_LABELS:
-        raise UsageError(
-            f"{path}: {name} is of whole numbers, so labels, up to {y.max()}",
-            f"labels are below {MOST_LABELS:,}; save targets as floats",
-        )
-    return y.astype(np.int64)
+
+
+def _meant(name: str) -> str | None:
+    """The array that a name means in other letters, such as `Y`, `x_train` or `y-test`."""
+    plain = re.sub("[^a-z0-9]|train", "", name.lower())
+    return MEANT.get(plain)
+
+
+def _lacking(path: Path, name: str, there: Iterable[str]) -> UsageError:
+    near = [each for each in there if _meant(each) == name]
+    return UsageError(
+        f"{path} has no {name}; it has {_listed(there)}",
+        f"did you mean {near[0]}? Rename it to {name}" if near else FORMATS[path.suffix],
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    first = list(names)
+    more = ", ..." if len(first) > MOST_NAMES else ""
+    return ", ".join(first[:MOST_NAMES]) + more or "nothing"
+
+
+def _as_numbers(name: str) -> str:
+    if name.endswith("y"):
+        return "save numbers; of labels for example numpy.unique(y, return_inverse=True)[1]"
+    return "save numbers, or leave it out"
+
+
+def _rows(y: Array) -> Array:
+    return y.astype(np.float64).reshape(len(y), -1)
 
 
 def _spelled(values: Array) -> str:

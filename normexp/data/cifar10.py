@@ -8,6 +8,7 @@ import hashlib
 import io
 import pickle
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,7 +116,7 @@ def _unpacked(archive: Path) -> dict[str, bytes]:
                 if all(name in members for name in names):
                     streams = {name: tar.extractfile(members[name]) for name in names}
                     return {name: stream.read() for name, stream in streams.items() if stream}
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise UsageError(f"{archive} is no readable archive: {error}") from error
     raise UsageError(
         f"{archive} does not hold the six files of a release", f"get it again from {SOURCE}"

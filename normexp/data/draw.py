@@ -49,7 +49,7 @@ def _images(data: Digits | Cifar10, seed: int, dtype: torch.dtype) -> Dataset:
         x, y, test_x, test_y = x[train], y[train], x[test], y[test]
     else:
         (x, y), (test_x, test_y) = read_cifar10(data)
-        train, _ = _split(len(x), data.train_size, 0, seed)
+        train, _ = _split(len(x), data.train_size, 0, seed, in_order=data.order == "file")
         x, y, test_x, test_y = (
             x[train],
             y[train],
@@ -64,18 +64,24 @@ def _images(data: Digits | Cifar10, seed: int, dtype: torch.dtype) -> Dataset:
 def _arrays(data: Arrays, seed: int) -> Dataset:
     x, y, test_x, test_y = read_arrays(data)
     train_size, test_size = data.train_size or 0, data.test_size or 0
+    in_order = data.order == "file"
     if test_x is None or test_y is None:
-        train, test = _split(len(x), train_size, test_size, seed)
+        train, test = _split(len(x), train_size, test_size, seed, in_order=in_order)
         parts = (x[train], y[train], x[test], y[test])
     else:
-        train, _ = _split(len(x), train_size, 0, seed)
+        train, _ = _split(len(x), train_size, 0, seed, in_order=in_order)
         parts = (x[train], y[train], test_x[:test_size], test_y[:test_size])
     return Dataset.of_examples(*(torch.from_numpy(part) for part in parts))
 
 
 def _split(
-    there: int, train: int, test: int, seed: int
+    there: int, train: int, test: int, seed: int, *, in_order: bool = False
 ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    """Which examples are for training and which for testing, drawn by the seed."""
+    """Which examples are for training and which for testing, drawn by the seed.
+
+    In the file's order, the first ones and the last ones.
+    """
+    if in_order:
+        return np.arange(train), np.arange(there - test, there)
     order = torch.randperm(there, generator=stream(seed, "data", "split")).numpy()
     return order[:train], order[train : train + test]

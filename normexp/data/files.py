@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from normexp.config.data import Arrays, Cifar10, Data
-from normexp.config.field import spell
+from normexp.config.field import expanded, spell
+from normexp.data.answers import answered, described, doubt
 from normexp.data.arrays import Examples, read_examples
 from normexp.data.cifar10 import ARCHIVES, BINARY, FOLDERS, PYTHON, Images, read_release
+from normexp.data.scale import Spread
 from normexp.errors import UsageError
 
 DIGEST = 12
@@ -44,9 +46,38 @@ def read_cifar10(data: Cifar10) -> tuple[Images, Images]:
 
 
 def read_arrays(data: Arrays) -> Examples:
-    """The examples of the user's file."""
+    """The examples of the user's file, y as labels or targets."""
     shape = data.shape if data.x_shape is not None else None
-    return _examples(_absolute(data.path), shape, _stamp(data.path))[0]
+    examples, _ = _examples(_absolute(data.path), shape, _stamp(data.path))
+    return answered(data.path, examples, data.y_size)[0]
+
+
+@lru_cache(maxsize=64)
+def notes(data: Arrays) -> tuple[str, ...]:
+    """What the user's file holds, and what of it is probably not meant."""
+    path, shape = _absolute(data.path), data.shape
+    there, _ = _examples(path, shape, _stamp(path))
+    examples = answered(path, there, data.y_size)[0]
+    first, last = ("the first ", "the last ") if data.order == "file" else ("", "")
+    own = "" if examples.test_y is None else " of its own"
+    held = (
+        f"{data.path}: {first}{data.train_size} examples for training, "
+        f"{'' if own else last}{data.test_size}{own} for testing; "
+        f"x {data.x_shape}, {described(examples, data.y_size)}"
+    )
+    return tuple(filter(None, (held, doubt(there) if examples is there else None)))
+
+
+@lru_cache(maxsize=64)
+def spreads(data: Arrays) -> tuple[Spread, ...]:
+    """How large the numbers of every column are and how much they vary, by feature or channel."""
+    examples = read_arrays(data)._asdict().items()
+    return tuple(
+        _spread(f"{name}[:, {number}]", part[:, number])
+        for name, part in examples
+        if part is not None and part.dtype.kind == "f"
+        for number in range(part.shape[1])
+    )
 
 
 def _settled_cifar10(data: Cifar10) -> Cifar10:
@@ -76,9 +107,10 @@ def _settled_arrays(data: Arrays) -> Arrays:
     )
     train_size = data.train_size or (there if own_test else there - test_size)
     _check_sizes(path, examples, train_size, test_size)
+    _, outputs = answered(path, examples, data.y_size)
     found: dict[str, Any] = {
         "x_shape": "x".join(map(str, examples.x.shape[1:])),
-        "y_size": _outputs(examples),
+        "y_size": outputs,
         "digest": digest,
     }
     _compare(path, data, found)
@@ -99,14 +131,6 @@ def _typed_shape(data: Arrays) -> tuple[int, ...] | None:
             "type for example data.x_shape=12 or data.x_shape=3x32x32",
         )
     return shape
-
-
-def _outputs(examples: Examples) -> int:
-    """Classes of labels, or targets."""
-    if examples.y.dtype.kind == "f":
-        return int(examples.y.shape[1])
-    highest = [int(part.max()) for part in (examples.y, examples.test_y) if part is not None]
-    return max(2, max(highest) + 1)
 
 
 def _check_sizes(path: str, examples: Examples, train_size: int, test_size: int) -> None:
@@ -151,13 +175,19 @@ def _digest(arrays: list[np.ndarray[Any, Any]]) -> str:
     return whole.hexdigest()[:DIGEST]
 
 
+def _spread(name: str, values: np.ndarray[Any, Any]) -> Spread:
+    """Scaled, so that neither overflows."""
+    largest = float(np.abs(values).max())
+    return Spread(name, largest, largest * float((values / (largest or 1)).std()))
+
+
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().resolve())
+    return str(expanded(path).resolve())
 
 
 def _stamp(path: str) -> object:
     """Changes when a file does, so that nothing old is remembered."""
-    place = Path(path).expanduser()
+    place = expanded(path)
     names = (*PYTHON, *BINARY)
     files = [place, *(place / name for name in ARCHIVES)]
     files += [place / folder / name for folder in FOLDERS for name in names]

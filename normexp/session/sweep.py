@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normexp.config.executor import Local, Slurm
+from normexp.config.field import expanded
 from normexp.errors import NormexpError, SweepInterruptedError, UsageError
 from normexp.planning.plan import Plan, build
 from normexp.session import inventory
@@ -155,7 +156,7 @@ def detach(
 
 def study_directory(study: Study) -> StudyDirectory:
     """Where a study is kept."""
-    return StudyDirectory(Path(study.runs[0].config.store.dir).expanduser() / study.name)
+    return StudyDirectory(expanded(study.runs[0].config.store.dir) / study.name)
 
 
 def _texts(overrides: object) -> list[str]:

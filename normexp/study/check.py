@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from normexp.config.batches import batch_sizes, part_sizes, total_steps, train_size
-from normexp.config.data import Arrays, Digits, Quadratic
+from normexp.config.data import Arrays, Cifar10, Digits, Quadratic
 from normexp.config.model import Resnet
 from normexp.config.norm import (
     AveragedKind,
@@ -47,11 +47,10 @@ def remarks(config: RunConfig) -> Iterator[str]:
     """What can be trained and is probably not meant, and what a file holds."""
     batch, norm, data = config.train.batch_size, config.norm, config.data
     if isinstance(data, Arrays):
-        y = "targets" if data.y_size == 1 else "classes or targets"
-        yield (
-            f"{data.path}: {data.train_size} examples for training, {data.test_size} for testing; "
-            f"x {data.x_shape}, {data.y_size} {y}"
-        )
+        from normexp.data.files import notes
+
+        yield from notes(data)
+    yield from _order(config)
     if batch > train_size(config):
         yield (
             f"train.batch_size={batch} is more than the {train_size(config)} training examples: "
@@ -67,6 +66,20 @@ def remarks(config: RunConfig) -> Iterator[str]:
             f"batch_renorm is plain batch norm here: its norm.warmup_steps={norm.warmup_steps} "
             f"outlast the {total_steps(config)} steps of this training"
         )
+
+
+def _order(config: RunConfig) -> Iterator[str]:
+    """The order of batches, where it is one for every epoch and data stand in a file."""
+    data = config.data
+    if config.train.shuffle or not isinstance(data, Arrays | Cifar10 | Digits):
+        return
+    if not isinstance(data, Digits) and data.order == "file":
+        yield (
+            "train.shuffle=false: every epoch is in the file's order (data.order=file); "
+            "data.order=seed is one order drawn by the seed"
+        )
+    else:
+        yield "train.shuffle=false: every epoch is in the one order that the seed has drawn"
 
 
 def _check_data(config: RunConfig) -> None:

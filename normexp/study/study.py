@@ -20,6 +20,7 @@ from normexp.config.schema import (
     RunConfig,
 )
 from normexp.config.tree import flatten_section
+from normexp.data.scale import check_scale
 from normexp.errors import UsageError
 from normexp.study.axis import MOST_VALUES, Axis, from_overrides, from_study
 from normexp.study.check import check, remarks
@@ -206,6 +207,7 @@ def _runs(base: Base, axes: Sequence[Axis]) -> Iterator[Run]:
             assigned |= axis.assignments(value)
         config = base.with_values(assigned, dropped)
         check(config)
+        check_scale(config)
         yield Run(config, base)
 
 

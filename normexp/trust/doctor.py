@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from normexp.config.field import expanded
 from normexp.errors import NormexpError
 
 TINY = ("norm=none,batch", "norm.momentum=0.1", "seed=range(4)", "model.depth=2", "model.width=7",
@@ -131,7 +132,7 @@ def configs() -> str:
 
 def room(store: Path) -> str:
     """A file can be written where the store is or will be; how much room there is."""
-    place = store.expanduser().absolute()
+    place = expanded(store).absolute()
     there = next(path for path in (place, *place.parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=there) as file:

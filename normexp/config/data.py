@@ -12,10 +12,10 @@ Order = Literal["seed", "file"]
 
 def _order() -> Any:  # noqa: ANN401
     doc = (
-        "of a file's examples before they are split: drawn by the seed, or as they stand, the "
-        "first for training and the last for testing; null: file if train.shuffle=false, else seed"
+        "of the examples before they are split: seed (drawn by it) or file (as they stand there, "
+        "the first for training, the last for testing); train.shuffle=false keeps it"
     )
-    return declare(STRUCTURAL, None, doc, short="order-", neutral="seed")
+    return declare(STRUCTURAL, "seed", doc, short="order-", neutral="seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,7 @@ class Cifar10:
         "of images and labels, filled in from the files; typed: compared",
         short="",
     )
-    order: Order | None = _order()
+    order: Order = _order()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -191,7 +191,7 @@ class Arrays:
         short="y", minimum=1,
     )  # fmt: skip
     digest: str | None = declare(STRUCTURAL, None, "of x and y", short="")
-    order: Order | None = _order()
+    order: Order = _order()
 
     @property
     def shape(self) -> tuple[int, ...]:

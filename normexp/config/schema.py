@@ -37,7 +37,7 @@ class Train:
     drop_last: bool = declare(STRUCTURAL, default=False, doc="leave out a smaller last batch",
                               short="drop")  # fmt: skip
     shuffle: bool = declare(STRUCTURAL, default=True, doc="a new order of examples every epoch; "
-                            "false: as they stand, see data.order",
+                            "false: one for all, see data.order",
                             short="shuffle-", neutral=True)  # fmt: skip
     schedule: Literal["constant", "cosine"] = declare(
         STRUCTURAL,

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -106,10 +106,7 @@ def _columns(path: Path) -> dict[str, Array]:
 
 
 def _npz(path: Path) -> dict[str, Array]:
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        raise UsageError(f"{path} is a single array, as in a .npy", FORMATS[path.suffix])
-    with loaded as archive:
+    with path.open("rb") as file, _archive(path, file) as archive:
         for name in ("x", "y"):
             if name not in archive.files:
                 raise _lacking(path, name, archive.files)
@@ -127,11 +124,19 @@ def _npz(path: Path) -> dict[str, Array]:
     return columns
 
 
+def _archive(path: Path, file: BinaryIO) -> "np.lib.npyio.NpzFile":
+    loaded = np.load(file, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        raise UsageError(f"{path} is a single array, as in a .npy", FORMATS[path.suffix])
+    return loaded  # type: ignore[no-any-return]
+
+
 def _parquet(path: Path) -> dict[str, Array]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path, partitioning=None)  # nor columns that a folder's name=value adds
+    with pq.ParquetFile(path) as file:  # read_table adds what a folder's name=value says
+        table = file.read()
     index = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
     names = [name for name in table.column_names if name not in index]  # pandas keeps its index
     _check_names(path, names)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from normexp.analysis import Arm, arms
+from normexp.analysis.alike import completed
 from normexp.config.schema import FRAMEWORK
 from normexp.errors import NormexpError
 from normexp.planning.label import ALWAYS
@@ -46,7 +47,10 @@ class SweepResult:
     def arms(self) -> list[Arm]:
         """The runs by arm."""
         named = self._frameworks
-        rows = [{**row, FRAMEWORK: named[row["run_id"]]} if named else row for row in self.rows]
+        rows = [
+            completed(row) | ({FRAMEWORK: named[row["run_id"]]} if named else {})
+            for row in self.rows
+        ]
         return arms(rows, self.differing)
 
     @property

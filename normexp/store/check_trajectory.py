@@ -45,11 +45,12 @@ def _config(content: bytes, identity: str) -> RunConfig:
         NormexpError: it is none.
         ValueError: it is another trajectory's, or is not written as normexp writes it.
     """
-    config = understood(read_sections(content))
+    tree = read_sections(content)
+    config = understood(tree)
     made = trajectory_id(config)
     if made != identity:
         raise ValueError(f"it is that of {made}, its manifest says {identity}")
-    if weights_yaml(config) != content:
+    if weights_yaml(config, tree) != content:
         raise ValueError("it is not written as normexp writes it")
     return config
 

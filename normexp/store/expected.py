@@ -74,11 +74,21 @@ def kept(config: RunConfig) -> dict[str, Any]:
     return {path: value for path, value in flat.items() if path not in PLACES}
 
 
-def weights_yaml(config: RunConfig) -> bytes:
-    """Only what the weights depend on: it is the same whichever run came first."""
+def weights_yaml(config: RunConfig, of_its_time: Mapping[str, Any] | None = None) -> bytes:
+    """Only what the weights depend on: it is the same whichever run came first.
+
+    Args:
+        config: of a run.
+        of_its_time: the tree that it was read from; neutral fields that this lacks are left out.
+    """
     flat = flatten(config)
-    roles = {path: spec.rule.role for path, spec in field_specs(nest(flat)).items()}
-    weights = {p: v for p, v in flat.items() if roles[p] in (Role.STRUCTURAL, Role.STACKABLE)}
+    rules = {path: spec.rule for path, spec in field_specs(nest(flat)).items()}
+    weights = {p: v for p, v in flat.items() if rules[p].role in (Role.STRUCTURAL, Role.STACKABLE)}
+    if of_its_time is not None:
+        for path in [p for p, value in weights.items() if value == rules[p].neutral]:
+            section, _, field = path.rpartition(".")
+            if field not in of_its_time.get(section, {}):
+                del weights[path]
     return config_yaml(nest(weights))
 
 

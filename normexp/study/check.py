@@ -73,13 +73,15 @@ def _order(config: RunConfig) -> Iterator[str]:
     data = config.data
     if config.train.shuffle or not isinstance(data, Arrays | Cifar10 | Digits):
         return
-    if not isinstance(data, Digits) and data.order == "file":
-        yield (
-            "train.shuffle=false: every epoch is in the file's order (data.order=file); "
-            "data.order=seed is one order drawn by the seed"
-        )
-    else:
+    if isinstance(data, Digits):
         yield "train.shuffle=false: every epoch is in the one order that the seed has drawn"
+    elif data.order == "file":
+        yield "train.shuffle=false data.order=file: every epoch is in the file's order"
+    else:
+        yield (
+            "train.shuffle=false: every epoch is in the one order that the seed has drawn; "
+            "data.order=file is the file's"
+        )
 
 
 def _check_data(config: RunConfig) -> None:

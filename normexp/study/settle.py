@@ -30,7 +30,7 @@ def settle(config: RunConfig) -> RunConfig:
     Raises:
         UsageError: the data's file is missing, damaged, or not what the configuration says.
     """
-    data = _settled_data(config.data, shuffle=config.train.shuffle)
+    data = _settled_data(config.data)
     if data is not config.data:
         config = replace(config, data=data)
     model = config.model
@@ -121,10 +121,10 @@ def _follows(config: RunConfig) -> dict[str, Any]:
     return {}
 
 
-def _settled_data(data: Data, *, shuffle: bool) -> Data:
+def _settled_data(data: Data) -> Data:
     """Data of files as their files are; NumPy is loaded for these only."""
     if not isinstance(data, Arrays | Cifar10):
         return data
     from normexp.data.files import settled_data
 
-    return settled_data(replace(data, order=data.order or ("seed" if shuffle else "file")))
+    return settled_data(data)

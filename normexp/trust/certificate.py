@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normexp import __version__
+from normexp.analysis.alike import completed
 from normexp.config.field import Scalar
 from normexp.errors import NormexpError
 from normexp.session.environment import changed_since, environment, torch_environment, unknown
@@ -85,10 +86,11 @@ def compare(recorded: Recorded, made: Recorded, dtype: str) -> dict[str, Any]:
     now = {**environment(), **torch_environment()}
     was = recorded.manifest["environment"]
     files = _digests(recorded, made)
+    old, new = (
+        {**each.manifest, "config": completed(each.manifest["config"])} for each in (recorded, made)
+    )
     results = {
-        name: [recorded.manifest.get(name), made.manifest.get(name)]
-        for name in RESULTS
-        if recorded.manifest.get(name) != made.manifest.get(name)
+        name: [old.get(name), new.get(name)] for name in RESULTS if old.get(name) != new.get(name)
     }
     tables = _deviations(recorded, made, files)
     identical = not results and all(file["recorded"] == file["found"] for file in files.values())

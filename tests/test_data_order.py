@@ -119,7 +119,7 @@ def test_a_run_from_before_there_was_an_order_is_sound_and_made_again(
     assert [run.id for run in normexp.load(*typed).runs] == ["b71080f18b49"]
     both = as_json("sweep", *typed, "data.order=seed,file", "--on-code-change", "ignore")
     assert (both["cached"], both["trained"]) == (1, 1)
-    assert {arm["fields"]["data.order"] for arm in both["arms"]} == {"seed", "file"}
+    assert {arm["values"]["data.order"] for arm in both["arms"]} == {"seed", "file"}
 
 
 def test_the_two_orders_are_those_of_pytorch() -> None:

@@ -10,13 +10,29 @@ Entry = TypeVar("Entry")
 
 
 def nearest(name: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """The known names most like `name`, best first; dotted names also match by their last part."""
+    """The known names most like `name`, best first; dotted names also match by their last part.
+
+    First come those that it says with more or less around them: `BatchNorm2d` is `batch`.
+    """
     names = list(known)
+    wanted = _squashed(name)
+    around = [each for each in names if _overlap(wanted, _squashed(each))]
+    around.sort(key=lambda each: -_overlap(wanted, _squashed(each)))
     whole = get_close_matches(name, names, n=most, cutoff=0.6)
     last = {candidate: candidate.rpartition(".")[2] for candidate in names}
     close = get_close_matches(name.rpartition(".")[2], sorted(set(last.values())), n=most)
     by_last = [candidate for part in close for candidate in names if last[candidate] == part]
-    return list(dict.fromkeys([*whole, *by_last]))[:most]
+    return list(dict.fromkeys([*around, *whole, *by_last]))[:most]
+
+
+def _squashed(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
+
+
+def _overlap(one: str, other: str) -> int:
+    """Characters that the shorter has, if the longer begins with it."""
+    short, long = sorted((one, other), key=len)
+    return len(short) if len(short) > 1 and long.startswith(short) else 0
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:

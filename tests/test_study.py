@@ -120,7 +120,7 @@ REFUSED = {
     "log.every=1,2": ("log.every is no part of what a run is", "log.every=1"),
     "study.axes.seed=3": ("replaced by typing their keys", "seed="),
     "seed=[1,2": ("is not in Hydra's override grammar", "key=value"),
-    "norm.momentum": ("is not in Hydra's override grammar", "key=value"),
+    "norm.momentum": ("is not in Hydra's override grammar", "type norm.momentum=VALUE"),
     "train.epochs=${nowhere}": ("does not resolve", ""),
     "data.low=20": ("data.low=20 is not below data.high=10", ""),
     "data.train_size=65": ("cannot normalise a batch of one", "train.drop_last=true"),

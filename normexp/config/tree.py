@@ -99,7 +99,10 @@ def _items(name: str, section: object) -> tuple[tuple[str, type, Any], ...]:
         raise UsageError(f"{name}={section}: {name} is a section", f"type {name}.FIELD=VALUE")
     for field, value in section.items():
         if not isinstance(value, PLAIN) and isinstance(value, Mapping | list):
-            raise UsageError(f"{name}.{field}={value}: one value is needed, not a collection")
+            raise UsageError(
+                f"{name}.{field}={value}: one value is needed, not a collection",
+                f"type {name}.{field}=VALUE, or {name}.{field}=A,B,C for a sweep",
+            )
     return tuple((str(field), type(value), value) for field, value in section.items())
 
 

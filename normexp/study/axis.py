@@ -1,23 +1,20 @@
 """Axes: one swept field, group or section and its values, from an override or a study's YAML."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
-from hydra.core.override_parser.types import Override, QuotedString, RangeSweep
+from hydra.core.override_parser.types import Override
 
 from normexp.config.field import spell
 from normexp.config.schema import FRAMEWORK, KINDS, SECTIONS
 from normexp.config.tree import known_keys
 from normexp.errors import UsageError
-from normexp.registry import did_you_mean, pick
+from normexp.registry import did_you_mean, nearest, pick
 from normexp.study.compose import Composer
+from normexp.study.grammar import values
 
 GROUPS = ("study", *KINDS, FRAMEWORK)
-
-MOST_VALUES = 1_000_000
-"""Of an axis, and runs of a study: beyond it is a slip of the finger."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,8 @@ class Axis:
         return len(self.values) > 1
 
     def assignments(self, value: Any) -> dict[str, Any]:  # noqa: ANN401
-        """What one value sets, by dotted field name; a mapping sets several fields at once."""
-        if isinstance(value, Mapping):
+        """What one value sets, by dotted field name; a section's mapping sets several at once."""
+        if isinstance(value, Mapping) and self.key in (*KINDS, *SECTIONS):
             return {f"{self.key}.{field}": part for field, part in value.items()}
         return {self.key: value}
 
@@ -68,49 +65,62 @@ def from_overrides(composer: Composer, overrides: Sequence[str]) -> list[Axis]:
     Raises:
         UsageError: what Hydra's grammar knows but a study cannot use, each with its reason.
     """
+    for typed in overrides:
+        if "=" not in typed and not typed.startswith("~"):
+            raise UsageError(
+                f"{typed!r} is not in Hydra's override grammar: it has no '='",
+                _meant(composer, typed),
+            )
     parsed = composer.parse(overrides)
     return [_axis(composer, override, typed=True) for override in parsed]
 
 
+def _meant(composer: Composer, word: str) -> str:
+    """What to type for a word that is no override: a choice with its group, a key with a value."""
+    choices = [f"{group}={word}" for group in GROUPS if word in composer.options(group)]
+    if word in GROUPS:
+        return f"type {word}=CHOICE"
+    if not choices and nearest(word, known_keys()):
+        return f"type {nearest(word, known_keys())[0]}=VALUE"
+    return f"type {' or '.join(choices) or 'key=value, as in norm.momentum=0.1'}"
+
+
 def from_study(composer: Composer, axes: object) -> list[Axis]:
-    """The axes of a study's YAML: a mapping of keys to what an override takes, or to a list."""
+    """The axes of a study's YAML: a mapping of keys to what an override takes, or to a list.
+
+    Keys may be nested: `norm: {momentum: [0.1, 0.5]}` is `norm.momentum: [0.1, 0.5]`.
+    """
     if not isinstance(axes, Mapping):
-        raise UsageError(f"study.axes is {axes!r}, not a mapping of keys to values")
+        raise UsageError(
+            f"study.axes is {axes!r}, not a mapping of keys to values",
+            "write for example 'axes: {seed: range(8)}'",
+        )
     found = []
-    for key, value in axes.items():
-        if isinstance(value, list):
-            found.append(Axis(str(key), _distinct(key, value), typed=False))
-        else:
-            (override,) = composer.parse([f"{key}={spell(value)}"])
-            found.append(_axis(composer, override, typed=False))
+    for key, value in _dotted(axes):
+        listed = value if isinstance(value, list) else None
+        (override,) = composer.parse([f"{key}={spell(value) if listed is None else ''}"])
+        found.append(_axis(composer, override, listed, typed=False))
     return found
 
 
-def _axis(composer: Composer, override: Override, *, typed: bool) -> Axis:
+def _dotted(axes: Mapping[Any, Any], section: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in axes.items():
+        if isinstance(value, Mapping) and value:
+            yield from _dotted(value, f"{section}{key}.")
+        else:
+            yield f"{section}{key}", value
+
+
+def _axis(
+    composer: Composer, override: Override, listed: Sequence[Any] | None = None, *, typed: bool
+) -> Axis:
     _refuse(override)
-    key = override.key_or_group
-    axis = Axis(key, _values(override), typed=typed, drops=override.is_delete())
+    key, drops = override.key_or_group, override.is_delete()
+    found = values(override) if listed is None else listed
+    axis = Axis(key, () if drops and not found else _distinct(key, found), typed, drops)
     if axis.is_group:
         _check_choices(composer, axis)
     return axis
-
-
-def _values(override: Override) -> tuple[Any, ...]:
-    if override.value_type is None:
-        return ()  # ~key
-    if not override.is_sweep_override():
-        return (override.value(),)
-    sweep, key = override.value(), override.key_or_group
-    if isinstance(sweep, RangeSweep) and _length(sweep) > MOST_VALUES:
-        raise UsageError(f"{override.input_line}: more than {MOST_VALUES:,} values")
-    values = [_plain(value) for value in override.sweep_iterator()]
-    return _distinct(key, _as_decimals(sweep, values) if isinstance(sweep, RangeSweep) else values)
-
-
-def _length(sweep: RangeSweep) -> float:
-    """About how many values a range has."""
-    start, stop, step = (float(part or 0) for part in (sweep.start, sweep.stop, sweep.step))
-    return abs(stop - start) / abs(step) if step else 0.0
 
 
 def _distinct(key: object, values: Sequence[Any]) -> tuple[Any, ...]:
@@ -122,26 +132,6 @@ def _distinct(key: object, values: Sequence[Any]) -> tuple[Any, ...]:
     if not values:
         raise UsageError(f"{key} has no values", "type for example 'seed=range(8)'")
     return tuple({(type(value), repr(value)): value for value in values}.values())
-
-
-def _as_decimals(sweep: RangeSweep, values: Sequence[Any]) -> list[Any]:
-    """The values of a range as its decimals mean them.
-
-    Hydra adds in binary: its range(0.1,0.4,0.1) ends in 0.30000000000000004, which would be
-    another run than 0.3.
-    """
-    exponents = [Decimal(repr(part)).as_tuple().exponent for part in (sweep.start, sweep.step)]
-    digits = max(0, *(-exponent for exponent in exponents if isinstance(exponent, int)))
-    return [round(value, digits) if isinstance(value, float) else value for value in values]
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    """A parsed element without Hydra's quotes."""
-    if isinstance(value, QuotedString):
-        return value.text
-    if isinstance(value, Mapping):
-        return {_plain(key): _plain(part) for key, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, list) else value
 
 
 def _refuse(override: Override) -> None:
@@ -180,5 +170,15 @@ def _refuse(override: Override) -> None:
 def _check_choices(composer: Composer, axis: Axis) -> None:
     options = composer.options(axis.key)
     for value in axis.values:
-        if value not in options and not (axis.key == FRAMEWORK and value is None):
+        if value in options or (axis.key == FRAMEWORK and value is None):
+            continue
+        if isinstance(value, Mapping | list):
+            raise UsageError(
+                f"{axis.key}={value}: one of {', '.join(options)} is needed, not a collection",
+                f"type {axis.key}={options[0]}, or {axis.key}.FIELD=VALUE for what is in it",
+            )
+        try:
             pick(spell(value), dict.fromkeys(options), axis.key)
+        except UsageError as error:
+            error.hint = composer.misplaced(axis.key, spell(value)) or error.hint
+            raise

@@ -9,6 +9,7 @@ from normexp.config.tree import known_keys
 from normexp.errors import UsageError
 from normexp.registry import did_you_mean
 from normexp.study.axis import GROUPS, Axis
+from normexp.study.compose import resolve
 from normexp.study.run import Base
 
 NORM = "norm.kind"
@@ -171,7 +172,8 @@ def _check_dropped(axis: Axis, bases: Sequence[Base]) -> None:
     """`~key=value` drops the key only where it has that value, as in Hydra."""
     section, _, field = axis.key.rpartition(".")
     for base in bases if axis.values else ():
-        present = (base.tree.get(section, {}) if section else base.tree).get(field)
+        tree = resolve(base.tree)
+        present = (tree.get(section, {}) if section else tree).get(field)
         if present != axis.values[0]:
             raise UsageError(
                 f"~{axis.spelled()}: {axis.key} is {spell(present)}", f"type ~{axis.key}"

@@ -11,7 +11,6 @@ from normexp.config.schema import KINDS, SECTIONS, RunConfig
 from normexp.config.tree import field_specs, flatten, flatten_section, from_tree
 from normexp.study.axis import Axis
 from normexp.study.compose import resolve
-from normexp.study.settle import settle
 
 
 @dataclass(frozen=True)
@@ -44,16 +43,15 @@ class Base:
     def with_values(self, values: dict[str, Any], dropped: Sequence[str]) -> RunConfig:
         """The configuration with these fields set and the dropped ones at their defaults.
 
-        The default of what a framework sets is the framework's.
+        It is still to be settled. The default of what a framework sets is the framework's.
         """
         tree = {k: dict(v) if isinstance(v, dict) else v for k, v in self.tree.items()}
-        for path in (path for path in dropped if path not in self.preset):
-            section, _, field = path.rpartition(".")
-            (tree[section] if section else tree).pop(field, None)
-        for path, value in values.items():
+        own = self.specs.keys() - self.preset
+        defaults = {name: self.specs[name].default for name in dropped if name in own}
+        for path, value in (defaults | values).items():
             section, _, field = path.rpartition(".")
             (tree.setdefault(section, {}) if section else tree)[field] = value
-        return settle(from_tree(resolve(tree) if _interpolated(tree) else tree))
+        return from_tree(resolve(tree) if _interpolated(tree) else tree)
 
 
 @dataclass(frozen=True)

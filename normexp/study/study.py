@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -22,12 +22,14 @@ from normexp.config.schema import (
 from normexp.config.tree import flatten_section
 from normexp.data.scale import check_scale
 from normexp.errors import UsageError
-from normexp.study.axis import MOST_VALUES, Axis, from_overrides, from_study
+from normexp.study.axis import Axis, from_overrides, from_study
 from normexp.study.check import check, remarks
 from normexp.study.compose import Composer, composer, resolve
 from normexp.study.framework import NO_FRAMEWORK, alike, framed
+from normexp.study.grammar import MOST_VALUES
 from normexp.study.keys import notes, overruled, refuse_turned, refuse_unknown
 from normexp.study.run import Base, Run, taken
+from normexp.study.settle import settle
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
         bases = list(_bases(hydra, name, axes, own))
     refuse_unknown(axes, bases)
     refuse_turned(axes, bases)
-    parts = [list(_runs(base, axes)) for base in bases]
+    read: set[str] = set()
+    parts = [list(_runs(base, axes, read)) for base in bases]
     runs = {run.id: run for part in parts for run in part}
     _check_runtime(list(runs.values()))
     return Study(
@@ -111,7 +114,7 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
         runs=tuple(runs.values()),
         notes=(
             *notes(axes, bases, given),
-            *_without_effect([a for a in axes if not overruled(a, bases)], list(runs.values())),
+            *_without_effect([a for a in axes if not overruled(a, bases)], runs.values(), read),
             *alike(parts),
             *dict.fromkeys(line for run in runs.values() for line in remarks(run.config)),
         ),
@@ -167,13 +170,13 @@ def _bases(
         yield framed(hydra, {"study": study, **none, **choices}, is_typed=is_typed)
 
 
-def _without_effect(axes: Sequence[Axis], runs: Sequence[Run]) -> Iterator[str]:
+def _without_effect(
+    axes: Sequence[Axis], runs: Collection[Run], read: Collection[str]
+) -> Iterator[str]:
     """Axes whose values all come to one, such as the std of weights that are not normal.
 
-    And a single one that an estimator does not read; a convention turns some around, which is not
-    the same.
+    And a single one that no estimator has `read`.
     """
-    turned = any(axis.key == "norm.convention" for axis in axes)
     everywhere = taken(runs)
     for axis in axes:
         values = everywhere.get(axis.key, {})
@@ -181,14 +184,15 @@ def _without_effect(axes: Sequence[Axis], runs: Sequence[Run]) -> Iterator[str]:
             continue
         if axis.is_swept:
             yield f"{axis.spelled()} has no effect here: one run for all its values"
-        elif axis.typed and axis.key in OF_ESTIMATORS and not turned:
-            spec = next(r.base.specs[axis.key] for r in runs if axis.key in r.base.specs)
-            if spec.coerce(axis.key, axis.values[0]) not in values:
-                yield f"{axis.spelled()} has no effect here: no run's estimator reads it"
+        elif axis.typed and axis.key in OF_ESTIMATORS and axis.key not in read:
+            yield f"{axis.spelled()} has no effect here: no run's estimator reads it"
 
 
-def _runs(base: Base, axes: Sequence[Axis]) -> Iterator[Run]:
-    """The product of the axes that apply to this combination of groups."""
+def _runs(base: Base, axes: Sequence[Axis], read: set[str]) -> Iterator[Run]:
+    """The product of the axes that apply to this combination of groups.
+
+    Fields of estimators that keep the value they come to, whatever their text, join `read`.
+    """
     applying = [
         axis
         for axis in axes
@@ -198,16 +202,26 @@ def _runs(base: Base, axes: Sequence[Axis]) -> Iterator[Run]:
         and all(f in base.specs for f in axis.fields())
     ]
     dropped = [axis.key for axis in axes if axis.drops]
+    of_estimators = [axis.key for axis in applying if axis.key in OF_ESTIMATORS]
     number = prod(len(axis.values) for axis in applying)
     if number > MOST_VALUES:
-        raise UsageError(f"this study has {number:,} runs, more than {MOST_VALUES:,}")
+        raise UsageError(
+            f"this study has {number:,} runs, more than {MOST_VALUES:,}",
+            "leave values out, or split it into several sweeps",
+        )
     for values in itertools.product(*(axis.values for axis in applying)):
         assigned: dict[str, Any] = {}
         for axis, value in zip(applying, values, strict=True):
             assigned |= axis.assignments(value)
-        config = base.with_values(assigned, dropped)
+        given = base.with_values(assigned, dropped)
+        config = settle(given)
         check(config)
         check_scale(config)
+        read.update(
+            key
+            for key in of_estimators
+            if getattr(given.norm, key[5:]) == getattr(config.norm, key[5:])
+        )
         yield Run(config, base)
 
 

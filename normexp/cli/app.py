@@ -9,10 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
+from normexp.cli.words import Commands, refuse_words
 from normexp.errors import NormexpError
 
 app = typer.Typer(
     name="normexp",
+    cls=Commands,
     help="Run studies of normalization momentum: hundreds of trainings from one command.",
     no_args_is_help=True,
     add_completion=False,
@@ -27,7 +29,9 @@ INTERRUPTED = 130
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE]...", help="Hydra overrides; a,b,c, range() and choice() sweep."
+        metavar="[KEY=VALUE]...",
+        help="Hydra overrides; a,b,c, range() and choice() sweep.",
+        callback=refuse_words,
     ),
 ]
 ConfigDir = Annotated[

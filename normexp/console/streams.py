@@ -10,11 +10,14 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.segment import Segment
 from rich.text import Text
 
-from normexp.errors import NormexpError, SweepInterruptedError
+from normexp.errors import NormexpError, SweepInterruptedError, UsageError
 
 WIDTH_OF_A_FILE = 160
 """Columns where nobody's terminal sets a bound and COLUMNS does not."""
 
+
+OTHERWISE = "type normexp COMMAND --help: it says what can be typed"
+"""The hint of wrong input that has none of its own."""
 
 UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -85,5 +88,6 @@ def print_error(error: NormexpError) -> None:
     asked = isinstance(error, SweepInterruptedError)
     head = Text("interrupted: ", "bold yellow") if asked else Text("error: ", "bold red")
     console.print(head + Text(error.message), soft_wrap=True)
-    if error.hint:
-        console.print(Text("hint: ", "bold cyan") + Text(error.hint), soft_wrap=True)
+    hint = error.hint or (OTHERWISE if isinstance(error, UsageError) else None)
+    if hint:
+        console.print(Text("hint: ", "bold cyan") + Text(hint), soft_wrap=True)

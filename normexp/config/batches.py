@@ -26,6 +26,25 @@ def batch_sizes(config: RunConfig) -> list[int]:
     return [config.train.batch_size] * (steps_per_epoch(config) - 1) + [last_batch(config)]
 
 
+def kinds_of_batch(config: RunConfig) -> set[int]:
+    """The different sizes of an epoch's batches, however many there are."""
+    full = {config.train.batch_size} if steps_per_epoch(config) > 1 else set()
+    return full | {last_batch(config)}
+
+
+def number_of_parts(config: RunConfig, batch: int) -> int:
+    """How many parts of a batch are normalised, each by itself."""
+    return -(-batch // config.norm.size) if isinstance(config.norm, GhostNorm) else 1
+
+
+def smallest_part(config: RunConfig) -> int:
+    """The fewest examples of the training that are normalised together."""
+    kinds = kinds_of_batch(config)
+    if not isinstance(config.norm, GhostNorm):
+        return min(kinds)
+    return min(batch % config.norm.size or config.norm.size for batch in kinds)
+
+
 def part_sizes(config: RunConfig, batch: int) -> list[int]:
     """The examples of a batch that are normalised together: virtual batches, or all of it."""
     if not isinstance(config.norm, GhostNorm):

@@ -8,6 +8,9 @@ from normexp.config.field import Role, declare
 STRUCTURAL, STACKABLE, OBSERVED, RUNTIME = Role
 
 Activation = Literal["tanh", "relu", "gelu", "silu", "sigmoid"]
+MOST_LAYERS = 10_000
+"""As deep as anybody has trained (Xiao et al. 2018); a plan goes through them one by one."""
+
 WeightInit = Literal["normal", "torch", "he"]
 
 
@@ -37,7 +40,7 @@ class Mlp:
     """Hidden layers of one width, each with norm and activation, and a linear output layer."""
 
     kind: Literal["mlp"] = declare(STRUCTURAL, "mlp", "which model")
-    depth: int = declare(STRUCTURAL, 8, "hidden layers", short="d", minimum=1)
+    depth: int = declare(STRUCTURAL, 8, "hidden layers", short="d", minimum=1, maximum=MOST_LAYERS)
     width: int = declare(STRUCTURAL, 10, "units of a hidden layer", short="w", minimum=1)
     activation: Activation = declare(STRUCTURAL, "tanh", "after every hidden layer", short="")
     weight_init: WeightInit = _weight_init("normal", neutral="normal")
@@ -92,7 +95,14 @@ class Resnet:
     """ResNet for small images (He et al. 2015, section 4.2), shortcuts without parameters."""
 
     kind: Literal["resnet"] = declare(STRUCTURAL, "resnet", "which model")
-    depth: int = declare(STRUCTURAL, 20, "layers: 20, 26, 32, ... (6n + 2)", short="d", minimum=8)
+    depth: int = declare(
+        STRUCTURAL,
+        20,
+        "layers: 20, 26, 32, ... (6n + 2)",
+        short="d",
+        minimum=8,
+        maximum=MOST_LAYERS,
+    )
     width: int = declare(STRUCTURAL, 16, "channels of the first stage", short="w", minimum=1)
     activation: Activation = declare(STRUCTURAL, "relu", "after every hidden layer", short="")
     weight_init: WeightInit = _weight_init("he")

@@ -2,7 +2,7 @@
 
 from math import prod
 
-from normexp.config.batches import part_sizes, total_steps, train_size
+from normexp.config.batches import number_of_parts, total_steps, train_size
 from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig
 from normexp.models.structure import is_convolutional, structure
@@ -72,7 +72,7 @@ def record_bytes(config: RunConfig) -> int:
     parts, steps = structure(config), total_steps(config)
     parameters = sum(prod(shape) for shape in parts.parameters.values())
     channels = sum(site.channels for site in parts.sites.values())
-    updates = steps * len(part_sizes(config, config.train.batch_size))
+    updates = steps * number_of_parts(config, config.train.batch_size)
     statistics = 2 * channels * updates if isinstance(config.norm, BatchKind) else 0
     points = (config.train.epochs + 1) * (parameters + 4 * channels)
     return (steps + statistics + points) * (8 if config.train.dtype == "float64" else 4)

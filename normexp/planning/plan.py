@@ -15,6 +15,7 @@ from normexp.planning.cost import (
 )
 from normexp.planning.inventory import Inventory
 from normexp.planning.label import varying
+from normexp.planning.memory import refuse_too_large
 from normexp.study.run import Run
 from normexp.study.study import Study
 
@@ -138,6 +139,9 @@ def build(study: Study, there: Inventory) -> Plan:
     """The plan of a study, whose runs are each there once, for what is in the store already.
 
     A damaged trajectory is trained again, though its runs be complete.
+
+    Raises:
+        UsageError: a stack needs more memory than there is.
     """
     executor = study.runs[0].config.executor
     workers = executor.at_a_time
@@ -154,12 +158,17 @@ def build(study: Study, there: Inventory) -> Plan:
         key = (first[name].stack_key, name in there.stored)
         trajectory = Trajectory(name, first[name].config, tuple(runs))
         groups.setdefault(key, []).append(trajectory)
+    stacks = _longest_first(_split(groups, executor, workers))
+    for stack in stacks:
+        if not stack.stored:
+            configs = [trajectory.config for trajectory in stack.trajectories]
+            refuse_too_large(configs, lanes(stack.config))
     return Plan(
         study=study,
         there=there,
         cached=frozenset(run.id for run in study.runs if run.id in there.cached),
         trajectories=len(first),
-        stacks=_longest_first(_split(groups, executor, workers)),
+        stacks=stacks,
         differing=tuple(varying(study.runs)),
         workers=workers,
     )

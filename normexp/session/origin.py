@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from normexp.config.batches import part_sizes
+from normexp.config.batches import number_of_parts
 from normexp.config.identity import SCHEMA_VERSION
 from normexp.config.schema import KINDS, PLACES, RunConfig
 from normexp.store.layout import ID_LENGTH
@@ -91,7 +91,7 @@ def _half_life(config: RunConfig) -> float | None:
     if getattr(config.norm, "momentum_schedule", "constant") != "constant":
         return None
     updates = half_life(getattr(config.norm, "momentum", None))
-    return None if updates is None else updates / len(part_sizes(config, config.train.batch_size))
+    return None if updates is None else updates / number_of_parts(config, config.train.batch_size)
 
 
 @lru_cache(maxsize=16384)

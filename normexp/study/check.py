@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import chain
 
-from normexp.config.batches import batch_sizes, part_sizes, total_steps, train_size
+from normexp.config.batches import kinds_of_batch, smallest_part, total_steps, train_size
 from normexp.config.data import Arrays, Cifar10, Digits, Quadratic
 from normexp.config.model import Resnet
 from normexp.config.norm import (
@@ -140,7 +141,7 @@ def _check_model(config: RunConfig) -> None:
 def _check_batches(config: RunConfig, sites: dict[str, Site]) -> None:
     """Statistics over a batch need two values of every channel, in the smallest part of all."""
     batch = config.train.batch_size
-    smallest = min(size for whole in set(batch_sizes(config)) for size in part_sizes(config, whole))
+    smallest = smallest_part(config)
     lonely = [name for name, site in sites.items() if smallest * site.positions == 1]
     if not lonely:
         return
@@ -161,8 +162,10 @@ def _check_batches(config: RunConfig, sites: dict[str, Site]) -> None:
 
 def _possible_size(config: RunConfig, ghost: int) -> str:
     """What to type for virtual batches none of which is of one value."""
-    sizes = set(batch_sizes(config))
-    for size in (*range(ghost, 1, -1), *range(ghost, max(sizes) + 1)):
+    sizes = kinds_of_batch(config)
+    if 1 in sizes:  # which no size divides
+        return "type another train.batch_size"
+    for size in chain(range(ghost, 1, -1), range(ghost, max(sizes) + 1)):
         rests = {batch % size or size for batch in sizes}
         if min(rests) > 1:
             return f"type norm.size={size}"
@@ -211,4 +214,5 @@ def _common_groups(sites: tuple[tuple[str, Site], ...], groups: int) -> int:
         divides = all(not site.channels % number for site in hidden)
         return divides and min(members) >= FEWEST_MEMBERS
 
-    return max((number for number in range(1, groups + 1) if suits(number)), default=1)
+    most = min(groups, *(site.channels for site in hidden))
+    return max((number for number in range(1, most + 1) if suits(number)), default=1)

@@ -1,4 +1,4 @@
-"""The Hydra seam: search path, groups, override grammar, composition. Nothing else sees Hydra."""
+"""The Hydra seam: search path, groups, composition. Only `grammar` sees Hydra too."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

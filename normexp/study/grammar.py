@@ -7,7 +7,7 @@ by their ends, so that its sort(range(7,0,-3)) is 3, 6, 9.
 import random
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from math import ceil
+from math import ceil, lcm
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -66,8 +66,11 @@ def _counted(sweep: RangeSweep) -> list[Any]:
         ) from None
     if number > MOST_VALUES:
         raise UsageError(f"{typed}: more than {MOST_VALUES:,} values", "type a larger step")
-    kind = int if all(isinstance(end, int) for end in ends) else float
-    found = [kind(start + each * step) for each in range(number)]
+    unit = lcm(start.denominator, step.denominator)  # of whole numbers, since fractions are slow
+    first, apart = int(start * unit), int(step * unit)
+    found: list[Any] = [first + each * apart for each in range(number)]
+    if not all(isinstance(end, int) for end in ends):
+        found = [each / unit for each in found]
     if sweep.shuffle:
         random.shuffle(found)
     return found

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 import normexp
 from normexp.cli import app
-from normexp.insight.response import GRID
+from normexp.insight.forecast import GRID
 
 AsJson = Callable[..., Any]
 

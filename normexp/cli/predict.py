@@ -17,7 +17,9 @@ NEEDED = "type normexp predict --steps 384 --batch-size 64, or the name of store
 def predict(  # noqa: PLR0913, PLR0917  a number each
     wanted: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN|STUDY]", help="Stored trainings, with their drift and noise."),
+        typer.Argument(
+            metavar="[RUN|STUDY]", help="Stored trainings, judged by their training data."
+        ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Updates of the running statistics before evaluation.")
@@ -28,7 +30,7 @@ def predict(  # noqa: PLR0913, PLR0917  a number each
     ] = "",
     drift: Annotated[
         float | None,
-        typer.Option(help="How far the true mean moves in a step, in σ; 0 unless given."),
+        typer.Option(help="How far the true mean moves in a step, in σ; without, four are tried."),
     ] = None,
     train_size: Annotated[
         int | None, typer.Option(help="Training examples; without, every batch is drawn anew.")
@@ -51,8 +53,9 @@ def predict(  # noqa: PLR0913, PLR0917  a number each
 
     From numbers: the expected error of a running mean at evaluation, which is what is left of the
     initial value, the lag behind drifting weights, and sampling noise, in standard deviations σ of
-    the activations. Of stored trainings: what each momentum would cost, by their measured drift
-    and noise, and no test loss is looked at.
+    the activations; the best momentum depends on the drift, and without --drift four are shown.
+    Of stored trainings: the loss on their training data in evaluation mode under each momentum,
+    and no test loss is looked at.
 
     \b
     Example:
@@ -75,7 +78,7 @@ def predict(  # noqa: PLR0913, PLR0917  a number each
             _refuse([option for option, value in numbers.items() if value is not None], wanted)
             _predict_stored(directory, wanted, _momenta(momentum), as_json=as_json)
             return
-        from normexp.session.prediction import as_data, order_of, predict_all
+        from normexp.session.prediction import as_data, order_of, predict_all, predict_drifts
         from normexp.theory.setting import Setting
 
         try:
@@ -90,15 +93,23 @@ def predict(  # noqa: PLR0913, PLR0917  a number each
                 initial_error=1.0 if initial_error is None else initial_error,
                 drift_per_step=drift or 0.0,
             )
-            predictions = predict_all({"": setting}, _momenta(momentum))
+            asked = _momenta(momentum)
+            predictions = (
+                predict_drifts(setting, asked)
+                if drift is None
+                else predict_all({"": setting}, asked)
+            )
         except UsageError as error:
             raise UsageError(error.message, error.hint or HINT) from None
         if as_json:
             print_json([as_data(each) for each in predictions])
         else:
-            from normexp.console.predict import print_predictions
+            from normexp.console.predict import print_drifts, print_predictions
 
-            print_predictions(predictions)
+            if drift is None:
+                print_drifts(predictions, asked)
+            else:
+                print_predictions(predictions)
 
 
 def _refuse(given: list[str], wanted: str) -> None:
@@ -112,7 +123,7 @@ def _refuse(given: list[str], wanted: str) -> None:
 
 def _predict_stored(directory: Path, wanted: str, momenta: list[float], *, as_json: bool) -> None:
     """Of stored trainings, cell by cell."""
-    from normexp.insight.response import as_data, forecasts
+    from normexp.insight.forecast import as_data, forecasts
 
     found = forecasts(directory, wanted, momenta)
     if as_json:

@@ -44,6 +44,8 @@ def print_arms(console: Console, arms: Sequence[Arm], differing: Sequence[str]) 
         )
         if any(value.is_skewed for arm in arms for value in arm.estimates.values()):
             note += f" {SKEWED_NOTE} --json has medians, normexp compare ratios."
+        if any(_excess(arm).startswith("-") for arm in arms):
+            note += " Below 0, running statistics do better than the population's."
     console.print(note, style="dim")
 
 

@@ -29,9 +29,8 @@ def print_budget_of_run(row: Row, layers: Sequence[LayerBudget], cost: Mapping[s
         style="dim",
     )
     console.print(
-        f"moves predictions by {number(cost['error'])} in units of the loss; parts alone, to first "
-        f"order: initial {number(cost['initial'])}, drift {number(cost['drift'])}, noise "
-        f"{number(cost['noise'])}",
+        f"raises the training loss by {number(cost['error'])}; parts alone: initial "
+        f"{number(cost['initial'])}, drift {number(cost['drift'])}, noise {number(cost['noise'])}",
         soft_wrap=True,
     )
     names = ("test_loss", "test_loss_population", "excess_loss")
@@ -51,10 +50,9 @@ def print_budget_of_arms(arms: Sequence[ArmBudget], fields: Sequence[str]) -> No
     console.print(named_table(console, fields, titles, lines))
     console.print(
         "medians over seeds at the end, where sweep's tables have means. error: RMS over channels "
-        "of (running − population mean) / σ. all of it: how far the error moves predictions on the "
-        "training inputs, in units of the loss; alone: the same of each part, as if small errors "
-        "(to first order), so that large "
-        "ones are overstated. excess: what the test loss has risen by, which is more where the "
-        "net fits badly.",
+        "of (running − population mean) / σ. all of it: what it raises the training loss by in "
+        "evaluation mode; alone: the same of each part. excess: what the test loss has risen by. "
+        "Below 0, running statistics do better than the population's, as they can where the net "
+        "fits badly.",
         style="dim",
     )

@@ -1,5 +1,6 @@
 """What `predict` shows of stored trainings: a row a cell, or one cell's momenta and layers."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ from normexp.console.streams import stdout
 from normexp.console.words import NOTHING, counted, number
 from normexp.errors import UsageError
 from normexp.insight.budget import PARTS
-from normexp.insight.response import Forecast, Tried
+from normexp.insight.forecast import Forecast, Tried
 from normexp.theory.budget import best_momentum
 from normexp.theory.setting import Setting
 
@@ -25,14 +26,14 @@ BETWEEN = 12
 """Points of a curve from one momentum that was tried to the next."""
 
 NOTE = (
-    "Medians over trainings, where sweep's tables have means. Predicted: how far predictions on "
-    "the training inputs move when normalised by running statistics instead of the population's, "
-    "in units of the loss; no label and no test point is looked at. Where the net fits badly the "
-    "test loss rises by more."
+    "Medians over trainings, where sweep's tables have means. Training loss: of the training "
+    "examples in evaluation mode, with each momentum's running statistics; no test example is "
+    "looked at."
 )
 
 PARTS_NOTE = (
-    "initial, drift, noise: of each alone, to first order, so that large ones are overstated."
+    "initial, drift, noise: what the training loss would rise by if the statistics were off from "
+    "the population's by that alone; where a net fits badly, some errors lower the loss."
 )
 
 
@@ -47,7 +48,7 @@ def print_forecasts(forecasts: Sequence[Forecast]) -> None:
 
 def _print_cells(console: Console, forecasts: Sequence[Forecast]) -> None:
     fields = list(dict.fromkeys(path for each in forecasts for path in each.values))
-    titles = ("n", "best", "keras", "predicted\ncost", "test\nloss", "best\nmeasured",
+    titles = ("n", "best", "keras", "training\nloss", "test\nloss", "best\nmeasured",
               "its test\nloss", "population")  # fmt: skip
     lines = []
     for each in forecasts:
@@ -56,7 +57,7 @@ def _print_cells(console: Console, forecasts: Sequence[Forecast]) -> None:
             str(each.n),
             f"{best.momentum:g}",
             _keras(best.momentum),
-            number(best.predicted),
+            number(best.training_loss),
             NOTHING if best.measured is None else number(best.measured),
             NOTHING if measured is None else f"{measured.momentum:g}",
             NOTHING if measured is None else number(measured.measured or 0.0),
@@ -65,14 +66,14 @@ def _print_cells(console: Console, forecasts: Sequence[Forecast]) -> None:
         lines.append((each.values, figures))
     console.print(named_table(console, fields, titles, lines))
     console.print(
-        f"best: the momentum predicted to cost least; test loss: of stored runs there. {NOTE}",
+        f"best: the momentum with the least training loss; test loss: of stored runs there. {NOTE}",
         style="dim",
     )
 
 
 def _print_cell(console: Console, forecast: Forecast) -> None:
     best, measured = forecast.best, forecast.best_measured
-    table = table_of(right=("momentum ", "keras", "predicted", *PARTS, "test\nloss", "n"))
+    table = table_of(right=("momentum ", "keras", "training\nloss", *PARTS, "test\nloss", "n"))
     for each in forecast.tried:
         if each.momentum in SHOWN or each.measured is not None or each is best:
             table.add_row(
@@ -81,8 +82,9 @@ def _print_cell(console: Console, forecast: Forecast) -> None:
     console.print(table)
     console.print(f"{NOTE} {PARTS_NOTE}", style="dim")
     console.print(
-        f"best momentum {best.momentum:g}, keras {_keras(best.momentum)}: moves predictions by "
-        f"{number(best.predicted)}; the population's median test loss is "
+        f"best momentum {best.momentum:g}, keras {_keras(best.momentum)}: training loss "
+        f"{number(best.training_loss)}, under the population's statistics "
+        f"{number(best.training_loss - best.cost)}; the population's median test loss is "
         f"{number(forecast.population)} ({counted(forecast.n, 'training')})",
         style="bold",
         soft_wrap=True,
@@ -92,13 +94,15 @@ def _print_cell(console: Console, forecast: Forecast) -> None:
             f"best measured: {measured.momentum:g}, median test loss {number(measured.measured)}",
             soft_wrap=True,
         )
-    tried = [each for each in forecast.tried if each.momentum > 0]
-    best = min(tried, key=lambda each: each.predicted)
-    points, mark = _filled(tried), (best.momentum, best.predicted)
+    tried = [
+        each for each in forecast.tried if each.momentum > 0 and math.isfinite(each.training_loss)
+    ]
+    best = min(tried, key=lambda each: each.training_loss)
+    points, mark = _filled(tried), (best.momentum, best.training_loss)
     width = min(WIDEST_PLOT, console.width)
     plot = curve(points, mark, width=width, ascii_only=console.options.ascii_only)
     if plot:
-        console.print("\npredicted cost by momentum; both axes logarithmic")
+        console.print("\ntraining loss by momentum; both axes logarithmic")
     for line in plot:
         console.print(line, soft_wrap=True)
     _print_layers(console, forecast.layers)
@@ -113,10 +117,10 @@ def _filled(tried: Sequence[Tried]) -> list[tuple[float, float]]:
             found.append(
                 (
                     one.momentum ** (1 - share) * other.momentum**share,
-                    one.predicted ** (1 - share) * other.predicted**share,
+                    one.training_loss ** (1 - share) * other.training_loss**share,
                 )
             )
-    return [*found, (tried[-1].momentum, tried[-1].predicted)]
+    return [*found, (tried[-1].momentum, tried[-1].training_loss)]
 
 
 def _print_layers(console: Console, layers: dict[str, Setting]) -> None:
@@ -165,7 +169,7 @@ def _cells(each: Tried, *, is_best: bool) -> list[str]:
     return [
         f"{each.momentum:g}" + " *"[is_best],
         _keras(each.momentum),
-        number(each.predicted),
+        number(each.training_loss),
         *(number(each.parts[part]) for part in PARTS),
         NOTHING if each.measured is None else number(each.measured),
         str(each.n) if each.n else NOTHING,

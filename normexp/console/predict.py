@@ -11,7 +11,7 @@ from normexp.console.plot import curve
 from normexp.console.streams import stdout
 from normexp.console.words import NOTHING, counted, number
 from normexp.frameworks.direction import turned
-from normexp.session.prediction import Prediction, Row
+from normexp.session.prediction import LIKELY, Prediction, Row
 from normexp.theory.setting import Setting
 
 WIDEST_PLOT = 72
@@ -46,6 +46,60 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
         _print(console, prediction)
 
 
+def print_drifts(predictions: Sequence[Prediction], momenta: Sequence[float] = ()) -> None:
+    """The best momentum of one setting at several drifts, and which of these is likely.
+
+    Args:
+        predictions: one a drift.
+        momenta: whose errors are shown beside the defaults'.
+    """
+    console = stdout()
+    assumed = predictions[0].setting
+    for line in described(assumed, moving="not given"):
+        console.print(line, soft_wrap=True)
+    console.print(_drift_table(console, predictions, sorted({*momenta, KERAS, TORCH})))
+    (likely,) = (each for each in predictions if each.setting.drift_per_step == LIKELY)
+    unit = unit_of(assumed)
+    console.print(
+        f"* likely for a network that trains, {LIKELY:g} {unit} a step: {best_line(likely)}",
+        style="bold",
+        soft_wrap=True,
+    )
+    console.print(
+        "Hidden layers that train at a constant learning rate move by 0.001 to 0.03 σ a step; only "
+        "weights that hardly move, as when the rate has decayed to 0, have a drift near 0.\n"
+        f"--drift {LIKELY:g} shows more of one drift; normexp predict STUDY asks stored trainings.",
+        soft_wrap=True,
+    )
+
+
+def _drift_table(
+    console: Console, predictions: Sequence[Prediction], momenta: Sequence[float]
+) -> Table:
+    """One row a drift; as many columns as there is room for."""
+    columns: dict[str, Callable[[Prediction], str]] = {
+        f"drift, {unit_of(predictions[0].setting)}\na step": lambda each: (
+            f"{each.setting.drift_per_step:g}" + " *"[each.setting.drift_per_step == LIKELY]
+        ),
+        "best\nmomentum": lambda each: _momentum(each.best.momentum),
+        "error": lambda each: _figure(each.best.budget.error),
+        "keras": lambda each: _momentum(turned(each.best.momentum)),
+    }
+    for momentum in momenta:
+        columns[f"error\nat {momentum:g}"] = lambda each, momentum=momentum: _figure(  # type: ignore[misc]
+            next(row.budget.error for row in each.rows if row.momentum == momentum)
+        )
+    for left_out in range(len(columns)):
+        kept = list(columns)[: len(columns) - left_out]
+        table = table_of(right=kept)
+        for each in predictions:
+            style = "bold" if each.setting.drift_per_step == LIKELY else None
+            table.add_row(*(columns[title](each) for title in kept), style=style)
+        if fits(console, table):
+            break
+    return table
+
+
 def _print(console: Console, prediction: Prediction) -> None:
     if prediction.name:
         console.print(prediction.name, style="bold")
@@ -76,14 +130,19 @@ def unit_of(setting: Setting) -> str:
     return "σ" if setting.statistic == "mean" else "σ²"
 
 
-def described(setting: Setting) -> list[str]:
-    """What was assumed, and what to know of the place where it is evaluated."""
+def described(setting: Setting, moving: str = "") -> list[str]:
+    """What was assumed, and what to know of the place where it is evaluated.
+
+    Args:
+        setting: assumed.
+        moving: said of the drift instead of its size.
+    """
     size = f"batches of {setting.batch_size:,}"
     head = f"{counted(setting.updates, 'update')} with {size}"
     lines = [f"{head}, each drawn anew" if setting.train_size is None else _epochs(head, setting)]
     unit = unit_of(setting)
-    moving = f"{setting.drift_per_step:g} {unit} a step" if setting.drift_per_step else "none"
-    lines.append(f"initial value off by {setting.initial_error:g} {unit}; drift {moving}")
+    size = f"{setting.drift_per_step:g} {unit} a step" if setting.drift_per_step else "none"
+    lines.append(f"initial value off by {setting.initial_error:g} {unit}; drift {moving or size}")
     epoch = setting.batches_per_epoch
     if epoch and setting.last_batch < setting.batch_size and setting.updates % epoch == 0:
         lines.append(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
 from normexp.insight.subject import Subject, subjects
 from normexp.store.rows import Row
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from normexp.engine.budget import Budget
-    from normexp.engine.response import Response
     from normexp.record import Record
 
 Array = np.ndarray[Any, Any]
@@ -39,8 +39,8 @@ class RunBudget:
         mean: by part, and `error`, their sum; each [points, channels].
         var: the same.
         log_var_ratio: ln(running / population variance), [points, channels].
-        cost: by part, and `error`, what each moves the predictions by at the last point, to first
-            order and in units of the loss; see `normexp.engine.response`.
+        cost: by part, and `error`, the training loss at the last point if statistics were off by
+            that alone, minus the loss under the population's; see `normexp.engine.training_loss`.
     """
 
     row: Row
@@ -115,33 +115,49 @@ def budget(path: str | Path) -> "pd.DataFrame":
     return pd.concat(found, ignore_index=True)
 
 
-def response_to(
-    response: "Response", found: "Budget", parts: Sequence[str] = PARTS
+def training_losses_by_part(
+    record: "Record", config: RunConfig, found: "Budget", parts: Sequence[str] = PARTS
 ) -> dict[str, list[float]]:
-    """What the error at the last point costs every run, and parts alone, to first order."""
+    """Return training losses if statistics were off by one part alone, and by all (`error`).
+
+    Args:
+        record: of the trajectory, one model.
+        config: of any of its runs.
+        found: budgets of its runs; their last point is looked at.
+        parts: of the error.
+
+    Returns:
+        A loss a run by part; `population` has one, under the population's statistics.
+    """
+    import torch
+
+    from normexp.engine.training_loss import training_losses
     from normexp.norms.statistics import Statistics
 
-    def last(part: Statistics) -> Statistics:
-        return Statistics(*(each[:, -1] for each in part))
-
-    costs = {name: response.to_error(last(getattr(found, name))).tolist() for name in parts}
-    error, truth = last(found.error), response.population
-    whole = Statistics(*(each + there for each, there in zip(error, truth, strict=True)))
-    return {**costs, "error": response.to(whole).tolist()}
+    truth, names = [each[:, -1] for each in found.population], (*parts, "error")
+    sets = [truth] + [
+        [there + each[:, -1] for there, each in zip(truth, getattr(found, name), strict=True)]
+        for name in names
+    ]
+    means, variances = (torch.cat(each) for each in zip(*sets, strict=True))
+    losses = training_losses(record, config, Statistics(means, variances)).tolist()
+    runs = (len(losses) - 1) // len(names)
+    by_part = {name: losses[1 + i * runs :][:runs] for i, name in enumerate(names)}
+    return {"population": losses[:1], **by_part}
 
 
 def _of_subject(subject: Subject, index: Sequence[int], *, last_only: bool) -> Iterator[RunBudget]:
     from normexp.engine.budget import budget as attribute
     from normexp.engine.numerics import one_thread
-    from normexp.engine.response import Response
 
     record = subject.record()
     with one_thread():
         points = range(record.epochs if last_only else 0, record.epochs + 1)
         found = attribute(record, [subject.configs[i] for i in index], points)
-        costs = response_to(Response(record, subject.configs[0]), found)
+        losses = training_losses_by_part(record, subject.configs[0], found)
+    (population,) = losses.pop("population")
     for run, i in enumerate(index):
-        cost = {name: values[run] for name, values in costs.items()}
+        cost = {name: values[run] - population for name, values in losses.items()}
         yield _scaled(subject.rows[i], record, found, run, points, cost)
 
 

@@ -13,7 +13,7 @@ from normexp.report.naming import arm_name
 from normexp.report.source import MOMENTUM, Source
 
 if TYPE_CHECKING:
-    from normexp.insight.response import Forecast
+    from normexp.insight.forecast import Forecast
 
 MOST_TRAININGS = {"mlp": 64, "lenet": 12}
 """That forecasts are made of, over all cells: five seconds' worth, none of larger models."""
@@ -142,7 +142,7 @@ def _affordable(source: Source) -> int:
 
 def _forecast(places: dict[str, dict[int, list[Path]]], cell: Cell, most: int) -> "Forecast | None":
     """The forecast of a cell's first seeds; None where its trainings are not there."""
-    from normexp.insight.response import forecasts_of
+    from normexp.insight.forecast import forecasts_of
     from normexp.insight.subject import subjects_at
 
     mine = [places[each.name] for each in cell.points if each.name in places]
@@ -152,7 +152,7 @@ def _forecast(places: dict[str, dict[int, list[Path]]], cell: Cell, most: int) -
         made = forecasts_of(subjects_at(chosen), parts=())
     except NormexpError:  # copied without its trainings: what was measured is still worth a look
         return None
-    known = [each for each in made if math.isfinite(each.best.predicted)]
+    known = [each for each in made if math.isfinite(each.best.training_loss)]
     return known[0] if len(known) == 1 else None
 
 

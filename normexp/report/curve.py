@@ -180,11 +180,11 @@ def _course(cell: Cell, axis: Momenta, metric: str) -> Iterator[dict[str, Any]]:
     if metric == EXCESS or (metric == "test_loss" and level and math.isfinite(level.mean)):
         base = level.mean if level and metric != EXCESS else 0.0
         for each in cell.forecast.tried:
-            if axis.least <= each.momentum <= axis.most and math.isfinite(each.predicted):
+            if axis.least <= each.momentum <= axis.most and math.isfinite(each.cost):
                 yield {
                     "what": "course",
                     "x": each.momentum,
-                    "y": _short(base + each.predicted),
+                    "y": _short(base + each.cost),
                     "momentum": f"{each.momentum:g}",
                     "keras": keras(each.momentum),
                 }
@@ -243,7 +243,7 @@ def _predicted(frame: Frame) -> "list[alt.Chart]":
 
     course = frame.of("course").mark_line(color=INK, strokeWidth=1.5, strokeDash=[2, 2], clip=True)
     rule = frame.of("rule").mark_rule(color=INK, strokeDash=[2, 2], strokeWidth=1.5)
-    tip = [alt.Tooltip("label:N", title="by drift and noise")]
+    tip = [alt.Tooltip("label:N", title="by the training loss")]
     return [
         course.encode(x=frame.axis.x(side="top", keras=True), y=frame.y()),
         rule.encode(x=frame.axis.x(), tooltip=tip),

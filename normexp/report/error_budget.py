@@ -43,9 +43,9 @@ MARKS = {
 """A diamond, an arrow, a zigzag and a bar: not the shapes of arms, whose colours they have."""
 
 COST_NOTE = (
-    "How far predictions on the training inputs move from those under population statistics, in "
-    "units of the loss: medians over seeds, after training. Of a part alone to first order, which "
-    "overstates large ones. Excess loss: what test loss rises by."
+    "What the training loss rises by in evaluation mode if statistics differ from the population's "
+    "by a part alone, and by all of it: medians over seeds, after training. Excess loss: what the "
+    "test loss rises by. Below 0, running statistics do better than the population's."
 )
 
 NIL = 1e-9
@@ -246,7 +246,7 @@ def _table(frame: "pd.DataFrame", arms: Sequence[str]) -> Table:
 
 
 def _costs(chosen: Sample, found: Sequence[RunBudget], arms: Sequence[str]) -> Figure:
-    """What each part moves predictions by, at the end: medians over seeds."""
+    """What each part raises the training loss by, at the end: medians over seeds."""
     rows, costs = [], {}
     for arm in arms:
         mine = [each for each in found if each.row["arm"] == arm]
@@ -262,7 +262,7 @@ def _costs(chosen: Sample, found: Sequence[RunBudget], arms: Sequence[str]) -> F
         name="error-cost",
         title="What each part of the error costs",
         sentence=_cost_sentence(costs),
-        description="Table: what initial value, drift and noise move predictions by, by arm.",
+        description="Table: what initial value, drift and noise add to the training loss, by arm.",
         table=Table(titles, tuple(rows)),
         note=" ".join(filter(None, [
 COST_NOTE, chosen.note        ])),
@@ -276,10 +276,10 @@ def _cost_sentence(costs: dict[str, dict[str, float]]) -> str:
         return "No arm's cost is finite."
     worst = max(known, key=lambda arm: known[arm]["error"])
     best = min(known, key=lambda arm: known[arm]["error"])
-    text = f"Wrong statistics move predictions most with {worst}, by {_most(known[worst])}"
+    text = f"Running statistics raise the training loss most with {worst}, by {_most(known[worst])}"
     if best != worst:
         text += f", and least with {best}, by {_most(known[best])}"
-    return f"{text}, in units of the loss."
+    return f"{text}."
 
 
 def _most(cost: dict[str, float]) -> str:

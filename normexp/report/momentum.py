@@ -24,9 +24,9 @@ NOTE = (
 )
 
 PREDICTED = (
-    "Predicted: population plus what the drift and noise of the first {which} of each panel "
-    "are predicted to cost (medians), by how far predictions on training inputs move; no label and "
-    "no test point is looked at."
+    "Predicted: population plus what the loss on training data rises by in evaluation mode under "
+    "each momentum (median of the first {which} of each panel); no test example is looked at. "
+    "Below the population's, running statistics do better than its statistics."
 )
 
 
@@ -151,7 +151,7 @@ def _rows(cell: Cell, metric: str) -> list[tuple[str, ...]]:
     if made and made.best.momentum not in {each.momentum for each in cell.points}:
         m = made.best
         rows.append(
-            (f"{m.momentum:g}", keras(m.momentum), NOTHING, NOTHING, brief(m.predicted),
+            (f"{m.momentum:g}", keras(m.momentum), NOTHING, NOTHING, brief(m.cost),
              "predicted")
         )  # fmt: skip
     levels = {
@@ -169,7 +169,7 @@ def _rows(cell: Cell, metric: str) -> list[tuple[str, ...]]:
 
 def _row(cell: Cell, point: Point, metric: str, *, is_best: bool) -> tuple[str, ...]:
     made = cell.forecast
-    costs = {each.momentum: each.predicted for each in made.tried} if made else {}
+    costs = {each.momentum: each.cost for each in made.tried} if made else {}
     cost = costs.get(point.momentum) if point.momentum is not None else None
     is_predicted = made is not None and made.best.momentum == point.momentum
     words = [word for word, true in (("measured", is_best), ("predicted", is_predicted)) if true]

@@ -55,7 +55,7 @@ def cost_sentence(found: Sequence[Cell]) -> str:
     made = [each for each in found if each.forecast]
     if len(made) == 1 and made[0].forecast:
         least = made[0].forecast.best
-        text += f" Predicted least is {brief(least.predicted)}, at {_both(least.momentum)}."
+        text += f" Predicted least is {brief(least.cost)}, at {_both(least.momentum)}."
     return text
 
 

@@ -1,11 +1,12 @@
-"""Momenta tried on stored trainings: what each would cost in evaluation, and why.
+"""Momenta tried on stored trainings, by the loss on training data in evaluation mode.
 
-For any momentum the record gives the running statistics and their error's parts; the network's
-response says what that error does to its predictions. Neither looks at a test loss.
+For any momentum the record gives the running statistics and their error's parts. The last weights
+are evaluated with them on the training examples; no test example is looked at.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from math import inf, isfinite
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from normexp.config.norm import AveragedKind
 from normexp.config.norm_fields import REFERENCES
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
-from normexp.insight.budget import PARTS, loss, response_to
+from normexp.insight.budget import PARTS, loss, training_losses_by_part
 from normexp.insight.layers import settings
 from normexp.insight.subject import Subject, subjects
 from normexp.insight.telling import telling
@@ -43,14 +44,16 @@ class Tried:
 
     Attributes:
         momentum: weight of the newest batch.
-        predicted: what evaluation is predicted to cost, in units of the loss.
-        parts: what initial value, drift and noise would cost alone, to first order.
+        training_loss: of the training examples in evaluation mode.
+        cost: that minus the loss under the population's statistics; it can be negative.
+        parts: what initial value, drift and noise would cost alone.
         measured: test loss of the runs that are stored, None where there are none.
         n: of such runs.
     """
 
     momentum: float
-    predicted: float
+    training_loss: float
+    cost: float
     parts: dict[str, float]
     measured: float | None
     n: int
@@ -66,7 +69,7 @@ class Forecast:
         layers: what theory needs to know of each layer, measured.
         tried: by momentum, the smallest first.
         population: median test loss under the population's statistics.
-        best_by_seed: the momentum that is predicted to cost each training least.
+        best_by_seed: each training's momentum with the least training loss.
     """
 
     values: dict[str, Any]
@@ -78,8 +81,8 @@ class Forecast:
 
     @property
     def best(self) -> Tried:
-        """What is predicted to cost least."""
-        return min(self.tried, key=lambda each: each.predicted)
+        """The momentum with the least median training loss."""
+        return min(self.tried, key=lambda each: each.training_loss)
 
     @property
     def best_measured(self) -> Tried | None:
@@ -89,7 +92,7 @@ class Forecast:
 
 
 def forecasts(store: Path, wanted: str | None, momenta: Sequence[float] = ()) -> list[Forecast]:
-    """What each momentum would cost on the trainings that are meant, cell by cell.
+    """Return how well each momentum does on the trainings that are meant, cell by cell.
 
     Args:
         store: where to look for names.
@@ -192,7 +195,7 @@ def _forecast(
             measured.setdefault(momentum, []).append(each)
     grid = sorted({*GRID, *momenta, *measured})
     tried = [_tried(subject, grid, parts) for subject in members]
-    losses = [loss(subject.rows[0], "test_loss_population") for subject in members]
+    population = median(each["population"][0] for each in tried)
     return Forecast(
         values,
         len(members),
@@ -200,19 +203,21 @@ def _forecast(
         [
             Tried(
                 momentum,
-                median(each[i]["error"] for each in tried),
-                {name: median(each[i][name] for each in tried) for name in parts},
+                found := median(each["error"][i] for each in tried),
+                found - population,
+                {name: median(each[name][i] - each["population"][0] for each in tried)
+                 for name in parts},
                 median(measured[momentum]) if momentum in measured else None,
                 len(measured.get(momentum, ())),
             )
             for i, momentum in enumerate(grid)
         ],
-        median(losses),
+        median(loss(subject.rows[0], "test_loss_population") for subject in members),
         {
-            subject.configs[0].seed: min(zip((e["error"] for e in each), grid, strict=True))[1]
+            subject.configs[0].seed: min(zip(each["error"], grid, strict=True))[1]
             for subject, each in zip(members, tried, strict=True)
         },
-    )
+    )  # fmt: skip
 
 
 def _measured(subject: Subject) -> list[tuple[float, float]]:
@@ -227,13 +232,10 @@ def _measured(subject: Subject) -> list[tuple[float, float]]:
     ]
 
 
-def _tried(
-    subject: Subject, grid: Sequence[float], parts: Sequence[str]
-) -> list[Mapping[str, float]]:
-    """What every momentum costs one training."""
+def _tried(subject: Subject, grid: Sequence[float], parts: Sequence[str]) -> dict[str, list[float]]:
+    """One training's losses by part, a momentum each; what is not finite is the worst."""
     from normexp.engine.budget import budget
     from normexp.engine.numerics import one_thread
-    from normexp.engine.response import Response
 
     record, config = subject.record(), subject.configs[0]
     assert isinstance(config.norm, AveragedKind)  # noqa: S101
@@ -241,5 +243,8 @@ def _tried(
     configs = [replace(config, norm=replace(plain, momentum=momentum)) for momentum in grid]
     with one_thread():
         found = budget(record, configs, points=[record.epochs])
-        costs = response_to(Response(record, config), found, parts)
-    return [{name: values[i] for name, values in costs.items()} for i in range(len(grid))]
+        losses = training_losses_by_part(record, config, found, parts)
+    return {
+        name: [each if isfinite(each) else inf for each in values]
+        for name, values in losses.items()
+    }

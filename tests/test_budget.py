@@ -18,6 +18,7 @@ from normexp.cli import app
 from normexp.data.draw import draw
 from normexp.engine.train import train
 from normexp.insight.budget import budgets
+from normexp.insight.forecast import forecasts
 
 AsJson = Callable[..., Any]
 
@@ -159,12 +160,12 @@ def test_a_run_is_shown_layer_by_layer(store: Path, as_json: AsJson) -> None:
 
     assert [layer["layer"] for layer in data["layers"]] == ["input", "hidden1", "hidden2"]
     assert all(layer["layer"] in text for layer in data["layers"])
-    assert "moves predictions by" in text
+    assert "raises the training loss by" in text
     assert set(data["cost"]) == {*PARTS, "error"}
 
 
-def test_the_cost_is_how_far_a_plain_networks_predictions_move(tmp_path: Path) -> None:
-    """On its training inputs, with running statistics in the place of the population's."""
+def test_the_cost_is_what_a_plain_networks_training_loss_rises_by(tmp_path: Path) -> None:
+    """With running statistics in the place of the population's; `predict` has the loss itself."""
     typed = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0", "train.dtype=float64"]
     (run,) = normexp.load(*typed).runs
     normexp.sweep(*typed, f"store.dir={tmp_path}")
@@ -172,15 +173,18 @@ def test_the_cost_is_how_far_a_plain_networks_predictions_move(tmp_path: Path) -
     network = PlainMlp(2, 4, norm=batch_norm(0.1), input_norm=True).double()
     record = train([run.config])
     network.put({name: values[0, -1] for name, values in record.weights.items()})
-    predictions = []
+    examples, losses = draw(run.config), {}
     for of in ("running", "population"):
         mean, var = (torch.tensor(stats[f"{of}_{what}"].to_numpy()) for what in ("mean", "var"))
-        predictions.append(predict(network, mean, var, draw(run.config).x.T))
+        off = predict(network, mean, var, examples.x.T) - examples.y.T
+        losses[of] = float(off.square().mean())
     (found,) = budgets(tmp_path, None)
+    (forecast,) = forecasts(tmp_path, None)
+    (tried,) = (each for each in forecast.tried if each.momentum == 0.1)
 
-    assert found.cost["error"] == pytest.approx(
-        float((predictions[0] - predictions[1]).square().mean())
-    )
+    assert found.cost["error"] == pytest.approx(losses["running"] - losses["population"])
+    assert tried.training_loss == pytest.approx(losses["running"])
+    assert tried.cost == pytest.approx(found.cost["error"])
 
 
 def predict(

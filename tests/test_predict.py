@@ -15,8 +15,9 @@ from normexp.console.plot import curve
 Command = Callable[..., Result]
 AsJson = Callable[..., Any]
 
-SHORT = ("predict", "--steps", "100", "--batch-size", "50")
-S1 = ("predict", "--steps", "384", "--batch-size", "64", "--train-size", "2000")
+FROZEN = ("--drift", "0")
+SHORT = ("predict", "--steps", "100", "--batch-size", "50", *FROZEN)
+S1 = ("predict", "--steps", "384", "--batch-size", "64", "--train-size", "2000", *FROZEN)
 
 
 def row_of(prediction: dict[str, Any], momentum: float) -> dict[str, Any]:
@@ -91,6 +92,46 @@ def test_epochs_change_the_noise(as_json: AsJson) -> None:
     assert row_of(dropped, 1.0)["noise"] == pytest.approx(math.sqrt(1 / 64 - 1 / 2000))
     assert row_of(ragged, 0.01)["half_life_epochs"] == pytest.approx(68.9676 / 32, rel=1e-5)
     assert row_of(fixed, 0.1)["noise"] > row_of(ragged, 0.1)["noise"]
+
+
+@pytest.mark.parametrize(
+    "typed", [("--steps", "500", "--batch-size", "32"), ("--steps", "2000", "--batch-size", "8")]
+)
+def test_without_a_drift_the_answer_is_a_range(
+    normexp: Command, as_json: AsJson, typed: tuple[str, ...]
+) -> None:
+    """One answer a drift, each as if it had been given; the likely one stands out."""
+    text = normexp("predict", *typed).stdout
+    found = as_json("predict", *typed)
+    drifts = [each["setting"]["drift_per_step"] for each in found]
+    best = [each["best"]["momentum"] for each in found]
+
+    assert drifts == [0, 0.003, 0.01, 0.03]
+    for drift, each in zip(drifts, found, strict=True):
+        (alone,) = as_json("predict", *typed, "--drift", str(drift))
+        assert (each["best"], each["rows"]) == (alone["best"], alone["rows"])
+        (row,) = (line.split() for line in text.splitlines() if line.split()[:1] in
+                  ([f"{drift:g}"], [f"{drift:g}*"]))  # fmt: skip
+        assert row[1] == f"{each['best']['momentum']:g}"
+    assert best == sorted(set(best))
+    (line,) = (line for line in text.splitlines() if "best momentum" in line)
+    assert line.startswith("* likely for a network that trains, 0.01 σ a step")
+    assert f"best momentum {best[2]:g}, " in line
+
+
+@pytest.mark.parametrize("columns", [30, 60, 100])
+def test_a_range_of_drifts_fits_the_terminal(
+    normexp: Command, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """Drift, best momentum and its error stay; momenta asked for are there where there is room."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = normexp("predict", "--steps", "500", "--batch-size", "32", "--momentum", "0.4").stdout
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.lstrip().startswith("drift, σ"))
+
+    assert max(map(len, lines[start : start + 7])) <= columns
+    assert all("…" not in line for line in lines)
+    assert ("at 0.4" in text) == (columns > 30)
 
 
 def test_momenta_asked_for_are_shown_beside_the_usual_ones(as_json: AsJson) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -16,17 +17,17 @@ from normexp.insight.forecast import GRID
 
 AsJson = Callable[..., Any]
 
-CELLS = ["train.batch_size=16,64,256", "optim.lr=0.003,0.03"]
-
-TWELVE = (0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
+BADLY_FITTED = ["model.depth=4", "model.width=24", "train.batch_size=40", "optim=sgd",
+                "optim.lr=0.001,0.003,0.01"]  # fmt: skip
+"""Running statistics can beat the population's there."""
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """S1 at three batch sizes and two learning rates, 16 seeds, all momenta that are tried."""
+    """Three learning rates, eight seeds, all momenta that are tried."""
     momenta = ",".join(map(str, GRID))
     return store_of(
-        tmp_path_factory.mktemp("cells"), "norm=batch", *CELLS, "seed=range(300,316)",
+        tmp_path_factory.mktemp("cells"), "norm=batch", *BADLY_FITTED, "seed=range(708,716)",
         f"norm.momentum={momenta}", "log.pictures=false", "log.every=2000",
     )  # fmt: skip
 
@@ -35,8 +36,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measured(store: Path) -> pd.DataFrame:
     """Test losses, a row a training, a column a momentum."""
     rows = normexp.read(store)
-    index = ["train.batch_size", "optim.lr", "seed"]
-    return rows.pivot_table("test_loss", index, "norm.momentum")
+    return rows.pivot_table("test_loss", ["optim.lr", "seed"], "norm.momentum")
 
 
 @pytest.fixture(scope="module")
@@ -48,37 +48,45 @@ def predicted(store: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_named_momentum_is_near_the_best_of_twelve(
+def test_the_named_momentum_is_near_the_best_common_one(
     predicted: list[dict[str, Any]], measured: pd.DataFrame
 ) -> None:
-    """Of each training, test loss there over the least on the grid: median over 16 seeds."""
-    assert len(predicted) == 6
+    """Median test loss over seeds there, over the least median of all momenta."""
+    assert len(predicted) == 3
     for cell in predicted:
-        named = {int(seed): momentum for seed, momentum in cell["best_by_seed"].items()}
-        losses = measured.loc[cell["values"]["train.batch_size"], cell["values"]["optim.lr"]]
-        there = pd.Series({seed: losses.loc[seed, momentum] for seed, momentum in named.items()})
-        ratios = there / losses[list(TWELVE)].min(axis=1)
-        assert len(ratios) == 16
-        assert ratios.median() <= 1.10, cell["values"]
+        losses = measured.loc[cell["values"]["optim.lr"]]
+        medians = losses.median()
+        assert losses.shape == (8, len(GRID))
+        assert medians[cell["best"]["momentum"]] <= 1.05 * medians.min(), cell["values"]
+
+
+def test_each_trainings_own_momentum_is_near_its_best(
+    predicted: list[dict[str, Any]], measured: pd.DataFrame
+) -> None:
+    """Test loss there over the least of all momenta, median over seeds."""
+    for cell in predicted:
+        losses = measured.loc[cell["values"]["optim.lr"]]
+        own = {int(seed): momentum for seed, momentum in cell["best_by_seed"].items()}
+        ratios = [losses.loc[seed, own[seed]] / losses.loc[seed].min() for seed in own]
+        assert len(ratios) == 8
+        assert median(ratios) <= 1.05, cell["values"]
 
 
 def test_the_prediction_is_no_constant(predicted: list[dict[str, Any]]) -> None:
-    """Small batches at a small rate want a slower average than large ones at a large rate."""
-    best = {
-        (cell["values"]["train.batch_size"], cell["values"]["optim.lr"]): cell["best"]["momentum"]
-        for cell in predicted
-    }
-
-    assert best[16, 0.003] < 0.5 < best[256, 0.03]
+    """And statistics of a good momentum can do better than the population's."""
+    assert len({cell["best"]["momentum"] for cell in predicted}) > 1
+    assert any(cell["best"]["cost"] < 0 for cell in predicted)
 
 
-def test_cells_are_a_row_each(store: Path, normexp: Callable[..., Result]) -> None:
+def test_cells_are_a_row_each(normexp: Callable[..., Result], as_json: AsJson) -> None:
     """In the order of their values, with what was measured beside what is predicted."""
-    lines = normexp("predict", "bn_regression", "--dir", str(store)).stdout.splitlines()
+    as_json("sweep", *SMALL, "norm=batch", "norm.momentum=0.1", "train.batch_size=16,8",
+            "optim.lr=0.03,0.003", "seed=0,1")  # fmt: skip
+    lines = normexp("predict", "bn_regression").stdout.splitlines()
     rows = [line.split()[:3] for line in lines]
 
     assert [row for row in rows if row[1:2] in (["0.003"], ["0.03"])] == [
-        [size, rate, "16"] for size in ("16", "64", "256") for rate in ("0.003", "0.03")
+        [size, rate, "2"] for size in ("8", "16") for rate in ("0.003", "0.03")
     ]
 
 
@@ -97,7 +105,7 @@ def test_one_training_is_shown_whole(small: Path, normexp: Callable[..., Result]
     assert result.exit_code == 0, result.stderr
     assert "0.37" in result.stdout
     assert "best momentum" in result.stdout
-    assert "predicted cost by momentum" in result.stdout
+    assert "training loss by momentum" in result.stdout
     assert all(layer in result.stdout for layer in ("input", "hidden1", "hidden2"))
 
 
@@ -107,7 +115,7 @@ def test_the_test_set_has_no_say(as_json: AsJson) -> None:
         as_json("sweep", *SMALL, f"data.test_size={size}", "norm=batch", "norm.momentum=0.1",
                 "seed=0", f"store.dir=s{size}")  # fmt: skip
     one, other = (as_json("predict", "bn_regression", "--dir", f"s{size}") for size in (20, 30))
-    curves = [[each["predicted"] for each in cell["tried"]] for (cell,) in (one, other)]
+    curves = [[each["training_loss"] for each in cell["tried"]] for (cell,) in (one, other)]
 
     assert curves[0] == curves[1]
     assert len(set(curves[0])) > 20
@@ -121,7 +129,7 @@ def test_images_and_labels_are_predicted_too(as_json: AsJson) -> None:
     (cell,) = as_json("predict", "bn_regression")
 
     slowest, fastest = cell["tried"][0], cell["tried"][-1]
-    assert 0 < cell["best"]["predicted"] < slowest["predicted"]
+    assert 0 < cell["best"]["training_loss"] < slowest["training_loss"]
     assert slowest["parts"]["initial"] > fastest["parts"]["initial"] == 0
     assert set(cell["layers"]) == {"conv1", "conv2", "linear1", "linear2"}
 
@@ -165,7 +173,7 @@ def test_what_an_average_starts_from_makes_cells(as_json: AsJson) -> None:
     measured = [
         [tried["n"] for tried in cell["tried"] if tried["momentum"] == 0.05] for cell in cells
     ]
-    costs = [cell["tried"][0]["predicted"] for cell in cells]
+    costs = [cell["tried"][0]["training_loss"] for cell in cells]
 
     assert [cell["values"] for cell in cells] == [
         {"norm.initial_mean": 0.0}, {"norm.initial_mean": 50.0}

@@ -23,6 +23,9 @@ Array = np.ndarray[Any, Any]
 PARTS = ("initial", "drift", "noise")
 ALL = (*PARTS, "error")
 
+ROUNDING = 1e-12
+"""Of a loss in float64: a difference below is none."""
+
 
 @dataclass(frozen=True)
 class RunBudget:
@@ -115,6 +118,12 @@ def budget(path: str | Path) -> "pd.DataFrame":
     return pd.concat(found, ignore_index=True)
 
 
+def rise(loss: float, population: float) -> float:
+    """How far a loss is above that under the population's statistics; 0 where it is rounding."""
+    above = loss - population
+    return 0.0 if abs(above) < ROUNDING * population else above
+
+
 def training_losses_by_part(
     record: "Record", config: RunConfig, found: "Budget", parts: Sequence[str] = PARTS
 ) -> dict[str, list[float]]:
@@ -157,7 +166,7 @@ def _of_subject(subject: Subject, index: Sequence[int], *, last_only: bool) -> I
         losses = training_losses_by_part(record, subject.configs[0], found)
     (population,) = losses.pop("population")
     for run, i in enumerate(index):
-        cost = {name: values[run] - population for name, values in losses.items()}
+        cost = {name: rise(values[run], population) for name, values in losses.items()}
         yield _scaled(subject.rows[i], record, found, run, points, cost)
 
 

@@ -15,7 +15,7 @@ from normexp.config.norm import AveragedKind
 from normexp.config.norm_fields import REFERENCES
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
-from normexp.insight.budget import PARTS, loss, training_losses_by_part
+from normexp.insight.budget import PARTS, loss, rise, training_losses_by_part
 from normexp.insight.layers import settings
 from normexp.insight.subject import Subject, subjects
 from normexp.insight.telling import telling
@@ -204,8 +204,8 @@ def _forecast(
             Tried(
                 momentum,
                 found := median(each["error"][i] for each in tried),
-                found - population,
-                {name: median(each[name][i] - each["population"][0] for each in tried)
+                rise(found, population),
+                {name: median(rise(each[name][i], each["population"][0]) for each in tried)
                  for name in parts},
                 median(measured[momentum]) if momentum in measured else None,
                 len(measured.get(momentum, ())),

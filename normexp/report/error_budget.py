@@ -48,9 +48,6 @@ COST_NOTE = (
     "test loss rises by. Below 0, running statistics do better than the population's."
 )
 
-NIL = 1e-9
-"""Cost that rounding makes."""
-
 MOSTLY = 0.6
 """Of the mean square error, what one part must have to be most of it."""
 
@@ -253,9 +250,7 @@ def _costs(chosen: Sample, found: Sequence[RunBudget], arms: Sequence[str]) -> F
         cost = {part: float(np.median([each.cost[part] for each in mine])) for part in ALL}
         excess = float(np.median([loss(each.row, "excess_loss") for each in mine]))
         figures = [cost[part] for part in PARTS] + [cost["error"], excess]
-        rows.append(
-            (arm, str(len(mine)), *(number(0.0 if abs(each) < NIL else each) for each in figures))
-        )
+        rows.append((arm, str(len(mine)), *map(number, figures)))
         costs[arm] = cost
     titles = ("arm", "n", *(f"{NAMES[part]} alone" for part in PARTS), "all of it", "excess loss")
     return Figure(

@@ -54,8 +54,9 @@ def _sweep_columns(rows: Sequence[Row], *, with_status: bool, width: int) -> lis
 
 
 def _status(row: Row) -> str:
-    """How a sweep is, and in which job."""
-    return f"{row['status']} (job {row['job']})" if row["job"] else str(row["status"])
+    """The status of a sweep, its job, and why that waits."""
+    why = f": {one_line(row['reason'])}" if row["reason"] else ""
+    return f"{row['status']} (job {one_line(row['job'])}{why})" if row["job"] else row["status"]
 
 
 def _print_study(

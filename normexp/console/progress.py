@@ -114,6 +114,13 @@ class LiveProgress:
         self._status.waiting = trajectories
         self._say(f"waiting for another sweep that works on {counted(trajectories, 'trajectory')}")
 
+    def queued(self, tasks: int, reason: str) -> None:
+        """Say why nothing happens."""
+        why = f"in Slurm's queue{f': {reason}' if reason else ''}"
+        self._status.queued = why if tasks else ""
+        if tasks:
+            self._say(f"{counted(tasks, 'task')} {why}")
+
     def stopping(self) -> None:
         """Say what happens, and what else can be done; called by a signal, so without the lock."""
         self._status.stops = True

@@ -23,6 +23,7 @@ class Status:
         ended: of these, by themselves or by an error.
         failed: by an error.
         waiting: trajectories that another sweep works on.
+        queued: that all tasks of a cluster wait, and why.
         stops: whether somebody has asked to stop.
     """
 
@@ -30,6 +31,7 @@ class Status:
     ended: int = 0
     failed: int = 0
     waiting: int = 0
+    queued: str = ""
     stops: bool = False
 
     def lines(self, pace: Pace, width: int) -> list[Text]:
@@ -46,6 +48,8 @@ class Status:
             return Text("stopping; Ctrl-C: at once", "yellow")
         if self.waiting:
             return Text("waiting for another sweep", "yellow")
+        if self.queued:
+            return Text(self.queued, "yellow")
         if pace.share >= 1:
             return Text("finishing")
         left = pace.seconds_left

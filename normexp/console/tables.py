@@ -50,8 +50,8 @@ def print_result(result: SweepResult) -> None:
     """A sweep's table, its warnings, and its directory on the last line."""
     console, plan = stdout(), result.plan
     console.print(
-        f"{plan.study.name}: {counted(len(plan.study.runs), 'run')}, {len(plan.cached)} cached, "
-        f"{result.observed} observed"
+        f"{plan.study.name}: {counted(len(plan.study.runs), 'run')}, "
+        f"{result.planned['cached']} cached, {result.observed} observed"
         f"{f', {len(result.failed)} failed' if result.failed else ''}; "
         f"{counted(result.trained, 'trajectory')} trained; "
         f"{duration(result.seconds)}",

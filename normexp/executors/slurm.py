@@ -6,6 +6,7 @@ every cluster keeps accounts.
 """
 
 import io
+import os
 import re
 import shlex
 import shutil
@@ -32,6 +33,34 @@ MOST_TASKS = 1001
 """Of an array, where Slurm does not say: its own default."""
 
 TAIL_LINES = 3
+
+FIELDS = {
+    "time": "time=MINUTES",
+    "time_min": "time=MINUTES",
+    "partition": "partition=NAME",
+    "account": "account=NAME",
+    "cpus_per_task": "cpus_per_task=NUMBER",
+    "gpus_per_node": "gpus=NUMBER",
+    "array": "array_parallelism=NUMBER",
+}
+"""Options of sbatch that are fields of the executor, with what one types."""
+
+NEEDED = ("nodes", "ntasks", "ntasks_per_node", "signal", "no_requeue", "output", "error")
+"""Options that would break how a task is started, warned, queued again or read."""
+
+SHORTEST = 3
+"""Letters of an option's name that sbatch may take for the whole."""
+
+OVERRIDING = ("SBATCH_TIMELIMIT", "SBATCH_SIGNAL", "SBATCH_ARRAY_INX", "SBATCH_NO_REQUEUE")
+"""Variables that sbatch takes in place of what its script says."""
+
+SET_UP = """
+trap 'code=$?; [ "$is_set_up" ] || echo "executor.setup ended the task, code $code" >&2' EXIT
+set -e
+{setup}
+(exit $?)  # of a list such as `cd x && make`, which `set -e` overlooks
+is_set_up=1"""
+
 NAME = re.compile(r"(?P<job>\d+)(_(?P<task>\d+))?$")
 
 
@@ -75,6 +104,31 @@ OF_SLURM = {
 """Whatever else Slurm says, such as PENDING or REQUEUED, means that the task waits."""
 
 
+class Status(NamedTuple):
+    """The state of a task, and Slurm's reason, such as Priority, if it waits."""
+
+    state: State
+    reason: str = ""
+
+
+Statuses = Mapping[int, Status]
+"""Of the tasks of an array, by number."""
+
+
+def is_in_queue(statuses: Statuses | None) -> bool | None:
+    """Whether any of these tasks waits or runs; None if Slurm does not answer."""
+    return None if statuses is None else not all(s.state.is_over for s in statuses.values())
+
+
+def queued(statuses: Statuses) -> tuple[int, str]:
+    """How many tasks wait, and why in Slurm's words; none while others run."""
+    states = [each.state for each in statuses.values()]
+    if State.RUNNING in states:
+        return 0, ""
+    why = dict.fromkeys(each.reason for each in statuses.values() if each.reason)
+    return states.count(State.QUEUED), ", ".join(why)
+
+
 @dataclass(frozen=True)
 class Array:
     """An array that was submitted.
@@ -93,16 +147,16 @@ class Array:
         """How Slurm calls a task; a single one is no array."""
         return f"{self.job}_{task}" if self.tasks > 1 else self.job
 
-    def states(self) -> Mapping[int, State] | None:
-        """The state of every task; None while Slurm does not answer."""
+    def statuses(self) -> Statuses | None:
+        """The status of every task; None while Slurm does not answer."""
         found = _ask("squeue", "-h", "-r", "-t", "all", "-j", self.job, "-o", "%i|%T|%r")
         if found is None:
             return None
         if len(found) < self.tasks:  # some ended a while ago
             found = self._accounts() | found
-        return {task: found.get(task, State.GONE) for task in range(self.tasks)}
+        return {task: found.get(task, Status(State.GONE)) for task in range(self.tasks)}
 
-    def _accounts(self) -> dict[int, State]:
+    def _accounts(self) -> dict[int, Status]:
         return _ask("sacct", "-n", "-P", "-X", "-j", self.job, "-o", "JobID,State") or {}
 
     def cancel(self, *, waiting_only: bool = False) -> None:
@@ -117,20 +171,27 @@ class Array:
 
     def tail(self, task: int) -> str:
         """The last lines of a task's log, as one, and where it is."""
-        for kind in ("err", "out"):
-            path = self.folder / f"{self.name(task)}_0_log.{kind}"
+        logs = [self.folder / f"{self.name(task)}_0_log.{kind}" for kind in ("err", "out")]
+        for path in logs:
             lines = _last_lines(path)
             if lines:
                 return f"{path} ends: {' / '.join(lines)}"
-        return "it left no log"
+        return f"{logs[0]} is empty" if logs[0].exists() else f"it left no {logs[0]}"
 
 
-def check() -> None:
+def check(options: Slurm) -> None:
     """Say what cannot be, before anything is begun.
 
     Raises:
-        UsageError: there is no Slurm, or no submitit.
+        UsageError: there is no Slurm, or no submitit, or an option goes round what is needed.
     """
+    _words(options.options or "")
+    for name in OVERRIDING:
+        if name in os.environ:
+            raise UsageError(
+                f"{name}={os.environ[name]} would go round what executor=slurm asks for",
+                f"type unset {name}; executor.time=MINUTES is the limit of a task",
+            )
     if any(shutil.which(program) is None for program in ("sbatch", "srun", "squeue")):
         raise UsageError(
             "executor=slurm needs Slurm's commands, and there is no sbatch on this machine",
@@ -204,7 +265,7 @@ def _parameters(options: Slurm) -> dict[str, Any]:
         "gpus_per_node": options.gpus or None,
         "time": options.time,
         "array_parallelism": options.array_parallelism,
-        "setup": None if options.setup is None else [options.setup],
+        "setup": [SET_UP.format(setup=options.setup)] if options.setup else None,
         "signal_delay_s": SIGNAL_SECONDS,
         "wckey": None,
         "additional_parameters": {"requeue": True, **_words(options.options or "")},
@@ -213,15 +274,31 @@ def _parameters(options: Slurm) -> dict[str, Any]:
 
 
 def _words(text: str) -> dict[str, Any]:
+    """More options of sbatch by name.
+
+    Raises:
+        UsageError: it is no list of words, or has an option that the executor itself gives.
+    """
     try:
         pairs = [word.removeprefix("--").partition("=") for word in shlex.split(text)]
     except ValueError as error:
-        raise UsageError(f"executor.options={text!r}: {error}") from error
-    return {name.replace("-", "_"): value if equals else True for name, equals, value in pairs}
+        raise UsageError(
+            f"executor.options={text!r}: {error}",
+            "write options as for sbatch, without dashes: executor.options='mem=8G qos=long'",
+        ) from error
+    words = {name.replace("-", "_"): value if equals else True for name, equals, value in pairs}
+    for word in words:
+        for known in (*FIELDS, *NEEDED):
+            if word == known or (len(word) >= SHORTEST and known.startswith(word)):
+                raise UsageError(
+                    f"executor.options={text!r}: {word} is not for options, normexp sets it",
+                    f"type executor.{FIELDS[known]}" if known in FIELDS else "leave it out",
+                )
+    return words
 
 
-def _ask(*command: str) -> dict[int, State] | None:
-    """The states of tasks by their number; None if there was no answer."""
+def _ask(*command: str) -> dict[int, Status] | None:
+    """The statuses of tasks by their number; None if there was no answer."""
     done = _run(command)
     if done is None or (done.returncode and "Invalid job id" not in done.stderr):
         return None
@@ -231,9 +308,11 @@ def _ask(*command: str) -> dict[int, State] | None:
         parts = NAME.match(name)
         if parts is not None:
             words = state.split()  # "CANCELLED by 0"
-            found[int(parts["task"] or 0)] = OF_SLURM.get(words[0] if words else "", State.QUEUED)
+            is_now = OF_SLURM.get(words[0] if words else "", State.QUEUED)
             if "launch failed" in reason.lower():  # and held, for somebody to look at the node
-                found[int(parts["task"] or 0)] = State.FAILED
+                is_now = State.FAILED
+            waits = is_now is State.QUEUED and reason not in {"None", "(null)"}
+            found[int(parts["task"] or 0)] = Status(is_now, reason if waits else "")
     return found
 
 

@@ -5,12 +5,13 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normexp.errors import NormexpError
+from normexp.executors.news import Reader
 from normexp.session.result import describe
 from normexp.session.stop import Stop, StoppedError
 from normexp.store.layout import StudyDirectory
@@ -65,6 +66,21 @@ def new_news(place: SweepDirectory) -> Path:
 def has_news(place: SweepDirectory) -> bool:
     """Whether anybody has begun to work on the sweep elsewhere."""
     return any(place.path.glob(f"{NEWS}*/*"))
+
+
+def done_elsewhere(place: SweepDirectory) -> tuple[int, int]:
+    """Trajectories trained and runs observed, by the words of all who have worked on the sweep."""
+    lines = (line for path in place.path.glob(f"{NEWS}*") for line in Reader(path).lines())
+    done = [outcome for _, outcome in filter(None, map(heard, lines))]
+    return sum(each.trained for each in done), sum(each.observed for each in done)
+
+
+def seconds_elsewhere(place: SweepDirectory) -> float:
+    """From the beginning of a sweep to the last word of those who work on it, by its own clock."""
+    with suppress(OSError):
+        said = [path.stat().st_mtime for path in place.path.glob(f"{NEWS}*/*")]
+        return max(0.0, max(said, default=0.0) - place.began)
+    return 0.0
 
 
 def forget_news(place: SweepDirectory) -> None:

@@ -37,7 +37,7 @@ def check(executor: Executor) -> None:
     if isinstance(executor, Slurm):
         from normexp.executors import slurm
 
-        slurm.check()
+        slurm.check(executor)
     elif isinstance(executor, Ray):
         from normexp.executors import ray
 

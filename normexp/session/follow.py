@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from normexp.errors import NormexpError
 from normexp.executors.news import Reader
-from normexp.executors.slurm import Array, State, limits
+from normexp.executors.slurm import Array, State, is_in_queue, limits, queued
 from normexp.session import elsewhere
-from normexp.session.progress import Listener, Silent
+from normexp.session.progress import Listener, Progress, Silent
 from normexp.session.relay import retell
 from normexp.session.stop import Stop, StoppedError
 
@@ -79,8 +79,7 @@ class Sent:
 
     def is_in_queue(self) -> bool | None:
         """Whether any of its tasks waits or runs; None if Slurm does not answer."""
-        states = self.array.states()
-        return None if states is None else not all(each.is_over for each in states.values())
+        return is_in_queue(self.array.statuses())
 
     def withdraw(self) -> None:
         """Take it out of the queue."""
@@ -96,7 +95,7 @@ class Sent:
             time.sleep(LOOK_SECONDS)
 
 
-def follow(sent: Sent, stop: Stop, listener: Listener) -> Iterator[tuple[int, "Done | Exception"]]:
+def follow(sent: Sent, stop: Stop, progress: Progress) -> Iterator[tuple[int, "Done | Exception"]]:
     """Listen to the tasks until every stack has ended; yields its number and what came of it.
 
     A task that is over and has said nothing of a stack has lost it: if its worker was killed it is
@@ -107,12 +106,16 @@ def follow(sent: Sent, stop: Stop, listener: Listener) -> Iterator[tuple[int, "D
         SilentError: Slurm has not answered for long.
     """
     following, reader, first = _Following(sent), Reader(sent.news), True
+    told = following.queued
     try:
         while following.left:
             over = following.over()  # before the news: whoever is over has said everything
             lines = reader.lines(map(following.file, over))
-            yield from following.ended(lines, Silent() if first else listener)
+            yield from following.ended(lines, Silent() if first else progress)
             first, seconds = False, stop.seconds_left()  # what was said before anybody listened
+            if told != following.queued:
+                told = following.queued
+                progress.queued(*told)
             if seconds is not None:
                 over = following.stopping(over, seconds)
             for number, error in following.lost(over):
@@ -139,6 +142,7 @@ class _Following:
         self._seen: dict[int, float] = {}  # when a task was first seen to be over
         self._attempts = dict.fromkeys(range(sent.array.tasks), 1)
         self.stops = False
+        self.queued = 0, ""  # tasks that wait while none runs, and why
 
     def file(self, task: int) -> str:
         """The name of the file in which a task says how it goes."""
@@ -162,10 +166,11 @@ class _Following:
         pause = min(LAST_ASK_SECONDS, max(FIRST_ASK_SECONDS, (now - self._began) / 10))
         if now - self._asked < (FIRST_ASK_SECONDS if self.stops else pause):
             return {}
-        self._asked, states = now, self._array.states()
-        if states is None:
+        self._asked, statuses = now, self._array.statuses()
+        if statuses is None:
             return self._unanswered(now)
-        self._answered = now
+        self._answered, self.queued = now, queued(statuses)
+        states = {task: each.state for task, each in statuses.items()}
         self._seen = {
             task: self._seen.get(task, now) for task, each in states.items() if each.is_over
         }

@@ -1,7 +1,6 @@
 """A sweep's stacks as one array of a Slurm cluster: sent, followed, and found again later."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -74,8 +73,14 @@ def found(place: SweepDirectory) -> Sent | None:
         return None
 
 
-def forget(place: SweepDirectory, *, logs: bool) -> None:
-    """Remove what only those who work need; with `logs` what they have said stays.
+def jobs(place: SweepDirectory) -> list[str]:
+    """The numbers of all jobs of a sweep, in the order in which they were submitted."""
+    found = {path.name.partition("_")[0] for path in (place.path / FOLDER).glob("*_*")}
+    return sorted((name for name in found if name.isdecimal()), key=int)
+
+
+def forget(place: SweepDirectory) -> None:
+    """Remove what only those who work need; their logs stay.
 
     What was submitted could be loaded by nobody else, and holds the plan again for every task.
     """
@@ -83,8 +88,6 @@ def forget(place: SweepDirectory, *, logs: bool) -> None:
     folder = place.path / FOLDER
     if folder.is_symlink():
         folder.unlink()
-    if not logs:
-        shutil.rmtree(folder, ignore_errors=True)
     for path in folder.glob("*"):
         if path.suffix in {".pkl", ".sh"}:
             with suppress(OSError):

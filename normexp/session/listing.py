@@ -11,6 +11,7 @@ from normexp.analysis.alike import completed, differing, in_order
 from normexp.config.defaults import KINDS, told, typed
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.errors import NormexpError, NotFoundError, UsageError
+from normexp.executors.slurm import is_in_queue, queued
 from normexp.planning.label import KEYS
 from normexp.registry import did_you_mean
 from normexp.session.in_slurm import found
@@ -59,7 +60,7 @@ def sweeps(store: Path) -> Rows:
                 {
                     "study": study.path.name,
                     "sweep": path.name,
-                    **({"status": end["status"], "job": None} if end else _without_end(path)),
+                    **(_with_end(end) if end else _without_end(path)),
                     "runs": end["runs"] if end else None,
                     "trained": end["trained"] if end else None,
                     "seconds": end["seconds"] if end else None,
@@ -74,17 +75,30 @@ def sweeps(store: Path) -> Rows:
     return rows
 
 
+def _with_end(end: Mapping[str, Any]) -> dict[str, str | None]:
+    """The status of a sweep that has ended, and its last job if a cluster had it."""
+    jobs = [job for job in end.get("jobs") or [] if isinstance(job, str)]
+    return {"status": end["status"], "job": jobs[-1] if jobs else None, "reason": None}
+
+
 def _without_end(path: Path) -> dict[str, str | None]:
-    """Of a sweep without a manifest that can be read: how it is, and what job it has."""
+    """The status of a sweep without a readable manifest, its job, and why that waits."""
     if os.path.lexists(path / MANIFEST):
-        return {"status": "damaged", "job": None}
+        return {"status": "damaged", "job": None, "reason": None}
     place = SweepDirectory(path)
     sent = found(place)
+    statuses = None if sent is None else sent.array.statuses()
+    waiting, reason = queued(statuses or {})
+    if waiting:
+        status = "queued"
+    elif place.is_alive():
+        status = "running"
+    elif sent is None:
+        status = "unfinished"
+    else:
+        status = {True: "running", False: "detached", None: "unknown"}[is_in_queue(statuses)]
     job = None if sent is None else sent.array.job
-    if place.is_alive():
-        return {"status": "running", "job": job}
-    waits = {True: "queued", False: "detached", None: "unknown"}
-    return {"status": "unfinished" if sent is None else waits[sent.is_in_queue()], "job": job}
+    return {"status": status, "job": job, "reason": reason or None}
 
 
 def runs(store: Path, name: str) -> StudyRuns:

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 
 from normexp.planning.plan import Plan, Stack
+from normexp.session.elsewhere import has_news
+from normexp.session.in_slurm import jobs
 from normexp.session.inventory import Standard
-from normexp.session.result import SweepResult, describe, outdated
+from normexp.session.result import SweepResult, describe, outdated, plan_numbers
 from normexp.session.rounds import Tally
 from normexp.store.layout import StudyDirectory, holds
 from normexp.store.rows import row
-from normexp.store.sweep import SweepDirectory
+from normexp.store.sweep import SweepDirectory, planned
 
 
 def sum_up(
@@ -23,6 +25,7 @@ def sum_up(
             done.add(name)
     return SweepResult(
         plan=plan,
+        planned=plan_numbers(plan) | (planned(place.path) if has_news(place) else {}),
         directory=place.path,
         trained=tally.trained,
         observed=tally.observed,
@@ -31,6 +34,7 @@ def sum_up(
         errors=list(_errors(tally)),
         warnings=[*_warnings(plan), *tally.notes],
         seconds=seconds,
+        jobs=jobs(place),
     )
 
 

@@ -34,6 +34,9 @@ class Progress(Listener, Protocol):
     def waiting(self, trajectories: int) -> None:
         """All that is left is what another sweep works on."""
 
+    def queued(self, tasks: int, reason: str) -> None:
+        """So many tasks wait in a cluster's queue and none runs; 0 once one does."""
+
     def stopping(self) -> None:
         """Somebody has asked to stop."""
 
@@ -57,6 +60,9 @@ class Silent:
         """Nothing to tell."""
 
     def waiting(self, trajectories: int) -> None:
+        """Nothing to tell."""
+
+    def queued(self, tasks: int, reason: str) -> None:
         """Nothing to tell."""
 
     def stopping(self) -> None:

@@ -1,6 +1,6 @@
 """What a plan and a sweep come to, as objects and as data."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ class SweepResult:
     """What a sweep has done.
 
     Attributes:
-        plan: as it was before the work.
+        plan: of what this command found to do.
+        planned: the figures of the plan with which the work began, in a cluster perhaps.
         directory: of the sweep.
         rows: one a complete run, in the order of the study.
         trained: trajectories, by this very sweep.
@@ -31,9 +32,11 @@ class SweepResult:
         errors: what the failed stacks raised.
         warnings: what makes the numbers less than promised.
         seconds: wall clock of the work.
+        jobs: their numbers, if a cluster had them.
     """
 
     plan: Plan
+    planned: Mapping[str, int]
     directory: Path
     trained: int
     observed: int
@@ -42,6 +45,7 @@ class SweepResult:
     errors: list[str]
     warnings: list[str]
     seconds: float
+    jobs: list[str]
 
     @property
     def arms(self) -> list[Arm]:
@@ -103,7 +107,7 @@ def describe(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0]}"
 
 
-def plan_numbers(plan: Plan) -> dict[str, Any]:
+def plan_numbers(plan: Plan) -> dict[str, int]:
     """The plan in figures."""
     return {
         "runs": len(plan.study.runs),
@@ -142,7 +146,9 @@ def result_numbers(result: SweepResult) -> dict[str, Any]:
     """A sweep's result as data."""
     return {
         **plan_report(result.plan),
+        **result.planned,
         "directory": str(result.directory),
+        "jobs": result.jobs,
         "trained": result.trained,
         "observed": result.observed,
         "failed": len(result.failed),
@@ -172,7 +178,8 @@ def ending(result: SweepResult, *, interrupted: bool) -> dict[str, Any]:
         "kind": "sweep",
         "study": result.plan.study.name,
         "status": "interrupted" if interrupted and result.failed else failed,
-        **plan_numbers(result.plan),
+        **result.planned,
+        "jobs": result.jobs,
         "trained": result.trained,
         "observed": result.observed,
         "failed": result.failed,

@@ -69,18 +69,14 @@ def work_off(plan: Plan, worker: "Worker", progress: Progress, sent: Sent | None
 
 def _catch_up(plan: Plan, sent: Sent, worker: "Worker", progress: Progress, tally: Tally) -> None:
     """Wait for what was left to a cluster; what it has lost is made again, and noted."""
-    from normexp.session.work import Done  # imports PyTorch
-
     progress.began(plan)
     for _, outcome in follow(sent, worker.stop, progress):
         progress.ended(outcome)
-        done = Done(error=outcome) if isinstance(outcome, Exception) else outcome
-        tally.trained += done.trained
-        tally.observed += done.observed
-        if isinstance(done.error, StoppedError):  # or somebody stopped it before
+        error = outcome if isinstance(outcome, Exception) else outcome.error
+        if isinstance(error, StoppedError):  # or somebody stopped it before
             tally.stopped = worker.stop.seconds_left() is not None
-        elif done.error is not None:
-            tally.notes.append(f"made again, since at first: {describe(done.error)}")
+        elif error is not None:
+            tally.notes.append(f"made again, since at first: {describe(error)}")
 
 
 def _one_round(plan: Plan, worker: "Worker", progress: Progress, tally: Tally) -> set[str]:

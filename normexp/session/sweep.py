@@ -14,7 +14,7 @@ from normexp.config.field import expanded
 from normexp.errors import NormexpError, SweepInterruptedError, UsageError
 from normexp.planning.plan import Plan, build
 from normexp.session import inventory
-from normexp.session.elsewhere import has_news
+from normexp.session.elsewhere import done_elsewhere, has_news, seconds_elsewhere
 from normexp.session.environment import environment
 from normexp.session.execute import check
 from normexp.session.follow import Sent
@@ -95,6 +95,7 @@ def sweep(
     with _writing(directory, study):
         directory.refuse_links()
         place, sent = _place(plan, directory)
+        start -= 0.0 if sent is None else seconds_elsewhere(place)
         with place.beating(), _discarding(place):
             stop.begin(place.stop.absolute())
             tidy(directory, place.path.name)
@@ -104,8 +105,10 @@ def sweep(
                 tally = work_off(plan, worker, progress or Silent(), sent)
             elif sent is not None:
                 sent.withdraw()
+            if sent is not None:
+                tally.trained, tally.observed = done_elsewhere(place)
             result = sum_up(plan, place, tally, standard, time.perf_counter() - start)
-            forget(place, logs=bool(result.errors or result.failed))
+            forget(place)
             place.end(result.rows, ending(result, interrupted=tally.stopped))
     if tally.stopped:
         raise SweepInterruptedError(*how_to_go_on(result, directory))

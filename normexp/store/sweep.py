@@ -25,7 +25,8 @@ JOB = ".slurm/job.json"
 ALIVE = "alive.json"
 """Whose sweep it is, while it runs."""
 
-TEXTS = ("sweep.yaml", "environment.json")
+TYPED = "sweep.yaml"
+TEXTS = (TYPED, "environment.json")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,15 @@ class SweepDirectory:
     def sign_of(self, worker: str) -> Sign:
         """Of one who works on it elsewhere, whom a cluster may start again under the same name."""
         return Sign(self.path / f".{worker}.{ALIVE}")
+
+    @property
+    def began(self) -> float:
+        """When it was begun, by the clock of its file system.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return (self.path / TYPED).stat().st_mtime
 
     @contextmanager
     def beating(self) -> Iterator[None]:
@@ -108,7 +118,7 @@ def begin(
     partial = staging(study.sweeps / f"{stamp}-{name}", "new")
     partial.mkdir(parents=True)
     try:
-        (partial / "sweep.yaml").write_bytes(to_yaml(dict(description)))
+        (partial / TYPED).write_bytes(to_yaml(dict(description)))
         (partial / "environment.json").write_bytes(to_json(environment))
         (partial / ALIVE).write_bytes(owner())
         return SweepDirectory(_placed(partial, study.sweeps / f"{stamp}-{name}"))
@@ -142,15 +152,28 @@ def read_end(path: Path) -> dict[str, Any] | None:
 
 def typed(directory: Path) -> tuple[str, ...] | None:
     """The overrides of a sweep as they were typed; None where they cannot be read."""
-    try:
-        with open_regular(directory / "sweep.yaml") as file:
-            content = read_yaml(file.read(MOST_BYTES + 1))
-    except (OSError, ValueError):
-        return None
+    content = _described(directory)
     words, own = content.get("overrides"), content.get("config_dir")
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         return None
     return (*(("--config-dir", own) if isinstance(own, str) else ()), *words)
+
+
+def planned(directory: Path) -> dict[str, int]:
+    """The figures of the plan with which a sweep began; none where they cannot be read."""
+    figures = _described(directory).get("plan")
+    if not isinstance(figures, dict) or not all(type(n) is int for n in figures.values()):
+        return {}
+    return figures
+
+
+def _described(directory: Path) -> dict[str, Any]:
+    """What was said of a sweep when it began; nothing where it cannot be read."""
+    try:
+        with open_regular(directory / TYPED) as file:
+            return read_yaml(file.read(MOST_BYTES + 1))
+    except (OSError, ValueError):
+        return {}
 
 
 def _placed(partial: Path, wanted: Path) -> Path:

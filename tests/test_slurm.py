@@ -6,6 +6,7 @@ NORMEXP_NEEDS_CLUSTER.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,8 +20,10 @@ import pytest
 import slurm
 from conftest import SMALL
 from kills import files
+from typer.testing import Result
 
 AsJson = Callable[..., Any]
+Command = Callable[..., Result]
 Sweeping = Callable[..., subprocess.Popen[str]]
 Queue = Callable[[], dict[str, str]]
 
@@ -215,12 +218,13 @@ def test_a_cancelled_task_is_told_and_made_up_for(
 def test_a_detached_sweep_is_listed_and_picked_up(
     sweeping: Sweeping, queue: Queue, as_json: AsJson, long_store: Path
 ) -> None:
-    """Queued, running, then waited for by the same command without --detach."""
+    """Queued for a reason, running, then waited for by the same command without --detach."""
     code, out, err = ended(sweeping("--detach", "--json", *LONG, "executor.options=hold"))
     assert code == 0, err
     job = json.loads(out)["job"]
     assert {task.split("_")[0] for task in queue()} == {job}
-    assert "queued" in as_json("ls")[-1]["status"]
+    row = as_json("ls")[-1]
+    assert (row["status"], row["job"], row["reason"]) == ("queued", job, "JobHeldUser")
 
     told("scontrol", "release", job)
     until(checkpoints)
@@ -230,14 +234,15 @@ def test_a_detached_sweep_is_listed_and_picked_up(
     assert code == 0, err
     assert Path(out.splitlines()[-1]).is_dir()
     assert queue() == {}
-    assert as_json("ls")[-1]["status"] == "complete"
+    row = as_json("ls")[-1]
+    assert (row["status"], row["job"], row["reason"]) == ("complete", job, None)
     assert_same(long_store)
 
 
 def test_a_detached_sweep_that_has_ended_is_summed_up(
     sweeping: Sweeping, queue: Queue, as_json: AsJson, long_store: Path
 ) -> None:
-    """Nothing is trained or submitted again."""
+    """Nothing is submitted again, and what its tasks trained is told."""
     code, out, err = ended(sweeping("--detach", *LONG))
     assert code == 0, err
     assert Path(out.splitlines()[-1]).is_dir()
@@ -245,7 +250,9 @@ def test_a_detached_sweep_that_has_ended_is_summed_up(
     code, out, err = ended(sweeping("--json", *LONG))
 
     assert code == 0, err
-    assert json.loads(out)["trained"] == 0
+    assert queue() == {}
+    answer = json.loads(out)
+    assert (answer["cached"], answer["observed"], answer["trained"]) == (0, 4, 2)
     assert as_json("ls")[-1]["status"] == "complete"
     assert_same(long_store)
 
@@ -314,12 +321,13 @@ def test_ctrl_c_takes_back_what_waits(sweeping: Sweeping, queue: Queue) -> None:
     assert "failed" not in err
 
 
-def test_a_task_that_fails_is_told_with_the_end_of_its_log(sweeping: Sweeping) -> None:
-    """What the setup says before it gives up stands in the message."""
-    setup = "executor.setup='echo no such module >&2; exit 3'"
-    code, _, err = ended(sweeping(*LONG, setup))
+def test_slurm_s_reason_for_waiting_is_told(sweeping: Sweeping, normexp: Command) -> None:
+    """To whoever follows, and in the listing meanwhile."""
+    sweep = sweeping(*LONG, "executor.options='begin=now+1hour'")
+    assert sweep.stderr is not None
+    told = iter(sweep.stderr.readline, "")
 
-    assert code == 1, err
-    assert "failed" in err
-    assert "no such module" in err
-    assert "Traceback" not in err
+    assert "2 tasks in Slurm's queue: BeginTime\n" in told
+    assert re.search(r"queued \(job \d+: BeginTime\)|queued.*, BeginTime", normexp("ls").stdout)
+    os.killpg(sweep.pid, signal.SIGINT)
+    assert ended(sweep)[0] == 130

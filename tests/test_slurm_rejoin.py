@@ -101,8 +101,33 @@ def test_a_detached_sweep_that_is_all_stored_is_summed_up_in_its_directory(
     assert again["directory"] == sent["directory"]
     assert (again["runs"], again["failed"]) == (4, 0)
     assert {path.name for path in Path(sent["directory"]).iterdir()} == {
-        "environment.json", "manifest.json", "summary.parquet", "sweep.yaml"
+        ".slurm", "environment.json", "manifest.json", "summary.parquet", "sweep.yaml"
     }  # fmt: skip
+
+
+def test_a_sweep_picked_up_late_tells_what_its_tasks_did(as_json: AsJson, normexp: Command) -> None:
+    """What was there before it began, what all of its jobs made, how long, and their logs."""
+    as_json("sweep", *LEFT[:-3], "seed=0")
+    first = as_json("sweep", *LEFT, "executor.setup='exit 3'", "--detach")
+    until(lambda: first["job"] not in jobs())
+    second = as_json("sweep", *LEFT, "--detach")
+    until(lambda: second["job"] not in jobs())
+    lasted = max(path.stat().st_mtime for path in Path(second["directory"]).glob(".news-*/*"))
+    lasted -= Path(second["directory"], "sweep.yaml").stat().st_mtime
+
+    done = as_json("sweep", *LEFT)
+
+    assert first["directory"] == second["directory"] == done["directory"]
+    figures = {"runs": 4, "cached": 2, "to_train": 1, "to_observe": 2, "stacks": 1,
+               "trained": 1, "observed": 2, "jobs": [first["job"], second["job"]]}  # fmt: skip
+    manifest = json.loads(Path(done["directory"], "manifest.json").read_text())
+    assert {name: done[name] for name in figures} == figures
+    assert {name: manifest[name] for name in figures} == figures
+    assert lasted < manifest["seconds"] < lasted + 60
+    assert as_json("ls")[-1]["job"] == second["job"]
+    log = Path(done["directory"], ".slurm", f"{second['job']}_0_log.out")
+    assert "completed successfully" in log.read_text()
+    assert "hidden" not in normexp("verify").stderr
 
 
 def test_what_others_have_made_meanwhile_is_taken_out_of_the_queue(as_json: AsJson) -> None:

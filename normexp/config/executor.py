@@ -8,6 +8,9 @@ from normexp.config.field import Role, declare
 
 RUNTIME = Role.RUNTIME
 
+ADDRESS = "RAY_ADDRESS"
+"""Variable by which Ray itself names a cluster."""
+
 Device = Literal["cpu", "cuda"]
 DEVICE = "where networks train: cpu, or cuda, a GPU, whose last bits are its own"
 
@@ -81,7 +84,8 @@ class Ray:
     address: str | None = declare(
         RUNTIME,
         None,
-        "of a cluster that runs; null: one on this machine, for the time of the sweep",
+        "HOST:PORT of a cluster that runs, or local: one on this machine for the sweep; "
+        f"null: {ADDRESS}, or local",
     )
     workers: int | None = declare(
         RUNTIME,
@@ -101,9 +105,17 @@ class Ray:
     device: Device = declare(RUNTIME, "cpu", DEVICE)
 
     @property
+    def cluster(self) -> str | None:
+        """Address of a cluster that runs, typed or in the environment; None: the sweep's own."""
+        address = self.address
+        if address in {None, "auto"}:  # as `ray.init`
+            address = os.environ.get(ADDRESS) or address
+        return None if address == "local" else address
+
+    @property
     def at_a_time(self) -> int:
         """Stacks worked on at the same time."""
-        return self.workers or (IN_A_CLUSTER if self.address else os.cpu_count() or 1)
+        return self.workers or (IN_A_CLUSTER if self.cluster else os.cpu_count() or 1)
 
 
 Executor = Local | Slurm | Ray

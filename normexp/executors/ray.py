@@ -73,7 +73,7 @@ def run(  # noqa: PLR0913  what a pool needs, and what a cluster does
 
     order = {
         "path": places(),
-        "address": None if address == "local" else address,
+        "address": address,
         "workers": workers,
         "gpus": gpus,
         "attempts": ATTEMPTS,
@@ -107,10 +107,11 @@ def check(address: str | None, gpus: float) -> None:
             f"a Ray task cannot have {gpus:g} GPUs", "executor.gpus is 0, a fraction of 1, or whole"
         )
     host, _, port = (address or "auto").rpartition(":")
-    if address not in (None, "auto", "local") and (not host or "/" in host or not port.isdigit()):
+    if address not in (None, "auto") and (not host or "/" in host or not port.isdigit()):
         raise UsageError(
             f"{address} is no address of a Ray cluster",
-            "executor.address is HOST:PORT, as `ray start --head` says, or auto; on a node of it",
+            "executor.address, or RAY_ADDRESS in the environment, is HOST:PORT as `ray start "
+            "--head` says, or auto; on a node of it. executor.address=local starts one here",
         )
 
 

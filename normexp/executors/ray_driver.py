@@ -23,6 +23,7 @@ NODES_SECONDS = 10.0
 """Between two looks at whether any node is left that can take a task."""
 
 STATUS = "`ray status` on a node of the cluster says whether it is up"
+OWN = "executor.address=local starts one for the sweep"
 SAME = "install the same Ray and Python here and there"
 ENTRY = "export RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN as on its head"
 
@@ -162,6 +163,7 @@ def _connected(
     os.environ["RAY_task_oom_retries"] = "2"  # noqa: SIM112  Ray's spelling; else without end
     os.environ["RAY_NUM_REDIS_GET_RETRIES"] = str(int(CONNECT_SECONDS))
     if address is None:
+        os.environ.pop("RAY_ADDRESS", None)  # of another cluster
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # nothing beyond the loopback
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else one is left in ~/.ray
@@ -218,7 +220,7 @@ def _check_reachable(address: str) -> None:
     except (OSError, OverflowError) as error:
         raise ClusterError(
             f"no Ray cluster answers at {address}: {getattr(error, 'strerror', None) or error}",
-            STATUS,
+            f"{STATUS}; {OWN}",
         ) from error
 
 
@@ -233,7 +235,7 @@ def why_not_connected(address: str | None, error: BaseException) -> ClusterError
     if "InvalidAuthToken" in text or "RAY_AUTH_MODE" in text:
         return ClusterError(f"{what} wants another token", ENTRY)
     if address == "auto":
-        return ClusterError("no Ray cluster runs on this machine", "executor.address=null has one")
+        return ClusterError("no Ray cluster runs on this machine", OWN)
     if address is None:
         return ClusterError(f"cannot start {what}: {_line(error)}")
     return ClusterError(f"cannot join {what}: {_line(error)}", "type it on a node of the cluster")

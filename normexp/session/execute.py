@@ -41,7 +41,7 @@ def check(executor: Executor) -> None:
     elif isinstance(executor, Ray):
         from normexp.executors import ray
 
-        ray.check(executor.address, executor.gpus)
+        ray.check(executor.cluster, executor.gpus)
 
 
 def _check_device(executor: Executor) -> None:

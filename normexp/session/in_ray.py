@@ -34,7 +34,7 @@ def in_ray(
             partial(_work, there, news_there, plan.workers),
             plan.workers,
             lambda: worker.stop.ask(0),
-            address=options.address,
+            address=options.cluster,
             gpus=options.gpus,
         ):
             yield stack, outcome

@@ -14,7 +14,7 @@ from normexp.store.files import MANIFEST, intact, reason
 from normexp.store.foreign_yaml import read_yaml
 from normexp.store.manifest import MOST_BYTES, parse_json
 from normexp.store.rows import row
-from normexp.store.sweep import SUMMARY
+from normexp.store.sweep import JOB, SUMMARY
 
 FILES = (MANIFEST, SUMMARY, "sweep.yaml", "environment.json")
 OF_ITS_TIME = ("label", "directory", "log.every", "log.pictures")
@@ -36,7 +36,8 @@ def check_sweep(directory: Path, runs: Mapping[str, Path]) -> Checked:
     else:
         wrong, _ = check_files(directory, manifest.get("files", {}))
         whats = [problem.what for problem in wrong] or _contents(directory, manifest, runs)
-    found = sorted(path.name for path in directory.iterdir())
+    logs = Path(JOB).parent.name  # which stay after the end
+    found = sorted(path.name for path in directory.iterdir() if path.name != logs)
     others = [name for name in found if name not in FILES and not name.startswith(".")]
     stray = [Problem(f"{name}: no sweep has it", damages=False) for name in others]
     hidden = sum(name.startswith(".") for name in found)

@@ -6,6 +6,7 @@ from itertools import chain
 
 from normexp.config.batches import kinds_of_batch, smallest_part, total_steps, train_size
 from normexp.config.data import Arrays, Cifar10, Digits, Quadratic
+from normexp.config.executor import ADDRESS, Ray
 from normexp.config.model import Resnet
 from normexp.config.norm import (
     AveragedKind,
@@ -52,6 +53,12 @@ def remarks(config: RunConfig) -> Iterator[str]:
 
         yield from notes(data)
     yield from _order(config)
+    executor = config.executor
+    if isinstance(executor, Ray) and executor.cluster not in {None, executor.address}:
+        yield (
+            f"{ADDRESS} is {executor.cluster}: the work goes to that Ray cluster; "
+            "executor.address=local keeps it here"
+        )
     if batch > train_size(config):
         yield (
             f"train.batch_size={batch} is more than the {train_size(config)} training examples: "

@@ -24,7 +24,8 @@ SMALL = ["model.depth=2", "model.width=4", "data.train_size=40", "data.test_size
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test has an empty working directory, and so a store of its own, and no screen."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("COLUMNS", raising=False)  # whoever runs the tests may have set it
+    for name in ("COLUMNS", "RAY_ADDRESS"):  # whoever runs the tests may have set them
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

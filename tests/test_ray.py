@@ -229,3 +229,71 @@ def test_what_is_no_address_is_a_wrong_command(normexp: Callable[..., Any]) -> N
 
     assert result.exit_code == 2
     assert "ray://head:10001 is no address of a Ray cluster" in result.stderr
+
+
+def test_the_variable_by_which_ray_names_a_cluster_is_followed(
+    two_nodes: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by `ray.init`, and a note says so; without a cluster of its own."""
+    monkeypatch.setenv("RAY_ADDRESS", two_nodes.address)
+    study = [*SMALL, "norm=batch", "norm.momentum=0.1,0.5", "executor=ray"]
+    process = began(*study, "--json")
+    until(lambda: two_nodes.head.workers() or two_nodes.second.workers())
+    code, out, err = ended(process)
+    answer = json.loads(out)
+
+    assert code == 0, err
+    assert answer["workers"] == 64
+    assert f"RAY_ADDRESS is {two_nodes.address}" in answer["notes"][0]
+    assert_same(Path("runs"), store_of(Path("local"), *study[:-1]))
+
+
+def test_what_is_typed_goes_before_the_variable(
+    two_nodes: Cluster, normexp: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address, or `local` for a cluster of the sweep's own; else the variable's is tried."""
+    nobody = f"127.0.0.2:{free_port()}"
+    monkeypatch.setenv("RAY_ADDRESS", nobody)
+    study = [*SMALL, "norm=none", "seed=0", "executor=ray"]
+    lost = normexp("sweep", *study)
+    typed = normexp("sweep", *study, f"executor.address={two_nodes.address}", "--json")
+    own = normexp("sweep", *study, "executor.address=local", "executor.workers=1", "store.dir=own")
+    monkeypatch.setenv("RAY_ADDRESS", "http://head:8265")
+    wrong = normexp("sweep", *study, "store.dir=wrong")
+
+    assert lost.exit_code == 1
+    assert f"no Ray cluster answers at {nobody}" in lost.stderr
+    assert "executor.address=local" in lost.stderr
+    assert (typed.exit_code, own.exit_code) == (0, 0), (typed.stderr, own.stderr)
+    assert "RAY_ADDRESS" not in typed.stdout
+    assert wrong.exit_code == 2
+    assert "http://head:8265 is no address of a Ray cluster" in wrong.stderr
+    assert "RAY_ADDRESS" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "typed", "workers"),
+    [
+        (None, "null", os.cpu_count()),
+        ("", "null", os.cpu_count()),
+        ("local", "null", os.cpu_count()),
+        ("local", "auto", os.cpu_count()),
+        ("head:6379", "local", os.cpu_count()),
+        ("head:6379", "auto", 64),
+        ("auto", "null", 64),
+        (None, "auto", 64),
+    ],
+)
+def test_a_plan_has_as_many_workers_as_where_it_goes(
+    as_json: AsJson,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str | None,
+    typed: str,
+    workers: int,
+) -> None:
+    """One a core of this machine, or as many as a cluster of unknown size may have."""
+    if variable is not None:
+        monkeypatch.setenv("RAY_ADDRESS", variable)
+    plan = as_json("plan", *SMALL, "executor=ray", f"executor.address={typed}")
+
+    assert plan["workers"] == workers

@@ -12,6 +12,7 @@ import termios
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -301,3 +302,14 @@ def test_the_time_left_follows_from_the_work_done_and_forgets_what_was_done_befo
 def test_the_time_left_is_said_as_a_person_would(seconds: float, said: str) -> None:
     """No decimals, and no seconds beside hours."""
     assert remaining(seconds) == said
+
+
+def test_the_picture_says_why_a_cluster_s_tasks_all_wait(cluster: Path) -> None:
+    """In Slurm's word, instead of a time that nobody knows."""
+    code, got = on_terminal(
+        "sweep", *SMALL, "norm=batch", "executor=slurm", "executor.options='begin=now+1hour'",
+        interrupt_at="in Slurm's queue: BeginTime", environment={"SLURM_CONF": str(cluster)},
+    )  # fmt: skip
+
+    assert code == 130
+    assert "in Slurm's queue: BeginTime" in got

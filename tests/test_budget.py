@@ -178,8 +178,8 @@ def test_the_cost_is_what_a_plain_networks_training_loss_rises_by(tmp_path: Path
         mean, var = (torch.tensor(stats[f"{of}_{what}"].to_numpy()) for what in ("mean", "var"))
         off = predict(network, mean, var, examples.x.T) - examples.y.T
         losses[of] = float(off.square().mean())
-    (found,) = budgets(tmp_path, None)
-    (forecast,) = forecasts(tmp_path, None)
+    ((found,), _) = budgets(tmp_path, None)
+    ((forecast,), _) = forecasts(tmp_path, None)
     (tried,) = (each for each in forecast.tried if each.momentum == 0.1)
 
     assert found.cost["error"] == pytest.approx(losses["running"] - losses["population"])

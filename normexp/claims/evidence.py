@@ -216,10 +216,10 @@ def mean_correlation(x: "torch.Tensor") -> float:
 
 
 def config_of(run: Run) -> "RunConfig":
-    """Return a run's configuration."""
-    from normexp.config.tree import from_tree, nest
+    """Return a run's configuration, its data where they stood."""
+    from normexp.store.places import located
 
-    return from_tree(nest(read_run(Path(run["directory"]))["config"]))
+    return located(read_run(Path(run["directory"])))
 
 
 def last_weights(run: Run) -> "dict[str, torch.Tensor]":

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,6 +44,10 @@ OnCodeChange = Annotated[
         metavar="warn|rerun|ignore",
         help="What becomes of stored runs that other code or another machine has made.",
     ),
+]
+Places = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[PLACE=VALUE]...", help="Where its data are now: data.path=FILE."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as data, on stdout.")]
 StoreDir = Annotated[Path, typer.Option("--dir", help="The store to look in.")]
@@ -95,6 +99,14 @@ Version = Annotated[
 @app.callback()
 def _root(*, version: Version = False) -> None:
     """Options of no command."""
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """What a person should know of an answer, on stderr."""
+    from normexp.console.streams import stderr
+
+    for note in notes:
+        stderr().print(f"note: {note}", soft_wrap=True, markup=False)
 
 
 def warn_of_damage(*directories: str) -> None:

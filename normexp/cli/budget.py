@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting
+from normexp.cli.app import AsJson, Debug, Places, StoreDir, app, print_json, print_notes, reporting
 
 
 @app.command()
@@ -13,6 +13,7 @@ def budget(
     wanted: Annotated[
         str, typer.Argument(metavar="RUN|STUDY", help="A run, sweep or study, by name, id or path.")
     ],
+    places: Places = None,
     directory: StoreDir = Path("runs"),
     as_json: AsJson = False,  # noqa: FBT002
     debug: Debug = False,  # noqa: FBT002
@@ -31,8 +32,10 @@ def budget(
     with reporting(debug=debug):
         from normexp.insight.budget import budgets
         from normexp.insight.summary import arms_of, layers_of, report
+        from normexp.store.places import typed_places
 
-        found = list(budgets(directory, wanted, last_only=True))
+        found, notes = budgets(directory, wanted, typed_places(places or ()), last_only=True)
+        print_notes(notes)
         if as_json:
             print_json([report(each) for each in found])
             return

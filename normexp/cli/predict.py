@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting
+from normexp.cli.app import AsJson, Debug, Places, StoreDir, app, print_json, print_notes, reporting
 from normexp.errors import UsageError
 
 HINT = "normexp predict --help says what each number is"
@@ -21,6 +21,7 @@ def predict(  # noqa: PLR0913, PLR0917  a number each
             metavar="[RUN|STUDY]", help="Stored trainings, judged by their training data."
         ),
     ] = None,
+    places: Places = None,
     steps: Annotated[
         int | None, typer.Option(help="Updates of the running statistics before evaluation.")
     ] = None,
@@ -76,7 +77,7 @@ def predict(  # noqa: PLR0913, PLR0917  a number each
                 "--no-shuffle": no_shuffle or None,
             }
             _refuse([option for option, value in numbers.items() if value is not None], wanted)
-            _predict_stored(directory, wanted, _momenta(momentum), as_json=as_json)
+            _predict_stored(directory, wanted, places or [], _momenta(momentum), as_json=as_json)
             return
         from normexp.session.prediction import as_data, order_of, predict_all, predict_drifts
         from normexp.theory.setting import Setting
@@ -121,11 +122,15 @@ def _refuse(given: list[str], wanted: str) -> None:
         )
 
 
-def _predict_stored(directory: Path, wanted: str, momenta: list[float], *, as_json: bool) -> None:
+def _predict_stored(
+    directory: Path, wanted: str, places: list[str], momenta: list[float], *, as_json: bool
+) -> None:
     """Of stored trainings, cell by cell."""
     from normexp.insight.forecast import as_data, forecasts
+    from normexp.store.places import typed_places
 
-    found = forecasts(directory, wanted, momenta)
+    found, notes = forecasts(directory, wanted, momenta, typed_places(places))
+    print_notes(notes)
     if as_json:
         print_json([as_data(each) for each in found])
     else:

@@ -13,7 +13,10 @@ from normexp.errors import UsageError
 def report(  # noqa: PLR0913, PLR0917  the options of a command line
     wanted: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[STUDY|SWEEP|RUN]...", help="By name, id or path; all if none."),
+        typer.Argument(
+            metavar="[STUDY|SWEEP|RUN]... [data.path=FILE]",
+            help="By name, id or path; all if none. And where data in files are now.",
+        ),
     ] = None,
     out: Annotated[
         str | None, typer.Option("--out", help="Where to; else in the store, under reports/.")
@@ -35,14 +38,18 @@ def report(  # noqa: PLR0913, PLR0917  the options of a command line
       normexp report bn_regression placement --out comparison
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
+        from normexp.config.schema import PLACES
         from normexp.console.streams import stderr, stdout
         from normexp.report.contents import compose
         from normexp.report.source import gather
         from normexp.report.write import as_data, check_target, place, write
+        from normexp.store.places import typed_places
 
         if out == "":
             raise UsageError("--out is empty", "type --out DIR, or leave it away")
-        source = gather(directory, wanted or [])
+        words = {each: each.startswith(tuple(f"{key}=" for key in PLACES)) for each in wanted or []}
+        places = typed_places(word for word, is_place in words.items() if is_place)
+        source = gather(directory, [word for word in words if not words[word]], places)
         target = place(directory, source) if out is None else Path(out)
         check_target(target, in_store=out is None)
         made = compose(source)

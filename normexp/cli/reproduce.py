@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting
+from normexp.cli.app import AsJson, Debug, Places, StoreDir, app, print_json, reporting
 
 
 @app.command()
@@ -15,10 +15,7 @@ def reproduce(  # noqa: PLR0913, PLR0917  the command's options
     run: Annotated[
         str, typer.Argument(help="Its id or the beginning of it, its name, or its directory.")
     ],
-    places: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[PLACE=VALUE]...", help="Where its data are: data.path=FILE."),
-    ] = None,
+    places: Places = None,
     directory: StoreDir = Path("runs"),
     out: Annotated[
         Path | None, typer.Option("--out", help="The certificate's file, not in the run's place.")

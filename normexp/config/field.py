@@ -177,6 +177,18 @@ def quoted(value: object) -> str:
     return "'" + re.sub(r"(\\*)('|\Z)", _escaped, literal) + "'"
 
 
+def unquoted(text: str) -> str:
+    """The text that `quoted` has made this of."""
+    if not (len(text) > 1 and text[0] == text[-1] == "'"):
+        return text
+    literal = re.sub(r"(\\*)('|\Z)", _halved, text[1:-1])
+    return re.sub(r"(\\*)(\$\{)", _halved, literal)
+
+
+def _halved(found: re.Match[str]) -> str:
+    return found[1][: len(found[1]) // 2] + found[2]
+
+
 def _escaped(found: re.Match[str]) -> str:
     """Backslashes doubled before a quote that is escaped, or before the closing one."""
     return found[1] * 2 + ("\\'" if found[2] else "")

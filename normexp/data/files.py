@@ -41,14 +41,26 @@ def settled_data(data: Data) -> Data:
 
 
 def read_cifar10(data: Cifar10) -> tuple[Images, Images]:
-    """The training and test images of a release."""
-    return _release(_absolute(data.path), data.verify, _stamp(data.path))[0]
+    """The training and test images of a release.
+
+    Raises:
+        UsageError: it is missing or damaged, or its digest is not the one recorded.
+    """
+    path = _absolute(data.path)
+    images, digest = _release(path, data.verify, _stamp(data.path))
+    _compare(path, data, {"digest": digest})
+    return images
 
 
 def read_arrays(data: Arrays) -> Examples:
-    """The examples of the user's file, y as labels or targets."""
-    shape = data.shape if data.x_shape is not None else None
-    examples, _ = _examples(_absolute(data.path), shape, _stamp(data.path))
+    """The examples of the user's file, y as labels or targets.
+
+    Raises:
+        UsageError: it is missing or damaged, or its digest is not the one recorded.
+    """
+    path, shape = _absolute(data.path), data.shape if data.x_shape is not None else None
+    examples, digest = _examples(path, shape, _stamp(data.path))
+    _compare(path, data, {"digest": digest})
     return answered(data.path, examples, data.y_size)[0]
 
 

@@ -1,5 +1,6 @@
 """Error budgets of stored runs: what running statistics are off by, and of what it is made."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
-from normexp.insight.subject import Subject, subjects
+from normexp.insight.subject import Subject, subjects, with_data
+from normexp.store.places import Place, typed_places
 from normexp.store.rows import Row
 
 if TYPE_CHECKING:
@@ -62,25 +64,30 @@ def loss(row: Row, name: str) -> float:
     return float("nan") if value is None else float(value)
 
 
-def budgets(store: Path, wanted: str | None, *, last_only: bool = False) -> Iterator[RunBudget]:
-    """The budgets of the runs that are meant, run by run.
+def budgets(
+    store: Path, wanted: str | None, places: Sequence[Place] = (), *, last_only: bool = False
+) -> tuple[list[RunBudget], list[str]]:
+    """The budgets of the runs that are meant, run by run, and notes on runs left out.
 
     Args:
         store: where to look for names.
         wanted: a study, sweep or run, by name, id or path; None is the whole store.
+        places: where data in files may stand now.
         last_only: at the last evaluation point only, not at all of them.
 
     Raises:
         NotFoundError: there is no such run, or its trajectory is not there.
-        UsageError: no run is normalised by an average, which alone has a budget.
+        UsageError: no run is normalised by an average, which alone has a budget; or the data of
+            none can be read.
     """
-    chosen = subjects(store, wanted)
-    if not any(map(averaged, chosen)):
+    chosen = [each for each in subjects(store, wanted) if averaged(each)]
+    if not chosen:
         raise UsageError(
             f"no run of {wanted or store} is normalised by an average of its batches",
             "name runs with norm.estimator=ema, debiased, warmup, window or divided",
         )
-    yield from budgets_of(chosen, last_only=last_only)
+    kept, notes = with_data(chosen, places)
+    return list(budgets_of(kept, last_only=last_only)), notes
 
 
 def averaged(subject: Subject) -> list[int]:
@@ -91,17 +98,18 @@ def averaged(subject: Subject) -> list[int]:
 
 
 def budgets_of(chosen: Sequence[Subject], *, last_only: bool = False) -> Iterator[RunBudget]:
-    """The budgets of the runs that have one, run by run; see `budgets`."""
+    """The budgets of the runs that have one, run by run; their data must be at hand."""
     for subject in chosen:
         if index := averaged(subject):
             yield from _of_subject(subject, index, last_only=last_only)
 
 
-def budget(path: str | Path) -> "pd.DataFrame":
+def budget(path: str | Path, *places: str) -> "pd.DataFrame":
     """The budgets of a run, a sweep or a study, one row a run, evaluation point and channel.
 
     Args:
         path: the directory of any of these.
+        places: where data in files stand now, such as `data.path=FILE`.
 
     Returns:
         run_id, step, layer, channel; mean_error = mean_initial + mean_drift + mean_noise in the
@@ -109,13 +117,15 @@ def budget(path: str | Path) -> "pd.DataFrame":
 
     Raises:
         NotFoundError: there is no such run, or its trajectory is not there.
-        UsageError: no run is normalised by an average, which alone has a budget.
+        UsageError: no run is normalised by an average, which alone has a budget; or the data of
+            none can be read. Of some, a warning says which.
     """
     import pandas as pd
 
-    place = Path(path)
-    found = [pd.DataFrame(_columns(each)) for each in budgets(place, str(place))]
-    return pd.concat(found, ignore_index=True)
+    found, notes = budgets(Path(path), str(path), typed_places(places))
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return pd.concat([pd.DataFrame(_columns(each)) for each in found], ignore_index=True)
 
 
 def rise(loss: float, population: float) -> float:

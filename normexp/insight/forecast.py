@@ -17,8 +17,9 @@ from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
 from normexp.insight.budget import PARTS, loss, rise, training_losses_by_part
 from normexp.insight.layers import settings
-from normexp.insight.subject import Subject, subjects
+from normexp.insight.subject import Subject, subjects, with_data
 from normexp.insight.telling import telling
+from normexp.store.places import Place
 from normexp.theory.bounds import momentum_of
 from normexp.theory.setting import Setting
 
@@ -91,27 +92,31 @@ class Forecast:
         return min(known, key=lambda each: each.measured or 0.0, default=None)
 
 
-def forecasts(store: Path, wanted: str | None, momenta: Sequence[float] = ()) -> list[Forecast]:
-    """Return how well each momentum does on the trainings that are meant, cell by cell.
+def forecasts(
+    store: Path, wanted: str | None, momenta: Sequence[float] = (), places: Sequence[Place] = ()
+) -> tuple[list[Forecast], list[str]]:
+    """Return how well each momentum does on the trainings, and notes on runs left out.
 
     Args:
         store: where to look for names.
         wanted: a study, sweep or run, by name, id or path; None is the whole store.
         momenta: to try beside the grid and those of stored runs.
+        places: where data in files may stand now.
 
     Raises:
         NotFoundError: there is no such run, or its training is not there.
-        UsageError: no training whose momentum could be another.
+        UsageError: no training whose momentum could be another, or whose data can be read.
     """
     for momentum in momenta:
         momentum_of(momentum)
-    found = forecasts_of(subjects(store, wanted), momenta)
-    if not found:
+    free = [each for each in subjects(store, wanted) if _is_free(each.configs[0])]
+    if not free:
         raise UsageError(
             f"in every training of {wanted or store} momentum enters the weights",
             "name runs with norm=batch or norm=ghost: there it is for evaluation only",
         )
-    return found
+    kept, notes = with_data(free, places)
+    return forecasts_of(kept, momenta), notes
 
 
 def forecasts_of(
@@ -120,7 +125,7 @@ def forecasts_of(
     """The same of these trainings; nothing of those in which momentum enters the weights.
 
     Args:
-        found: the trainings.
+        found: the trainings, their data at hand.
         momenta: to try beside the grid and those of stored runs.
         parts: of the error that are told apart; each costs as much as the whole.
     """

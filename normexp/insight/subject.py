@@ -1,17 +1,16 @@
 """Stored runs with running statistics, by the trajectory that they are observed from."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normexp.analysis.alike import completed
 from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig
-from normexp.config.tree import nest
 from normexp.errors import NormexpError, NotFoundError, UsageError
-from normexp.store.expected import understood
 from normexp.store.layout import StudyDirectory
+from normexp.store.places import Place, find_data, located
 from normexp.store.rows import Row, read_run, row
 from normexp.trust.selection import Selection, select
 
@@ -101,11 +100,39 @@ def subjects_of(rows: Sequence[Row]) -> list[Subject]:
     for each in rows:
         path = Path(each["directory"])
         manifest = read_run(path)
-        config = understood(nest(manifest["config"]))
+        config = located(manifest)
         place = StudyDirectory(path.parent).trajectory(manifest["trajectory_id"])
         if isinstance(config.norm, BatchKind) and place.is_dir():
             found.setdefault(place, []).append((each, config))
     return [Subject(place, *zip(*members, strict=True)) for place, members in found.items()]
+
+
+def with_data(
+    found: Sequence[Subject], places: Sequence[Place] = ()
+) -> tuple[list[Subject], list[str]]:
+    """The trainings whose data can be read here, and what is to be said of the others.
+
+    Args:
+        found: the trainings.
+        places: where data may stand now; else they must be where they stood.
+
+    Raises:
+        UsageError: no data can be read, or a place has none of these.
+    """
+    sets = find_data((config.data for each in found for config in each.configs), places)
+    kept: list[Subject] = []
+    lost: dict[UsageError, int] = {}
+    for each in found:
+        all_places = [sets[config.data] for config in each.configs]
+        data = next((d for d in all_places if not isinstance(d, UsageError)), all_places[0])
+        if isinstance(data, UsageError):
+            lost[data] = lost.get(data, 0) + len(each.rows)
+        else:
+            configs = tuple(replace(config, data=data) for config in each.configs)
+            kept.append(replace(each, configs=configs))
+    if lost and not kept:
+        raise next(iter(lost))
+    return kept, [f"{n} runs left out: {why.message}; {why.hint}" for why, n in lost.items()]
 
 
 def _subject(members: list[tuple[Path, Row, RunConfig]]) -> Subject:
@@ -136,7 +163,7 @@ def _tracked(directories: Sequence[Path]) -> Iterator[tuple[Path, Row, RunConfig
             if len(directories) == 1:
                 raise
             continue  # unfinished or damaged: verify says more
-        config = understood(nest(manifest["config"]))
+        config = located(manifest)
         if isinstance(config.norm, BatchKind) and manifest["status"] == "complete":
             place = StudyDirectory(path.parent).trajectory(manifest["trajectory_id"])
             yield place, completed(row(manifest, path)), config

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from normexp.analysis import Arm, Estimate
 from normexp.config.norm_fields import WITHOUT_MOMENTUM
-from normexp.errors import NormexpError
+from normexp.errors import NormexpError, UsageError
 from normexp.report.naming import arm_name
 from normexp.report.source import MOMENTUM, Source
 
@@ -113,24 +113,27 @@ def cells(source: Source) -> list[Cell]:
     return found
 
 
-def forecast(source: Source, found: Sequence[Cell]) -> tuple[list[Cell], int]:
-    """The cells with their forecasts, and how many seeds of each these are made of at most.
+def forecast(source: Source, found: Sequence[Cell]) -> tuple[list[Cell], int, list[str]]:
+    """The cells with their forecasts, how many seeds of each, and why some data cannot be read.
 
     Where one seed of every cell would take too long, that is none, and nothing is forecast.
     """
     plain = [each for each in found if _is_plain(each)]
     seeds = min(MOST_SEEDS, _affordable(source) // max(1, len(plain)))
     if not seeds:
-        return list(found), 0
+        return list(found), 0, []
     places: dict[str, dict[int, list[Path]]] = {}
     for row in source.complete:
         by_seed = places.setdefault(row["arm"], {})
         by_seed.setdefault(row["seed"], []).append(Path(row["directory"]))
+    lost: dict[str, None] = {}
     made = [
-        replace(cell, forecast=_forecast(places, cell, seeds)) if _is_plain(cell) else cell
+        replace(cell, forecast=_forecast(source, places, cell, seeds, lost))
+        if _is_plain(cell)
+        else cell
         for cell in found
     ]
-    return made, seeds
+    return made, seeds, list(lost)
 
 
 def _affordable(source: Source) -> int:
@@ -140,18 +143,29 @@ def _affordable(source: Source) -> int:
     return min((MOST_TRAININGS.get(row["model.kind"], 0) for row in source.complete), default=0)
 
 
-def _forecast(places: dict[str, dict[int, list[Path]]], cell: Cell, most: int) -> "Forecast | None":
-    """The forecast of a cell's first seeds; None where its trainings are not there."""
+def _forecast(
+    source: Source,
+    places: dict[str, dict[int, list[Path]]],
+    cell: Cell,
+    most: int,
+    lost: dict[str, None],
+) -> "Forecast | None":
+    """The forecast of a cell's first seeds; None where trainings or data are not there."""
     from normexp.insight.forecast import forecasts_of
-    from normexp.insight.subject import subjects_at
+    from normexp.insight.subject import subjects_at, with_data
 
     mine = [places[each.name] for each in cell.points if each.name in places]
     seeds = sorted({seed for each in mine for seed in each})[:most]
     chosen = [path for each in mine for seed in seeds for path in each.get(seed, ())]
     try:
-        made = forecasts_of(subjects_at(chosen), parts=())
+        kept, notes = with_data(subjects_at(chosen), source.places)
+        made = forecasts_of(kept, parts=())
+    except UsageError as error:
+        lost[f"{error.message}; {error.hint}"] = None
+        return None
     except NormexpError:  # copied without its trainings: what was measured is still worth a look
         return None
+    lost.update(dict.fromkeys(notes))
     known = [each for each in made if math.isfinite(each.best.training_loss)]
     return known[0] if len(known) == 1 else None
 

@@ -7,7 +7,9 @@ import numpy as np
 
 from normexp.analysis.thinning import evenly
 from normexp.console.words import number
-from normexp.insight.budget import ALL, PARTS, Array, RunBudget, budgets_of, loss
+from normexp.errors import UsageError
+from normexp.insight.budget import ALL, PARTS, Array, RunBudget, averaged, budgets_of, loss
+from normexp.insight.subject import with_data
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
 from normexp.report.said import short
 from normexp.report.sample import MOST_LAYERS, Sample, sample, why_none
@@ -57,15 +59,21 @@ def error_budget(source: Source) -> Drawn:
     chosen = sample(source)
     if not chosen.rows:
         return [LeftOut(TITLE, why_none(source))]
-    found = list(budgets_of(chosen.subjects()))
-    if not found:
+    averaging = [each for each in chosen.subjects() if averaged(each)]
+    if not averaging:
         why = "the trainings are not there, or no arm is normalised by an average of its batches"
         return [LeftOut(TITLE, why)]
+    try:
+        kept, notes = with_data(averaging, source.places)
+    except UsageError as error:
+        return [LeftOut(TITLE, f"{error.message}; {error.hint}")]
+    found = list(budgets_of(kept))
     frame = _frame(found)
     if frame.empty:
         return [LeftOut(TITLE, "no layer has a finite error")]
     arms = tuple(arm for arm in chosen.arms if arm in set(frame[ARM]))
-    return [_figure(source, chosen, frame, arms), _costs(chosen, found, arms)]
+    missing = [LeftOut(f"{TITLE} of some runs", note) for note in notes]
+    return [_figure(source, chosen, frame, arms), _costs(chosen, found, arms), *missing]
 
 
 def _frame(found: Sequence[RunBudget]) -> "pd.DataFrame":

@@ -38,14 +38,15 @@ def momentum(source: Source) -> Drawn:
     known = [each for each in found if each.measured("test_loss")]
     if not known:
         return [LeftOut(TITLE, "no run with a momentum has a finite test loss")]
-    drawn, seeds = forecast(source, _spread(known, MOST_PANELS))
+    drawn, seeds, lost = forecast(source, _spread(known, MOST_PANELS))
     by_name = {each.name: each for each in drawn}
     whole = [by_name.get(each.name, each) for each in found]
     palette = source.palette
     made = [_level(whole, drawn, metric, seeds, palette) for metric in _metrics(source)]
+    missing = [LeftOut("Predicted cost", each) for each in lost]
     if not any(each.measured(EXCESS) for each in drawn):
-        return [*made, LeftOut(COSTS, "no excess loss is finite")]
-    return [*made, _excess(whole, drawn, seeds, palette)]
+        return [*made, LeftOut(COSTS, "no excess loss is finite"), *missing]
+    return [*made, *missing, _excess(whole, drawn, seeds, palette)]
 
 
 def _metrics(source: Source) -> list[str]:

@@ -18,6 +18,7 @@ from normexp.report.naming import arm_name
 from normexp.report.style import MOST_ARMS, Palette
 from normexp.store.files import intact
 from normexp.store.layout import look_around
+from normexp.store.places import Place
 from normexp.store.rows import Row, row
 from normexp.store.sweep import read_end
 from normexp.trust.selection import select
@@ -44,6 +45,7 @@ class Source:
         rows: one a run, as listings have them; with a column `source` where there are several.
         fields: dotted names of what tells the runs apart, seeds aside, `source` first.
         unfinished: directories that were no whole runs.
+        places: where data in files may stand now.
     """
 
     names: tuple[str, ...]
@@ -51,6 +53,7 @@ class Source:
     rows: tuple[Row, ...]
     fields: tuple[str, ...]
     unfinished: int
+    places: tuple[Place, ...] = ()
 
     @cached_property
     def arms(self) -> list[Arm]:
@@ -185,13 +188,14 @@ class Source:
         )
 
 
-def gather(store: Path, wanted: Sequence[str]) -> Source:
+def gather(store: Path, wanted: Sequence[str], places: Sequence[Place] = ()) -> Source:
     """The runs that are meant.
 
     Args:
         store: where to look for names.
         wanted: studies, sweeps or runs, by name, id or path; nothing is the whole store. Several
             runs are one source; of anything else each is one, and told apart.
+        places: where data in files may stand now.
 
     Raises:
         NotFoundError: there is no such thing, or no complete run in it.
@@ -218,7 +222,8 @@ def gather(store: Path, wanted: Sequence[str]) -> Source:
     if not several:  # the same run may have been named twice, or stand in two studies
         rows = list({each["run_id"]: each for each in rows}.values())
     sweeps = tuple(path for selection in selections for path in selection.sweeps)
-    return Source(names, sweeps, tuple(rows), _fields(rows, several=several), unfinished)
+    fields = _fields(rows, several=several)
+    return Source(names, sweeps, tuple(rows), fields, unfinished, tuple(places))
 
 
 def _place(store: Path, wanted: str) -> Path:

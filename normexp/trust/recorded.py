@@ -1,24 +1,21 @@
 """A run as its own directory records it: neither a study nor today's defaults are asked."""
 
-import shlex
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from normexp.config.data import Arrays, Cifar10
 from normexp.config.field import Rule, Scalar
 from normexp.config.identity import run_id, stack_key
-from normexp.config.schema import PLACES, RunConfig
 from normexp.config.tree import Tree, field_specs, flatten, from_tree, nest
 from normexp.errors import NormexpError, NotFoundError, UsageError, VerificationError
 from normexp.store.digests import check_files
 from normexp.store.files import MANIFEST, read_manifest
 from normexp.store.layout import StudyDirectory, find_run
+from normexp.store.places import Place, find_data, recorded_place
 from normexp.study.check import check
 from normexp.study.run import Base, Run
 from normexp.study.settle import settle
@@ -93,43 +90,28 @@ class Recorded:
             "take a copy of the directory that nobody has edited",
         )
 
-    def run(self, places: Mapping[str, Scalar]) -> Run:
+    def run(self, places: Sequence[Place] = ()) -> Run:
         """The run, ready to be trained.
 
         Args:
-            places: where data in files stand here.
+            places: where data in files may stand here, beside where they stood.
 
         Raises:
             UsageError: the data are not there, or are others.
             VerificationError: the configuration is not that of the recorded run.
         """
-        config = self._settled(from_tree(nest({**self.flat, **places})), places)
+        config = from_tree(nest({**self.flat, **recorded_place(self.manifest)}))
+        data = find_data([config.data], places)[config.data]
+        if isinstance(data, UsageError):
+            raise data
+        try:
+            config = settle(replace(config, data=data))
+        except UsageError as error:
+            raise self.not_this_run(error.message) from error
         if run_id(config) != self.id:
             raise self.not_this_run(f"it gives run {run_id(config)}")
         check(config)
         return Run(config, Base(self._choices(), nest(flatten(config))))
-
-    def _settled(self, config: RunConfig, places: Mapping[str, Scalar]) -> RunConfig:
-        data = config.data
-        try:
-            return settle(config)
-        except UsageError as error:
-            if not isinstance(data, Arrays | Cifar10):
-                raise self.not_this_run(error.message) from error
-            given = "" if places else f": they stand in files (data={data.kind})"
-            raise UsageError(
-                f"{error.message}; the data of a run are not in its directory{given}",
-                f"type normexp reproduce {self.directory} {self._place()}, where those of digest "
-                f"{data.digest} are",
-            ) from error
-
-    def _place(self) -> str:
-        """Where the data stood when the run was made, as one types it."""
-        with suppress(ValueError):
-            for word in shlex.split(str(self.manifest["command"])):
-                if word.startswith("data.path="):
-                    return shlex.quote(word.replace("'", ""))
-        return "data.path=FILE"
 
     def _choices(self) -> dict[str, str]:
         """What was chosen in every config group, by the names of that time."""
@@ -187,27 +169,3 @@ def damage(directory: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
     problems, _ = check_files(directory, manifest["files"])
     parts = (problem.what.partition(": ") for problem in problems)
     return {name: state for name, _, state in parts}
-
-
-def place_of(override: str, flat: Mapping[str, Scalar]) -> tuple[str, Scalar]:
-    """A place as typed, such as `data.path=FILE`.
-
-    Raises:
-        UsageError: it says what the run is, or the run has no such field.
-    """
-    key, _, value = override.partition("=")
-    if key not in PLACES:
-        raise UsageError(
-            f"{override}: a run is made again as it is recorded; {' and '.join(PLACES)} alone say "
-            "where its data are",
-            "type normexp sweep with this override for another run",
-        )
-    if key not in flat:
-        raise UsageError(
-            f"{override}: data={flat['data.kind']} has no {key}", f"leave out {override}"
-        )
-    if key == "data.verify":
-        if value not in ("true", "false"):
-            raise UsageError(f"{override}: true or false is needed", f"type {key}=false")
-        return key, value == "true"
-    return key, value

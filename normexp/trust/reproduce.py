@@ -22,11 +22,12 @@ from normexp.store.claims import Claims
 from normexp.store.files import CERTIFICATE, read_manifest, read_regular, write_file
 from normexp.store.layout import StudyDirectory
 from normexp.store.manifest import MOST_BYTES
+from normexp.store.places import typed_places
 from normexp.store.texts import to_json
 from normexp.study.run import Run
 from normexp.study.study import Study
 from normexp.trust.certificate import Certificate, compare
-from normexp.trust.recorded import TYPE_VERIFY, Recorded, damage, find, place_of
+from normexp.trust.recorded import TYPE_VERIFY, Recorded, damage, find
 
 if TYPE_CHECKING:
     from normexp.session.work import Worker
@@ -44,7 +45,7 @@ def reproduce(
 
     Args:
         wanted: the run's id or the beginning of it, its name, or its directory.
-        places: where data in files stand here, such as `data.path=FILE`.
+        places: where data in files stand now, such as `data.path=FILE`.
         store: where the run is looked for.
         out: the certificate's file; the run's directory has it otherwise.
         progress: told what happens.
@@ -60,7 +61,7 @@ def reproduce(
         files = ", ".join(f"{name} ({state})" for name, state in damaged.items())
         raise VerificationError(f"{recorded.directory} is damaged: {files}", TYPE_VERIFY)
     path = Path(out) if out else recorded.directory / CERTIFICATE
-    run = recorded.run(dict(place_of(each, recorded.flat) for each in places or ()))
+    run = recorded.run(typed_places(places or ()))
     _check_writable(path)
     with tempfile.TemporaryDirectory(prefix="normexp-") as place:
         start = time.perf_counter()

@@ -37,6 +37,10 @@ Overrides = Annotated[
 ConfigDir = Annotated[
     Path | None, typer.Option("--config-dir", help="Your own configs, before the packaged ones.")
 ]
+FiledAs = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="Keep the runs as a study of this name."),
+]
 OnCodeChange = Annotated[
     str,
     typer.Option(

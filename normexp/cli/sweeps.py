@@ -1,7 +1,6 @@
 """The main job: `sweep`, and `plan`, which says what it would do."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +8,7 @@ from normexp.cli.app import (
     AsJson,
     ConfigDir,
     Debug,
+    FiledAs,
     OnCodeChange,
     Overrides,
     app,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 def sweep(  # noqa: PLR0913, PLR0917  the options of a command line
     overrides: Overrides = None,
     config_dir: ConfigDir = None,
+    filed_as: FiledAs = None,
     on_code_change: OnCodeChange = "warn",
     watch: Annotated[  # noqa: FBT002
         bool, typer.Option("--watch", help="Serve the report meanwhile, on this machine only.")
@@ -54,7 +55,8 @@ def sweep(  # noqa: PLR0913, PLR0917  the options of a command line
                 "--watch serves a page as long as this command runs, and --detach ends it at once",
                 "type normexp watch after --detach",
             )
-        if detach and _detached(overrides or [], config_dir, on_code_change, as_json=as_json):
+        arguments: dict[str, Any] = {"config_dir": config_dir, "filed_as": filed_as}
+        if detach and _detached(overrides or [], arguments, on_code_change, as_json=as_json):
             return
         from normexp.cli.signals import listening
         from normexp.console.progress import LiveProgress
@@ -70,7 +72,7 @@ def sweep(  # noqa: PLR0913, PLR0917  the options of a command line
             try:
                 result = session.sweep(
                     *(overrides or []),
-                    config_dir=config_dir,
+                    **arguments,
                     on_code_change=policy(on_code_change),
                     progress=progress,
                     stop=stop,
@@ -92,7 +94,7 @@ def sweep(  # noqa: PLR0913, PLR0917  the options of a command line
 
 
 def _detached(
-    overrides: list[str], config_dir: Path | None, on_code_change: str, *, as_json: bool
+    overrides: list[str], arguments: dict[str, Any], on_code_change: str, *, as_json: bool
 ) -> bool:
     """Submit, and say where to look; False if there is nothing to do but to sum up."""
     from normexp.console.tables import print_detached
@@ -101,7 +103,7 @@ def _detached(
     from normexp.session.result import detached_numbers
 
     on_change = policy(on_code_change)
-    done = session.detach(*overrides, config_dir=config_dir, on_code_change=on_change)
+    done = session.detach(*overrides, **arguments, on_code_change=on_change)
     if done is None:
         return False
     if as_json:
@@ -124,9 +126,10 @@ def _serve(plan: "Plan") -> None:
 
 
 @app.command()
-def plan(
+def plan(  # noqa: PLR0913, PLR0917  the options of a command line
     overrides: Overrides = None,
     config_dir: ConfigDir = None,
+    filed_as: FiledAs = None,
     on_code_change: OnCodeChange = "warn",
     as_json: AsJson = False,  # noqa: FBT002
     debug: Debug = False,  # noqa: FBT002
@@ -143,7 +146,9 @@ def plan(
         from normexp.session.result import plan_report
 
         arguments, on_change = overrides or [], policy(on_code_change)
-        made = session.plan(*arguments, config_dir=config_dir, on_code_change=on_change)
+        made = session.plan(
+            *arguments, config_dir=config_dir, filed_as=filed_as, on_code_change=on_change
+        )
         if as_json:
             print_json(plan_report(made))
         else:

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from normexp.cli.app import AsJson, ConfigDir, Debug, app, print_json, reporting
+from normexp.cli.app import AsJson, ConfigDir, Debug, FiledAs, app, print_json, reporting
 
 
 @app.command()
-def why(
+def why(  # noqa: PLR0913, PLR0917  the options of a command line
     arguments: Annotated[
         list[str],
         typer.Argument(
@@ -21,6 +21,7 @@ def why(
         Path | None, typer.Option("--dir", help="The store to look in; runs, unless overridden.")
     ] = None,
     config_dir: ConfigDir = None,
+    filed_as: FiledAs = None,
     as_json: AsJson = False,  # noqa: FBT002
     debug: Debug = False,  # noqa: FBT002
 ) -> None:
@@ -38,7 +39,7 @@ def why(
     with reporting(debug=debug):
         from normexp.trust import why as trust
 
-        report = trust.why(arguments, store=directory, config_dir=config_dir)
+        report = trust.why(arguments, store=directory, config_dir=config_dir, filed_as=filed_as)
         if as_json:
             print_json(report)
         else:

@@ -83,10 +83,13 @@ def _print_study(
 
 def _words(row: Row) -> list[str]:
     """What was typed, without what the listing says anyway."""
+    filed = ("--as", str(row["study"]))
     return [
         word
         for word in row["typed"]
-        if not word.startswith("store.dir=") and word != f"study={quoted(row['study'])}"
+        if (word not in filed or "--as" not in row["typed"])
+        and not word.startswith("store.dir=")
+        and word != f"study={quoted(row['study'])}"
     ]
 
 

@@ -130,6 +130,8 @@ def _command(sweep: Path) -> str:
     words = typed(sweep)
     if words is None:
         return ""
+    if "--as" in words:
+        return shlex.join(["normexp", "sweep", *words])
     study = f"study={sweep.parents[1].name}"
     own = [each for each in words if not each.startswith("study=")]
     return shlex.join(["normexp", "sweep", study, *own])

@@ -81,9 +81,9 @@ class Origin:
         Every field is in what follows; a study may be in no other place than it is.
         """
         study, own = self.study, self.study.config_dir
-        packaged = (packaged_configs() / "study" / f"{study.name}.yaml").is_file()
+        packaged = (packaged_configs() / "study" / f"{study.base or study.name}.yaml").is_file()
         place = [] if packaged or own is None else ["--config-dir", str(own.resolve())]
-        return shlex.join(["normexp", "sweep", *place])
+        return shlex.join(["normexp", "sweep", *place, *study.filed])
 
 
 def _half_life(config: RunConfig) -> float | None:

@@ -39,12 +39,15 @@ Overrides = str | Sequence[str]
 """One override, or a list of them."""
 
 
-def load(*overrides: Overrides, config_dir: str | Path | None = None) -> Study:
+def load(
+    *overrides: Overrides, config_dir: str | Path | None = None, filed_as: str | None = None
+) -> Study:
     """The study that these overrides describe, as `normexp sweep` would take them.
 
     Args:
         overrides: such as `"norm=none,batch"`, `"seed=range(8)"`; lists of such will do.
         config_dir: the user's own configs, searched before the packaged ones.
+        filed_as: the name that the study is kept under; else its own.
 
     Raises:
         UsageError: an override, a config or a combination that makes no sense.
@@ -52,22 +55,24 @@ def load(*overrides: Overrides, config_dir: str | Path | None = None) -> Study:
     texts: list[str] = []
     for override in overrides:
         texts += [override] if isinstance(override, str) else _texts(override)
-    return studies.load(texts, None if config_dir is None else Path(config_dir))
+    return studies.load(texts, None if config_dir is None else Path(config_dir), filed_as)
 
 
 def plan(
     *overrides: Overrides,
     config_dir: str | Path | None = None,
+    filed_as: str | None = None,
     on_code_change: OnCodeChange = "warn",
 ) -> Plan:
     """What `sweep` would do with the same arguments: runs, trajectories, stacks, what is there."""
-    study = load(*overrides, config_dir=config_dir)
+    study = load(*overrides, config_dir=config_dir, filed_as=filed_as)
     return _plan(study, _standard(study, on_code_change))
 
 
 def sweep(
     *overrides: Overrides,
     config_dir: str | Path | None = None,
+    filed_as: str | None = None,
     on_code_change: OnCodeChange = "warn",
     progress: Progress | None = None,
     stop: Stop | None = None,
@@ -77,6 +82,7 @@ def sweep(
     Args:
         overrides: such as `"norm=none,batch"`, `"seed=range(8)"`; lists of such will do.
         config_dir: the user's own configs, searched before the packaged ones.
+        filed_as: the name that the study is kept under; else its own.
         on_code_change: what becomes of stored runs that other code or another machine has made.
         progress: told what happens.
         stop: with which somebody else can end the sweep early.
@@ -86,7 +92,7 @@ def sweep(
         NormexpError: the store cannot be written.
         SweepInterruptedError: it was to end early.
     """
-    study = load(*overrides, config_dir=config_dir)
+    study = load(*overrides, config_dir=config_dir, filed_as=filed_as)
     standard = _standard(study, on_code_change)
     plan, directory, stop = _plan(study, standard), study_directory(study), stop or Stop()
     start = time.perf_counter()
@@ -118,6 +124,7 @@ def sweep(
 def detach(
     *overrides: Overrides,
     config_dir: str | Path | None = None,
+    filed_as: str | None = None,
     on_code_change: OnCodeChange = "warn",
 ) -> Detached | None:
     """Submit what `sweep` would work on, and leave; `sweep` with the same arguments sums it up.
@@ -129,7 +136,7 @@ def detach(
         UsageError: as `sweep`, and of an executor that needs this process.
         NormexpError: the store cannot be written.
     """
-    study = load(*overrides, config_dir=config_dir)
+    study = load(*overrides, config_dir=config_dir, filed_as=filed_as)
     standard = _standard(study, on_code_change)
     plan, directory = _plan(study, standard), study_directory(study)
     if not isinstance(plan.executor, Slurm):
@@ -261,6 +268,7 @@ def _description(plan: Plan) -> dict[str, Any]:
         "study": study.name,
         "overrides": list(study.overrides),
         "config_dir": None if study.config_dir is None else str(study.config_dir),
+        "as": study.name if study.filed else None,
         "plan": plan_numbers(plan),
         "notes": list(study.notes),
     }

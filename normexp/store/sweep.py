@@ -151,12 +151,14 @@ def read_end(path: Path) -> dict[str, Any] | None:
 
 
 def typed(directory: Path) -> tuple[str, ...] | None:
-    """The overrides of a sweep as they were typed; None where they cannot be read."""
+    """The options and overrides of a sweep as they were typed; None where they cannot be read."""
     content = _described(directory)
-    words, own = content.get("overrides"), content.get("config_dir")
+    words, own, name = (content.get(key) for key in ("overrides", "config_dir", "as"))
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         return None
-    return (*(("--config-dir", own) if isinstance(own, str) else ()), *words)
+    place = ("--config-dir", own) if isinstance(own, str) else ()
+    filed = ("--as", name) if isinstance(name, str) else ()
+    return (*place, *filed, *words)
 
 
 def planned(directory: Path) -> dict[str, int]:

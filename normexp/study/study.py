@@ -1,7 +1,6 @@
 """A study: a base configuration, its axes, and the runs they multiply out to."""
 
 import itertools
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,12 +18,13 @@ from normexp.config.schema import (
     SECTIONS,
     RunConfig,
 )
-from normexp.config.tree import flatten_section
+from normexp.config.tree import flatten_section, from_tree
 from normexp.data.scale import check_scale
 from normexp.errors import UsageError
 from normexp.study.axis import Axis, from_overrides, from_study
 from normexp.study.check import check, remarks
 from normexp.study.compose import Composer, composer, resolve
+from normexp.study.filing import chosen_name, foreign, is_about_data, safe
 from normexp.study.framework import NO_FRAMEWORK, alike, framed
 from normexp.study.grammar import MOST_VALUES
 from normexp.study.keys import notes, overruled, refuse_turned, refuse_unknown
@@ -37,13 +37,14 @@ class Study:
     """A named set of runs.
 
     Attributes:
-        name: of the study's YAML, and of its directory.
+        name: of its directory.
         about: one line that says what it shows.
         axes: the axes in force, the study's own and those typed.
         runs: every run once, in the order of the axes.
         notes: what a person should know of how the axes were applied.
         overrides: as typed.
         config_dir: the user's own configs, if given.
+        base: of the study's YAML, where that is another name.
     """
 
     name: str
@@ -53,6 +54,13 @@ class Study:
     notes: tuple[str, ...]
     overrides: tuple[str, ...]
     config_dir: Path | None
+    base: str = ""
+
+    @property
+    def filed(self) -> tuple[str, ...]:
+        """The words that give it its name, where its YAML does not."""
+        own = not self.base or safe(self.base) == self.name
+        return () if own else ("--as", self.name)
 
     def command(self, config: RunConfig, choices: Mapping[str, str] | None = None) -> list[str]:
         """The overrides that give this run alone, whatever sweep it came from.
@@ -69,7 +77,7 @@ class Study:
         values = [each for name in inside for each in _typed(name, getattr(config, name))]
         values += [f"{name}={quoted(getattr(config, name))}" for name in specs(RunConfig)]
         none = [f"{FRAMEWORK}=null"] if choices and FRAMEWORK in choices else []
-        return [f"study={self.name}", *groups, *none, *values]
+        return [f"study={self.base or self.name}", *groups, *none, *values]
 
 
 @lru_cache(maxsize=16384)
@@ -79,12 +87,15 @@ def _typed(name: str, section: Any) -> tuple[str, ...]:  # noqa: ANN401
     return tuple(f"{path}={quoted(v)}" for path, v in flat.items() if not path.endswith(".kind"))
 
 
-def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study:
+def load(
+    overrides: Sequence[str] = (), config_dir: Path | None = None, filed_as: str | None = None
+) -> Study:
     """The study that the overrides describe.
 
     Args:
         overrides: as in Hydra: `norm=none,batch`, `norm.momentum=0.1,0.5`, `seed=range(8)`.
         config_dir: a directory of the user's own configs, searched before the packaged ones.
+        filed_as: the name that it is kept under; else its own.
 
     Raises:
         UsageError: an override, a config or a combination that makes no sense.
@@ -101,6 +112,8 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
         keys = {axis.key for axis in typed}
         axes = [axis for axis in own if axis.key not in keys] + typed
         bases = list(_bases(hydra, name, axes, own))
+        filed = safe(name) if filed_as is None else chosen_name(filed_as, hydra.options("study"))
+        others = [] if filed_as else list(_foreign(hydra, name, typed, own))
     refuse_unknown(axes, bases)
     refuse_turned(axes, bases)
     read: set[str] = set()
@@ -108,7 +121,7 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
     runs = {run.id: run for part in parts for run in part}
     _check_runtime(list(runs.values()))
     return Study(
-        name=_safe(name),
+        name=filed,
         about=str(head.get("about", "")),
         axes=tuple(axis for axis in axes if _in_force(axis, bases)),
         runs=tuple(runs.values()),
@@ -116,11 +129,26 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Study
             *notes(axes, bases, given),
             *_without_effect([a for a in axes if not overruled(a, bases)], runs.values(), read),
             *alike(parts),
+            *others,
             *dict.fromkeys(line for run in runs.values() for line in remarks(run.config)),
         ),
         overrides=tuple(overrides),
         config_dir=config_dir,
+        base=name,
     )
+
+
+def _foreign(
+    hydra: Composer, name: str, typed: Sequence[Axis], swept: Sequence[Axis]
+) -> Iterator[str]:
+    """Says that runs on other data, or of another model, have little to do with the study."""
+    if about := [axis for axis in typed if is_about_data(axis)]:
+        own = from_tree(resolve(framed(hydra, {"study": name}, is_typed=False).tree))
+        if words := foreign(about, own, swept):
+            yield (
+                f"{' '.join(words)}: {name} has other data or another model; --as NAME keeps these "
+                "runs as a study of their own"
+            )
 
 
 def _in_force(axis: Axis, bases: Sequence[Base]) -> bool:
@@ -223,13 +251,3 @@ def _runs(base: Base, axes: Sequence[Axis], read: set[str]) -> Iterator[Run]:
             if getattr(given.norm, key[5:]) == getattr(config.norm, key[5:])
         )
         yield Run(config, base)
-
-
-def _safe(name: str) -> str:
-    """A study's name as a directory: nothing that could lead out of the store."""
-    flat = name.replace("/", "-")
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", flat):
-        raise UsageError(
-            f"study name {name!r} cannot be a directory", "use letters, digits, '_', '-' and '.'"
-        )
-    return flat

@@ -104,7 +104,8 @@ def _train(run: Run, recorded: Recorded, place: StudyDirectory, progress: Progre
 
     config = replace(run.config, executor=Local(workers=1, processes=False))
     name = str(recorded.manifest["study"])
-    study = Study(name, "", (), (replace(run, config=config),), (), (), None)
+    base = run.base.choices.get("study", "")
+    study = Study(name, "", (), (replace(run, config=config),), (), (), None, base)
     plan = build(study, Inventory())
     progress.began(plan)
     with one_thread():

@@ -38,6 +38,7 @@ def why(
     *,
     store: str | Path | None = None,
     config_dir: str | Path | None = None,
+    filed_as: str | None = None,
 ) -> Report:
     """Why a sweep would make a run again or would not, or where two runs differ.
 
@@ -46,6 +47,7 @@ def why(
             runs as for `plan`; or one run and overrides.
         store: where runs are looked for; `runs`, or what the overrides say.
         config_dir: the user's own configs, for the overrides.
+        filed_as: the name that runs of overrides are kept under.
 
     Raises:
         NotFoundError: there is no such run.
@@ -62,7 +64,7 @@ def why(
     places = [locate(Path(store or "runs"), text) for text in runs]
     if not overrides:
         return standing(places[0]) if len(places) == 1 else compared(*map(_described, places))
-    study = load(overrides, config_dir=config_dir)
+    study = load(overrides, config_dir=config_dir, filed_as=filed_as)
     if places:
         return _against(_described(places[0]), study)
     directory = study_directory(study)

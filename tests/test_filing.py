@@ -57,7 +57,7 @@ def test_what_was_typed_makes_it_again(command: Command, as_json: AsJson) -> Non
     assert as_json("plan", *row["typed"])["cached"] == 1
     assert row["typed"][:2] == ["--as", "my.own-1"]
     assert "--as" not in command("ls").stdout
-    assert as_json("why", *own[2:])["runs"][0]["state"] == "cached"
+    assert as_json("why", *own[2:])["reasons"]["cached"]["runs"] == 1
 
 
 def test_a_run_of_a_named_study_is_reproduced(as_json: AsJson) -> None:

@@ -58,7 +58,8 @@ def report(  # noqa: PLR0913, PLR0917  the options of a command line
             print_json(as_data(made, written))
             return
         stdout().print(f"{made.title}: {made.about}", soft_wrap=True)
-        stdout().print(made.figures[0].sentence)
+        for sentence in made.headlines:
+            stdout().print(sentence)
         for each in made.left_out:
             stderr().print(f"left out: {each.title}: {each.why}", soft_wrap=True)
         stdout().print(str(written), soft_wrap=True)

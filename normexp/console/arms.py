@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from normexp.analysis import Arm
+from normexp.config.answers import data_set, data_sets
 from normexp.config.norm_fields import WITHOUT_MOMENTUM
 from normexp.console.columns import Column, filled, fits, table_of
 from normexp.console.words import NOTHING, SKEWED_NOTE, field_value, heading, interval, number
@@ -25,28 +27,41 @@ ECONOMIES = ("half-life", "loss by population", "keras", "accuracy by population
 
 
 def print_arms(console: Console, arms: Sequence[Arm], differing: Sequence[str]) -> None:
-    """The table that fits, and what its columns mean."""
+    """A table that fits for each data set, and what its columns mean."""
+    names = data_sets(arm.values for arm in arms)
+    notes: dict[str, None] = {}
+    for key, name in names.items():
+        if len(names) > 1:
+            console.print(Text(name, "bold"), soft_wrap=True)
+        part = [arm for arm in arms if data_set(arm.values) == key]
+        notes[_print_part(console, part, differing)] = None
+    if len(names) > 1:
+        notes["losses on different data are not compared."] = None
+    console.print(" ".join(notes), style="dim")
+
+
+def _print_part(console: Console, arms: Sequence[Arm], differing: Sequence[str]) -> str:
+    """The arms of one data set; what their columns mean."""
     fields = _telling(arms, differing)
     momenta = list({arm.values[MOMENTUM]: None for arm in arms if MOMENTUM in arm.values})
     if len(arms) > MOST_ROWS and len(momenta) >= FEWEST_MOMENTA:
         fields.remove(MOMENTUM)
         for table in _by_momentum(console, arms, fields, momenta):
             console.print(table)
-        note = (
+        return (
             "test loss, mean over seeds, by momentum as in PyTorch; * the best. population: the "
             "same weights normalised by the training set's own statistics."
         )
-    else:
-        console.print(_by_arm(console, arms, fields))
-        note = (
-            "mean ± 95 % interval over seeds. excess = test loss − population loss: what the "
-            "running statistics cost, on the same weights. half-life in steps."
-        )
-        if any(value.is_skewed for arm in arms for value in arm.estimates.values()):
-            note += f" {SKEWED_NOTE} --json has medians, normexp compare ratios."
-        if any(_excess(arm).startswith("-") for arm in arms):
-            note += " Below 0, running statistics do better than the population's."
-    console.print(note, style="dim")
+    console.print(_by_arm(console, arms, fields))
+    note = (
+        "mean ± 95 % interval over seeds. excess = test loss − population loss: what the "
+        "running statistics cost, on the same weights. half-life in steps."
+    )
+    if any(value.is_skewed for arm in arms for value in arm.estimates.values()):
+        note += f" {SKEWED_NOTE} --json has medians, normexp compare ratios."
+    if any(_excess(arm).startswith("-") for arm in arms):
+        note += " Below 0, running statistics do better than the population's."
+    return note
 
 
 def _telling(arms: Sequence[Arm], differing: Sequence[str]) -> list[str]:

@@ -2,11 +2,12 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.text import Text
 
+from normexp.config.answers import DataSet, data_set
 from normexp.console.spark import Scale, scale_of, spark
 from normexp.console.words import field_value, heading, number
 from normexp.planning.plan import Plan
@@ -22,6 +23,7 @@ class ArmCurve:
     """What has come in of one arm; `order` says which arm's first run came first."""
 
     cells: tuple[str, ...]
+    data: DataSet
     runs: int = 0
     stored: int = 0
     diverged: int = 0
@@ -56,7 +58,7 @@ class Curves:
         by_key: dict[object, ArmCurve] = {}
         for key in keys.values():
             cells = tuple(field_value(p, dict(key), keras=False) for p in self._fields)
-            by_key.setdefault(key, ArmCurve(cells)).runs += 1
+            by_key.setdefault(key, ArmCurve(cells, data_set(dict(key)))).runs += 1
         self._arms = list(by_key.values())
         self._arm_of = {run: by_key[key] for run, key in keys.items()}
         points = max((stack.config.train.epochs + 1 for stack in plan.stacks), default=1)
@@ -73,7 +75,7 @@ class Curves:
     def lines(self, width: int, most: int) -> list[Text]:
         """A heading and a line an arm, as many at any time; the first arms to come in if not all.
 
-        The blocks of all arms have one scale, which the heading says.
+        The blocks of all arms on one data set have one scale; the heading says it if it is one.
         """
         shown = min(most, MOST_ARMS)
         if shown < 1:
@@ -81,8 +83,11 @@ class Curves:
         arms = self._arms
         if len(arms) > shown:
             arms = sorted(arms, key=lambda arm: arm.order)[:shown]
-        scale = scale_of(value for arm in arms for value in arm.means)
-        lines = _table(self._headings(), arms, scale, width, self._points)
+        scales = {
+            data: scale_of(value for arm in arms if arm.data == data for value in arm.means)
+            for data in dict.fromkeys(arm.data for arm in arms)
+        }
+        lines = _table(self._headings(), arms, scales, width, self._points)
         if len(self._arms) > shown:
             lines.append(Text(f"  and {len(self._arms) - shown} more arms", "dim"))
         return lines
@@ -92,7 +97,11 @@ class Curves:
 
 
 def _table(
-    headings: Sequence[str], arms: Sequence[ArmCurve], scale: Scale | None, width: int, points: int
+    headings: Sequence[str],
+    arms: Sequence[ArmCurve],
+    scales: Mapping[DataSet, Scale | None],
+    width: int,
+    points: int,
 ) -> list[Text]:
     counts = [f"{arm.stored}/{arm.runs}" for arm in arms]
     # Room for what the counts will be, so that nothing moves.
@@ -103,11 +112,16 @@ def _table(
     columns = max(least, min(points, rest - len(names[0])))
     name_room = min(len(names[0]), max(4, rest - columns))
     names = [name if len(name) <= name_room else f"{name[: name_room - 1]}…" for name in names]
-    what = "test loss" if scale is None else f"test loss {number(scale[0])} to {number(scale[1])}"
+    known = [scale for scale in scales.values() if scale is not None]
+    what = "test loss"
+    if len(scales) > 1:
+        what += ", each data set on its own scale"
+    elif known:
+        what += f" {number(known[0][0])} to {number(known[0][1])}"
     lines = [Text(f"  {names[0]:{name_room}}  {'runs':>{room}}  {what}", "dim")]
     for name, count, arm in zip(names[1:], counts, arms, strict=True):
         line = Text(f"  {name:{name_room}}  {count:>{room}}  ")
-        line.append(f"{spark(arm.means, scale, columns):{columns}}", "cyan")
+        line.append(f"{spark(arm.means, scales[arm.data], columns):{columns}}", "cyan")
         line.append(f"  {number(arm.means[-1]):>{NUMBER}}" if arm.sums else "")
         line.append(f"  {arm.diverged} diverged" if arm.diverged else "", "yellow")
         lines.append(line)

@@ -86,6 +86,10 @@ def _print_results(console: Console, report: Report) -> None:
         Column("difference", lambda row: _signed(row["difference"])),
         Column("ratio", _ratio),
     ]
+    if not report["same_data"]:
+        console.print(filled(columns[:-2], shown))
+        console.print("losses on different data are not compared", style="dim")
+        return
     table = filled(columns, shown)
     console.print(table if fits(console, table) else filled(columns[:-2], shown))
 

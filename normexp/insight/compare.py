@@ -14,6 +14,7 @@ from normexp.analysis.alike import (
     specs_of,
 )
 from normexp.analysis.arms import Row
+from normexp.config.answers import ANSWERS
 from normexp.config.field import spell
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.config.tree import known_keys
@@ -107,13 +108,18 @@ def _path(name: str, rows: Sequence[Row]) -> str:
         UsageError: no such field, or nothing differs in it here.
     """
     path = f"{name}.kind" if name in IDENTITY_GROUPS else name
-    there = differing(rows)
+    there = [each for each in differing(rows) if each not in ANSWERS]
     told = ", ".join(_short(each) for each in there) or "none"
     if path == "seed":
         raise UsageError("seeds are what is averaged over", f"fields that differ here: {told}")
     if path not in known_keys():
         raise UsageError(
             f"unknown field {name!r}", did_you_mean(name, known_keys(), f"there differ: {told}")
+        )
+    if path in ANSWERS:
+        raise UsageError(
+            f"{name} says which data these are, and losses on different data are not compared",
+            f"fields that differ here: {told}",
         )
     if path not in there:
         value = next((f", {spell(row[path])}" for row in rows if path in row), "")

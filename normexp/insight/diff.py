@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from normexp.analysis.pairing import compare_arms
+from normexp.config.answers import data_sets
 from normexp.session.environment import DECIDING
 from normexp.store.rows import row
 from normexp.trust.differences import compared, of_recorded
@@ -43,6 +44,7 @@ def diff(left: str, right: str, *, store: str | Path = "runs") -> Report:
     """
     runs = [find(Path(store), wanted) for wanted in (left, right)]
     report = compared(*map(of_recorded, runs))
+    same_data = len(data_sets(run.flat for run in runs)) == 1
     return {
         **report,
         "kind": "diff",
@@ -50,28 +52,33 @@ def diff(left: str, right: str, *, store: str | Path = "runs") -> Report:
         "values": {side: dict(run.flat) for side, run in zip(SIDES, runs, strict=True)},
         "same_directory": runs[0].directory.resolve() == runs[1].directory.resolve(),
         "shared": _shared(*runs),
-        "results": results(*(run.manifest["metrics"] for run in runs)),
+        "same_data": same_data,
+        "results": results(*(run.manifest["metrics"] for run in runs), comparable=same_data),
         "layers": _side_by_side(*map(_layers, runs)),
         "provenance": provenance(*(run.manifest for run in runs)),
     }
 
 
-def results(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Report]:
+def results(
+    left: Mapping[str, Any], right: Mapping[str, Any], *, comparable: bool = True
+) -> list[Report]:
     """The metrics that either has: both values, what the right has more, and how many times it is.
 
-    A value that is missing or not finite is None, and so is what would be computed from it.
+    A value that is missing or not finite is None, and so is what would be computed from it; of
+    runs on different data nothing is.
     """
     found = []
     for name in (name for name in METRICS if name in left or name in right):
         first: float | None = left.get(name)
         second: float | None = right.get(name)
+        other = second if comparable else None
         found.append(
             {
                 "metric": name,
                 "left": first,
                 "right": second,
-                "difference": None if first is None or second is None else second - first,
-                "ratio": None if not first or second is None else second / first,
+                "difference": None if first is None or other is None else other - first,
+                "ratio": None if not first or other is None else other / first,
             }
         )
     return found

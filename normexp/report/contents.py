@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from normexp.console.words import counted
 from normexp.errors import NormexpError
@@ -29,13 +30,15 @@ DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (
     histograms,
     convergence,
     error_budget,
-    provenance,
 )
-"""In the order of the page."""
+"""Of runs on one data set, in the order of the page."""
 
 
 SENTENCE = re.compile(r"(?:^|(?<=\. ))[a-z](?=[a-z]*[ ,])")
 """The first letter of a sentence that begins with a word; names with other signs stay."""
+
+
+HEADLINE = re.compile(r"headline(-\d+)?")
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,27 @@ class Report:
     left_out: tuple[LeftOut, ...]
     source: Source
 
+    @property
+    def looks(self) -> dict[str, dict[str, Any]]:
+        """The looks of all arms that are drawn, for the legend."""
+        parts = self.source.parts.values()
+        return {arm: look for part in parts for arm, look in part.palette.looks().items()}
+
+    @property
+    def headlines(self) -> list[str]:
+        """What the arms come to, a sentence for each data set."""
+        return [each.sentence for each in self.figures if HEADLINE.fullmatch(each.name)]
+
 
 def compose(source: Source) -> Report:
-    """Draw everything that fits."""
-    drawn = [each for draw in DRAWINGS for each in _attempt(draw, source)]
+    """Draw everything that fits: of each data set by itself, and what made all of them."""
+    drawn = [
+        _named(each, name, number)
+        for number, (name, part) in enumerate(source.parts.items(), start=1)
+        for draw in DRAWINGS
+        for each in _attempt(draw, part)
+    ]
+    drawn += _attempt(provenance, source)
     return Report(
         title=" and ".join(source.names),
         about=_about(source),
@@ -67,6 +87,17 @@ def compose(source: Source) -> Report:
         left_out=tuple(each for each in drawn if isinstance(each, LeftOut)),
         source=source,
     )
+
+
+def _named(drawn: Figure | LeftOut, data: str, number: int) -> Figure | LeftOut:
+    """A figure of one data set of several, with its name."""
+    if not data:
+        return drawn
+    title = f"{drawn.title} · {data}"
+    if isinstance(drawn, LeftOut):
+        return replace(drawn, title=title)
+    name = drawn.name if number == 1 else f"{drawn.name}-{number}"
+    return replace(drawn, name=name, title=title, sentence=f"{data}: {drawn.sentence}")
 
 
 def _capital(figure: Figure) -> Figure:
@@ -94,8 +125,10 @@ def _about(source: Source) -> str:
     parts = [
         counted(len(source.rows), "run"),
         counted(trainings, "training"),
-        counted(len(source.arms), "arm"),
+        counted(sum(len(part.arms) for part in source.parts.values()), "arm"),
     ]
+    if len(source.parts) > 1:
+        parts.append(f"{len(source.parts)} data sets, whose losses are not compared")
     if shared:
         parts.append(f"{counted(shared, 'run')} of them on both sides")
     if diverged:

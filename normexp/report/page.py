@@ -50,7 +50,7 @@ def page(report: Report, base: Path | None = None, *, live: str = "", number: st
     bundle, script = _bundle(), _asset("page.js")
     return template.render(
         report=report,
-        looks=report.source.palette.looks(),
+        looks=report.looks,
         marks=MARKS,
         data={f.name: Markup(_data(f)) for f in report.figures if f.chart is not None},  # noqa: S704
         style=Markup(_style()),  # noqa: S704  our own

@@ -139,7 +139,8 @@ def _command(sweep: Path) -> str:
 
 def _runs(source: Source) -> Figure:
     """The runs and where they lie."""
-    rows = [{**row, "arm": source.arm_name(row)} for row in source.rows]
+    parts = source.parts
+    rows = [{**row, "arm": part.arm_name(row)} for part in parts.values() for row in part.rows]
     shown = rows if len(rows) <= MOST_RUNS else _middle(rows)
     columns = ("run", "arm", "seed", "test loss", "excess", "directory")
     note = "A run again, compared with what is stored: normexp reproduce RUN."
@@ -151,7 +152,10 @@ def _runs(source: Source) -> Figure:
     return Figure(
         name="runs",
         title="The runs",
-        sentence=_sentence(source),
+        sentence=" ".join(
+            f"{name}: {_sentence(part)}" if name else _sentence(part)
+            for name, part in parts.items()
+        ),
         description="",
         table=Table(columns, tuple(map(_run, shown))),
         note=note,

@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from normexp.analysis import Arm, arms
 from normexp.analysis.alike import completed, in_order
 from normexp.analysis.thinning import evenly
+from normexp.config.answers import ANSWERS, data_set, data_sets
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.errors import NotFoundError
 from normexp.insight.telling import telling
@@ -64,6 +65,23 @@ class Source:
     def arm_names(self) -> list[str]:
         """A short and unique name for each arm, such as `batch 0.1`, in the order of `arms`."""
         return list(self._names.values())
+
+    @cached_property
+    def parts(self) -> "dict[str, Source]":
+        """The runs of each data set by its name; all without a name where there is one only.
+
+        Losses on different data are not compared.
+        """
+        names = data_sets(self.rows)
+        if len(names) < 2:  # noqa: PLR2004  nothing to tell apart
+            return {"": self}
+        found = {}
+        for key, name in names.items():
+            rows = [row for row in self.rows if data_set(row) == key]
+            own = _fields(rows, several=len({row.get(SOURCE) for row in rows}) > 1)
+            fields = tuple(path for path in self.fields if path in own or path in ANSWERS)
+            found[name] = replace(self, rows=tuple(rows), fields=fields)
+        return found
 
     @cached_property
     def complete(self) -> list[Row]:

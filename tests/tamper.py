@@ -13,7 +13,14 @@ def edit_manifest(run: Path, section: str, entries: Mapping[str, object]) -> Non
     """Change what a run's manifest says."""
     manifest = json.loads((run / "manifest.json").read_text())
     manifest[section].update(entries)
-    (run / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(run, manifest)
+
+
+def write_manifest(run: Path, manifest: Mapping[str, object]) -> None:
+    """Put a manifest in the place of a run's, sealed as normexp seals it."""
+    content = json.dumps({**manifest, "sha256": "0" * 64})
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    (run / "manifest.json").write_text(content.replace("0" * 64, digest))
 
 
 def tamper(run: Path, table: str, column: str, row: int, factor: float) -> None:

@@ -1,6 +1,5 @@
 """`normexp diff`: what differs between two runs in configuration, results and origin."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import SMALL
+from tamper import edit_manifest
 from typer.testing import Result
 
 import normexp as package
@@ -88,9 +88,7 @@ def test_what_made_a_run_is_told_where_it_differs(runs: dict[str, Path], normexp
     """A copy of a run from another version on another machine, its numbers the same."""
     run = runs["batch-m0.1-s0"]
     away = shutil.copytree(run, Path("away") / run.name)
-    manifest = json.loads((away / "manifest.json").read_text())
-    manifest["environment"] |= {"torch": "9.9.9", "pyarrow": "0.0.1"}
-    (away / "manifest.json").write_text(json.dumps(manifest))
+    edit_manifest(away, "environment", {"torch": "9.9.9", "pyarrow": "0.0.1"})
     alike = normexp("diff", str(run), str(runs["batch-m0.5-s0"])).stdout
     printed = normexp("diff", str(run), str(away)).stdout
     lines = [line.split() for line in printed.splitlines()]

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, run_files
-from tamper import edit_manifest, tamper
+from tamper import edit_manifest, tamper, write_manifest
 from typer.testing import Result
 
 from normexp.config.identity import run_id
@@ -330,7 +330,7 @@ def test_a_killed_reproduction_leaves_nothing_behind(normexp: Command, tmp_path:
     edit_manifest(run, "config", {"train.epochs": 4000})
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["run_id"] = run_id(from_tree(nest(manifest["config"])))  # another run, a long one
-    (run / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(run, manifest)
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     command = [sys.executable, "-m", "normexp", "reproduce", str(run)]

@@ -35,7 +35,7 @@ def test_a_table_holds_the_bits_that_were_written(dtype: str, data: st.DataObjec
     whole = {name: np.array(steps, np.int32) for name in ("step", "example")}
     content = parquet.encode("curves", dtype, whole | numbers)
     Path("curves.parquet").write_bytes(content)
-    table = parquet.read(Path("curves.parquet"))
+    table = parquet.read(Path("curves.parquet"), None)
 
     assert content == parquet.encode("curves", dtype, whole | numbers)
     assert {n: bits(table[n].to_numpy()) for n in numbers} == {n: bits(numbers[n]) for n in numbers}

@@ -1,6 +1,5 @@
 """Why: what a run is to a sweep, and where two runs differ, key by key."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import SMALL
+from tamper import edit_manifest
 from typer.testing import Result
 
 Command = Callable[..., Result]
@@ -26,9 +26,7 @@ def one(pattern: str) -> Path:
 
 def record_another(directory: Path, **entries: str) -> None:
     """Make a directory look as if it were made elsewhere."""
-    manifest = json.loads((directory / "manifest.json").read_text())
-    manifest["environment"].update(entries)
-    (directory / "manifest.json").write_text(json.dumps(manifest))
+    edit_manifest(directory, "environment", entries)
 
 
 def keys(report: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

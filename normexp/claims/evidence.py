@@ -125,7 +125,9 @@ def table(run: Run, name: str) -> pd.DataFrame:
     """Return one of a run's tables."""
     from normexp.store import parquet
 
-    frame: pd.DataFrame = parquet.read(Path(run["directory"]) / f"{name}.parquet").to_pandas()
+    directory = Path(run["directory"])
+    files = read_run(directory)["files"]
+    frame: pd.DataFrame = parquet.read(directory / f"{name}.parquet", files).to_pandas()
     return frame
 
 

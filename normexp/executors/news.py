@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from normexp.store.regular import MOST_IN_MEMORY, open_regular
+
 
 def leave(path: Path, line: str) -> bool:
     """Add a line to a worker's file; whether it could be added."""
@@ -45,8 +47,8 @@ class Reader:
 
     def _new(self, name: str) -> list[str]:
         start = self._read.get(name, 0)
-        with (self._directory / name).open("rb") as file:
+        with os.fdopen(open_regular(self._directory / name), "rb") as file:
             file.seek(start)
-            whole = file.read().rpartition(b"\n")[0]
+            whole = file.read(MOST_IN_MEMORY).rpartition(b"\n")[0]
         self._read[name] = start + len(whole) + bool(whole)
         return whole.decode(errors="replace").splitlines()

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from normexp.config.executor import Slurm
 from normexp.errors import UsageError
+from normexp.store.regular import open_regular
 
 MOST_TIMEOUTS = 10_000
 """That a call is put back into the queue, its time being over; it says itself when to stop."""
@@ -327,8 +328,8 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str] | None:
 
 def _last_lines(path: Path) -> list[str]:
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 4096))
+        with os.fdopen(open_regular(path), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return []

@@ -131,7 +131,7 @@ def _layers(run: Recorded) -> dict[str, dict[str, float]]:
     """How far the running statistics of each layer are off at the last evaluation point."""
     from normexp.store import parquet
 
-    table = parquet.read(run.directory / "layers.parquet")
+    table = parquet.read(run.directory / "layers.parquet", run.manifest["files"])
     last = run.manifest["metrics"]["step"]
     return {
         str(each["layer"]): {name: each[name] for name in ("mean_error", "log_var_ratio")}

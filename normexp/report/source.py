@@ -109,7 +109,8 @@ class Source:
         have = [r for r in rows if (Path(r["directory"]) / f"{table}.parquet").is_file()]
         if not have:
             return pd.DataFrame()
-        frame: pd.DataFrame = stacked([Path(r["directory"]) for r in have], table).to_pandas()
+        whole, _ = stacked([Path(r["directory"]) for r in have], table)
+        frame: pd.DataFrame = whole.to_pandas()
         places = frame.pop("place").to_numpy()
         for name in ("arm", "seed", "run_id"):
             values = pd.Series([r[name] for r in have]).take(places)

@@ -14,6 +14,8 @@ from normexp.report.page import page
 from normexp.report.source import Source
 from normexp.report.style import specification
 from normexp.store.files import write_file
+from normexp.store.manifest import MOST_BYTES
+from normexp.store.regular import read_regular
 
 PAGE = "report.html"
 MARKDOWN = "report.md"
@@ -132,6 +134,7 @@ def _plain(text: str) -> str:
 def _told(page: Path) -> list[str]:
     """The pictures that an older report of this place has."""
     try:
-        return re.findall(rf"\]\({FIGURES}/([\w-]+)\.png\)", page.read_text())
+        text = read_regular(page, MOST_BYTES).decode()
+        return re.findall(rf"\]\({FIGURES}/([\w-]+)\.png\)", text)
     except (OSError, ValueError):
         return []

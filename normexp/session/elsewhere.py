@@ -15,6 +15,7 @@ from normexp.executors.news import Reader
 from normexp.session.result import describe
 from normexp.session.stop import Stop, StoppedError
 from normexp.store.layout import StudyDirectory
+from normexp.store.manifest import parse_value
 from normexp.store.process import machine
 from normexp.store.sweep import SweepDirectory
 
@@ -157,9 +158,9 @@ def heard(line: str) -> tuple[int, "Done"] | None:
     if what != ENDED:
         return None
     try:
-        number, trained, observed, held, error = json.loads(rest)
+        number, trained, observed, held, error = parse_value(rest.encode())
         return int(number), Done(int(trained), int(observed), tuple(held), _error(error))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, LookupError):
         return None
 
 

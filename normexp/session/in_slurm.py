@@ -1,6 +1,5 @@
 """A sweep's stacks as one array of a Slurm cluster: sent, followed, and found again later."""
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from normexp.session import elsewhere
 from normexp.session.follow import Sent, follow
 from normexp.session.progress import Progress
 from normexp.store.files import write_file
+from normexp.store.regular import read_json
 from normexp.store.sweep import JOB, SweepDirectory
 from normexp.store.texts import to_json
 
@@ -64,7 +64,7 @@ def found(place: SweepDirectory) -> Sent | None:
     if (path / FOLDER).is_symlink():
         return None
     try:
-        told = json.loads((path / JOB).read_bytes())
+        told = read_json(path / JOB)
         groups = tuple(tuple(int(number) for number in group) for group in told["tasks"])
         array = Array(path / FOLDER, str(told["job"]), len(groups))
         news = path / Path(str(told["news"])).name

@@ -19,6 +19,7 @@ from normexp.store import sweep
 from normexp.store.files import MANIFEST, intact
 from normexp.store.layout import StudyDirectory, find_run, look_around, studies
 from normexp.store.look import looked
+from normexp.store.manifest import METRICS as TABLE
 from normexp.store.rows import read_run
 from normexp.store.sweep import SweepDirectory, read_end
 
@@ -218,7 +219,7 @@ def run(store: Path, wanted: str) -> tuple[dict[str, Any], Rows]:
 
     directory = find_run(store, wanted)
     manifest = read_run(directory)
-    metrics: Rows = parquet.read(directory / "metrics.parquet").to_pylist()
+    metrics: Rows = parquet.read(directory / TABLE, manifest["files"]).to_pylist()
     if not metrics:
-        raise NormexpError(f"{directory / 'metrics.parquet'} has no rows")
+        raise NormexpError(f"{directory / TABLE} has no rows")
     return {**manifest, "directory": str(directory)}, metrics

@@ -5,6 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from normexp.store.files import write_file
+from normexp.store.regular import read_regular
+from normexp.store.sign import MOST_BYTES
 
 GRACE_SECONDS = 5.0
 """For what can be finished soon, once a sweep has been asked to stop: more is left for later."""
@@ -57,7 +59,7 @@ class Stop:
             self._looked = now
             for flag in self._flags:
                 with suppress(OSError, ValueError):
-                    self._shorten(float(flag.read_text()))
+                    self._shorten(float(read_regular(flag, MOST_BYTES)))
         return None if self._end is None else self._end - now
 
     def breathe(self) -> None:

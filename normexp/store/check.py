@@ -1,6 +1,5 @@
 """Whether the files of a directory are what its manifest says. Reads everything, writes nothing."""
 
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,10 +9,10 @@ import pyarrow.parquet as pq
 
 from normexp.store import parquet
 from normexp.store.columns import TABLES
-from normexp.store.digests import LOST, Problem, open_regular, what_else
 from normexp.store.expected import Expected
-from normexp.store.files import CERTIFICATE, DAMAGE, MANIFEST, is_sealed, reason
-from normexp.store.manifest import ID, MOST_BYTES, parse
+from normexp.store.files import CERTIFICATE, DAMAGE, MANIFEST, read_sealed
+from normexp.store.manifest import ID
+from normexp.store.regular import LOST, Problem, reason
 
 
 class Checked(NamedTuple):
@@ -33,15 +32,7 @@ class Checked(NamedTuple):
 def check_manifest(directory: Path, kind: str) -> dict[str, Any] | str:
     """The manifest of a directory of this kind, or what is wrong with it."""
     try:
-        if not stat.S_ISREG((directory / MANIFEST).lstat().st_mode):
-            return f"{MANIFEST}: it is {what_else(directory / MANIFEST)}, not a file"
-        with open_regular(directory / MANIFEST) as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            return f"{MANIFEST}: too large"
-        manifest = parse(content)
-        if not is_sealed(content, manifest):
-            return f"{MANIFEST}: it is not what was written (SHA-256 differs)"
+        manifest = read_sealed(directory)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno not in LOST:
             raise

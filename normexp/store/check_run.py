@@ -11,11 +11,10 @@ from normexp.config.schema import RunConfig
 from normexp.config.tree import nest
 from normexp.errors import NormexpError
 from normexp.store.check import Checked, check_manifest, check_table, decode, named, strays
-from normexp.store.digests import Problem, check_files
 from normexp.store.expected import expected, understood
+from normexp.store.manifest import METRICS
+from normexp.store.regular import Problem, check_files
 from normexp.store.texts import config_yaml, finite
-
-METRICS = "metrics.parquet"
 
 PLAIN = re.compile(r"normexp sweep( [\w@%+=:,./-]+)*", re.ASCII)
 """A command in which nothing needs quotes: what `shlex` takes a thousand times longer to say."""

@@ -9,10 +9,10 @@ import pyarrow as pa
 from normexp.errors import NormexpError
 from normexp.store import summary
 from normexp.store.check import Checked, check_manifest
-from normexp.store.digests import Problem, check_files, open_regular
-from normexp.store.files import MANIFEST, intact, reason
+from normexp.store.files import MANIFEST, intact
 from normexp.store.foreign_yaml import read_yaml
 from normexp.store.manifest import MOST_BYTES, parse_json
+from normexp.store.regular import Problem, check_files, read_regular, reason
 from normexp.store.rows import row
 from normexp.store.sweep import JOB, SUMMARY
 
@@ -67,8 +67,7 @@ def _texts(directory: Path) -> list[str]:
     found = []
     for name, read in (("sweep.yaml", read_yaml), ("environment.json", parse_json)):
         try:
-            with open_regular(directory / name) as file:
-                content = read(file.read(MOST_BYTES + 1))
+            content = read(read_regular(directory / name, MOST_BYTES))
             if name == "sweep.yaml" and not {"study", "overrides", "plan"} <= content.keys():
                 raise ValueError("it does not say what was typed")  # noqa: TRY301
         except (OSError, ValueError) as error:

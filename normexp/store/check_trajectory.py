@@ -9,10 +9,10 @@ from normexp.config.identity import trajectory_id
 from normexp.config.schema import RunConfig
 from normexp.errors import NormexpError
 from normexp.store.check import Checked, check_manifest, check_table, named, strays
-from normexp.store.digests import Problem, check_files
 from normexp.store.expected import Expected, expected, understood, weights_yaml
 from normexp.store.foreign_yaml import read_sections
 from normexp.store.manifest import WEIGHTS
+from normexp.store.regular import Problem, check_files
 
 CONFIG = "config.yaml"
 DTYPES = {"float32": "F32", "float64": "F64"}

@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from normexp.record import TENSORS, Kept, Record
-from normexp.store.files import require_regular, write_file
+from normexp.store.files import write_file
+from normexp.store.regular import require_regular
 
 
 def write_checkpoint(path: Path, trajectory: str, kept: Kept, made_by: Mapping[str, Any]) -> None:

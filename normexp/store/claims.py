@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from normexp.store.files import FLAGS, read_regular, write_new
+from normexp.store.files import write_new
 from normexp.store.layout import StudyDirectory
 from normexp.store.process import lives, machine
-from normexp.store.sign import Sign, about_me
+from normexp.store.regular import FLAGS, read_json
+from normexp.store.sign import MOST_BYTES, Sign, about_me
 from normexp.store.sweep import SweepDirectory
 
 SUFFIX = "claim"
-MOST_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,7 @@ class Claims:
     def _owner(self, trajectory: str) -> dict[str, Any]:
         """What a claim says; nothing if there is none, or none that can be read."""
         with suppress(OSError, ValueError):
-            owner = json.loads(read_regular(self._path(trajectory), MOST_BYTES))
-            return owner if isinstance(owner, dict) else {}
+            return read_json(self._path(trajectory), MOST_BYTES)
         return {}
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from normexp.errors import NormexpError
-from normexp.store.manifest import FILES, MOST_BYTES, OPTIONAL_FILES, parse
+from normexp.store.manifest import FILES, METRICS, MOST_BYTES, OPTIONAL_FILES, parse
 from normexp.store.process import lives, machine
+from normexp.store.regular import FLAGS, read_regular, reason, verified
 from normexp.store.texts import to_json
 
 MANIFEST = "manifest.json"
@@ -24,11 +25,6 @@ DAMAGE = "damage.json"
 
 CERTIFICATE = "certificate.json"
 """Left by `reproduce` in a run's directory: what came of making it again; no file of the run."""
-
-FLAGS = os.O_RDONLY | sum(
-    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC")
-)
-"""To open what may be a link or a pipe; not every platform has all of them."""
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | FLAGS
 """To write a file that is not there."""
@@ -158,8 +154,9 @@ def staging(final: Path, what: str) -> Path:
 def intact(directory: Path) -> dict[str, Any] | None:
     """The manifest of a complete directory; None if it, or a file that it names, is not whole.
 
-    Sizes are compared, digests are not: that would read everything. What `verify` has found to be
-    damaged is not whole either.
+    A run's metrics are compared by their digest, since its manifest is shown for them; other files
+    by their size, for all would be much to read. What `verify` has found to be damaged is not whole
+    either.
     """
     if os.path.lexists(directory / DAMAGE):
         return None
@@ -170,10 +167,13 @@ def intact(directory: Path) -> dict[str, Any] | None:
         if "files" not in manifest:  # a sweep's
             return None
         for name, about in manifest["files"].items():
+            if name == METRICS:
+                verified(f"{directory}/{name}", about)
+                continue
             there = os.lstat(f"{directory}/{name}")
             if there.st_size != about["bytes"] or not stat.S_ISREG(there.st_mode):
                 return None
-    except (OSError, NormexpError):
+    except (OSError, ValueError, NormexpError):
         return None
     return manifest
 
@@ -202,60 +202,30 @@ def _is_at_work(owner: re.Match[str], partial: Path) -> bool:
     return time.time() - partial.lstat().st_mtime < A_DAY
 
 
+def read_sealed(directory: Path) -> dict[str, Any]:
+    """Return the manifest of a complete directory, as it was written and of the right types.
+
+    Raises:
+        OSError: it is missing, or a link.
+        ValueError: it is not one, or not as it was written.
+    """
+    content = read_regular(f"{directory}/{MANIFEST}", MOST_BYTES)
+    manifest = parse(content)
+    if not is_sealed(content, manifest):
+        raise ValueError("it is not what was written (SHA-256 differs)")
+    return manifest
+
+
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """The manifest of a complete directory, its types as they must be.
+    """Return the same, for those who need one.
 
     Raises:
         NormexpError: it cannot be read, as after a power cut, or is not one.
     """
     try:
-        return parse(read_regular(directory / MANIFEST, MOST_BYTES))
+        return read_sealed(directory)
     except (OSError, ValueError) as error:
         raise NormexpError(
             f"the manifest in {directory} cannot be read ({reason(error)})",
             f"remove {directory} and sweep again: only what is missing is made again",
         ) from error
-
-
-def read_regular(path: Path, most: int) -> bytes:
-    """The content of a regular file: no link is followed, no pipe waited for.
-
-    Args:
-        path: of the file.
-        most: bytes; a larger file is refused.
-
-    Raises:
-        OSError: it is missing, larger, or something else than a regular file.
-    """
-    file = os.open(path, FLAGS)
-    try:
-        about = os.fstat(file)
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
-        if about.st_size > most:
-            raise OSError(errno.EFBIG, "too large", str(path))
-        content = os.read(file, most + 1)
-        while rest := os.read(file, most + 1):
-            content += rest
-        return content
-    finally:
-        os.close(file)
-
-
-def require_regular(path: Path) -> None:
-    """Make sure that others may open a file by its name: they would follow links, wait for pipes.
-
-    Raises:
-        OSError: it is missing.
-        ValueError: it is something else than a file.
-    """
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise ValueError("it is no regular file")
-
-
-def reason(error: BaseException) -> str:
-    """Why something cannot be read, in a few words."""
-    if not isinstance(error, OSError) or error.strerror is None:
-        return str(error) if type(error) is ValueError else type(error).__name__
-    words = {errno.ELOOP: "it is a link", errno.ENOENT: "it is missing"}
-    return words.get(error.errno or 0, error.strerror.lower())

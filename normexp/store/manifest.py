@@ -40,6 +40,9 @@ FIELDS: dict[str, dict[str, Types]] = {
 
 STATUSES = {"run": ("complete", "diverged"), "sweep": ("complete", "failed", "interrupted")}
 
+METRICS = "metrics.parquet"
+"""The table of a run whose last row its manifest repeats."""
+
 HYDRA = (".hydra/config.yaml", ".hydra/overrides.yaml", ".hydra/hydra.yaml")
 WEIGHTS = "weights.safetensors"
 OPTIONAL_FILES = frozenset(f"{table}.parquet" for table in PICTURE_TABLES)
@@ -53,7 +56,7 @@ FILES = {
 """The files of each kind of directory; runs have the optional ones where they were asked for."""
 
 ID = re.compile(r"[0-9a-f]{12}")
-METRICS = frozenset(("step", "epoch", "test_loss", "excess_loss"))
+SHOWN = frozenset(("step", "epoch", "test_loss", "excess_loss"))
 """Of the last evaluation point: what every listing shows."""
 
 
@@ -84,7 +87,19 @@ def parse(raw: bytes) -> dict[str, Any]:
 
 
 def parse_json(raw: bytes) -> dict[str, Any]:
-    """A JSON object with finite numbers that a table's column can hold, and not deep.
+    """Return a JSON object; see `parse_value`.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    content = parse_value(raw)
+    if not isinstance(content, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004  of the file, not of an argument
+    return content
+
+
+def parse_value(raw: bytes) -> Any:  # noqa: ANN401  whatever JSON may have
+    """Return JSON with finite numbers that a table's column can hold, and not deep.
 
     Raises:
         ValueError: it is something else.
@@ -97,8 +112,6 @@ def parse_json(raw: bytes) -> dict[str, Any]:
         raise ValueError("not UTF-8") from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if not isinstance(content, dict):
-        raise ValueError("no JSON object")  # noqa: TRY004  of the file, not of an argument
     if raw.count(b"{") + raw.count(b"[") > FEW_BRACKETS:
         _check_depth(content)
     if b"\\u" in raw:
@@ -157,8 +170,8 @@ def _check_metrics(metrics: Mapping[str, Any]) -> None:
     allowed = NUMBER | NOTHING
     if not all(type(value) in allowed for value in metrics.values()):
         raise ValueError("'metrics' has something that is no number")
-    if not metrics.keys() >= METRICS:
-        raise ValueError(f"'metrics' has no {min(METRICS - metrics.keys())}")
+    if not metrics.keys() >= SHOWN:
+        raise ValueError(f"'metrics' has no {min(SHOWN - metrics.keys())}")
 
 
 def _check_texts(manifest: Mapping[str, Any], names: Iterable[str]) -> None:

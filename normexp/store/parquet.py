@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from normexp.errors import NormexpError
 from normexp.store.arrays import numbers, texts
 from normexp.store.columns import TABLES
-from normexp.store.files import reason, require_regular
+from normexp.store.regular import reason, require_regular, verified
 
 UNREADABLE = (OSError, ValueError, LookupError, MemoryError, pa.ArrowException)
 """What PyArrow raises on rubbish; its errors are some of these, and not all of one root."""
@@ -79,15 +79,26 @@ def schema(table: str, dtype: str, names: tuple[str, ...]) -> pa.Schema:
     )
 
 
-def read(path: Path) -> pa.Table:
-    """One table as it was written; the name of its file says which of `TABLES` it is.
+def read(path: Path, files: Mapping[str, Any] | None) -> pa.Table:
+    """Return one table as it was written; the name of its file says which of `TABLES` it is.
+
+    Args:
+        path: of the file.
+        files: what a manifest says of the files of its directory; None where none does, or where
+            their digests have just been compared.
 
     Raises:
         NormexpError: it is missing, damaged or another table.
     """
     try:
-        require_regular(path)
-        table = _read(path)
+        content = None
+        if files is None:
+            require_regular(path)
+        elif path.name not in files:
+            raise ValueError("its manifest does not name it")
+        else:
+            content = verified(path, files[path.name])
+        table = _read(path if content is None else pa.BufferReader(content))
         if problem := unlike(table.schema, path.stem):
             raise ValueError(problem)
     except UNREADABLE as error:

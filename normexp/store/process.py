@@ -21,9 +21,11 @@ def machine() -> str:
 
 def lives(process: int, started: str | None = None) -> bool:
     """Whether a process of this machine lives; with `started`, whether it is still the same one."""
+    if process < 1:  # to the system, a group of processes
+        return False
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:
         pass  # it is another user's

@@ -1,5 +1,6 @@
 """Reading back: any part of a store as a pandas frame."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +11,10 @@ from normexp.errors import NotFoundError
 from normexp.registry import pick
 from normexp.store import parquet, summary
 from normexp.store.columns import PICTURE_TABLES, RUN_TABLES
-from normexp.store.files import MANIFEST
+from normexp.store.files import MANIFEST, read_manifest
 from normexp.store.layout import ID_LENGTH, StudyDirectory, studies
-from normexp.store.rows import read_run, rows_of
-from normexp.store.sweep import SUMMARY
+from normexp.store.rows import rows_of
+from normexp.store.sweep import SUMMARY, has_ended
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +66,8 @@ def _runs_of_sweep(path: Path) -> list[Path]:
         )
     whole = path if len(path.parts) > len(("sweeps", path.name)) else path.resolve()
     there = StudyDirectory(whole.parents[1]).runs()
-    wanted = summary.read(path / SUMMARY)["run_id"].to_pylist()
+    files = read_manifest(path).get("files") if has_ended(path) else None  # not of old sweeps
+    wanted = summary.read(path / SUMMARY, files)["run_id"].to_pylist()
     return [there[name] for name in dict.fromkeys(wanted) if name in there]
 
 
@@ -79,28 +81,29 @@ def _long(directories: Sequence[Path], table: str) -> pa.Table:
                 f"{', of one number predicted from one' if table == 'curves' else ''}",
                 "type the sweep again with log.pictures=true: nothing is trained again",
             )
-    whole = stacked(directories, table)
-    ids = pa.array([_id(directory) for directory in directories])
+    whole, ids = stacked(directories, table)
     places = whole["place"].combine_chunks()
-    return whole.set_column(0, "run_id", pa.DictionaryArray.from_arrays(places, ids))
+    return whole.set_column(0, "run_id", pa.DictionaryArray.from_arrays(places, pa.array(ids)))
 
 
-def stacked(directories: Sequence[Path], table: str) -> pa.Table:
-    """The tables of runs one below the other, in front of each row its run's `place` among these.
+def stacked(directories: Sequence[Path], table: str) -> tuple[pa.Table, list[str]]:
+    """Return the tables of runs one below the other, and the ids of the runs.
+
+    In front of each row is its run's `place` among these.
 
     Args:
         directories: at least one; all have the table.
         table: its name.
+
+    Raises:
+        NormexpError: a table is not as its manifest says; without a manifest, not a table.
     """
-    parts = []
+    parts, ids = [], []
     for place, directory in enumerate(directories):
-        part = parquet.read(directory / f"{table}.parquet")
+        alone = not os.path.lexists(directory / MANIFEST)
+        manifest = {} if alone else read_manifest(directory)
+        part = parquet.read(directory / f"{table}.parquet", manifest.get("files"))
         places = pa.array([place] * part.num_rows, pa.int32())
         parts.append(part.add_column(0, "place", places))
-    return pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
-
-
-def _id(directory: Path) -> str:
-    if (directory / MANIFEST).is_file():
-        return str(read_run(directory)["run_id"])
-    return directory.name[-ID_LENGTH:]
+        ids.append(str(manifest.get("run_id", directory.name[-ID_LENGTH:])))
+    return pa.concat_tables(parts, promote_options="permissive").unify_dictionaries(), ids

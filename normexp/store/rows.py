@@ -10,6 +10,8 @@ from normexp.errors import NormexpError
 from normexp.store.columns import TABLES
 from normexp.store.files import read_manifest
 from normexp.store.look import looked
+from normexp.store.manifest import METRICS
+from normexp.store.regular import reason, verified
 
 FINAL = tuple(c.name for c in TABLES["metrics"] if c.name not in ("step", "epoch"))
 """The metrics of the last evaluation point, which a row repeats."""
@@ -49,14 +51,21 @@ def _row_of(directory: Path) -> Row:
 
 
 def read_run(directory: Path) -> dict[str, Any]:
-    """The manifest of a run.
+    """Return the manifest of a run whose metrics are those of the manifest.
 
     Raises:
-        NormexpError: it cannot be read, or is something else's.
+        NormexpError: it or they cannot be read, or it is something else's.
     """
     manifest = read_manifest(directory)
     if manifest["kind"] != "run":
         raise NormexpError(f"{directory} is a {manifest['kind']}, not a run")
+    try:
+        verified(f"{directory}/{METRICS}", manifest["files"][METRICS])
+    except (OSError, ValueError) as error:
+        raise NormexpError(
+            f"{directory / METRICS} cannot be read ({reason(error)})",
+            f"remove {directory} and sweep again: only what is missing is made again",
+        ) from error
     return manifest
 
 

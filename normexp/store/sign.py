@@ -1,7 +1,7 @@
 """Signs of life: files that say who is at work, and that he still is, on whichever machine."""
 
-import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,11 +12,15 @@ from typing import Any
 
 from normexp.store.files import write_file
 from normexp.store.process import lives, machine, start_of
+from normexp.store.regular import read_json
 from normexp.store.texts import to_json
 
 HEARTBEAT_SECONDS = 5.0
 LEASE_SECONDS = 60.0
 """Without a heartbeat for so long, somebody on another machine counts as dead."""
+
+MOST_BYTES = 4096
+"""Of a file that says who is at work."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +62,18 @@ class Sign:
     def last_beat(self) -> float:
         """When it was last seen alive, by the clock of the file system; now if it is not there."""
         try:
-            return self.path.stat().st_mtime
+            return os.lstat(self.path).st_mtime
         except OSError:
             return time.time()
 
     def is_alive(self, now: float | None = None) -> bool:
         """Whether its owner still works; `now` by the clock of the file system, if known."""
         try:
-            who = json.loads(self.path.read_bytes())
+            who = read_json(self.path, MOST_BYTES)
             if who["machine"] == machine():
                 return lives(who["process"], who["started"])
-            now = time.time() if now is None else now
-            return now - self.path.stat().st_mtime < LEASE_SECONDS
+            beat = os.lstat(self.path).st_mtime
+            return (clock(self.path.parent) if now is None else now) - beat < LEASE_SECONDS
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -77,6 +81,16 @@ class Sign:
         """Nobody works here any more."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
+
+
+def clock(directory: Path) -> float:
+    """Return the time by the clock of a directory's file system, else by our own.
+
+    Another machine may keep it, which dates the files: by our own, the living could seem dead.
+    """
+    with suppress(OSError), tempfile.TemporaryFile(prefix=".clock", dir=directory) as probe:
+        return os.fstat(probe.fileno()).st_mtime
+    return time.time()
 
 
 def about_me() -> dict[str, Any]:

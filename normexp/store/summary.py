@@ -1,7 +1,8 @@
 """The rows of runs as a table, typed by the schema: a sweep's summary, and what `read` gives."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,13 +37,13 @@ def column_types() -> dict[str, pa.DataType]:
     return types | dict.fromkeys((*TAIL, "directory"), pa.string()) | NUMBERS
 
 
-def read(path: Path) -> pa.Table:
-    """A sweep's summary.
+def read(path: Path, files: Mapping[str, Any] | None = None) -> pa.Table:
+    """Return a sweep's summary; see `parquet.read`.
 
     Raises:
         NormexpError: it cannot be read, or its columns are not those of a summary.
     """
-    found = parquet.read(path)
+    found = parquet.read(path, files)
     types = column_types()
     names = found.column_names
     fits = all(types.get(field.name) == field.type for field in found.schema)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from normexp.errors import NormexpError
-from normexp.store.digests import open_regular
 from normexp.store.files import MANIFEST, read_manifest, sealed, staging, write_file
 from normexp.store.foreign_yaml import read_yaml
 from normexp.store.layout import StudyDirectory
 from normexp.store.manifest import MOST_BYTES
+from normexp.store.regular import MOST_IN_MEMORY, read_regular
 from normexp.store.rows import Row
 from normexp.store.sign import Sign, owner
 from normexp.store.texts import to_json, to_yaml
@@ -105,8 +105,10 @@ class SweepDirectory:
         """Write the summary and, last, the manifest."""
         from normexp.store import summary  # imports pyarrow, which planning need not wait for
 
-        write_file(self.path / SUMMARY, summary.encode(rows))
-        written = {name: (self.path / name).read_bytes() for name in (*TEXTS, SUMMARY)}
+        encoded = summary.encode(rows)
+        write_file(self.path / SUMMARY, encoded)
+        written = {name: read_regular(self.path / name, MOST_IN_MEMORY) for name in TEXTS}
+        written[SUMMARY] = encoded
         write_file(self.path / MANIFEST, sealed(manifest, written))
 
 
@@ -172,8 +174,7 @@ def planned(directory: Path) -> dict[str, int]:
 def _described(directory: Path) -> dict[str, Any]:
     """What was said of a sweep when it began; nothing where it cannot be read."""
     try:
-        with open_regular(directory / TYPED) as file:
-            return read_yaml(file.read(MOST_BYTES + 1))
+        return read_yaml(read_regular(directory / TYPED, MOST_BYTES))
     except (OSError, ValueError):
         return {}
 

@@ -16,9 +16,9 @@ from normexp.errors import NormexpError
 from normexp.record import Record
 from normexp.store import parquet
 from normexp.store.columns import REFERENCE_ACCURACIES, REFERENCE_LOSSES
-from normexp.store.digests import check_files
 from normexp.store.expected import weights_yaml
-from normexp.store.files import read_manifest, require_regular, write_directory
+from normexp.store.files import read_manifest, write_directory
+from normexp.store.regular import check_files, require_regular
 
 REFERENCES = (*REFERENCE_LOSSES, *REFERENCE_ACCURACIES)
 
@@ -78,10 +78,10 @@ def _check(directory: Path) -> None:
 
 
 def _read(directory: Path) -> Record:
-    steps = parquet.read(directory / "steps.parquet")
-    batch = parquet.read(directory / "batch_stats.parquet")
-    points = parquet.read(directory / "points.parquet")
-    population = parquet.read(directory / "population.parquet")
+    steps = parquet.read(directory / "steps.parquet", None)
+    batch = parquet.read(directory / "batch_stats.parquet", None)
+    points = parquet.read(directory / "points.parquet", None)
+    population = parquet.read(directory / "population.parquet", None)
     require_regular(directory / "weights.safetensors")
     weights = load_file(directory / "weights.safetensors")
     sites = _sites(population)

@@ -6,16 +6,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from normexp.config.field import Rule, Scalar
 from normexp.config.identity import run_id, stack_key
 from normexp.config.tree import Tree, field_specs, flatten, from_tree, nest
 from normexp.errors import NormexpError, NotFoundError, UsageError, VerificationError
-from normexp.store.digests import check_files
 from normexp.store.files import MANIFEST, read_manifest
+from normexp.store.foreign_yaml import read_yaml
 from normexp.store.layout import StudyDirectory, find_run
+from normexp.store.manifest import MOST_BYTES
 from normexp.store.places import Place, find_data, recorded_place
+from normexp.store.regular import check_files, read_regular
 from normexp.study.check import check
 from normexp.study.run import Base, Run
 from normexp.study.settle import settle
@@ -116,10 +116,10 @@ class Recorded:
     def _choices(self) -> dict[str, str]:
         """What was chosen in every config group, by the names of that time."""
         try:
-            head = yaml.safe_load((self.directory / ".hydra/hydra.yaml").read_bytes())
+            head = read_yaml(read_regular(self.directory / ".hydra/hydra.yaml", MOST_BYTES))
             choices = head["hydra"]["runtime"]["choices"]
             return {str(group): str(choice) for group, choice in choices.items()}
-        except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise VerificationError(
                 f"{self.directory / '.hydra/hydra.yaml'} cannot be read", TYPE_VERIFY
             ) from error

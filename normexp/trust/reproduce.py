@@ -1,6 +1,5 @@
 """Reproduction: one run trained alone from its own directory, in a place of its own."""
 
-import json
 import tempfile
 import time
 from contextlib import suppress
@@ -19,10 +18,10 @@ from normexp.session.progress import Progress, Silent
 from normexp.session.result import describe
 from normexp.session.stop import Stop
 from normexp.store.claims import Claims
-from normexp.store.files import CERTIFICATE, read_manifest, read_regular, write_file
+from normexp.store.files import CERTIFICATE, read_manifest, write_file
 from normexp.store.layout import StudyDirectory
-from normexp.store.manifest import MOST_BYTES
 from normexp.store.places import typed_places
+from normexp.store.regular import read_json
 from normexp.store.texts import to_json
 from normexp.study.run import Run
 from normexp.study.study import Study
@@ -89,8 +88,7 @@ def _check_writable(path: Path) -> None:
 
 def _is_certificate(path: Path) -> bool:
     with suppress(OSError, ValueError):
-        content = json.loads(read_regular(path, MOST_BYTES))
-        return isinstance(content, dict) and content.get("kind") == "certificate"
+        return read_json(path).get("kind") == "certificate"
     return False
 
 

@@ -12,9 +12,9 @@ from normexp.store.check import Checked
 from normexp.store.check_run import check_run
 from normexp.store.check_sweep import NOT_THERE, check_sweep
 from normexp.store.check_trajectory import check_trajectory
-from normexp.store.digests import Problem
 from normexp.store.layout import StudyDirectory
 from normexp.store.mark import mark, unmark
+from normexp.store.regular import Problem
 from normexp.store.sweep import has_ended
 from normexp.trust.remedy import Remedies
 from normexp.trust.selection import Selection

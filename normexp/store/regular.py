@@ -1,0 +1,165 @@
+"""Files that anybody may have put there: regular ones, so much and no more, as a manifest says.
+
+All that normexp reads of a store is opened here, large Parquet files and weights apart.
+"""
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from normexp.store.manifest import MOST_BYTES, parse_json
+
+FLAGS = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC")
+)
+"""To open what may be a link or a pipe; not every platform has all of them."""
+
+MOST_IN_MEMORY = 2**26
+"""Bytes of a file that is read whole; of larger ones only the digest is made, piece by piece."""
+
+LOST = (
+    errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.EINVAL, errno.EFBIG,
+    None,
+)  # fmt: skip
+"""Errors that say something of a file; others say that it could not be looked at."""
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong.
+
+    Attributes:
+        what: in words, beginning with the file's name where it is one file's.
+        damages: whether the directory has to be made anew; what merely lies about does not.
+    """
+
+    what: str
+    damages: bool = True
+
+
+def open_regular(path: str | Path) -> int:
+    """Return a descriptor of a regular file: no link is followed, no pipe waited for.
+
+    Raises:
+        OSError: it is missing, or something else than a file.
+    """
+    file = os.open(path, FLAGS)
+    if not stat.S_ISREG(mode := os.fstat(file).st_mode):
+        os.close(file)
+        raise _no_file(mode, path)
+    return file
+
+
+def read_regular(path: str | Path, most: int) -> bytes:
+    """Return the content of a regular file; see `open_regular`.
+
+    Args:
+        path: of the file.
+        most: bytes; a larger file is refused.
+
+    Raises:
+        OSError: it is missing, larger, or something else than a file.
+    """
+    file = open_regular(path)
+    try:
+        content = os.read(file, most + 1)
+        while len(content) <= most and (rest := os.read(file, most + 1)):
+            content += rest
+    finally:
+        os.close(file)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, "too large", str(path))
+    return content
+
+
+def read_json(path: str | Path, most: int = MOST_BYTES) -> dict[str, Any]:
+    """Return the object in a file of JSON: not deep, its numbers finite and of a column's size.
+
+    Raises:
+        OSError: it is missing, larger, or something else than a file.
+        ValueError: it has something else.
+    """
+    return parse_json(read_regular(path, most))
+
+
+def require_regular(path: Path) -> None:
+    """Make sure that others may open a file by its name: they would follow links, wait for pipes.
+
+    Raises:
+        OSError: it is missing, or something else than a file.
+    """
+    if not stat.S_ISREG(mode := path.lstat().st_mode):
+        raise _no_file(mode, path)
+
+
+def check_files(
+    directory: Path, files: Mapping[str, Any]
+) -> tuple[list[Problem], dict[str, bytes | None]]:
+    """What is wrong with the files that a manifest names, and the contents of those that are right.
+
+    A file too large for memory has None for its content.
+
+    Raises:
+        OSError: a file could not be looked at, as without the right to, which says nothing of it.
+    """
+    problems, contents = [], {}
+    for name, about in files.items():
+        try:
+            if (directory / name).parent.is_symlink():
+                raise ValueError("it is behind a link")  # noqa: TRY301
+            contents[name] = verified(directory / name, about)
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno not in LOST:
+                raise
+            problems.append(Problem(f"{name}: {reason(error)}"))
+    return problems, contents
+
+
+def verified(path: str | Path, about: Mapping[str, Any]) -> bytes | None:
+    """Return a file's content if it is what the manifest says; None if it is too large for memory.
+
+    Raises:
+        OSError: it is missing, or something else than a file.
+        ValueError: its size or digest is another.
+    """
+    file = open_regular(path)
+    try:
+        size = os.fstat(file).st_size
+        if size != about["bytes"]:
+            raise ValueError(f"it has {size:,} bytes, its manifest says {about['bytes']:,}")
+        content = None
+        if size <= MOST_IN_MEMORY:
+            content = os.read(file, size)
+            while len(content) < size and (rest := os.read(file, size - len(content))):
+                content += rest
+            digest = hashlib.sha256(content).hexdigest()
+        else:
+            with os.fdopen(file, "rb", closefd=False) as whole:
+                digest = hashlib.file_digest(whole, "sha256").hexdigest()
+    finally:
+        os.close(file)
+    if digest != about["sha256"]:
+        raise ValueError("it is not what was written (SHA-256 differs)")
+    return content
+
+
+def _no_file(mode: int, path: str | Path) -> OSError:
+    """Return the error for what stands where a file should be."""
+    kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe"}
+    what = kinds.get(stat.S_IFMT(mode), "a device or socket")
+    return OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
+
+
+def reason(error: BaseException) -> str:
+    """Why something cannot be read, in a few words."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error) if type(error) is ValueError else type(error).__name__
+    words = {
+        errno.ELOOP: "it is a link, not a file",
+        errno.ENOENT: "it is missing",
+        errno.ENXIO: "it is a device or socket, not a file",
+    }
+    return words.get(error.errno or 0, error.strerror[:1].lower() + error.strerror[1:])

@@ -113,17 +113,25 @@ def print_notes(notes: Iterable[str]) -> None:
         stderr().print(f"note: {note}", soft_wrap=True, markup=False)
 
 
-def warn_of_damage(*directories: str) -> None:
-    """Say on stderr which of these runs is not as its manifest says."""
+def warn_of_damage(*directories: Path) -> None:
+    """Say on stderr which of these runs are not as their manifests say."""
     from normexp.console.streams import stderr
     from normexp.store.files import intact
 
-    for directory in directories:
-        if intact(Path(directory)) is None:
-            stderr().print(
-                f"warning: {directory} is damaged: normexp verify says what and what to type",
-                soft_wrap=True,
-            )
+    lost = [str(directory) for directory in directories if intact(directory) is None]
+    if lost:
+        others = f" and {len(lost) - 1} more runs are" if lost[1:] else " is"
+        stderr().print(
+            f"warning: {lost[0]}{others} damaged: normexp verify says what and what to type",
+            soft_wrap=True,
+        )
+
+
+def warn_of_lost(store: Path, wanted: str) -> None:
+    """Say on stderr which runs were left out of an answer, since they are damaged."""
+    from normexp.trust.selection import select
+
+    warn_of_damage(*select(store, wanted).runs)
 
 
 def print_json(content: Any) -> None:  # noqa: ANN401

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from normexp.cli.app import AsJson, Debug, Places, StoreDir, app, print_json, print_notes, reporting
+from normexp.cli.app import (
+    AsJson,
+    Debug,
+    Places,
+    StoreDir,
+    app,
+    print_json,
+    print_notes,
+    reporting,
+    warn_of_lost,
+)
 
 
 @app.command()
@@ -36,6 +46,7 @@ def budget(
 
         found, notes = budgets(directory, wanted, typed_places(places or ()), last_only=True)
         print_notes(notes)
+        warn_of_lost(directory, wanted)
         if as_json:
             print_json([report(each) for each in found])
             return

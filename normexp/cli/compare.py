@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting
+from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting, warn_of_lost
 
 
 @app.command()
@@ -40,6 +40,7 @@ def compare(  # noqa: PLR0913, PLR0917  the options of a command line
         from normexp.insight.compare import compare_field, report_numbers
 
         report = compare_field(source, field, metric=metric, store=directory)
+        warn_of_lost(directory, source)
         if as_json:
             print_json(report_numbers(report))
         else:

@@ -26,7 +26,7 @@ def diff(
         from normexp.insight import diff as insight
 
         report = insight.diff(first, second, store=directory)
-        warn_of_damage(*(report[side]["directory"] for side in insight.SIDES))
+        warn_of_damage(*(Path(report[side]["directory"]) for side in insight.SIDES))
         if as_json:
             print_json(report)
             return

@@ -56,7 +56,7 @@ def show(
         from normexp.session import listing
 
         manifest, metrics = listing.run(directory, run)
-        warn_of_damage(manifest["directory"])
+        warn_of_damage(Path(manifest["directory"]))
         if as_json:
             print_json({**manifest, "points": metrics})
         else:

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from normexp.cli.app import AsJson, Debug, Places, StoreDir, app, print_json, print_notes, reporting
+from normexp.cli.app import (
+    AsJson,
+    Debug,
+    Places,
+    StoreDir,
+    app,
+    print_json,
+    print_notes,
+    reporting,
+    warn_of_lost,
+)
 from normexp.errors import UsageError
 
 HINT = "normexp predict --help says what each number is"
@@ -131,6 +141,7 @@ def _predict_stored(
 
     found, notes = forecasts(directory, wanted, momenta, typed_places(places))
     print_notes(notes)
+    warn_of_lost(directory, wanted)
     if as_json:
         print_json([as_data(each) for each in found])
     else:

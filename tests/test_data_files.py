@@ -1,6 +1,7 @@
 """Files that people really have: damaged, renamed, with other names, with labels from 1."""
 
 import struct
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from typer.testing import Result
 
 import normexp
 from normexp.data.draw import draw
+from normexp.errors import UsageError
 
 Array = np.ndarray[Any, Any]
 Command = Callable[..., Result]
@@ -75,6 +77,21 @@ def test_an_empty_file_is_refused(command: Command) -> None:
     ):
         Path(name).write_bytes(content)
         refused(command, name)
+
+
+def test_a_damaged_archive_of_images_is_refused() -> None:
+    """Whichever byte is another one: CIFAR's release as it is downloaded."""
+    with tarfile.open("whole.tar.gz", "w:gz") as archive:
+        for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
+            Path(name).write_bytes(RNG.integers(0, 4, 3000, np.uint8).tobytes())
+            archive.add(name)
+            Path(name).unlink()
+    whole = Path("whole.tar.gz").read_bytes()
+    for place in range(12, len(whole), 50):
+        flipped = whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]
+        Path("mine.tar.gz").write_bytes(flipped)
+        with pytest.raises(UsageError, match=r"mine\.tar\.gz"):
+            normexp.load("data=cifar10", "data.path=mine.tar.gz", "norm=none", "seed=0")
 
 
 @pytest.mark.parametrize(

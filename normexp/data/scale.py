@@ -9,7 +9,6 @@ import math
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
-from statistics import pstdev
 from typing import NamedTuple
 
 from normexp.config.batches import total_steps, train_size
@@ -142,5 +141,10 @@ def _spreads(data: Data, steps: int) -> Iterator[Spread]:
 
 
 def _std(values: list[float]) -> float:
+    """Of numbers scaled by the largest, so that none overflows."""
     largest = max(map(abs, values))
-    return pstdev(each / largest for each in values) * largest if 0 < largest < math.inf else 0.0
+    if not 0 < largest < math.inf:
+        return 0.0
+    scaled = [each / largest for each in values]
+    mean = math.fsum(scaled) / len(scaled)
+    return largest * math.hypot(*(each - mean for each in scaled)) / math.sqrt(len(scaled))

@@ -36,7 +36,7 @@ class ArmBudget:
         values: the fields that tell the arms apart.
         n: runs.
         mean: by part, the root mean square over all channels, in σ.
-        cost: by part alone, to first order, and of the whole error; in units of the loss.
+        cost: what a part alone, and the whole error, raise the training loss by.
         excess: what evaluation does cost.
     """
 

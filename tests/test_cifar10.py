@@ -154,6 +154,11 @@ def test_images_are_in_units_of_the_training_set(tmp_path: Path) -> None:
     assert data.y.dtype == torch.int64
     torch.testing.assert_close(data.x.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(data.x.std((0, 2, 3), correction=0), torch.ones(3))
+    (run,) = normexp.load(*SMALL_CIFAR, f"data.path={path}", "train.dtype=float64").runs
+    exact = draw(run.config).x
+    zeros, ones = torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
+    torch.testing.assert_close(exact.mean((0, 2, 3)), zeros, atol=1e-14, rtol=0)
+    torch.testing.assert_close(exact.std((0, 2, 3), correction=0), ones, atol=1e-14, rtol=0)
 
 
 class Malice:

@@ -31,6 +31,23 @@ def test_digits_are_scikit_learns_split_by_the_seed() -> None:
     assert sorted(map(tuple, restored)) == sorted(map(tuple, x))
 
 
+@pytest.mark.parametrize("model", ["lenet", "mlp"])
+@pytest.mark.parametrize("size", [100, 1440])
+def test_digits_in_float64_are_in_float64_units(model: str, size: int) -> None:
+    """Mean 0 and standard deviation 1 to the last digits, as NumPy makes them of the bytes."""
+    (run,) = normexp.load("data=digits", f"model={model}", "norm=none", "train.dtype=float64",
+                          f"data.train_size={size}", "seed=3").runs  # fmt: skip
+    data = draw(run.config)
+    images, _ = load_digits(return_X_y=True)
+    levels = np.unique(np.concatenate([data.x.numpy().ravel(), data.test_x.numpy().ravel()]))
+
+    assert data.x.dtype == torch.float64
+    assert data.x.numpy().mean() == pytest.approx(0, abs=1e-14)
+    assert data.x.numpy().std() == pytest.approx(1, abs=1e-14)
+    step = levels[1] - levels[0]
+    np.testing.assert_allclose(levels, levels[0] + step * np.unique(images), atol=1e-13)
+
+
 def test_running_means_lag_a_linear_drift_by_rate_over_momentum(as_json: AsJson) -> None:
     """At the input, once the start is forgotten, evaluated after the update: d/a behind.
 

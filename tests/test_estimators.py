@@ -13,6 +13,7 @@ from conftest import SMALL, store_of
 from typer.testing import Result
 
 import normexp
+from normexp.data.draw import draw
 
 AsJson = Callable[..., Any]
 Array = np.ndarray[Any, Any]
@@ -173,6 +174,22 @@ def test_a_mixture_goes_from_running_statistics_to_the_test_batch(as_json: AsJso
     assert losses[2] == pytest.approx(ends[1], rel=2e-4)
     assert ends[0] != pytest.approx(ends[1], rel=4e-3)
     assert losses[1] not in (pytest.approx(ends[0], rel=2e-4), pytest.approx(ends[1], rel=2e-4))
+
+
+@pytest.mark.parametrize("mix", [0.1, 0.7])
+def test_a_mixture_in_float64_has_its_share_in_float64(as_json: AsJson, mix: float) -> None:
+    """Of the input's mean: (1 − m)·running + m·test batch, to the last digits."""
+    words = [*STUDY, "norm.momentum=0.1", "norm.estimator=ema,mixed", f"norm.mix={mix}",
+             "train.dtype=float64"]  # fmt: skip
+    answer = as_json("sweep", *words)
+    runs = normexp.read(answer["directory"]).set_index("norm.estimator")["run_id"]
+    stats = normexp.read(answer["directory"], "stats")
+    last = stats[(stats["step"] == stats["step"].max()) & (stats["layer"] == "input")]
+    ema, mixed = (last[last["run_id"] == runs[name]]["running_mean"] for name in ("ema", "mixed"))
+    of_tests = draw(normexp.load(*words).runs[0].config).test_x.double().mean(1)
+
+    wanted = (1 - mix) * ema.to_numpy() + mix * of_tests.numpy().ravel()
+    np.testing.assert_allclose(mixed.to_numpy(), wanted, rtol=1e-13)
 
 
 def test_statistics_computed_anew_stay_until_the_next_evaluation_point(tmp_path: Path) -> None:

@@ -79,6 +79,23 @@ def test_the_best_momentum_of_a_short_training_forgets_the_initial_value(as_json
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("batch", [1, 3, 8, 1000])
+@pytest.mark.parametrize("more", [[], ["--drift", "0.02"], ["--initial-error", "5"],
+                                  ["--train-size", "4000"],
+                                  ["--train-size", "4000", "--no-shuffle"]])  # fmt: skip
+def test_of_momenta_that_are_all_equal_none_is_named(
+    as_json: AsJson, batch: int, more: list[str]
+) -> None:
+    """Debiased, one step gives every momentum that batch's mean: named is the cumulative mean."""
+    (prediction,) = as_json("predict", "--steps", "1", "--batch-size", str(batch), *more)
+    drift = 0.02 if "--drift" in more else 0.0
+    share = 1 - (batch - 1) / 3999 if "--train-size" in more else 1.0
+    wanted = math.sqrt(share / batch + drift**2)
+
+    assert prediction["best_debiased"]["momentum"] == 0.0
+    assert prediction["best_debiased"]["error"] == pytest.approx(wanted, rel=1e-3)
+
+
 def test_epochs_change_the_noise(as_json: AsJson) -> None:
     """2,000 examples in batches of 64: 32 batches, the last of 16; by hand for momentum 1."""
     (ragged,) = as_json(*S1)

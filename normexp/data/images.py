@@ -30,7 +30,7 @@ def standardised(x: Bytes, test_x: Bytes, dtype: torch.dtype) -> tuple[torch.Ten
     """
     moments = [_moments(x[:, channel]) for channel in range(x.shape[1])]
     center, scale = (
-        torch.tensor(part).view(-1, 1, 1).to(dtype) for part in zip(*moments, strict=True)
+        torch.tensor(part, dtype=dtype).view(-1, 1, 1) for part in zip(*moments, strict=True)
     )
     train, test = (torch.from_numpy(part).to(dtype) for part in (x, test_x))
     return train.sub_(center).div_(scale), test.sub_(center).div_(scale)

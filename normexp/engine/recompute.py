@@ -116,7 +116,8 @@ def mixed(weights: Weights) -> BySite:
     robustness against common corruptions by covariate shift adaptation", equation 2. The test
     batch's variance is the one that training mode divides by.
     """
-    shares = torch.tensor([[getattr(config.norm, "mix", 1.0)] for config in weights.configs])
+    mixes = [[getattr(config.norm, "mix", 1.0)] for config in weights.configs]
+    shares = torch.tensor(mixes, dtype=torch.float64)
     return _with_test_batch(weights, shares)
 
 

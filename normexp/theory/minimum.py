@@ -8,6 +8,9 @@ POINTS = 400
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 
+EQUAL = 1e-9
+"""Share by which equal costs may differ: of small momenta, terms cancel."""
+
 STEPS = 60
 """Golden sections: each leaves 0.618 of the interval."""
 
@@ -15,8 +18,9 @@ STEPS = 60
 def least(cost: Callable[[float], float], smallest: float) -> float:
     """The momentum in [0, 1] with the least cost, by a grid of logarithms and golden sections.
 
-    The grid finds the valley where there is more than one; 0 and 1 are candidates. A minimum is
-    flat, so its place is good to some eight digits, its cost to all.
+    The grid finds the valley where there is more than one; 0 and 1 are candidates, and are named
+    first where costs are equal. A minimum is flat, so its place is good to some eight digits, its
+    cost to all.
 
     Args:
         cost: at a momentum.
@@ -28,7 +32,9 @@ def least(cost: Callable[[float], float], smallest: float) -> float:
     best = costs.index(min(costs))
     left, right = grid[max(best - 1, 0)], grid[min(best + 1, POINTS - 1)]
     refined = math.exp(_section(lambda each: cost(math.exp(each)), left, right))
-    return min((0.0, math.exp(grid[best]), refined, 1.0), key=cost)
+    found = {each: cost(each) for each in (0.0, 1.0, math.exp(grid[best]), refined)}
+    lowest = min(found.values())
+    return next(each for each, value in found.items() if value <= lowest * (1 + EQUAL))
 
 
 def _section(cost: Callable[[float], float], left: float, right: float) -> float:

@@ -78,8 +78,9 @@ def sweeps(store: Path) -> Rows:
 
 def _with_end(end: Mapping[str, Any]) -> dict[str, str | None]:
     """The status of a sweep that has ended, and its last job if a cluster had it."""
-    jobs = [job for job in end.get("jobs") or [] if isinstance(job, str)]
-    return {"status": end["status"], "job": jobs[-1] if jobs else None, "reason": None}
+    jobs = end.get("jobs")  # of no sweep before they were kept
+    job = str(jobs[-1]) if isinstance(jobs, list) and jobs else None
+    return {"status": end["status"], "job": job, "reason": None}
 
 
 def _without_end(path: Path) -> dict[str, str | None]:

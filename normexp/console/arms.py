@@ -26,6 +26,19 @@ ECONOMIES = ("half-life", "loss by population", "keras", "accuracy by population
 """What a narrow terminal does without, the first first."""
 
 
+BY_ARM = (
+    "mean ± 95 % interval over seeds. excess = test loss − population loss: what the running "
+    "statistics cost, on the same weights. half-life in steps."
+)
+BY_MOMENTUM = (
+    "test loss, mean over seeds, by momentum as in PyTorch; * the best. population: the same "
+    "weights normalised by the training set's own statistics."
+)
+BELOW = "Below 0, running statistics do better than the population's."
+SKEWED = f"{SKEWED_NOTE} --json has medians, normexp compare ratios."
+"""What the columns of tables mean."""
+
+
 def print_arms(console: Console, arms: Sequence[Arm], differing: Sequence[str]) -> None:
     """A table that fits for each data set, and what its columns mean."""
     names = data_sets(arm.values for arm in arms)
@@ -34,13 +47,13 @@ def print_arms(console: Console, arms: Sequence[Arm], differing: Sequence[str]) 
         if len(names) > 1:
             console.print(Text(name, "bold"), soft_wrap=True)
         part = [arm for arm in arms if data_set(arm.values) == key]
-        notes[_print_part(console, part, differing)] = None
+        notes |= dict.fromkeys(_print_part(console, part, differing))
     if len(names) > 1:
         notes["losses on different data are not compared."] = None
     console.print(" ".join(notes), style="dim")
 
 
-def _print_part(console: Console, arms: Sequence[Arm], differing: Sequence[str]) -> str:
+def _print_part(console: Console, arms: Sequence[Arm], differing: Sequence[str]) -> list[str]:
     """The arms of one data set; what their columns mean."""
     fields = _telling(arms, differing)
     momenta = list({arm.values[MOMENTUM]: None for arm in arms if MOMENTUM in arm.values})
@@ -48,20 +61,11 @@ def _print_part(console: Console, arms: Sequence[Arm], differing: Sequence[str])
         fields.remove(MOMENTUM)
         for table in _by_momentum(console, arms, fields, momenta):
             console.print(table)
-        return (
-            "test loss, mean over seeds, by momentum as in PyTorch; * the best. population: the "
-            "same weights normalised by the training set's own statistics."
-        )
+        return [BY_MOMENTUM]
     console.print(_by_arm(console, arms, fields))
-    note = (
-        "mean ± 95 % interval over seeds. excess = test loss − population loss: what the "
-        "running statistics cost, on the same weights. half-life in steps."
-    )
-    if any(value.is_skewed for arm in arms for value in arm.estimates.values()):
-        note += f" {SKEWED_NOTE} --json has medians, normexp compare ratios."
-    if any(_excess(arm).startswith("-") for arm in arms):
-        note += " Below 0, running statistics do better than the population's."
-    return note
+    is_skewed = any(value.is_skewed for arm in arms for value in arm.estimates.values())
+    is_below = any(_excess(arm).startswith("-") for arm in arms)
+    return [BY_ARM, *([SKEWED] if is_skewed else []), *([BELOW] if is_below else [])]
 
 
 def _telling(arms: Sequence[Arm], differing: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """`normexp claims`: what is typed and read, from an empty store and from what is there."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def test_a_table_from_an_empty_store_and_then_from_what_is_there(
     assert "undecided" in row or "fails" in row  # its interval ends near 0
     assert " 48 " in row
     assert f"{(excess[0.99] - excess[0.01]).mean():.3f} [" in second.stdout
-    assert "1 claim judged by runs: 1 " in second.stdout
+    assert re.search(r"1 claim judged by runs: (undecided|fails) 1", second.stdout)
     assert "S4.6 the hand-written norms are what PyTorch's modules compute → holds only if" in (
         second.stdout
     )

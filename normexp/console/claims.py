@@ -62,7 +62,7 @@ def print_criteria(claims: Sequence[Claim], settled: Sequence[Settled]) -> None:
 
 def _print_legend(console: Console, found: Sequence[Judged]) -> None:
     counts = Counter(each.verdict for each in found)
-    told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+    told = " · ".join(f"{verdict} {number}" for verdict, number in counts.most_common())
     console.print(f"{counted(len(found), 'claim')} judged by runs: {told}")
     console.print(
         "Effects over seeds with 95 % intervals by t and bootstrap; a : b is a ratio. "

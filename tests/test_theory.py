@@ -40,59 +40,19 @@ def test_the_initial_value_weighs_what_the_recursion_leaves_of_it(
     assert memory.weight_gone(momentum, updates) == pytest.approx(gone, rel=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("momentum", "updates"),
-    [(0.9, 2), (0.5, 7), (0.1, 44), (0.03, 152), (0.01, 459), (0.001, 4603), (0.0003, 15349)],
-)
-def test_updates_until_a_hundredth_is_left(momentum: float, updates: int) -> None:
-    """The first number at which the recursion is there."""
-    assert memory.updates_until(momentum, 0.01) == updates
-    assert recursion(momentum, np.zeros(updates), 1.0) <= 0.01 * (1 + 1e-9)
-    assert recursion(momentum, np.zeros(updates - 1), 1.0) > 0.01
-
-
 def test_the_ends_of_memory() -> None:
     """Momentum 0 keeps the initial value for ever, momentum 1 not for one update."""
-    assert memory.updates_until(0.0, 0.01) is None
-    assert memory.updates_until(1.0, 0.01) == 1
-    assert memory.updates_until(0.1, 1.0) == 0
-    assert memory.updates_until(0.99, 1e-4) == 2
-    assert memory.effective_batches(0.0) == math.inf
-    assert memory.effective_batches(1.0) == 1
     assert memory.noise_factor(0.0) == 0
     assert memory.noise_factor(1.0) == 1
     assert memory.weight_left(0.1, math.inf) == 0
 
 
 @pytest.mark.parametrize("momentum", MOMENTA[1:])
-def test_noise_factor_and_effective_batches_are_a_simulations(momentum: float) -> None:
-    """Long after the start; a plain mean of so many batches has the same noise."""
+def test_the_noise_factor_is_a_simulations(momentum: float) -> None:
+    """Long after the start."""
     (errors,) = Simulation(updates=int(5 / momentum), batch_size=4).errors([momentum])
 
     expect_square(errors, memory.noise_factor(momentum) ** 2 / 4)
-    expect_square(errors, 1 / memory.effective_batches(momentum) / 4)
-
-
-@given(momentum=st.floats(0.0, 1.0), number=st.integers(1, 50))
-def test_accumulation_and_checkpointing_can_be_undone(momentum: float, number: int) -> None:
-    """Each has a momentum to set instead."""
-    set_instead = composition.before_accumulation(momentum, number)
-    undone = composition.before_checkpointing(momentum)
-
-    assert composition.accumulated(set_instead, number) == pytest.approx(momentum, abs=1e-9)
-    assert composition.checkpointed(undone) == pytest.approx(momentum)
-    assert composition.checkpointed(momentum) == pytest.approx(
-        composition.accumulated(momentum, 2), abs=1e-12
-    )
-
-
-@pytest.mark.parametrize("momentum", [0.0, 0.01, 0.3, 1.0])
-def test_checkpointing_is_two_updates_with_the_same_batch(momentum: float) -> None:
-    """Twice each, or once each with the other momentum: one running statistic."""
-    values = np.random.default_rng(3).normal(size=20)
-    twice = recursion(momentum, values.repeat(2), 5.0)
-
-    assert recursion(composition.checkpointed(momentum), values, 5.0) == pytest.approx(twice)
 
 
 @given(momentum=st.floats(0.001, 0.999), ratio=st.floats(0.1, 20))
@@ -112,15 +72,11 @@ def test_a_scaled_momentum_forgets_equally_fast_by_examples(momentum: float, rat
         lambda: memory.weight_left(-0.1, 3),
         lambda: memory.weight_left(0.1, -1),
         lambda: memory.half_life(math.nan),
-        lambda: memory.updates_until(0.1, 0.0),
         lambda: memory.noise_factor(1.01),
         lambda: composition.scaled(0.1, 0.0),
-        lambda: composition.accumulated(0.1, 0),
-        lambda: composition.checkpointed(2.0),
         lambda: drift.linear_lag(0.1, math.inf),
         lambda: drift.cumulative_lag(0.1, 0),
         lambda: drift.best_for_linear(0.1, -1.0),
-        lambda: drift.about_best_for_linear(0.1, 0.0),
         lambda: transient.best_for_updates(0, 1.0, 1.0),
         lambda: Setting(updates=0, batch_size=8),
         lambda: Setting(updates=10, batch_size=8, order="shuffled"),

@@ -113,7 +113,6 @@ def test_the_causes_sum_to_the_whole(alignment: float, momentum: float, drifting
 def test_no_momentum_weighs_drift_and_noise_better(drifting: float) -> None:
     """Noise from the weights of 40,000 batches squared, lag from their ages."""
     best = drift.best_for_linear(drifting, 1.0)
-    approximate = drift.about_best_for_linear(drifting, 1.0)
 
     def cost(a: float) -> float:
         ages = np.arange(40_000)
@@ -122,21 +121,8 @@ def test_no_momentum_weighs_drift_and_noise_better(drifting: float) -> None:
 
     assert cost(best) <= min(cost(a) for a in GRID[GRID > 1e-3][::20]) * (1 + 1e-9)
     assert cost(best) <= min(cost(best * 0.99), cost(min(1.0, best * 1.01)))
-    assert approximate == pytest.approx(best, rel=best)
     if best < 0.1:
         assert cost(best) == pytest.approx(0.75 * best, rel=best)
-
-
-@pytest.mark.parametrize("step_variance", [1e-6, 0.01, 1.0, 30.0])
-def test_no_momentum_follows_a_random_walk_better(step_variance: float) -> None:
-    """It is the steady gain of the Kalman filter, found by iterating that filter."""
-    uncertainty = gain = 1.0
-    for _ in range(20_000):
-        predicted = uncertainty + step_variance
-        gain = predicted / (predicted + 1.0)
-        uncertainty = (1 - gain) * predicted
-
-    assert drift.best_for_walk(step_variance, 1.0) == pytest.approx(gain, rel=1e-6)
 
 
 def test_the_ends_of_drift() -> None:
@@ -145,8 +131,6 @@ def test_the_ends_of_drift() -> None:
     assert drift.best_for_linear(0.1, 0.0) == 1
     assert drift.best_for_linear(-1.0, 1.0) == 1
     assert drift.best_for_linear(0.9999999, 1.0) == pytest.approx(1, abs=1e-6)
-    assert drift.best_for_walk(0.0, 1.0) == 0
-    assert drift.best_for_walk(1.0, 0.0) == 1
     assert drift.linear_lag(0.0, 1.0) == 0
     assert drift.walk_variance(0.0, 1.0) == 0
     assert drift.walk_variance(0.5, 0.03) == pytest.approx(0.04)
@@ -162,7 +146,7 @@ def test_the_cubics_root_is_a_root(ratio: float) -> None:
 
 @pytest.mark.parametrize(("updates", "known"), [(100, 0.0395), (2000, 0.00275)])
 def test_no_momentum_is_better_for_so_many_updates(updates: int, known: float) -> None:
-    """In weights written out, and as once simulated; near the approximation."""
+    """In weights written out, and as once simulated."""
     best = transient.best_for_updates(updates, 1.0, 0.1235)
 
     def cost(a: float) -> float:
@@ -171,17 +155,13 @@ def test_no_momentum_is_better_for_so_many_updates(updates: int, known: float) -
 
     assert cost(best) <= min(cost(a) for a in GRID[::10]) * (1 + 1e-9)
     assert transient.squared_error(best, updates, 1.0, 0.1235) == pytest.approx(cost(best))
-    assert transient.about_best_for_updates(updates, 1.0, 0.1235) == pytest.approx(best, rel=0.05)
     assert best == pytest.approx(known, rel=0.01)
-    assert transient.squared_error_debiased(updates, 0.1235) < cost(best)
 
 
 def test_the_ends_of_a_short_training() -> None:
     """An exact initial value is best kept; without noise the newest batch is best."""
     assert transient.best_for_updates(100, 0.0, 1.0) == 0
     assert transient.best_for_updates(100, 1.0, 0.0) == 1
-    assert transient.about_best_for_updates(100, 0.0, 1.0) == 0
-    assert transient.about_best_for_updates(1, 1e9, 1e-9) == 1
 
 
 BEST = {

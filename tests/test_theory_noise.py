@@ -162,23 +162,6 @@ def test_one_batchs_statistics_scatter_as_predicted(
     expect_mean(variances, sampling.variance_expectation(5, 4.0, unbiased=unbiased))
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.9])
-@pytest.mark.parametrize("shape", [(4, 9), (2, 3), (5, 1)])
-def test_convolutions_statistics_scatter_as_predicted(
-    shape: tuple[int, int], correlation: float
-) -> None:
-    """Images whose positions share a part of their value; one position has none to share with."""
-    images, positions = shape
-    rng = np.random.default_rng(2)
-    shared = correlation**0.5 * rng.normal(size=(20_000, images, 1))
-    values = shared + (1 - correlation) ** 0.5 * rng.normal(size=(20_000, images, positions))
-    flat = 3 * values.reshape(20_000, images * positions)
-
-    expect_variance(flat.mean(axis=1), sampling.correlated_mean_variance(*shape, correlation, 9.0))
-    expect_mean(flat.var(axis=1, ddof=1),
-                sampling.correlated_variance_expectation(*shape, correlation, 9.0))  # fmt: skip
-
-
 @st.composite
 def any_setting(draw: st.DrawFn) -> Setting:
     """Few batches of few examples, in any order and any place of an epoch."""
@@ -284,8 +267,6 @@ def test_impossible_numbers_are_refused() -> None:
         lambda: sampling.variance_variance(1),
         lambda: sampling.variance_variance(4, 1.0, -3.0),
         lambda: sampling.mean_variance(0),
-        lambda: sampling.correlated_mean_variance(4, 9, 1.1),
-        lambda: sampling.correlated_variance_expectation(1, 1, 0.0),
     ):
         with pytest.raises(UsageError):
             wrong()

@@ -94,33 +94,3 @@ def best_for_linear(drift: float, variance: float) -> float:
     r = ratio * (-4 + ratio * (4 / 3 - ratio * 2 / 27))
     angle = math.asinh(1.5 * r / p * math.sqrt(3 / p)) / 3
     return ratio / 3 - 2 * math.sqrt(p / 3) * math.sinh(angle)
-
-
-def about_best_for_linear(drift: float, variance: float) -> float:
-    """`best_for_linear` where it is small: (4·d²/v)^(1/3), at most 1.
-
-    Raises:
-        UsageError: an argument is out of bounds, or there is no noise.
-    """
-    within("drift", drift, -math.inf)
-    return min(1.0, math.cbrt(4 * drift**2 / within("variance", variance, above=True)))
-
-
-def best_for_walk(step_variance: float, variance: float) -> float:
-    """The momentum with the least `(v·a² + w)/(a(2 − a))`: (√(w² + 4wv) − w)/(2v), about √(w/v).
-
-    The gain of the steady Kalman filter of a random walk.
-
-    Args:
-        step_variance: w of one step of the walk.
-        variance: v of one batch's statistic.
-
-    Returns:
-        0 without steps, 1 without noise.
-
-    Raises:
-        UsageError: an argument is out of bounds.
-    """
-    w = within("variance of a step", step_variance)
-    v = within("variance", variance)
-    return 2 * w / (w + math.sqrt(w**2 + 4 * w * v)) if w else 0.0

@@ -53,22 +53,6 @@ def weight_gone(momentum: float, updates: float) -> float:
     return 1.0 if momentum == 1 else -math.expm1(updates * math.log1p(-momentum))
 
 
-def updates_until(momentum: float, delta: float) -> int | None:
-    """Updates until the initial value's weight is at most `delta`: ⌈ln δ / ln(1 − a)⌉.
-
-    0 for δ = 1, 1 for a = 1, None for a = 0, where the weight stays.
-
-    Raises:
-        UsageError: the momentum lies outside [0, 1], or δ outside (0, 1].
-    """
-    within("delta", delta, 0.0, 1.0, above=True)
-    if momentum_of(momentum) == 0:
-        return 0 if delta == 1 else None
-    if momentum == 1:
-        return int(delta < 1)
-    return math.ceil(math.log(delta) / math.log1p(-momentum) * (1 - NEARLY))
-
-
 def noise_factor(momentum: float) -> float:
     """Standard deviation of the running statistic over that of one batch's: √(a / (2 − a)).
 
@@ -79,12 +63,3 @@ def noise_factor(momentum: float) -> float:
         UsageError: the momentum lies outside [0, 1].
     """
     return math.sqrt(momentum_of(momentum) / (2 - momentum))
-
-
-def effective_batches(momentum: float) -> float:
-    """How many batches of equal weight have the same noise: (2 − a) / a; ∞ for a = 0.
-
-    Raises:
-        UsageError: the momentum lies outside [0, 1].
-    """
-    return (2 - momentum) / momentum if momentum_of(momentum) else math.inf

@@ -49,48 +49,6 @@ def variance_expectation(examples: int, variance: float = 1.0, *, unbiased: bool
     return variance if unbiased else variance * (examples - 1) / examples
 
 
-def correlated_mean_variance(
-    images: int, positions: int, correlation: float, variance: float = 1.0
-) -> float:
-    """Variance of a convolution's batch mean: σ²·(1 + (m − 1)·c)/(B·m).
-
-    Args:
-        images: B, independent of one another.
-        positions: m in each, every two of them correlated alike; with m = 1 it is σ²/B.
-        correlation: c, from −1/(m − 1) to 1; 1 makes an image one example.
-        variance: σ² of a value over images and positions.
-
-    Raises:
-        UsageError: an argument lies outside these bounds.
-    """
-    _alike(images, positions, correlation)
-    inflation = 1 + (positions - 1) * correlation
-    return within("variance", variance) * max(0.0, inflation) / (images * positions)
-
-
-def correlated_variance_expectation(
-    images: int, positions: int, correlation: float, variance: float = 1.0
-) -> float:
-    """Expectation of a convolution's unbiased batch variance: σ²·(1 − (m − 1)·c/(B·m − 1)).
-
-    Dividing by n − 1 with n = B·m does not undo the bias where positions are correlated: about
-    σ²·c/B is missing (Singh & Shrivastava 2019, arXiv 1904.06031, corrects it).
-
-    Args:
-        images: B, independent of one another.
-        positions: m in each, every two of them correlated alike; B·m is at least 2.
-        correlation: c, from −1/(m − 1) to 1.
-        variance: σ² of a value over images and positions.
-
-    Raises:
-        UsageError: an argument lies outside these bounds.
-    """
-    _alike(images, positions, correlation)
-    whole("number of values", images * positions, 2)
-    missing = (positions - 1) * correlation / (images * positions - 1)
-    return within("variance", variance) * (1 - missing)
-
-
 def _alike(images: int, positions: int, correlation: float) -> None:
     whole("number of images", images)
     whole("number of positions", positions)

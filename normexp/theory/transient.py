@@ -36,26 +36,3 @@ def best_for_updates(updates: int, initial_error: float, variance: float) -> flo
         lambda momentum: squared_error(momentum, updates, initial_error, variance),
         min(1e-6, 1e-3 / updates),
     )
-
-
-def about_best_for_updates(updates: int, initial_error: float, variance: float) -> float:
-    """`best_for_updates` where it is small: ln(4·T·b²/v)/(2T), between 0 and 1.
-
-    Raises:
-        UsageError: an argument is out of bounds, or there is no noise.
-    """
-    whole("number of updates", updates)
-    within("initial error", initial_error, -math.inf)
-    ratio = 4 * updates * initial_error**2 / within("variance", variance, above=True)
-    return min(1.0, math.log(ratio) / (2 * updates)) if ratio > 1 else 0.0
-
-
-def squared_error_debiased(updates: int, variance: float) -> float:
-    """The least that debiasing can reach without drift: v/T, at momentum 0, the cumulative mean.
-
-    The initial value does not count, so no momentum of the plain average is better.
-
-    Raises:
-        UsageError: an argument is out of bounds.
-    """
-    return within("variance", variance) / whole("number of updates", updates)

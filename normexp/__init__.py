@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from normexp.errors import NormexpError as NormexpError
     from normexp.insight.budget import budget as budget
-    from normexp.session.sweep import load as load
-    from normexp.session.sweep import plan as plan
-    from normexp.session.sweep import sweep as sweep
     from normexp.store.read import read as read
+    from normexp.sweeps.sweep import load as load
+    from normexp.sweeps.sweep import plan as plan
+    from normexp.sweeps.sweep import sweep as sweep
 
 # Read by MKL at its first call, hence set before anybody can make one: see engine/numerics.py.
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
@@ -34,9 +34,9 @@ __all__ = ["NormexpError", "budget", "load", "plan", "read", "sweep"]
 
 _ROOMS = {
     "NormexpError": "normexp.errors",
-    "load": "normexp.session.sweep",
-    "plan": "normexp.session.sweep",
-    "sweep": "normexp.session.sweep",
+    "load": "normexp.sweeps.sweep",
+    "plan": "normexp.sweeps.sweep",
+    "sweep": "normexp.sweeps.sweep",
     "read": "normexp.store.read",
     "budget": "normexp.insight.budget",
 }

@@ -8,7 +8,7 @@ import pytest
 from conftest import SMALL, run_files
 from typer.testing import Result
 
-from normexp.session.environment import environment
+from normexp.sweeps.environment import environment
 
 AsJson = Callable[..., Any]
 STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1,0.5", "seed=0,1"]
@@ -19,7 +19,7 @@ def made_otherwise(as_json: AsJson, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store whose runs another version of the code has made."""
     other = {**environment(), "code": "0123456789ab"}
     with monkeypatch.context() as patch:
-        patch.setattr("normexp.session.sweep.environment", lambda: other)
+        patch.setattr("normexp.sweeps.sweep.environment", lambda: other)
         as_json("sweep", *STUDY)
     return Path("runs")
 

@@ -210,7 +210,7 @@ def test_what_is_no_certificate_is_not_written_over(
 def test_news_of_any_kind_are_no_news(tmp_path: Path) -> None:
     """Lines of workers: a pipe, a link, one that is deep, and one that says less than it should."""
     from normexp.executors.news import Reader
-    from normexp.session.elsewhere import heard
+    from normexp.sweeps.elsewhere import heard
 
     put(tmp_path / "a.txt", "pipe")
     put(tmp_path / "b.txt", "link")

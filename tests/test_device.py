@@ -16,7 +16,7 @@ from typer.testing import Result
 
 import normexp as api
 from normexp.engine.stack import TrainingStack
-from normexp.session.environment import changed, environment
+from normexp.sweeps.environment import changed, environment
 
 Command = Callable[..., Result]
 

@@ -10,9 +10,9 @@ import pytest
 from conftest import in_new_process
 
 import normexp
-from normexp.session import environment as module
-from normexp.session.code import digest
-from normexp.session.environment import (
+from normexp.sweeps import environment as module
+from normexp.sweeps.code import digest
+from normexp.sweeps.environment import (
     DECIDING,
     changed,
     environment,
@@ -33,7 +33,7 @@ def test_the_record_is_json_and_imports_no_torch() -> None:
     """What planning asks for must not wait for PyTorch."""
     said = in_new_process(
         "import json, sys\n"
-        "from normexp.session.environment import environment\n"
+        "from normexp.sweeps.environment import environment\n"
         "print(json.dumps([environment(), 'torch' in sys.modules]))"
     )
 

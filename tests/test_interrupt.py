@@ -17,8 +17,8 @@ from kills import main as kill_sweeps
 
 import normexp
 from normexp.errors import SweepInterruptedError
-from normexp.session.progress import Silent
-from normexp.session.stop import Stop
+from normexp.sweeps.progress import Silent
+from normexp.sweeps.stop import Stop
 
 AsJson = Callable[..., Any]
 COMMAND = [sys.executable, "-m", "normexp", "sweep"]

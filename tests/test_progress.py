@@ -25,9 +25,9 @@ from normexp.console.pace import Pace
 from normexp.console.spark import scale_of, spark
 from normexp.console.status import remaining
 from normexp.executors import pipe
-from normexp.session import sweep as session
-from normexp.session.progress import Silent
-from normexp.session.relay import Relay, retell
+from normexp.sweeps import sweep as session
+from normexp.sweeps.progress import Silent
+from normexp.sweeps.relay import Relay, retell
 
 Normexp = Callable[..., Result]
 FRAMES = re.compile(r"\x1b\[\?2026h(.*?)\x1b\[\?2026l", re.DOTALL)

@@ -15,9 +15,9 @@ from typer.testing import Result
 
 import normexp as package
 from normexp.errors import SweepInterruptedError
-from normexp.planning.plan import Plan
-from normexp.session.progress import Silent
-from normexp.session.stop import Stop
+from normexp.sweeps.plan import Plan
+from normexp.sweeps.progress import Silent
+from normexp.sweeps.stop import Stop
 
 Normexp = Callable[..., Result]
 

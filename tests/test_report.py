@@ -16,10 +16,10 @@ from PIL import Image
 from typer.testing import Result
 
 from normexp.errors import SweepInterruptedError
-from normexp.planning.plan import Plan
-from normexp.session.progress import Silent
-from normexp.session.stop import Stop
-from normexp.session.sweep import sweep
+from normexp.sweeps.plan import Plan
+from normexp.sweeps.progress import Silent
+from normexp.sweeps.stop import Stop
+from normexp.sweeps.sweep import sweep
 
 MOMENTA = "norm.momentum=0.01,0.1,0.9,null"
 

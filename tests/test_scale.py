@@ -12,11 +12,11 @@ import pytest
 from conftest import SMALL
 from typer.testing import Result
 
-from normexp.planning.inventory import Inventory
-from normexp.planning.plan import Plan, build
-from normexp.session import rounds, sweep
 from normexp.store.look import FEW, looked
 from normexp.store.tidy import tidy
+from normexp.sweeps import rounds, sweep
+from normexp.sweeps.inventory import Inventory
+from normexp.sweeps.plan import Plan, build
 
 Command = Callable[..., Result]
 

@@ -12,9 +12,9 @@ import pytest
 from conftest import SMALL, run_files
 
 import normexp
-from normexp.session.progress import Silent
 from normexp.store.layout import StudyDirectory
 from normexp.store.process import machine
+from normexp.sweeps.progress import Silent
 
 AsJson = Callable[..., Any]
 COMMAND = [sys.executable, "-m", "normexp", "sweep"]

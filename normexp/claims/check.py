@@ -14,11 +14,11 @@ from normexp.claims.settled import IDENTITIES, NOT_CHECKABLE
 from normexp.claims.studies import STUDIES
 from normexp.config.field import quoted
 from normexp.errors import UsageError
-from normexp.planning.plan import Plan
 from normexp.registry import did_you_mean
-from normexp.session.result import outdated
-from normexp.session.sweep import plan, study_directory
 from normexp.store.rows import rows_of
+from normexp.sweeps.plan import Plan
+from normexp.sweeps.result import outdated
+from normexp.sweeps.sweep import plan, study_directory
 
 
 def _in_order(each: Claim | Settled) -> tuple[str, int]:

@@ -64,8 +64,8 @@ def _sweeper() -> Callable[[str, Sequence[str]], list[str]]:
     from normexp.console.progress import LiveProgress
     from normexp.console.streams import stderr
     from normexp.errors import SweepInterruptedError
-    from normexp.session import sweep as session
-    from normexp.session.stop import Stop
+    from normexp.sweeps import sweep as session
+    from normexp.sweeps.stop import Stop
 
     def sweep(name: str, overrides: Sequence[str]) -> list[str]:
         stderr().print(f"study {name}: {' '.join(overrides)}", soft_wrap=True)

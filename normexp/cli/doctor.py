@@ -30,7 +30,7 @@ def doctor(
             print_json(report(checks))
         else:
             from normexp.console.doctor import print_check, print_environment
-            from normexp.session.environment import environment
+            from normexp.sweeps.environment import environment
 
             print_environment(environment())
             checks = []

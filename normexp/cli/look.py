@@ -23,7 +23,7 @@ def list_store(
       normexp ls bn_regression
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
-        from normexp.session import listing
+        from normexp.sweeps import listing
 
         runs = listing.runs(directory, study) if study else None
         sweeps = listing.sweeps(directory) if runs is None else []
@@ -53,7 +53,7 @@ def show(
       normexp show runs/bn_regression/none-s0-64fdd590c34c
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
-        from normexp.session import listing
+        from normexp.sweeps import listing
 
         manifest, metrics = listing.run(directory, run)
         warn_of_damage(Path(manifest["directory"]))

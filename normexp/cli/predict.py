@@ -89,7 +89,7 @@ def predict(  # noqa: PLR0913, PLR0917  a number each
             _refuse([option for option, value in numbers.items() if value is not None], wanted)
             _predict_stored(directory, wanted, places or [], _momenta(momentum), as_json=as_json)
             return
-        from normexp.session.prediction import as_data, order_of, predict_all, predict_drifts
+        from normexp.sweeps.prediction import as_data, order_of, predict_all, predict_drifts
         from normexp.theory.setting import Setting
 
         try:

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from normexp.session.stop import Stop
+    from normexp.sweeps.stop import Stop
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -22,7 +22,7 @@ ENDED_EARLY = [128 + number for number in SIGNALS]
 @contextmanager
 def listening(stop: "Stop", tell: Callable[[], None]) -> Iterator[list[int]]:
     """Ask a sweep to stop at the first signal, which the list then holds; `tell` says so."""
-    from normexp.session.stop import GRACE_SECONDS  # not for --help
+    from normexp.sweeps.stop import GRACE_SECONDS  # not for --help
 
     heard: list[int] = []
 

@@ -18,7 +18,7 @@ from normexp.cli.app import (
 from normexp.errors import UsageError
 
 if TYPE_CHECKING:
-    from normexp.planning.plan import Plan
+    from normexp.sweeps.plan import Plan
 
 
 @app.command()
@@ -62,10 +62,10 @@ def sweep(  # noqa: PLR0913, PLR0917  the options of a command line
         from normexp.console.progress import LiveProgress
         from normexp.console.tables import print_result
         from normexp.errors import SweepInterruptedError
-        from normexp.session import sweep as session
-        from normexp.session.inventory import policy
-        from normexp.session.result import result_numbers
-        from normexp.session.stop import Stop
+        from normexp.sweeps import sweep as session
+        from normexp.sweeps.inventory import policy
+        from normexp.sweeps.result import result_numbers
+        from normexp.sweeps.stop import Stop
 
         progress, stop, told = LiveProgress(_serve if watch else None), Stop(), False
         with listening(stop, progress.stopping) as heard:
@@ -98,9 +98,9 @@ def _detached(
 ) -> bool:
     """Submit, and say where to look; False if there is nothing to do but to sum up."""
     from normexp.console.tables import print_detached
-    from normexp.session import sweep as session
-    from normexp.session.inventory import policy
-    from normexp.session.result import detached_numbers
+    from normexp.sweeps import sweep as session
+    from normexp.sweeps.inventory import policy
+    from normexp.sweeps.result import detached_numbers
 
     on_change = policy(on_code_change)
     done = session.detach(*overrides, **arguments, on_code_change=on_change)
@@ -118,7 +118,7 @@ def _serve(plan: "Plan") -> None:
     from normexp.console.streams import stderr
     from normexp.report.live import Live
     from normexp.report.server import ReportServer
-    from normexp.session.sweep import study_directory
+    from normexp.sweeps.sweep import study_directory
 
     server = ReportServer(Live(study_directory(plan.study)))
     server.start()
@@ -141,9 +141,9 @@ def plan(  # noqa: PLR0913, PLR0917  the options of a command line
       normexp plan norm=batch norm.momentum=0.1,0.3
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
-        from normexp.session import sweep as session
-        from normexp.session.inventory import policy
-        from normexp.session.result import plan_report
+        from normexp.sweeps import sweep as session
+        from normexp.sweeps.inventory import policy
+        from normexp.sweeps.result import plan_report
 
         arguments, on_change = overrides or [], policy(on_code_change)
         made = session.plan(

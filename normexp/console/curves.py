@@ -10,7 +10,7 @@ from rich.text import Text
 from normexp.config.answers import DataSet, data_set
 from normexp.console.spark import Scale, scale_of, spark
 from normexp.console.words import field_value, heading, number
-from normexp.planning.plan import Plan
+from normexp.sweeps.plan import Plan
 
 MOST_ARMS = 12
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from normexp.console.streams import stdout
-from normexp.session.environment import PACKAGES
+from normexp.sweeps.environment import PACKAGES
 from normexp.trust.doctor import Check
 
 NAMES = {"mkl_cbwr": "MKL_CBWR", "aten_cpu_capability": "ATEN_CPU_CAPABILITY"}

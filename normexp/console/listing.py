@@ -11,7 +11,7 @@ from normexp.config.field import quoted
 from normexp.console.lines import Cells, cropped, heads, lines, one_line, width_of, wrapped
 from normexp.console.streams import stdout, stdout_line
 from normexp.console.words import NOTHING, cell, counted, field_value, heading, number
-from normexp.session.listing import StudyRuns
+from normexp.sweeps.listing import StudyRuns
 
 Row = Mapping[str, Any]
 

@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable
 
 from normexp.config.batches import total_steps
-from normexp.planning.cost import observing_seconds, training_seconds
-from normexp.planning.plan import Plan
+from normexp.sweeps.cost import observing_seconds, training_seconds
+from normexp.sweeps.plan import Plan
 
 WINDOW_SECONDS = 10.0
 """Over which a rate is a mean."""

@@ -11,7 +11,7 @@ from normexp.console.plot import curve
 from normexp.console.streams import stdout
 from normexp.console.words import NOTHING, counted, number
 from normexp.frameworks.direction import turned
-from normexp.session.prediction import LIKELY, Prediction, Row
+from normexp.sweeps.prediction import LIKELY, Prediction, Row
 from normexp.theory.setting import Setting
 
 WIDEST_PLOT = 72

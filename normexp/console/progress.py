@@ -16,12 +16,12 @@ from normexp.console.screen import Screen, is_drawable
 from normexp.console.status import Status
 from normexp.console.streams import stderr
 from normexp.console.words import counted
-from normexp.planning.plan import Plan
-from normexp.session.result import describe
-from normexp.session.stop import StoppedError
+from normexp.sweeps.plan import Plan
+from normexp.sweeps.result import describe
+from normexp.sweeps.stop import StoppedError
 
 if TYPE_CHECKING:
-    from normexp.session.work import Done
+    from normexp.sweeps.work import Done
 
 DRAW_SECONDS = 0.2
 """Between two pictures."""

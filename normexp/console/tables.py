@@ -13,8 +13,8 @@ from normexp.console.words import (
     duration,
     listed,
 )
-from normexp.planning.plan import Plan
-from normexp.session.result import Detached, SweepResult, outdated
+from normexp.sweeps.plan import Plan
+from normexp.sweeps.result import Detached, SweepResult, outdated
 
 
 def print_plan(plan: Plan) -> None:

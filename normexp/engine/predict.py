@@ -7,8 +7,7 @@ import torch
 from normexp.config.batches import train_size
 from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig
-from normexp.models.structure import is_convolutional, widest
-from normexp.planning.plan import lanes
+from normexp.models.structure import is_convolutional, lanes, widest
 
 CACHEFUL = 2**22
 """Bytes of the largest layer of the images that are worked on at a time.

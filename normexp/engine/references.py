@@ -10,8 +10,8 @@ from normexp.data.examples import Examples
 from normexp.engine.losses import scores
 from normexp.engine.predict import as_one_batch, predict
 from normexp.models.network import Network, Parameters
+from normexp.models.structure import lanes
 from normexp.norms.statistics import Statistics
-from normexp.planning.plan import lanes
 
 
 class Point(NamedTuple):

@@ -14,12 +14,12 @@ from normexp.engine.gradients import gradients
 from normexp.engine.packed import Packing
 from normexp.engine.references import Point, channels, evaluate
 from normexp.models.network import Network
+from normexp.models.structure import padded
 from normexp.norms.layout import batch_axis
 from normexp.norms.norm import looks_back
 from normexp.norms.statistics import Memory
 from normexp.optim.optimizer import OptimizerState
 from normexp.optim.schedule import scale
-from normexp.planning.plan import padded
 from normexp.record import Kept
 
 

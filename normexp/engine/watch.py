@@ -13,8 +13,7 @@ from normexp.engine.histograms import count, limits
 from normexp.engine.losses import is_labels, scores
 from normexp.engine.predict import predict
 from normexp.models.network import Network
-from normexp.models.structure import ENTRANCE
-from normexp.planning.plan import lanes
+from normexp.models.structure import ENTRANCE, lanes
 from normexp.record import Curve, Histogram, Pictures, Record
 
 

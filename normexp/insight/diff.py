@@ -6,8 +6,8 @@ from typing import Any
 
 from normexp.analysis.pairing import compare_arms
 from normexp.config.answers import data_sets
-from normexp.session.environment import DECIDING
 from normexp.store.rows import row
+from normexp.sweeps.environment import DECIDING
 from normexp.trust.differences import compared, of_recorded
 from normexp.trust.recorded import Recorded, find
 

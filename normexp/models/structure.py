@@ -21,6 +21,13 @@ FORWARD: dict[type[Model], Callable[..., Any]] = {Mlp: mlp, Lenet: lenet, Resnet
 ENTRANCE = "input"
 """The norm site of the input."""
 
+LANES = 32
+"""A stack is padded to a multiple of this; two AVX-512 vectors of float32.
+
+Then no element-wise operation ends in a scalar tail, whose last bit can differ from the vector's,
+and a network's bits do not depend on its company.
+"""
+
 
 @dataclass(frozen=True)
 class Site:
@@ -169,3 +176,18 @@ class Shapes:
 
 def _spelled(sides: list[int]) -> str:
     return "×".join(map(str, sides))
+
+
+def lanes(config: RunConfig) -> int:
+    """What the size of a stack of this structure is a multiple of.
+
+    A network with convolutions trains alone: on a CPU it gains little from company, and its bits
+    would depend on it.
+    """
+    return 1 if is_convolutional(config) else LANES
+
+
+def padded(config: RunConfig, networks: int) -> int:
+    """The number of networks of a structure, filled up to whole lanes."""
+    few = lanes(config)
+    return -(-networks // few) * few

@@ -28,9 +28,9 @@ from normexp import __version__
 from normexp.analysis.alike import completed
 from normexp.config.field import Scalar
 from normexp.errors import NormexpError
-from normexp.session.environment import changed_since, environment, torch_environment, unknown
 from normexp.store.columns import RUN_TABLES
 from normexp.store.files import read_manifest
+from normexp.sweeps.environment import changed_since, environment, torch_environment, unknown
 from normexp.trust.recorded import Recorded, damage
 
 if TYPE_CHECKING:

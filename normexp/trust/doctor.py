@@ -56,7 +56,7 @@ def examine(store: Path) -> Iterator[Check]:
 
 def report(checks: Sequence[Check]) -> dict[str, Any]:
     """All of it as data; what PyTorch says is there if it imports."""
-    from normexp.session.environment import environment, torch_environment
+    from normexp.sweeps.environment import environment, torch_environment
 
     imports = any(check.name == "torch" and check.ok for check in checks)
     return {
@@ -93,7 +93,7 @@ def packages() -> str:
     ours = [each for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
     lacking = [each for each in ours if not _satisfied(each.name, each.specifier)]
     if lacking:
-        from normexp.session.environment import installed
+        from normexp.sweeps.environment import installed
 
         there = ", ".join(f"{each.name} {installed(each.name) or 'missing'}" for each in lacking)
         names = " ".join(f"'{each.name}{each.specifier}'" for each in lacking)
@@ -102,7 +102,7 @@ def packages() -> str:
 
 
 def _satisfied(name: str, wanted: Any) -> bool:  # noqa: ANN401  packaging is imported where needed
-    from normexp.session.environment import installed
+    from normexp.sweeps.environment import installed
 
     there = installed(name)
     return there is not None and bool(wanted.contains(there, prereleases=True))
@@ -149,7 +149,7 @@ def room(store: Path) -> str:
 
 def build() -> str:
     """PyTorch's build, which must import."""
-    from normexp.session.environment import torch_environment
+    from normexp.sweeps.environment import torch_environment
 
     entries = torch_environment()
     cuda = f"CUDA {entries['torch_cuda']}" if entries["torch_cuda"] else "CPU only"
@@ -188,9 +188,9 @@ def same_bits() -> str:
 def _swept(store: Path, workers: int) -> dict[str, Any]:
     """The digests of every file of a tiny study's runs and trajectories."""
     from normexp.config.field import quoted
-    from normexp.session.sweep import sweep
     from normexp.store.files import read_manifest
     from normexp.store.layout import complete, studies
+    from normexp.sweeps.sweep import sweep
 
     result = sweep(TINY, f"store.dir={quoted(str(store))}", f"executor.workers={workers}")
     if result.failed:

@@ -9,14 +9,6 @@ from typing import TYPE_CHECKING
 
 from normexp.config.executor import Local
 from normexp.errors import NormexpError, UsageError, VerificationError
-from normexp.planning.inventory import Inventory
-from normexp.planning.plan import Plan, build
-from normexp.session.environment import environment, torch_environment
-from normexp.session.inventory import Standard
-from normexp.session.origin import Origin
-from normexp.session.progress import Progress, Silent
-from normexp.session.result import describe
-from normexp.session.stop import Stop
 from normexp.store.claims import Claims
 from normexp.store.files import CERTIFICATE, read_manifest, write_file
 from normexp.store.layout import StudyDirectory
@@ -25,11 +17,18 @@ from normexp.store.regular import read_json
 from normexp.store.texts import to_json
 from normexp.study.run import Run
 from normexp.study.study import Study
+from normexp.sweeps.environment import environment, torch_environment
+from normexp.sweeps.inventory import Inventory, Standard
+from normexp.sweeps.origin import Origin
+from normexp.sweeps.plan import Plan, build
+from normexp.sweeps.progress import Progress, Silent
+from normexp.sweeps.result import describe
+from normexp.sweeps.stop import Stop
 from normexp.trust.certificate import Certificate, compare
 from normexp.trust.recorded import TYPE_VERIFY, Recorded, damage, find
 
 if TYPE_CHECKING:
-    from normexp.session.work import Worker
+    from normexp.sweeps.work import Worker
 
 
 def reproduce(
@@ -121,7 +120,7 @@ def _worker(study: Study, plan: Plan, place: StudyDirectory) -> "Worker":
     """As a sweep would have it; in a place of its own there is nobody to share it with."""
     from hydra import __version__ as hydra_version
 
-    from normexp.session.work import Worker
+    from normexp.sweeps.work import Worker
 
     here = {**environment(), **torch_environment()}
     return Worker(

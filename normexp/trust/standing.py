@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from normexp.errors import VerificationError
-from normexp.session.environment import changed_since, environment, unknown
-from normexp.session.inventory import POLICIES
 from normexp.store.files import DAMAGE, MANIFEST, intact
 from normexp.store.layout import logged
+from normexp.sweeps.environment import changed_since, environment, unknown
+from normexp.sweeps.inventory import POLICIES
 from normexp.trust.recorded import Recorded, damage, read
 
 MADE_BY = ("normexp", "commit", "code", "torch", "cpu")

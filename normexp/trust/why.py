@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from normexp.errors import UsageError
-from normexp.planning.label import label, varying
-from normexp.session.environment import changed_since, environment
-from normexp.session.sweep import load, study_directory
 from normexp.store.files import MANIFEST, intact
 from normexp.store.layout import StudyDirectory, holds
 from normexp.study.run import Run
 from normexp.study.study import Study
+from normexp.sweeps.environment import changed_since, environment
+from normexp.sweeps.label import label, varying
+from normexp.sweeps.sweep import load, study_directory
 from normexp.trust.differences import Described, compared, distance, of_recorded, of_run, telling
 from normexp.trust.nearest import nearest
 from normexp.trust.recorded import locate, read

@@ -191,7 +191,7 @@ def _spelled(line: Figures) -> str:
 
 
 def _machine() -> Figures:
-    from normexp.session.environment import environment
+    from normexp.sweeps.environment import environment
 
     found = {name: version(name) for name in PACKAGES if _missing(name) is None}
     about = environment()

@@ -68,9 +68,9 @@ def main() -> None:
 
 def plan(seeds: int) -> dict[str, float]:
     """A plan of 1,000 runs a seed, in this process: seconds and memory."""
-    from normexp.planning.inventory import Inventory
-    from normexp.planning.plan import build
-    from normexp.session.sweep import load
+    from normexp.sweeps.inventory import Inventory
+    from normexp.sweeps.plan import build
+    from normexp.sweeps.sweep import load
 
     load("seed=0")
     before, start = _peak(), time.process_time()
@@ -88,9 +88,9 @@ def plan(seeds: int) -> dict[str, float]:
 
 def pickled(size: int) -> dict[str, int]:
     """What a stack of so many trajectories, 20 runs each, takes on its way to a worker."""
-    from normexp.planning.inventory import Inventory
-    from normexp.planning.plan import build
-    from normexp.session.sweep import load
+    from normexp.sweeps.inventory import Inventory
+    from normexp.sweeps.plan import build
+    from normexp.sweeps.sweep import load
 
     study = load(*STUDY, f"seed=range({size})", f"executor.stack_size={size}", "executor.workers=1")
     stack = build(study, Inventory()).stacks[0]

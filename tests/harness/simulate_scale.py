@@ -14,7 +14,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from normexp.session import elsewhere
+from normexp.sweeps import elsewhere
 
 RUNS, WORKERS, RUNS_OF_A_TRAJECTORY = 1_000_000, 1000, 20
 

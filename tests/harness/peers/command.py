@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from peers.work import Clock, Final, Request, answer
 
 if TYPE_CHECKING:
-    from normexp.planning.plan import Stack
+    from normexp.sweeps.plan import Stack
 
 
 def train_all(request: Request, clock: Clock) -> list[Final]:

@@ -12,7 +12,7 @@ from normexp.config.optim import Sgd
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
 from normexp.models.structure import structure
-from normexp.planning.cost import record_bytes
+from normexp.sweeps.cost import record_bytes
 
 LARGEST_NODE = 2**44
 """Bytes; for machines that the plan does not know."""

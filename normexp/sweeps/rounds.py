@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from normexp.config.executor import Local
-from normexp.planning.plan import Plan, Stack, build
-from normexp.session import inventory
-from normexp.session.execute import execute
-from normexp.session.follow import Sent, follow
-from normexp.session.progress import Progress
-from normexp.session.result import describe
-from normexp.session.stop import StoppedError
+from normexp.sweeps import inventory
+from normexp.sweeps.execute import execute
+from normexp.sweeps.follow import Sent, follow
+from normexp.sweeps.plan import Plan, Stack, build
+from normexp.sweeps.progress import Progress
+from normexp.sweeps.result import describe
+from normexp.sweeps.stop import StoppedError
 
 if TYPE_CHECKING:
-    from normexp.session.work import Worker
+    from normexp.sweeps.work import Worker
 
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 8.0

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 from normexp.errors import NormexpError
 from normexp.executors import news, slurm
-from normexp.planning.plan import Stack
-from normexp.session import elsewhere
-from normexp.session.execute import in_processes, in_threads
-from normexp.session.relay import Relay
-from normexp.session.stop import Stop, StoppedError
+from normexp.sweeps import elsewhere
+from normexp.sweeps.execute import in_processes, in_threads
+from normexp.sweeps.plan import Stack
+from normexp.sweeps.relay import Relay
+from normexp.sweeps.stop import Stop, StoppedError
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
 
-    from normexp.session.work import Worker
+    from normexp.sweeps.work import Worker
 
 GRACE_SECONDS = {signal.SIGTERM: 10.0, signal.SIGUSR2: 60.0}
 """To get to an evaluation point: Slurm kills 30 seconds after the one, 90 after the other."""

@@ -6,25 +6,18 @@ from dataclasses import dataclass
 
 from normexp.config.executor import Executor, Local
 from normexp.config.schema import RunConfig
-from normexp.models.structure import is_convolutional
-from normexp.planning.cost import (
+from normexp.models.structure import LANES, is_convolutional, lanes, padded
+from normexp.study.run import Run
+from normexp.study.study import Study
+from normexp.sweeps.cost import (
     SHARE_OF_A_WORKER,
     observing_seconds,
     record_bytes,
     training_seconds,
 )
-from normexp.planning.inventory import Inventory
-from normexp.planning.label import varying
-from normexp.planning.memory import refuse_too_large
-from normexp.study.run import Run
-from normexp.study.study import Study
-
-LANES = 32
-"""A stack is padded to a multiple of this; two AVX-512 vectors of float32.
-
-Then no element-wise operation ends in a scalar tail, whose last bit can differ from the vector's,
-and a network's bits do not depend on its company.
-"""
+from normexp.sweeps.inventory import Inventory
+from normexp.sweeps.label import varying
+from normexp.sweeps.memory import refuse_too_large
 
 MOST_NETWORKS = 512
 """Networks of a stack unless the user says otherwise.
@@ -172,21 +165,6 @@ def build(study: Study, there: Inventory) -> Plan:
         differing=tuple(varying(study.runs)),
         workers=workers,
     )
-
-
-def lanes(config: RunConfig) -> int:
-    """What the size of a stack of this structure is a multiple of.
-
-    A network with convolutions trains alone: on a CPU it gains little from company, and its bits
-    would depend on it.
-    """
-    return 1 if is_convolutional(config) else LANES
-
-
-def padded(config: RunConfig, networks: int) -> int:
-    """The number of networks of a structure, filled up to whole lanes."""
-    few = lanes(config)
-    return -(-networks // few) * few
 
 
 def _split(

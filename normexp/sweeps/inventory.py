@@ -1,19 +1,39 @@
 """What of a study is in the store already, and whether it is as good as made now."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from normexp.config.schema import Log
-from normexp.planning.inventory import Inventory
 from normexp.registry import pick
-from normexp.session.environment import PROCESSOR, changed_since
 from normexp.store.layout import StudyDirectory, holds
+from normexp.sweeps.environment import PROCESSOR, changed_since
 
 OnCodeChange = Literal["warn", "rerun", "ignore"]
 """What becomes of runs that other code, or another machine, has made."""
 
 POLICIES: tuple[OnCodeChange, ...] = get_args(OnCodeChange)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What is there of some runs and trajectories, by their ids.
+
+    Attributes:
+        cached: runs that are complete and hold what is asked.
+        stored: trajectories that are complete.
+        damaged: trajectories that are there and have to be made again.
+        remade: whether runs that are not cached have directories there all the same.
+        earlier: sweeps that had ended before; None: such directories may be there.
+        outdated: runs that other code or another machine has made or trained, and what differs.
+    """
+
+    cached: Collection[str] = frozenset()
+    stored: Collection[str] = frozenset()
+    damaged: Collection[str] = frozenset()
+    remade: bool = False
+    earlier: frozenset[str] | None = None
+    outdated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

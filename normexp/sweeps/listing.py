@@ -12,9 +12,7 @@ from normexp.config.defaults import KINDS, told, typed
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.errors import NormexpError, NotFoundError, UsageError
 from normexp.executors.slurm import is_in_queue, queued
-from normexp.planning.label import KEYS
 from normexp.registry import did_you_mean
-from normexp.session.in_slurm import found
 from normexp.store import sweep
 from normexp.store.files import MANIFEST, intact
 from normexp.store.layout import StudyDirectory, find_run, look_around, studies
@@ -22,6 +20,8 @@ from normexp.store.look import looked
 from normexp.store.manifest import METRICS as TABLE
 from normexp.store.rows import read_run
 from normexp.store.sweep import SweepDirectory, read_end
+from normexp.sweeps.in_slurm import found
+from normexp.sweeps.label import KEYS
 
 Rows = list[dict[str, Any]]
 Config = dict[str, Any]

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from normexp.config.executor import Slurm
 from normexp.executors import slurm
 from normexp.executors.slurm import Array
-from normexp.planning.plan import Plan, Stack
-from normexp.session import elsewhere
-from normexp.session.follow import Sent, follow
-from normexp.session.progress import Progress
 from normexp.store.files import write_file
 from normexp.store.regular import read_json
 from normexp.store.sweep import JOB, SweepDirectory
 from normexp.store.texts import to_json
+from normexp.sweeps import elsewhere
+from normexp.sweeps.follow import Sent, follow
+from normexp.sweeps.plan import Plan, Stack
+from normexp.sweeps.progress import Progress
 
 if TYPE_CHECKING:
-    from normexp.session.work import Done, Worker
+    from normexp.sweeps.work import Done, Worker
 
 FOLDER = Path(JOB).parent
 
@@ -38,7 +38,7 @@ def send(plan: Plan, worker: "Worker") -> Sent:
     Raises:
         UsageError: Slurm is not there or refuses.
     """
-    from normexp.session.array_task import ArrayTask  # imports PyTorch
+    from normexp.sweeps.array_task import ArrayTask  # imports PyTorch
 
     options = plan.executor
     assert isinstance(options, Slurm)  # noqa: S101  for the type checker

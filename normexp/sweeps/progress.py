@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from normexp.planning.plan import Plan
+from normexp.sweeps.plan import Plan
 
 if TYPE_CHECKING:
-    from normexp.session.work import Done
+    from normexp.sweeps.work import Done
 
 
 class Listener(Protocol):

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from normexp.config.executor import Executor, Local, Ray, Slurm
 from normexp.errors import UsageError
-from normexp.planning.plan import Plan, Stack
-from normexp.session.elsewhere import leaving
-from normexp.session.environment import device_environment
-from normexp.session.progress import Listener, Progress
-from normexp.session.relay import Relay, retell
+from normexp.sweeps.elsewhere import leaving
+from normexp.sweeps.environment import device_environment
+from normexp.sweeps.plan import Plan, Stack
+from normexp.sweeps.progress import Listener, Progress
+from normexp.sweeps.relay import Relay, retell
 
 if TYPE_CHECKING:
-    from normexp.session.work import Done, Worker
+    from normexp.sweeps.work import Done, Worker
 
 Ended = Iterator[tuple[Stack, "Done | Exception"]]
 Way = Callable[[Plan, "Worker", Progress], Ended]
@@ -57,11 +57,11 @@ def _check_device(executor: Executor) -> None:
 
 def _way(executor: Executor) -> Way:
     if isinstance(executor, Slurm):
-        from normexp.session.in_slurm import in_slurm
+        from normexp.sweeps.in_slurm import in_slurm
 
         return in_slurm
     if isinstance(executor, Ray):
-        from normexp.session.in_ray import in_ray
+        from normexp.sweeps.in_ray import in_ray
 
         return in_ray
     return _here

@@ -9,9 +9,9 @@ from normexp.analysis import Arm, arms
 from normexp.analysis.alike import completed
 from normexp.config.schema import FRAMEWORK
 from normexp.errors import NormexpError
-from normexp.planning.label import ALWAYS
-from normexp.planning.plan import Plan
 from normexp.store.rows import Row
+from normexp.sweeps.label import ALWAYS
+from normexp.sweeps.plan import Plan
 
 NOTHING = "–"
 """Of a run without a framework among others."""

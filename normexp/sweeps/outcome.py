@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from normexp.planning.plan import Plan, Stack
-from normexp.session.elsewhere import has_news
-from normexp.session.in_slurm import jobs
-from normexp.session.inventory import Standard
-from normexp.session.result import SweepResult, describe, outdated, plan_numbers
-from normexp.session.rounds import Tally
 from normexp.store.layout import StudyDirectory, holds
 from normexp.store.rows import row
 from normexp.store.sweep import SweepDirectory, planned
+from normexp.sweeps.elsewhere import has_news
+from normexp.sweeps.in_slurm import jobs
+from normexp.sweeps.inventory import Standard
+from normexp.sweeps.plan import Plan, Stack
+from normexp.sweeps.result import SweepResult, describe, outdated, plan_numbers
+from normexp.sweeps.rounds import Tally
 
 
 def sum_up(

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from normexp.config.executor import Ray
 from normexp.executors import news, ray
-from normexp.planning.plan import Plan, Stack
-from normexp.session import elsewhere
-from normexp.session.progress import Listener, Progress
-from normexp.session.relay import Relay, retell
+from normexp.sweeps import elsewhere
+from normexp.sweeps.plan import Plan, Stack
+from normexp.sweeps.progress import Listener, Progress
+from normexp.sweeps.relay import Relay, retell
 
 if TYPE_CHECKING:
-    from normexp.session.work import Done, Worker
+    from normexp.sweeps.work import Done, Worker
 
 Numbered = tuple[int, Stack]
 

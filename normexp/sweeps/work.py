@@ -14,22 +14,22 @@ from normexp.engine.observe import observe
 from normexp.engine.predict import population_examples
 from normexp.engine.train import train
 from normexp.errors import NormexpError
-from normexp.planning.label import label
-from normexp.planning.plan import Stack, Trajectory
 from normexp.record import Kept, Record, diverged_step, join, join_kept
-from normexp.session import inventory
-from normexp.session.environment import deciding
-from normexp.session.inventory import Standard
-from normexp.session.keep import Keeper
-from normexp.session.origin import Origin
-from normexp.session.progress import Listener
-from normexp.session.stop import Stop, StoppedError
 from normexp.store.checkpoint import read_checkpoint, write_checkpoint
 from normexp.store.claims import Claims
 from normexp.store.files import read_manifest
 from normexp.store.layout import StudyDirectory, merged
 from normexp.store.run import RunWriter
 from normexp.store.trajectory import read_trajectory, write_trajectory
+from normexp.sweeps import inventory
+from normexp.sweeps.environment import deciding
+from normexp.sweeps.inventory import Standard
+from normexp.sweeps.keep import Keeper
+from normexp.sweeps.label import label
+from normexp.sweeps.origin import Origin
+from normexp.sweeps.plan import Stack, Trajectory
+from normexp.sweeps.progress import Listener
+from normexp.sweeps.stop import Stop, StoppedError
 
 if TYPE_CHECKING:
     from normexp.config.schema import Log

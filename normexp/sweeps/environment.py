@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from normexp.errors import UsageError
-from normexp.session.code import code
 from normexp.store.process import machine
+from normexp.sweeps.code import code
 
 PACKAGES = ("normexp", "torch", "numpy", "hydra-core", "omegaconf", "pyarrow", "safetensors",
             "scikit-learn", "scipy", "pandas", "joblib")  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from normexp.record import Kept
-from normexp.session.stop import GRACE_SECONDS, Stop, StoppedError
+from normexp.sweeps.stop import GRACE_SECONDS, Stop, StoppedError
 
 SHARE = 50
 """A checkpoint is written when so many times what the last one took has passed: 2 % of the time."""

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from normexp.errors import NormexpError
 from normexp.executors.news import Reader
-from normexp.session.result import describe
-from normexp.session.stop import Stop, StoppedError
 from normexp.store.layout import StudyDirectory
 from normexp.store.manifest import parse_value
 from normexp.store.process import machine
 from normexp.store.sweep import SweepDirectory
+from normexp.sweeps.result import describe
+from normexp.sweeps.stop import Stop, StoppedError
 
 if TYPE_CHECKING:
-    from normexp.session.work import Done, Worker
+    from normexp.sweeps.work import Done, Worker
 
 NEWS = ".news-"
 """How the directories begin in which workers say how it goes, one for all that are sent at once."""
@@ -113,7 +113,7 @@ def arrived(worker: "Worker", name: str, news: Path, workers: int) -> Iterator["
     Raises:
         NormexpError: another normexp is installed here.
     """
-    from normexp.session.environment import device_environment, environment, torch_environment
+    from normexp.sweeps.environment import device_environment, environment, torch_environment
 
     device = device_environment(worker.standard.environment["device"])
     here = {**environment(), **torch_environment(), **device}
@@ -142,7 +142,7 @@ def arrived(worker: "Worker", name: str, news: Path, workers: int) -> Iterator["
 
 def said(number: int, outcome: "Done | Exception") -> str:
     """A line that says what came of a stack."""
-    from normexp.session.work import Done
+    from normexp.sweeps.work import Done
 
     done = Done(error=outcome) if isinstance(outcome, Exception) else outcome
     return (
@@ -152,7 +152,7 @@ def said(number: int, outcome: "Done | Exception") -> str:
 
 def heard(line: str) -> tuple[int, "Done"] | None:
     """What such a line says; None of a line that says something else, or nothing."""
-    from normexp.session.work import Done
+    from normexp.sweeps.work import Done
 
     what, _, rest = line.partition(" ")
     if what != ENDED:

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from normexp.analysis.thinning import evenly
 from normexp.executors import pipe
-from normexp.session.progress import Listener
+from normexp.sweeps.progress import Listener
 
 PAUSE_SECONDS = 0.2
 """Between two lines that tell of steps."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from normexp.errors import NormexpError
 from normexp.executors.news import Reader
 from normexp.executors.slurm import Array, State, is_in_queue, limits, queued
-from normexp.session import elsewhere
-from normexp.session.progress import Listener, Progress, Silent
-from normexp.session.relay import retell
-from normexp.session.stop import Stop, StoppedError
+from normexp.sweeps import elsewhere
+from normexp.sweeps.progress import Listener, Progress, Silent
+from normexp.sweeps.relay import retell
+from normexp.sweeps.stop import Stop, StoppedError
 
 if TYPE_CHECKING:
-    from normexp.session.work import Done
+    from normexp.sweeps.work import Done
 
 SETTLE_SECONDS, LOOK_SECONDS = 15.0, 0.5
 """For tasks that have said their last word to leave, and between two looks whether they have."""

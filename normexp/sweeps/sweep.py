@@ -12,28 +12,28 @@ from typing import TYPE_CHECKING, Any
 from normexp.config.executor import Local, Slurm
 from normexp.config.field import expanded
 from normexp.errors import NormexpError, SweepInterruptedError, UsageError
-from normexp.planning.plan import Plan, build
-from normexp.session import inventory
-from normexp.session.elsewhere import done_elsewhere, has_news, seconds_elsewhere
-from normexp.session.environment import environment
-from normexp.session.execute import check
-from normexp.session.follow import Sent
-from normexp.session.in_slurm import forget, found, send
-from normexp.session.inventory import OnCodeChange, Standard
-from normexp.session.outcome import how_to_go_on, sum_up
-from normexp.session.progress import Progress, Silent
-from normexp.session.result import Detached, SweepResult, ending, plan_numbers
-from normexp.session.rounds import Tally, work_off
-from normexp.session.stop import Stop
 from normexp.store.claims import Claims, locked
 from normexp.store.layout import StudyDirectory
 from normexp.store.sweep import SweepDirectory, begin, has_ended, over
 from normexp.store.tidy import tidy
 from normexp.study import study as studies
 from normexp.study.study import Study
+from normexp.sweeps import inventory
+from normexp.sweeps.elsewhere import done_elsewhere, has_news, seconds_elsewhere
+from normexp.sweeps.environment import environment
+from normexp.sweeps.execute import check
+from normexp.sweeps.follow import Sent
+from normexp.sweeps.in_slurm import forget, found, send
+from normexp.sweeps.inventory import OnCodeChange, Standard
+from normexp.sweeps.outcome import how_to_go_on, sum_up
+from normexp.sweeps.plan import Plan, build
+from normexp.sweeps.progress import Progress, Silent
+from normexp.sweeps.result import Detached, SweepResult, ending, plan_numbers
+from normexp.sweeps.rounds import Tally, work_off
+from normexp.sweeps.stop import Stop
 
 if TYPE_CHECKING:
-    from normexp.session.work import Worker
+    from normexp.sweeps.work import Worker
 
 Overrides = str | Sequence[str]
 """One override, or a list of them."""
@@ -236,9 +236,9 @@ def _discarding(place: SweepDirectory) -> Iterator[None]:
 def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -> "Worker":
     from hydra import __version__ as hydra_version
 
-    from normexp.session.environment import device_environment, torch_environment
-    from normexp.session.origin import Origin
-    from normexp.session.work import Worker
+    from normexp.sweeps.environment import device_environment, torch_environment
+    from normexp.sweeps.origin import Origin
+    from normexp.sweeps.work import Worker
 
     is_here = isinstance(plan.executor, Local)
     device = device_environment(plan.executor.device) if is_here else {}  # each node says its own

@@ -1,1 +1,0 @@
-"""Runs to trajectories to stacks, by the roles of the fields alone."""

@@ -39,3 +39,11 @@ class NotFoundError(NormexpError):
     """What was asked for is not in the store."""
 
     exit_code = 3
+
+
+def describe(error: Exception) -> str:
+    """An error in one line."""
+    if isinstance(error, NormexpError):
+        return error.message
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"

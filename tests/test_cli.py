@@ -195,7 +195,7 @@ def test_a_stack_that_fails_is_named_and_the_others_are_kept(
     normexp: Normexp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit code 1; the arm that could be trained is in the table; the next sweep mends it."""
-    from normexp.sweeps.work import Worker
+    from normexp.sweeps.worker import Worker
 
     train = Worker._train  # noqa: SLF001  the failure of a machine has no public door
 

@@ -209,19 +209,18 @@ def test_what_is_no_certificate_is_not_written_over(
 
 def test_news_of_any_kind_are_no_news(tmp_path: Path) -> None:
     """Lines of workers: a pipe, a link, one that is deep, and one that says less than it should."""
-    from normexp.executors.news import Reader
-    from normexp.sweeps.elsewhere import heard
+    from normexp.sweeps.events import Done, Event, encode
+    from normexp.sweeps.remote import Reader
 
     put(tmp_path / "a.txt", "pipe")
     put(tmp_path / "b.txt", "link")
     (tmp_path / "c.txt").write_bytes(
-        b"ended " + b"[" * 10**5 + b'\nended [1, 2, 3, [], ["other"]]\n'
+        b"[" * 10**5 + b'\n["ended", 1, "", [], [2, 3, [], ["other"]]]\n["began", 1, "", [], []]\n'
     )
-    (tmp_path / "d.txt").write_text("ended [1, 2, 3, [], null]\n")
-    lines = list(Reader(tmp_path).lines(["a.txt", "b.txt", "none.txt"]))
+    (tmp_path / "d.txt").write_text(encode(Event("ended", 1, done=Done(2, 3))) + "\n")
+    events = list(Reader(tmp_path).events(["a.txt", "b.txt", "none.txt"]))
 
-    assert len(lines) == 3
-    assert [said[0] for said in map(heard, lines) if said is not None] == [1]
+    assert events == [Event("ended", 1, done=Done(2, 3))]
 
 
 def sign_of_another(sweep: Path, age: float) -> None:

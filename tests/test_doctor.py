@@ -78,7 +78,7 @@ def test_numbers_that_come_out_otherwise_are_found(
         record.train_loss.fill_(next(times))
         return record
 
-    monkeypatch.setattr("normexp.sweeps.work.train", drifting)
+    monkeypatch.setattr("normexp.sweeps.worker.train", drifting)
     result = normexp("doctor", "--json")
 
     assert result.exit_code == 4

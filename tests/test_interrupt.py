@@ -17,7 +17,7 @@ from kills import main as kill_sweeps
 
 import normexp
 from normexp.errors import SweepInterruptedError
-from normexp.sweeps.progress import Silent
+from normexp.sweeps.events import Event
 from normexp.sweeps.stop import Stop
 
 AsJson = Callable[..., Any]
@@ -112,15 +112,15 @@ def test_processes_end_with_the_sweep_that_started_them() -> None:
     assert group(process) == []
 
 
-class StopAfter(Silent):
+class StopAfter:
     """Asks a sweep to stop after so many steps."""
 
     def __init__(self, stop: Stop, steps: int) -> None:
         self._stop, self._left = stop, steps
 
-    def stepped(self, networks: int) -> None:  # noqa: ARG002  a step is a step
-        """Count."""
-        self._left -= 1
+    def __call__(self, event: Event) -> None:
+        """Count steps."""
+        self._left -= event.kind == "stepped"
         if not self._left:
             self._stop.ask(0)
 

@@ -9,9 +9,7 @@ import struct
 import subprocess
 import sys
 import termios
-import threading
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +22,8 @@ from normexp.console.curves import Curves
 from normexp.console.pace import Pace
 from normexp.console.spark import scale_of, spark
 from normexp.console.status import remaining
-from normexp.executors import pipe
 from normexp.sweeps import sweep as session
-from normexp.sweeps.progress import Silent
-from normexp.sweeps.relay import Relay, retell
+from normexp.sweeps.events import Done, Event, Relay, decode
 
 Normexp = Callable[..., Result]
 FRAMES = re.compile(r"\x1b\[\?2026h(.*?)\x1b\[\?2026l", re.DOTALL)
@@ -148,8 +144,8 @@ def test_what_failed_before_an_interruption_is_not_lost(
 
     monkeypatch.setattr(module, "is_drawable", lambda _: True)
     progress = module.LiveProgress()
-    progress.ended(ValueError("no such thing"))
-    progress.ended(ValueError("no such thing"))
+    for _ in range(2):
+        progress(Event("ended", done=Done(error=ValueError("no such thing"))))
     progress.close(told=False)
 
     assert capsys.readouterr().err == "failed: ValueError: no such thing\n"
@@ -178,19 +174,18 @@ def test_a_diverged_run_is_counted_and_left_out_of_the_curve() -> None:
     assert curves.lines(80, 12)[1].plain.split() == ["2/2", "2", "diverged"]
 
 
-class _Watching(Silent):
+class _Watching:
     """Hands on what was observed."""
 
     def __init__(self, curves: Curves) -> None:
-        self.curves, self.steps, self.again = curves, 0, 0
+        self.curves, self.steps = curves, 0
 
-    def stepped(self, networks: int) -> None:
-        """Count them."""
-        self.steps += networks
-
-    def observed(self, run: str, test_losses: Any) -> None:  # noqa: ANN401
-        """Hand it on."""
-        self.curves.add(run, test_losses)
+    def __call__(self, event: Event) -> None:
+        """Count steps."""
+        if event.kind == "stepped":
+            self.steps += event.count
+        if event.kind == "observed":
+            self.curves.add(event.name, event.losses)
 
 
 def test_processes_tell_every_step_and_the_losses_of_every_run() -> None:
@@ -209,56 +204,28 @@ def test_processes_tell_every_step_and_the_losses_of_every_run() -> None:
     assert said[0][0] > 0
 
 
-def test_lines_of_many_writers_arrive_whole_and_those_of_nobody_wait_for_nothing() -> None:
-    """A pipe whose reader is gone takes no line and raises nothing."""
-    heard: list[str] = []
-    with pipe.hearing(heard.append) as path:
-        lines = [[f"{n}-{i} {'x' * 300}" for i in range(50)] for n in range(4)]
-        writers = [
-            threading.Thread(target=lambda own=own: [pipe.send(path, line) for line in own])
-            for own in lines
-        ]
-        for writer in writers:
-            writer.start()
-        for writer in writers:
-            writer.join()
-
-    assert set(heard) <= {line for own in lines for line in own}
-    assert heard
-    assert not pipe.send(path, "anybody?")
-
-
 def test_a_relay_says_again_what_it_heard() -> None:
     """Steps are summed, losses have four digits, a diverged run has none."""
-    said: list[str] = []
-    with pipe.hearing(said.append) as path:
-        relay = Relay(partial(pipe.send, path))
-        relay.resumed(7)
-        for _ in range(1000):
-            relay.stepped(3)
-        relay.observed("a", [1.23456, float("inf")])
-        relay.observed("b", [])
-    told = _Told()
-    for line in said:
-        retell(line, told)
+    lines: list[str] = []
 
-    assert (told.again, told.steps) == (7, 3000)
-    assert told.runs == {"a": [1.235, float("inf")], "b": []}
+    def send(line: str) -> bool:
+        lines.append(line)
+        return True
 
+    relay = Relay(send)
+    relay(Event("resumed", 7))
+    for _ in range(1000):
+        relay(Event("stepped", 3))
+    relay(Event("observed", name="a", losses=(1.23456, float("inf"))))
+    relay(Event("observed", name="b"))
+    events = [event for event in map(decode, lines) if event is not None]
 
-class _Told(Silent):
-    def __init__(self) -> None:
-        self.steps = self.again = 0
-        self.runs: dict[str, list[float]] = {}
-
-    def stepped(self, networks: int) -> None:
-        self.steps += networks
-
-    def resumed(self, steps: int) -> None:
-        self.again += steps
-
-    def observed(self, run: str, test_losses: Any) -> None:  # noqa: ANN401
-        self.runs[run] = list(test_losses)
+    assert events[0] == Event("resumed", 7)
+    assert sum(event.count for event in events if event.kind == "stepped") == 3000
+    assert events[-2:] == [
+        Event("observed", name="a", losses=(1.235, float("inf"))),
+        Event("observed", name="b"),
+    ]
 
 
 def test_a_sparkline_is_logarithmic() -> None:

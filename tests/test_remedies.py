@@ -15,8 +15,7 @@ from typer.testing import Result
 
 import normexp as package
 from normexp.errors import SweepInterruptedError
-from normexp.sweeps.plan import Plan
-from normexp.sweeps.progress import Silent
+from normexp.sweeps.events import Event
 from normexp.sweeps.stop import Stop
 
 Normexp = Callable[..., Result]
@@ -61,15 +60,16 @@ def test_an_interrupted_sweep_without_runs_is_whole(normexp: Normexp) -> None:
     assert result.exit_code == 0, result.stdout
 
 
-class AtOnce(Silent):
+class AtOnce:
     """Asks a sweep to stop as soon as it begins."""
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
 
-    def began(self, plan: Plan) -> None:  # noqa: ARG002  whatever is planned
+    def __call__(self, event: Event) -> None:
         """Ask."""
-        self._stop.ask(0)
+        if event.kind == "began":
+            self._stop.ask(0)
 
 
 def test_a_renamed_run_is_not_damaged(study: Path, normexp: Normexp) -> None:

@@ -16,8 +16,7 @@ from PIL import Image
 from typer.testing import Result
 
 from normexp.errors import SweepInterruptedError
-from normexp.sweeps.plan import Plan
-from normexp.sweeps.progress import Silent
+from normexp.sweeps.events import Event
 from normexp.sweeps.stop import Stop
 from normexp.sweeps.sweep import sweep
 
@@ -323,12 +322,12 @@ def test_runs_that_a_sweep_has_left_are_missed(
     store_of(tmp_path / "runs", *study[:-1], "seed=0")
     stop = Stop()
 
-    class AtOnce(Silent):
-        def began(self, plan: Plan) -> None:  # noqa: ARG002
+    def at_once(event: Event) -> None:
+        if event.kind == "began":
             stop.ask(0)
 
     with pytest.raises(SweepInterruptedError):
-        sweep(*study, progress=AtOnce(), stop=stop)
+        sweep(*study, progress=at_once, stop=stop)
     assert "1 run missing" in normexp("report").stdout
 
     store_of(tmp_path / "runs", *study)

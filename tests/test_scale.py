@@ -14,7 +14,8 @@ from typer.testing import Result
 
 from normexp.store.look import FEW, looked
 from normexp.store.tidy import tidy
-from normexp.sweeps import rounds, sweep
+from normexp.sweeps import sweep
+from normexp.sweeps.execute import execute
 from normexp.sweeps.inventory import Inventory
 from normexp.sweeps.plan import Plan, build
 
@@ -103,14 +104,14 @@ def test_a_stack_that_is_worked_on_again_makes_nothing_twice(
     normexp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a worker was lost at the very end: its runs are found by their names."""
-    work_off, before = rounds.work_off, dict[Path, int]()
+    before = dict[Path, int]()
 
-    def again(plan: Plan, worker: Any, progress: Any, *sent: Any) -> Any:  # noqa: ANN401
-        worker.work(plan.stacks[0], progress)
+    def again(plan: Plan, worker: Any, listen: Any) -> Any:  # noqa: ANN401
+        worker.work(plan.stacks[0], listen)
         before.update(_times())
-        return work_off(plan, worker, progress, *sent)
+        return execute(plan, worker, listen)
 
-    monkeypatch.setattr(sweep, "work_off", again)
+    monkeypatch.setattr(sweep, "execute", again)
     result = normexp("sweep", *ONE, "norm.momentum=0.1,0.5")
 
     assert result.exit_code == 0, result.stderr

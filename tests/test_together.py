@@ -14,7 +14,7 @@ from conftest import SMALL, run_files
 import normexp
 from normexp.store.layout import StudyDirectory
 from normexp.store.process import machine
-from normexp.sweeps.progress import Silent
+from normexp.sweeps.events import Event
 
 AsJson = Callable[..., Any]
 COMMAND = [sys.executable, "-m", "normexp", "sweep"]
@@ -81,21 +81,19 @@ def test_two_machines_share_a_store(as_json: AsJson) -> None:
     assert run_files(Path("runs")) == run_files(Path("alone"))
 
 
-class Meddle(Silent):
+class Meddle:
     """Does something in the middle of a sweep."""
 
     def __init__(self, deed: Callable[[], object]) -> None:
         self._deed = [deed]
         self.waited: list[int] = []
 
-    def stepped(self, networks: int) -> None:  # noqa: ARG002  any step will do
-        """Once."""
-        if self._deed:
+    def __call__(self, event: Event) -> None:
+        """Once, at any step; and remember for how many trainings it waits."""
+        if event.kind == "stepped" and self._deed:
             self._deed.pop()()
-
-    def waiting(self, trajectories: int) -> None:
-        """Remember for how many."""
-        self.waited.append(trajectories)
+        if event.kind == "waiting":
+            self.waited.append(event.count)
 
 
 STUDY = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=range(3)"]

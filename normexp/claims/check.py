@@ -17,7 +17,6 @@ from normexp.errors import UsageError
 from normexp.registry import did_you_mean
 from normexp.store.rows import rows_of
 from normexp.sweeps.plan import Plan
-from normexp.sweeps.result import outdated
 from normexp.sweeps.sweep import plan, study_directory
 
 
@@ -117,7 +116,7 @@ def check(
         if planned.stacks:
             failed += sweep(name, overrides)
         frames[name] = _frame(planned)
-        warnings |= dict.fromkeys(outdated(planned))
+        warnings |= dict.fromkeys(planned.warnings)
         places[name] = str(study_directory(planned.study).path), len(frames[name])
     with one_thread():  # small tensors: more threads would only wait for each other
         found = tuple(judged(claim, Evidence(frames)) for claim in claims)

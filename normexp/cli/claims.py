@@ -65,12 +65,13 @@ def _sweeper() -> Callable[[str, Sequence[str]], list[str]]:
     from normexp.console.streams import stderr
     from normexp.errors import SweepInterruptedError
     from normexp.sweeps import sweep as session
+    from normexp.sweeps.events import Event
     from normexp.sweeps.stop import Stop
 
     def sweep(name: str, overrides: Sequence[str]) -> list[str]:
         stderr().print(f"study {name}: {' '.join(overrides)}", soft_wrap=True)
         progress, stop, told = LiveProgress(), Stop(), False
-        with listening(stop, progress.stopping) as heard:
+        with listening(stop, lambda: progress(Event("stopping"))) as heard:
             try:
                 result = session.sweep(*overrides, progress=progress, stop=stop)
                 told = True

@@ -56,24 +56,23 @@ def sweep(  # noqa: PLR0913, PLR0917  the options of a command line
                 "type normexp watch after --detach",
             )
         arguments: dict[str, Any] = {"config_dir": config_dir, "filed_as": filed_as}
-        if detach and _detached(overrides or [], arguments, on_code_change, as_json=as_json):
-            return
         from normexp.cli.signals import listening
         from normexp.console.progress import LiveProgress
-        from normexp.console.tables import print_result
+        from normexp.console.tables import print_detached, print_result
         from normexp.errors import SweepInterruptedError
         from normexp.sweeps import sweep as session
+        from normexp.sweeps.events import Event
         from normexp.sweeps.inventory import policy
-        from normexp.sweeps.result import result_numbers
         from normexp.sweeps.stop import Stop
 
         progress, stop, told = LiveProgress(_serve if watch else None), Stop(), False
-        with listening(stop, progress.stopping) as heard:
+        with listening(stop, lambda: progress(Event("stopping"))) as heard:
             try:
                 result = session.sweep(
                     *(overrides or []),
                     **arguments,
                     on_code_change=policy(on_code_change),
+                    detach=detach,
                     progress=progress,
                     stop=stop,
                 )
@@ -84,33 +83,15 @@ def sweep(  # noqa: PLR0913, PLR0917  the options of a command line
             finally:
                 progress.close(told=told)
         if as_json:
-            print_json(result_numbers(result))
+            print_json(result.as_dict())
+        elif result.status in {"submitted", "detached"}:
+            print_detached(result)
         else:
             print_result(result)
         if heard:  # and finished all the same
             raise typer.Exit(128 + heard[0])
         if result.failed or result.errors:
             raise typer.Exit(1)
-
-
-def _detached(
-    overrides: list[str], arguments: dict[str, Any], on_code_change: str, *, as_json: bool
-) -> bool:
-    """Submit, and say where to look; False if there is nothing to do but to sum up."""
-    from normexp.console.tables import print_detached
-    from normexp.sweeps import sweep as session
-    from normexp.sweeps.inventory import policy
-    from normexp.sweeps.result import detached_numbers
-
-    on_change = policy(on_code_change)
-    done = session.detach(*overrides, **arguments, on_code_change=on_change)
-    if done is None:
-        return False
-    if as_json:
-        print_json(detached_numbers(done))
-    else:
-        print_detached(done)
-    return True
 
 
 def _serve(plan: "Plan") -> None:
@@ -143,14 +124,13 @@ def plan(  # noqa: PLR0913, PLR0917  the options of a command line
     with reporting(debug=debug):
         from normexp.sweeps import sweep as session
         from normexp.sweeps.inventory import policy
-        from normexp.sweeps.result import plan_report
 
         arguments, on_change = overrides or [], policy(on_code_change)
         made = session.plan(
             *arguments, config_dir=config_dir, filed_as=filed_as, on_code_change=on_change
         )
         if as_json:
-            print_json(plan_report(made))
+            print_json(made.as_dict())
         else:
             from normexp.console.tables import print_plan
 

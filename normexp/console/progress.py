@@ -6,7 +6,6 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -16,12 +15,10 @@ from normexp.console.screen import Screen, is_drawable
 from normexp.console.status import Status
 from normexp.console.streams import stderr
 from normexp.console.words import counted
+from normexp.errors import describe
+from normexp.sweeps.events import Done, Event
 from normexp.sweeps.plan import Plan
-from normexp.sweeps.result import describe
 from normexp.sweeps.stop import StoppedError
-
-if TYPE_CHECKING:
-    from normexp.sweeps.work import Done
 
 DRAW_SECONDS = 0.2
 """Between two pictures."""
@@ -53,7 +50,26 @@ class LiveProgress:
         self._undone = ExitStack()
         self._heard: list[warnings.WarningMessage] = []
 
-    def began(self, plan: Plan) -> None:
+    def __call__(self, event: Event) -> None:
+        """Show what has happened."""
+        if event.kind == "began" and event.plan is not None:
+            self._begin(event.plan)
+        elif event.kind == "stepped":
+            self._stepped(event.count)
+        elif event.kind == "resumed":
+            self._resumed(event.count)
+        elif event.kind == "observed":
+            self._observed(event.name, event.losses)
+        elif event.kind == "ended":
+            self._ended(event.done)
+        elif event.kind == "waiting":
+            self._waiting(event.count)
+        elif event.kind == "queued":
+            self._queued(event.count, event.name)
+        elif event.kind == "stopping":
+            self._stopping()
+
+    def _begin(self, plan: Plan) -> None:
         """Show how much there is to do; a second time what another sweep has left."""
         if self._at_start is not None:
             self._at_start(plan)
@@ -77,28 +93,28 @@ class LiveProgress:
             self._thread = threading.Thread(target=self._keep_drawing, daemon=True, name="screen")
             self._thread.start()
 
-    def stepped(self, networks: int) -> None:
+    def _stepped(self, networks: int) -> None:
         """Count a step."""
         if self._pace is not None:
             with self._lock:
                 self._pace.stepped(networks)
 
-    def resumed(self, steps: int) -> None:
+    def _resumed(self, steps: int) -> None:
         """Expect fewer steps."""
         if self._pace is not None:
             with self._lock:
                 self._pace.resumed(steps)
 
-    def observed(self, run: str, test_losses: Sequence[float]) -> None:
+    def _observed(self, run: str, test_losses: Sequence[float]) -> None:
         """Put the run into its arm's curve."""
         if self._pace is not None and self._curves is not None:
             with self._lock:
                 self._pace.observed()
                 self._curves.add(run, test_losses)
 
-    def ended(self, outcome: "Done | Exception") -> None:
+    def _ended(self, outcome: Done) -> None:
         """Count a stack, unless it was stopped: how the sweep ends says that once for all."""
-        error = outcome if isinstance(outcome, Exception) else outcome.error
+        error = outcome.error
         if isinstance(error, StoppedError):
             return
         self._status.ended += 1
@@ -109,19 +125,19 @@ class LiveProgress:
             self._status.failed += 1
             self._failures.append(describe(error))
 
-    def waiting(self, trajectories: int) -> None:
+    def _waiting(self, trajectories: int) -> None:
         """Say for whom."""
         self._status.waiting = trajectories
         self._say(f"waiting for another sweep that works on {counted(trajectories, 'trajectory')}")
 
-    def queued(self, tasks: int, reason: str) -> None:
+    def _queued(self, tasks: int, reason: str) -> None:
         """Say why nothing happens."""
         why = f"in Slurm's queue{f': {reason}' if reason else ''}"
         self._status.queued = why if tasks else ""
         if tasks:
             self._say(f"{counted(tasks, 'task')} {why}")
 
-    def stopping(self) -> None:
+    def _stopping(self) -> None:
         """Say what happens, and what else can be done; called by a signal, so without the lock."""
         self._status.stops = True
         self._say("stopping within seconds; once more to leave at once")
@@ -165,10 +181,8 @@ class LiveProgress:
             ][: max(1, height - 1)]
 
 
-def _came_of(outcome: "Done | Exception") -> str:
+def _came_of(outcome: Done) -> str:
     """What came of a stack, in words."""
-    if isinstance(outcome, Exception):
-        return f"failed: {describe(outcome)}"
     if outcome.error is not None:
         return f"failed: {describe(outcome.error)}"
     parts = [f"{counted(outcome.observed, 'run')} stored"]

@@ -13,8 +13,8 @@ from normexp.console.words import (
     duration,
     listed,
 )
+from normexp.sweeps.outcome import Outcome
 from normexp.sweeps.plan import Plan
-from normexp.sweeps.result import Detached, SweepResult, outdated
 
 
 def print_plan(plan: Plan) -> None:
@@ -36,7 +36,7 @@ def print_plan(plan: Plan) -> None:
     for axis in study.axes:
         table.add_row(axis.key, listed(axis.values))
     console.print(table)
-    for note in (*study.notes, *outdated(plan)):
+    for note in (*study.notes, *plan.warnings):
         console.print(f"note: {note}", soft_wrap=True)
     if plan.stacks:
         seconds = plan.estimate_seconds
@@ -46,7 +46,7 @@ def print_plan(plan: Plan) -> None:
         console.print("nothing to do: every run is there")
 
 
-def print_result(result: SweepResult) -> None:
+def print_result(result: Outcome) -> None:
     """A sweep's table, its warnings, and its directory on the last line."""
     console, plan = stdout(), result.plan
     console.print(
@@ -69,20 +69,21 @@ def print_result(result: SweepResult) -> None:
     console.print(str(result.directory), soft_wrap=True)
 
 
-def print_detached(detached: Detached) -> None:
+def print_detached(detached: Outcome) -> None:
     """A sweep that goes on by itself: what was submitted, how to look, its directory last."""
     console, plan = stdout(), detached.plan
     what = f"{counted(plan.to_observe, 'run')} in {counted(len(plan.stacks), 'stack')}"
-    job = f"Slurm's job {detached.job}"
+    number = detached.jobs[-1]
+    job = f"Slurm's job {number}"
     console.print(
         f"{plan.study.name}: {job} has {what}"
-        if detached.is_new
+        if detached.status == "submitted"
         else f"{plan.study.name}: {job} is at it, {what} are to come",
         soft_wrap=True,
     )
     console.print(
         "normexp ls shows how it goes; the same command without --detach waits and sums up; "
-        f"scancel {detached.job} ends it",
+        f"scancel {number} ends it",
         soft_wrap=True,
     )
     console.print(str(detached.directory), soft_wrap=True)

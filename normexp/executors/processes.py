@@ -9,14 +9,14 @@ import os
 import pickle
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
-
-from normexp.executors.modules import places, safe_start
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -28,6 +28,10 @@ ATTEMPTS = 3
 
 KILLED = re.compile(r"\bSIG\w+\(")
 """How joblib says that a process was ended by a signal."""
+
+
+SAFE = "PYTHONSAFEPATH"
+"""Set, it keeps Python, and those whom that Python starts, from adding the current directory."""
 
 
 class ProcessLostError(Exception):
@@ -60,7 +64,7 @@ def run(
     # joblib's tracker, a process too, says that it cleans up after an interrupted command.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     try:
-        with safe_start():
+        with _safe_start():
             for _ in range(ATTEMPTS):
                 try:
                     for number, outcome in _started(packed, left, workers):
@@ -143,3 +147,29 @@ def _ignoring_signals() -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def places() -> list[str]:
+    """Return where modules are found here, without the current directory, and normexp's own.
+
+    Python looks in the current directory first: a user's `queue.py` would be run as the standard
+    library's.
+    """
+    first = sys.path[:1] if sys.path[:1] == [os.getcwd()] else []  # noqa: PTH109  a text
+    own = str(Path(__file__).parents[2])
+    found = [os.path.abspath(place) for place in sys.path[len(first) :] if place]  # noqa: PTH100
+    return found if own in found else [*found, own]
+
+
+@contextmanager
+def _safe_start() -> Iterator[None]:
+    """Keep the current directory from all Pythons that are started meanwhile."""
+    before = os.environ.get(SAFE)
+    os.environ[SAFE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE]
+        else:
+            os.environ[SAFE] = before

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from normexp.errors import NormexpError, UsageError
-from normexp.executors.modules import SAFE, places
+from normexp.executors.processes import SAFE, places
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -25,10 +25,10 @@ from normexp.errors import UsageError
 from normexp.store.regular import open_regular
 
 MOST_TIMEOUTS = 10_000
-"""That a call is put back into the queue, its time being over; it says itself when to stop."""
+"""Times that a call is put back into the queue, its time being over; it stops by itself."""
 
 SIGNAL_SECONDS = 90
-"""Before the end of its time a call is told."""
+"""Warning before Slurm's time limit."""
 
 MOST_TASKS = 1001
 """Of an array, where Slurm does not say: its own default."""
@@ -66,7 +66,7 @@ NAME = re.compile(r"(?P<job>\d+)(_(?P<task>\d+))?$")
 
 
 class State(StrEnum):
-    """What has become of an array's task, in the words of a message."""
+    """The state of an array's task, in the words of a message."""
 
     QUEUED = "waits in the queue"
     RUNNING = "runs"
@@ -112,22 +112,11 @@ class Status(NamedTuple):
     reason: str = ""
 
 
-Statuses = Mapping[int, Status]
-"""Of the tasks of an array, by number."""
+class Limits(NamedTuple):
+    """A cluster's name, and how many tasks an array has there at most."""
 
-
-def is_in_queue(statuses: Statuses | None) -> bool | None:
-    """Whether any of these tasks waits or runs; None if Slurm does not answer."""
-    return None if statuses is None else not all(s.state.is_over for s in statuses.values())
-
-
-def queued(statuses: Statuses) -> tuple[int, str]:
-    """How many tasks wait, and why in Slurm's words; none while others run."""
-    states = [each.state for each in statuses.values()]
-    if State.RUNNING in states:
-        return 0, ""
-    why = dict.fromkeys(each.reason for each in statuses.values() if each.reason)
-    return states.count(State.QUEUED), ", ".join(why)
+    cluster: str
+    tasks: int
 
 
 @dataclass(frozen=True)
@@ -145,20 +134,22 @@ class Array:
     tasks: int
 
     def name(self, task: int) -> str:
-        """How Slurm calls a task; a single one is no array."""
+        """Slurm's name of a task; a single one is no array."""
         return f"{self.job}_{task}" if self.tasks > 1 else self.job
 
-    def statuses(self) -> Statuses | None:
-        """The status of every task; None while Slurm does not answer."""
+    def statuses(self) -> dict[int, Status] | None:
+        """The status of every task by number; None while Slurm does not answer."""
         found = _ask("squeue", "-h", "-r", "-t", "all", "-j", self.job, "-o", "%i|%T|%r")
         if found is None:
             return None
         if len(found) < self.tasks:  # some ended a while ago
-            found = self._accounts() | found
+            accounts = _ask("sacct", "-n", "-P", "-X", "-j", self.job, "-o", "JobID,State")
+            found = (accounts or {}) | found
         return {task: found.get(task, Status(State.GONE)) for task in range(self.tasks)}
 
-    def _accounts(self) -> dict[int, Status]:
-        return _ask("sacct", "-n", "-P", "-X", "-j", self.job, "-o", "JobID,State") or {}
+    def is_in_queue(self) -> bool | None:
+        """Whether any task waits or runs; None while Slurm does not answer."""
+        return is_in_queue(self.statuses())
 
     def cancel(self, *, waiting_only: bool = False) -> None:
         """Take the tasks out of the queue, and end those that run unless told otherwise."""
@@ -166,7 +157,7 @@ class Array:
         _run(["scancel", *only, self.job])
 
     def requeue(self, task: int) -> bool:
-        """Start a task again that is over; whether Slurm does."""
+        """Start a task again that is over, and return whether Slurm does."""
         done = _run(["scontrol", "requeue", self.name(task)])
         return done is not None and done.returncode == 0
 
@@ -174,14 +165,27 @@ class Array:
         """The last lines of a task's log, as one, and where it is."""
         logs = [self.folder / f"{self.name(task)}_0_log.{kind}" for kind in ("err", "out")]
         for path in logs:
-            lines = _last_lines(path)
-            if lines:
+            if lines := _last_lines(path):
                 return f"{path} ends: {' / '.join(lines)}"
         return f"{logs[0]} is empty" if logs[0].exists() else f"it left no {logs[0]}"
 
 
+def is_in_queue(statuses: Mapping[int, Status] | None) -> bool | None:
+    """Whether any of these tasks waits or runs; None if Slurm does not answer."""
+    return None if statuses is None else not all(s.state.is_over for s in statuses.values())
+
+
+def queued(statuses: Mapping[int, Status]) -> tuple[int, str]:
+    """How many tasks wait, and why in Slurm's words; none while others run."""
+    states = [each.state for each in statuses.values()]
+    if State.RUNNING in states:
+        return 0, ""
+    why = dict.fromkeys(each.reason for each in statuses.values() if each.reason)
+    return states.count(State.QUEUED), ", ".join(why)
+
+
 def check(options: Slurm) -> None:
-    """Say what cannot be, before anything is begun.
+    """Check what can be checked before anything is begun.
 
     Raises:
         UsageError: there is no Slurm, or no submitit, or an option goes round what is needed.
@@ -217,47 +221,6 @@ def submit(folder: Path, calls: Sequence[Callable[[], Any]], options: Slurm) -> 
     from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    python = f"{shlex.quote(sys.executable)} -P"  # without the directory where sbatch is typed
-    executor = SlurmExecutor(folder, max_num_timeout=MOST_TIMEOUTS, python=python)
-    executor.update_parameters(**_parameters(options))
-    try:
-        with redirect_stderr(io.StringIO()), executor.batch():  # what sbatch says is in the error
-            jobs = [executor.submit(call) for call in calls]
-    except (FailedJobError, FailedSubmissionError) as error:
-        raise UsageError(
-            f"Slurm refuses: {_said(str(error))}",
-            "change executor.partition, account, time or options; sinfo shows what there is",
-        ) from error
-    return Array(folder, jobs[0].job_id.partition("_")[0], len(calls))
-
-
-class Limits(NamedTuple):
-    """What Slurm says of a cluster: its name, and how many tasks an array has at most."""
-
-    cluster: str
-    tasks: int
-
-
-def limits() -> Limits:
-    """Of this cluster."""
-    done = _run(["scontrol", "show", "config"])
-    said = dict(re.findall(r"(\w+)\s*=\s*(\S+)", done.stdout if done else ""))
-    tasks = said.get("MaxArraySize", "")
-    return Limits(said.get("ClusterName", ""), int(tasks) if tasks.isdigit() else MOST_TASKS)
-
-
-def name_here(environment: Mapping[str, str]) -> str:
-    """How Slurm calls the task that this process is, of an array or alone."""
-    array, task = environment.get("SLURM_ARRAY_JOB_ID"), environment.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{task}" if array and task else environment.get("SLURM_JOB_ID", "0")
-
-
-def _parameters(options: Slurm) -> dict[str, Any]:
-    """What submitit takes.
-
-    Raises:
-        UsageError: of words that are no options.
-    """
     given = {
         "job_name": "normexp",
         "partition": options.partition,
@@ -268,10 +231,36 @@ def _parameters(options: Slurm) -> dict[str, Any]:
         "array_parallelism": options.array_parallelism,
         "setup": [SET_UP.format(setup=options.setup)] if options.setup else None,
         "signal_delay_s": SIGNAL_SECONDS,
-        "wckey": None,
         "additional_parameters": {"requeue": True, **_words(options.options or "")},
     }
-    return {name: value for name, value in given.items() if value is not None or name == "wckey"}
+    python = f"{shlex.quote(sys.executable)} -P"  # without the directory where sbatch is typed
+    executor = SlurmExecutor(folder, max_num_timeout=MOST_TIMEOUTS, python=python)
+    executor.update_parameters(
+        wckey=None, **{name: value for name, value in given.items() if value is not None}
+    )
+    try:
+        with redirect_stderr(io.StringIO()), executor.batch():  # what sbatch says is in the error
+            jobs = [executor.submit(call) for call in calls]
+    except (FailedJobError, FailedSubmissionError) as error:
+        raise UsageError(
+            f"Slurm refuses: {_refusal(str(error))}",
+            "change executor.partition, account, time or options; sinfo shows what there is",
+        ) from error
+    return Array(folder, jobs[0].job_id.partition("_")[0], len(calls))
+
+
+def limits() -> Limits:
+    """Those of this cluster."""
+    done = _run(["scontrol", "show", "config"])
+    found = dict(re.findall(r"(\w+)\s*=\s*(\S+)", done.stdout if done else ""))
+    tasks = found.get("MaxArraySize", "")
+    return Limits(found.get("ClusterName", ""), int(tasks) if tasks.isdigit() else MOST_TASKS)
+
+
+def name_here(environment: Mapping[str, str]) -> str:
+    """Slurm's name of the task that this process is, of an array or alone."""
+    array, task = environment.get("SLURM_ARRAY_JOB_ID"), environment.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else environment.get("SLURM_JOB_ID", "0")
 
 
 def _words(text: str) -> dict[str, Any]:
@@ -336,8 +325,8 @@ def _last_lines(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()][-TAIL_LINES:]
 
 
-def _said(text: str) -> str:
-    """What sbatch said, of all that submitit says of it."""
-    said = [line.removeprefix("sbatch: ") for line in text.splitlines() if "sbatch: " in line]
-    lines = [line.removeprefix("error: ").strip() for line in said]
+def _refusal(text: str) -> str:
+    """The words of sbatch, of all that submitit repeats."""
+    words = [line.removeprefix("sbatch: ") for line in text.splitlines() if "sbatch: " in line]
+    lines = [line.removeprefix("error: ").strip() for line in words]
     return "; ".join(dict.fromkeys(lines)) or text.strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""What one task of a cluster's array does: some stacks, until it is done, told or out of time."""
+"""One task of a Slurm array: it works on some stacks until they are done or its time is over."""
 
 import errno
 import os
@@ -6,31 +6,29 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from normexp.errors import NormexpError
-from normexp.executors import news, slurm
-from normexp.sweeps import elsewhere
+from normexp.executors import slurm
+from normexp.sweeps.events import Event, Relay, encode
 from normexp.sweeps.execute import in_processes, in_threads
 from normexp.sweeps.plan import Stack
-from normexp.sweeps.relay import Relay
+from normexp.sweeps.remote import append, arrived, pause
 from normexp.sweeps.stop import Stop, StoppedError
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
 
-    from normexp.sweeps.work import Worker
+    from normexp.sweeps.worker import Worker
 
 GRACE_SECONDS = {signal.SIGTERM: 10.0, signal.SIGUSR2: 60.0}
 """To get to an evaluation point: Slurm kills 30 seconds after the one, 90 after the other."""
 
 MOST_IDLE = 3
-
-TOLD_TO_END = 128 + signal.SIGTERM
 
 
 class ArrayTask:
@@ -38,8 +36,8 @@ class ArrayTask:
 
     Args:
         worker: does the work.
-        stacks: with their numbers in the plan.
-        news: the directory in which it says how it goes.
+        stacks: by their numbers in the plan.
+        news: the directory in which it reports.
         cpus: stacks at a time.
         workers: stacks that all tasks together work on at a time.
         idle: times in a row that its time was over and no evaluation point reached.
@@ -48,13 +46,13 @@ class ArrayTask:
     def __init__(  # noqa: PLR0913, PLR0917  all that a task takes along
         self,
         worker: "Worker",
-        stacks: Sequence[tuple[int, Stack]],
+        stacks: Mapping[int, Stack],
         news: Path,
         cpus: int,
         workers: int,
         idle: int = 0,
     ) -> None:
-        self._worker, self._stacks, self._news = worker, tuple(stacks), news
+        self._worker, self._stacks, self._news = worker, stacks, news
         self._cpus, self._workers, self._idle = cpus, workers, idle
         self._stop: Stop | None = None
         self._thread: threading.Thread | None = None
@@ -62,18 +60,19 @@ class ArrayTask:
         self._began = 0.0
 
     def __call__(self) -> None:
-        """Work, in a thread: this one has to hear signals.
+        """Work, in a thread: this one has to receive signals.
 
         Raises:
             NormexpError: this node has another normexp.
             OSError: the store cannot be used from here.
         """
-        name = elsewhere.name_in_slurm(slurm.name_here(os.environ))
+        name = f"slurm-{slurm.name_here(os.environ)}"
+        path = self._news / f"{name}.txt"
         self._began = time.time()
-        signal.signal(signal.SIGTERM, self._hear)
-        with elsewhere.arrived(self._worker, name, self._news, self._workers) as here:
+        signal.signal(signal.SIGTERM, self._terminated)
+        with arrived(self._worker, name, path, self._workers) as here:
             self._stop = here.stop
-            work = partial(self._work, here, name)
+            work = partial(self._work, here, path)
             self._thread = threading.Thread(target=work, name="stacks", daemon=True)
             self._thread.start()
             self._thread.join()
@@ -81,7 +80,7 @@ class ArrayTask:
             raise self._error
 
     def checkpoint(self) -> "DelayedSubmission":
-        """Called by submitit when time is almost over; what it gives is called the next time.
+        """Called by submitit when time is almost over; what it returns is called the next time.
 
         Raises:
             NormexpError: that would lead nowhere.
@@ -101,47 +100,35 @@ class ArrayTask:
     def _has_moved(self) -> bool:
         """Whether anything that lasts was written since it began, by the clock of this node."""
         study = self._worker.directory
-        names = [each.id for _, stack in self._stacks for each in stack.trajectories]
+        names = [each.id for stack in self._stacks.values() for each in stack.trajectories]
         paths = [*map(study.checkpoint, names), *map(study.trajectory, names)]
         return any(path.stat().st_mtime > self._began - 1 for path in paths if path.exists())
 
-    def _hear(self, _: int, __: FrameType | None) -> None:
+    def _terminated(self, number: int, _: FrameType | None) -> None:
         """Cancelled or pre-empted: whoever starts this task again, or the sweep, goes on."""
         self._end(GRACE_SECONDS[signal.SIGTERM])
-        sys.exit(TOLD_TO_END)
+        sys.exit(128 + number)
 
     def _end(self, seconds: float) -> None:
         if self._stop is not None and self._thread is not None:
             self._stop.ask(seconds)
             self._thread.join(seconds + 5)
 
-    def _work(self, here: "Worker", name: str) -> None:
+    def _work(self, here: "Worker", path: Path) -> None:
         try:
-            self._work_off(here, elsewhere.news_file(self._news, name))
+            self._work_off(here, path)
         except BaseException as error:  # noqa: BLE001  for the thread that waits
             self._error = error
 
     def _work_off(self, here: "Worker", path: Path) -> None:
-        send = partial(news.leave, path)
-        numbers = {stack.trajectories[0].id: number for number, stack in self._stacks}
-        stacks = [stack for _, stack in self._stacks]
-        images = self._cpus > 1 and any(stack.is_of_images for stack in stacks)
-        ended = (
-            in_processes(stacks, here, self._cpus, send)
-            if images
-            else in_threads(
-                stacks, here, self._cpus, lambda: Relay(send, elsewhere.pause(self._workers))
-            )
-        )
-        for stack, outcome in ended:
-            error = outcome if isinstance(outcome, Exception) else outcome.error
-            is_over = not isinstance(error, StoppedError) or self._is_asked(here)
-            if is_over:  # else it goes on when this task is started again
-                word = elsewhere.said(numbers[stack.trajectories[0].id], outcome)
-                if not send(word):
-                    raise OSError(errno.EIO, "cannot say what came of a stack", str(path))
-
-    @staticmethod
-    def _is_asked(here: "Worker") -> bool:
-        """Whether the whole sweep is to stop."""
-        return elsewhere.place_of(here).stop.exists()
+        send = partial(append, path)
+        numbers = {stack: number for number, stack in self._stacks.items()}
+        if self._cpus > 1 and any(stack.is_of_images for stack in numbers):
+            ended = in_processes(list(numbers), here, self._cpus, send)
+        else:
+            ended = in_threads(list(numbers), here, self._cpus, Relay(send, pause(self._workers)))
+        for stack, done in ended:
+            if isinstance(done.error, StoppedError) and not here.place.stop.exists():
+                continue  # this task alone stops: the stack goes on when it is started again
+            if not send(encode(Event("ended", numbers[stack], done=done))):
+                raise OSError(errno.EIO, "cannot say what came of a stack", str(path))

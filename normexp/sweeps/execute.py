@@ -1,39 +1,58 @@
-"""How the stacks of a plan are worked on: here, by threads or by processes, or in a cluster."""
+"""The stacks of a plan worked on: here by threads or processes, or in a cluster."""
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normexp.config.executor import Executor, Local, Ray, Slurm
-from normexp.errors import UsageError
-from normexp.sweeps.elsewhere import leaving
+from normexp.errors import NormexpError, UsageError, describe
 from normexp.sweeps.environment import device_environment
+from normexp.sweeps.events import PAUSE_SECONDS, Done, Event, Listener, Relay, decode, encode
 from normexp.sweeps.plan import Plan, Stack
-from normexp.sweeps.progress import Listener, Progress
-from normexp.sweeps.relay import Relay, retell
+from normexp.sweeps.remote import append, arrived, listening, new_news, pause
 
 if TYPE_CHECKING:
-    from normexp.sweeps.work import Done, Worker
+    from normexp.sweeps.worker import Worker
 
-Ended = Iterator[tuple[Stack, "Done | Exception"]]
-Way = Callable[[Plan, "Worker", Progress], Ended]
+Ended = Iterator[tuple[Stack, Done]]
 
 
-def execute(plan: Plan, worker: "Worker", progress: Progress) -> Ended:
-    """Work on every stack of a plan; yields each as it ends, with what came of it."""
-    progress.began(plan)
-    for stack, outcome in _way(plan.executor)(plan, worker, progress):
-        progress.ended(outcome)
-        yield stack, outcome
+def execute(plan: Plan, worker: "Worker", listen: Listener) -> Ended:
+    """Work on every stack of a plan; yield each as it ends, with what came of it."""
+    listen(Event("began", plan=plan))
+    for stack, done in _ended(plan, worker, listen):
+        listen(Event("ended", done=done))
+        yield stack, done
+
+
+def _ended(plan: Plan, worker: "Worker", listen: Listener) -> Ended:
+    if isinstance(plan.executor, Slurm):
+        from normexp.sweeps.in_slurm import follow, send
+
+        sent = send(plan, worker)
+        return ((plan.stacks[n], done) for n, done in follow(sent, worker.stop, listen))
+    if isinstance(plan.executor, Ray):
+        return _in_ray(plan, plan.executor, worker, listen)
+    if plan.processes:
+        return _in_processes_here(plan, worker, listen)
+    return in_threads(plan.stacks, worker, plan.workers, listen)
 
 
 def check(executor: Executor) -> None:
-    """Say what this machine or a cluster lacks, before anything is begun.
+    """Check that this machine or the cluster has what the work needs, before anything is begun.
 
     Raises:
         UsageError: no GPU, or no programs of the cluster, or options that it does not know.
     """
-    _check_device(executor)
+    if isinstance(executor, Local):
+        device_environment(executor.device)
+    elif executor.device != "cpu" and not executor.gpus:
+        raise UsageError(
+            f"executor.device={executor.device} needs a GPU, and executor.gpus is 0",
+            "type executor.gpus=1",
+        )
     if isinstance(executor, Slurm):
         from normexp.executors import slurm
 
@@ -44,73 +63,78 @@ def check(executor: Executor) -> None:
         ray.check(executor.cluster, executor.gpus)
 
 
-def _check_device(executor: Executor) -> None:
-    """What trains must be here, or asked for where the work goes."""
-    if isinstance(executor, Local):
-        device_environment(executor.device)
-    elif executor.device != "cpu" and not executor.gpus:
-        raise UsageError(
-            f"executor.device={executor.device} needs a GPU, and executor.gpus is 0",
-            "type executor.gpus=1",
-        )
-
-
-def _way(executor: Executor) -> Way:
-    if isinstance(executor, Slurm):
-        from normexp.sweeps.in_slurm import in_slurm
-
-        return in_slurm
-    if isinstance(executor, Ray):
-        from normexp.sweeps.in_ray import in_ray
-
-        return in_ray
-    return _here
-
-
-def _here(plan: Plan, worker: "Worker", progress: Progress) -> Ended:
-    if not plan.processes:
-        yield from in_threads(plan.stacks, worker, plan.workers, lambda: progress)
-        return
-    from normexp.executors import pipe
-
-    with pipe.hearing(lambda line: retell(line, progress)) as path:
-        send = partial(pipe.send, path)
-        yield from in_processes(plan.stacks, worker, plan.workers, send)
-
-
-def in_threads(
-    stacks: Sequence[Stack], worker: "Worker", workers: int, listener: Callable[[], Listener]
-) -> Ended:
-    """Work in this process; `listener` makes or finds who is told how the work on a stack goes."""
+def in_threads(stacks: Sequence[Stack], worker: "Worker", workers: int, listen: Listener) -> Ended:
+    """Work in this process, in so many threads."""
     from normexp.engine.numerics import one_thread
     from normexp.executors import local
 
-    def work(stack: Stack) -> "Done":
-        return worker.work(stack, listener())
-
+    work = partial(_work, worker, listen)
     with one_thread():
-        yield from local.run(stacks, work, workers, lambda: worker.stop.ask(0))
+        yield from map(_told, local.run(stacks, work, workers, lambda: worker.stop.ask(0)))
 
 
 def in_processes(
     stacks: Sequence[Stack], worker: "Worker", workers: int, send: Callable[[str], bool]
 ) -> Ended:
-    """Work in processes, which may be older than the caller's working directory.
-
-    Args:
-        stacks: the work, in the order in which it starts.
-        worker: does it.
-        workers: processes.
-        send: takes a line that tells how the work goes; called in the processes.
-    """
+    """Work in so many processes, which report by lines that `send` takes there."""
     from normexp.engine.numerics import one_thread
     from normexp.executors import processes
 
-    work = partial(_work_and_send, leaving(worker), send)
+    work = partial(_work_and_send, worker, send)
     with one_thread():
-        yield from processes.run(stacks, work, workers, lambda: worker.stop.ask(0))
+        yield from map(_told, processes.run(stacks, work, workers, lambda: worker.stop.ask(0)))
 
 
-def _work_and_send(worker: "Worker", send: Callable[[str], bool], stack: Stack) -> "Done":
-    """What a process does."""
+def _work(worker: "Worker", listen: Listener, stack: Stack) -> Done:
+    return worker.work(stack, listen)
+
+
+def _work_and_send(worker: "Worker", send: Callable[[str], bool], stack: Stack) -> Done:
+    """The work of a process."""
     return worker.work(stack, Relay(send))
+
+
+def _told(ended: tuple[Stack, Done | Exception]) -> tuple[Stack, Done]:
+    """A stack with what came of it, also where its process or worker was lost."""
+    stack, result = ended
+    return stack, result if isinstance(result, Done) else Done(error=NormexpError(describe(result)))
+
+
+def _in_processes_here(plan: Plan, worker: "Worker", listen: Listener) -> Ended:
+    with tempfile.TemporaryDirectory(prefix="normexp-") as news:
+        send = partial(append, Path(news) / "events")
+        with listening(Path(news), listen, PAUSE_SECONDS):
+            yield from in_processes(plan.stacks, worker, plan.workers, send)
+
+
+def _in_ray(plan: Plan, options: Ray, worker: "Worker", listen: Listener) -> Ended:
+    """Send the stacks to a Ray cluster, a task each, and follow them until each has ended."""
+    from normexp.executors import ray
+
+    news = new_news(worker.place)
+    work = partial(_work_in_ray, worker, news, plan.workers)
+    with listening(news, listen, pause(plan.workers) / 4):
+        for (_, stack), result in ray.run(
+            list(enumerate(plan.stacks)),
+            work,
+            plan.workers,
+            lambda: worker.stop.ask(0),
+            address=options.cluster,
+            gpus=options.gpus,
+        ):
+            yield _told((stack, result))
+
+
+def _work_in_ray(worker: "Worker", news: Path, workers: int, task: tuple[int, Stack]) -> Done:
+    """The work of a task, under the same name wherever it is begun again."""
+    from normexp.engine.numerics import one_thread
+
+    number, stack = task
+    name = f"ray-{number}"
+    path = news / f"{name}.txt"
+    # Ray asks for one thread only where the node's own environment does not ask for more.
+    with one_thread(), arrived(worker, name, path, workers) as here:
+        done = here.work(stack, Relay(partial(append, path), pause(workers)))
+    event = decode(encode(Event("ended", done=done)))  # errors that another Python can read
+    assert event is not None  # noqa: S101  for the type checker
+    return event.done

@@ -1,4 +1,4 @@
-"""What of a study is in the store already, and whether it is as good as made now."""
+"""The runs of a study that are in the store already, and whether they are as good as made now."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,17 +23,17 @@ class Inventory:
         cached: runs that are complete and hold what is asked.
         stored: trajectories that are complete.
         damaged: trajectories that are there and have to be made again.
-        remade: whether runs that are not cached have directories there all the same.
-        earlier: sweeps that had ended before; None: such directories may be there.
+        names: of the directories of runs, whole or not.
         outdated: runs that other code or another machine has made or trained, and what differs.
+        earlier: sweeps of the study that had ended before.
     """
 
     cached: Collection[str] = frozenset()
     stored: Collection[str] = frozenset()
     damaged: Collection[str] = frozenset()
-    remade: bool = False
-    earlier: frozenset[str] | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
     outdated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    earlier: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Standard:
     any_processor: bool = False
 
     def differing(self, manifest: Mapping[str, Any]) -> tuple[str, ...]:
-        """In what code and environment were not those of now, if that matters here."""
+        """The entries of code and environment that are others now, if that matters here."""
         if self.on_code_change == "ignore":
             return ()
         names = changed_since(manifest, self.environment)
@@ -69,7 +69,7 @@ def take(  # noqa: PLR0913  each is known to one caller only
     standard: Standard,
     *,
     more: Iterable[str] = (),
-    directories: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Inventory:
     """Look at what is there.
 
@@ -79,7 +79,7 @@ def take(  # noqa: PLR0913  each is known to one caller only
         log: what the runs have to hold.
         standard: what counts as done.
         more: trajectories to look at, whether any of these runs is theirs or not.
-        directories: names of those of the runs, where these are known.
+        names: of the runs' directories, where these are known.
     """
     begun = directory.begun({*runs.values(), *more})
     trained = directory.intact_trajectories(begun)
@@ -87,8 +87,8 @@ def take(  # noqa: PLR0913  each is known to one caller only
     outdated = {name: differing.get(of, ()) for name, of in runs.items()}
     again = standard.on_code_change == "rerun"
     cached = set()
-    places = directory.names(runs) if directories is None else directories
-    for name, _, manifest in directory.intact_runs(runs, places):
+    names = directory.names(runs) if names is None else names
+    for name, _, manifest in directory.intact_runs(runs, names):
         outdated[name] = standard.differing(manifest) or outdated[name]
         if holds(manifest, log) and not (again and outdated[name]):
             cached.add(name)
@@ -99,13 +99,13 @@ def take(  # noqa: PLR0913  each is known to one caller only
         cached=frozenset(cached),
         stored=frozenset(stored),
         damaged=frozenset(begun - stored),
-        remade=len(cached) < len(places),
+        names=names,
         outdated={name: keys for name, keys in outdated.items() if keys},
     )
 
 
 def policy(text: str) -> OnCodeChange:
-    """What was typed.
+    """The policy that was typed.
 
     Raises:
         UsageError: it is none of the three.

@@ -9,6 +9,7 @@ from typing import Any
 
 from normexp.analysis.alike import completed, differing, in_order
 from normexp.config.defaults import KINDS, told, typed
+from normexp.config.differences import fields_of_identity
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.errors import NormexpError, NotFoundError, UsageError
 from normexp.executors.slurm import is_in_queue, queued
@@ -21,7 +22,6 @@ from normexp.store.manifest import METRICS as TABLE
 from normexp.store.rows import read_run
 from normexp.store.sweep import SweepDirectory, read_end
 from normexp.sweeps.in_slurm import found
-from normexp.sweeps.label import KEYS
 
 Rows = list[dict[str, Any]]
 Config = dict[str, Any]
@@ -185,7 +185,7 @@ def _fields(rows: Rows) -> tuple[str, ...]:
         found = differing(rows) if rows else []
     except (UsageError, TypeError, AttributeError, ValueError):
         return ()
-    found.sort(key=KEYS.index)
+    found.sort(key=fields_of_identity().index)
     return (*found, *(["seed"] if len({each.get("seed") for each in rows}) > 1 else []))
 
 

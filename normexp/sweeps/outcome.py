@@ -1,47 +1,121 @@
-"""What came of a sweep, from what is in the store and what the rounds tell."""
+"""What came of a sweep, from what is in the store and what its stacks came to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
+from normexp.analysis import Arm, arms
+from normexp.analysis.alike import completed
+from normexp.config.schema import FRAMEWORK
+from normexp.errors import SweepInterruptedError, describe
 from normexp.store.layout import StudyDirectory, holds
-from normexp.store.rows import row
+from normexp.store.rows import Row, row
 from normexp.store.sweep import SweepDirectory, planned
-from normexp.sweeps.elsewhere import has_news
 from normexp.sweeps.in_slurm import jobs
 from normexp.sweeps.inventory import Standard
-from normexp.sweeps.plan import Plan, Stack
-from normexp.sweeps.result import SweepResult, describe, outdated, plan_numbers
-from normexp.sweeps.rounds import Tally
+from normexp.sweeps.plan import SUBJECT, Plan, Stack, label
+from normexp.sweeps.remote import has_news
+
+NOTHING = "–"
+"""Of a run without a framework among others."""
 
 
-def sum_up(
-    plan: Plan, place: SweepDirectory, tally: Tally, standard: Standard, seconds: float
-) -> SweepResult:
-    """The rows of all complete runs of the study, and which are not as they were asked for."""
-    ids, log = [run.id for run in plan.study.runs], plan.study.runs[0].config.log
-    rows, done = [], set()
-    for name, path, manifest in place.study.intact_runs(ids):
-        rows.append(row(manifest, path))
-        if holds(manifest, log) and standard.accepts(manifest):
-            done.add(name)
-    return SweepResult(
-        plan=plan,
-        planned=plan_numbers(plan) | (planned(place.path) if has_news(place) else {}),
-        directory=place.path,
-        trained=tally.trained,
-        observed=tally.observed,
-        rows=rows,
-        failed=[name for name in ids if name not in done],
-        errors=list(_errors(tally)),
-        warnings=[*_warnings(plan), *tally.notes],
-        seconds=seconds,
-        jobs=jobs(place),
-    )
+@dataclass
+class Outcome:
+    """What came of a sweep.
+
+    Attributes:
+        plan: of what this command found to do.
+        directory: of the sweep.
+        planned: the figures of the plan with which the work began, in a cluster perhaps.
+        trained: trajectories, by this very sweep.
+        observed: runs, by this very sweep.
+        rows: one a complete run, in the order of the study.
+        failed: ids of runs that are not as they were asked for.
+        errors: what the failed stacks raised.
+        warnings: what makes the numbers less than promised.
+        seconds: wall clock of the work.
+        jobs: their numbers, if a cluster had them.
+        status: how it ended, if it did.
+    """
+
+    plan: Plan
+    directory: Path
+    planned: Mapping[str, int] = field(default_factory=dict)
+    trained: int = 0
+    observed: int = 0
+    rows: list[Row] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    jobs: list[str] = field(default_factory=list)
+    status: str = "running"
+
+    @property
+    def arms(self) -> list[Arm]:
+        """The runs by arm."""
+        named = self._frameworks
+        rows = [
+            completed(each) | ({FRAMEWORK: named[each["run_id"]]} if named else {})
+            for each in self.rows
+        ]
+        return arms(rows, self.differing)
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """What tells the arms apart: fields, and frameworks in the place of what these set."""
+        names = self._frameworks
+        if not names:
+            return self.plan.differing
+        seen: dict[tuple[str, str], set[str]] = {}
+        for each in self.rows:
+            for path in self.plan.differing:
+                seen.setdefault((path, names[each["run_id"]]), set()).add(repr(each.get(path)))
+        apart = {*SUBJECT, *(path for (path, _), values in seen.items() if len(values) > 1)}
+        return FRAMEWORK, *(path for path in self.plan.differing if path in apart)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan and what came of it, as data."""
+        plan = {**self.plan.as_dict(), "directory": str(self.directory)}
+        if self.status in {"submitted", "detached"}:
+            return plan | {"job": self.jobs[-1], "submitted": self.status == "submitted"}
+        return (
+            plan
+            | self._ending
+            | {
+                "failed": len(self.failed),
+                "failed_runs": self.failed,
+                "diverged": sum(arm.diverged for arm in self.arms),
+                "arms": [asdict(arm) for arm in self.arms],
+            }
+        )
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The end of the sweep, as its manifest says it."""
+        head = {"kind": "sweep", "study": self.plan.study.name, "status": self.status}
+        return head | self._ending
+
+    @property
+    def _ending(self) -> dict[str, Any]:
+        names = ("jobs", "trained", "observed", "failed", "errors", "warnings", "seconds")
+        return {**self.planned, **{name: getattr(self, name) for name in names}}
+
+    @property
+    def _frameworks(self) -> dict[str, str]:
+        """The framework of every run by id, if they were chosen by framework."""
+        found = {run.id: run.base.choices.get(FRAMEWORK) for run in self.plan.study.runs}
+        if len({name for name in found.values() if name}) < 2:  # noqa: PLR2004  nothing to tell
+            return {}
+        return {run: name or NOTHING for run, name in found.items()}
 
 
-def _errors(tally: Tally) -> Iterator[str]:
-    """What went wrong, a line each: where several stacks raised the same, once."""
+def errors(broken: Sequence[tuple[Stack, Exception]]) -> Iterator[str]:
+    """A line for each error; where several stacks raised the same, one."""
     by_text: dict[str, list[Stack]] = {}
-    for stack, error in tally.broken:
+    for stack, error in broken:
         by_text.setdefault(describe(error), []).append(stack)
     for text, stacks in by_text.items():
         runs = sum(stack.runs for stack in stacks)
@@ -49,27 +123,43 @@ def _errors(tally: Tally) -> Iterator[str]:
         yield f"{which} ({runs} runs): {text}"
 
 
-def how_to_go_on(result: SweepResult, directory: StudyDirectory) -> tuple[str, str]:
-    """What an interrupted sweep says."""
-    runs = result.plan.study.runs
-    kept = {run.trajectory_id for run in runs if directory.checkpoint(run.trajectory_id).exists()}
-    go_on = "training goes on" if len(kept) == 1 else "trainings go on"
-    on = f"; {len(kept)} {go_on} from an evaluation point" if kept else ""
-    return (
-        f"{len(runs) - len(result.failed)} of {len(runs)} runs are stored{on}",
-        "type the same command again: it makes what is missing",
-    )
-
-
-def _warnings(plan: Plan) -> list[str]:
-    """What makes the numbers less than promised."""
-    found = list(outdated(plan))
+def sum_up(outcome: Outcome, place: SweepDirectory, standard: Standard) -> None:
+    """Read all complete runs of the study, and list those that are not as they were asked for."""
+    plan, study, log = outcome.plan, place.study, outcome.plan.study.runs[0].config.log
+    names = {
+        run.id: plan.there.names.get(run.id) or study.run(label(run, plan.differing), run.id).name
+        for run in plan.study.runs
+    }
+    rows, done = dict[str, Row](), set()
+    for known in (names, None):  # where this sweep puts them, then where another may have
+        left = [name for name in names if name not in rows]
+        for name, path, manifest in study.intact_runs(left, known) if left else ():
+            rows[name] = row(manifest, path)
+            if holds(manifest, log) and standard.accepts(manifest):
+                done.add(name)
+    outcome.rows = [rows[name] for name in names if name in rows]
+    outcome.failed = [name for name in names if name not in done]
+    outcome.status = "failed" if outcome.failed else "complete"
+    outcome.planned = plan.figures | (planned(place.path) if has_news(place) else {})
+    outcome.jobs = jobs(place)
+    outcome.warnings[:0] = plan.warnings
     if plan.stacks:
         from normexp.engine.numerics import company_matters
 
         if company_matters():
-            found.append(
+            outcome.warnings.append(
                 "the last bits of these runs may depend on what trained beside them: PyTorch's "
                 "matrix products do here; import normexp before torch is used"
             )
-    return found
+
+
+def interrupted(outcome: Outcome, directory: StudyDirectory) -> SweepInterruptedError:
+    """The error that ends a sweep which was to stop."""
+    runs = outcome.plan.study.runs
+    kept = {run.trajectory_id for run in runs if directory.checkpoint(run.trajectory_id).exists()}
+    go_on = "training goes on" if len(kept) == 1 else "trainings go on"
+    on = f"; {len(kept)} {go_on} from an evaluation point" if kept else ""
+    return SweepInterruptedError(
+        f"{len(runs) - len(outcome.failed)} of {len(runs)} runs are stored{on}",
+        "type the same command again: it makes what is missing",
+    )

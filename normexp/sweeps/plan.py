@@ -1,11 +1,15 @@
 """The plan: which runs are there, which are only to observe, and what trains together."""
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from normexp.config.differences import fields_of_identity, varying
 from normexp.config.executor import Executor, Local
-from normexp.config.schema import RunConfig
+from normexp.config.field import Scalar, spell
+from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
 from normexp.models.structure import LANES, is_convolutional, lanes, padded
 from normexp.study.run import Run
 from normexp.study.study import Study
@@ -13,11 +17,16 @@ from normexp.sweeps.cost import (
     SHARE_OF_A_WORKER,
     observing_seconds,
     record_bytes,
+    refuse_too_large,
     training_seconds,
 )
 from normexp.sweeps.inventory import Inventory
-from normexp.sweeps.label import varying
-from normexp.sweeps.memory import refuse_too_large
+
+SUBJECT = ("norm.kind", "norm.momentum")
+"""Fields that tell runs apart, even where all have one value."""
+
+MOST_CHARACTERS = 96
+"""Of a label."""
 
 MOST_NETWORKS = 512
 """Networks of a stack unless the user says otherwise.
@@ -121,6 +130,43 @@ class Plan:
         several = min(self.workers, len(self.stacks)) > 1
         return several and self._seconds(processes=False) > SECONDS_WORTH_A_PROCESS
 
+    @property
+    def figures(self) -> dict[str, int]:
+        """The plan in numbers."""
+        return {
+            "runs": len(self.study.runs),
+            "cached": len(self.cached),
+            "trajectories": self.trajectories,
+            "to_train": self.to_train,
+            "to_observe": self.to_observe,
+            "stacks": len(self.stacks),
+        }
+
+    @property
+    def warnings(self) -> list[str]:
+        """A line about the runs whose numbers may be others today, if there are such."""
+        outdated = self.there.outdated
+        if not outdated:
+            return []
+        what = ", ".join(sorted({key for keys in outdated.values() for key in keys}))
+        line = (
+            f"{len(outdated)} of these runs, or their trainings, were made with other {what}: "
+            "normexp why RUN says more, --on-code-change rerun makes them again, ignore "
+            "keeps silent"
+        )
+        return [line]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as data."""
+        return {
+            "study": self.study.name,
+            **self.figures,
+            "workers": self.workers,
+            "estimate_seconds": self.estimate_seconds,
+            "axes": {axis.key: list(axis.values) for axis in self.study.axes},
+            "notes": [*self.study.notes, *self.warnings],
+        }
+
     def _seconds(self, *, processes: bool) -> float:
         costs = [_stack_seconds(stack) for stack in self.stacks]
         busy = min(self.workers, len(costs)) or 1
@@ -162,9 +208,44 @@ def build(study: Study, there: Inventory) -> Plan:
         cached=frozenset(run.id for run in study.runs if run.id in there.cached),
         trajectories=len(first),
         stacks=stacks,
-        differing=tuple(varying(study.runs)),
+        differing=differing(study.runs),
         workers=workers,
     )
+
+
+def differing(runs: Sequence[Run]) -> tuple[str, ...]:
+    """The dotted names of the fields that tell runs apart, norm and momentum always."""
+    found = {*SUBJECT, *varying(_telling(runs))}
+    return tuple(path for path in fields_of_identity() if path in found)
+
+
+def label(run: Run, differing: Sequence[str]) -> str:
+    """A run's name among its siblings, such as `batch-m0.1-b64-s3`."""
+    flat = run.flat
+    parts = [
+        run.base.specs[path].rule.short + spell(flat[path])
+        for path in differing
+        if path in flat and path not in ("norm.kind", "seed")
+    ]
+    name = "-".join([run.config.norm.kind, *parts, f"s{run.config.seed}"])
+    return re.sub(r"[^\w.+-]", "_", name)[:MOST_CHARACTERS]
+
+
+def _telling(runs: Sequence[Run]) -> Iterator[Mapping[str, Scalar]]:
+    """Some of the configurations, in which every field differs that does in all of them.
+
+    A million runs share most of their sections: few of them have to be looked into.
+    """
+    seen: set[object] = set()
+    for run in runs:
+        config = run.config
+        kinds = tuple([getattr(config, group).kind for group in IDENTITY_GROUPS])
+        parts: set[object] = {(kinds, id(getattr(config, name))) for name in (*KINDS, *SECTIONS)}
+        if config.seed != runs[0].config.seed:
+            parts.add("several seeds")
+        if not parts <= seen:
+            seen |= parts
+            yield run.flat
 
 
 def _split(

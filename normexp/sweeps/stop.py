@@ -1,4 +1,4 @@
-"""Stopping a sweep early: asked by a signal, heard by everybody who works on it, wherever."""
+"""Stopping a sweep early: asked by a signal, noticed by everybody who works on it, wherever."""
 
 import time
 from contextlib import suppress
@@ -20,9 +20,9 @@ class StoppedError(Exception):
 
 
 class Stop:
-    """Whether a sweep has been asked to stop, and how long it may take.
+    """A request to stop, and how long the work may still take.
 
-    Threads share it; processes have copies, and hear by a file in the sweep's directory.
+    Threads share it; processes have copies, and read a file in the sweep's directory.
     """
 
     def __init__(self, *flags: Path, pause: float = LOOK_SECONDS) -> None:
@@ -49,11 +49,11 @@ class Stop:
         """Ask everybody to stop within so many seconds."""
         self._shorten(seconds)
         for flag in self._flags[-1:]:
-            with suppress(OSError):  # a full disk: threads have heard, processes fail on their own
+            with suppress(OSError):  # a full disk: threads know, processes fail on their own
                 write_file(flag, str(seconds).encode())
 
     def seconds_left(self) -> float | None:
-        """How long the work may still take; None while nobody has asked."""
+        """Seconds that the work may still take; None while nobody has asked."""
         now = time.monotonic()
         if now - self._looked > self._pause:
             self._looked = now
@@ -62,11 +62,11 @@ class Stop:
                     self._shorten(float(read_regular(flag, MOST_BYTES)))
         return None if self._end is None else self._end - now
 
-    def breathe(self) -> None:
-        """To be called now and then.
+    def raise_if_over(self) -> None:
+        """Leave the work if its time is over; to be called now and then.
 
         Raises:
-            StoppedError: the time is over.
+            StoppedError: it is.
         """
         left = self.seconds_left()
         if left is not None and left <= 0:

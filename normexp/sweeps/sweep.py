@@ -3,15 +3,15 @@
 import errno
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from normexp.config.executor import Local, Slurm
 from normexp.config.field import expanded
-from normexp.errors import NormexpError, SweepInterruptedError, UsageError
+from normexp.errors import NormexpError, UsageError, describe
 from normexp.store.claims import Claims, locked
 from normexp.store.layout import StudyDirectory
 from normexp.store.sweep import SweepDirectory, begin, has_ended, over
@@ -19,21 +19,24 @@ from normexp.store.tidy import tidy
 from normexp.study import study as studies
 from normexp.study.study import Study
 from normexp.sweeps import inventory
-from normexp.sweeps.elsewhere import done_elsewhere, has_news, seconds_elsewhere
 from normexp.sweeps.environment import environment
-from normexp.sweeps.execute import check
-from normexp.sweeps.follow import Sent
-from normexp.sweeps.in_slurm import forget, found, send
+from normexp.sweeps.events import Event, Listener, ignore
+from normexp.sweeps.execute import check, execute
+from normexp.sweeps.in_slurm import Sent, follow, forget, found, send
 from normexp.sweeps.inventory import OnCodeChange, Standard
-from normexp.sweeps.outcome import how_to_go_on, sum_up
-from normexp.sweeps.plan import Plan, build
-from normexp.sweeps.progress import Progress, Silent
-from normexp.sweeps.result import Detached, SweepResult, ending, plan_numbers
-from normexp.sweeps.rounds import Tally, work_off
-from normexp.sweeps.stop import Stop
+from normexp.sweeps.outcome import Outcome, errors, interrupted, sum_up
+from normexp.sweeps.plan import Plan, Stack, build
+from normexp.sweeps.remote import done_elsewhere, has_news, seconds_elsewhere
+from normexp.sweeps.stop import Stop, StoppedError
 
 if TYPE_CHECKING:
-    from normexp.sweeps.work import Worker
+    from normexp.sweeps.worker import Worker
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 8.0
+"""Between two looks at what another sweep works on."""
+
+Broken = list[tuple[Stack, Exception]]
+"""Stacks that have failed, and why."""
 
 Overrides = str | Sequence[str]
 """One override, or a list of them."""
@@ -53,8 +56,14 @@ def load(
         UsageError: an override, a config or a combination that makes no sense.
     """
     texts: list[str] = []
-    for override in overrides:
-        texts += [override] if isinstance(override, str) else _texts(override)
+    for each in overrides:
+        several = [each] if isinstance(each, str) else each
+        if not isinstance(several, list | tuple) or not all(isinstance(t, str) for t in several):
+            raise UsageError(
+                f"overrides are texts, not {type(each).__name__}",
+                "write for example plan('seed=0', 'norm=batch')",
+            )
+        texts += several
     return studies.load(texts, None if config_dir is None else Path(config_dir), filed_as)
 
 
@@ -64,19 +73,20 @@ def plan(
     filed_as: str | None = None,
     on_code_change: OnCodeChange = "warn",
 ) -> Plan:
-    """What `sweep` would do with the same arguments: runs, trajectories, stacks, what is there."""
+    """The runs, trajectories and stacks of a `sweep` with the same arguments, and what is there."""
     study = load(*overrides, config_dir=config_dir, filed_as=filed_as)
     return _plan(study, _standard(study, on_code_change))
 
 
-def sweep(
+def sweep(  # noqa: PLR0913  the options of a command line
     *overrides: Overrides,
     config_dir: str | Path | None = None,
     filed_as: str | None = None,
     on_code_change: OnCodeChange = "warn",
-    progress: Progress | None = None,
+    detach: bool = False,
+    progress: Listener = ignore,
     stop: Stop | None = None,
-) -> SweepResult:
+) -> Outcome:
     """Train and observe what is not in the store yet, and sum up the whole study.
 
     Args:
@@ -84,7 +94,8 @@ def sweep(
         config_dir: the user's own configs, searched before the packaged ones.
         filed_as: the name that the study is kept under; else its own.
         on_code_change: what becomes of stored runs that other code or another machine has made.
-        progress: told what happens.
+        detach: submit the work, and leave; the same call without it waits and sums up.
+        progress: called with every event.
         stop: with which somebody else can end the sweep early.
 
     Raises:
@@ -95,6 +106,11 @@ def sweep(
     study = load(*overrides, config_dir=config_dir, filed_as=filed_as)
     standard = _standard(study, on_code_change)
     plan, directory, stop = _plan(study, standard), study_directory(study), stop or Stop()
+    if detach and not isinstance(plan.executor, Slurm):
+        raise UsageError(
+            f"executor={plan.executor.kind} ends with this command: only Slurm goes on without it",
+            "type --detach executor=slurm, or leave --detach out",
+        )
     start = time.perf_counter()
     if plan.stacks:
         check(plan.executor)
@@ -105,91 +121,39 @@ def sweep(
         with place.beating(), _discarding(place):
             stop.begin(place.stop.absolute())
             tidy(directory, place.path.name)
-            tally = Tally()
+            outcome, stopped = Outcome(plan, place.path), False
             if plan.stacks:
                 worker = _worker(plan, place, standard, stop)
-                tally = work_off(plan, worker, progress or Silent(), sent)
+                if detach:
+                    return _left(outcome, worker, sent)
+                stopped = _work_off(outcome, worker, progress, sent)
             elif sent is not None:
                 sent.withdraw()
             if sent is not None:
-                tally.trained, tally.observed = done_elsewhere(place)
-            result = sum_up(plan, place, tally, standard, time.perf_counter() - start)
+                outcome.trained, outcome.observed, *_ = done_elsewhere(place)
+            outcome.seconds = time.perf_counter() - start
+            sum_up(outcome, place, standard)
+            if outcome.failed and stopped:
+                outcome.status = "interrupted"
             forget(place)
-            place.end(result.rows, ending(result, interrupted=tally.stopped))
-    if tally.stopped:
-        raise SweepInterruptedError(*how_to_go_on(result, directory))
-    return result
-
-
-def detach(
-    *overrides: Overrides,
-    config_dir: str | Path | None = None,
-    filed_as: str | None = None,
-    on_code_change: OnCodeChange = "warn",
-) -> Detached | None:
-    """Submit what `sweep` would work on, and leave; `sweep` with the same arguments sums it up.
-
-    Returns:
-        The sweep; None if there is nothing to do.
-
-    Raises:
-        UsageError: as `sweep`, and of an executor that needs this process.
-        NormexpError: the store cannot be written.
-    """
-    study = load(*overrides, config_dir=config_dir, filed_as=filed_as)
-    standard = _standard(study, on_code_change)
-    plan, directory = _plan(study, standard), study_directory(study)
-    if not isinstance(plan.executor, Slurm):
-        raise UsageError(
-            f"executor={plan.executor.kind} ends with this command: only Slurm goes on without it",
-            "type --detach executor=slurm, or leave --detach out",
-        )
-    check(plan.executor)
-    with _writing(directory, study):
-        directory.refuse_links()
-        place, sent = _place(plan, directory)
-        try:
-            if sent is not None and sent.is_in_queue():
-                return Detached(plan, place.path, sent.array.job, is_new=False)
-            with _discarding(place):
-                tidy(directory, place.path.name)
-                if not plan.stacks:
-                    if sent is None:
-                        place.discard()
-                    return None
-                worker = _worker(plan, place, standard, Stop())
-                job = send(plan, worker).array.job
-                return Detached(plan, place.path, job, is_new=True)
-        finally:
-            place.sign.remove()
+            place.end(outcome.rows, outcome.manifest)
+    if stopped:
+        raise interrupted(outcome, directory)
+    return outcome
 
 
 def study_directory(study: Study) -> StudyDirectory:
-    """Where a study is kept."""
+    """The directory of a study."""
     return StudyDirectory(expanded(study.runs[0].config.store.dir) / study.name)
-
-
-def _texts(overrides: object) -> list[str]:
-    """A list of overrides.
-
-    Raises:
-        UsageError: it is something else.
-    """
-    if isinstance(overrides, list | tuple) and all(isinstance(text, str) for text in overrides):
-        return list(overrides)
-    raise UsageError(
-        f"overrides are texts, not {type(overrides).__name__}",
-        "write for example plan('seed=0', 'norm=batch')",
-    )
 
 
 def _plan(study: Study, standard: Standard) -> Plan:
     directory = study_directory(study)
     runs = {run.id: run.trajectory_id for run in study.runs}
     with _writing(directory, study):
-        earlier = over(directory)
+        earlier = over(directory)  # before the look: what these have made is seen
         there = inventory.take(directory, runs, study.runs[0].config.log, standard)
-        return build(study, replace(there, earlier=None if there.remade else earlier))
+        return build(study, replace(there, earlier=earlier))
 
 
 def _standard(study: Study, on_code_change: OnCodeChange) -> Standard:
@@ -201,25 +165,140 @@ def _standard(study: Study, on_code_change: OnCodeChange) -> Standard:
 
 def _place(plan: Plan, directory: StudyDirectory) -> tuple[SweepDirectory, Sent | None]:
     """A new directory, or that of the same sweep which was left to a cluster, and what has it."""
-    name = _name(plan)
+    study = plan.study
+    ids = ",".join(sorted(run.id for run in study.runs))
+    name = hashlib.sha256(ids.encode()).hexdigest()[:8]
     if isinstance(plan.executor, Slurm):
         with locked(directory):  # two terminals may ask at once
             for path in reversed(directory.sweep_directories()):
                 place = SweepDirectory(path)
-                if (
-                    path.is_symlink()
-                    or place.name != name
-                    or has_ended(path)
-                    or place.sign.is_alive()
-                ):
-                    continue
-                sent = found(place)
+                is_other = path.is_symlink() or place.name != name or has_ended(path)
+                sent = None if is_other or place.sign.is_alive() else found(place)
                 if sent is not None:
                     sent.check()
                     place.sign.show()
                     place.stop.unlink(missing_ok=True)
                     return place, sent
-    return begin(directory, name, _description(plan), environment()), None
+    description = {
+        "study": study.name,
+        "overrides": list(study.overrides),
+        "config_dir": None if study.config_dir is None else str(study.config_dir),
+        "as": study.name if study.filed else None,
+        "plan": plan.figures,
+        "notes": list(study.notes),
+    }
+    return begin(directory, name, description, environment()), None
+
+
+def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -> "Worker":
+    from hydra import __version__ as hydra_version
+
+    from normexp.sweeps.environment import device_environment, torch_environment
+    from normexp.sweeps.origin import Origin
+    from normexp.sweeps.worker import Worker
+
+    is_here = isinstance(plan.executor, Local)
+    device = device_environment(plan.executor.device) if is_here else {}  # each node says its own
+    here = {**environment(), **torch_environment(), **device}
+    directory = StudyDirectory(place.study.path.absolute())  # known in any working directory
+    there = plan.there
+    return Worker(
+        directory,
+        Claims(directory, place.path.name),
+        Origin(replace(plan.study, runs=()), here, hydra_version),
+        plan.differing,
+        standard,
+        stop,
+        {run: name for run, name in there.names.items() if run not in there.cached},
+        there.earlier,
+    )
+
+
+def _left(outcome: Outcome, worker: "Worker", sent: Sent | None) -> Outcome:
+    """Submit the work, unless it is in the queue already."""
+    if sent is not None and sent.array.is_in_queue():
+        return replace(outcome, jobs=[sent.array.job], status="detached")
+    return replace(outcome, jobs=[send(outcome.plan, worker).array.job], status="submitted")
+
+
+def _work_off(outcome: Outcome, worker: "Worker", listen: Listener, sent: Sent | None) -> bool:
+    """Work until every run is there or has failed; return whether work was left, asked to stop.
+
+    What another sweep works on is waited for, and done if it was not.
+
+    Args:
+        outcome: gets what was done and what went wrong.
+        worker: does it.
+        listen: called with every event.
+        sent: what was left to a cluster earlier, and is to be waited for first.
+
+    Raises:
+        OSError: the store cannot be written; what is left would fail too.
+    """
+    plan, stopped, pause = outcome.plan, False, FIRST_PAUSE_SECONDS
+    broken: Broken = []
+    if sent is not None:
+        stopped = _catch_up(outcome, sent, worker.stop, listen)
+        plan = _rest(plan, worker, [t.id for stack in plan.stacks for t in stack.trajectories])
+    while plan.stacks and not stopped:
+        held, stopped = _one_round(outcome, plan, worker, listen, broken)
+        if not held or stopped:
+            break
+        listen(Event("waiting", len(held)))
+        # A cluster is asked once for all that is held, a machine for each that is free.
+        some = all if isinstance(plan.executor, Local) else any
+        while some(map(worker.claims.is_held, held)) and worker.stop.seconds_left() is None:
+            time.sleep(FIRST_PAUSE_SECONDS)
+        stopped = worker.stop.seconds_left() is not None
+        if not stopped:
+            time.sleep(pause)  # others may be given back by then too
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            plan = _rest(plan, worker, held)
+    outcome.errors = list(errors(broken))
+    return stopped
+
+
+def _one_round(
+    outcome: Outcome, plan: Plan, worker: "Worker", listen: Listener, broken: Broken
+) -> tuple[set[str], bool]:
+    """Work on all stacks; the trajectories that another sweep works on, and whether it stopped."""
+    held: set[str] = set()
+    stopped = False
+    for stack, done in execute(plan, worker, listen):
+        outcome.trained += done.trained
+        outcome.observed += done.observed
+        held.update(done.held)
+        if done.error is not None:  # whoever was killed has unlocked nothing
+            worker.claims.release(trajectory.id for trajectory in stack.trajectories)
+        if isinstance(done.error, OSError):
+            raise done.error
+        if isinstance(done.error, StoppedError):
+            stopped = True
+        elif done.error is not None:
+            broken.append((stack, done.error))
+    return held, stopped
+
+
+def _catch_up(outcome: Outcome, sent: Sent, stop: Stop, listen: Listener) -> bool:
+    """Wait for what was left to a cluster; what it has lost is made again, and mentioned."""
+    stopped = False
+    listen(Event("began", plan=outcome.plan))
+    for _, done in follow(sent, stop, listen):
+        listen(Event("ended", done=done))
+        if isinstance(done.error, StoppedError):  # or somebody stopped it before
+            stopped = stop.seconds_left() is not None
+        elif done.error is not None:
+            outcome.warnings.append(f"made again, since at first: {describe(done.error)}")
+    return stopped
+
+
+def _rest(plan: Plan, worker: "Worker", held: Collection[str]) -> Plan:
+    """The plan of what is not there by now of these trajectories."""
+    log = plan.study.runs[0].config.log
+    runs = {r.id: r.trajectory_id for r in plan.study.runs if r.trajectory_id in held}
+    there = inventory.take(worker.directory, runs, log, worker.standard)
+    others = {run.id for run in plan.study.runs if run.id not in runs}
+    return build(plan.study, replace(there, cached=others | set(there.cached)))
 
 
 @contextmanager
@@ -233,50 +312,9 @@ def _discarding(place: SweepDirectory) -> Iterator[None]:
         raise
 
 
-def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -> "Worker":
-    from hydra import __version__ as hydra_version
-
-    from normexp.sweeps.environment import device_environment, torch_environment
-    from normexp.sweeps.origin import Origin
-    from normexp.sweeps.work import Worker
-
-    is_here = isinstance(plan.executor, Local)
-    device = device_environment(plan.executor.device) if is_here else {}  # each node says its own
-    here = {**environment(), **torch_environment(), **device}
-    directory = study_directory(plan.study)
-    return Worker(
-        directory,
-        Claims(directory, place.path.name),
-        Origin(replace(plan.study, runs=()), here, hydra_version),
-        plan.differing,
-        standard,
-        stop,
-        plan.there.earlier,
-    )
-
-
-def _name(plan: Plan) -> str:
-    """Names a sweep by the runs it asks for."""
-    ids = ",".join(sorted(run.id for run in plan.study.runs))
-    return hashlib.sha256(ids.encode()).hexdigest()[:8]
-
-
-def _description(plan: Plan) -> dict[str, Any]:
-    """What `sweep.yaml` says: the study, the overrides as typed, and the plan."""
-    study = plan.study
-    return {
-        "study": study.name,
-        "overrides": list(study.overrides),
-        "config_dir": None if study.config_dir is None else str(study.config_dir),
-        "as": study.name if study.filed else None,
-        "plan": plan_numbers(plan),
-        "notes": list(study.notes),
-    }
-
-
 @contextmanager
 def _writing(directory: StudyDirectory, study: Study) -> Iterator[None]:
-    """Turn what the file system says into one clear line."""
+    """Turn the file system's errors into one clear line."""
     try:
         yield
     except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normexp.config.executor import Local
-from normexp.errors import NormexpError, UsageError, VerificationError
+from normexp.errors import NormexpError, UsageError, VerificationError, describe
 from normexp.store.claims import Claims
 from normexp.store.files import CERTIFICATE, read_manifest, write_file
 from normexp.store.layout import StudyDirectory
@@ -18,17 +18,16 @@ from normexp.store.texts import to_json
 from normexp.study.run import Run
 from normexp.study.study import Study
 from normexp.sweeps.environment import environment, torch_environment
+from normexp.sweeps.events import Event, Listener, ignore
 from normexp.sweeps.inventory import Inventory, Standard
 from normexp.sweeps.origin import Origin
 from normexp.sweeps.plan import Plan, build
-from normexp.sweeps.progress import Progress, Silent
-from normexp.sweeps.result import describe
 from normexp.sweeps.stop import Stop
 from normexp.trust.certificate import Certificate, compare
 from normexp.trust.recorded import TYPE_VERIFY, Recorded, damage, find
 
 if TYPE_CHECKING:
-    from normexp.sweeps.work import Worker
+    from normexp.sweeps.worker import Worker
 
 
 def reproduce(
@@ -37,7 +36,7 @@ def reproduce(
     *,
     store: str | Path = "runs",
     out: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Listener = ignore,
 ) -> Certificate:
     """Train a run alone, in a place of its own, and compare it with what is recorded.
 
@@ -46,7 +45,7 @@ def reproduce(
         places: where data in files stand now, such as `data.path=FILE`.
         store: where the run is looked for.
         out: the certificate's file; the run's directory has it otherwise.
-        progress: told what happens.
+        progress: called with every event.
 
     Raises:
         NotFoundError: there is no such run.
@@ -63,7 +62,7 @@ def reproduce(
     _check_writable(path)
     with tempfile.TemporaryDirectory(prefix="normexp-") as place:
         start = time.perf_counter()
-        made = _train(run, recorded, StudyDirectory(Path(place) / "study"), progress or Silent())
+        made = _train(run, recorded, StudyDirectory(Path(place) / "study"), progress)
         seconds = time.perf_counter() - start
         content = compare(recorded, made, run.config.train.dtype) | {"seconds": seconds}
     try:
@@ -95,7 +94,7 @@ def _unwritable(path: Path, why: str) -> NormexpError:
     return UsageError(f"cannot write {path}: {why}", "type --out FILE for another place")
 
 
-def _train(run: Run, recorded: Recorded, place: StudyDirectory, progress: Progress) -> Recorded:
+def _train(run: Run, recorded: Recorded, place: StudyDirectory, progress: Listener) -> Recorded:
     """The run, made alone in a new place by the ordinary pipeline."""
     from normexp.engine.numerics import one_thread
 
@@ -104,10 +103,10 @@ def _train(run: Run, recorded: Recorded, place: StudyDirectory, progress: Progre
     base = run.base.choices.get("study", "")
     study = Study(name, "", (), (replace(run, config=config),), (), (), None, base)
     plan = build(study, Inventory())
-    progress.began(plan)
+    progress(Event("began", plan=plan))
     with one_thread():
         done = _worker(study, plan, place).work(plan.stacks[0], progress)
-    progress.ended(done)
+    progress(Event("ended", done=done))
     if done.error is not None:
         raise NormexpError(
             f"run {recorded.id} failed: {describe(done.error)}", "type --debug for more"
@@ -120,7 +119,7 @@ def _worker(study: Study, plan: Plan, place: StudyDirectory) -> "Worker":
     """As a sweep would have it; in a place of its own there is nobody to share it with."""
     from hydra import __version__ as hydra_version
 
-    from normexp.sweeps.work import Worker
+    from normexp.sweeps.worker import Worker
 
     here = {**environment(), **torch_environment()}
     return Worker(
@@ -130,4 +129,6 @@ def _worker(study: Study, plan: Plan, place: StudyDirectory) -> "Worker":
         plan.differing,
         Standard("warn", here),
         Stop(),
+        {},
+        frozenset(),
     )

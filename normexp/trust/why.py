@@ -10,7 +10,7 @@ from normexp.store.layout import StudyDirectory, holds
 from normexp.study.run import Run
 from normexp.study.study import Study
 from normexp.sweeps.environment import changed_since, environment
-from normexp.sweeps.label import label, varying
+from normexp.sweeps.plan import differing, label
 from normexp.sweeps.sweep import load, study_directory
 from normexp.trust.differences import Described, compared, distance, of_recorded, of_run, telling
 from normexp.trust.nearest import nearest
@@ -81,14 +81,14 @@ def _described(directory: Path) -> Described:
 
 def _against(left: Described, study: Study) -> Report:
     """A stored run beside the described one, or the nearest of them."""
-    names = varying(study.runs)
+    names = differing(study.runs)
     run = min(study.runs, key=lambda each: distance(left.flat, telling(each.flat)))
     return compared(left, of_run(run, label(run, names))) | {"described": len(study.runs)}
 
 
 def _why_study(study: Study, directory: StudyDirectory) -> Report:
     """The described runs by what they are to a sweep; a few of them one by one."""
-    there, names = directory.places(), varying(study.runs)
+    there, names = directory.places(), differing(study.runs)
     stored = {name for name in {r.trajectory_id for r in study.runs}
               if intact(directory.trajectory(name)) is not None}  # fmt: skip
     reasons: dict[str, list[Run]] = {reason: [] for reason in REASONS}

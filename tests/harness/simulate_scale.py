@@ -14,7 +14,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from normexp.sweeps import elsewhere
+from normexp.sweeps import remote
 
 RUNS, WORKERS, RUNS_OF_A_TRAJECTORY = 1_000_000, 1000, 20
 
@@ -33,9 +33,9 @@ class Costs:
     read: float = 3.0  # requests to read it into a frame
     side_by_side: int = 32  # requests when runs are looked at
     readings: int = 0  # of the study's directory at every stack
-    looks: float = elsewhere.pause(1000)  # seconds between a worker's looks at two flags
-    listens: float = elsewhere.listening_pause(1000)  # seconds between looks at what a worker tells
-    beats: float = elsewhere.HEARTBEAT_SECONDS  # seconds between its signs of life
+    looks: float = remote.pause(1000)  # seconds between a worker's looks at two flags
+    listens: float = remote.pause(1000) / 4  # seconds between looks at what a worker tells
+    beats: float = remote.HEARTBEAT_SECONDS  # seconds between its signs of life
 
     @property
     def signs(self) -> float:

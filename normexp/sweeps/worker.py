@@ -1,11 +1,13 @@
-"""The work on one stack: claim, train or read, store, observe, store. Any executor can call it."""
+"""The work on one stack: lock, train or read, store, observe, store. Any executor can call it."""
 
+import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,29 +22,22 @@ from normexp.store.claims import Claims
 from normexp.store.files import read_manifest
 from normexp.store.layout import StudyDirectory, merged
 from normexp.store.run import RunWriter
+from normexp.store.sweep import SweepDirectory
 from normexp.store.trajectory import read_trajectory, write_trajectory
 from normexp.sweeps import inventory
 from normexp.sweeps.environment import deciding
+from normexp.sweeps.events import Done, Event, Listener
 from normexp.sweeps.inventory import Standard
-from normexp.sweeps.keep import Keeper
-from normexp.sweeps.label import label
 from normexp.sweeps.origin import Origin
-from normexp.sweeps.plan import Stack, Trajectory
-from normexp.sweeps.progress import Listener
-from normexp.sweeps.stop import Stop, StoppedError
+from normexp.sweeps.plan import Stack, Trajectory, label
+from normexp.sweeps.stop import GRACE_SECONDS, Stop, StoppedError
 
 if TYPE_CHECKING:
     from normexp.config.schema import Log
     from normexp.study.run import Run
 
-
-class Done(NamedTuple):
-    """What came of a stack."""
-
-    trained: int = 0  # trajectories
-    observed: int = 0  # runs
-    held: tuple[str, ...] = ()  # trajectories that another sweep works on
-    error: Exception | None = None  # what ended the work early
+SHARE = 50
+"""A checkpoint is written when so many times what the last one took has passed: 2 % of the time."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +51,8 @@ class Worker:
         differing: names of the fields that tell the study's runs apart.
         standard: what counts as done.
         stop: whether to stop early.
-        earlier: sweeps that had ended when the plan was made, which found no directory of a run
-            that is to be made; None: there may be some.
+        known: names of the directories that runs to be made had when the plan was made, by id.
+        earlier: sweeps of the study that had ended when the plan was made.
     """
 
     directory: StudyDirectory
@@ -66,10 +61,16 @@ class Worker:
     differing: tuple[str, ...]
     standard: Standard
     stop: Stop
-    earlier: frozenset[str] | None = None
+    known: Mapping[str, str]
+    earlier: frozenset[str]
 
-    def work(self, stack: Stack, listener: Listener) -> Done:
-        """Leave the stack's trajectories and runs in the store; `listener` hears how it goes.
+    @property
+    def place(self) -> SweepDirectory:
+        """The directory of the sweep."""
+        return SweepDirectory(self.directory.sweeps / self.claims.sweep)
+
+    def work(self, stack: Stack, listen: Listener) -> Done:
+        """Leave the stack's trajectories and runs in the store.
 
         What is stored is whole, whatever error there was; `StoppedError` if the sweep is to stop.
         """
@@ -80,7 +81,7 @@ class Worker:
         mine: list[str] = []
         try:
             mine = self.claims.take(names)
-            done = self._work([each for each in stack.trajectories if each.id in mine], listener)
+            done = self._work([each for each in stack.trajectories if each.id in mine], listen)
         except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
             done = Done(error=error)
         finally:
@@ -88,46 +89,40 @@ class Worker:
                 self.claims.release(mine)
         return done._replace(held=tuple(name for name in names if name not in mine))
 
-    def _work(self, claimed: Sequence[Trajectory], listener: Listener) -> Done:
-        """Look again at what is there, since another sweep may have been faster."""
-        if not claimed:
-            return Done()
-        runs = {run.id: trajectory.id for trajectory in claimed for run in trajectory.runs}
-        names, log = [trajectory.id for trajectory in claimed], claimed[0].config.log
-        known = self._directories(claimed)
-        there = inventory.take(
-            self.directory, runs, log, self.standard, more=names, directories=known
-        )
+    def _work(self, locked: Sequence[Trajectory], listen: Listener) -> Done:
+        """Look again at what is there, since another sweep may have been faster; make the rest."""
+        runs = {run.id: trajectory.id for trajectory in locked for run in trajectory.runs}
+        names, log = [trajectory.id for trajectory in locked], locked[0].config.log
+        known = self._directories(locked)
+        there = inventory.take(self.directory, runs, log, self.standard, more=names, names=known)
         todo = [replace(t, runs=tuple(r for r in t.runs if r.id not in there.cached))
-                for t in claimed]  # fmt: skip
+                for t in locked]  # fmt: skip
         records, missing = self._read([t for t in todo if t.id in there.stored and t.runs])
         missing += [trajectory for trajectory in todo if trajectory.id not in there.stored]
         if records:
             read = join([record for _, record in records])
-            self._observe([each for each, _ in records], read, known, listener)
+            self._observe([each for each, _ in records], read, known, listen)
         for some, start in self._starts(missing):
-            self._observe(some, self._train(some, start, listener), known, listener)
+            self._observe(some, self._train(some, start, listen), known, listen)
         return Done(len(missing), sum(len(trajectory.runs) for trajectory in todo))
 
-    def _directories(self, claimed: Sequence[Trajectory]) -> dict[str, str]:
+    def _directories(self, locked: Sequence[Trajectory]) -> dict[str, str]:
         """The names of the directories that runs of these trajectories have already.
 
-        The study's directory, of a million names perhaps, is read only where others may have left
-        a run there, under another label: this sweep's own are found by their names.
+        The study's directory, of a million names perhaps, is read again only where another sweep
+        may have left a run there since; this sweep's own are found by their names.
         """
-        if self.earlier is None or not self._is_alone(self.earlier):
-            return self.directory.names({run.id for each in claimed for run in each.runs})
-        begun = [each for each in claimed if self.directory.trajectory(each.id).exists()]
+        ids = {run.id for each in locked for run in each.runs}
+        sweeps = {path.name for path in self.directory.sweep_directories()}
+        if not sweeps <= {*self.earlier, self.claims.sweep}:
+            return self.directory.names(ids)
+        begun = [each for each in locked if self.directory.trajectory(each.id).exists()]
         own = {run.id: self._place(run) for each in begun for run in each.runs}
-        return {run: place.name for run, place in own.items() if place.exists()}
-
-    def _is_alone(self, earlier: frozenset[str]) -> bool:
-        """Whether no other sweep has worked on the study since the plan was made."""
-        there = {path.name for path in self.directory.sweep_directories()}
-        return there <= {*earlier, self.claims.sweep}
+        there = {run: place.name for run, place in own.items() if place.exists()}
+        return there | {run: self.known[run] for run in ids & self.known.keys()}
 
     def _place(self, run: "Run") -> Path:
-        """Where a new run goes."""
+        """The directory of a new run."""
         return self.directory.run(label(run, self.differing), run.id)
 
     def _read(
@@ -136,7 +131,7 @@ class Worker:
         """The records of stored trajectories; those that turn out to be damaged."""
         records, damaged = [], []
         for trajectory in stored:
-            self.stop.breathe()
+            self.stop.raise_if_over()
             try:
                 record = read_trajectory(self.directory.trajectory(trajectory.id))
             except NormexpError:
@@ -158,15 +153,20 @@ class Worker:
             several = [kept for _, kept in group if kept is not None]
             yield [each for each, _ in group], join_kept(several) if several else None
 
-    def _train(self, some: Sequence[Trajectory], start: Kept | None, listener: Listener) -> Record:
+    def _train(self, some: Sequence[Trajectory], start: Kept | None, listen: Listener) -> Record:
         configs = [trajectory.config for trajectory in some]
         resumed = start.record.epochs if start else 0
+        listen(Event("resumed", len(some) * resumed * steps_per_epoch(configs[0])))
+
+        def step(networks: int) -> None:
+            self.stop.raise_if_over()
+            listen(Event("stepped", networks))
+
         epochs = range(resumed, configs[0].train.epochs)
-        listener.resumed(len(some) * resumed * steps_per_epoch(configs[0]))
         after = configs[0].store.checkpoint_after
-        keeper = Keeper(partial(self._keep, some), epochs, after, self.stop)
+        checkpoints = Checkpoints(partial(self._keep, some), epochs, after, self.stop)
         began = time.perf_counter()
-        record = train(configs, lambda networks: self._hear(listener, networks), keeper, start)
+        record = train(configs, step, checkpoints, start)
         seconds = time.perf_counter() - began
         for model, trajectory in enumerate(some):
             manifest = self.origin.head("trajectory") | {
@@ -182,11 +182,8 @@ class Worker:
             self.directory.checkpoint(trajectory.id).unlink(missing_ok=True)
         return record
 
-    def _hear(self, listener: Listener, networks: int) -> None:
-        self.stop.breathe()
-        listener.stepped(networks)
-
     def _keep(self, some: Sequence[Trajectory], kept: Kept) -> None:
+        """Write the checkpoints of trajectories that train together."""
         made_by = deciding(self.origin.environment)
         for model, trajectory in enumerate(some):
             one = kept.select(torch.tensor([model]))
@@ -198,7 +195,7 @@ class Worker:
         some: Sequence[Trajectory],
         record: Record,
         known: Mapping[str, str],
-        listener: Listener,
+        listen: Listener,
     ) -> None:
         """Store the runs, a group at a time: those that log equally densely."""
         wanted = [run.id for trajectory in some for run in trajectory.runs]
@@ -217,7 +214,7 @@ class Worker:
             observations = observe(record, configs, [model for model, _ in pairs])
             writers: dict[int, RunWriter] = {}
             for (model, run), config, seen in zip(pairs, configs, observations, strict=True):
-                self.stop.breathe()
+                self.stop.raise_if_over()
                 old = known.get(run.id)
                 place = self._place(run) if old is None else self.directory.path / old
                 origin = self.origin.of(run, config, place, trainings[model])
@@ -225,10 +222,11 @@ class Worker:
                     writers[model] = RunWriter(config, record, model, seen.rows)
                 writers[model].write(place, config, seen, origin)
                 complete = trainings[model]["diverged_step"] is None
-                listener.observed(run.id, seen.scores["loss"].tolist() if complete else [])
+                losses = seen.scores["loss"].tolist() if complete else []
+                listen(Event("observed", name=run.id, losses=tuple(losses)))
 
     def _training(self, trajectory: Trajectory, record: Record, model: int) -> dict[str, Any]:
-        """What the runs of a trajectory say of its training."""
+        """What the manifests of a trajectory's runs say of its training."""
         diverged = diverged_step(record, model)
         manifest = read_manifest(self.directory.trajectory(trajectory.id))
         return {
@@ -237,3 +235,43 @@ class Worker:
             "seconds": manifest["seconds"],
             "training_environment": deciding(manifest["environment"]),
         }
+
+
+class Checkpoints:
+    """Decides at the evaluation points of a training whether to write one, and whether to stop.
+
+    Args:
+        write: stores a checkpoint.
+        epochs: from the first that is trained to the last.
+        after: seconds of training before the first checkpoint; None: none is written.
+        stop: whether to stop.
+    """
+
+    def __init__(
+        self, write: Callable[[Kept], None], epochs: range, after: float | None, stop: Stop
+    ) -> None:
+        self._write, self._epochs, self._after, self._stop = write, epochs, after, stop
+        self._began = self._last = time.perf_counter()
+        self._cost = 0.0
+
+    def __call__(self, epochs: int, kept: Callable[[], Kept]) -> None:
+        """`epochs` are done, and `kept` makes what is needed to go on.
+
+        Raises:
+            StoppedError: the sweep is to stop and the rest would take too long.
+        """
+        now, left = time.perf_counter(), self._stop.seconds_left()
+        leaves = False
+        if left is not None:
+            each = (now - self._began) / (epochs - self._epochs.start)
+            soon = math.inf if self._after is None else GRACE_SECONDS  # else its work were lost
+            leaves = each * (self._epochs.stop - epochs) > min(left, soon)
+        if self._after is not None:
+            lasts = left is not None or now - self._began >= self._after
+            if leaves or (lasts and now - self._last >= SHARE * self._cost):
+                with suppress(OSError):  # no room: the training may end all the same
+                    self._write(kept())
+                self._last = time.perf_counter()
+                self._cost = self._last - now
+        if leaves:
+            raise StoppedError

@@ -35,9 +35,6 @@ GRACE_SECONDS = 5.0
 END_SECONDS = 20.0
 """For the driver to end after that."""
 
-LONGEST_PLACE = 40
-"""Characters of a directory in which the names of Ray's sockets are short enough for the system."""
-
 
 class WorkerLostError(Exception):
     """A task's worker or node was lost, and lost again wherever it was begun anew."""
@@ -83,10 +80,10 @@ def run(  # noqa: PLR0913  what a pool needs, and what a cluster does
     }
     with _driver() as (driver, log):
         try:
-            with suppress(BrokenPipeError):  # told below
+            with suppress(BrokenPipeError):  # an error below
                 driver.send_bytes(pickle.dumps(order))
             for _ in tasks:
-                number, outcome = _heard(driver, log)
+                number, outcome = _next(driver, log)
                 yield tasks[number], outcome
         except BaseException:
             driver.close()  # first, so that nothing new is begun in place of what ends now
@@ -95,7 +92,7 @@ def run(  # noqa: PLR0913  what a pool needs, and what a cluster does
 
 
 def check(address: str | None, gpus: float) -> None:
-    """Say what cannot be, before anything is started.
+    """Check what can be checked before anything is started.
 
     Raises:
         UsageError: Ray is not installed, or does not know such an address or number of GPUs.
@@ -119,15 +116,20 @@ def check(address: str | None, gpus: float) -> None:
 def _driver() -> Iterator[tuple[Connection, IO[str]]]:
     """A process that is connected to Ray, and what it writes; it ends when nobody listens."""
     here, there = Pipe()
-    with _place() as place, (place / "driver.log").open("w+") as log:
+    # The names of Ray's sockets are too long for the system in a directory whose own is long.
+    short = "/tmp"  # noqa: S108  made with a name that nobody knows
+    with (
+        tempfile.TemporaryDirectory(prefix="normexp-", dir=short, ignore_cleanup_errors=True) as at,
+        Path(at, "driver.log").open("w+") as log,
+    ):
         process = subprocess.Popen(  # noqa: S603  this very Python, on a file of our own
-            [sys.executable, "-m", "normexp.executors.ray_driver", str(there.fileno()), str(place)],
+            [sys.executable, "-m", "normexp.executors.ray_driver", str(there.fileno()), at],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             pass_fds=[there.fileno()],
             start_new_session=True,  # signals of a terminal are for the caller
-            cwd=place,  # else Ray adds the user's to its workers' path
+            cwd=at,  # else Ray adds the user's to its workers' path
             env=os.environ | {"PYTHONPATH": os.pathsep.join(places()), SAFE: "1"},
         )
         there.close()
@@ -135,60 +137,35 @@ def _driver() -> Iterator[tuple[Connection, IO[str]]]:
             yield here, log
         finally:
             here.close()
-            _end(process)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_SECONDS + END_SECONDS)
+            if process.returncode != 0:
+                with suppress(ProcessLookupError):  # its group: a cluster of its own is in it
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
-@contextmanager
-def _place() -> Iterator[Path]:
-    """A directory for what Ray writes, the sockets of a cluster of its own included."""
-    short = len(tempfile.gettempdir()) <= LONGEST_PLACE - len("/normexp-12345678")
-    where = None if short else "/tmp"  # noqa: S108  made with a name that nobody knows
-    with tempfile.TemporaryDirectory(
-        prefix="normexp-", dir=where, ignore_cleanup_errors=True
-    ) as path:
-        yield Path(path)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the driver to leave in good order; kill what is left if it does not."""
-    try:
-        process.wait(GRACE_SECONDS + END_SECONDS)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        if process.returncode != 0:
-            with suppress(ProcessLookupError):  # its group: a cluster of its own is in it
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _heard(driver: Connection, log: IO[str]) -> tuple[int, Any]:
+def _next(driver: Connection, log: IO[str]) -> tuple[int, Any]:
     """The number and the outcome of the next task that has ended.
 
     Raises:
         NormexpError: the driver has given up, or died.
     """
     try:
-        kind, number, told = pickle.loads(driver.recv_bytes())  # noqa: S301  from our own process
+        kind, number, content = pickle.loads(driver.recv_bytes())  # noqa: S301  from our own process
     except (EOFError, OSError):
+        log.seek(0)
+        *_, last = ["", *(line.strip() for line in log if line.strip())]
+        why = re.sub(r"^\[.*?\] \S+ ", "", last).split(". ")[0].rstrip(".")
         raise NormexpError(
-            f"the connection with the Ray cluster was lost{_last_words(log)}",
+            f"the connection with the Ray cluster was lost{why and f': {why}'}",
             "type the same command again: it makes what is missing",
         ) from None
     if kind == "failed":
-        raise NormexpError(*told)
+        raise NormexpError(*content)
     if kind == "lost":
-        return number, WorkerLostError(told)
+        return number, WorkerLostError(content)
     try:
-        return number, pickle.loads(told)  # noqa: S301  from our own work
+        return number, pickle.loads(content)  # noqa: S301  from our own work
     except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
         return number, error
-
-
-def _last_words(log: IO[str]) -> str:
-    """The first sentence of the last line that Ray has written, if any."""
-    log.seek(0)
-    lines = [line.strip() for line in log if line.strip()]
-    if not lines:
-        return ""
-    return ": " + re.sub(r"^\[.*?\] \S+ ", "", lines[-1]).split(". ")[0].rstrip(".")

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ class ClusterError(Exception):
 
 
 def main() -> None:
-    """Read what is to be done, do it, tell what came of it."""
+    """Read an order, work it off, send what came of it."""
     channel, place = Connection(int(sys.argv[1])), sys.argv[2]
     order = pickle.loads(channel.recv_bytes())  # noqa: S301  from our own parent
     try:
@@ -49,7 +50,7 @@ def main() -> None:
     except LeftError:
         return
     except ClusterError as error:
-        _tell(channel, ("failed", -1, error.args))
+        _send(channel, ("failed", -1, error.args))
     finally:
         shutil.rmtree(place, ignore_errors=True)  # the caller may have been killed
 
@@ -60,7 +61,7 @@ def _work(channel: Connection, order: dict[str, Any]) -> None:
 
     _check_nodes(order["gpus"])
     start, left = _starter(order), iter(enumerate(order["tasks"]))
-    going = {start(task): number for number, task in _first(left, order["workers"])}
+    going = {start(task): number for number, task in islice(left, order["workers"])}
     idle = 0.0
     try:
         while going:
@@ -69,8 +70,8 @@ def _work(channel: Connection, order: dict[str, Any]) -> None:
                 raise LeftError  # noqa: TRY301  leaving is the same, however it came
             for ref in done:
                 number = going.pop(ref)
-                going |= {start(task): number for number, task in _first(left, 1)}
-                _tell(channel, _told(ref, number, order["attempts"]))
+                going |= {start(task): number for number, task in islice(left, 1)}
+                _send(channel, _outcome(ref, number, order["attempts"]))
             idle = 0.0 if done else idle + LOOK_SECONDS
             if idle > NODES_SECONDS:
                 _check_nodes(order["gpus"])
@@ -80,16 +81,12 @@ def _work(channel: Connection, order: dict[str, Any]) -> None:
         raise
 
 
-def _first(left: Iterator[tuple[int, bytes]], count: int) -> list[tuple[int, bytes]]:
-    return [pair for _, pair in zip(range(count), left, strict=False)]
-
-
 def _starter(order: dict[str, Any]) -> "Callable[[bytes], ObjectRef[bytes]]":
-    """What starts a task."""
+    """A function that starts a task."""
     import ray
 
     path, work = ray.put(order["path"]), ray.put(order["work"])
-    remote = ray.remote(_outcome).options(
+    remote = ray.remote(_work_there).options(
         num_cpus=1,
         num_gpus=order["gpus"],
         max_retries=order["attempts"] - 1,
@@ -99,8 +96,8 @@ def _starter(order: dict[str, Any]) -> "Callable[[bytes], ObjectRef[bytes]]":
     return lambda task: remote.remote(path, work, task)
 
 
-def _outcome(path: list[str], work: bytes, task: bytes) -> bytes:
-    """What a worker does. Sent as it stands here, so that even a node without normexp can tell."""
+def _work_there(path: list[str], work: bytes, task: bytes) -> bytes:
+    """The work of a task, sent as it stands here: even a node without normexp can answer."""
     import pickle
     import signal
     import sys
@@ -121,8 +118,8 @@ def _outcome(path: list[str], work: bytes, task: bytes) -> bytes:
         return pickle.dumps(RuntimeError(f"{type(outcome).__name__} cannot be sent: {error}"))
 
 
-def _told(ref: "ObjectRef[bytes]", number: int, attempts: int) -> tuple[str, int, Any]:
-    """What to tell of a task that has ended."""
+def _outcome(ref: "ObjectRef[bytes]", number: int, attempts: int) -> tuple[str, int, Any]:
+    """The message about a task that has ended."""
     import ray
     from ray import exceptions
 
@@ -177,14 +174,10 @@ def _connected(
         "include_dashboard": False,
         "_temp_dir": place,
     }
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         with _in_time(channel, address):
-            ray.init(
-                address or "local",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **({} if address else own),
-            )
+            ray.init(address or "local", **quiet, **({} if address else own))
     except Exception as error:
         raise why_not_connected(address, error) from error
     try:
@@ -200,7 +193,7 @@ def _in_time(channel: Connection, address: str | None) -> Iterator[None]:
     def give_up() -> None:
         text = f"what answers at {address} is no Ray cluster, or {JOIN_SECONDS:g} seconds too slow"
         with suppress(LeftError):
-            _tell(channel, ("failed", -1, (text, STATUS)))
+            _send(channel, ("failed", -1, (text, STATUS)))
         os._exit(1)
 
     timer = threading.Timer(JOIN_SECONDS, give_up)
@@ -225,7 +218,7 @@ def _check_reachable(address: str) -> None:
 
 
 def why_not_connected(address: str | None, error: BaseException) -> ClusterError:
-    """What to tell of what Ray raised when it was to connect."""
+    """The error for what Ray raised when it was to connect."""
     text, cause = str(error), error.__cause__
     while cause is not None:
         text, cause = f"{text} {cause}", cause.__cause__
@@ -242,7 +235,7 @@ def why_not_connected(address: str | None, error: BaseException) -> ClusterError
 
 
 def _check_nodes(gpus: float) -> None:
-    """Whether any node can take a task at all: Ray would wait for one without end."""
+    """Make sure that a node can take a task: Ray would wait for one without end."""
     import ray
 
     list_nodes: Callable[[], list[dict[str, Any]]] = ray.nodes
@@ -258,7 +251,7 @@ def _check_nodes(gpus: float) -> None:
     )
 
 
-def _tell(channel: Connection, message: tuple[str, int, Any]) -> None:
+def _send(channel: Connection, message: tuple[str, int, Any]) -> None:
     try:
         channel.send_bytes(pickle.dumps(message))
     except OSError:
@@ -266,7 +259,7 @@ def _tell(channel: Connection, message: tuple[str, int, Any]) -> None:
 
 
 def _line(error: BaseException) -> str:
-    """What an error says, in one line."""
+    """The text of an error in one line."""
     return " ".join(str(error).split()) or type(error).__name__
 
 

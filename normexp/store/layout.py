@@ -177,16 +177,16 @@ def look_around(store: Path) -> str:
 
 
 def find_run(store: Path, wanted: str) -> Path:
-    """A run's directory, by its path, its id or the beginning of its id, or its name.
+    """A run's directory, by its path (also in the store), name, id or the beginning of its id.
 
     Raises:
         NotFoundError: there is none, or more than one.
     """
     if not wanted:
         raise NotFoundError("no run without a name", look_around(store))
-    as_path = Path(wanted)
-    if os.path.lexists(as_path / MANIFEST) and read_manifest(as_path)["kind"] == "run":
-        return as_path
+    for path in (Path(wanted), store / wanted):
+        if os.path.lexists(path / MANIFEST) and read_manifest(path)["kind"] == "run":
+            return path
     everything = [path for study in studies(store) for path in study.run_directories()]
     matches = [
         path

@@ -90,29 +90,6 @@ def _made(sites: dict[str, int], make: Callable[[Part], torch.Tensor], like: Rec
 TENSORS = ("train_loss", "batch_mean", "batch_var", "population_mean", "population_var")
 
 
-class Histogram(NamedTuple):
-    """How many values lie in bins of equal width."""
-
-    low: float
-    high: float
-    counts: torch.Tensor  # [points, bins]
-
-
-class Curve(NamedTuple):
-    """What a network makes of one number."""
-
-    x: torch.Tensor  # [points, tests]
-    y: torch.Tensor  # [tests]
-    prediction: torch.Tensor  # [points, tests]
-
-
-class Pictures(NamedTuple):
-    """What a report draws of one run, at every evaluation point, under its running statistics."""
-
-    histograms: dict[tuple[str, str], Histogram]  # by layer and `pre_activation` or `activation`
-    curve: Curve | None  # where one number is predicted from one
-
-
 @dataclass(frozen=True)
 class Observation:
     """One run's running statistics and what they cost.
@@ -124,7 +101,6 @@ class Observation:
     running_mean: torch.Tensor  # [rows, channels]
     running_var: torch.Tensor  # [rows, channels]
     scores: dict[str, torch.Tensor]  # each [points]: test loss, accuracy under these statistics
-    pictures: Pictures | None
 
 
 GROWTH_OF_DIVERGENCE = {"squared error": 1e6, "cross entropy": 1e3}

@@ -24,7 +24,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Two norms, two batch sizes, two momenta, six seeds."""
     place = tmp_path_factory.mktemp("compare")
     store_of(place, *SMALL, "norm=none,batch,layer", "norm.momentum=0.1,0.5,null",
-             "train.batch_size=8,16", "seed=range(6)", "log.pictures=false")  # fmt: skip
+             "train.batch_size=8,16", "seed=range(6)")  # fmt: skip
     return str(place)
 
 
@@ -84,7 +84,7 @@ def test_batch_sizes_are_compared_in_excess_loss_by_difference(as_json: AsJson, 
 def test_estimators_are_compared_at_their_momentum(as_json: AsJson) -> None:
     """Debiased with the average of the same momentum; population, which has none, with each."""
     as_json("sweep", *SMALL, "norm=batch", "norm.estimator=ema,debiased,population", "seed=0,1",
-            "norm.momentum=0.1,0.5", "log.pictures=false")  # fmt: skip
+            "norm.momentum=0.1,0.5")  # fmt: skip
     found = as_json("compare", "bn_regression", "norm.estimator")["comparisons"]
     pairs = {(c["baseline"]["norm.momentum"], *c["other"].values(), c["pairing"]) for c in found}
 
@@ -99,8 +99,7 @@ def test_estimators_are_compared_at_their_momentum(as_json: AsJson) -> None:
 def test_estimators_are_compared_where_they_average_the_same_variance(as_json: AsJson) -> None:
     """Biased with biased, unbiased with unbiased; population, which averages none, with both."""
     as_json("sweep", *SMALL, "norm=batch", "norm.estimator=ema,debiased,population", "seed=0,1",
-            "norm.running_variance=unbiased,biased", "norm.initial_mean=0,1", "norm.momentum=0.1",
-            "log.pictures=false")  # fmt: skip
+            "norm.running_variance=unbiased,biased", "norm.initial_mean=0,1", "norm.momentum=0.1")  # fmt: skip
     found = as_json("compare", "bn_regression", "norm.estimator")["comparisons"]
     fields = ("norm.running_variance", "norm.initial_mean")
     pairs = [([c["baseline"][f] for f in fields], [c["other"][f] for f in fields])
@@ -135,8 +134,7 @@ def test_what_settling_resets_is_what_an_estimator_does_not_read(
 
 def test_one_seed_is_said_to_be_too_few(normexp: Command) -> None:
     """Not that more than a thousand would be wanted."""
-    assert normexp("sweep", *SMALL, "norm=batch", "norm.momentum=0.1,0.5", "seed=0",
-                   "log.pictures=false").exit_code == 0  # fmt: skip
+    assert normexp("sweep", *SMALL, "norm=batch", "norm.momentum=0.1,0.5", "seed=0").exit_code == 0  # fmt: skip
     shown = normexp("compare", "bn_regression", "norm.momentum").stdout
 
     assert "needs 2 seeds or more" in " ".join(shown.split())
@@ -160,7 +158,7 @@ def test_older_runs_are_read_as_todays_of_the_same_id(as_json: AsJson, store: st
 
 def test_a_sweep_is_compared_alone(as_json: AsJson, tmp_path: Path) -> None:
     """Its directory stands for its runs, the study's others left out."""
-    fields = [*SMALL, "norm=batch", "log.pictures=false", f"store.dir={tmp_path}"]
+    fields = [*SMALL, "norm=batch", f"store.dir={tmp_path}"]
     as_json("sweep", *fields, "norm.momentum=0.1,0.9", "seed=range(6)")
     sweep = as_json("sweep", *fields, "norm.momentum=0.1,0.2", "seed=0,1")["directory"]
     found = as_json("compare", sweep, "norm.momentum")

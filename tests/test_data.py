@@ -56,7 +56,7 @@ def test_running_means_lag_a_linear_drift_by_rate_over_momentum(as_json: AsJson)
     answer = as_json(
         "sweep", "data=drift", "data.rate=0.1", "data.features=2", "norm=batch", "seed=range(4)",
         "norm.momentum=0.02,0.1,0.5,1", "model.depth=1", "train.batch_size=2000",
-        "train.epochs=400", "log.pictures=false",
+        "train.epochs=400",
     )  # fmt: skip
     stats = normexp.read(answer["directory"], table="stats")
     last = stats[(stats["step"] == 400) & (stats["layer"] == "input")]

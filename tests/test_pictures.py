@@ -1,4 +1,4 @@
-"""What a report draws: histograms of every layer and the fitted curve."""
+"""Pictures on demand: histograms of every layer and the fitted curve, from a stored training."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +9,12 @@ import torch
 from conftest import SMALL
 from reference import PlainMlp, batch_norm
 from torch import nn
+from typer.testing import Result
 
 import normexp
 from normexp.data.draw import draw
 from normexp.engine.observe import observe
+from normexp.engine.pictures import pictures
 from normexp.engine.train import train
 
 AsJson = Callable[..., Any]
@@ -34,15 +36,16 @@ def oracle(record: Any, observation: Any) -> PlainMlp:  # noqa: ANN401
     return network.eval()
 
 
-def test_histograms_are_numpys_of_what_a_plain_network_gives(as_json: AsJson) -> None:
-    """Pre-activations are the linear layer's output, before the norm, as S1's tutorial has them."""
-    typed = ["norm=batch", "norm.momentum=0.3", *SIZES]
-    (run,) = normexp.load(*typed).runs
-    record = train([run.config])
+def test_pictures_are_what_a_plain_network_shows() -> None:
+    """NumPy's histograms before the norm and after the activation, as S1 has them; predictions."""
+    (run,) = normexp.load("norm=batch", "norm.momentum=0.3", *SIZES).runs
+    record, data = train([run.config]), draw(run.config)
     (observation,) = observe(record, [run.config], [0])
-    network, data = oracle(record, observation), draw(run.config)
+    ((found),) = pictures(record, [run.config], [0, 2])
+    network = oracle(record, observation)
     expected: dict[tuple[str, str], torch.Tensor] = {("input", "pre_activation"): data.test_x.T}
     with torch.no_grad():
+        prediction = network(data.test_x.T)[:, 0]
         x = network.normalize("input", data.test_x.T)
         expected["input", "activation"] = x
         for number in range(1, 4):
@@ -50,76 +53,68 @@ def test_histograms_are_numpys_of_what_a_plain_network_gives(as_json: AsJson) ->
             expected[f"hidden{number}", "pre_activation"] = x
             x = torch.tanh(network.normalize(f"hidden{number}", x))
             expected[f"hidden{number}", "activation"] = x
-    answer = as_json("sweep", *typed)
-    table = normexp.read(answer["directory"], table="histograms")
-    last = table[table["step"] == table["step"].max()]
     ranges = {"pre_activation": (-4, 4), "activation": (-1, 1)}
+    histograms, curve = found[2]
 
-    assert len(table) == 3 * 4 * 2 * 10
+    assert list(found) == [0, 2]
+    assert list(histograms) == list(expected)
     for (layer, values), x in expected.items():
-        part = last[(last["layer"] == layer) & (last["values"] == values)]
         limits = (-7, 10) if layer == "input" else ranges[values]
-        counts, edges = np.histogram(x.numpy(), bins=10, range=limits)
-        np.testing.assert_array_equal(part["count"], counts)
-        np.testing.assert_allclose(part["low"], edges[:-1])
-        np.testing.assert_allclose(part["high"], edges[1:])
+        low, high, counts, total = histograms[layer, values]
+        assert (low, high, total) == (*limits, x.numel())
+        np.testing.assert_array_equal(counts, np.histogram(x.numpy(), bins=10, range=limits)[0])
+    assert curve is not None
+    np.testing.assert_array_equal(curve.x, data.test_x[0])
+    np.testing.assert_array_equal(curve.y, data.test_y[0])
+    np.testing.assert_allclose(curve.prediction, prediction)
 
 
-def test_curves_are_the_predictions_over_the_test_points(as_json: AsJson) -> None:
-    """x, y and what the network makes of x in evaluation mode, at every evaluation point."""
-    typed = ["norm=batch", "norm.momentum=0.3", *SIZES]
-    (run,) = normexp.load(*typed).runs
-    record = train([run.config])
-    (observation,) = observe(record, [run.config], [0])
-    data = draw(run.config)
-    answer = as_json("sweep", *typed)
-    table = normexp.read(answer["directory"], table="curves")
-    metrics = normexp.read(answer["directory"], table="metrics")
-    last = table[table["step"] == table["step"].max()]
-    with torch.no_grad():
-        expected = oracle(record, observation)(data.test_x.T)[:, 0]
-    error = (table["prediction"] - table["y"]) ** 2
+def test_several_runs_are_looked_at_together() -> None:
+    """Each as alone, to the bit; the mean square of a curve's errors is the run's test loss."""
+    study = normexp.load("norm=batch", "norm.momentum=0.1,0.5,null", *SIZES)
+    configs = [run.config for run in study.runs]
+    record = train(configs[:1])
+    together = pictures(record, configs, [1, 2])
 
-    np.testing.assert_array_equal(last["x"], data.test_x[0])
-    np.testing.assert_array_equal(last["y"], data.test_y[0])
-    np.testing.assert_allclose(last["prediction"], expected)
-    by_step = error.groupby(table["step"]).mean()
-    np.testing.assert_allclose(by_step.to_numpy(), metrics["test_loss"].to_numpy())
+    for config, found in zip(configs, together, strict=True):
+        (alone,) = pictures(record, [config], [1, 2])
+        (observation,) = observe(record, [config], [0])
+        for point, (histograms, curve) in found.items():
+            assert curve is not None
+            assert alone[point].curve is not None
+            assert torch.equal(curve.prediction, alone[point].curve.prediction)
+            for key, each in histograms.items():
+                assert torch.equal(each.counts, alone[point].histograms[key].counts)
+            loss = (curve.prediction - curve.y).square().mean()
+            assert float(loss) == pytest.approx(float(observation.scores["loss"][point]), rel=1e-12)
 
 
-def test_a_network_that_blew_up_still_has_its_pictures(as_json: AsJson) -> None:
+def test_a_network_that_blew_up_still_has_pictures() -> None:
     """What is not a number is in no bin."""
-    answer = as_json("sweep", *SMALL, "norm=none", "seed=0", "optim.lr=1e30")
-    table = normexp.read(answer["directory"], table="histograms")
-    first, last = (table[table["step"] == step] for step in (0, table["step"].max()))
+    (run,) = normexp.load(*SMALL, "norm=none", "seed=0", "optim.lr=1e30").runs
+    last = run.config.train.epochs
+    (found,) = pictures(train([run.config]), [run.config], [0, last])
 
-    assert answer["diverged"] == 1
-    assert first["count"].sum() > 0
-    hidden = last[(last["values"] == "pre_activation") & (last["layer"] != "input")]
-    assert hidden["count"].sum() == 0
+    assert int(found[0].histograms["hidden1", "activation"].counts.sum()) > 0
+    assert int(found[last].histograms["hidden1", "pre_activation"].counts.sum()) == 0
 
 
-def test_pictures_can_be_had_later_and_stay(as_json: AsJson) -> None:
-    """Asked for afterwards they are observed from the stored training; not asked for, they stay."""
-    study = [*SMALL, "norm=none,batch", "norm.momentum=0.1", "seed=0"]
-    plain = as_json("sweep", *study, "log.pictures=false")
-    with pytest.raises(normexp.NormexpError, match=r"log\.pictures=true"):
-        normexp.read(plain["directory"], table="histograms")
-    later = as_json("sweep", *study, "log.pictures=true")
-    again = as_json("plan", *study, "log.pictures=false")
+def test_images_have_histograms_but_no_curve() -> None:
+    """Of every layer of a LeNet, in pieces."""
+    (run,) = normexp.load("data=digits", "model=lenet", "norm=batch", "norm.momentum=0.1",
+                          "data.train_size=40", "data.test_size=20", "train.epochs=1",
+                          "seed=0").runs  # fmt: skip
+    (found,) = pictures(train([run.config]), [run.config], [1])
 
-    assert (later["to_train"], later["to_observe"]) == (0, 2)
-    assert len(normexp.read(later["directory"], table="histograms")["run_id"].unique()) == 2
-    assert again["cached"] == 2
+    layers = dict.fromkeys(layer for layer, _ in found[1].histograms)
+    assert list(layers) == ["conv1", "conv2", "linear1", "linear2"]
+    assert found[1].curve is None
 
 
-def test_images_have_histograms_but_no_curve(as_json: AsJson) -> None:
-    """Of every layer of a LeNet."""
-    answer = as_json("sweep", "data=digits", "model=lenet", "norm=batch", "norm.momentum=0.1",
-                     "data.train_size=40", "data.test_size=20", "train.epochs=1",
-                     "seed=0")  # fmt: skip
-    table = normexp.read(answer["directory"], table="histograms")
+def test_the_field_that_kept_them_is_gone(command: Callable[..., Result]) -> None:
+    """Who types it is told so in one line, and what to do."""
+    done = command("sweep", *SMALL, "log.pictures=true")
 
-    assert list(table["layer"].unique()) == ["conv1", "conv2", "linear1", "linear2"]
-    with pytest.raises(normexp.NormexpError, match="curves"):
-        normexp.read(answer["directory"], table="curves")
+    assert done.exit_code == 2
+    assert "log.pictures is no longer a field" in done.stderr
+    assert "leave out log.pictures" in done.stderr

@@ -28,7 +28,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     momenta = ",".join(map(str, GRID))
     return store_of(
         tmp_path_factory.mktemp("cells"), "norm=batch", *BADLY_FITTED, "seed=range(708,716)",
-        f"norm.momentum={momenta}", "log.pictures=false", "log.every=2000",
+        f"norm.momentum={momenta}", "log.every=2000",
     )  # fmt: skip
 
 

@@ -91,7 +91,7 @@ def test_results_that_were_not_written_are_shown_by_nobody(
 def test_long_tables_that_were_not_written_are_refused(study: Path, normexp: Normexp) -> None:
     """One bit of each: `read` of a run and of the study, and what prints or draws them."""
     runs = sorted(study.glob("batch-*"))
-    tables = ("stats", "layers", "histograms", "curves")
+    tables = ("stats", "layers")
     for path in (run / f"{table}.parquet" for run in runs for table in tables):
         flipped(path, 3)
     differ = normexp("diff", runs[0].name, runs[-1].name)
@@ -103,8 +103,7 @@ def test_long_tables_that_were_not_written_are_refused(study: Path, normexp: Nor
                 package.read(path, table)
     assert differ.exit_code == 1
     assert "layers.parquet cannot be read" in differ.stderr
-    for table in tables[1:]:  # no figure draws `stats`
-        assert f"{table}.parquet cannot be read (it is not what was written" in report.stderr
+    assert "layers.parquet cannot be read (it is not what was written" in report.stderr
 
 
 def test_a_manifest_that_was_not_written_is_believed_by_nobody(
@@ -133,17 +132,6 @@ def test_a_summary_that_was_not_written_is_refused(study: Path) -> None:
     with pytest.raises(NormexpError, match=r"summary\.parquet cannot be read .*SHA-256"):
         package.read(sweep)
     assert len(package.read(study)) == 6
-
-
-def test_a_table_that_no_manifest_names_is_not_read(study: Path) -> None:
-    """Pictures of another run, laid beside a run that has none."""
-    run = min(study.glob("batch-*"))
-    plain = store_of(Path("plain"), *STUDY, "log.pictures=false")
-    (bare,) = plain.glob(f"*/{run.name}")
-    shutil.copy(run / "histograms.parquet", bare)
-
-    with pytest.raises(NormexpError, match="its manifest does not name it"):
-        package.read(bare, "histograms")
 
 
 def test_tables_without_a_manifest_are_read_as_they_are(study: Path) -> None:

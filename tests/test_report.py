@@ -210,7 +210,7 @@ def test_two_studies_stand_side_by_side(normexp: Callable[..., Result], tmp_path
         ["norm=batch", "norm.estimator=population", "seed=0,1"],
         ["norm=batch", "norm.momentum=0.1,0.5", "optim.lr=1e6", "seed=0,1"],
         ["data=digits", "norm=none,batch", "norm.momentum=0.1,0.5", "seed=0,1"],
-        ["norm=batch", "norm.momentum=0.1,0.5", "train.batch_size=8,16", "log.pictures=false"],
+        ["norm=batch", "norm.momentum=0.1,0.5", "train.batch_size=8,16"],
     ],
     ids=["plain", "layer", "one-run", "population", "diverging", "labels", "two-axes"],
 )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ from typer.testing import CliRunner
 
 import normexp
 from normexp.cli import app
+from normexp.engine.pictures import Picture, pictures
+from normexp.store.files import read_manifest
+from normexp.store.places import located
+from normexp.store.trajectory import read_trajectory
 
 MOMENTA = ["0.1", "0.5", "cumulative"]
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """No norm and three momenta, three seeds, with pictures, and a report."""
+    """No norm and three momenta, three seeds, and a report."""
     place = tmp_path_factory.mktemp("store")
     store_of(place, *SMALL, "norm.momentum=0.1,0.5,null", "seed=range(3)")
     _report(place)
@@ -28,7 +33,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tables(store: Path) -> dict[str, Any]:
     """What the store has, read by pandas."""
-    return {n: normexp.read(store, n) for n in ("runs", "curves", "histograms", "metrics")}
+    return {n: normexp.read(store, n) for n in ("runs", "metrics")}
 
 
 def _report(place: Path) -> Any:  # noqa: ANN401
@@ -58,6 +63,14 @@ def _run(runs: Any, arm: str, seed: int) -> Any:  # noqa: ANN401
     return of.iloc[0]
 
 
+def _pictures(run: Any) -> dict[int, Picture]:  # noqa: ANN401
+    """A stored run's, computed from its training."""
+    directory = Path(run["directory"])
+    record = read_trajectory(directory.parent / "trajectories" / run["trajectory_id"])
+    (found,) = pictures(record, [located(read_manifest(directory))], range(record.epochs + 1))
+    return found
+
+
 def _seed(arms: list[str], runs: Any) -> int:  # noqa: ANN401
     """The seed nearest to the arms' medians by rank: of three, the middle one counts nothing."""
     away = dict.fromkeys(range(3), 0)
@@ -75,17 +88,19 @@ ARMS = ["no norm", "batch 0.1", "batch 0.5", "batch cumulative"]
 def test_a_curve_is_what_the_run_has_predicted(
     store: Path, tables: dict[str, Any], arm: str
 ) -> None:
-    """X and prediction of every epoch are those of the typical seed's Parquet table."""
+    """Over the test points at every epoch; its mean square error is the typical seed's test loss."""
     run = _run(tables["runs"], arm, _seed(ARMS, tables["runs"]))
-    stored = tables["curves"][tables["curves"]["run_id"] == run["run_id"]]
-    steps = sorted(stored["step"].unique())
-    drawn = {r["epoch"]: r for r in _rows(_figure(store, "fitted-curves")) if r.get("arm") == arm}
+    metrics = tables["metrics"]
+    losses = metrics[metrics["run_id"] == run["run_id"]].set_index("epoch")["test_loss"]
+    rows = _rows(_figure(store, "fitted-curves"))
+    (tests,) = (row for row in rows if row["kind"] == "test" and row["from"] == 0)
+    drawn = {row["epoch"]: row for row in rows if row.get("arm") == arm}
 
     assert sorted(drawn) == [0, 1, 2]
-    for epoch, step in enumerate(steps):
-        part = stored[stored["step"] == step].sort_values("x")
-        np.testing.assert_allclose(drawn[epoch]["x"], part["x"], rtol=1e-4)
-        np.testing.assert_allclose(drawn[epoch]["y"], part["prediction"], rtol=1e-4)
+    for epoch, row in drawn.items():
+        assert row["x"] == tests["x"]
+        errors = np.subtract(row["y"], tests["y"])
+        assert np.square(errors).mean() == pytest.approx(losses[epoch], rel=1e-3)
 
 
 def test_the_momentum_slider_has_every_momentum_in_both_conventions(store: Path) -> None:
@@ -120,25 +135,19 @@ def test_every_epoch_shows_one_curve_of_an_arm(store: Path) -> None:
 
 
 def test_histograms_are_shares_of_all_values(store: Path, tables: dict[str, Any]) -> None:
-    """A share is the stored count over test points times channels, whatever lies outside."""
+    """A share is the count over test points times channels, whatever lies outside."""
     seed = _seed(ARMS, tables["runs"])
     rows = _rows(_figure(store, "histograms"))
+    seen = {arm: _pictures(_run(tables["runs"], arm, seed)) for arm in {r["arm"] for r in rows}}
 
     assert len({row["arm"] for row in rows}) == 2
     assert len(rows) == 2 * 3 * 2 * 3  # arms, layers, kinds, epochs
     for row in rows:
-        run = _run(tables["runs"], row["arm"], seed)
-        stored = tables["histograms"][tables["histograms"]["run_id"] == run["run_id"]]
-        step = sorted(stored["step"].unique())[row["from"]]
-        kind = {"pre-activations": "pre_activation", "activations": "activation"}[row["kind"]]
-        part = stored[
-            (stored["layer"] == row["layer"])
-            & (stored["values"] == kind)
-            & (stored["step"] == step)
-        ].sort_values("bin")
+        kind = row["kind"].removesuffix("s").replace("-", "_")
+        low, _, counts, _ = seen[row["arm"]][row["from"]].histograms[row["layer"], kind]
         values = 20 * (1 if row["layer"] == "input" else 4)  # test points and channels
-        np.testing.assert_allclose(row["share"], part["count"] / values, rtol=1e-4)
-        assert row["low"] == pytest.approx(part["low"].min())
+        np.testing.assert_allclose(row["share"], counts / values, rtol=1e-4)
+        assert row["low"] == pytest.approx(low)
 
 
 def test_histograms_set_the_best_momentum_against_no_norm(
@@ -154,13 +163,24 @@ def test_histograms_set_the_best_momentum_against_no_norm(
     assert {row["arm"] for row in rows} == {"no norm", min(losses, key=lambda arm: losses[arm])}
 
 
-def test_without_pictures_the_report_says_how_to_get_them(tmp_path: Path) -> None:
-    """Both figures are left out, with what to type."""
-    store_of(tmp_path, *SMALL, "norm.momentum=0.1", "seed=0", "log.pictures=false")
-    left = {each["title"]: each["why"] for each in _report(tmp_path)["left_out"]}
+def test_without_trainings_the_report_says_why_pictures_are_missing(
+    store: Path, tmp_path: Path
+) -> None:
+    """Of all runs both figures are left out; of some, a sentence names the arms."""
+    place = tmp_path / "store"
+    shutil.copytree(store, place)
+    runs = normexp.read(place)
+    for name in runs[runs["norm"] == "none"]["trajectory_id"].unique():
+        shutil.rmtree(place / "bn_regression/trajectories" / name)
+    _report(place)
+    text = (place / "reports/bn_regression/report.md").read_text()
+    shutil.rmtree(place / "bn_regression/trajectories")
+    (place / "bn_regression/trajectories").mkdir()
+    left = {each["title"]: each["why"] for each in _report(place)["left_out"]}
 
-    assert "log.pictures=true" in left["Fitted curves"]
-    assert "log.pictures=true" in left["Histograms of the layers"]
+    assert text.count("Without no norm: its training is no longer in the store.") == 2
+    for title in ("Fitted curves", "Histograms of the layers"):
+        assert left[title] == "its training is no longer in the store"
 
 
 def test_settings_are_charts_of_their_own(tmp_path: Path) -> None:
@@ -176,8 +196,7 @@ def test_settings_are_charts_of_their_own(tmp_path: Path) -> None:
 
 def test_labels_have_no_fitted_curve(tmp_path: Path) -> None:
     """A classifier's report says why, and draws its histograms."""
-    typed = ["study=momentum_convention", "train.epochs=1", "seed=0", "log.pictures=true"]
-    store_of(tmp_path, *typed)
+    store_of(tmp_path, "study=momentum_convention", "train.epochs=1", "seed=0")
     result = CliRunner().invoke(app, ["report", "--dir", str(tmp_path), "--json"])
     answer = json.loads(result.stdout)
 

@@ -25,8 +25,7 @@ from normexp.store.process import machine
 AsJson = Callable[..., Any]
 STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1,null", "seed=0,1"]
 RUN_FILES = {".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml",
-             "metrics.parquet", "stats.parquet", "layers.parquet", "histograms.parquet",
-             "curves.parquet"}  # fmt: skip
+             "metrics.parquet", "stats.parquet", "layers.parquet"}  # fmt: skip
 TRAJECTORY_FILES = {"config.yaml", "batch_stats.parquet", "steps.parquet", "points.parquet",
                     "population.parquet", "weights.safetensors"}  # fmt: skip
 
@@ -69,8 +68,6 @@ def test_tables_have_the_documented_columns(
     swept: Path, as_json: AsJson, table: str, *, optional: bool
 ) -> None:
     """Names, units and meanings in the files, in the code and in runs/README.md are one."""
-    if optional and table == "curves":
-        return  # there is no curve through images
     found = Path(as_json("sweep", *LABELS, "store.dir=labels")["directory"]).parents[1]
     path = next((found if optional else swept).rglob(f"{table}.parquet"))
     schema = pq.read_schema(path)

@@ -31,13 +31,13 @@ def test_a_table_holds_the_bits_that_were_written(dtype: str, data: st.DataObjec
     floats = st.floats(width=32 if dtype == "float32" else 64)
     steps = data.draw(st.lists(st.integers(0, 2**31 - 1), max_size=20))
     column = st.lists(floats, min_size=len(steps), max_size=len(steps))
-    numbers = {name: np.array(data.draw(column), dtype) for name in ("x", "y", "prediction")}
-    whole = {name: np.array(steps, np.int32) for name in ("step", "example")}
-    content = parquet.encode("curves", dtype, whole | numbers)
-    Path("curves.parquet").write_bytes(content)
-    table = parquet.read(Path("curves.parquet"), None)
+    numbers = {"train_loss": np.array(data.draw(column), dtype)}
+    whole = {name: np.array(steps, np.int32) for name in ("step", "epoch", "batch_size")}
+    content = parquet.encode("steps", dtype, whole | numbers)
+    Path("steps.parquet").write_bytes(content)
+    table = parquet.read(Path("steps.parquet"), None)
 
-    assert content == parquet.encode("curves", dtype, whole | numbers)
+    assert content == parquet.encode("steps", dtype, whole | numbers)
     assert {n: bits(table[n].to_numpy()) for n in numbers} == {n: bits(numbers[n]) for n in numbers}
     assert table["step"].to_pylist() == steps
     assert {str(table[name].type) for name in numbers} == {

@@ -14,10 +14,9 @@ from mutations import fix
 from typer.testing import Result
 
 Normexp = Callable[..., Result]
-STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1", "seed=0", "log.pictures=true"]
+STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1", "seed=0"]
 RUN = ["manifest.json", ".hydra/config.yaml", ".hydra/overrides.yaml", ".hydra/hydra.yaml",
-       "metrics.parquet", "stats.parquet", "layers.parquet", "histograms.parquet",
-       "curves.parquet"]  # fmt: skip
+       "metrics.parquet", "stats.parquet", "layers.parquet"]  # fmt: skip
 TRAJECTORY = ["manifest.json", "config.yaml", "batch_stats.parquet", "steps.parquet",
               "points.parquet", "population.parquet", "weights.safetensors"]  # fmt: skip
 SWEEP = ["manifest.json", "summary.parquet", "sweep.yaml", "environment.json"]

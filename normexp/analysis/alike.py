@@ -9,7 +9,7 @@ from normexp.analysis.pairing import ArmComparison, compare_arms, differing_fiel
 from normexp.config.field import FieldSpec, Role, Rule, Scalar
 from normexp.config.norm_fields import REFERENCES, WITHOUT_MOMENTUM
 from normexp.config.schema import IDENTITY_GROUPS, KINDS
-from normexp.config.tree import field_specs, known_keys, nest
+from normexp.config.tree import field_specs, known_keys, nest, without_gone
 
 NO_FIELD = "no such field"
 
@@ -193,10 +193,10 @@ def _also(own: Sequence[str], first: Row, second: Row) -> tuple[str, ...]:
 
 
 def completed(row: Row) -> dict[str, Any]:
-    """A row with the fields that the schema has got since: at the values that name the same run."""
+    """A row with today's fields: newer ones at the values that name the same run."""
     later = {
         path: spec.rule.neutral
         for path, spec in specs_of(row).items()
         if path not in row and spec.rule.neutral != Rule.neutral
     }
-    return {**row, **later}
+    return {**without_gone(row), **later}

@@ -4,7 +4,7 @@ Runs are kept in the store under the packaged study's name, so that what a user 
 is not made again.
 """
 
-PLAIN = ("study=bn_regression", "log.pictures=false")
+PLAIN = ("study=bn_regression",)
 
 MANY = "seed=range(3000,3048)"
 """Of trainings that stack. Seeds that nobody had used when the criteria were last revised."""

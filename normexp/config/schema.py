@@ -56,11 +56,6 @@ class Log:
     """What the tables hold beyond the evaluation points."""
 
     every: int = declare(RUNTIME, 8, "steps between two rows of running statistics", minimum=1)
-    pictures: bool = declare(
-        RUNTIME,
-        default=False,
-        doc="histograms of every layer and the fitted curve, at every evaluation point",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,3 +128,6 @@ OUTSIDE = ("store", "executor")
 
 PLACES = ("data.path", "data.verify")
 """The fields that say where data stand, not what they are."""
+
+GONE: dict[str, type] = {"log.pictures": bool}
+"""Fields that older stores have, with their types; they are dropped when a run is read."""

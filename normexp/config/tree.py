@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from normexp.config.field import FieldSpec, Scalar, specs
-from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
+from normexp.config.schema import GONE, IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
 from normexp.errors import UsageError
 from normexp.frameworks.direction import turned
 from normexp.registry import did_you_mean, pick
@@ -37,6 +37,25 @@ def from_tree(tree: Tree) -> RunConfig:
     for name, spec in specs(RunConfig).items():
         values[name] = spec.coerce(name, tree.get(name, spec.default))
     return RunConfig(**values)
+
+
+def refuse_gone(path: str) -> None:
+    """Say why a field is unknown that older versions had.
+
+    Raises:
+        UsageError: it is such a field.
+    """
+    if path in GONE:
+        raise UsageError(
+            f"{path} is no longer a field: normexp report makes the pictures itself, from what is "
+            "stored",
+            f"leave out {path}",
+        )
+
+
+def without_gone(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored configuration by dotted names, without the fields that are no longer there."""
+    return {path: value for path, value in flat.items() if path not in GONE}
 
 
 def section_class(name: str, tree: Tree) -> type:
@@ -113,6 +132,7 @@ def _section(cls: type, name: str, items: tuple[tuple[str, type, Any], ...]) -> 
     fields = specs(cls)
     for field in given:
         if field not in fields:
+            refuse_gone(f"{name}.{field}")
             known = [f"{name}.{known}" for known in fields]
             raise UsageError(
                 f"unknown field '{name}.{field}'",

@@ -77,7 +77,6 @@ def _observe_chunk(
             running_mean[run],
             running_var[run],
             {name: values[run] for name, values in scores.items()},
-            watch.pictures(run),
         )
         for run in range(runs)
     ]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normexp.report.figure import Control
+from normexp.report.pictured import MOST_EPOCHS, Pictured
 from normexp.report.series import HEIGHT, WIDTH
-from normexp.report.source import Source
 from normexp.report.style import (
     ARM,
     INK,
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
+    from normexp.engine.pictures import Picture
     from normexp.report.figure import Chart
 
-MOST_POINTS, MOST_EPOCHS = 200, 13
+MOST_POINTS = 200
 MOST_NUMBERS = 45_000
 """Predictions in one figure, a megabyte of page."""
 
@@ -68,26 +69,21 @@ class Course:
     thinned: str
 
 
-def courses(source: Source, rows: Mapping[str, Row], cells: Mapping[str, str]) -> Course:
+def courses(drawn: Pictured, rows: Mapping[str, Row], cells: Mapping[str, str]) -> Course:
     """The curves of some runs.
 
     Args:
-        source: where they are.
-        rows: by arm.
+        drawn: their pictures, each with a curve.
+        rows: of the arms that these are of.
         cells: by arm, which chart it is in.
     """
-    frame = source.frame_of(list(rows.values()), "curves")
-    steps = source.frame_of(list(rows.values()), "metrics")[["arm", "run_id", "step", "epoch"]]
-    frame = frame.merge(steps, on=["arm", "run_id", "step"]).sort_values("x", kind="stable")
-    parts = {str(arm): part for arm, part in frame.groupby("arm", observed=True)}
-    parts = {arm: parts[arm] for arm in rows}
+    parts = {arm: _sorted(drawn.pictures[arm]) for arm in rows}
     last = {arm: part[part["epoch"] == part["epoch"].max()] for arm, part in parts.items()}
     points = max(len(part) for part in last.values())
-    every = sorted({int(epoch) for epoch in frame["epoch"].unique()})
-    kept = min(points, MOST_POINTS if len(rows) <= MOST_ARMS else MOST_POINTS // 2)
-    epochs = spread(every, min(MOST_EPOCHS, max(2, MOST_NUMBERS // (kept * len(rows)))))
+    kept = min(points, most_points(len(rows)))
+    epochs = sorted({int(epoch) for part in parts.values() for epoch in part["epoch"].unique()})
     firsts = {cells[arm]: arm for arm in reversed(list(rows))}
-    drawn = [
+    made = [
         *(
             {"kind": "test", "cell": cell, **each}
             for cell, arm in firsts.items()
@@ -99,17 +95,39 @@ def courses(source: Source, rows: Mapping[str, Row], cells: Mapping[str, str]) -
             for each in _lists(part, "prediction", epochs, kept)
         ),
     ]
-    domain, cut = _domain(drawn)
+    domain, cut = _domain(made)
     return Course(
-        rows=drawn,
+        rows=made,
         cells=list(dict.fromkeys(cells.values())),
         epochs=epochs,
         errors={arm: _rms(part["prediction"] - part["y"]) for arm, part in last.items()},
         spreads={arm: _spread(part) for arm, part in last.items()},
         plain=[arm for arm, row in rows.items() if row["norm.kind"] == "none"],
         domain=domain,
-        thinned=_thinned((kept, points), (len(epochs), len(every)), cut=cut),
+        thinned=_thinned((kept, points), (len(epochs), drawn.epochs), cut=cut),
     )
+
+
+def most_points(arms: int) -> int:
+    """Test points that are drawn of each arm, where there are so many."""
+    return MOST_POINTS if arms <= MOST_ARMS else MOST_POINTS // 2
+
+
+def most_epochs(arms: int) -> int:
+    """Evaluation points that are drawn of each arm, where there are so many."""
+    return max(2, min(MOST_EPOCHS, MOST_NUMBERS // (most_points(arms) * max(1, arms))))
+
+
+def _sorted(pictures: "Mapping[int, Picture]") -> "pd.DataFrame":
+    """Columns epoch, x, y, prediction, by x."""
+    import pandas as pd
+
+    parts = [
+        pd.DataFrame({"epoch": epoch, **{n: v.numpy() for n, v in each.curve._asdict().items()}})
+        for epoch, each in pictures.items()
+        if each.curve is not None
+    ]
+    return pd.concat(parts, ignore_index=True).sort_values("x", kind="stable")
 
 
 def chart(

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from normexp.analysis import Arm
+from normexp.config.tree import nest
 from normexp.console.words import NOTHING, counted, field_value, number
-from normexp.report.curves import Course, chart, courses
+from normexp.report.curves import Course, chart, courses, most_epochs
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
 from normexp.report.naming import arm_name
+from normexp.report.pictured import pictured
 from normexp.report.said import TIGHT, short
 from normexp.report.source import MOMENTUM, Source
 from normexp.report.typical import seeds_said, spread, typical
+from normexp.store.expected import understood
+from normexp.store.rows import Row
 
 TITLE = "Fitted curves"
-AGAIN = "kept with log.pictures=true: type the sweep again with it, nothing is trained again"
 
 MOST_CELLS, MOST_MOMENTA, MOST_CURVES = 6, 12, 48
 
@@ -40,13 +43,20 @@ class Series:
 
 def fitted(source: Source) -> Drawn:
     """Prediction against x over the test points, where one number is predicted from one."""
+    if not source.complete:
+        return [LeftOut(TITLE, "no run is complete")]
+    if not _is_curve(source.complete[0]):
+        return [LeftOut(TITLE, "drawn where one number is predicted from one number")]
     every = _series(source)
-    rows = typical(source, every, "curves")
-    if not rows:
-        return [LeftOut(TITLE, _why(source))]
+    rows = typical(source, every)
     shown = _kept(source, {name: every[name] for name in rows})
     rows = {name: rows[name] for name in shown}
-    found = courses(source, rows, {name: each.cell for name, each in shown.items()})
+    drawn = pictured(source, rows, most_epochs(len(rows)))
+    rows = {name: rows[name] for name in drawn.pictures}
+    if not rows:
+        return [LeftOut(TITLE, drawn.why)]
+    shown = {name: shown[name] for name in rows}
+    found = courses(drawn, rows, {name: each.cell for name, each in shown.items()})
     momenta = _momenta(shown)
     slides = len(momenta) > 1
     controls = _controls(shown, momenta, found) if slides else ()
@@ -57,6 +67,7 @@ def fitted(source: Source) -> Drawn:
         _how(slides=slides),
         found.thinned,
         _less(every, shown, source),
+        drawn.note,
     )
     return [
         Figure(
@@ -72,13 +83,11 @@ def fitted(source: Source) -> Drawn:
     ]
 
 
-def _why(source: Source) -> str:
-    """What keeps this figure out."""
-    if not source.complete:
-        return "no run is complete"
-    if source.on_labels or typical(source, source.arm_names, "histograms"):
-        return "drawn where one number is predicted from one number"
-    return AGAIN
+def _is_curve(row: Row) -> bool:
+    """Whether a run predicts one number from one."""
+    config = understood(nest({path: value for path, value in row.items() if "." in path}))
+    one = (config.data.shape, config.data.outputs) == ((1,), 1)
+    return one and "test_accuracy" not in row
 
 
 def _series(source: Source) -> dict[str, Series]:

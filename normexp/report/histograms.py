@@ -4,16 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from normexp.config.tree import nest
-from normexp.models.structure import ENTRANCE, structure
 from normexp.report.curves import FOREVER, color_of_arms, plain
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
-from normexp.report.fitted import AGAIN
+from normexp.report.pictured import Pictured, pictured
 from normexp.report.said import percent
 from normexp.report.source import Source
 from normexp.report.style import ARM, INK, Palette, hidden, switchable
 from normexp.report.typical import seeds_said, spread, typical
-from normexp.store.expected import understood
 from normexp.store.rows import Row
 
 if TYPE_CHECKING:
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 
 TITLE = "Histograms of the layers"
 
-MOST_LAYERS, MOST_EPOCHS = 10, 13
+MOST_LAYERS = 10
 WIDTH, HEIGHT = 68, 64
 
 KINDS = {"pre_activation": "pre-activations", "activation": "activations"}
@@ -42,15 +39,19 @@ NOTABLE = 0.01
 
 def histograms(source: Source) -> Drawn:
     """Pre-activations and activations over layers, of a network without a norm and the best one."""
-    every = typical(source, source.arm_names, "histograms")
+    every = typical(source, source.arm_names)
     if not every:
-        return [LeftOut(TITLE, AGAIN if source.complete else "no run is complete")]
+        return [LeftOut(TITLE, "no run is complete")]
     arms = _chosen(source, every)
+    pictures = pictured(source, {arm: every[arm] for arm in arms})
+    arms = [arm for arm in arms if arm in pictures.pictures]
+    if not arms:
+        return [LeftOut(TITLE, pictures.why)]
     rows = {arm: every[arm] for arm in arms}
-    whole = _shares(source, rows)
+    whole = _shares(pictures)
     layers = spread(_layers(whole), MOST_LAYERS)
-    epochs = spread(sorted({int(epoch) for epoch in whole["epoch"].unique()}), MOST_EPOCHS)
-    drawn = whole[whole["layer"].isin(layers) & whole["epoch"].isin(epochs)]
+    epochs = sorted({int(epoch) for epoch in whole["epoch"].unique()})
+    drawn = whole[whole["layer"].isin(layers)]
     control = _control(epochs)
     last = whole[whole["epoch"] == whole.groupby(ARM, observed=True)["epoch"].transform("max")]
     return [
@@ -64,7 +65,7 @@ def histograms(source: Source) -> Drawn:
             chart=_chart(drawn, arms, layers, control, source.palette),
             table=_table(last, arms, _layers(whole)),
             controls=(control,) if len(epochs) > 1 else (),
-            note=_note(source, rows, (layers, _layers(whole)), (epochs, whole)),
+            note=_note(source, rows, (layers, _layers(whole)), (len(epochs), pictures)),
         )
     ]
 
@@ -93,26 +94,21 @@ def _alike(first: Row, second: Row, fields: Sequence[str]) -> bool:
     )
 
 
-def _shares(source: Source, rows: Mapping[str, Row]) -> "pd.DataFrame":
+def _shares(pictures: Pictured) -> "pd.DataFrame":
     """Every bin's share of all values: arm, epoch, layer, values, bin, low, high, share."""
-    chosen = list(rows.values())
-    frame = source.frame_of(chosen, "histograms")
-    steps = source.frame_of(chosen, "metrics")[["arm", "run_id", "step", "epoch"]]
-    frame = frame.merge(steps, on=["arm", "run_id", "step"])
-    for name in (ARM, "layer", "values"):
-        frame[name] = frame[name].astype(str)
-    totals = {(arm, layer): n for arm, row in rows.items() for layer, n in _totals(row).items()}
-    keys = zip(frame[ARM], frame["layer"], strict=True)
-    return frame.assign(share=frame["count"] / [totals[key] for key in keys])
+    import numpy as np
+    import pandas as pd
 
-
-def _totals(row: Row) -> dict[str, int]:
-    """How many values each layer gives over the test set."""
-    config = understood(nest({path: value for path, value in row.items() if "." in path}))
-    found = structure(config)
-    tests = getattr(config.data, "test_size", None) or config.data.train_size or 1
-    each = {name: site.channels * site.positions for name, site in found.layers.items()}
-    return {name: tests * n for name, n in {ENTRANCE: math.prod(config.data.shape), **each}.items()}
+    parts = []
+    for arm, by_epoch in pictures.pictures.items():
+        for epoch, picture in by_epoch.items():
+            for (layer, values), each in picture.histograms.items():
+                edges = np.linspace(each.low, each.high, len(each.counts) + 1)
+                columns = {ARM: arm, "epoch": epoch, "layer": layer, "values": values,
+                           "bin": range(len(each.counts)), "low": edges[:-1], "high": edges[1:],
+                           "share": each.counts.numpy() / each.total}  # fmt: skip
+                parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _layers(frame: "pd.DataFrame") -> list[str]:
@@ -284,7 +280,7 @@ def _note(
     source: Source,
     rows: Mapping[str, Row],
     layers: tuple[Sequence[str], Sequence[str]],
-    epochs: tuple[Sequence[int], "pd.DataFrame"],
+    epochs: tuple[int, Pictured],
 ) -> str:
     """Whose histograms these are, and what is not drawn."""
     arms = list(rows)
@@ -300,7 +296,8 @@ def _note(
     parts.append(seeds_said(rows))
     if len(layers[0]) < len(layers[1]):
         parts.append(f"{len(layers[0])} of {len(layers[1])} layers are drawn, evenly.")
-    every = epochs[1]["epoch"].nunique()
-    if len(epochs[0]) < every:
-        parts.append(f"{len(epochs[0])} of {every} evaluation points are drawn, evenly.")
+    number, drawn = epochs
+    if number < drawn.epochs:
+        parts.append(f"{number} of {drawn.epochs} evaluation points are drawn, evenly.")
+    parts += [drawn.note] if drawn.lost else []
     return " ".join(parts)

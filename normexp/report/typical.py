@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from normexp.analysis.thinning import evenly
@@ -15,7 +14,7 @@ MOST_NAMED = 3
 """Arms that a note names."""
 
 
-def typical(source: Source, arms: Iterable[str], table: str) -> dict[str, Row]:
+def typical(source: Source, arms: Iterable[str]) -> dict[str, Row]:
     """One run for each arm, all of one seed if there is one: so arms on one training share it.
 
     The seed is that whose final test losses are nearest to the arms' medians, by rank and over all
@@ -23,13 +22,12 @@ def typical(source: Source, arms: Iterable[str], table: str) -> dict[str, Row]:
 
     Args:
         source: where the runs are.
-        arms: names; those without a run that has the table are left out.
-        table: that a run must have.
+        arms: names; those without a complete run are left out.
     """
     wanted = set(arms)
     by_arm: dict[str, list[Row]] = {}
     for row in source.complete:
-        if row["arm"] in wanted and (Path(row["directory"]) / f"{table}.parquet").is_file():
+        if row["arm"] in wanted:
             by_arm.setdefault(row["arm"], []).append(row)
     ranked = {arm: sorted(rows, key=_loss) for arm, rows in by_arm.items()}
     distances = {arm: _distances(rows) for arm, rows in ranked.items()}

@@ -8,11 +8,11 @@ from typing import Any
 
 from normexp.config.identity import run_id, trajectory_id
 from normexp.config.schema import RunConfig
-from normexp.config.tree import nest
+from normexp.config.tree import nest, without_gone
 from normexp.errors import NormexpError
 from normexp.store.check import Checked, check_manifest, check_table, decode, named, strays
 from normexp.store.expected import expected, understood
-from normexp.store.manifest import METRICS
+from normexp.store.manifest import METRICS, OPTIONAL_FILES
 from normexp.store.regular import Problem, check_files
 from normexp.store.texts import config_yaml, finite
 
@@ -38,7 +38,7 @@ def check_run(directory: Path, *, at_home: bool = True) -> Checked:
     if (manifest["status"] == "diverged") != (manifest["diverged_step"] is not None):
         whats.append("manifest.json: its status and diverged_step contradict each other")
     try:
-        config = understood(nest(manifest["config"]))
+        config = understood(nest(without_gone(manifest["config"])))
         whats += _identity(manifest, config)
         whats += _contents(directory, manifest, config, contents, whole=not at_home)
     except NormexpError as error:
@@ -88,7 +88,7 @@ def _contents(
         what = None
         if name == ".hydra/config.yaml" and content != config_yaml(nest(manifest["config"])):
             what = "it is not the manifest's configuration"
-        if name.endswith(".parquet"):
+        if name.endswith(".parquet") and name not in OPTIONAL_FILES:
             table, source = name.removesuffix(".parquet"), content or directory / name
             what = check_table(table, source, config.train.dtype, wanted, whole=whole)
         if name == METRICS and what is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from normexp.config.schema import GONE
 from normexp.errors import NormexpError
 from normexp.store import summary
 from normexp.store.check import Checked, check_manifest
@@ -17,7 +18,7 @@ from normexp.store.rows import row
 from normexp.store.sweep import JOB, SUMMARY
 
 FILES = (MANIFEST, SUMMARY, "sweep.yaml", "environment.json")
-OF_ITS_TIME = ("label", "directory", "log.every", "log.pictures")
+OF_ITS_TIME = ("label", "directory", "log.every", *GONE)
 """Columns that say where a run stood and how densely it was logged: that may have changed."""
 
 NOT_THERE = "not in the study"

@@ -6,7 +6,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["int", "count", "loss", "statistic", "text"]
+Kind = Literal["int", "loss", "statistic", "text"]
 
 
 @dataclass(frozen=True)
@@ -87,24 +87,6 @@ TABLES: dict[str, tuple[Column, ...]] = {
             "mean of ln(running / population var), of varying channels",
         ),
     ),
-    "histograms": (
-        STEP,
-        LAYER,
-        Column("values", "text", "", "pre_activation (before norm and activation) or activation"),
-        Column("bin", "int", "", "of ten, from 0"),
-        Column("low", "loss", "activation", "lower edge of the bin"),
-        Column("high", "loss", "activation", "upper edge of the bin"),
-        Column(
-            "count", "count", "", "values in it, over test set and channels; others lie outside"
-        ),
-    ),
-    "curves": (
-        STEP,
-        Column("example", "int", "", "test point, from 0"),
-        Column("x", "statistic", "x", "its x"),
-        Column("y", "statistic", "y", "its y"),
-        Column("prediction", "statistic", "y", "by running statistics"),
-    ),
     "batch_stats": (
         STEP,
         Column("part", "int", "", "virtual batch of ghost norms, from 0", optional=True),
@@ -129,12 +111,10 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "population": (STEP, LAYER, CHANNEL, POPULATION_MEAN, POPULATION_VAR),
 }
-"""By table: five of a run, four of a trajectory."""
+"""By table: three of a run, four of a trajectory."""
 
-PICTURE_TABLES = ("histograms", "curves")
-"""Those that a run has where `log.pictures` asks for them."""
-
-RUN_TABLES = ("metrics", "stats", "layers", *PICTURE_TABLES)
+RUN_TABLES = ("metrics", "stats", "layers")
+"""Those of a run."""
 
 TRAJECTORY_TABLES = tuple(name for name in TABLES if name not in RUN_TABLES)
 """Those of a trajectory."""

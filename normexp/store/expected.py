@@ -11,12 +11,9 @@ from normexp.config.norm import BatchKind, GhostNorm, NoNorm
 from normexp.config.schema import KINDS, OUTSIDE, PLACES, SECTIONS, RunConfig
 from normexp.config.tree import field_specs, flatten, flatten_section, from_tree, nest
 from normexp.errors import NormexpError
-from normexp.models.structure import ENTRANCE, Site, is_convolutional, structure
+from normexp.models.structure import ENTRANCE, Site, structure
 from normexp.norms.shapes import affine_shapes
 from normexp.store.texts import config_yaml
-
-BINS = 10
-"""Of a histogram, as `normexp.store.columns` says."""
 
 DEEPEST = 10_000
 """Layers of a model that anyone has trained; a stranger's number may be without end."""
@@ -98,13 +95,10 @@ def _expected(config: RunConfig, log_every: int) -> Expected:
     tracked = found.sites if isinstance(config.norm, BatchKind) else {}
     channels = sum(site.channels for site in tracked.values())
     updates, has_parts = _updates(config)
-    layers = len(found.layers) + (not is_convolutional(config))  # the entrance shows its values too
     rows = {
         "metrics": points,
         "stats": _logged(config, log_every) * channels,
         "layers": points * len(tracked),
-        "histograms": points * layers * 2 * BINS,
-        "curves": points * getattr(config.data, "test_size", 0),
         "batch_stats": updates * channels,
         "steps": steps,
         "points": points,

@@ -142,7 +142,7 @@ def _with_manifest(path: Path) -> tuple[Path, dict[str, Any] | None]:
 
 def logged(manifest: Mapping[str, Any]) -> Log:
     """What a run's tables hold."""
-    return Log(every=manifest["log_every"], pictures="histograms.parquet" in manifest["files"])
+    return Log(every=manifest["log_every"])
 
 
 def holds(manifest: Mapping[str, Any], log: Log) -> bool:
@@ -152,8 +152,7 @@ def holds(manifest: Mapping[str, Any], log: Log) -> bool:
 
 def merged(log: Log, manifest: Mapping[str, Any]) -> Log:
     """What holds both what is asked and what a run's tables hold."""
-    there = logged(manifest)
-    return Log(every=gcd(log.every, there.every), pictures=log.pictures or there.pictures)
+    return Log(every=gcd(log.every, manifest["log_every"]))
 
 
 def complete(directory: Path) -> list[Path]:

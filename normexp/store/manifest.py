@@ -10,7 +10,7 @@ from typing import Any
 
 from normexp.config.field import LARGEST, specs
 from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
-from normexp.store.columns import PICTURE_TABLES, RUN_TABLES, TRAJECTORY_TABLES
+from normexp.store.columns import RUN_TABLES, TRAJECTORY_TABLES
 
 MOST_BYTES = 2**24
 """Of a manifest; a sweep's names all of its failed runs."""
@@ -45,15 +45,17 @@ METRICS = "metrics.parquet"
 
 HYDRA = (".hydra/config.yaml", ".hydra/overrides.yaml", ".hydra/hydra.yaml")
 WEIGHTS = "weights.safetensors"
-OPTIONAL_FILES = frozenset(f"{table}.parquet" for table in PICTURE_TABLES)
+OPTIONAL_FILES = frozenset(("histograms.parquet", "curves.parquet"))
+"""Files that older runs may have and that nothing reads."""
+
 FILES = {
-    "run": frozenset((*HYDRA, *(f"{table}.parquet" for table in RUN_TABLES))) - OPTIONAL_FILES,
+    "run": frozenset((*HYDRA, *(f"{table}.parquet" for table in RUN_TABLES))),
     "trajectory": frozenset(
         ("config.yaml", WEIGHTS, *(f"{table}.parquet" for table in TRAJECTORY_TABLES))
     ),
     "sweep": frozenset(("sweep.yaml", "environment.json", "summary.parquet")),
 }
-"""The files of each kind of directory; runs have the optional ones where they were asked for."""
+"""The files of each kind of directory."""
 
 ID = re.compile(r"[0-9a-f]{12}")
 SHOWN = frozenset(("step", "epoch", "test_loss", "excess_loss"))

@@ -24,7 +24,7 @@ SWIFTLY = ("metrics", "stats", "layers")
 """The tables of every run, which are small and many: packed by LZ4 in half the time.
 
 Zstandard sets itself up for every column anew. For stats of 81 channels at 49 steps that makes 0.45
-ms for 0.28, and 36 kB for 38; pictures and trajectories gain too much to do without it.
+ms for 0.28, and 36 kB for 38; trajectories gain too much to do without it.
 """
 
 MOST_COMPRESSED = 1000
@@ -67,7 +67,6 @@ def schema(table: str, dtype: str, names: tuple[str, ...]) -> pa.Schema:
     """The Arrow schema of a table, for a training of this dtype and the columns that it has."""
     types = {
         "int": pa.int32(),
-        "count": pa.int64(),
         "loss": pa.float64(),
         "statistic": pa.float64() if dtype == "float64" else pa.float32(),
         "text": pa.dictionary(pa.int32(), pa.string()),

@@ -9,7 +9,7 @@ from typing import Any
 from normexp.config.data import Arrays, Cifar10, Data
 from normexp.config.field import Scalar, specs, unquoted
 from normexp.config.schema import KINDS, PLACES, RunConfig
-from normexp.config.tree import nest
+from normexp.config.tree import nest, without_gone
 from normexp.errors import UsageError
 from normexp.store.expected import understood
 
@@ -37,7 +37,8 @@ def located(manifest: Mapping[str, Any]) -> RunConfig:
     Raises:
         NormexpError: it is none, or not one of a run.
     """
-    return understood(nest({**manifest["config"], **recorded_place(manifest)}))
+    config = without_gone(manifest["config"])
+    return understood(nest({**config, **recorded_place(manifest)}))
 
 
 def typed_places(overrides: Iterable[str]) -> list[Place]:

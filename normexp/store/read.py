@@ -10,7 +10,7 @@ import pyarrow as pa
 from normexp.errors import NotFoundError
 from normexp.registry import pick
 from normexp.store import parquet, summary
-from normexp.store.columns import PICTURE_TABLES, RUN_TABLES
+from normexp.store.columns import RUN_TABLES
 from normexp.store.files import MANIFEST, read_manifest
 from normexp.store.layout import ID_LENGTH, StudyDirectory, studies
 from normexp.store.rows import rows_of
@@ -26,11 +26,10 @@ def read(path: str | Path, table: str = "runs") -> "pd.DataFrame":
     Args:
         path: the directory of any of these.
         table: `runs`, one row a run with its configuration and final metrics; or the long tables
-            of all runs that have them, `metrics`, `stats`, `layers`, `histograms` or `curves`, each
-            with a column `run_id` in front.
+            `metrics`, `stats` or `layers` of all runs, with a column `run_id` in front.
 
     Raises:
-        NotFoundError: there is no run at `path`, or none has such a table.
+        NotFoundError: there is no run at `path`.
         UsageError: there is no such table.
     """
     pick(str(table), dict.fromkeys(("runs", *RUN_TABLES)), "table")
@@ -73,14 +72,6 @@ def _runs_of_sweep(path: Path) -> list[Path]:
 
 def _long(directories: Sequence[Path], table: str) -> pa.Table:
     """The tables of all runs that have them, one below the other, each row with its run's id."""
-    if table in PICTURE_TABLES:
-        directories = [path for path in directories if (path / f"{table}.parquet").is_file()]
-        if not directories:
-            raise NotFoundError(
-                f"no run here has {table}: they are kept with log.pictures=true"
-                f"{', of one number predicted from one' if table == 'curves' else ''}",
-                "type the sweep again with log.pictures=true: nothing is trained again",
-            )
     whole, ids = stacked(directories, table)
     places = whole["place"].combine_chunks()
     return whole.set_column(0, "run_id", pa.DictionaryArray.from_arrays(places, pa.array(ids)))

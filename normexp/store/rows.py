@@ -6,6 +6,7 @@ from sys import intern
 from typing import Any
 
 from normexp.config.schema import IDENTITY_GROUPS
+from normexp.config.tree import without_gone
 from normexp.errors import NormexpError
 from normexp.store.columns import TABLES
 from normexp.store.files import read_manifest
@@ -30,7 +31,8 @@ def row(manifest: Mapping[str, Any], directory: Path) -> Row:
         directory: where it stands, for those who want to go there.
     """
     # Rows share their texts: those of a million runs take 2 GB, and would take 10.
-    config = {intern(path): _shared(value) for path, value in manifest["config"].items()}
+    there = without_gone(manifest["config"])
+    config = {intern(path): _shared(value) for path, value in there.items()}
     kinds = {group: config[f"{group}.kind"] for group in IDENTITY_GROUPS}
     final = {intern(name): v for name, v in manifest["metrics"].items() if name in FINAL}
     head, tail = ({name: _shared(manifest[name]) for name in names} for names in (HEAD, TAIL))

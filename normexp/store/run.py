@@ -19,7 +19,6 @@ from normexp.store.arrays import Array, column, numbers
 from normexp.store.distance import Population
 from normexp.store.expected import kept
 from normexp.store.files import write_directory
-from normexp.store.pictures import picture_tables
 from normexp.store.texts import config_yaml, list_yaml, to_yaml
 from normexp.store.trajectory import point_steps
 
@@ -91,8 +90,6 @@ class RunWriter:
             "stats": self._stats | _running(observation),
             "layers": self._layers | self._distances(observation),
         }
-        if observation.pictures is not None:
-            tables |= picture_tables(self._steps, observation.pictures)
         files = _hydra(flat, provenance)
         for name, columns in tables.items():
             files[f"{name}.parquet"] = parquet.encode(name, self._dtype, columns)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from normexp.config.field import specs
-from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
+from normexp.config.schema import GONE, IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
 from normexp.errors import NormexpError
 from normexp.store import parquet
 from normexp.store.arrays import column
@@ -72,4 +72,4 @@ def _config_types() -> dict[str, pa.DataType]:
         for name, spec in specs(cls).items():
             if name != "kind" and section not in ("store", "executor"):
                 types[f"{section}.{name}"] = arrow[spec.type]
-    return types
+    return types | {name: arrow[kind] for name, kind in GONE.items()}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from normexp.config.field import Role, spell
 from normexp.config.schema import FRAMEWORK, KINDS, OUTSIDE, SECTIONS
-from normexp.config.tree import known_keys
+from normexp.config.tree import known_keys, refuse_gone
 from normexp.errors import UsageError
 from normexp.registry import did_you_mean
 from normexp.study.axis import GROUPS, Axis
@@ -29,6 +29,7 @@ def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
             _refuse_several(axis, axis.key)
         for field in () if axis.is_group else axis.fields():
             if field not in known:
+                refuse_gone(field)
                 raise UsageError(
                     f"unknown key '{field}'",
                     did_you_mean(

@@ -20,7 +20,6 @@ FILES = (
     "rng.py",
     "store/columns.py",
     "store/parquet.py",
-    "store/pictures.py",
     "store/run.py",
     "store/trajectory.py",
 )

@@ -15,7 +15,7 @@ norms, Adam and SGD, 3 x 100 and 20 x 30 units, LeNet and ResNet on digits, larg
 
 so what is promised elsewhere, and judged, is the evaluation of the initial weights, and, where the
 run's trajectory stands beside it, the losses of the first two batches, hence the first update.
-What comes later is reported. Counts and accuracies jump by whole examples and are not judged.
+What comes later is reported. Accuracies jump by whole examples and are not judged.
 """
 
 from collections.abc import Mapping
@@ -30,6 +30,7 @@ from normexp.config.field import Scalar
 from normexp.errors import NormexpError
 from normexp.store.columns import RUN_TABLES
 from normexp.store.files import read_manifest
+from normexp.store.manifest import OPTIONAL_FILES
 from normexp.sweeps.environment import changed_since, environment, torch_environment, unknown
 from normexp.trust.recorded import Recorded, damage
 
@@ -45,8 +46,8 @@ JUDGED_UNTIL = {STEPS: 2}
 TOLERANCES = {"float32": {"tables": 1e-3, STEPS: 1e-2}, "float64": {"tables": 1e-9, STEPS: 1e-9}}
 """By dtype: ten times what was measured or more."""
 
-NOT_JUDGED = ("accuracy", "count")
-"""Parts of the names of columns that jump."""
+NOT_JUDGED = "accuracy"
+"""In the name of a column that jumps."""
 
 RESULTS = (
     "status", "diverged_step", "half_life_steps", "trajectory_id", "log_every", "config", "metrics",
@@ -128,7 +129,7 @@ def compare(recorded: Recorded, made: Recorded, dtype: str) -> dict[str, Any]:
 
 
 def _digests(recorded: Recorded, made: Recorded) -> Digests:
-    """The digests of every file that either has."""
+    """The digests of every file that either has, those apart that are no longer made."""
     old, new = recorded.manifest["files"], made.manifest["files"]
     return {
         name: {
@@ -136,6 +137,7 @@ def _digests(recorded: Recorded, made: Recorded) -> Digests:
             for side, files in (("recorded", old), ("found", new))
         }
         for name in dict.fromkeys([*old, *new])
+        if name not in OPTIONAL_FILES
     }
 
 
@@ -184,6 +186,5 @@ def _beyond(tables: Deviations, limits: Mapping[str, float]) -> list[str]:
         f"{table}.{name}"
         for table, columns in tables.items()
         for name, far in columns.items()
-        if far.early > limits.get(table, limits["tables"])
-        and not any(part in name for part in NOT_JUDGED)
+        if far.early > limits.get(table, limits["tables"]) and NOT_JUDGED not in name
     ]

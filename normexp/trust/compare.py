@@ -83,11 +83,9 @@ def _first_other_row(recorded: pa.Table, found: pa.Table) -> int:
 def _places(table: pa.Table) -> Numbers:
     """A number for every row, equal for rows of one step and layer."""
     steps: Numbers = np.unique(table["step"].to_numpy(), return_inverse=True)[1]
-    for name in ("layer", "values"):
-        if name in table.column_names:
-            texts = _texts(table, name)
-            codes = np.unique(texts, return_inverse=True)[1]
-            steps = steps * (int(codes.max(initial=0)) + 1) + codes
+    if "layer" in table.column_names:
+        codes = np.unique(_texts(table, "layer"), return_inverse=True)[1]
+        steps = steps * (int(codes.max(initial=0)) + 1) + codes
     return steps
 
 

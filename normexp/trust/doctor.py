@@ -15,7 +15,7 @@ from normexp.errors import NormexpError
 
 TINY = ("norm=none,batch", "norm.momentum=0.1", "seed=range(4)", "model.depth=2", "model.width=7",
         "data.train_size=41", "data.test_size=20", "train.batch_size=13", "train.epochs=2",
-        "log.pictures=false", "executor.stack_size=3")  # fmt: skip
+        "executor.stack_size=3")  # fmt: skip
 """A study of eight trainings in four stacks, of sizes that are awkward for vectors."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from normexp.config.field import Rule, Scalar
 from normexp.config.identity import run_id, stack_key
-from normexp.config.tree import Tree, field_specs, flatten, from_tree, nest
+from normexp.config.tree import Tree, field_specs, flatten, from_tree, nest, without_gone
 from normexp.errors import NormexpError, NotFoundError, UsageError, VerificationError
 from normexp.store.files import MANIFEST, read_manifest
 from normexp.store.foreign_yaml import read_yaml
@@ -60,7 +60,7 @@ class Recorded:
         Raises:
             VerificationError: it is not a configuration, or not this run's.
         """
-        config: dict[str, Scalar] = dict(self.manifest["config"])
+        config: dict[str, Scalar] = without_gone(self.manifest["config"])
         try:
             specs = field_specs(nest(config))
             newer = {

@@ -5,7 +5,6 @@ from typing import Any
 
 from normexp.errors import VerificationError
 from normexp.store.files import DAMAGE, MANIFEST, intact
-from normexp.store.layout import logged
 from normexp.sweeps.environment import changed_since, environment, unknown
 from normexp.sweeps.inventory import POLICIES
 from normexp.trust.recorded import Recorded, damage, read
@@ -63,7 +62,7 @@ def _whole(recorded: Recorded) -> Report:
         "made": {"created": manifest["created"], **{name: was.get(name) for name in MADE_BY}},
         "changed": {name: list(pair) for name, pair in change.items()},
         "unknown": list(unknown(was, now)),
-        "log": {"every": logged(manifest).every, "pictures": logged(manifest).pictures},
+        "log": {"every": manifest["log_every"]},
         "on_code_change": _policies(trajectory, lost=noticed, changed=bool(change)),
     }
 

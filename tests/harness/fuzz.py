@@ -39,8 +39,7 @@ MOST_GROWTH = 2**20
 CODES = (0, 1, 2, 3, 4)
 SWEEPS = (
     ["model.depth=2", "model.width=4", "data.train_size=40", "data.test_size=20",
-     "train.batch_size=16", "train.epochs=2", "norm=batch", "norm.momentum=0.1", "seed=0",
-     "log.pictures=true"],
+     "train.batch_size=16", "train.epochs=2", "norm=batch", "norm.momentum=0.1", "seed=0"],
     ["data=digits", "data.train_size=40", "data.test_size=20", "model=lenet", "norm=ghost",
      "model.units1=8", "model.units2=6", "norm.momentum=0.1", "seed=0", "train.epochs=1"],
 )  # fmt: skip
@@ -75,7 +74,7 @@ def kinds_for(path: Path) -> dict[str, tuple[Spoil, bool]]:
 
 
 def make_store(place: Path) -> None:
-    """A run with pictures and one of digits by LeNet, with their trajectories and sweeps."""
+    """A run of S1's and one of digits by LeNet, with their trajectories and sweeps."""
     for overrides in SWEEPS:
         store_of(place, *overrides)
 
@@ -144,7 +143,7 @@ def _read_all(store: Path, directory: Path, rng: random.Random, *, lost: bool) -
             yield problem
         if command[:2] == ["verify", "--dir"] and lost and code != 4:
             yield f"verify did not see it: {code}"
-    tables = ("runs", "metrics", "stats", "layers", "histograms", "curves")
+    tables = ("runs", "metrics", "stats", "layers")
     for table in tables:
         for place in (directory, study):
             yield from _call(f"read {table}", lambda p=place, t=table: _frame(p, t))

@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-THREADS = ["norm=none,batch", "norm.momentum=0.1,0.5,null", "seed=range(48)", "log.pictures=false",
+THREADS = ["norm=none,batch", "norm.momentum=0.1,0.5,null", "seed=range(48)",
            "executor.stack_size=32", "store.checkpoint_after=0"]  # fmt: skip
 PROCESSES = ["data=digits", "model=lenet", "data.train_size=256", "data.test_size=64",
              "norm=batch,layer", "norm.momentum=0.1,0.5", "seed=range(6)", "train.epochs=6",

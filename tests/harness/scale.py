@@ -48,18 +48,17 @@ def main() -> None:
     for size in (8, 32, 256):
         print("pickle", pickled(size), flush=True)
     with tempfile.TemporaryDirectory() as place:
-        for pictures in ("false", "true"):
-            print("store", store(Path(place) / pictures, pictures), flush=True)
-        study = [*STUDY, "seed=range(64)", "log.pictures=false", f"store.dir={place}/false"]
-        read = f"import normexp; normexp.read('{place}/false')"
+        print("store", store(Path(place) / "store"), flush=True)
+        study = [*STUDY, "seed=range(64)", f"store.dir={place}/store"]
+        read = f"import normexp; normexp.read('{place}/store')"
         for name, command in {
             "plan": [*NORMEXP, "plan", *study],
-            "ls STUDY": [*NORMEXP, "ls", "bn_regression", "--dir", f"{place}/false"],
+            "ls STUDY": [*NORMEXP, "ls", "bn_regression", "--dir", f"{place}/store"],
             "read": [sys.executable, "-c", read],
             "the same again": [*NORMEXP, "sweep", *study],
-            "verify": [*NORMEXP, "verify", "--dir", f"{place}/false"],
+            "verify": [*NORMEXP, "verify", "--dir", f"{place}/store"],
         }.items():
-            print(name, requests(command, f"{place}/false", 1280), flush=True)
+            print(name, requests(command, f"{place}/store", 1280), flush=True)
         for momenta, runs in ((MOMENTA, 1280), ("0.1", 64)):
             new = ["norm=batch", f"norm.momentum={momenta}", *study[2:-1]]
             command = [*NORMEXP, "sweep", *new, f"store.dir={place}/new{runs}"]
@@ -97,18 +96,17 @@ def pickled(size: int) -> dict[str, int]:
     return {"trajectories": len(stack.trajectories), "bytes": len(pickle.dumps(stack))}
 
 
-def store(place: Path, pictures: str) -> dict[str, float]:
+def store(place: Path) -> dict[str, float]:
     """Sweeps of one worker: what runs and trajectories leave, and what they take."""
-    fixed = ["norm=batch", f"log.pictures={pictures}", "executor.workers=1"]
+    fixed = ["norm=batch", "executor.workers=1"]
     alone = [*fixed, "norm.momentum=0.1"]
-    few = [seconds(place.with_name(f"{pictures}{n}"), *alone, f"seed=range({n})")
+    few = [seconds(place.with_name(f"few{n}"), *alone, f"seed=range({n})")
            for n in (64, 128)]  # fmt: skip
     many = seconds(place, *fixed, STUDY[1], "seed=range(64)")
     observe = (many - few[0]) / (19 * 64)
     runs = [path.parent for path in place.glob("bn_regression/*/metrics.parquet")]
     trainings = list(place.glob("bn_regression/trajectories/*"))
     return {
-        "pictures": pictures == "true",
         "inodes_a_run": _mean(runs, lambda _: 1),
         "kilobytes_a_run": _mean(runs, lambda path: path.lstat().st_blocks / 2),
         "inodes_a_trajectory": _mean(trainings, lambda _: 1),

@@ -21,7 +21,7 @@ RUNS, WORKERS, RUNS_OF_A_TRAJECTORY = 1_000_000, 1000, 20
 
 @dataclass(frozen=True)
 class Costs:
-    """Of the default network without pictures; requests, and seconds of a core."""
+    """Of the default network; requests, and seconds of a core."""
 
     train: float = 44e-3  # seconds a trajectory, in a stack of 64
     observe: float = 6.1e-3  # seconds a run, to observe and write it

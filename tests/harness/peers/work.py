@@ -80,7 +80,7 @@ class Work:
             *own, "norm=batch", f"norm.momentum={','.join(f'{m:g}' for m in momenta)}",
             f"optim.lr={self.lr:g}", f"train.epochs={self.epochs}",
             f"train.batch_size={self.batch_size}", f"data.train_size={self.train_size}",
-            f"data.test_size={self.test_size}", f"log.every={self.every}", "log.pictures=false",
+            f"data.test_size={self.test_size}", f"log.every={self.every}",
         ]  # fmt: skip
 
 

@@ -99,7 +99,8 @@ def test_estimators_are_compared_at_their_momentum(as_json: AsJson) -> None:
 def test_estimators_are_compared_where_they_average_the_same_variance(as_json: AsJson) -> None:
     """Biased with biased, unbiased with unbiased; population, which averages none, with both."""
     as_json("sweep", *SMALL, "norm=batch", "norm.estimator=ema,debiased,population", "seed=0,1",
-            "norm.running_variance=unbiased,biased", "norm.initial_mean=0,1", "norm.momentum=0.1")  # fmt: skip
+            "norm.running_variance=unbiased,biased", "norm.initial_mean=0,1",
+            "norm.momentum=0.1")  # fmt: skip
     found = as_json("compare", "bn_regression", "norm.estimator")["comparisons"]
     fields = ("norm.running_variance", "norm.initial_mean")
     pairs = [([c["baseline"][f] for f in fields], [c["other"][f] for f in fields])
@@ -134,7 +135,7 @@ def test_what_settling_resets_is_what_an_estimator_does_not_read(
 
 def test_one_seed_is_said_to_be_too_few(normexp: Command) -> None:
     """Not that more than a thousand would be wanted."""
-    assert normexp("sweep", *SMALL, "norm=batch", "norm.momentum=0.1,0.5", "seed=0").exit_code == 0  # fmt: skip
+    assert normexp("sweep", *SMALL, "norm=batch", "norm.momentum=0.1,0.5", "seed=0").exit_code == 0
     shown = normexp("compare", "bn_regression", "norm.momentum").stdout
 
     assert "needs 2 seeds or more" in " ".join(shown.split())

@@ -109,7 +109,8 @@ def test_a_run_from_before_there_was_an_order_is_sound_and_made_again(
         archive.extraction_filter = lambda member, _: member  # 3.11.2 has no `filter=`
         archive.extractall()  # noqa: S202, ours
     typed = ["data=arrays", "data.path=mine.npz", "data.y_size=3", "norm=batch", "seed=0",
-             "norm.momentum=0.1", "model.depth=1", "train.epochs=1", "train.batch_size=8", KEPT]  # fmt: skip
+             "norm.momentum=0.1", "model.depth=1", "train.epochs=1", "train.batch_size=8",
+             KEPT]  # fmt: skip
     verified = command("verify")
     again = as_json("reproduce", "b71080f18b49", "data.path=mine.npz")
 

@@ -80,9 +80,10 @@ def test_several_runs_are_looked_at_together() -> None:
         (alone,) = pictures(record, [config], [1, 2])
         (observation,) = observe(record, [config], [0])
         for point, (histograms, curve) in found.items():
+            single = alone[point].curve
             assert curve is not None
-            assert alone[point].curve is not None
-            assert torch.equal(curve.prediction, alone[point].curve.prediction)
+            assert single is not None
+            assert torch.equal(curve.prediction, single.prediction)
             for key, each in histograms.items():
                 assert torch.equal(each.counts, alone[point].histograms[key].counts)
             loss = (curve.prediction - curve.y).square().mean()

@@ -88,7 +88,7 @@ ARMS = ["no norm", "batch 0.1", "batch 0.5", "batch cumulative"]
 def test_a_curve_is_what_the_run_has_predicted(
     store: Path, tables: dict[str, Any], arm: str
 ) -> None:
-    """Over the test points at every epoch; its mean square error is the typical seed's test loss."""
+    """Over the test points at every epoch; the mean square error is its seed's test loss."""
     run = _run(tables["runs"], arm, _seed(ARMS, tables["runs"]))
     metrics = tables["metrics"]
     losses = metrics[metrics["run_id"] == run["run_id"]].set_index("epoch")["test_loss"]

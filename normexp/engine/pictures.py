@@ -16,8 +16,7 @@ from normexp.engine.estimates import Estimates
 from normexp.engine.losses import is_labels
 from normexp.engine.predict import predict
 from normexp.models.network import Network
-from normexp.models.structure import ENTRANCE
-from normexp.planning.plan import lanes, padded
+from normexp.models.structure import ENTRANCE, lanes, padded
 from normexp.record import Record
 
 BINS = 10

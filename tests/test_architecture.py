@@ -25,9 +25,9 @@ ROWS = [
     ["store"],
     ["study"],
     ["data", "models", "norms", "optim", "record", "rng"],
-    ["config"],
+    ["config", "theory"],
     ["frameworks"],
-    ["registry", "theory"],
+    ["registry"],
     ["errors"],
 ]
 """Rooms from top to bottom; a file imports from its own room and from rows below."""

@@ -7,8 +7,6 @@ import yaml
 
 from normexp.config.field import specs
 from normexp.config.schema import KINDS, SECTIONS
-from normexp.frameworks.preset import fields_of, presets
-from normexp.frameworks.table import FRAMEWORKS
 from normexp.study.compose import packaged_configs
 
 FILES = [(group, kind, cls) for group, kinds in KINDS.items() for kind, cls in kinds.items()]
@@ -43,22 +41,3 @@ def test_every_choice_has_a_file_and_every_file_a_choice() -> None:
     }
 
     assert found == {group: set(kinds) for group, kinds in KINDS.items()}
-
-
-@pytest.mark.parametrize("name", presets())
-def test_a_frameworks_preset_is_its_conventions(name: str) -> None:
-    """Every field as the table of frameworks has it, momentum in PyTorch's direction."""
-    path = packaged_configs() / "norm/framework" / f"{name}.yaml"
-    values = yaml.safe_load(path.read_text())
-
-    assert path.read_text().startswith("# @package norm\n# ")
-    assert list(values.items()) == list(fields_of(presets()[name]).items())
-
-
-def test_frameworks_without_a_preset_say_why() -> None:
-    """And have no file."""
-    files = {path.stem for path in (packaged_configs() / "norm/framework").glob("*.yaml")}
-
-    assert files == set(presets())
-    assert {"mindspore", "tensorpack", "cntk", "cudnn"} <= set(FRAMEWORKS) - files
-    assert all(FRAMEWORKS[name].no_preset for name in set(FRAMEWORKS) - files)

@@ -1,4 +1,4 @@
-"""What the table of frameworks says, against PyTorch's layers and the sources of others."""
+"""The table of frameworks, against PyTorch's layers, the sources of others, and the presets."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import nn
 from typer.testing import Result
 
-from normexp.frameworks.convert import variance_ratio
-from normexp.frameworks.preset import fields_of, presets
-from normexp.frameworks.table import FRAMEWORKS
+from normexp.frameworks.momentum import turned
+from normexp.frameworks.table import FRAMEWORKS, Framework
 
 Normexp = Callable[..., Result]
 AsJson = Callable[..., Any]
 
-PRESETS = Path(__file__).parents[1] / "configs/norm/framework"
+PRESETS = {path.stem: path for path in
+           (Path(__file__).parents[1] / "configs/norm/framework").glob("*.yaml")}  # fmt: skip
 IMAGES = 2 + torch.randn(8, 3, 5, 5, generator=torch.Generator().manual_seed(0))
 
 
@@ -40,17 +41,17 @@ def test_none_of_instance_norm_is_zero(as_json: AsJson, momentum: float | None, 
     assert answer["typed"] == f"momentum={momentum or 0:g}"
 
 
-@pytest.mark.parametrize("word", ["null", "None", "cumulative"])
 def test_no_number_gives_instance_norm_the_cumulative_mean(
-    normexp: Normexp, as_json: AsJson, word: str
+    normexp: Normexp, as_json: AsJson
 ) -> None:
     """PyTorch's BatchNorm has it by None; here the momentum must be set anew at every step."""
-    answer = as_json("convert", word, "--from", "torch", "--to", "torch_instance")
+    for word in ("null", "None", "cumulative"):
+        answer = as_json("convert", word, "--from", "torch", "--to", "torch_instance")
+        differing = {each["what"]: each["target"] for each in answer["differences"]}
+        assert answer["typed"] == "momentum=1/t at step t = 1, 2, ..."
+        assert differing["cumulative mean"] == "no value"
     refused = normexp("convert", "cumulative", "--from", "torch_instance")
-    differing = {each["what"]: each["target"] for each in answer["differences"]}
 
-    assert answer["typed"] == "momentum=1/t at step t = 1, 2, ..."
-    assert differing["cumulative mean"] == "no value"
     assert refused.exit_code == 2
     assert "has no momentum=cumulative" in refused.stderr
 
@@ -80,9 +81,7 @@ def test_sync_batch_norm_alone_is_batch_norm(as_json: AsJson) -> None:
     unbiased = IMAGES.transpose(0, 1).flatten(1).var(1)
     torch.testing.assert_close(sync.running_var, 0.9 + 0.1 * unbiased)
 
-    (each,) = [each for each in as_json("convert") if each["name"] == "torch_sync"]
-    assert each["averages"] == "unbiased"
-    assert "Without a process group it is PyTorch's BatchNorm" in each["remarks"]
+    assert FRAMEWORKS["torch_sync"].averages == "unbiased"
     assert set(what_differs(as_json, "0.1", "--to", "torch_sync")) == {"one value a channel"}
 
 
@@ -106,43 +105,66 @@ def test_who_trains_scale_and_shift_is_said(
     assert found.get("scale and shift") == (both and (*both, advice))
 
 
-def test_caffe2s_variance_depends_on_its_version(as_json: AsJson, normexp: Normexp) -> None:
+def test_caffe2s_variance_depends_on_its_version(as_json: AsJson) -> None:
     """Over n in 2018, over n − 1 later: no factor can be given, and the preset says which."""
-    what = "running variance"
     found = what_differs(as_json, "0.9", "--from", "torch", "--to", "caffe2", "--values", "8")
 
-    assert found[what] == ("unbiased", "depends on version", "depends on version")
-    assert variance_ratio(FRAMEWORKS["caffe2"], FRAMEWORKS["keras"], 8) is None
-    assert "varies" in normexp("convert").stdout
-    assert fields_of(FRAMEWORKS["caffe2"])["running_variance"] == "biased"
-    assert "norm.running_variance=unbiased" in (PRESETS / "caffe2.yaml").read_text()
+    assert found["running variance"] == ("unbiased", "depends on version", "depends on version")
+    assert "norm.running_variance=unbiased" in PRESETS["caffe2"].read_text()
 
 
-def test_keras_renormalises_by_averages_of_sigma(as_json: AsJson) -> None:
-    """Its own remark says in what norm=batch_renorm is another."""
-    (keras,) = [each for each in as_json("convert") if each["name"] == "keras"]
-
-    assert all(word in keras["remarks"] for word in ("moving_stddev", "renorm_momentum"))
-
-
-def test_fvcores_row_names_the_estimator_and_its_factor(as_json: AsJson) -> None:
-    """tests/test_recomputed.py has its rule."""
-    (fvcore,) = [each for each in as_json("convert") if each["name"] == "fvcore"]
-
-    assert fvcore["averages"] == "biased"
-    assert "norm.precise_batches=200" in fvcore["no_preset"]
-    assert "over N - 1" in fvcore["no_preset"]
+def test_remarks_name_the_fields_that_come_near() -> None:
+    """Fvcore's estimator, tests/test_recomputed.py has its rule; Keras's averages of sigma."""
+    assert all(each in FRAMEWORKS["keras"].remarks for each in ("moving_stddev", "renorm_momentum"))
+    assert "norm.precise_batches=200" in FRAMEWORKS["fvcore"].no_preset
+    assert "over N - 1" in FRAMEWORKS["fvcore"].no_preset
 
 
-@pytest.mark.parametrize("name", presets())
-def test_a_preset_says_in_what_it_differs(name: str, normexp: Normexp) -> None:
-    """A batch of one value, and what its framework does not train; the refusal says so too."""
-    framework, text = FRAMEWORKS[name], (PRESETS / f"{name}.yaml").read_text()
+def fields_of(framework: Framework) -> dict[str, object]:
+    """The fields that a preset sets, momentum in PyTorch's direction."""
+    default = 0.9 if framework.name == "haiku" else framework.default
+    assert default is not None
+    common = {
+        "momentum": default if framework.weighs == "new" else turned(default),
+        "eps": framework.eps,
+        "running_variance": "biased" if framework.name == "caffe2" else framework.averages,
+        "convention": "torch",
+    }
+    if framework.normalises == "running average":
+        return {"kind": "ema_train", **common, "copy_first": framework.copies_first}
+    mean, var = framework.initial_mean, framework.initial_var
+    return {
+        **common,
+        "momentum_schedule": "constant",
+        "normalizing_variance": framework.normalises_by,
+        "estimator": "ema" if framework.debiasing == "none" else framework.debiasing,
+        "initial_mean": 0.0 if mean is None else mean,
+        "initial_var": 1.0 if var is None else var,
+    }
+
+
+def test_frameworks_have_a_preset_or_say_why_not() -> None:
+    """A file for each of the others."""
+    assert set(PRESETS) == {name for name, each in FRAMEWORKS.items() if not each.no_preset}
+    assert {"mindspore", "tensorpack", "cntk", "cudnn"} <= set(FRAMEWORKS) - set(PRESETS)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_preset_is_its_frameworks_conventions(name: str) -> None:
+    """Every field; and what the framework does otherwise with one value, scale and shift."""
+    framework, text = FRAMEWORKS[name], PRESETS[name].read_text()
     takes_one = framework.one_value and not framework.one_value.startswith("ValueError")
-    refused = normexp("plan", f"norm/framework={name}", "train.batch_size=1")
 
+    assert text.startswith("# @package norm\n# ")
+    assert list(yaml.safe_load(text).items()) == list(fields_of(framework).items())
     assert ("one value a channel; here that is refused" in text) == bool(takes_one)
     assert ("here it is trained" in text) == (name == "mxnet")
     assert ("here they are trained" in text) == (name == "caffe")
+
+
+def test_one_value_a_channel_is_refused_with_what_others_do(normexp: Normexp) -> None:
+    """Batches of one example."""
+    refused = normexp("plan", "norm/framework=keras", "train.batch_size=1")
+
     assert refused.exit_code == 2
     assert "Keras and Flax go on with a variance of 0" in refused.stderr

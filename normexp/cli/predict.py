@@ -89,7 +89,8 @@ def predict(  # noqa: PLR0913, PLR0917  a number each
             _refuse([option for option, value in numbers.items() if value is not None], wanted)
             _predict_stored(directory, wanted, places or [], _momenta(momentum), as_json=as_json)
             return
-        from normexp.sweeps.prediction import as_data, order_of, predict_all, predict_drifts
+        from normexp.theory.predict import order_of
+        from normexp.theory.predict import predict as predictions_of
         from normexp.theory.setting import Setting
 
         try:
@@ -102,18 +103,13 @@ def predict(  # noqa: PLR0913, PLR0917  a number each
                 order=order_of(train_size, shuffle=not no_shuffle, drop_last=drop_last),
                 drop_last=drop_last,
                 initial_error=1.0 if initial_error is None else initial_error,
-                drift_per_step=drift or 0.0,
             )
             asked = _momenta(momentum)
-            predictions = (
-                predict_drifts(setting, asked)
-                if drift is None
-                else predict_all({"": setting}, asked)
-            )
+            predictions = predictions_of(setting, asked, drift)
         except UsageError as error:
             raise UsageError(error.message, error.hint or HINT) from None
         if as_json:
-            print_json([as_data(each) for each in predictions])
+            print_json([each.as_dict() for each in predictions])
         else:
             from normexp.console.predict import print_drifts, print_predictions
 

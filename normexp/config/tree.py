@@ -8,7 +8,7 @@ from typing import Any
 from normexp.config.field import FieldSpec, Scalar, specs
 from normexp.config.schema import GONE, IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
 from normexp.errors import UsageError
-from normexp.frameworks.direction import turned
+from normexp.frameworks.momentum import turned
 from normexp.registry import did_you_mean, pick
 
 Tree = Mapping[str, Any]

@@ -8,7 +8,7 @@ from normexp.console.columns import fits, table_of
 from normexp.console.streams import stdout
 from normexp.console.words import NOTHING, number
 from normexp.frameworks.convert import Conversion
-from normexp.frameworks.framework import CALLER, FIRST_BATCH, Framework
+from normexp.frameworks.table import CALLER, FIRST_BATCH, Framework
 from normexp.theory.memory import half_life
 
 SIGNS = {

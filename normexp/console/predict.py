@@ -10,8 +10,8 @@ from normexp.console.columns import fits, table_of
 from normexp.console.plot import curve
 from normexp.console.streams import stdout
 from normexp.console.words import NOTHING, counted, number
-from normexp.frameworks.direction import turned
-from normexp.sweeps.prediction import LIKELY, Prediction, Row
+from normexp.frameworks.momentum import turned
+from normexp.theory.predict import LIKELY, Prediction, Row
 from normexp.theory.setting import Setting
 
 WIDEST_PLOT = 72
@@ -24,8 +24,7 @@ WORTH_A_LINE = 0.99
 
 LEAST_SHOWN = 1e-6
 
-CAUSES = {"initial": "initial value", "drift": "drift", "bias": "biased variances",
-          "noise": "sampling noise"}  # fmt: skip
+CAUSES = {"initial": "initial value", "drift": "drift", "noise": "sampling noise"}
 
 ECONOMIES = ("initial", "noise\nfactor", "in\nepochs", "weight\nleft", "keras",
              "half\nlife", "drift\nlag", "noise")  # fmt: skip
@@ -59,9 +58,8 @@ def print_drifts(predictions: Sequence[Prediction], momenta: Sequence[float] = (
         console.print(line, soft_wrap=True)
     console.print(_drift_table(console, predictions, sorted({*momenta, KERAS, TORCH})))
     (likely,) = (each for each in predictions if each.setting.drift_per_step == LIKELY)
-    unit = unit_of(assumed)
     console.print(
-        f"* likely for a network that trains, {LIKELY:g} {unit} a step: {best_line(likely)}",
+        f"* likely for a network that trains, {LIKELY:g} σ a step: {best_line(likely)}",
         style="bold",
         soft_wrap=True,
     )
@@ -78,7 +76,7 @@ def _drift_table(
 ) -> Table:
     """One row a drift; as many columns as there is room for."""
     columns: dict[str, Callable[[Prediction], str]] = {
-        f"drift, {unit_of(predictions[0].setting)}\na step": lambda each: (
+        "drift, σ\na step": lambda each: (
             f"{each.setting.drift_per_step:g}" + " *"[each.setting.drift_per_step == LIKELY]
         ),
         "best\nmomentum": lambda each: _momentum(each.best.momentum),
@@ -106,9 +104,8 @@ def _print(console: Console, prediction: Prediction) -> None:
     for line in described(prediction.setting):
         console.print(line, soft_wrap=True)
     console.print(_table(console, prediction))
-    unit = unit_of(prediction.setting)
     console.print(
-        f"error, drift lag and noise in {unit}; half life in steps; weight left of the initial "
+        "error, drift lag and noise in σ; half life in steps; weight left of the initial "
         "value; noise factor: in the long run, of independent batches.",
         style="dim",
     )
@@ -120,14 +117,9 @@ def _print(console: Console, prediction: Prediction) -> None:
     plot = curve(prediction.curve, place, width=min(WIDEST_PLOT, console.width),
                  ascii_only=console.options.ascii_only)  # fmt: skip
     if plot:
-        console.print(f"\nexpected error in {unit} by momentum; both axes logarithmic")
+        console.print("\nexpected error in σ by momentum; both axes logarithmic")
     for line in plot:
         console.print(line, soft_wrap=True)
-
-
-def unit_of(setting: Setting) -> str:
-    """What errors are measured in."""
-    return "σ" if setting.statistic == "mean" else "σ²"
 
 
 def described(setting: Setting, moving: str = "") -> list[str]:
@@ -140,9 +132,8 @@ def described(setting: Setting, moving: str = "") -> list[str]:
     size = f"batches of {setting.batch_size:,}"
     head = f"{counted(setting.updates, 'update')} with {size}"
     lines = [f"{head}, each drawn anew" if setting.train_size is None else _epochs(head, setting)]
-    unit = unit_of(setting)
-    size = f"{setting.drift_per_step:g} {unit} a step" if setting.drift_per_step else "none"
-    lines.append(f"initial value off by {setting.initial_error:g} {unit}; drift {moving or size}")
+    size = f"{setting.drift_per_step:g} σ a step" if setting.drift_per_step else "none"
+    lines.append(f"initial value off by {setting.initial_error:g} σ; drift {moving or size}")
     epoch = setting.batches_per_epoch
     if epoch and setting.last_batch < setting.batch_size and setting.updates % epoch == 0:
         lines.append(
@@ -154,13 +145,13 @@ def described(setting: Setting, moving: str = "") -> list[str]:
 
 def best_line(prediction: Prediction) -> str:
     """The best momentum in both conventions, its error, and what that consists of."""
-    best, unit = prediction.best, unit_of(prediction.setting)
+    best = prediction.best
     shares = sorted(best.budget.shares.items(), key=lambda each: -each[1])
     causes = ", ".join(f"{CAUSES[name]} {share:.0%}" for name, share in shares if share >= 0.005)  # noqa: PLR2004  rounds to 1 %
     of_what = f" (squared: {causes})" if causes else ""
     return (
         f"best momentum {_momentum(best.momentum)}, keras {_momentum(turned(best.momentum))}: "
-        f"error {best.budget.error:.3g} {unit}{of_what}"
+        f"error {best.budget.error:.3g} σ{of_what}"
     )
 
 
@@ -182,8 +173,7 @@ def _debiased_lines(prediction: Prediction) -> list[str]:
     if error > WORTH_A_LINE * prediction.best.budget.error:
         return []
     name = f"momentum {_momentum(momentum)}" if momentum else "the cumulative mean"
-    unit = unit_of(prediction.setting)
-    return [f"debiased (no initial value in it), {name} is best: error {error:.3g} {unit}"]
+    return [f"debiased (no initial value in it), {name} is best: error {error:.3g} σ"]
 
 
 def _epochs(head: str, setting: Setting) -> str:

@@ -1,13 +1,10 @@
-"""What to type in another framework, and what else must change so that results agree."""
+"""A momentum for another framework, and what else must change so that results agree."""
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from normexp.errors import UsageError
-from normexp.frameworks.framework import CALLER, Framework
 from normexp.frameworks.momentum import Newest, as_given, as_typed, newest_of
-from normexp.frameworks.table import named, with_momentum
+from normexp.frameworks.table import CALLER, Framework, named
 
 UNKNOWN = "not verified"
 DEBIAS = {
@@ -18,7 +15,7 @@ DEBIAS = {
     ("divided", "none"): "r/(1 - w)",
     ("divided", "debiased"): "r + w*r0/(1 - w)",
 }
-"""What a source uses, from what a target uses: r, with w the weight left on its start r0.
+"""The source's average from the target's: r, with w the weight left on its start r0.
 
 With m what batches have brought, `none` uses w r0 + m, `debiased` m/(1 - w), and `divided`
 (w r0 + m)/(1 - w). r0 is the start of the one that is not debiased; where neither is, both start
@@ -79,9 +76,7 @@ def convert(
     Raises:
         UsageError: an unknown framework, or a value that it does not take.
     """
-    one, other = named(source, "--from"), named(target, "--to")
-    with_momentum(one, "--from")
-    with_momentum(other, "--to")
+    one, other = _with_momentum(source, "--from"), _with_momentum(target, "--to")
     for option, size in (("--batch-size", batch_size), ("--values", values)):
         if size is not None and size < 1:
             raise UsageError(f"{option} {size}: a size from 1 is needed", "type 32, or yours")
@@ -92,14 +87,14 @@ def convert(
         given=as_given(one, value, newest),
         typed=as_typed(other, newest, batch_size),
         newest=newest,
-        differences=tuple(differences(one, other, values or batch_size)),
+        differences=differences(one, other, values or batch_size),
         remarks=tuple(f"{each.title}: {each.remarks}" for each in (one, other) if each.remarks),
     )
 
 
 def differences(
     source: Framework, target: Framework, values: int | None = None
-) -> Iterator[Difference]:
+) -> tuple[Difference, ...]:
     """What makes the target's results differ from the source's, momentum aside.
 
     Args:
@@ -107,41 +102,63 @@ def differences(
         target: whose results are there.
         values: of a channel in a batch; None: not known.
     """
-    yield from _eps(source, target)
-    yield from _normalising(source, target)
-    yield from _variance(source, target, values)
-    yield from _debiasing(source, target)
-    yield from _start(source, target)
-    if source.affine != target.affine:
-        todo = f"train {source.affine.partition(',')[0]}" * (source.affine != CALLER)
-        yield Difference("scale and shift", source.affine, target.affine, todo)
-    for what, one, other in (
-        ("newest weighs 0", _at(source, 0), _at(target, 0)),
-        ("newest weighs 1", _at(source, 1), _at(target, 1)),
-        ("one value a channel", source.one_value, target.one_value),
-    ):
-        if one and other and one != other:
-            yield Difference(what, one, other, "")
-    if source.cumulative != target.cumulative:
-        yield Difference("cumulative mean", _cumulative(source), _cumulative(target), "")
+    eps = f"eps={_eps(source)}; it acts in training too" if source.eps is not None else ""
+    train = "" if source.affine == CALLER else f"train {source.affine.partition(',')[0]}"
+    is_forgotten = "debiased" in (source.debiasing, target.debiasing)  # the advice has it then
+    aspects = [
+        Difference("eps", _eps(source), _eps(target), eps),
+        Difference(
+            "training normalises by",
+            source.normalises,
+            target.normalises,
+            "nothing: training itself is another",
+        ),
+        Difference("variance that normalises", source.normalises_by, target.normalises_by, UNKNOWN),
+        Difference(
+            "running variance",
+            source.averages,
+            target.averages,
+            _variance_advice(source, target, values),
+        ),
+        Difference(
+            "debiasing", source.debiasing, target.debiasing, _debiasing_advice(source, target)
+        ),
+        Difference(
+            "running mean, variance at first",
+            "" if is_forgotten else source.starts_at,
+            target.starts_at,
+            f"start at {source.starts_at}",
+        ),
+        Difference("scale and shift", source.affine, target.affine, train),
+        Difference("newest weighs 0", _at(source, 0), _at(target, 0), ""),
+        Difference("newest weighs 1", _at(source, 1), _at(target, 1), ""),
+        Difference("one value a channel", source.one_value, target.one_value, ""),
+        Difference("cumulative mean", _cumulative(source), _cumulative(target), ""),
+    ]
+    return tuple(
+        each
+        for each in aspects
+        if each.source and each.target
+        if each.source != each.target or (each.what, each.source) == ("running variance", UNKNOWN)
+    )
 
 
-def variance_ratio(source: Framework, target: Framework, n: int) -> float | None:
-    """By what to multiply the target's running variance to get the source's; None: not known.
+def _with_momentum(name: str, option: str) -> Framework:
+    framework = named(name, option)
+    if framework.parameter is None:
+        raise UsageError(
+            f"{option} {framework.name}: it takes no momentum; {framework.remarks}",
+            "type --from torch or another framework; normexp convert --list names them",
+        )
+    return framework
 
-    Args:
-        source: whose result is wanted.
-        target: that has averaged.
-        n: values of a channel in a batch, N of vectors and N·H·W of images; from 2.
-    """
-    if not {source.averages, target.averages} <= {"biased", "unbiased"} or n <= 1:
-        return None
-    exponent = (source.averages == "biased") - (target.averages == "biased")
-    return float(((n - 1) / n) ** exponent)
+
+def _eps(framework: Framework) -> str:
+    return CALLER if framework.eps is None else f"{framework.eps:g}"
 
 
 def _at(framework: Framework, newest: int) -> str:
-    """What happens where the newest batch weighs all or nothing."""
+    """What happens where the newest batch weighs all or nothing; empty if not known."""
     is_zero = (framework.weighs == "new") == (newest == 0)
     return framework.at_zero if is_zero else framework.at_one
 
@@ -151,58 +168,22 @@ def _cumulative(framework: Framework) -> str:
     return f"{framework.parameter}={value}" if value else "no value"
 
 
-def _eps(source: Framework, target: Framework) -> Iterator[Difference]:
-    if source.eps != target.eps:
-        known = source.eps is not None
-        todo = f"eps={_plain(source.eps)}; it acts in training too" if known else ""
-        yield Difference("eps", _plain(source.eps), _plain(target.eps), todo)
-
-
-def _normalising(source: Framework, target: Framework) -> Iterator[Difference]:
-    if source.normalises != target.normalises:
-        todo = "nothing: training itself is another"
-        yield Difference("training normalises by", source.normalises, target.normalises, todo)
-    if source.normalises_by != target.normalises_by:
-        yield Difference(
-            "variance that normalises", source.normalises_by, target.normalises_by, UNKNOWN
-        )
-
-
-def _variance(source: Framework, target: Framework, n: int | None) -> Iterator[Difference]:
-    one: str = source.averages
-    other: str = target.averages
-    if one == other != UNKNOWN:
-        return
-    unknown = {one, other} - {"biased", "unbiased"}
+def _variance_advice(source: Framework, target: Framework, n: int | None) -> str:
+    """The factor for the target's running variance, or why none is known."""
+    unknown = {source.averages, target.averages} - {"biased", "unbiased"}
     if unknown:
-        todo = max(unknown)
-    else:
-        factor = "(n - 1)/n" if one == "biased" else "n/(n - 1)"
-        ratio = variance_ratio(source, target, n) if n else None
-        known = f" = {ratio:.6g} of n = {n}" if ratio else ", n values a channel"
-        todo = f"running variance times {factor}{known}"
-    yield Difference("running variance", one, other, todo)
+        return max(unknown)
+    exponent = (source.averages == "biased") - (target.averages == "biased")
+    factor = "(n - 1)/n" if exponent > 0 else "n/(n - 1)"
+    if n is None or n == 1:
+        return f"running variance times {factor}, n values a channel"
+    return f"running variance times {factor} = {((n - 1) / n) ** exponent:.6g} of n = {n}"
 
 
-def _debiasing(source: Framework, target: Framework) -> Iterator[Difference]:
-    one, other = source.debiasing, target.debiasing
-    if one == other:
-        return
-    formula = DEBIAS[one, other]
+def _debiasing_advice(source: Framework, target: Framework) -> str:
+    """The formula that gives the source's average from the target's."""
+    formula = DEBIAS.get((source.debiasing, target.debiasing), "")
     start = ""
     if "r0" in formula:
-        whose = target if one == "debiased" else source
-        start = f", r0 = {whose.starts_at}"
-    todo = f"use {formula} instead of r; w = (old weight)^t{start}: fades"
-    yield Difference("debiasing", one, other, todo)
-
-
-def _start(source: Framework, target: Framework) -> Iterator[Difference]:
-    """Where they start, unless one forgets it: the formula that undoes that knows r0."""
-    one, other = source.starts_at, target.starts_at
-    if one != other and "debiased" not in (source.debiasing, target.debiasing):
-        yield Difference("running mean, variance at first", one, other, f"start at {one}")
-
-
-def _plain(number: float | None) -> str:
-    return CALLER if number is None or math.isnan(number) else f"{number:g}"
+        start = f", r0 = {(target if source.debiasing == 'debiased' else source).starts_at}"
+    return f"use {formula} instead of r; w = (old weight)^t{start}: fades"

@@ -1,16 +1,11 @@
-"""A momentum from one framework's words into another's."""
+"""A momentum in a framework's words: read to the weight of the newest batch, and written."""
 
 import math
 from decimal import Decimal, InvalidOperation
 from typing import Literal
 
 from normexp.errors import UsageError
-from normexp.frameworks.direction import (
-    newest_of_time_constant,
-    time_constant_of_newest,
-    turned,
-)
-from normexp.frameworks.framework import Framework
+from normexp.frameworks.table import Framework
 
 Newest = float | Literal["cumulative"]
 """The weight of the newest batch; cumulative: 1/t at step t."""
@@ -19,28 +14,42 @@ CUMULATIVE: Literal["cumulative"] = "cumulative"
 NULL = ("null", "none", CUMULATIVE)
 
 
+def turned(momentum: float) -> float:
+    """1 − momentum: the weight of the new batch from that of the old value, and back.
+
+    In decimals as they are written: 1 − 0.9 is 0.09999999999999998 in binary, and would be another
+    run than 0.1.
+    """
+    return float(1 - Decimal(repr(float(momentum))))
+
+
 def newest_of(framework: Framework, given: str, batch_size: int | None) -> Newest:
-    """What a value means in a framework.
+    """The weight of the newest batch that a value gives in a framework.
+
+    A time constant of T samples gives 1 − exp(−B/T): the last batch alone for T = 0
+    (microsoft/CNTK@498a4c4, `BatchNormalizationNode::ComputeExpAvgFactor`).
 
     Args:
-        framework: whose words they are.
+        framework: that the value is typed in.
         given: as typed: a number, or null.
-        batch_size: needed for a time constant alone.
+        batch_size: needed only for a time constant.
 
     Raises:
         UsageError: the framework takes no such value.
     """
-    is_none = given.lower() in NULL
-    if is_none and (framework.none_is is None or given.lower() == CUMULATIVE):
-        return _cumulative(framework, given)
-    number = framework.none_is if is_none else _number(framework, given)
-    assert number is not None  # noqa: S101  of the framework, as above
+    if given.lower() in NULL:
+        if framework.none_is is None or given.lower() == CUMULATIVE:
+            return _cumulative(framework, given)
+        number = framework.none_is
+    else:
+        number = _number(framework, given)
     if number == _cumulative_number(framework):
-        return "cumulative"
+        return CUMULATIVE
     if framework.weighs == "time constant":
         if number < 0:
-            return "cumulative"
-        return newest_of_time_constant(number, _known(batch_size, framework))
+            return CUMULATIVE
+        size = _needed(batch_size, framework)
+        return 1.0 if number == 0 else -math.expm1(-size / number)
     if not 0 <= number <= 1:
         raise _outside(framework, given, number)
     return number if framework.weighs == "new" else turned(number)
@@ -53,35 +62,27 @@ def as_given(framework: Framework, given: str, newest: Newest) -> str:
 
 
 def as_typed(framework: Framework, newest: Newest, batch_size: int | None) -> str:
-    """What to type in a framework, `momentum=0.01`; words where no value says it."""
+    """The words to type in a framework, `momentum=0.01`, or why there are none."""
     parameter = framework.parameter
-    if newest == "cumulative":
+    if newest == CUMULATIVE:
         if framework.cumulative:
             return f"{parameter}={framework.cumulative}"
         step = "1 - 1/t" if framework.weighs == "old" else "1/t"
         return f"{parameter}={step} at step t = 1, 2, ..."
-    value = value_of(framework, newest, batch_size)
-    if value == _cumulative_number(framework):
-        return f"nothing: {parameter}={spelled(value)} is {framework.at_one}"
-    if value in {0, 1} and newest not in {0, 1}:
-        return f"nothing: the nearest number is {parameter}={spelled(value)}"
-    return f"{parameter}={spelled(value)}"
-
-
-def value_of(framework: Framework, newest: float, batch_size: int | None) -> float:
-    """The number that gives the newest batch this weight."""
     if framework.weighs == "time constant":
-        return time_constant_of_newest(newest, _known(batch_size, framework))
-    return newest if framework.weighs == "new" else turned(newest)
-
-
-def spelled(value: float) -> str:
-    """A number so that it comes back, 1 not 1.0."""
-    return repr(float(value)).removesuffix(".0")
+        value = _time_constant(newest, _needed(batch_size, framework))
+    else:
+        value = newest if framework.weighs == "new" else turned(newest)
+    spelled = repr(float(value)).removesuffix(".0")
+    if value == _cumulative_number(framework):
+        return f"nothing: {parameter}={spelled} is {framework.at_one}"
+    if value in {0, 1} and newest not in {0, 1}:
+        return f"nothing: the nearest number is {parameter}={spelled}"
+    return f"{parameter}={spelled}"
 
 
 def _cumulative_number(framework: Framework) -> float | None:
-    """The number that gives the cumulative mean; None where no number or another word does."""
+    """The number that gives the cumulative mean; None if no number gives it."""
     try:
         return float(framework.cumulative)
     except ValueError:
@@ -90,7 +91,7 @@ def _cumulative_number(framework: Framework) -> float | None:
 
 def _cumulative(framework: Framework, given: str) -> Newest:
     if framework.cumulative == "None":
-        return "cumulative"
+        return CUMULATIVE
     how = f"it is {framework.parameter}={framework.cumulative} there; " * bool(framework.cumulative)
     raise UsageError(
         f"{framework.title} has no {framework.parameter}={given}",
@@ -113,23 +114,26 @@ def _number(framework: Framework, given: str) -> float:
 
 def _outside(framework: Framework, given: str, number: float) -> UsageError:
     """The error for a weight below 0 or above 1, with what was probably meant."""
-    percent = Decimal(given) / 100
+    whose = "the new batch's" if framework.weighs == "new" else "the old value's"
+    hint = "type a number from 0 to 1"
     if 1 < number <= 100:  # noqa: PLR2004  per cent
+        percent = Decimal(given) / 100
         hint = f"type {percent} if you mean {given} %, --from cntk if it is a time constant"
-    else:
-        hint = "type a number from 0 to 1"
     return UsageError(
         f"{framework.parameter}={given}: a weight from 0 to 1 is needed "
-        f"({_whose(framework)} in {framework.title})",
+        f"({whose} in {framework.title})",
         hint,
     )
 
 
-def _whose(framework: Framework) -> str:
-    return "the new batch's" if framework.weighs == "new" else "the old value's"
+def _time_constant(newest: float, batch_size: int) -> float:
+    """In samples: −B / ln(1 − a)."""
+    if newest in {0, 1}:
+        return 0.0 if newest else math.inf
+    return -batch_size / math.log1p(-newest)
 
 
-def _known(batch_size: int | None, framework: Framework) -> int:
+def _needed(batch_size: int | None, framework: Framework) -> int:
     if batch_size is None:
         raise UsageError(
             f"{framework.title}'s {framework.parameter} is in samples: what a batch weighs depends "

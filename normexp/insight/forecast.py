@@ -20,7 +20,7 @@ from normexp.insight.layers import settings
 from normexp.insight.subject import Subject, subjects, with_data
 from normexp.insight.telling import telling
 from normexp.store.places import Place
-from normexp.theory.bounds import momentum_of
+from normexp.theory.memory import momentum_of
 from normexp.theory.setting import Setting
 
 if TYPE_CHECKING:

@@ -1,60 +1,57 @@
-"""The expected error of a running statistic by cause, and the least of it."""
+"""The expected error of a running mean by cause, and the momentum where it is least.
+
+Evaluation comes after the optimizer step, one step later than the last batch: even momentum 1 lags.
+"""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from normexp.theory import noise
-from normexp.theory.bounds import momentum_of
-from normexp.theory.drift import cumulative_lag, linear_lag, walk_variance
-from normexp.theory.memory import weight_gone, weight_left
-from normexp.theory.minimum import least
+from normexp.theory.memory import momentum_of, weight_gone, weight_left
+from normexp.theory.noise import cumulative_variance, moving_variance
 from normexp.theory.setting import Setting
+
+POINTS = 400
+"""Momenta tried before the best of them is refined."""
+
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+SECTIONS = 60
+"""Golden sections: each leaves 0.618 of the interval."""
+
+EQUAL = 1e-9
+"""Relative difference of errors that counts as none: with small momenta, terms cancel."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What the error of a running statistic at evaluation consists of, in the setting's units.
+    """The error of a running mean at evaluation by cause, in σ.
 
     Attributes:
         initial: what is left of the initial value's error.
-        drift: the lag behind a truth that moves steadily; against the direction of the drift.
-        bias: of biased batch variances.
-        spread: standard deviation of that bias over training sets, whose own variances differ.
+        drift: lag behind a truth that moves steadily; against the direction of the drift.
         walk: standard deviation of the lag behind random steps.
         noise: standard deviation of the sampling noise.
-        alignment: how the first three add up, as `Setting.alignment`.
     """
 
     initial: float
     drift: float
-    bias: float
-    spread: float
     walk: float
     noise: float
-    alignment: float
 
     @property
     def squares(self) -> dict[str, float]:
-        """The expected squared error by cause: `initial`, `drift`, `bias` and `noise`.
-
-        Where errors add as numbers, half of each product belongs to either; random steps are drift.
-        A biased variance misses a share of the training set's own variance S², whose mean square
-        is 1 + V(N): `bias² + spread²`.
-        """
-        systematic = {"initial": self.initial, "drift": self.drift, "bias": self.bias}
-        total = sum(systematic.values())
-        parts = {
-            name: each**2 + self.alignment * each * (total - each)
-            for name, each in systematic.items()
+        """The expected squared error by cause; random steps are drift."""
+        return {
+            "initial": self.initial**2,
+            "drift": self.drift**2 + self.walk**2,
+            "noise": self.noise**2,
         }
-        parts["drift"] += self.walk**2
-        parts["bias"] += self.spread**2
-        return {**parts, "noise": self.noise**2}
 
     @property
     def squared(self) -> float:
         """The expected squared error."""
-        return max(0.0, sum(self.squares.values()))
+        return sum(self.squares.values())
 
     @property
     def error(self) -> float:
@@ -63,38 +60,38 @@ class Budget:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Each cause's part of the expected squared error; all 0 where there is none."""
+        """Each cause's part of the expected squared error; all 0 if there is no error."""
         whole = self.squared
         return {name: each / whole if whole else 0.0 for name, each in self.squares.items()}
 
 
 def budget(setting: Setting, momentum: float, *, debiased: bool = False) -> Budget:
-    """The expected error of the running statistic after the setting's updates.
+    """The expected error of the running mean after the setting's updates.
 
     Args:
         setting: the training.
         momentum: in [0, 1].
-        debiased: whether the initial value is taken out of it and the weights of the batches are
-            made to sum to 1; with momentum 0 that is the cumulative mean.
+        debiased: take the initial value out and let the batches' weights sum to 1; with momentum 0
+            that is the cumulative mean.
 
     Raises:
         UsageError: the momentum lies outside [0, 1].
     """
-    if debiased and momentum_of(momentum) == 0:
-        return _cumulative(setting)
-    updates = setting.updates
+    updates, drift, walk = setting.updates, setting.drift_per_step, setting.walk_per_step
+    if momentum_of(momentum) == 0 and debiased:
+        return Budget(
+            initial=0.0,
+            drift=-drift * (updates + 1) / 2,
+            walk=walk * math.sqrt((updates + 1) * (2 * updates + 1) / (6 * updates)),
+            noise=math.sqrt(cumulative_variance(setting)),
+        )
     weight = weight_gone(momentum, updates) if debiased else 1.0
     left = 0.0 if debiased else weight_left(momentum, updates)
-    gone, last = weight_gone(momentum, updates), _last_weight(setting, momentum)
-    bias = _bias(setting, gone, last) / weight
     return Budget(
         initial=left * setting.initial_error,
-        drift=-linear_lag(momentum, setting.drift_per_step, updates) / weight,
-        bias=bias,
-        spread=_spread(setting, bias),
-        walk=math.sqrt(walk_variance(momentum, setting.walk_per_step**2, updates)) / weight,
-        noise=math.sqrt(_noise(setting, momentum)) / weight,
-        alignment=setting.alignment,
+        drift=-drift * _lag(momentum, updates) / weight,
+        walk=walk * math.sqrt(_walk_variance(momentum, updates)) / weight,
+        noise=math.sqrt(moving_variance(setting, momentum)) / weight,
     )
 
 
@@ -109,52 +106,53 @@ def best_momentum(setting: Setting, *, debiased: bool = False) -> float:
     )
 
 
-def _cumulative(setting: Setting) -> Budget:
-    """Of the mean over all batches so far."""
-    updates = setting.updates
-    epochs, position = _place(setting)
-    kinds = {"shuffled": noise.shuffled_cumulative, "fixed": noise.fixed_cumulative}
-    if setting.order == "independent":
-        variance = setting.variance_of(setting.batch_size) / updates
-    else:
-        variance = kinds[setting.order](setting.epoch, epochs, position)
-    walk = setting.walk_per_step**2 * (updates + 1) * (2 * updates + 1) / (6 * updates)
-    bias = _bias(setting, 1.0, epochs / updates)
-    return Budget(
-        initial=0.0,
-        drift=-cumulative_lag(setting.drift_per_step, updates),
-        bias=bias,
-        spread=_spread(setting, bias),
-        walk=math.sqrt(walk),
-        noise=math.sqrt(variance),
-        alignment=setting.alignment,
-    )
+def least(cost: Callable[[float], float], smallest: float) -> float:
+    """The momentum in [0, 1] with the least cost, by a logarithmic grid and golden sections.
+
+    The grid finds the valley where there is more than one; 0 and 1 are candidates, and are named
+    first where costs are equal.
+
+    Args:
+        cost: of a momentum.
+        smallest: positive momentum of the grid, so small that it costs as much as 0.
+    """
+    low = math.log(smallest)
+    grid = [low * (1 - i / (POINTS - 1)) for i in range(POINTS)]
+    costs = [cost(math.exp(each)) for each in grid]
+    best = costs.index(min(costs))
+    left, right = grid[max(best - 1, 0)], grid[min(best + 1, POINTS - 1)]
+    for _ in range(SECTIONS):
+        width = GOLDEN * (right - left)
+        if cost(math.exp(right - width)) <= cost(math.exp(left + width)):
+            right = left + width
+        else:
+            left = right - width
+    candidates = (0.0, 1.0, math.exp(grid[best]), math.exp((left + right) / 2))
+    found = {each: cost(each) for each in candidates}
+    lowest = min(found.values())
+    return next(each for each, value in found.items() if value <= lowest * (1 + EQUAL))
 
 
-def _noise(setting: Setting, momentum: float) -> float:
-    """Variance of what sampling leaves in the running statistic."""
-    if setting.order == "independent":
-        variance = setting.variance_of(setting.batch_size)
-        return noise.independent(momentum, setting.updates, variance)
-    kinds = {"shuffled": noise.shuffled, "fixed": noise.fixed}
-    return kinds[setting.order](momentum, setting.epoch, *_place(setting))
+def _lag(momentum: float, updates: float) -> float:
+    """Steps by which the batches' weights lag a steady drift: (1 − q^t·(1 + a·t))/a.
+
+    `a·Σ q^j·(j + 1)` over the t newest batches; the initial value's share is in `initial`. 1/a in
+    the long run, 0 for a = 0, 1 for a = 1.
+    """
+    if momentum == 0:
+        return 0.0
+    if momentum == 1:
+        return 1.0
+    return -math.expm1(updates * math.log1p(-momentum) + math.log1p(updates * momentum)) / momentum
 
 
-def _bias(setting: Setting, weight: float, last: float) -> float:
-    """What biased batch variances lack, by the weight of all batches and of the last ones."""
-    epoch = setting.epoch
-    return (epoch.expectation - 1) * weight + (epoch.last_expectation - epoch.expectation) * last
+def _walk_variance(momentum: float, updates: float) -> float:
+    """Variance of the lag behind a random walk of unit steps: 1/(a·(2 − a)) in the long run.
 
-
-def _spread(setting: Setting, bias: float) -> float:
-    """Over training sets of N: |bias|·√V(N); none of it where the truth is the distribution's."""
-    return abs(bias) * math.sqrt(setting.epoch.whole_variance)
-
-
-def _last_weight(setting: Setting, momentum: float) -> float:
-    return noise.last_weight(momentum, setting.epoch, *_place(setting))
-
-
-def _place(setting: Setting) -> tuple[int, int]:
-    """Full epochs before evaluation, and batches since."""
-    return divmod(setting.updates, setting.epoch.batches)
+    After t updates `(1 − q^(2t))/(a(2 − a)) − 2·q^t·(1 − q^t)/a + t·q^(2t)`; 0 for a = 0.
+    """
+    if momentum == 0:
+        return 0.0
+    left, gone = weight_left(momentum, updates), weight_gone(momentum, updates)
+    recent = gone * (1 + left) / (momentum * (2 - momentum))
+    return max(0.0, recent - 2 * left * gone / momentum + updates * left**2)

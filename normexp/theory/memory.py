@@ -1,11 +1,33 @@
-"""How long a running statistic remembers: half-life, weight left."""
+"""How long a running statistic remembers: half-life, weights of batches and initial value."""
 
 import math
 
-from normexp.theory.bounds import momentum_of, within
+from normexp.errors import UsageError
 
-NEARLY = 1e-12
-"""Relative rounding below which a number of updates counts as whole."""
+
+def within(
+    name: str, value: float, low: float = 0.0, high: float = math.inf, *, above: bool = False
+) -> float:
+    """Return the value if it is a finite number from `low` to `high`; beyond `low` if `above`.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if math.isfinite(value) and low <= value <= high and not (above and value == low):
+        return value
+    bounds = [f"{'more than' if above else 'at least'} {low:g}"] if low > -math.inf else []
+    bounds += [f"at most {high:g}"] if high < math.inf else []
+    allowed = f"a number, {' and '.join(bounds)}" if bounds else "a finite number"
+    raise UsageError(f"{name} is {value:g}; it must be {allowed}")
+
+
+def momentum_of(value: float) -> float:
+    """Return a momentum: the weight of the newest batch, from 0 to 1.
+
+    Raises:
+        UsageError: it lies outside [0, 1], where running statistics grow without bound.
+    """
+    return within("momentum", value, 0.0, 1.0)
 
 
 def half_life(momentum: float | None) -> float | None:
@@ -25,14 +47,12 @@ def half_life(momentum: float | None) -> float | None:
 def weight_left(momentum: float, updates: float) -> float:
     """The initial value's weight after so many updates: (1 − a)^t.
 
-    From `r_t = q^t·r_0 + a·Σ q^(t−i)·s_i`. Dimensionless; 1 for a = 0 or t = 0, 0 for a = 1 or
-    t = ∞ else. What is left of a batch's weight after t more updates is the same.
+    Also what is left of a batch's weight after t more updates.
 
     Raises:
         UsageError: the momentum lies outside [0, 1], or the number of updates is negative.
     """
-    if updates != math.inf:
-        within("number of updates", updates)
+    within("number of updates", updates)
     if momentum_of(momentum) == 0 or updates == 0:
         return 1.0
     return 0.0 if momentum == 1 else math.exp(updates * math.log1p(-momentum))
@@ -46,18 +66,16 @@ def weight_gone(momentum: float, updates: float) -> float:
     Raises:
         UsageError: the momentum lies outside [0, 1], or the number of updates is negative.
     """
-    if updates != math.inf:
-        within("number of updates", updates)
+    within("number of updates", updates)
     if momentum_of(momentum) == 0 or updates == 0:
         return 0.0
     return 1.0 if momentum == 1 else -math.expm1(updates * math.log1p(-momentum))
 
 
 def noise_factor(momentum: float) -> float:
-    """Standard deviation of the running statistic over that of one batch's: √(a / (2 − a)).
+    """Standard deviation of the running mean over that of one batch's mean: √(a / (2 − a)).
 
-    Of independent batches, in the long run: 0 for a = 0, 1 for a = 1. `theory.noise` knows batches
-    drawn without replacement, and what has not settled yet.
+    Of independent batches in the long run: 0 for a = 0, 1 for a = 1.
 
     Raises:
         UsageError: the momentum lies outside [0, 1].

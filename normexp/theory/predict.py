@@ -1,18 +1,18 @@
-"""What theory predicts for settings, by momentum, and the best one."""
+"""Predictions for a setting: the error of each momentum, and the best one."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from normexp.errors import UsageError
-from normexp.frameworks.direction import turned
+from normexp.frameworks.momentum import turned
 from normexp.theory.budget import Budget, best_momentum, budget
 from normexp.theory.memory import half_life, noise_factor, weight_left
 from normexp.theory.setting import Order, Setting
 
 GRID = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.9, 1.0)
-"""Momenta that every prediction shows; 0.1 is PyTorch's default, 0.01 Keras's."""
+"""Momenta in every prediction; 0.1 is PyTorch's default, 0.01 Keras's."""
 
 DRIFTS = (0.0, 0.003, 0.01, 0.03)
 """Tried where no drift is known, in σ a step.
@@ -25,7 +25,7 @@ LIKELY = 0.01
 """The drift among these to expect of a network that trains."""
 
 LOWEST = 1e-4
-"""Where the curve begins, unless a momentum to show is lower."""
+"""First momentum of the curve, unless a lower one is asked for."""
 
 POINTS_PER_DECADE = 60
 
@@ -37,7 +37,7 @@ class Row:
     Attributes:
         momentum: weight of the newest batch; Keras's is 1 minus that.
         half_life_steps: None for momentum 0, which never forgets.
-        half_life_epochs: the same in epochs; None too where they are not known.
+        half_life_epochs: the same in epochs; None too where their length is not known.
         initial_weight_left: of the initial value, at evaluation.
         noise_factor: √(a/(2 − a)), the long run of independent batches.
         budget: the error at evaluation by cause.
@@ -53,14 +53,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What theory says of one setting.
+    """The expected errors in one setting.
 
     Attributes:
-        name: of the setting, such as a layer's; empty where there is one only.
+        name: of the setting among others; empty if it is the only one.
         setting: what was assumed.
-        rows: by momentum, those asked for and the best among them.
+        rows: by momentum, those asked for and the best.
         best: the row with the least expected error of all momenta.
-        debiased: the momentum and error that are best with the initial value taken out; momentum 0
+        debiased: the best momentum with the initial value taken out, and its error; momentum 0
             is the cumulative mean.
         curve: momentum and expected error, close enough for a plot.
     """
@@ -72,35 +72,48 @@ class Prediction:
     debiased: tuple[float, float]
     curve: list[tuple[float, float]]
 
+    def as_dict(self) -> dict[str, Any]:
+        """The prediction as data; errors in σ, shares of the squared error."""
+        momentum, error = self.debiased
+        return {
+            "name": self.name,
+            "setting": {
+                **asdict(self.setting),
+                "batches_per_epoch": self.setting.batches_per_epoch,
+                "last_batch": self.setting.last_batch,
+            },
+            "best": _row_data(self.best),
+            "best_debiased": {"momentum": momentum, "error": error},
+            "rows": [_row_data(row) for row in self.rows],
+            "curve": [{"momentum": a, "error": error} for a, error in self.curve],
+        }
 
-def predict_all(settings: Mapping[str, Setting], momenta: Sequence[float] = ()) -> list[Prediction]:
-    """A prediction for each named setting.
+
+def predict(
+    setting: Setting, momenta: Sequence[float] = (), drift: float | None = None
+) -> list[Prediction]:
+    """A prediction for a drift in σ a step, or one for each of `DRIFTS`.
 
     Args:
-        settings: by name.
-        momenta: to show beside the grid and the best.
+        setting: its own drift is not read.
+        momenta: shown beside the grid and the best.
+        drift: None if it is not known.
 
     Raises:
         UsageError: a momentum lies outside [0, 1].
     """
-    return [_prediction(name, setting, momenta) for name, setting in settings.items()]
-
-
-def predict_drifts(setting: Setting, momenta: Sequence[float] = ()) -> list[Prediction]:
-    """A prediction for each of `DRIFTS`, where a setting's own is not known.
-
-    Raises:
-        UsageError: a momentum lies outside [0, 1].
-    """
-    settings = {f"drift {each:g}": replace(setting, drift_per_step=each) for each in DRIFTS}
-    return predict_all(settings, momenta)
+    drifts = {f"drift {each:g}": each for each in DRIFTS} if drift is None else {"": drift}
+    return [
+        _prediction(name, replace(setting, drift_per_step=each), momenta)
+        for name, each in drifts.items()
+    ]
 
 
 def order_of(train_size: int | None, *, shuffle: bool, drop_last: bool) -> Order:
-    """How batches are drawn: each anew where the training set's size is not known.
+    """The order of batches; independent if the training set's size is not known.
 
     Raises:
-        UsageError: something is said of epochs all the same.
+        UsageError: an option about epochs is given without that size.
     """
     if train_size is not None:
         return "shuffled" if shuffle else "fixed"
@@ -113,40 +126,26 @@ def order_of(train_size: int | None, *, shuffle: bool, drop_last: bool) -> Order
     return "independent"
 
 
-def as_data(prediction: Prediction) -> dict[str, Any]:
-    """The same for programs; errors in the setting's units, shares of the squared error."""
-    momentum, error = prediction.debiased
-    return {
-        "name": prediction.name,
-        "setting": {
-            **asdict(prediction.setting),
-            "batches_per_epoch": prediction.setting.batches_per_epoch,
-            "last_batch": prediction.setting.last_batch,
-        },
-        "best": _row_data(prediction.best),
-        "best_debiased": {"momentum": momentum, "error": error},
-        "rows": [_row_data(row) for row in prediction.rows],
-        "curve": [{"momentum": a, "error": error} for a, error in prediction.curve],
-    }
-
-
 def _prediction(name: str, setting: Setting, momenta: Sequence[float]) -> Prediction:
     best = _rounded(best_momentum(setting))
     shown = sorted({*GRID, *momenta, best})
     rows = [_row(setting, momentum) for momentum in shown]
     debiased = _rounded(best_momentum(setting, debiased=True))
+    decades = -math.log10(min([LOWEST, *(each for each in shown if each > 0)]))
+    number = math.ceil(decades * POINTS_PER_DECADE)
+    curve = [10 ** (-decades * (1 - i / number)) for i in range(number + 1)]
     return Prediction(
         name=name,
         setting=setting,
         rows=rows,
         best=rows[shown.index(best)],
         debiased=(debiased, budget(setting, debiased, debiased=True).error),
-        curve=_curve(setting, min([LOWEST, *(each for each in shown if each > 0)])),
+        curve=[(momentum, budget(setting, momentum).error) for momentum in curve],
     )
 
 
 def _rounded(momentum: float) -> float:
-    """To three digits, which one can type; a minimum is flat, so the error stays what it is."""
+    """To three digits; a minimum is flat, so the error stays the same."""
     return float(f"{momentum:.3g}")
 
 
@@ -160,13 +159,6 @@ def _row(setting: Setting, momentum: float) -> Row:
         noise_factor=noise_factor(momentum),
         budget=budget(setting, momentum),
     )
-
-
-def _curve(setting: Setting, lowest: float) -> list[tuple[float, float]]:
-    decades = -math.log10(lowest)
-    number = math.ceil(decades * POINTS_PER_DECADE)
-    momenta = [10 ** (-decades * (1 - i / number)) for i in range(number + 1)]
-    return [(momentum, budget(setting, momentum).error) for momentum in momenta]
 
 
 def _row_data(row: Row) -> dict[str, Any]:

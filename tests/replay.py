@@ -15,7 +15,7 @@ from torch import nn
 import normexp
 from normexp.data.draw import draw
 from normexp.engine.numerics import one_thread
-from normexp.engine.stack import TrainingStack
+from normexp.engine.train import TrainingStack
 
 Tensors = dict[str, torch.Tensor]
 

@@ -15,7 +15,7 @@ from conftest import SMALL
 from typer.testing import Result
 
 import normexp as api
-from normexp.engine.stack import TrainingStack
+from normexp.engine.train import TrainingStack
 from normexp.sweeps.environment import changed, environment
 
 Command = Callable[..., Result]

@@ -84,7 +84,7 @@ def test_what_an_older_record_lacks_is_unknown_rather_than_changed() -> None:
     [
         ("engine/packed.py", '"""', '"""Other words.\n\n'),
         ("rng.py", "import hashlib\n", "\n\n# a remark\nimport hashlib  # another\n\n\n"),
-        ("norms/batch.py", "\n\n\n", "\n\n\n\n\n"),
+        ("nets/norms.py", "\n\n\n", "\n\n\n\n\n"),
         ("console/words.py", "def ", "def un"),
         ("store/layout.py", "ID_LENGTH = 12", "ID_LENGTH = 13"),
         ("store/columns.py", '"""By table', '"""By any table'),
@@ -106,8 +106,8 @@ def test_cosmetics_and_other_rooms_leave_the_code_as_it_is(
         ("record.py", "1e6", "1e7"),
         ("store/columns.py", '"steps"', '"step"'),
         ("config/batches.py", "def ", "def un"),
-        ("optim/schedule.py", "(1 + ", "(2 + "),
-        ("norms/batch.py", "import torch", "import torch as torch"),
+        ("nets/optimizers.py", "(1 + ", "(2 + "),
+        ("nets/norms.py", "import torch", "import torch as torch"),
     ],
 )
 def test_a_change_of_what_makes_numbers_changes_the_code(
@@ -121,7 +121,7 @@ def test_a_change_of_what_makes_numbers_changes_the_code(
 
 def test_a_new_file_changes_the_code(copy: Path) -> None:
     """And so does another name of an old one."""
-    (copy / "norms/layout.py").rename(copy / "norms/other.py")
+    (copy / "nets/layout.py").rename(copy / "nets/other.py")
 
     assert digest(copy) != digest(PACKAGE)
 

@@ -20,8 +20,7 @@ import normexp
 from normexp.config.schema import KINDS, RunConfig
 from normexp.data.draw import draw
 from normexp.engine.observe import observe
-from normexp.engine.stack import TrainingStack
-from normexp.engine.train import train
+from normexp.engine.train import TrainingStack, train
 
 SIZES = ["data=digits", "data.train_size=74", "data.test_size=20", "train.batch_size=18",
          "train.epochs=2", "train.dtype=float64", "optim.lr=0.01", "seed=1"]  # fmt: skip

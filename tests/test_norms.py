@@ -13,10 +13,8 @@ from torch import nn
 
 import normexp
 from normexp.config.norm import BatchRenorm, GroupNorm, InstanceNorm, LayerNorm
-from normexp.norms.batch import normalize_batch
-from normexp.norms.example import normalize_example
-from normexp.norms.lookback import limits
-from normexp.norms.statistics import Affine
+from normexp.nets.layout import Affine
+from normexp.nets.norms import limits, normalize_batch, normalize_example
 
 AsJson = Callable[..., Any]
 PLAIN = Affine(None, None)
@@ -82,7 +80,7 @@ def test_layer_norm_per_channel_is_group_norm_of_one_group() -> None:
 
 def normexp_network_shapes(config: Any) -> dict[str, tuple[int, ...]]:  # noqa: ANN401
     """The parameters of a configuration's network."""
-    from normexp.models.network import Network
+    from normexp.nets.network import Network
 
     return Network(config).shapes
 

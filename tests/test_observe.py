@@ -18,8 +18,7 @@ from normexp.data.draw import draw
 from normexp.engine import predict
 from normexp.engine.estimators import RunningStatistics
 from normexp.engine.observe import observe
-from normexp.engine.stack import TrainingStack
-from normexp.engine.train import train
+from normexp.engine.train import TrainingStack, train
 
 MOMENTA = [0.0, 0.01, 0.1, 0.5, 0.99, 1.0, None]
 

@@ -10,8 +10,7 @@ from torch import optim
 
 import normexp
 from normexp.config.optim import Adam, AdamW, Optimizer, Sgd
-from normexp.optim.optimizer import OptimizerState
-from normexp.optim.schedule import scale
+from normexp.nets.optimizers import OptimizerState, scale
 
 Oracle = Callable[..., optim.Optimizer]
 

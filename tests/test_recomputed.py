@@ -12,7 +12,7 @@ from torch import nn
 import normexp
 from normexp.config.schema import RunConfig
 from normexp.data.draw import draw
-from normexp.data.order import orders
+from normexp.data.examples import orders
 from normexp.engine.observe import observe
 from normexp.engine.train import train
 

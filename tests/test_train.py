@@ -9,8 +9,7 @@ import normexp
 from normexp.config.model import Mlp
 from normexp.config.schema import RunConfig
 from normexp.engine.numerics import one_thread
-from normexp.engine.stack import TrainingStack
-from normexp.engine.train import train
+from normexp.engine.train import TrainingStack, train
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 ARMS = {

@@ -162,7 +162,7 @@ def in_test_batches(size: int, *, by_class: bool) -> Metric:
 
         from normexp.data.examples import Examples
         from normexp.engine.losses import is_labels, loss
-        from normexp.models.network import Network
+        from normexp.nets.network import Network
 
         config = config_of(run)
         examples, network, one = Examples([config], tests_only=True), Network(config), range(1)

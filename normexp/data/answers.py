@@ -4,14 +4,10 @@ Whole numbers are labels and others are targets, unless `data.y_size` says other
 1 is a target, and more are classes.
 """
 
-from typing import Any
-
 import numpy as np
 
-from normexp.data.arrays import Examples
+from normexp.data.arrays import Array, Examples
 from normexp.errors import UsageError
-
-Array = np.ndarray[Any, Any]
 
 MOST_LABELS = 100_000
 
@@ -22,7 +18,7 @@ RELABEL = "save numpy.unique(y, return_inverse=True)[1] as y"
 
 
 def answered(path: str, examples: Examples, y_size: int | None) -> tuple[Examples, int]:
-    """The examples with y as int64 labels [examples] or float64 targets [examples, targets].
+    """Return examples with y as int64 labels [examples] or float64 targets [examples, targets].
 
     Args:
         path: of the file, for messages.
@@ -36,8 +32,8 @@ def answered(path: str, examples: Examples, y_size: int | None) -> tuple[Example
         UsageError: y has no labels from 0, or they are not what `y_size` says.
     """
     parts = [part for part in (examples.y, examples.test_y) if part is not None]
+    columns = parts[0].shape[1] if parts[0].ndim > 1 else 1
     if parts[0].dtype.kind == "f":
-        columns = parts[0].shape[1]
         if columns > 1 or y_size in (None, 1):
             return examples, columns
         if not all(((part == part.round()) & (abs(part) < 2**53)).all() for part in parts):
@@ -46,14 +42,17 @@ def answered(path: str, examples: Examples, y_size: int | None) -> tuple[Example
                 "leave out data.y_size for a regression",
             )
         parts = [part[:, 0].astype(np.int64) for part in parts]
-    elif y_size == (columns := parts[0].shape[1] if parts[0].ndim > 1 else 1):
+        outputs = _classes(path, parts, y_size)
+    elif y_size == columns:
         parts = [part.astype(np.float64).reshape(len(part), -1) for part in parts]
-        return _with(examples, parts), columns
-    return _with(examples, parts), _classes(path, parts, y_size)
+        outputs = columns
+    else:
+        outputs = _classes(path, parts, y_size)
+    return examples._replace(y=parts[0], test_y=parts[1] if len(parts) > 1 else None), outputs
 
 
 def described(examples: Examples, y_size: int | None) -> str:
-    """What `answered` gives as y, such as "y 1 target (regression)"."""
+    """Return `answered`'s y in words, such as "y 1 target (regression)"."""
     if examples.y.dtype.kind == "f":
         return f"y {y_size} target{'' if y_size == 1 else 's'} (regression)"
     parts = [part for part in (examples.y, examples.test_y) if part is not None]
@@ -62,7 +61,7 @@ def described(examples: Examples, y_size: int | None) -> str:
 
 
 def doubt(examples: Examples) -> str | None:
-    """A word on floats of a file that look like classes, and what to type if they are."""
+    """Return a note on floats of a file that look like classes, with what to type if they are."""
     y = examples.y
     if y.dtype.kind != "f" or not (y == y.round()).all():
         return None
@@ -94,32 +93,24 @@ def _classes(path: str, parts: list[Array], y_size: int | None) -> int:
             f"labels are from 0 and below {MOST_LABELS:,}: {RELABEL}, or type data.y_size=1 for a "
             "target",
         )
-    if y_size is not None and y_size <= highest:
+    if y_size is not None:
+        if y_size <= highest:
+            raise UsageError(
+                f"data.y_size={y_size}, but {path} has labels up to {highest}",
+                f"type data.y_size={highest + 1}, or leave it out",
+            )
+        return y_size
+    counts = np.bincount(whole, minlength=2)
+    if np.count_nonzero(counts) == 1:
         raise UsageError(
-            f"data.y_size={y_size}, but {path} has labels up to {highest}",
-            f"type data.y_size={highest + 1}, or leave it out",
+            f"{path}: y is {highest} everywhere, so there is one class only",
+            f"give examples of two, or type data.y_size={len(counts)} if that is meant, or "
+            "data.y_size=1 for a target",
         )
-    if y_size is None:
-        _check_used(path, np.bincount(whole, minlength=2))
-    return y_size or highest + 1
-
-
-def _check_used(path: str, counts: Array) -> None:
-    """Refuse classes without an example: labels that do not count from 0, more likely."""
-    used, empty, typed = np.flatnonzero(counts), np.flatnonzero(counts == 0), len(counts)
-    if len(used) == 1:
+    if not counts.all():
         raise UsageError(
-            f"{path}: y is {used[0]} everywhere, so there is one class only",
-            f"give examples of two, or type data.y_size={typed} if that is meant, or data.y_size=1 "
-            "for a target",
+            f"{path}: labels from {lowest} to {highest} are {len(counts)} classes, counted from 0, "
+            f"and class {np.argmin(counts)} has no example",
+            f"{RELABEL}, or type data.y_size={len(counts)} if that is meant",
         )
-    if empty.size:
-        raise UsageError(
-            f"{path}: labels from {used[0]} to {used[-1]} are {typed} classes, counted from 0, and "
-            f"class {empty[0]} has no example",
-            f"{RELABEL}, or type data.y_size={typed} if that is meant",
-        )
-
-
-def _with(examples: Examples, parts: list[Array]) -> Examples:
-    return examples._replace(y=parts[0], test_y=parts[1] if len(parts) > 1 else None)
+    return highest + 1

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -28,30 +28,20 @@ FORMATS = {
     ".npz": "save it with numpy.savez(FILE, x=..., y=...), and test_x, test_y if there are tests",
     ".parquet": "it needs a column y, and a column x of lists or one column of numbers a feature",
 }
-"""What a file should hold, for those whose file does not."""
+"""What a file should hold, for messages."""
 
 FEWEST = 2
 """Examples for training, and for testing."""
 
-VECTORS, IMAGES = 2, 4
-"""Dimensions of x."""
-
-MEANT = {
-    "x": "x",
-    "y": "y",
-    "testx": "test_x",
-    "xtest": "test_x",
-    "testy": "test_y",
-    "ytest": "test_y",
-}
-"""Names as others spell them, in small letters and without marks."""
+VECTORS, GREY, IMAGES = 2, 3, 4
+"""Dimensions of x: of vectors, of images without a channel, of images with channels."""
 
 MOST_NAMES = 10
 """Of columns, in a message."""
 
 
 class Examples(NamedTuple):
-    """What a file holds, examples first."""
+    """The arrays of a file, examples first."""
 
     x: Array  # float64 [examples, features] or [examples, channels, height, width]
     y: Array  # int64 [examples] or [examples, targets], or float64 [examples, targets]
@@ -60,7 +50,7 @@ class Examples(NamedTuple):
 
 
 def read_examples(path: Path, shape: tuple[int, ...] | None) -> Examples:
-    """The examples of a file.
+    """Read the examples of a file.
 
     Args:
         path: ends in .npz or .parquet.
@@ -73,14 +63,18 @@ def read_examples(path: Path, shape: tuple[int, ...] | None) -> Examples:
     both = ("test_x" in columns) + ("test_y" in columns)
     if both == 1:
         raise UsageError(f"{path} has only one of test_x and test_y", "give both, or neither")
-    x, y = _examples(path, "", columns["x"], columns["y"], shape)
+    x, y = _examples(path, "", columns, shape)
     if not both:
         return Examples(x, y, None, None)
-    test_x, test_y = _examples(path, "test_", columns["test_x"], columns["test_y"], shape)
+    test_x, test_y = _examples(path, "test_", columns, shape)
     for name, train, test in (("x", x, test_x), ("y", y, test_y)):
         if (train.shape[1:], train.dtype) != (test.shape[1:], test.dtype):
+            spelled, of_test = (
+                f"{each.dtype}[{', '.join(map(str, ('examples', *each.shape[1:])))}]"
+                for each in (train, test)
+            )
             raise UsageError(
-                f"{path}: {name} is {_spelled(train)}, but test_{name} is {_spelled(test)}",
+                f"{path}: {name} is {spelled}, but test_{name} is {of_test}",
                 "give both the same shape of an example, and the same type",
             )
     return Examples(x, y, test_x, test_y)
@@ -95,8 +89,8 @@ def _columns(path: Path) -> dict[str, Array]:
     except UsageError:
         raise
     except Exception as error:  # a damaged file raises whatever its bytes say
-        said = getattr(error, "strerror", None) or str(error) or error.__class__.__name__
-        reason = said.splitlines()[0]
+        text = getattr(error, "strerror", None) or str(error) or error.__class__.__name__
+        reason = text.splitlines()[0]
         if "allow_pickle" in reason:
             reason = "it holds Python objects, or is none"
         raise UsageError(
@@ -106,29 +100,29 @@ def _columns(path: Path) -> dict[str, Array]:
 
 
 def _npz(path: Path) -> dict[str, Array]:
-    with path.open("rb") as file, _archive(path, file) as archive:
-        for name in ("x", "y"):
-            if name not in archive.files:
-                raise _lacking(path, name, archive.files)
-        if foreign := [name for name in archive.files if name not in Examples._fields]:
-            near = _meant(foreign[0])
-            raise UsageError(
-                f"{path} has an array {foreign[0]}, which nothing would read; it has "
-                f"{_listed(archive.files)}",
-                f"did you mean {near}?" if near else FORMATS[path.suffix],
-            )
-        columns = {name: archive[name] for name in archive.files}
+    with path.open("rb") as file:
+        archive = np.load(file, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise UsageError(f"{path} is a single array, as in a .npy", FORMATS[".npz"])
+        with archive:
+            _check_arrays(path, archive.files)
+            columns = {name: archive[name] for name in archive.files}
     for name, values in columns.items():
         if not isinstance(values, np.ndarray):
-            raise UsageError(f"{path}: {name} is no array", FORMATS[path.suffix])
+            raise UsageError(f"{path}: {name} is no array", FORMATS[".npz"])
     return columns
 
 
-def _archive(path: Path, file: BinaryIO) -> "np.lib.npyio.NpzFile":
-    loaded = np.load(file, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        raise UsageError(f"{path} is a single array, as in a .npy", FORMATS[path.suffix])
-    return loaded  # type: ignore[no-any-return]
+def _check_arrays(path: Path, names: list[str]) -> None:
+    for name in ("x", "y"):
+        if name not in names:
+            raise _lacking(path, name, names)
+    if foreign := [name for name in names if name not in Examples._fields]:
+        near = _meant(foreign[0])
+        raise UsageError(
+            f"{path} has an array {foreign[0]}, which nothing would read; it has {_listed(names)}",
+            f"did you mean {near}?" if near else FORMATS[".npz"],
+        )
 
 
 def _parquet(path: Path) -> dict[str, Array]:
@@ -142,9 +136,9 @@ def _parquet(path: Path) -> dict[str, Array]:
     _check_names(path, names)
     for name in names:
         _check_column(path, name, table[name])
+    y = table["y"].to_numpy()
     if "x" not in names:
-        features = [table[name].to_numpy() for name in names if name != "y"]
-        return {"x": np.stack(features, 1), "y": table["y"].to_numpy()}
+        return {"x": np.stack([table[name].to_numpy() for name in names if name != "y"], 1), "y": y}
     x = table["x"].to_numpy()
     if pa.types.is_nested(table.schema.field("x").type):
         sizes = {len(row) for row in x}
@@ -154,7 +148,7 @@ def _parquet(path: Path) -> dict[str, Array]:
                 "give every example as many",
             )
         x = np.stack(list(x))
-    return {"x": x, "y": table["y"].to_numpy()}
+    return {"x": x, "y": y}
 
 
 def _check_names(path: Path, names: list[str]) -> None:
@@ -206,8 +200,10 @@ def _check_column(path: Path, name: str, column: "pa.ChunkedArray") -> None:
 
 
 def _examples(
-    path: Path, prefix: str, x: Array, y: Array, shape: tuple[int, ...] | None
+    path: Path, prefix: str, columns: dict[str, Array], shape: tuple[int, ...] | None
 ) -> tuple[Array, Array]:
+    """Return x as float64, and y as int64 or as float64 [examples, targets]."""
+    x, y = columns[f"{prefix}x"], columns[f"{prefix}y"]
     for name, values in ((f"{prefix}x", x), (f"{prefix}y", y)):
         if values.dtype.kind not in "biuf":
             raise UsageError(
@@ -219,9 +215,7 @@ def _examples(
                 f"give {FEWEST} examples at least, each of one number at least",
             )
         _check_numbers(path, name, values)
-    if x.ndim == 1:
-        x = x[:, None]
-    if x.ndim == 3:  # noqa: PLR2004  images of one channel
+    if x.ndim in (1, GREY):
         x = x[:, None]
     if shape is not None and x.ndim == VECTORS and np.prod(shape) == x.shape[1]:
         x = x.reshape(len(x), *shape)
@@ -236,8 +230,9 @@ def _examples(
             f"{path}: {prefix}x has images of {last}, which looks like channels last",
             f"save numpy.moveaxis(x, 3, 1), or type data.x_shape={last} if it is channels first",
         )
-    whole = y.dtype.kind != "f"
-    return x.astype(np.float64), y.astype(np.int64) if whole else _rows(y)
+    if y.dtype.kind == "f":
+        return x.astype(np.float64), y.astype(np.float64).reshape(len(y), -1)
+    return x.astype(np.float64), y.astype(np.int64)
 
 
 def _check_numbers(path: Path, name: str, values: Array) -> None:
@@ -256,7 +251,10 @@ def _check_numbers(path: Path, name: str, values: Array) -> None:
 def _meant(name: str) -> str | None:
     """The array that a name means in other letters, such as `Y`, `x_train` or `y-test`."""
     plain = re.sub("[^a-z0-9]|train", "", name.lower())
-    return MEANT.get(plain)
+    letter, test = plain.replace("test", ""), "test" in plain
+    if letter not in ("x", "y"):
+        return None
+    return f"test_{letter}" if test else letter
 
 
 def _lacking(path: Path, name: str, there: Iterable[str]) -> UsageError:
@@ -277,11 +275,3 @@ def _as_numbers(name: str) -> str:
     if name.endswith("y"):
         return "save numbers; of labels for example numpy.unique(y, return_inverse=True)[1]"
     return "save numbers, or leave it out"
-
-
-def _rows(y: Array) -> Array:
-    return y.astype(np.float64).reshape(len(y), -1)
-
-
-def _spelled(values: Array) -> str:
-    return f"{values.dtype}[{', '.join(map(str, ('examples', *values.shape[1:])))}]"

@@ -4,12 +4,25 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from normexp.config.batches import train_size
 from normexp.config.schema import RunConfig
-from normexp.data.dataset import VECTORS, Dataset
-from normexp.data.draw import draw
+from normexp.data.draw import VECTORS, Dataset, draw
+from normexp.rng import stream
 
 MOST_NUMBERS = 2**24
 """Of the batches that are gathered at a time."""
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""x [models, features, examples] or [models, examples, channels, height, width], and y, labels
+[models, examples] or targets [models, outputs, examples]."""
+
+
+def orders(configs: Sequence[RunConfig], epoch: int) -> list[torch.Tensor]:
+    """Return every network's order of an epoch, counted from 0: by its seed, or none."""
+    size = train_size(configs[0])
+    if not configs[0].train.shuffle:
+        return [torch.arange(size)] * len(configs)
+    return [torch.randperm(size, generator=stream(each.seed, "order", epoch)) for each in configs]
 
 
 class Examples:
@@ -17,7 +30,7 @@ class Examples:
 
     Args:
         configs: one a network, all of one structure.
-        tests_only: whether training examples will not be asked for.
+        tests_only: keep no training examples in memory.
         device: that they go to.
     """
 
@@ -33,7 +46,9 @@ class Examples:
             key = (config.data, config.seed)
             if key not in drawn:
                 whole = draw(config)
-                drawn[key] = (whole.tests_only() if tests_only else whole).to(device=device)
+                if tests_only:
+                    whole = whole._replace(x=whole.x.new_empty(0), y=whole.y.new_empty(0))
+                drawn[key] = whole.to(device=device)
         self._sets = [drawn[config.data, config.seed] for config in configs]
         self._axis = 1 if self._sets[0].test_x.dim() == VECTORS else 0
 
@@ -50,8 +65,8 @@ class Examples:
         step: int,
         *,
         still: bool = False,
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The batches of an epoch that begins after so many steps, as `train` gives them.
+    ) -> Iterator[Batch]:
+        """Yield the batches of an epoch that begins after so many steps.
 
         If `still`, all of them as they are at that step, even where inputs drift. Gathered some
         steps at a time, as many as memory allows, since gathering costs by the call.
@@ -71,22 +86,13 @@ class Examples:
                 yield self._shifted(models, part.contiguous(), now), answers.contiguous()
             start = stop
 
-    def train(
-        self, models: range, chosen: torch.Tensor, step: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Training examples of some networks, by number, as they are after so many steps.
-
-        Returns:
-            x [models, features, examples] or [models, examples, channels, height, width], and y,
-            labels [models, examples] or targets [models, outputs, examples].
-        """
+    def train(self, models: range, chosen: torch.Tensor, step: int) -> Batch:
+        """Return training examples of some networks, by number, after so many steps."""
         x, y = self._gathered(models, [chosen] * len(models))
         return self._shifted(models, x, step), y
 
-    def test(
-        self, models: range, chosen: torch.Tensor, step: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Test examples of some networks, by number, as `train` gives them."""
+    def test(self, models: range, chosen: torch.Tensor, step: int) -> Batch:
+        """Return test examples of some networks, by number, after so many steps."""
         sets = [self._sets[model] for model in models]
         chosen = chosen.to(sets[0].test_x.device)
         found = {}  # once a set, however many runs are tested on it
@@ -97,17 +103,14 @@ class Examples:
         return self._shifted(models, x, step), y
 
     def raw(self, models: range, x: torch.Tensor) -> torch.Tensor:
-        """Inputs of some networks as they were before they were standardised, if they were."""
-        units = [self._sets[model].units for model in models]
-        known = [each for each in units if each is not None]
+        """Return inputs of some networks as they were before they were standardised, if so."""
+        known = [each for model in models if (each := self._sets[model].units) is not None]
         if not known:
             return x
         mean, std = (torch.stack(part) for part in zip(*known, strict=True))
         return x * std + mean
 
-    def _gathered(
-        self, models: range, chosen: Sequence[torch.Tensor]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _gathered(self, models: range, chosen: Sequence[torch.Tensor]) -> Batch:
         sets = [self._sets[model] for model in models]
         each = [(one, own.to(one.x.device)) for one, own in zip(sets, chosen, strict=True)]
         x = torch.stack([one.x.index_select(self._axis, own) for one, own in each])

@@ -5,7 +5,6 @@ and compared whenever it is given, such as in the command that makes a run again
 """
 
 import hashlib
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -17,7 +16,7 @@ import numpy as np
 from normexp.config.data import Arrays, Cifar10, Data
 from normexp.config.field import expanded, spell
 from normexp.data.answers import answered, described, doubt
-from normexp.data.arrays import Examples, read_examples
+from normexp.data.arrays import FEWEST, Examples, read_examples
 from normexp.data.cifar10 import ARCHIVES, BINARY, FOLDERS, PYTHON, Images, read_release
 from normexp.data.scale import Spread
 from normexp.errors import UsageError
@@ -30,7 +29,7 @@ SHARE_FOR_TESTING = 5
 
 
 def settled_data(data: Data) -> Data:
-    """The configuration with what its file says filled in.
+    """Return the configuration with what its file says filled in.
 
     Raises:
         UsageError: the file is missing or damaged, or is not what the configuration says.
@@ -41,34 +40,34 @@ def settled_data(data: Data) -> Data:
 
 
 def read_cifar10(data: Cifar10) -> tuple[Images, Images]:
-    """The training and test images of a release.
+    """Read the training and test images of a release.
 
     Raises:
         UsageError: it is missing or damaged, or its digest is not the one recorded.
     """
     path = _absolute(data.path)
-    images, digest = _release(path, data.verify, _stamp(data.path))
-    _compare(path, data, {"digest": digest})
+    images, digest = _release(path, data.verify, _stamp(path))
+    _compare(path, data, digest=digest)
     return images
 
 
 def read_arrays(data: Arrays) -> Examples:
-    """The examples of the user's file, y as labels or targets.
+    """Read the examples of the user's file, y as labels or targets.
 
     Raises:
         UsageError: it is missing or damaged, or its digest is not the one recorded.
     """
     path, shape = _absolute(data.path), data.shape if data.x_shape is not None else None
-    examples, digest = _examples(path, shape, _stamp(data.path))
-    _compare(path, data, {"digest": digest})
+    examples, digest = _examples(path, shape, _stamp(path))
+    _compare(path, data, digest=digest)
     return answered(data.path, examples, data.y_size)[0]
 
 
 @lru_cache(maxsize=64)
 def notes(data: Arrays) -> tuple[str, ...]:
-    """What the user's file holds, and what of it is probably not meant."""
-    path, shape = _absolute(data.path), data.shape
-    there, _ = _examples(path, shape, _stamp(path))
+    """Return what the user's file holds, and what of it is probably not meant."""
+    path = _absolute(data.path)
+    there, _ = _examples(path, data.shape, _stamp(path))
     examples = answered(path, there, data.y_size)[0]
     first, last = ("the first ", "the last ") if data.order == "file" else ("", "")
     own = "" if examples.test_y is None else " of its own"
@@ -82,19 +81,22 @@ def notes(data: Arrays) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def spreads(data: Arrays) -> tuple[Spread, ...]:
-    """How large the numbers of every column are and how much they vary, by feature or channel."""
-    examples = read_arrays(data)._asdict().items()
-    return tuple(
-        _spread(f"{name}[:, {number}]", part[:, number])
-        for name, part in examples
-        if part is not None and part.dtype.kind == "f"
-        for number in range(part.shape[1])
-    )
+    """Return how much every column varies, by feature or channel."""
+    found = []
+    for name, part in read_arrays(data)._asdict().items():
+        if part is None or part.dtype.kind != "f":
+            continue
+        for number in range(part.shape[1]):
+            values = part[:, number]
+            largest = float(np.abs(values).max())
+            std = largest * float((values / (largest or 1)).std())  # scaled: neither overflows
+            found.append(Spread(f"{name}[:, {number}]", largest, std))
+    return tuple(found)
 
 
 def _settled_cifar10(data: Cifar10) -> Cifar10:
     path = _absolute(data.path)
-    (train, test), digest = _release(path, data.verify, _stamp(data.path))
+    (train, test), digest = _release(path, data.verify, _stamp(path))
     for name, wanted, there in (
         ("train_size", data.train_size, len(train.y)),
         ("test_size", data.test_size, len(test.y)),
@@ -104,30 +106,31 @@ def _settled_cifar10(data: Cifar10) -> Cifar10:
                 f"data.{name}={wanted}: the files in {path} hold {there} such images",
                 f"type data.{name}={there}",
             )
-    _compare(path, data, {"digest": digest})
+    _compare(path, data, digest=digest)
     return replace(data, path=path, digest=digest)
 
 
 def _settled_arrays(data: Arrays) -> Arrays:
     path = _absolute(data.path)
-    shape = _typed_shape(data)
-    examples, digest = _examples(path, shape, _stamp(data.path))
-    own_test = examples.test_y is not None
-    there = len(examples.y)
-    test_size = data.test_size or (
-        len(examples.test_y) if examples.test_y is not None else max(2, there // SHARE_FOR_TESTING)
-    )
-    train_size = data.train_size or (there if own_test else there - test_size)
-    _check_sizes(path, examples, train_size, test_size)
+    examples, digest = _examples(path, _typed_shape(data), _stamp(path))
+    there, own_tests = len(examples.y), None
+    test_size = data.test_size or max(2, there // SHARE_FOR_TESTING)
+    train_size = data.train_size or there - test_size
+    needed, held = train_size + test_size, f"{there} examples"
+    if examples.test_y is not None:
+        own_tests = len(examples.test_y)
+        test_size, train_size = data.test_size or own_tests, data.train_size or there
+        needed, held = train_size, f"{there} examples and {own_tests} tests"
+    if train_size < FEWEST or needed > there or test_size > (own_tests or there):
+        raise UsageError(
+            f"{path} holds {held}: not enough for {train_size} to train and {test_size} to test",
+            "type smaller data.train_size and data.test_size, both from 2, or leave them out",
+        )
     _, outputs = answered(path, examples, data.y_size)
-    found: dict[str, Any] = {
-        "x_shape": "x".join(map(str, examples.x.shape[1:])),
-        "y_size": outputs,
-        "digest": digest,
-    }
-    _compare(path, data, found)
-    found |= {"train_size": train_size, "test_size": test_size}
-    return replace(data, path=path, **found)
+    shape = "x".join(map(str, examples.x.shape[1:]))
+    _compare(path, data, x_shape=shape, y_size=outputs, digest=digest)
+    found = replace(data, path=path, x_shape=shape, y_size=outputs, digest=digest)
+    return replace(found, train_size=train_size, test_size=test_size)
 
 
 def _typed_shape(data: Arrays) -> tuple[int, ...] | None:
@@ -145,19 +148,8 @@ def _typed_shape(data: Arrays) -> tuple[int, ...] | None:
     return shape
 
 
-def _check_sizes(path: str, examples: Examples, train_size: int, test_size: int) -> None:
-    there = len(examples.y)
-    own_test = None if examples.test_y is None else len(examples.test_y)
-    needed = train_size if own_test is not None else train_size + test_size
-    if train_size < 2 or needed > there or (own_test is not None and test_size > own_test):  # noqa: PLR2004
-        held = f"{there} examples" + (f" and {own_test} tests" if own_test is not None else "")
-        raise UsageError(
-            f"{path} holds {held}: not enough for {train_size} to train and {test_size} to test",
-            "type smaller data.train_size and data.test_size, both from 2, or leave them out",
-        )
-
-
-def _compare(path: str, data: Data, found: Mapping[str, Any]) -> None:
+def _compare(path: str, data: Data, **found: object) -> None:
+    """Refuse a file that is not what the configuration says."""
     for name, value in found.items():
         typed = getattr(data, name)
         if typed is not None and typed != value:
@@ -187,19 +179,13 @@ def _digest(arrays: list[np.ndarray[Any, Any]]) -> str:
     return whole.hexdigest()[:DIGEST]
 
 
-def _spread(name: str, values: np.ndarray[Any, Any]) -> Spread:
-    """Scaled, so that neither overflows."""
-    largest = float(np.abs(values).max())
-    return Spread(name, largest, largest * float((values / (largest or 1)).std()))
-
-
 def _absolute(path: str) -> str:
     return str(expanded(path).resolve())
 
 
 def _stamp(path: str) -> object:
-    """Changes when a file does, so that nothing old is remembered."""
-    place = expanded(path)
+    """A value that changes when a file does, so that nothing old is remembered."""
+    place = Path(path)
     names = (*PYTHON, *BINARY)
     files = [place, *(place / name for name in ARCHIVES)]
     files += [place / folder / name for folder in FOLDERS for name in names]

@@ -22,9 +22,9 @@ from normexp.config.batches import batch_sizes
 from normexp.config.norm import BatchKind, Norm
 from normexp.config.norm_fields import REFERENCES
 from normexp.config.schema import RunConfig
-from normexp.engine.momenta import Momenta, column, those
-from normexp.models.network import Network
-from normexp.norms.statistics import Statistics
+from normexp.engine.estimators import Momenta, column, mask_of
+from normexp.nets.layout import Statistics
+from normexp.nets.network import Network
 from normexp.record import Record
 
 
@@ -77,11 +77,11 @@ def weights(norms: Sequence[Norm], newest: torch.Tensor) -> Weights:
     batches, left = newest * later, products[:, :1]
     gone = 1 - left
     for name, remains in (("debiased", torch.zeros_like(left)), ("divided", left / gone)):
-        if (mask := those(norms, "estimator", name)) is not None:
+        if (mask := mask_of(norms, "estimator", name)) is not None:
             known = mask & (gone > 0)
             batches = torch.where(known, batches / gone, batches)
             left = torch.where(known, remains, left)
-    if (mask := those(norms, "estimator", "window")) is not None:
+    if (mask := mask_of(norms, "estimator", "window")) is not None:
         age = torch.arange(updates, 0, -1)
         inside = (age <= column(norms, "window", 1)).double()
         batches = torch.where(mask, inside / inside.sum(1, keepdim=True), batches)
@@ -160,7 +160,7 @@ class _Series:
         """The average of the batches' variances, by `norm.running_variance`."""
         updates = batches.shape[1]
         found = batches @ self._batches.var[:updates]
-        if (biased := those(self._norms, "running_variance", "biased")) is None:
+        if (biased := mask_of(self._norms, "running_variance", "biased")) is None:
             return found
         return torch.where(biased, batches @ self._biased_var[:updates], found)
 

@@ -1,17 +1,16 @@
 """What the evaluation of some runs is normalised by, while their trajectories go on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from normexp.config.batches import batch_sizes
 from normexp.config.schema import RunConfig
 from normexp.data.examples import Examples
-from normexp.engine.estimators import RunningStatistics
-from normexp.engine.momenta import those
-from normexp.engine.recompute import RECOMPUTED, BySite, Weights
-from normexp.models.network import Network
-from normexp.norms.statistics import Statistics
+from normexp.engine.estimators import RunningStatistics, mask_of
+from normexp.engine.recompute import RECOMPUTED, Weights
+from normexp.nets.layout import Statistics
+from normexp.nets.network import BySite, Network
 from normexp.record import Record
 
 
@@ -42,7 +41,7 @@ class Estimates:
         self._recomputed = [
             (mask, name)
             for name in (*RECOMPUTED, "population")
-            if (mask := those(norms, "estimator", name)) is not None
+            if (mask := mask_of(norms, "estimator", name)) is not None
         ]
         asks = any(name in RECOMPUTED for _, name in self._recomputed)
         self._examples = Examples(configs) if asks else None
@@ -83,7 +82,7 @@ class Estimates:
         # Not of all runs: where each is a group of its own that would be quadratic.
         dtype = self._record.train_loss.dtype
         found = (each[runs.start : runs.stop].to(dtype, copy=True) for each in self._recent)
-        return _split(Statistics(*found), self._network.tracked)
+        return self._network.split(Statistics(*found))
 
     def _population(self, point: int) -> Statistics:
         of_all = self._record.population_mean, self._record.population_var
@@ -116,7 +115,7 @@ class Estimates:
             self._examples,
             runs,
             point,
-            _split(self._rounded(runs), self._network.tracked),
+            self._network.split(self._rounded(runs)),
         )
         by_site = RECOMPUTED[name](weights)
         return [torch.cat([each[i] for each in by_site.values()], 1) for i in (0, 1)]
@@ -130,13 +129,3 @@ class Estimates:
 def _where(mask: torch.Tensor, chosen: Statistics, others: Statistics) -> Statistics:
     pairs = zip(chosen, others, strict=True)
     return Statistics(*(torch.where(mask, one, other) for one, other in pairs))
-
-
-def _split(runs: Statistics, tracked: Mapping[str, int]) -> BySite:
-    """Statistics by site."""
-    widths = list(tracked.values())
-    means, variances = (torch.split(each, widths, 1) for each in runs)
-    return {
-        site: Statistics(mean, var)
-        for site, mean, var in zip(tracked, means, variances, strict=True)
-    }

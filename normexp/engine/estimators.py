@@ -4,14 +4,60 @@ Many runs at once, one row each, in float64 and with one rounded operation at a 
 run's numbers do not depend on the others'.
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
 
 import torch
 
-from normexp.config.norm import Norm
-from normexp.engine.momenta import Momenta, column, those
-from normexp.norms.statistics import Statistics
+from normexp.config.norm import BatchKind, Norm
+from normexp.nets.layout import Statistics
+
+SCHEDULES = ("linear", "cosine", "exponential")
+
+INITIAL = {"initial_mean": 0.0, "initial_var": 1.0}
+"""The values from which averages start, where a norm does not say."""
+
+
+class Momenta:
+    """The weight that each run's estimator gives to the next batch.
+
+    Null is 1/t, the cumulative mean; `estimator=warmup` is max(a, 1/t); a schedule goes from the
+    momentum at the first update to the final one at the last; with `copy_first` the first is 1.
+
+    Args:
+        norms: of the runs; a norm without running statistics has no weights.
+        updates: in all, over which schedules extend.
+    """
+
+    def __init__(self, norms: Sequence[Norm], updates: int) -> None:
+        self._updates = updates
+        self._momentum = column(norms, "momentum", math.nan)
+        self._final = column(norms, "final_momentum", math.nan)
+        self._cumulative = self._momentum.isnan()
+        self._warms_up = mask_of(norms, "estimator", "warmup")
+        self._schedules = {name: mask_of(norms, "momentum_schedule", name) for name in SCHEDULES}
+        self._copies_first = any(getattr(norm, "copy_first", False) for norm in norms)
+
+    def weight(self, update: int) -> torch.Tensor:
+        """Return the weight of an update's batch, counted from 0, [runs, 1]."""
+        if self._copies_first and not update:
+            return torch.ones_like(self._momentum)
+        weight = self._momentum
+        for name, mask in self._schedules.items():
+            if mask is not None:
+                weight = torch.where(mask, self._scheduled(name, update), weight)
+        if self._warms_up is not None:
+            weight = torch.where(self._warms_up, weight.clamp(min=1 / (update + 1)), weight)
+        return torch.where(self._cumulative, 1 / (update + 1), weight)
+
+    def _scheduled(self, name: str, update: int) -> torch.Tensor:
+        done = update / max(1, self._updates - 1)
+        if name == "exponential":
+            return self._momentum * (self._final / self._momentum) ** done
+        if name == "cosine":
+            done = (1 - math.cos(math.pi * done)) / 2
+        return self._momentum + done * (self._final - self._momentum)
 
 
 class RunningStatistics:
@@ -41,10 +87,10 @@ class RunningStatistics:
         self.mean, self.var = (each.clone() for each in self._start)  # [runs, channels]
         self._left = torch.ones(len(norms), 1, dtype=torch.float64)
         self._momenta = Momenta(norms, updates)
-        self._biased = those(norms, "running_variance", "biased")
-        self._debiased = those(norms, "estimator", "debiased")
-        self._divided = those(norms, "estimator", "divided")
-        windowed = those(norms, "estimator", "window")
+        self._biased = mask_of(norms, "running_variance", "biased")
+        self._debiased = mask_of(norms, "estimator", "debiased")
+        self._divided = mask_of(norms, "estimator", "divided")
+        windowed = mask_of(norms, "estimator", "window")
         self._windowed = [] if windowed is None else windowed[:, 0].nonzero()[:, 0].tolist()
         self._window = column(norms, "window", 1)[self._windowed]
         longest = int(self._window.max()) if self._windowed else 0
@@ -52,11 +98,11 @@ class RunningStatistics:
         self._updates = 0
 
     def newest(self) -> torch.Tensor:
-        """The weight that the next batch gets, [runs, 1]."""
+        """Return the weight that the next batch gets, [runs, 1]."""
         return self._momenta.weight(self._updates)
 
     def recall(self, mean: torch.Tensor, var: torch.Tensor, updates: int) -> None:
-        """Be as after so many updates that have led to these."""
+        """Go on from averages after so many updates."""
         self.mean, self.var, self._updates = mean, var, updates
 
     def update(
@@ -82,14 +128,14 @@ class RunningStatistics:
             self._newest.append(Statistics(mean[self._windowed], var[self._windowed]))
 
     def current(self) -> Statistics:
-        """What evaluation would be normalised by now, [runs, channels]."""
+        """Return each run's running statistics, [runs, channels]."""
         parts = zip((self.mean, self.var), self._start, self._totals(), strict=True)
         return Statistics(*(self._estimated(*part) for part in parts))
 
     def _estimated(
         self, average: torch.Tensor, start: torch.Tensor, total: torch.Tensor | None
     ) -> torch.Tensor:
-        """An average as the runs' estimators have it."""
+        """Apply the runs' estimators to an average."""
         found, come = average, self._left < 1
         weight = torch.where(come, 1 - self._left, 1.0)
         if self._debiased is not None:
@@ -114,5 +160,16 @@ class RunningStatistics:
         return totals[0], totals[1]
 
 
-INITIAL = {"initial_mean": 0.0, "initial_var": 1.0}
-"""The values from which averages start, and what they are where a norm does not say."""
+def column(norms: Sequence[Norm], field: str, default: float) -> torch.Tensor:
+    """Return a field of all runs' norms, [runs, 1], with NaN for null."""
+    values = [
+        getattr(norm, field, default) if isinstance(norm, BatchKind) else default for norm in norms
+    ]
+    numbers = [math.nan if value is None else value for value in values]
+    return torch.tensor(numbers, dtype=torch.float64)[:, None]
+
+
+def mask_of(norms: Sequence[Norm], field: str, value: str) -> torch.Tensor | None:
+    """Return which runs' norms have this value, [runs, 1]; None if there are none."""
+    found = [isinstance(norm, BatchKind) and getattr(norm, field, None) == value for norm in norms]
+    return torch.tensor(found)[:, None] if any(found) else None

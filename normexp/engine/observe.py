@@ -7,7 +7,7 @@ import torch
 from normexp.config.batches import steps_per_epoch
 from normexp.config.schema import RunConfig
 from normexp.engine.watch import Watch
-from normexp.models.structure import lanes, padded
+from normexp.nets.structure import lanes, padded
 from normexp.record import Observation, Record
 
 MOST_BYTES = 2**28

@@ -15,8 +15,8 @@ from normexp.data.examples import Examples
 from normexp.engine.estimates import Estimates
 from normexp.engine.losses import is_labels
 from normexp.engine.predict import predict
-from normexp.models.network import Network
-from normexp.models.structure import ENTRANCE, lanes, padded
+from normexp.nets.network import Network
+from normexp.nets.structure import ENTRANCE, lanes, padded
 from normexp.record import Record
 
 BINS = 10

@@ -1,13 +1,20 @@
-"""Predictions in evaluation mode, as many examples at a time as memory and cache like."""
+"""Predictions in evaluation mode, some examples at a time, and what they come to."""
 
 from collections.abc import Callable, Iterator
+from math import prod
+from typing import NamedTuple
 
 import torch
 
 from normexp.config.batches import train_size
 from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig
-from normexp.models.structure import is_convolutional, lanes, widest
+from normexp.data.examples import Examples
+from normexp.engine.losses import loss, scores
+from normexp.nets.layout import Statistics
+from normexp.nets.network import Network, Parameters
+from normexp.nets.structure import is_convolutional, lanes, structure
+from normexp.record import Record
 
 CACHEFUL = 2**22
 """Bytes of the largest layer of the images that are worked on at a time.
@@ -24,19 +31,14 @@ FEWEST_EXAMPLES = 1024
 Give = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """Gives the x and y of the examples with these numbers."""
 
-Forward = Callable[[torch.Tensor], torch.Tensor]
-"""Predictions for x."""
-
 
 def predict(
-    config: RunConfig, forward: Forward, give: Give, examples: int
+    config: RunConfig, forward: Callable[[torch.Tensor], torch.Tensor], give: Give, examples: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Predictions [models, outputs, examples], and y.
 
-    Examples go some at a time. How many depends on the configuration alone, and so do the bits.
-
     Args:
-        config: of any of the networks.
+        config: of any of the networks; it alone decides how many examples go at a time.
         forward: to predictions; no example's may depend on another.
         give: the examples.
         examples: how many there are.
@@ -50,14 +52,13 @@ def predict(
 
 
 def pieces(config: RunConfig, examples: int) -> Iterator[torch.Tensor]:
-    """The numbers of all examples, as many at a time as memory and cache like."""
-    size = _together(config)
-    for start in range(0, examples, size):
-        yield torch.arange(start, min(start + size, examples))
+    """Yield the numbers of all examples, as many at a time as suit memory and cache."""
+    limit = CACHEFUL if is_convolutional(config) else MOST_BYTES
+    yield from torch.split(torch.arange(examples), max(1, limit // _bytes(config)))
 
 
 def as_one_batch(config: RunConfig, there: int) -> torch.Tensor:
-    """The numbers of the examples that are taken as one batch: all, or as many as memory allows.
+    """Return the numbers of the examples that are taken as one batch: all, or what memory allows.
 
     Evenly spaced, and never fewer than 1,024; Wu & Johnson (2021), "Rethinking Batch in BatchNorm",
     find 1,000 to 10,000 enough for population statistics.
@@ -67,17 +68,107 @@ def as_one_batch(config: RunConfig, there: int) -> torch.Tensor:
 
 
 def population_examples(config: RunConfig) -> int:
-    """Training examples behind the population statistics, and the losses that go with them."""
+    """Return how many training examples are behind the population statistics and their losses."""
     there = train_size(config)
     return len(as_one_batch(config, there)) if isinstance(config.norm, BatchKind) else there
-
-
-def _together(config: RunConfig) -> int:
-    """Examples of a piece."""
-    return max(1, (CACHEFUL if is_convolutional(config) else MOST_BYTES) // _bytes(config))
 
 
 def _bytes(config: RunConfig) -> int:
     """Of one example at the input or the layer where it is largest, for a cacheful of networks."""
     dtype: torch.dtype = getattr(torch, config.train.dtype)
-    return widest(config) * dtype.itemsize * lanes(config)
+    layers = structure(config).layers.values()
+    numbers = (layer.channels * layer.positions for layer in layers)
+    return max(prod(config.data.shape), *numbers) * dtype.itemsize * lanes(config)
+
+
+class Point(NamedTuple):
+    """Results at one evaluation point that depend on no momentum."""
+
+    population_mean: torch.Tensor  # [models, channels], of the training set as one batch
+    population_var: torch.Tensor  # [models, channels], unbiased
+    references: dict[str, torch.Tensor]  # each [models]; see `normexp.store.columns`
+
+
+@torch.no_grad()
+def evaluate(network: Network, parameters: Parameters, examples: Examples, step: int) -> Point:
+    """Return the references of a stack, worked out for a cacheful of networks at a time.
+
+    The population statistics are those of the training set as one batch in training mode: each
+    layer's are taken where the layers below are normalised by the set's own mean and variance over
+    N. Evaluation has the variance over N − 1 there; `recompute.recalibrated` takes that in.
+
+    Args:
+        network: of all.
+        parameters: of the stack, by name.
+        examples: of the stack.
+        step: steps taken so far.
+    """
+    parts = []
+    models = len(next(iter(parameters.values())))
+    few = lanes(network.config)
+    for start in range(0, models, few):
+        some = range(start, min(start + few, models))
+        weights = {name: values[some.start : some.stop] for name, values in parameters.items()}
+        parts.append(_evaluate(network, weights, examples, some, step))
+    means, variances, references = zip(*parts, strict=True)
+    return Point(
+        torch.cat(means),
+        torch.cat(variances),
+        {name: torch.cat([each[name] for each in references]) for name in references[0]},
+    )
+
+
+def _evaluate(
+    network: Network, weights: Parameters, examples: Examples, models: range, step: int
+) -> Point:
+    config, tests = network.config, examples.tests
+    there = train_size(config)
+    population: dict[str, Statistics] = {}
+
+    def train(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return examples.train(models, chosen, step)
+
+    def test(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return examples.test(models, chosen, step)
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return network.by_statistics(weights, population, x)
+
+    if network.tracked:
+        x, y = train(as_one_batch(config, there))
+        prediction, population = network.by_itself(weights, x)
+        fitted = scores(prediction, y)
+        x, y = test(as_one_batch(config, tests))
+        by_test_batch = scores(network.by_itself(weights, x)[0], y)
+        by_population = scores(*predict(config, forward, test, tests))
+    else:
+        fitted = scores(*predict(config, forward, train, there))
+        by_population = by_test_batch = scores(*predict(config, forward, test, tests))
+    found = {f"train_{name}_population": values for name, values in fitted.items()}
+    found |= {f"test_{name}_population": values for name, values in by_population.items()}
+    found |= {f"test_{name}_test_batch": values for name, values in by_test_batch.items()}
+    return Point(*network.join(population, like=fitted["loss"]), found)
+
+
+@torch.no_grad()
+def training_losses(record: Record, config: RunConfig, statistics: Statistics) -> torch.Tensor:
+    """Return the losses [runs] of a trajectory's last weights under each set of statistics.
+
+    They are of training data in evaluation mode, and so judge statistics without a test label. The
+    examples are those behind the population statistics; the arithmetic is in float64.
+
+    Args:
+        record: of the trajectory, one model.
+        config: of any of its runs.
+        statistics: [runs, channels]; negative variances count as 0.
+    """
+    network = Network(config)
+    weights = {name: values[:1, -1].double() for name, values in record.weights.items()}
+    chosen = as_one_batch(config, train_size(config))
+    x, y = Examples([config]).train(range(1), chosen, record.train_loss.shape[1])
+    x, y = x.double(), y.double() if y.is_floating_point() else y
+    found = []
+    for mean, var in zip(statistics.mean, statistics.var.clamp(min=0), strict=True):
+        by_site = network.split(Statistics(mean[None], var[None]))
+        found.append(loss(network.by_statistics(weights, by_site, x), y))
+    return torch.cat(found)

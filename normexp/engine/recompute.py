@@ -1,23 +1,22 @@
 """Statistics computed anew for the weights of an evaluation point: the references among estimators.
 
-Each is what one of these gives for some networks side by side, one a run; how many there are
-changes no bits, as long as they fill the lanes.
+Each function takes some networks side by side, one a run; how many there are changes no bits, as
+long as they fill the lanes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from normexp.config.batches import batch_sizes, part_sizes, train_size
+from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig
-from normexp.data.examples import Examples
-from normexp.data.order import orders
+from normexp.data.examples import Examples, orders
 from normexp.engine.predict import as_one_batch, pieces
-from normexp.models.network import Network, Parameters
-from normexp.norms.statistics import Statistics
-
-BySite = Mapping[str, Statistics]
+from normexp.nets.layout import Affine, Statistics, of_channels, unbiased
+from normexp.nets.network import BySite, Network, Parameters
+from normexp.nets.norms import normalize_with
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Weights:
         examples: of these networks and perhaps others.
         runs: which of the examples' networks these are.
         epoch: epochs done.
-        running: by site, what averages there are, rounded to the training's dtype.
+        running: averages by site, rounded to the training's dtype.
     """
 
     configs: Sequence[RunConfig]
@@ -60,9 +59,8 @@ def precise(weights: Weights) -> BySite:
     epoch = batch_sizes(config)
     wanted = [getattr(each.norm, "precise_batches", None) or len(epoch) for each in weights.configs]
     sizes = [epoch[i % len(epoch)] for i in range(max(wanted))]
-    batches = weights.examples.batches(
-        weights.runs, _order(weights, sum(epoch), sum(sizes)), sizes, weights.step, still=True
-    )
+    order = _next_examples(weights, sum(epoch), sum(sizes))
+    batches = weights.examples.batches(weights.runs, order, sizes, weights.step, still=True)
     pools = {site: Pool() for site in network.tracked}
     found: dict[str, Statistics] = {}
     for done, (size, (x, _)) in enumerate(zip(sizes, batches, strict=True), start=1):
@@ -80,7 +78,7 @@ def precise(weights: Weights) -> BySite:
     return found
 
 
-def _order(weights: Weights, epoch: int, examples: int) -> list[torch.Tensor]:
+def _next_examples(weights: Weights, epoch: int, examples: int) -> list[torch.Tensor]:
     """Every network's next examples, of so many epochs as it takes, `epoch` of each."""
     number = -(-examples // epoch)
     epochs = [orders(weights.configs, weights.epoch + later) for later in range(number)]
@@ -102,11 +100,26 @@ def recalibrated(weights: Weights) -> BySite:
         pool = Pool()
         for chosen in pieces(config, train_size(config)):
             x, _ = weights.examples.train(weights.runs, chosen, weights.step)
-            mean, var = network.mean_and_var_at(site, weights.parameters, found, x)
+            mean, var = _moments_at(site, weights, found, x)
             count = len(chosen) * network.sites[site].positions
             pool.add(mean, var * count, count)
         found[site] = pool.statistics()
     return found
+
+
+def _moments_at(
+    wanted: str, weights: Weights, known: BySite, x: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and biased variance of what comes to a site, where all sites below are known."""
+    found = []
+
+    def normalize(norm: BatchKind, site: str, x: torch.Tensor, affine: Affine) -> torch.Tensor:
+        if site == wanted:
+            found.append(of_channels(x))
+        return normalize_with(known[site], x, affine, norm.eps) if site in known else x
+
+    weights.network.forward(weights.parameters, x, normalize)
+    return found[0]
 
 
 def mixed(weights: Weights) -> BySite:
@@ -117,13 +130,31 @@ def mixed(weights: Weights) -> BySite:
     batch's variance is the one that training mode divides by.
     """
     mixes = [[getattr(config.norm, "mix", 1.0)] for config in weights.configs]
-    shares = torch.tensor(mixes, dtype=torch.float64)
-    return _with_test_batch(weights, shares)
+    return _with_test_batch(weights, torch.tensor(mixes, dtype=torch.float64))
 
 
 def test_batch(weights: Weights) -> BySite:
     """The test set's own statistics, as training mode would take them."""
     return _with_test_batch(weights, torch.ones(len(weights.configs), 1))
+
+
+def _with_test_batch(weights: Weights, shares: torch.Tensor) -> BySite:
+    """Averages of which such shares, [models, 1], are the test batch's."""
+    config, tests = weights.configs[0], weights.examples.tests
+    x, _ = weights.examples.test(weights.runs, as_one_batch(config, tests), weights.step)
+    shares = shares.to(x.dtype)
+    found: dict[str, Statistics] = {}
+
+    def mix(norm: BatchKind, site: str, x: torch.Tensor, affine: Affine) -> torch.Tensor:
+        mean, var = of_channels(x)
+        if getattr(norm, "normalizing_variance", "biased") == "unbiased":
+            var = unbiased(var, x)
+        pairs = zip(weights.running[site], (mean, var), strict=True)
+        found[site] = Statistics(*(old * (1 - shares) + new * shares for old, new in pairs))
+        return normalize_with(found[site], x, affine, norm.eps)
+
+    weights.network.forward(weights.parameters, x, mix)
+    return found
 
 
 RECOMPUTED: dict[str, Callable[[Weights], BySite]] = {
@@ -159,9 +190,3 @@ class Pool:
         """Of all values, the variance unbiased, in the dtype of the parts."""
         var = self._squares / (self._count - 1)
         return Statistics(self._mean.to(self._dtype), var.to(self._dtype))
-
-
-def _with_test_batch(weights: Weights, shares: torch.Tensor) -> BySite:
-    config, tests = weights.configs[0], weights.examples.tests
-    x, _ = weights.examples.test(weights.runs, as_one_batch(config, tests), weights.step)
-    return weights.network.mixture(weights.parameters, weights.running, shares.to(x.dtype), x)

@@ -10,8 +10,8 @@ from normexp.data.examples import Examples
 from normexp.engine.estimates import Estimates
 from normexp.engine.losses import scores
 from normexp.engine.predict import predict
-from normexp.models.network import Network
-from normexp.models.structure import lanes
+from normexp.nets.network import Network
+from normexp.nets.structure import lanes
 from normexp.record import Record
 
 

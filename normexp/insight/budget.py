@@ -45,7 +45,7 @@ class RunBudget:
         var: the same.
         log_var_ratio: ln(running / population variance), [points, channels].
         cost: by part, and `error`, the training loss at the last point if statistics were off by
-            that alone, minus the loss under the population's; see `normexp.engine.training_loss`.
+            that alone, minus the loss under the population's; see `normexp.engine.predict`.
     """
 
     row: Row
@@ -150,8 +150,8 @@ def training_losses_by_part(
     """
     import torch
 
-    from normexp.engine.training_loss import training_losses
-    from normexp.norms.statistics import Statistics
+    from normexp.engine.predict import training_losses
+    from normexp.nets.layout import Statistics
 
     truth, names = [each[:, -1] for each in found.population], (*parts, "error")
     sets = [truth] + [

@@ -22,9 +22,9 @@ import torch
 from normexp.config.batches import batch_sizes, part_sizes, train_size
 from normexp.config.schema import RunConfig
 from normexp.engine.budget import weights
-from normexp.engine.momenta import Momenta
+from normexp.engine.estimators import Momenta
 from normexp.insight.budget import Array
-from normexp.models.network import Network
+from normexp.nets.network import Network
 
 if TYPE_CHECKING:
     from normexp.record import Record

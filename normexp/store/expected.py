@@ -7,12 +7,11 @@ from typing import Any
 
 from normexp.config.batches import last_batch, steps_per_epoch, total_steps
 from normexp.config.field import Role, specs
-from normexp.config.norm import BatchKind, GhostNorm, NoNorm
+from normexp.config.norm import BatchKind, GhostNorm
 from normexp.config.schema import KINDS, OUTSIDE, PLACES, SECTIONS, RunConfig
 from normexp.config.tree import field_specs, flatten, flatten_section, from_tree, nest
 from normexp.errors import NormexpError
-from normexp.models.structure import ENTRANCE, Site, structure
-from normexp.norms.shapes import affine_shapes
+from normexp.nets.structure import parameter_shapes, structure
 from normexp.store.texts import config_yaml
 
 DEEPEST = 10_000
@@ -104,8 +103,7 @@ def _expected(config: RunConfig, log_every: int) -> Expected:
         "points": points,
         "population": points * channels,
     }
-    shapes = found.parameters | _affine(config, found.sites)
-    weights = {name: (points, *shape) for name, shape in shapes.items()}
+    weights = {name: (points, *shape) for name, shape in parameter_shapes(config).items()}
     return Expected(rows, weights, has_parts and channels > 0)
 
 
@@ -123,15 +121,3 @@ def _logged(config: RunConfig, every: int) -> int:
     steps, per_epoch = total_steps(config), steps_per_epoch(config)
     both = steps // lcm(every, per_epoch)
     return steps // every + steps // per_epoch - both + 1
-
-
-def _affine(config: RunConfig, sites: Mapping[str, Site]) -> dict[str, tuple[int, ...]]:
-    """What the norm learns at the sites that it normalises."""
-    if isinstance(config.norm, NoNorm):
-        return {}
-    return {
-        f"{name}.norm.{key}": shape
-        for name, site in sites.items()
-        if name != ENTRANCE or isinstance(config.norm, BatchKind)
-        for key, shape in affine_shapes(config.norm, site.channels, site.pixels).items()
-    }

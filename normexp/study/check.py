@@ -21,7 +21,7 @@ from normexp.config.norm import (
 from normexp.config.optim import Sgd
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
-from normexp.models.structure import ENTRANCE, Site, structure
+from normexp.nets.structure import ENTRANCE, Site, structure
 
 FEWEST_MEMBERS = 3
 """Of a group: two values that are normalised by each other come out as −1 and 1."""

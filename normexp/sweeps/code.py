@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-ROOMS = ("config", "data", "engine", "models", "norms", "optim")
+ROOMS = ("config", "data", "engine", "nets")
 """The rooms whose every file takes part in a run's numbers."""
 
 # Of the store, what turns a record into a run's tables and back. Not layout, files, sweep, rows,

@@ -12,7 +12,7 @@ from normexp.config.norm import BatchKind
 from normexp.config.optim import Sgd
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
-from normexp.models.structure import is_convolutional, structure
+from normexp.nets.structure import is_convolutional, structure
 
 SECONDS_PER_LAYER_STEP = {False: 130e-6, True: 380e-6}
 """Calling the operations of one layer forward and back, whatever the number of networks.

@@ -10,7 +10,7 @@ from normexp.config.differences import fields_of_identity, varying
 from normexp.config.executor import Executor, Local
 from normexp.config.field import Scalar, spell
 from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
-from normexp.models.structure import LANES, is_convolutional, lanes, padded
+from normexp.nets.structure import LANES, is_convolutional, lanes, padded
 from normexp.study.run import Run
 from normexp.study.study import Study
 from normexp.sweeps.cost import (

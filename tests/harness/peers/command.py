@@ -41,9 +41,8 @@ def _training(request: Request, clock: Clock) -> list[Final]:
     import torch
 
     import normexp
-    from normexp.engine.memory import keep_freed_memory
-    from normexp.engine.numerics import one_thread
-    from normexp.engine.stack import TrainingStack
+    from normexp.engine.numerics import keep_freed_memory, one_thread
+    from normexp.engine.train import TrainingStack
     from normexp.executors import local
 
     work = request.work

@@ -66,7 +66,7 @@ def _part_of(frame: FrameType | None) -> str:
         parts = Path(path).parts
         if "normexp" in parts[:-1]:
             room = parts[len(parts) - 1 - parts[::-1].index("normexp") + 1]
-            if room in {"engine", "models", "norms", "optim", "data"}:
+            if room in {"engine", "nets", "data"}:
                 engine = "observe" if parts[-1] == "observe.py" else "train"
             elif engine is not None:
                 return engine

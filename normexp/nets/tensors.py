@@ -5,29 +5,29 @@ from collections.abc import Callable, Mapping
 import torch
 from torch.nn import functional
 
-from normexp.models.activations import ACTIVATIONS
-from normexp.models.structure import ENTRANCE
-from normexp.norms.layout import VECTOR
+from normexp.nets.kernels import ACTIVATIONS
+from normexp.nets.layout import VECTOR
+from normexp.nets.structure import ENTRANCE
 
 Normalize = Callable[[str, torch.Tensor], torch.Tensor]
-"""What the norm makes of the x at a site."""
+"""Normalises the x at a site."""
 
 Listener = Callable[[str, str, torch.Tensor], None]
-"""Told what a layer gives: its name, `pre_activation` or `activation`, and the numbers."""
+"""Gets a layer's name, `pre_activation` or `activation`, and the numbers."""
 
 
 def nobody(layer: str, values: str, x: torch.Tensor) -> None:
-    """Sees nothing."""
+    """Ignore the numbers."""
 
 
 class Tensors:
-    """One pass of a stack, see `Operations`.
+    """One pass of a stack; see `Operations`.
 
     Vectors are `[models, features, batch]`, images `[models, batch, channels, height, width]`.
 
     Args:
         parameters: by name, each `[models, *shape]`.
-        normalize: what the norm does at a site, in this pass.
+        normalize: normalises at a site, in this pass.
         activation: its name.
         norm_first: whether the norm stands before the activation.
         listener: told of every layer's output.

@@ -1,8 +1,8 @@
 """A training pass of vectors with its gradient written out.
 
 A narrow layer has so few numbers that autograd's own work and fresh memory cost more than the
-arithmetic. Here the calls of a pass and their arrays are put together once and gone through at
-every step. `tests/test_written.py` holds both ways against each other.
+arithmetic. Here the calls of a pass and their arrays are put together once and run at every step.
+`tests/test_written.py` compares both ways.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,19 +13,19 @@ import torch
 from normexp.config.model import Mlp
 from normexp.config.norm import BatchNorm, NoNorm
 from normexp.config.schema import RunConfig
-from normexp.models.activations import ACTIVATIONS
-from normexp.models.structure import ENTRANCE, FORWARD, structure
-from normexp.norms.statistics import Affine, Statistics
-from normexp.norms.vectors import calls_to_normalize, gradient_of_vectors
+from normexp.nets.kernels import ACTIVATIONS, calls_to_normalize, gradient_of_vectors
+from normexp.nets.layout import Affine, Statistics
+from normexp.nets.models import FORWARD
+from normexp.nets.structure import ENTRANCE, structure
 
 Parameters = Mapping[str, torch.Tensor]
 
 Back = Callable[[torch.Tensor], torch.Tensor]
-"""Given the gradient by what an operation gives, which it may overwrite, that by what it takes."""
+"""Maps the gradient by an operation's output, which it may overwrite, to that by its input."""
 
 
 def is_written_out(config: RunConfig) -> bool:
-    """Whether this pass knows the model and its norm; autograd knows them all."""
+    """Return whether this pass knows the model and its norm; autograd knows them all."""
     norm = config.norm
     plain = isinstance(norm, BatchNorm) and norm.normalizing_variance == "biased"
     return isinstance(config.model, Mlp) and (plain or isinstance(norm, NoNorm))

@@ -1,22 +1,16 @@
-"""What a model is made of, found by running it on shapes; needs no torch, so plans are quick."""
+"""Shapes of a model and its norm, found by running it on shapes; needs no torch."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import NamedTuple
 
-from normexp.config.model import Lenet, Mlp, Model, Resnet
+from normexp.config.model import Mlp, Model
+from normexp.config.norm import BatchKind, LayerNorm, NoNorm, RmsNorm
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
-from normexp.models.lenet import lenet
-from normexp.models.mlp import mlp
-from normexp.models.resnet import resnet
+from normexp.nets.models import FORWARD
 
 Shape = tuple[int, ...]
-
-FORWARD: dict[type[Model], Callable[..., Any]] = {Mlp: mlp, Lenet: lenet, Resnet: resnet}
-"""The model functions: (config, operations, x, outputs) to predictions."""
 
 ENTRANCE = "input"
 """The norm site of the input."""
@@ -29,8 +23,7 @@ and a network's bits do not depend on its company.
 """
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(NamedTuple):
     """A place that the norm may normalise: channels, and the pixels of each (none of a vector)."""
 
     channels: int
@@ -42,73 +35,35 @@ class Site:
         return prod(self.pixels)
 
 
-@dataclass(frozen=True)
 class Structure:
-    """The parts of a model, in the order of the forward pass.
+    """The parts of a model, in the order of the forward pass; see `Operations`.
+
+    It is filled by running the model on the shape of one example: (features,) of vectors,
+    (channels, height, width) of images.
 
     Attributes:
         parameters: shapes of weights and biases by name, those of norms left out.
         layers: outputs of the hidden layers by name.
         sites: places that a norm may normalise: hidden layers, and perhaps the entrance.
-        multiplications: of one example's way through all layers.
+        multiplications: for one example.
     """
 
-    parameters: dict[str, Shape]
-    layers: dict[str, Site]
-    sites: dict[str, Site]
-    multiplications: int
+    def __init__(self) -> None:
+        self.parameters: dict[str, Shape] = {}
+        self.layers: dict[str, Site] = {}
+        self.sites: dict[str, Site] = {}
+        self.multiplications = 0
 
     @property
     def activations(self) -> int:
         """Numbers that one example leaves at all layers."""
-        return sum(site.channels * site.positions for site in self.layers.values())
-
-
-def structure(config: RunConfig) -> Structure:
-    """The structure of a configuration's model.
-
-    Raises:
-        UsageError: the model cannot take this data.
-    """
-    return _structure(config.model, config.data.shape, config.data.outputs)
-
-
-def widest(config: RunConfig) -> int:
-    """Numbers of one example at the input, or at the layer that gives most."""
-    layers = structure(config).layers.values()
-    return max(prod(config.data.shape), *(layer.channels * layer.positions for layer in layers))
-
-
-def is_convolutional(config: RunConfig) -> bool:
-    """Whether the model works on images."""
-    return not isinstance(config.model, Mlp)
-
-
-@lru_cache(maxsize=1024)
-def _structure(model: Model, shape: Shape, outputs: int) -> Structure:
-    net = Shapes()
-    FORWARD[type(model)](model, net, shape, outputs)
-    return net.found()
-
-
-class Shapes:
-    """The operations on shapes: (features,) of vectors, (channels, height, width) of images."""
-
-    def __init__(self) -> None:
-        self._weights: dict[str, Shape] = {}
-        self._layers: dict[str, Site] = {}
-        self._sites: dict[str, Site] = {}
-        self._multiplications = 0
-
-    def found(self) -> Structure:
-        """What the pass has gone through."""
-        return Structure(self._weights, self._layers, self._sites, self._multiplications)
+        return sum(prod((site.channels, *site.pixels)) for site in self.layers.values())
 
     def linear(self, name: str, x: Shape, units: int) -> Shape:
         """See `Operations`."""
         (features,) = x
-        self._parameters(name, (units, features))
-        self._multiplications += units * features
+        self.parameters |= {f"{name}.weight": (units, features), f"{name}.bias": (units,)}
+        self.multiplications += units * features
         return (units,)
 
     def convolution(  # noqa: PLR0913
@@ -124,18 +79,19 @@ class Shapes:
         pixels = tuple((side + 2 * padding - kernel) // stride + 1 for side in sides)
         if min(pixels) < 1:
             raise UsageError(
-                f"nothing is left of {_spelled(sides)} pixels after layer {name} with "
+                f"nothing is left of {'×'.join(map(str, sides))} pixels after layer {name} with "
                 f"model.kernel={kernel} model.padding={padding}",
                 "type model.kernel=3 model.padding=1",
             )
-        self._parameters(name, (channels, into, kernel, kernel))
-        self._multiplications += prod(pixels) * channels * into * kernel**2
+        weight = (channels, into, kernel, kernel)
+        self.parameters |= {f"{name}.weight": weight, f"{name}.bias": (channels,)}
+        self.multiplications += prod(pixels) * prod(weight)
         return (channels, *pixels)
 
     def entrance(self, x: Shape, *, norm: bool) -> Shape:
         """See `Operations`."""
         if norm:
-            self._sites[ENTRANCE] = Site(x[0], x[1:])
+            self.sites[ENTRANCE] = Site(x[0], x[1:])
         return x
 
     def unit(
@@ -143,9 +99,9 @@ class Shapes:
     ) -> Shape:
         """See `Operations`."""
         assert shortcut in (None, x)  # noqa: S101
-        self._layers[name] = Site(x[0], x[1:])
+        self.layers[name] = Site(x[0], x[1:])
         if norm:
-            self._sites[name] = Site(x[0], x[1:])
+            self.sites[name] = self.layers[name]
         return x
 
     def max_pool(self, x: Shape, size: int) -> Shape:
@@ -153,7 +109,7 @@ class Shapes:
         channels, *sides = x
         if min(sides) < size:
             raise UsageError(
-                f"nothing is left of {_spelled(sides)} pixels to pool",
+                f"nothing is left of {'×'.join(map(str, sides))} pixels to pool",
                 "type model.kernel=3 model.padding=1 for small images, or larger images",
             )
         return (channels, *(side // size for side in sides))
@@ -170,16 +126,53 @@ class Shapes:
         """See `Operations`."""
         return (channels, *(-(-side // stride) for side in x[1:]))
 
-    def _parameters(self, name: str, weight: Shape) -> None:
-        self._weights |= {f"{name}.weight": weight, f"{name}.bias": weight[:1]}
+
+def structure(config: RunConfig) -> Structure:
+    """Return the structure of a configuration's model.
+
+    Raises:
+        UsageError: the model cannot take this data.
+    """
+    return _structure(config.model, config.data.shape, config.data.outputs)
 
 
-def _spelled(sides: list[int]) -> str:
-    return "×".join(map(str, sides))
+@lru_cache(maxsize=1024)
+def _structure(model: Model, shape: Shape, outputs: int) -> Structure:
+    found = Structure()
+    FORWARD[type(model)](model, found, shape, outputs)
+    return found
+
+
+def norm_sites(config: RunConfig) -> dict[str, Site]:
+    """Return the sites that the configured norm normalises, in the order of the forward pass."""
+    if isinstance(config.norm, NoNorm):
+        return {}
+    over_batch = isinstance(config.norm, BatchKind)
+    sites = structure(config).sites.items()
+    return {name: site for name, site in sites if name != ENTRANCE or over_batch}
+
+
+def parameter_shapes(config: RunConfig) -> dict[str, Shape]:
+    """Return the shape of every parameter by name, in the order in which they are drawn."""
+    shapes, norm = dict(structure(config).parameters), config.norm
+    if isinstance(norm, NoNorm) or not norm.affine:
+        return shapes
+    per_element = isinstance(norm, LayerNorm) and norm.affine_per == "element"
+    for name, (channels, pixels) in norm_sites(config).items():
+        whole = per_element or isinstance(norm, RmsNorm)
+        shapes[f"{name}.norm.weight"] = (channels, *pixels) if whole else (channels,)
+        if not isinstance(norm, RmsNorm):
+            shapes[f"{name}.norm.bias"] = shapes[f"{name}.norm.weight"]
+    return shapes
+
+
+def is_convolutional(config: RunConfig) -> bool:
+    """Return whether the model works on images."""
+    return not isinstance(config.model, Mlp)
 
 
 def lanes(config: RunConfig) -> int:
-    """What the size of a stack of this structure is a multiple of.
+    """Return the number that the size of a stack of this structure is a multiple of.
 
     A network with convolutions trains alone: on a CPU it gains little from company, and its bits
     would depend on it.
@@ -188,6 +181,6 @@ def lanes(config: RunConfig) -> int:
 
 
 def padded(config: RunConfig, networks: int) -> int:
-    """The number of networks of a structure, filled up to whole lanes."""
+    """Return the number of networks of a structure, filled up to whole lanes."""
     few = lanes(config)
     return -(-networks // few) * few

@@ -1,1 +1,0 @@
-"""Networks, written for one network; leading axes are free."""

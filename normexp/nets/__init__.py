@@ -1,0 +1,1 @@
+"""One network: models, norms, passes, optimizers; leading axes are free."""

@@ -1,0 +1,187 @@
+"""One network: the shapes of its parameters, its initial weights, its passes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import torch
+
+from normexp.config.batches import part_sizes
+from normexp.config.norm import BatchKind, NoNorm
+from normexp.config.schema import RunConfig
+from normexp.nets.layout import Affine, Memory, Statistics, batch_axis
+from normexp.nets.models import FORWARD
+from normexp.nets.norms import in_training, normalize_batch, normalize_example, normalize_with
+from normexp.nets.structure import Site, norm_sites, parameter_shapes
+from normexp.nets.tensors import Listener, Tensors, nobody
+from normexp.rng import stream
+
+Parameters = Mapping[str, torch.Tensor]
+
+BySite = Mapping[str, Statistics]
+
+NormalizeOverBatch = Callable[[BatchKind, str, torch.Tensor, Affine], torch.Tensor]
+"""Normalises the x at a site, in one pass."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network's structure; it holds no weights.
+
+    Args:
+        config: any configuration of this structure.
+    """
+
+    config: RunConfig
+
+    @cached_property
+    def sites(self) -> dict[str, Site]:
+        """Sites that are normalised, in the order of the forward pass."""
+        return norm_sites(self.config)
+
+    @cached_property
+    def tracked(self) -> dict[str, int]:
+        """Channels of the sites with running statistics."""
+        over_batch = isinstance(self.config.norm, BatchKind)
+        return {name: site.channels for name, site in self.sites.items() if over_batch}
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every parameter's shape by name, in the order in which they are drawn."""
+        return parameter_shapes(self.config)
+
+    def initial(self, config: RunConfig) -> dict[str, torch.Tensor]:
+        """Return a run's initial weights, norms at identity.
+
+        Only layers are drawn, weights and biases from streams of their own, so arms with other
+        norms or biases start from the same weights. They are drawn in float64 whatever the dtype.
+        """
+        streams = {key: stream(config.seed, key) for key in ("weights", "biases")}
+        dtype = getattr(torch, config.train.dtype)
+        return {
+            name: self._initial(config, name, shape, streams).to(dtype)
+            for name, shape in self.shapes.items()
+        }
+
+    def counts(self, batch: int) -> torch.Tensor:
+        """Values behind the statistics of each part of a batch and channel, [parts, channels]."""
+        positions = [self.sites[name].positions for name in self.tracked]
+        each = torch.tensor([positions, [*self.tracked.values()]], dtype=torch.int64)
+        of_channels = torch.repeat_interleave(*each)
+        return torch.tensor(part_sizes(self.config, batch))[:, None] * of_channels
+
+    def split(self, statistics: Statistics) -> dict[str, Statistics]:
+        """Return statistics of all channels, [models, channels], by site."""
+        parts = (torch.split(each, list(self.tracked.values()), 1) for each in statistics)
+        return dict(zip(self.tracked, map(Statistics, *parts), strict=True))
+
+    def join(self, by_site: BySite, like: torch.Tensor) -> Statistics:
+        """Return statistics by site side by side, [models, (parts,) channels].
+
+        Args:
+            by_site: of the tracked sites.
+            like: says how many models and which dtype, if there are no such sites.
+        """
+        found = [by_site[site] for site in self.tracked]
+        if not found:
+            return Statistics(*like.new_empty(2, len(like), 0))
+        return Statistics(*(torch.cat(each, -1) for each in zip(*found, strict=True)))
+
+    def in_training(
+        self, parameters: Parameters, x: torch.Tensor, memory: Mapping[str, Memory]
+    ) -> tuple[torch.Tensor, dict[str, Statistics]]:
+        """Predictions in training mode, and statistics of the batch's parts by site.
+
+        Args:
+            parameters: by name.
+            x: of the batch.
+            memory: by site, for norms whose running statistics enter training.
+        """
+        found: dict[str, Statistics] = {}
+        sizes = part_sizes(self.config, x.shape[batch_axis(x)])
+
+        def normalize(norm: BatchKind, site: str, x: torch.Tensor, affine: Affine) -> torch.Tensor:
+            y, found[site] = in_training(norm, x, affine, sizes, memory.get(site))
+            return y
+
+        return self.forward(parameters, x, normalize), found
+
+    def by_itself(
+        self, parameters: Parameters, x: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, Statistics]]:
+        """Predictions with every site in units of x as one batch, and its statistics by site."""
+        found: dict[str, Statistics] = {}
+
+        def normalize(norm: BatchKind, site: str, x: torch.Tensor, affine: Affine) -> torch.Tensor:
+            variance = getattr(norm, "normalizing_variance", "biased")
+            y, found[site] = normalize_batch(x, affine, norm.eps, variance)
+            return y
+
+        return self.forward(parameters, x, normalize), found
+
+    def by_statistics(
+        self,
+        parameters: Parameters,
+        statistics: BySite,
+        x: torch.Tensor,
+        listener: Listener = nobody,
+    ) -> torch.Tensor:
+        """Predictions in evaluation mode, normalised by the given statistics."""
+
+        def normalize(norm: BatchKind, site: str, x: torch.Tensor, affine: Affine) -> torch.Tensor:
+            return normalize_with(statistics[site], x, affine, norm.eps)
+
+        return self.forward(parameters, x, normalize, listener)
+
+    def forward(
+        self,
+        parameters: Parameters,
+        x: torch.Tensor,
+        over_batch: NormalizeOverBatch,
+        listener: Listener = nobody,
+    ) -> torch.Tensor:
+        """Predictions [models, outputs, batch].
+
+        Args:
+            parameters: by name, each [models, *shape].
+            x: vectors or images of a stack.
+            over_batch: normalises at the tracked sites.
+            listener: told of every layer's output.
+        """
+        norm, model = self.config.norm, self.config.model
+
+        def normalize(site: str, x: torch.Tensor) -> torch.Tensor:
+            if isinstance(norm, NoNorm) or site not in self.sites:
+                return x
+            affine = Affine(*(parameters.get(f"{site}.norm.{of}") for of in ("weight", "bias")))
+            if isinstance(norm, BatchKind):
+                return over_batch(norm, site, x, affine)
+            return normalize_example(norm, x, affine)
+
+        first = getattr(norm, "placement", "before") == "before"
+        net = Tensors(parameters, normalize, model.activation, norm_first=first, listener=listener)
+        prediction: torch.Tensor = FORWARD[type(model)](model, net, x, self.config.data.outputs)
+        return prediction
+
+    def _initial(
+        self,
+        config: RunConfig,
+        name: str,
+        shape: tuple[int, ...],
+        streams: Mapping[str, torch.Generator],
+    ) -> torch.Tensor:
+        empty, model = torch.empty(shape, dtype=torch.float64), config.model
+        if ".norm." in name:
+            return empty.fill_(1 if name.endswith(".weight") else 0)
+        layer, _, key = name.rpartition(".")
+        fan_in = prod(self.shapes[f"{layer}.weight"][1:])
+        bound = fan_in**-0.5
+        if key == "bias":
+            if model.bias_init is not None:
+                return empty.fill_(model.bias_init)
+            return empty.uniform_(-bound, bound, generator=streams["biases"])
+        if model.weight_init == "torch":
+            return empty.uniform_(-bound, bound, generator=streams["weights"])
+        std = (2 / fan_in) ** 0.5 if model.weight_init == "he" else model.weight_std
+        return std * empty.normal_(generator=streams["weights"])

@@ -1,1 +1,0 @@
-"""Normalisation layers, written for one network; leading axes are free."""

@@ -1,1 +1,0 @@
-"""Optimizers on flat vectors, with a learning rate for every number."""

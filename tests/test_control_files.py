@@ -116,11 +116,11 @@ def test_control_files_of_any_kind_stop_nobody(study: Path, as_json: AsJson, wha
 
 
 @pytest.mark.parametrize("what", ODD)
-def test_a_claim_of_any_kind_is_nobodys(study: Path, normexp: Normexp, what: str) -> None:
+def test_a_lock_of_any_kind_is_nobodys(study: Path, normexp: Normexp, what: str) -> None:
     """On a training of which there is more to observe; a directory alone is left to its owner."""
     unfinished(study)
     for trajectory in list((study / "trajectories").iterdir()):
-        put(study / "trajectories" / f".{trajectory.name}.claim", what)
+        put(study / "trajectories" / f".{trajectory.name}.lock", what)
     result = normexp("sweep", *STUDY, "norm.momentum=0.1,0.7")
 
     if what == "directory":
@@ -137,7 +137,7 @@ def test_a_lock_that_is_no_file_is_not_waited_for(
 ) -> None:
     """A lock needs no content; what cannot be locked is told in a line."""
     unfinished(study)
-    put(study / "claims.lock", what)
+    put(study / "study.lock", what)
     (listed,) = as_json("ls")
     result = normexp("sweep", *STUDY)
 

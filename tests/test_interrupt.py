@@ -77,7 +77,7 @@ def test_a_signal_ends_a_sweep_in_good_order(
     assert "hint: type the same command again" in err
     assert "Traceback" not in err
     assert as_json("ls")[0]["status"] == "interrupted"
-    assert not list(Path("runs").rglob("*.claim"))
+    assert not list(Path("runs").rglob(".*.lock"))
 
 
 @pytest.mark.parametrize("overrides", [LONG, LONG_PROCESSES], ids=["threads", "processes"])

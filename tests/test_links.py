@@ -97,7 +97,7 @@ def test_a_link_counts_as_no_run(as_json: AsJson, normexp: Normexp) -> None:
     assert "it is a link" in " ".join(verified.stdout.split())
 
 
-@pytest.mark.parametrize("part", ["", "trajectories", "sweeps", "claims.lock"])
+@pytest.mark.parametrize("part", ["", "trajectories", "sweeps", "study.lock"])
 @pytest.mark.parametrize("leads", ["somewhere", "nowhere"])
 def test_a_study_that_is_a_link_is_refused(normexp: Normexp, part: str, leads: str) -> None:
     """It or a part of it: one line, before anything is written; another store will do."""
@@ -127,19 +127,19 @@ def test_the_store_itself_may_be_a_link(as_json: AsJson) -> None:
 
 
 def test_what_the_dead_have_left_is_removed_and_not_entered(as_json: AsJson) -> None:
-    """Half-written directories, checkpoints, signs of life and claims that are links."""
+    """Half-written directories, checkpoints, signs of life and locks that are links."""
     answer = as_json("sweep", *STUDY)
     (trajectory,) = (path.name for path in (HERE / "trajectories").glob("*"))
     away = Path("away")
     away.mkdir()
-    for name in ("manifest.json", ".w.alive.json", "alive.json", "stop", "claim", "thesis.txt"):
+    for name in ("manifest.json", ".w.alive.json", "alive.json", "stop", "lock", "thesis.txt"):
         (away / name).write_text("{}")
     left = f".999999999-1-{{}}-{machine()}.partial"
     links = {
         HERE / f".batch-m0.9-s0-0123456789ab{left.format('new')}": away,
         HERE / f".batch-m0.9-s0-ba9876543210{left.format('old')}": away,
-        HERE / f"trajectories/.{trajectory}.claim": away / "claim",
-        HERE / f"trajectories/.{trajectory}.checkpoint": away / "claim",
+        HERE / f"trajectories/.{trajectory}.lock": away / "lock",
+        HERE / f"trajectories/.{trajectory}.checkpoint": away / "lock",
         HERE / "sweeps/20200101T000000Z-0123abcd": away,
         Path(answer["directory"]) / "alive.json": away / "alive.json",
         Path(answer["directory"]) / "stop": away / "stop",
@@ -155,14 +155,14 @@ def test_what_the_dead_have_left_is_removed_and_not_entered(as_json: AsJson) -> 
     assert not (HERE / "batch-m0.9-s0-ba9876543210").is_symlink()
 
 
-def test_a_claim_is_not_written_through_a_link(as_json: AsJson) -> None:
+def test_a_lock_is_not_written_through_a_link(as_json: AsJson) -> None:
     """Nor a trajectory's checkpoint, where others have planted links under their names."""
     mine = Path("mine.txt")
     mine.write_text("mine")
     (HERE / "trajectories").mkdir(parents=True)
     planned = package.plan(*STUDY, "train.epochs=9")
     (trajectory,) = {run.trajectory_id for run in planned.study.runs}
-    for kind in ("claim", "checkpoint"):
+    for kind in ("lock", "checkpoint"):
         (HERE / f"trajectories/.{trajectory}.{kind}").symlink_to(mine.absolute())
     answer = as_json("sweep", *STUDY, "train.epochs=9", "store.checkpoint_after=0")
 

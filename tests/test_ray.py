@@ -155,7 +155,7 @@ def test_a_signal_ends_a_sweep_and_its_own_cluster(
     assert "Traceback" not in err
     until(lambda: not in_session(driver))
     assert as_json("ls")[0]["status"] == "interrupted"
-    assert not list(Path("runs").rglob("*.claim"))
+    assert not list(Path("runs").rglob(".*.lock"))
     if number == signal.SIGINT:
         assert ended(began(*command))[0] == 0
         assert_same(Path("runs"), store_of(Path("local"), *LONG))

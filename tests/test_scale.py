@@ -12,8 +12,8 @@ import pytest
 from conftest import SMALL
 from typer.testing import Result
 
-from normexp.store.look import FEW, looked
-from normexp.store.tidy import tidy
+from normexp.store.layout import FEW, looked
+from normexp.store.sweep import tidy
 from normexp.sweeps import sweep
 from normexp.sweeps.execute import execute
 from normexp.sweeps.inventory import Inventory

@@ -38,7 +38,7 @@ def swept(as_json: AsJson) -> Path:
 
 def test_the_layout_is_the_documented_one(swept: Path) -> None:
     """Six runs, four trajectories, one sweep; every file in the manifest with its digest."""
-    runs = {path.name for path in swept.iterdir()} - {"sweeps", "trajectories", "claims.lock"}
+    runs = {path.name for path in swept.iterdir()} - {"sweeps", "trajectories", "study.lock"}
     labels = sorted(name.rpartition("-")[0] for name in runs)
 
     assert labels == ["batch-m0.1-s0", "batch-m0.1-s1", "batch-mnull-s0", "batch-mnull-s1",

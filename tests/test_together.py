@@ -102,7 +102,7 @@ STUDY = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=range(3)"]
 HOLD = """
 import os, sys
 from pathlib import Path
-from normexp.store.claims import Claims
+from normexp.store.locks import Locks
 from normexp.store.texts import to_json
 from normexp.store.layout import StudyDirectory
 from normexp.store.process import machine, start_of
@@ -111,23 +111,23 @@ study, name = StudyDirectory(Path("study")), sys.argv[1]
 (study.sweeps / name).mkdir(parents=True)
 owner = {"machine": machine(), "process": os.getpid(), "started": start_of(os.getpid())}
 (study.sweeps / name / "alive.json").write_bytes(to_json(owner))
-claims, held, dead = Claims(study, name), 0, study.trajectories / ".aaaaaaaaaaaa.claim"
+locks, held, dead = Locks(study, name), 0, study.trajectories / ".aaaaaaaaaaaa.lock"
 for turn in range(400):
-    if claims.take(["aaaaaaaaaaaa"]):
+    if locks.take(["aaaaaaaaaaaa"]):
         held += 1
         with Path("held").open("x"):
             pass
         Path("held").unlink()
         if turn % 3:
-            claims.release(["aaaaaaaaaaaa"])
+            locks.release(["aaaaaaaaaaaa"])
         else:
             dead.write_text('{"sweep": "nobody", "machine": "x", "process": 1, "started": "1"}')
 print(held)
 """
 
 
-def test_a_claim_has_one_owner_at_a_time() -> None:
-    """Four processes that take, give back and die of one claim, as fast as they can."""
+def test_a_lock_has_one_owner_at_a_time() -> None:
+    """Four processes that take, give back and die of one lock, as fast as they can."""
     started = [
         subprocess.Popen([sys.executable, "-c", HOLD, f"sweep{n}"], stdout=subprocess.PIPE)
         for n in range(4)
@@ -153,26 +153,26 @@ def test_a_sweep_waits_for_what_another_makes(as_json: AsJson) -> None:
 
 
 def owned_by(owner: dict[str, Any]) -> StudyDirectory:
-    """A study in which a sweep of this owner has claimed every trajectory of `STUDY`."""
+    """A study in which a sweep of this owner has locked every trajectory of `STUDY`."""
     study = StudyDirectory(Path("runs/bn_regression"))
     sweep = study.sweeps / "20200101T000000Z-00000000"
     sweep.mkdir(parents=True)
     (sweep / "alive.json").write_text(json.dumps(owner))
     study.trajectories.mkdir()
     for run in normexp.load(*STUDY).runs:
-        claim = study.trajectories / f".{run.trajectory_id}.claim"
-        claim.write_text(json.dumps(owner | {"sweep": sweep.name}))
+        lock = study.trajectories / f".{run.trajectory_id}.lock"
+        lock.write_text(json.dumps(owner | {"sweep": sweep.name}))
     return study
 
 
-def test_the_claims_of_the_dead_are_taken_over(as_json: AsJson) -> None:
+def test_the_locks_of_the_dead_are_taken_over(as_json: AsJson) -> None:
     """A sweep of this machine whose process is gone, or is another one by now."""
     for number, process in enumerate((2**22 + 1, os.getpid())):
         owned_by({"machine": machine(), "process": process, "started": "1"})
         answer = as_json("sweep", *STUDY)
 
         assert (answer["trained"], answer["failed"]) == (3, 0)
-        assert not list(Path("runs").rglob("*.claim"))
+        assert not list(Path("runs").rglob(".*.lock"))
         Path("runs").rename(f"runs{number}")
 
 

@@ -15,7 +15,7 @@ from normexp.report.pictured import pictured
 from normexp.report.said import TIGHT, short
 from normexp.report.source import MOMENTUM, Source
 from normexp.report.typical import seeds_said, spread, typical
-from normexp.store.expected import understood
+from normexp.store.places import understood
 from normexp.store.rows import Row
 
 TITLE = "Fitted curves"

@@ -14,8 +14,7 @@ from normexp.report.page import page
 from normexp.report.source import Source
 from normexp.report.style import specification
 from normexp.store.files import write_file
-from normexp.store.manifest import MOST_BYTES
-from normexp.store.regular import read_regular
+from normexp.store.regular import MOST_BYTES, read_regular
 
 PAGE = "report.html"
 MARKDOWN = "report.md"

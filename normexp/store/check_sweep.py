@@ -1,113 +1,99 @@
-"""Whether a sweep's directory says of its runs what they say."""
+"""Whether the directory of a sweep says of its runs what they say."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from normexp.config.schema import GONE
 from normexp.errors import NormexpError
 from normexp.store import summary
-from normexp.store.check import Checked, check_manifest
+from normexp.store.check import Checked, Problem, manifest_of
 from normexp.store.files import MANIFEST, intact
-from normexp.store.foreign_yaml import read_yaml
-from normexp.store.manifest import MOST_BYTES, parse_json
-from normexp.store.regular import Problem, check_files, read_regular, reason
+from normexp.store.regular import MOST_BYTES, check_files, read_json, read_regular, reason
 from normexp.store.rows import row
-from normexp.store.sweep import JOB, SUMMARY
+from normexp.store.sweep import JOB, SUMMARY, TEXTS, TYPED
+from normexp.store.texts import from_yaml
 
-FILES = (MANIFEST, SUMMARY, "sweep.yaml", "environment.json")
 OF_ITS_TIME = ("label", "directory", "log.every", *GONE)
-"""Columns that say where a run stood and how densely it was logged: that may have changed."""
+"""Columns of a summary that may have changed since."""
 
 NOT_THERE = "not in the study"
 
 
 def check_sweep(directory: Path, runs: Mapping[str, Path]) -> Checked:
-    """All that is wrong with the directory of a sweep that has ended.
+    """Return all that is wrong with the directory of a sweep that has ended.
 
     Args:
         directory: of the sweep.
         runs: the directories of its study's runs, by id.
     """
-    manifest = check_manifest(directory, "sweep")
+    manifest = manifest_of(directory, "sweep")
     if isinstance(manifest, str):
         whats = [manifest]
     else:
         wrong, _ = check_files(directory, manifest.get("files", {}))
-        whats = [problem.what for problem in wrong] or _contents(directory, manifest, runs)
+        whats = [f"{name}: {what}" for name, what in wrong.items()]
+        whats = whats or [*_texts(directory), *_summary(directory, manifest, runs)]
     logs = Path(JOB).parent.name  # which stay after the end
-    found = sorted(path.name for path in directory.iterdir() if path.name != logs)
-    others = [name for name in found if name not in FILES and not name.startswith(".")]
-    stray = [Problem(f"{name}: no sweep has it", damages=False) for name in others]
-    hidden = sum(name.startswith(".") for name in found)
+    names = sorted(path.name for path in directory.iterdir() if path.name != logs)
+    others = [name for name in names if name not in (MANIFEST, SUMMARY, *TEXTS)]
+    visible = [name for name in others if not name.startswith(".")]
+    strays = [Problem(f"{name}: no sweep has it", damages=False) for name in visible]
     about = None if isinstance(manifest, str) else manifest
-    return Checked(about, [*map(Problem, whats), *stray], hidden)
-
-
-def _contents(directory: Path, manifest: Mapping[str, Any], runs: Mapping[str, Path]) -> list[str]:
-    """What is wrong in files whose digests are right, or that have none."""
-    table = _summary(directory)
-    ended = (directory / MANIFEST).stat().st_mtime
-    rows = [table] if isinstance(table, str) else _rows(table, manifest, runs, ended)
-    return [*_texts(directory), *rows]
+    return Checked(about, [*map(Problem, whats), *strays], len(others) - len(visible))
 
 
 def summary_ids(directory: Path, *, with_trajectories: bool = False) -> list[str]:
-    """The ids of a sweep's runs; none where its summary cannot be read."""
-    table = _summary(directory)
-    if isinstance(table, str):
-        return []
+    """Return the ids of a sweep's runs; none where its summary cannot be read."""
     names = ("run_id", "trajectory_id")[: 1 + with_trajectories]
-    return [str(each) for name in names if name in table.schema.names for each in table[name]]
+    with suppress(NormexpError):
+        table = summary.read(directory / SUMMARY)
+        return [str(each) for name in names if name in table.schema.names for each in table[name]]
+    return []
 
 
-def _texts(directory: Path) -> list[str]:
-    """What is wrong with the files for people."""
-    found = []
-    for name, read in (("sweep.yaml", read_yaml), ("environment.json", parse_json)):
-        try:
-            content = read(read_regular(directory / name, MOST_BYTES))
-            if name == "sweep.yaml" and not {"study", "overrides", "plan"} <= content.keys():
-                raise ValueError("it does not say what was typed")  # noqa: TRY301
-        except (OSError, ValueError) as error:
-            found.append(f"{name}: {reason(error)}")
-    return found
-
-
-def _summary(directory: Path) -> pa.Table | str:
+def _texts(directory: Path) -> Iterator[str]:
+    """Yield what is wrong with a sweep's files for people."""
     try:
-        return summary.read(directory / SUMMARY)
+        content = from_yaml(read_regular(directory / TYPED, MOST_BYTES))
+        if not {"study", "overrides", "plan"} <= content.keys():
+            yield f"{TYPED}: it does not say what was typed"
+    except (OSError, ValueError) as error:
+        yield f"{TYPED}: {reason(error)}"
+    try:
+        read_json(directory / "environment.json", dict)
+    except (OSError, ValueError) as error:
+        yield f"environment.json: {reason(error)}"
+
+
+def _summary(
+    directory: Path, manifest: Mapping[str, Any], runs: Mapping[str, Path]
+) -> Iterator[str]:
+    """Yield how the summary of a sweep differs from its manifest and its runs."""
+    try:
+        rows = summary.read(directory / SUMMARY).to_pylist()
     except NormexpError as error:
-        return f"{SUMMARY}: {error.message.rpartition('cannot be read ')[2].strip('()')}"
-
-
-def _rows(
-    table: pa.Table, manifest: Mapping[str, Any], runs: Mapping[str, Path], ended: float
-) -> list[str]:
-    """What is wrong with a summary that can be read, of a sweep that ended then."""
-    rows = table.to_pylist()
+        yield f"{SUMMARY}: {error.message.rpartition('cannot be read ')[2].strip('()')}"
+        return
     ids = [each["run_id"] for each in rows]
     if len({*ids}) < len(ids):
-        return [f"{SUMMARY}: a run is in it twice"]
-    found = []
+        yield f"{SUMMARY}: a run is in it twice"
+        return
     if len({*ids, *manifest["failed"]}) != manifest["runs"]:
-        found.append(
-            f"{SUMMARY}: it has {len(ids):,} rows, its sweep had {manifest['runs']:,} runs"
-        )
+        yield f"{SUMMARY}: it has {len(ids):,} rows, its sweep had {manifest['runs']:,} runs"
     if missing := [name for name in ids if name not in runs]:
-        found.append(f"{SUMMARY}: {_some(missing)} {NOT_THERE}")
-    if unlike := [each["run_id"] for each in rows if _differs(each, runs, ended)]:
-        found.append(f"{SUMMARY}: {_some(unlike)} not what its row says")
-    return found
+        yield f"{SUMMARY}: {_some(missing)} {NOT_THERE}"
+    ended = (directory / MANIFEST).stat().st_mtime
+    there = [each for each in rows if each["run_id"] in runs]
+    if unlike := [each["run_id"] for each in there if _differs(each, runs[each["run_id"]], ended)]:
+        yield f"{SUMMARY}: {_some(unlike)} not what its row says"
 
 
-def _differs(said: Mapping[str, Any], runs: Mapping[str, Path], ended: float) -> bool:
-    """Whether a run that is whole, and was so when the sweep ended, says something else."""
-    directory = runs.get(said["run_id"])
-    manifest = intact(directory) if directory is not None else None
-    if directory is None or manifest is None or manifest.get("run_id") != said["run_id"]:
+def _differs(said: Mapping[str, Any], directory: Path, ended: float) -> bool:
+    """Return whether a run that is whole, and was so when the sweep ended, says something else."""
+    manifest = intact(directory)
+    if manifest is None or manifest.get("run_id") != said["run_id"]:
         return False  # reported of the run
     if (directory / MANIFEST).stat().st_mtime > ended:
         return False  # made again since

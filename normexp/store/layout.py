@@ -4,23 +4,30 @@ import errno
 import os
 import re
 import shlex
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from math import gcd
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from normexp.config.schema import Log
 from normexp.errors import NotFoundError
 from normexp.registry import did_you_mean
 from normexp.store.files import MANIFEST, intact, read_manifest
-from normexp.store.look import looked
 
 ID_LENGTH = 12
 MOST_LOOKS = 256
 """Names that are asked for one by one, rather than by reading their directory."""
 
 RUN_NAME = re.compile(rf".+-[0-9a-f]{{{ID_LENGTH}}}", re.DOTALL)
+
+FEW, MANY, THREADS = 64, 2048, 32
+"""Directories that show whether reading is mostly waiting; those of a batch; threads for them."""
+
+Seen = TypeVar("Seen")
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,8 @@ class StudyDirectory:
 
     @property
     def lock(self) -> Path:
-        """The file that is locked while claims change."""
-        return self.path / "claims.lock"
+        """The file on which an `flock` is held while locks of trajectories change."""
+        return self.path / "study.lock"
 
     def refuse_links(self) -> None:
         """Make sure that what is written here comes to lie here.
@@ -68,16 +75,16 @@ class StudyDirectory:
         """The directory that a run gets."""
         return self.path / f"{label}-{name}"
 
-    def places(self) -> dict[str, Path]:
-        """Where runs stand by id, whole or not."""
-        return {name: self.path / found for name, found in self.names().items()}
-
     def names(self, wanted: Container[str] | None = None) -> dict[str, str]:
-        """The names of the directories of runs, whole or not, by id: of all, or of the wanted."""
+        """Names of the directories of runs, whole or not, by id: of all, or of the wanted."""
         found = _names(self.path)
         if wanted is not None:
             found = [name for name in found if name[-ID_LENGTH:] in wanted]
         return {name[-ID_LENGTH:]: name for name in sorted(found)}
+
+    def places(self) -> dict[str, Path]:
+        """Directories of runs, whole or not, by id."""
+        return {name: self.path / found for name, found in self.names().items()}
 
     def runs(self) -> dict[str, Path]:
         """Complete runs by id."""
@@ -86,7 +93,7 @@ class StudyDirectory:
     def intact_runs(
         self, wanted: Iterable[str], names: Mapping[str, str] | None = None
     ) -> Iterator[tuple[str, Path, dict[str, Any]]]:
-        """Those of the wanted runs that are whole: id, directory and manifest, one by one.
+        """Yield id, directory and manifest of those of the wanted runs that are whole.
 
         Args:
             wanted: ids.
@@ -105,7 +112,7 @@ class StudyDirectory:
         return {name for name in trajectories if self.trajectory(name).exists()}
 
     def intact_trajectories(self, wanted: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Those of the wanted trajectories that are whole: id and manifest, one by one."""
+        """Yield id and manifest of those of the wanted trajectories that are whole."""
         for path, manifest in looked(map(self.trajectory, wanted), _with_manifest):
             if manifest is None or manifest["kind"] != "trajectory":
                 continue
@@ -125,15 +132,35 @@ class StudyDirectory:
         """What is a trajectory or should be one."""
         return _directories(self.trajectories)
 
+    def sweep_directories(self) -> list[Path]:
+        """All sweeps, oldest first, complete or not."""
+        return _directories(self.sweeps)
+
     def hidden(self) -> int:
-        """How many things have names that begin with a dot: claims, half-written directories."""
+        """How many things have names that begin with a dot: locks, half-written directories."""
         places = (self.path, self.sweeps, self.trajectories)
         found = (path for place in places if place.is_dir() for path in place.iterdir())
         return sum(path.name.startswith(".") for path in found)
 
-    def sweep_directories(self) -> list[Path]:
-        """All sweeps, oldest first, complete or not."""
-        return sorted(path for path in _directories(self.sweeps))
+
+def looked(directories: Iterable[Path], look: Callable[[Path], Seen]) -> Iterator[Seen]:
+    """Yield what a function returns for each of the directories, in their order.
+
+    On a shared file system every request takes a way there and back. Where the first directories
+    show that, many are looked at side by side; elsewhere threads would only be in each other's way.
+    """
+    todo, waited = iter(directories), 0
+    for directory in islice(todo, FEW):
+        wall, busy = time.perf_counter(), time.thread_time()
+        seen = look(directory)
+        waited += time.perf_counter() - wall > 2 * (time.thread_time() - busy)
+        yield seen
+    if waited < FEW / 2:
+        yield from map(look, todo)
+        return
+    with ThreadPoolExecutor(THREADS, "look") as pool:
+        while some := list(islice(todo, MANY)):
+            yield from pool.map(look, some)
 
 
 def _with_manifest(path: Path) -> tuple[Path, dict[str, Any] | None]:
@@ -190,8 +217,9 @@ def find_run(store: Path, wanted: str) -> Path:
     matches = [
         path
         for path in everything
-        for name in [path.name]
-        if name == wanted or name[-ID_LENGTH:].startswith(wanted) or name.startswith(f"{wanted}-")
+        if path.name == wanted
+        or path.name[-ID_LENGTH:].startswith(wanted)
+        or path.name.startswith(f"{wanted}-")
     ]
     if len(matches) == 1:
         return matches[0]
@@ -204,7 +232,7 @@ def find_run(store: Path, wanted: str) -> Path:
 
 
 def ambiguous(wanted: str, matches: Sequence[Path], noun: str) -> NotFoundError:
-    """What to say of a name that is several; one run may stand in several studies."""
+    """The error for a name that is several; one run may stand in several studies."""
     same = len({path.name[-ID_LENGTH:] for path in matches}) == 1
     names = ", ".join(str(path) if same else path.name for path in matches[:3])
     more = ", ..." if len(matches) > 3 else ""  # noqa: PLR2004  as many as are named
@@ -218,7 +246,7 @@ def _directories(directory: Path) -> list[Path]:
 
 
 def _names(directory: Path, *, links: bool = True) -> list[str]:
-    """The names of visible subdirectories in no order; none where there is no such directory."""
+    """Names of visible subdirectories in no order; none where there is no such directory."""
     try:
         with os.scandir(directory) as entries:
             visible = (entry for entry in entries if not entry.name.startswith("."))

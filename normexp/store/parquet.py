@@ -10,15 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from normexp.errors import NormexpError
-from normexp.store.arrays import numbers, texts
 from normexp.store.columns import TABLES
 from normexp.store.regular import reason, require_regular, verified
+
+Array = np.ndarray[Any, Any]
 
 UNREADABLE = (OSError, ValueError, LookupError, MemoryError, pa.ArrowException)
 """What PyArrow raises on rubbish; its errors are some of these, and not all of one root."""
 
 MOST_BYTES = 2**28
-"""Memory that any table may ask for."""
+MOST_COMPRESSED = 1000
+"""Memory that a table may ask for: so much, or so many times its file, since zeros pack well."""
 
 SWIFTLY = ("metrics", "stats", "layers")
 """The tables of every run, which are small and many: packed by LZ4 in half the time.
@@ -27,12 +29,9 @@ Zstandard sets itself up for every column anew. For stats of 81 channels at 49 s
 ms for 0.28, and 36 kB for 38; trajectories gain too much to do without it.
 """
 
-MOST_COMPRESSED = 1000
-"""And larger ones, so many times the size of their file: of zeros there can be very many."""
-
 
 def encode(table: str, dtype: str, columns: Mapping[str, Any]) -> bytes:
-    """One table as a file's content; equal numbers give equal bits.
+    """Return one table as a file's content; equal numbers give equal bits.
 
     Args:
         table: its name in `TABLES`.
@@ -42,7 +41,11 @@ def encode(table: str, dtype: str, columns: Mapping[str, Any]) -> bytes:
     """
     names = tuple(c.name for c in TABLES[table] if not c.optional or c.name in columns)
     fields = schema(table, dtype, names)
-    arrays = [_array(columns[field.name], field.type) for field in fields]
+    arrays = [
+        values if isinstance(values, pa.Array) else numbers(values, field.type)
+        for field in fields
+        for values in [columns[field.name]]
+    ]
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_arrays(arrays, schema=fields), sink, **_options(table, names))
     content: bytes = sink.getvalue().to_pybytes()
@@ -51,20 +54,19 @@ def encode(table: str, dtype: str, columns: Mapping[str, Any]) -> bytes:
 
 @cache
 def _options(table: str, names: tuple[str, ...]) -> dict[str, Any]:
-    """How PyArrow is to write a table of these columns."""
     kinds = {column.name: column.kind for column in TABLES[table]}
-    numbers = [name for name in names if kinds[name] in ("loss", "statistic")]
+    numeric = [name for name in names if kinds[name] in ("loss", "statistic")]
     return {
         "compression": "lz4" if table in SWIFTLY else "zstd",
-        "use_dictionary": [name for name in names if name not in numbers],
-        "column_encoding": dict.fromkeys(numbers, "BYTE_STREAM_SPLIT"),
+        "use_dictionary": [name for name in names if name not in numeric],
+        "column_encoding": dict.fromkeys(numeric, "BYTE_STREAM_SPLIT"),
         "write_statistics": False,
     }
 
 
 @cache
 def schema(table: str, dtype: str, names: tuple[str, ...]) -> pa.Schema:
-    """The Arrow schema of a table, for a training of this dtype and the columns that it has."""
+    """Return the Arrow schema of a table, of a training's dtype and with these columns."""
     types = {
         "int": pa.int32(),
         "loss": pa.float64(),
@@ -97,7 +99,7 @@ def read(path: Path, files: Mapping[str, Any] | None) -> pa.Table:
             raise ValueError("its manifest does not name it")
         else:
             content = verified(path, files[path.name])
-        table = _read(path if content is None else pa.BufferReader(content))
+        table = decode(path if content is None else content)
         if problem := unlike(table.schema, path.stem):
             raise ValueError(problem)
     except UNREADABLE as error:
@@ -108,15 +110,15 @@ def read(path: Path, files: Mapping[str, Any] | None) -> pa.Table:
     return table
 
 
-def _read(source: Path | pa.NativeFile) -> pa.Table:
-    """A table, checked as far as its own format goes.
+def decode(source: bytes | Path) -> pa.Table:
+    """Return a table from a file or its content, checked as far as its own format goes.
 
     Raises:
-        ValueError: it promises more than memory should be given for.
+        One of `UNREADABLE`: it is none, or promises more than memory should be given for.
     """
-    with pq.ParquetFile(source) as file:
+    size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    with pq.ParquetFile(pa.BufferReader(source) if isinstance(source, bytes) else source) as file:
         about = file.metadata
-        size = source.size() if isinstance(source, pa.NativeFile) else source.stat().st_size
         if about.num_rows * about.num_columns * 8 > max(MOST_BYTES, size * MOST_COMPRESSED):
             raise ValueError("it promises more rows than it can hold")
         table = file.read()
@@ -126,31 +128,35 @@ def _read(source: Path | pa.NativeFile) -> pa.Table:
         return table
 
 
-def decode(content: bytes) -> pa.Table:
-    """A table from a file's content.
+def unlike(found: pa.Schema, table: str, dtype: str | None = None) -> str | None:
+    """Return how columns differ from those in `TABLES`, None if they fit or the table is another.
 
-    Raises:
-        One of `UNREADABLE`.
+    Meanings may be worded otherwise.
+
+    Args:
+        found: the schema of a file.
+        table: the name of its table.
+        dtype: of the training, if known.
     """
-    return _read(pa.BufferReader(content))
-
-
-def unlike(found: pa.Schema, table: str) -> str | None:
-    """What is wrong with the columns of a table, if it is in `TABLES`; None if they fit."""
     if table not in TABLES:
         return None
-    names = found.names
-    wanted = [c.name for c in TABLES[table] if not c.optional or c.name in names]
-    if names != wanted:
+    names = tuple(c.name for c in TABLES[table] if not c.optional or c.name in found.names)
+    if tuple(found.names) != names:
         return f"its columns are not those of {table}"
-    schemas = [schema(table, dtype, tuple(names)) for dtype in ("float32", "float64")]
-    if not any(found.equals(each) for each in schemas):
-        return f"its types are not those of {table}"
+    dtypes = ("float32", "float64") if dtype is None else (dtype,)
+    schemas = [schema(table, each, names) for each in dtypes]
+    wanted = next((each for each in schemas if found.equals(each)), schemas[0])
+    for there, field in zip(found, wanted, strict=True):
+        if there.type != field.type:
+            return f"its column {there.name} is {there.type}, not {field.type}"
+        about = there.metadata or {}
+        if about.get(b"unit") != field.metadata[b"unit"] or b"doc" not in about:
+            return f"its column {there.name} does not say what it is"
     return None
 
 
 def grid(steps: Sequence[int], sites: Mapping[str, int]) -> dict[str, Any]:
-    """The columns step, layer and channel of every (step, channel), channels innermost."""
+    """Return the columns step, layer and channel of every (step, channel), channels innermost."""
     return _grid(tuple(steps), tuple(sites.items()))
 
 
@@ -158,19 +164,45 @@ def grid(steps: Sequence[int], sites: Mapping[str, int]) -> dict[str, Any]:
 def _grid(steps: tuple[int, ...], sites: tuple[tuple[str, int], ...]) -> dict[str, Any]:
     """Cached, since all runs of a stack have the same; Arrow arrays do not change."""
     names, widths = [name for name, _ in sites], [width for _, width in sites]
-    codes = np.repeat(np.arange(len(sites), dtype=np.int32), widths)
-    channels = np.concatenate(
-        [np.empty(0, np.int32), *(np.arange(w, dtype=np.int32) for w in widths)]
-    )
-    layers = numbers(np.tile(codes, len(steps)))
+    codes = np.repeat(np.arange(len(sites)), widths)
+    channels = np.concatenate([np.empty(0), *(np.arange(width) for width in widths)])
+    layers = numbers(np.tile(codes, len(steps)), pa.int32())
     return {
-        "step": numbers(np.repeat(np.array(steps, dtype=np.int32), sum(widths))),
-        "layer": pa.DictionaryArray.from_arrays(layers, texts(names)),
-        "channel": numbers(np.tile(channels, len(steps))),
+        "step": numbers(np.repeat(steps, sum(widths)), pa.int32()),
+        "layer": pa.DictionaryArray.from_arrays(layers, strings(names)),
+        "channel": numbers(np.tile(channels, len(steps)), pa.int32()),
     }
 
 
-def _array(values: Any, kind: pa.DataType) -> pa.Array:  # noqa: ANN401
-    if isinstance(values, pa.Array):
-        return values
-    return numbers(np.asarray(values, dtype=kind.to_pandas_dtype()))
+# `pa.array` imports pandas, which takes 0.3 s. These do without.
+
+
+def numbers(values: Any, kind: pa.DataType, there: Array | None = None) -> pa.Array:  # noqa: ANN401
+    """Return an Arrow array of numbers or truths, null where `there` is false."""
+    array = np.asarray(values, dtype=kind.to_pandas_dtype())
+    data = _bits(array) if array.dtype == bool else pa.py_buffer(np.ascontiguousarray(array))
+    missing = None if there is None or there.all() else _bits(there)
+    return pa.Array.from_buffers(kind, len(array), [missing, data])
+
+
+def strings(values: Sequence[str | None]) -> pa.Array:
+    """Return an Arrow array of texts, null for None."""
+    encoded = [b"" if value is None else value.encode() for value in values]
+    there = np.array([value is not None for value in values], dtype=bool)
+    ends = pa.py_buffer(np.cumsum([0, *map(len, encoded)], dtype=np.int32))
+    missing = None if there.all() else _bits(there)
+    return pa.Array.from_buffers(
+        pa.string(), len(values), [missing, ends, pa.py_buffer(b"".join(encoded))]
+    )
+
+
+def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return an Arrow array of numbers, truths or texts, null for None."""
+    if kind == pa.string():
+        return strings(values)
+    there = np.array([value is not None for value in values], dtype=bool)
+    return numbers([0 if value is None else value for value in values], kind, there)
+
+
+def _bits(truths: Array) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(truths, bitorder="little"))

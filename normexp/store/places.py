@@ -1,4 +1,4 @@
-"""Where the data of stored runs stand. A run is named by what its data are, so no id says where."""
+"""The configuration of a stored run: as it is written, as it is read, and where its data stand."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,18 +7,81 @@ from dataclasses import replace
 from typing import Any
 
 from normexp.config.data import Arrays, Cifar10, Data
-from normexp.config.field import Scalar, specs, unquoted
-from normexp.config.schema import KINDS, PLACES, RunConfig
-from normexp.config.tree import nest, without_gone
-from normexp.errors import UsageError
-from normexp.store.expected import understood
+from normexp.config.field import Role, Scalar, specs, unquoted
+from normexp.config.schema import KINDS, OUTSIDE, PLACES, SECTIONS, RunConfig
+from normexp.config.tree import (
+    field_specs,
+    flatten,
+    flatten_section,
+    from_tree,
+    nest,
+    without_gone,
+)
+from normexp.errors import NormexpError, UsageError
+from normexp.store.texts import config_yaml
+
+DEEPEST = 10_000
+"""Layers of a model that anyone has trained; a stranger's number may be without end."""
 
 Place = Mapping[str, Scalar]
 """Values of fields that say where data stand, by dotted name."""
 
 
+def kept(config: RunConfig) -> dict[str, Any]:
+    """Return the configuration as a run keeps it, by dotted names: what it is, not where."""
+    flat: dict[str, Any] = {}
+    for name in (*KINDS, *SECTIONS):
+        if name not in OUTSIDE:
+            flat |= flatten_section(name, getattr(config, name))
+    flat |= {name: getattr(config, name) for name in specs(RunConfig)}
+    return {path: value for path, value in flat.items() if path not in PLACES}
+
+
+def weights_yaml(config: RunConfig, of_its_time: Mapping[str, Any] | None = None) -> bytes:
+    """Return what weights depend on as YAML: the same whichever run of a trajectory came first.
+
+    Args:
+        config: of a run.
+        of_its_time: the tree that it was read from; neutral fields that this lacks are left out.
+    """
+    flat = flatten(config)
+    rules = {path: spec.rule for path, spec in field_specs(nest(flat)).items()}
+    weights = {p: v for p, v in flat.items() if rules[p].role in (Role.STRUCTURAL, Role.STACKABLE)}
+    if of_its_time is not None:
+        for path in [p for p, value in weights.items() if value == rules[p].neutral]:
+            section, _, field = path.rpartition(".")
+            if field not in of_its_time.get(section, {}):
+                del weights[path]
+    return config_yaml(nest(weights))
+
+
+def understood(tree: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration of a stored tree, in which any plain values may stand.
+
+    Raises:
+        NormexpError: it is none, or not one of a run.
+    """
+    if not all(isinstance(tree.get(name, {}), Mapping) for name in (*KINDS, *SECTIONS)):
+        raise NormexpError("its configuration is not one of a run")
+    config = from_tree(tree)
+    sizes = (config.data.train_size, getattr(config.data, "test_size", 0))
+    if None in sizes or getattr(config.model, "depth", 0) > DEEPEST:
+        raise NormexpError("its configuration is not one of a run")
+    return config
+
+
+def located(manifest: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration of a stored run, its data where they stood when it was made.
+
+    Raises:
+        NormexpError: it is none, or not one of a run.
+    """
+    config = without_gone(manifest["config"])
+    return understood(nest({**config, **recorded_place(manifest)}))
+
+
 def recorded_place(manifest: Mapping[str, Any]) -> Place:
-    """Where the data of a run stood when it was made: its command says so; empty if nowhere."""
+    """Return where the data of a run stood when it was made, by its command; empty if nowhere."""
     kind: Any = KINDS["data"].get(manifest["config"].get("data.kind"))
     if kind not in (Arrays, Cifar10):
         return {}
@@ -31,18 +94,8 @@ def recorded_place(manifest: Mapping[str, Any]) -> Place:
     return found
 
 
-def located(manifest: Mapping[str, Any]) -> RunConfig:
-    """The configuration of a stored run, its data where they stood when it was made.
-
-    Raises:
-        NormexpError: it is none, or not one of a run.
-    """
-    config = without_gone(manifest["config"])
-    return understood(nest({**config, **recorded_place(manifest)}))
-
-
 def typed_places(overrides: Iterable[str]) -> list[Place]:
-    """Places as typed: one for each `data.path=FILE`.
+    """Return places as typed: one for each `data.path=FILE`.
 
     Raises:
         UsageError: an override says something else.
@@ -67,7 +120,7 @@ def typed_places(overrides: Iterable[str]) -> list[Place]:
 
 
 def find_data(wanted: Iterable[Data], places: Sequence[Place]) -> dict[Data, Data | UsageError]:
-    """The data of stored runs as they can be read here, or why they cannot.
+    """Return the data of stored runs as they can be read here, or why they cannot.
 
     Args:
         wanted: as recorded.
@@ -79,9 +132,9 @@ def find_data(wanted: Iterable[Data], places: Sequence[Place]) -> dict[Data, Dat
     found: dict[Data, Data | UsageError] = {}
     errors: dict[int, UsageError] = {}
     used = set()
-    for data in sorted(
-        dict.fromkeys(wanted), key=lambda each: not isinstance(each, Arrays | Cifar10)
-    ):
+    distinct = dict.fromkeys(wanted)
+    in_files = [data for data in distinct if isinstance(data, Arrays | Cifar10)]
+    for data in dict.fromkeys([*in_files, *distinct]):
         for number, place in enumerate((*places, {})):
             try:
                 found[data] = _at(data, place)
@@ -98,7 +151,7 @@ def find_data(wanted: Iterable[Data], places: Sequence[Place]) -> dict[Data, Dat
 
 
 def _at(data: Data, place: Place) -> Data:
-    """The data, read at a place and compared with what is recorded of them."""
+    """Return the data, read at a place and compared with what is recorded of them."""
     kind: Any = data.__class__
     fields: dict[str, Any] = {path.removeprefix("data."): v for path, v in place.items()}
     if unknown := [name for name in fields if name not in specs(kind)]:

@@ -9,35 +9,28 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
-from normexp.store.manifest import MOST_BYTES, parse_json
+from normexp.store.texts import from_json
+
+T = TypeVar("T")
 
 FLAGS = os.O_RDONLY | sum(
     getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC")
 )
 """To open what may be a link or a pipe; not every platform has all of them."""
 
+MOST_BYTES = 2**24
+"""The largest manifest that is read; a sweep's names all of its failed runs."""
+
 MOST_IN_MEMORY = 2**26
-"""Bytes of a file that is read whole; of larger ones only the digest is made, piece by piece."""
+"""The largest file that is read whole; a larger one is digested piece by piece."""
 
 LOST = (
     errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.EINVAL, errno.EFBIG,
     None,
 )  # fmt: skip
 """Errors that say something of a file; others say that it could not be looked at."""
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong.
-
-    Attributes:
-        what: in words, beginning with the file's name where it is one file's.
-        damages: whether the directory has to be made anew; what merely lies about does not.
-    """
-
-    what: str
-    damages: bool = True
 
 
 def open_regular(path: str | Path) -> int:
@@ -53,40 +46,8 @@ def open_regular(path: str | Path) -> int:
     return file
 
 
-def read_regular(path: str | Path, most: int) -> bytes:
-    """Return the content of a regular file; see `open_regular`.
-
-    Args:
-        path: of the file.
-        most: bytes; a larger file is refused.
-
-    Raises:
-        OSError: it is missing, larger, or something else than a file.
-    """
-    file = open_regular(path)
-    try:
-        content = os.read(file, most + 1)
-        while len(content) <= most and (rest := os.read(file, most + 1)):
-            content += rest
-    finally:
-        os.close(file)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, "too large", str(path))
-    return content
-
-
-def read_json(path: str | Path, most: int = MOST_BYTES) -> dict[str, Any]:
-    """Return the object in a file of JSON: not deep, its numbers finite and of a column's size.
-
-    Raises:
-        OSError: it is missing, larger, or something else than a file.
-        ValueError: it has something else.
-    """
-    return parse_json(read_regular(path, most))
-
-
 def require_regular(path: Path) -> None:
-    """Make sure that others may open a file by its name: they would follow links, wait for pipes.
+    """Make sure that libraries may open a file by its name: they follow links and wait for pipes.
 
     Raises:
         OSError: it is missing, or something else than a file.
@@ -95,27 +56,30 @@ def require_regular(path: Path) -> None:
         raise _no_file(mode, path)
 
 
-def check_files(
-    directory: Path, files: Mapping[str, Any]
-) -> tuple[list[Problem], dict[str, bytes | None]]:
-    """What is wrong with the files that a manifest names, and the contents of those that are right.
-
-    A file too large for memory has None for its content.
+def read_regular(path: str | Path, most: int) -> bytes:
+    """Return the content of a regular file of at most so many bytes.
 
     Raises:
-        OSError: a file could not be looked at, as without the right to, which says nothing of it.
+        OSError: it is missing, larger, or something else than a file.
     """
-    problems, contents = [], {}
-    for name, about in files.items():
-        try:
-            if (directory / name).parent.is_symlink():
-                raise ValueError("it is behind a link")  # noqa: TRY301
-            contents[name] = verified(directory / name, about)
-        except (OSError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno not in LOST:
-                raise
-            problems.append(Problem(f"{name}: {reason(error)}"))
-    return problems, contents
+    file = open_regular(path)
+    try:
+        content = _read(file, most + 1)
+    finally:
+        os.close(file)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, "too large", str(path))
+    return content
+
+
+def read_json(path: str | Path, kind: type[T], most: int = MOST_BYTES) -> T:
+    """Return the content of a file of JSON as a value of a type.
+
+    Raises:
+        OSError: it is missing, larger, or something else than a file.
+        ValueError: it has something else.
+    """
+    return from_json(read_regular(path, most), kind)
 
 
 def verified(path: str | Path, about: Mapping[str, Any]) -> bytes | None:
@@ -130,13 +94,11 @@ def verified(path: str | Path, about: Mapping[str, Any]) -> bytes | None:
         size = os.fstat(file).st_size
         if size != about["bytes"]:
             raise ValueError(f"it has {size:,} bytes, its manifest says {about['bytes']:,}")
-        content = None
         if size <= MOST_IN_MEMORY:
-            content = os.read(file, size)
-            while len(content) < size and (rest := os.read(file, size - len(content))):
-                content += rest
+            content = _read(file, size)
             digest = hashlib.sha256(content).hexdigest()
         else:
+            content = None
             with os.fdopen(file, "rb", closefd=False) as whole:
                 digest = hashlib.file_digest(whole, "sha256").hexdigest()
     finally:
@@ -146,15 +108,31 @@ def verified(path: str | Path, about: Mapping[str, Any]) -> bytes | None:
     return content
 
 
-def _no_file(mode: int, path: str | Path) -> OSError:
-    """Return the error for what stands where a file should be."""
-    kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe"}
-    what = kinds.get(stat.S_IFMT(mode), "a device or socket")
-    return OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
+def check_files(
+    directory: Path, files: Mapping[str, Any]
+) -> tuple[dict[str, str], dict[str, bytes | None]]:
+    """Return what is wrong with files that a manifest names, and the contents of the right ones.
+
+    A file too large for memory has None for its content.
+
+    Raises:
+        OSError: a file could not be looked at, as without the right to, which says nothing of it.
+    """
+    wrong, contents = {}, {}
+    for name, about in files.items():
+        try:
+            if (directory / name).parent.is_symlink():
+                raise ValueError("it is behind a link")  # noqa: TRY301
+            contents[name] = verified(directory / name, about)
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno not in LOST:
+                raise
+            wrong[name] = reason(error)
+    return wrong, contents
 
 
 def reason(error: BaseException) -> str:
-    """Why something cannot be read, in a few words."""
+    """Return in a few words why something cannot be read."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error) if type(error) is ValueError else type(error).__name__
     words = {
@@ -163,3 +141,16 @@ def reason(error: BaseException) -> str:
         errno.ENXIO: "it is a device or socket, not a file",
     }
     return words.get(error.errno or 0, error.strerror[:1].lower() + error.strerror[1:])
+
+
+def _read(file: int, most: int) -> bytes:
+    content = os.read(file, most)
+    while len(content) < most and (rest := os.read(file, most - len(content))):
+        content += rest
+    return content
+
+
+def _no_file(mode: int, path: str | Path) -> OSError:
+    kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe"}
+    what = kinds.get(stat.S_IFMT(mode), "a device or socket")
+    return OSError(errno.EINVAL, f"it is {what}, not a file", str(path))

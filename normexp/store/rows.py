@@ -10,7 +10,7 @@ from normexp.config.tree import without_gone
 from normexp.errors import NormexpError
 from normexp.store.columns import TABLES
 from normexp.store.files import read_manifest
-from normexp.store.look import looked
+from normexp.store.layout import looked
 from normexp.store.manifest import METRICS
 from normexp.store.regular import reason, verified
 

@@ -1,5 +1,6 @@
 """Run directories: one run's configuration, tables and manifest, readable far from home."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,10 +16,9 @@ from normexp.config.schema import RunConfig
 from normexp.config.tree import nest
 from normexp.record import Observation, Record
 from normexp.store import parquet
-from normexp.store.arrays import Array, column, numbers
-from normexp.store.distance import Population
-from normexp.store.expected import kept
 from normexp.store.files import write_directory
+from normexp.store.parquet import Array, column, numbers
+from normexp.store.places import kept
 from normexp.store.texts import config_yaml, list_yaml, to_yaml
 from normexp.store.trajectory import point_steps
 
@@ -55,12 +55,12 @@ class RunWriter:
         self._is_point = np.isin(rows.numpy(), self._steps)
         references = {n: values[model].double().numpy() for n, values in record.references.items()}
         self._metrics = {
-            "step": numbers(self._steps),
-            "epoch": numbers(np.arange(len(self._steps), dtype=np.int32)),
+            "step": numbers(self._steps, pa.int32()),
+            "epoch": numbers(np.arange(len(self._steps)), pa.int32()),
             "train_loss": _train_loss(config, record.train_loss[model]),
-            **{name: numbers(values) for name, values in references.items()},
+            **{name: numbers(values, pa.float64()) for name, values in references.items()},
         }
-        self._last = {name: column[-1].as_py() for name, column in self._metrics.items()}
+        self._last = {name: values[-1].as_py() for name, values in self._metrics.items()}
         self._best_loss = references["test_loss_population"]
         mean, var = record.population_mean[model].numpy(), record.population_var[model].numpy()
         self._stats = {
@@ -69,8 +69,7 @@ class RunWriter:
             "population_var": _at_points(var, self._is_point),
         }
         self._layers = parquet.grid(self._steps.tolist(), dict.fromkeys(record.sites, 1))
-        widths = list(record.sites.values())
-        self._population = Population(mean.astype(float), var.astype(float), widths)
+        self._population = Population(mean.astype(float), var.astype(float), record.sites)
 
     def write(
         self, final: Path, config: RunConfig, observation: Observation, provenance: Provenance
@@ -84,44 +83,74 @@ class RunWriter:
             provenance: goes into `.hydra/` and the manifest.
         """
         flat = kept(config)
-        scores = self._scores(observation)
+        scores = {f"test_{n}": values.double().numpy() for n, values in observation.scores.items()}
+        with np.errstate(invalid="ignore"):  # of a diverged training: inf − inf
+            scores["excess_loss"] = scores["test_loss"] - self._best_loss
+        mean, var = observation.running_mean.numpy(), observation.running_var.numpy()
         tables = {
             "metrics": self._metrics | scores,
-            "stats": self._stats | _running(observation),
-            "layers": self._layers | self._distances(observation),
+            "stats": self._stats | {"running_mean": mean.ravel(), "running_var": var.ravel()},
+            "layers": {
+                **self._layers,
+                "mean_error": self._population.mean_error(mean[self._is_point].astype(float)),
+                "log_var_ratio": self._population.log_var_ratio(var[self._is_point].astype(float)),
+            },
         }
         files = _hydra(flat, provenance)
         for name, columns in tables.items():
             files[f"{name}.parquet"] = parquet.encode(name, self._dtype, columns)
-        metrics = self._last | {name: column[-1].item() for name, column in scores.items()}
+        metrics = self._last | {name: values[-1].item() for name, values in scores.items()}
         write_directory(final, files, {**provenance.manifest, "config": flat, "metrics": metrics})
 
-    def _scores(self, observation: Observation) -> dict[str, Array]:
-        """The columns of `metrics` that are the run's own."""
-        scores = {f"test_{n}": values.double().numpy() for n, values in observation.scores.items()}
-        with np.errstate(invalid="ignore"):  # of a diverged training: inf − inf
-            return {**scores, "excess_loss": scores["test_loss"] - self._best_loss}
 
-    def _distances(self, observation: Observation) -> dict[str, Array]:
-        """The columns of `layers` that are the run's own."""
-        mean = observation.running_mean.numpy()[self._is_point].astype(float)
-        var = observation.running_var.numpy()[self._is_point].astype(float)
-        return {
-            "mean_error": self._population.mean_error(mean).ravel(),
-            "log_var_ratio": self._population.log_var_ratio(var).ravel(),
-        }
+class Population:
+    """Population statistics of one trajectory; distances of running statistics from them.
 
+    A channel that gives the same for every example has no σ, and is left out.
 
-def _running(observation: Observation) -> dict[str, Array]:
-    """The columns of `stats` that are the run's own."""
-    return {
-        "running_mean": observation.running_mean.numpy().ravel(),
-        "running_var": observation.running_var.numpy().ravel(),
-    }
+    Args:
+        mean: [points, channels], in float64 as all here.
+        var: the same.
+        sites: layers and their channels, in order.
+    """
+
+    def __init__(self, mean: Array, var: Array, sites: Mapping[str, int]) -> None:
+        self._mean, self._var, self._varies = mean, var, var > 0
+        edges = itertools.accumulate(sites.values(), initial=0)
+        self._layers = [slice(*pair) for pair in itertools.pairwise(edges)]
+        self._varying = self._sums(self._varies)
+        with np.errstate(invalid="ignore"):  # of a diverged training
+            self._std = np.sqrt(var)
+
+    def mean_error(self, mean: Array) -> Array:
+        """Return the RMS of (running − population mean) / σ over a layer, [points × layers]."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = (mean - self._mean) / self._std
+        return np.sqrt(self._averages(error**2)).ravel()
+
+    def log_var_ratio(self, var: Array) -> Array:
+        """Return the mean of ln(running / population variance) over a layer, [points × layers]."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.log(var / self._var)
+        return self._averages(ratio).ravel()
+
+    def _averages(self, values: Array) -> Array:
+        """Return means over the varying channels; not a number where there are none."""
+        totals = self._sums(np.where(self._varies, values, 0.0))
+        with np.errstate(invalid="ignore"):  # nothing varies, or a diverged training
+            averages: Array = totals / self._varying
+        return averages
+
+    def _sums(self, values: Array) -> Array:
+        """Return sums over the channels of every layer, [points, layers]."""
+        sums = np.empty((len(values), len(self._layers)))
+        for layer, channels in enumerate(self._layers):
+            values[:, channels].sum(1, out=sums[:, layer])
+        return sums
 
 
 def _train_loss(config: RunConfig, per_batch: torch.Tensor) -> pa.Array:
-    """Means over the epochs' examples; none before the first."""
+    """Return means over the epochs' examples; null before the first."""
     sizes = np.array(batch_sizes(config), dtype=np.float64)
     losses = per_batch.double().numpy().reshape(config.train.epochs, -1)
     per_epoch = (losses * sizes).sum(1) / sizes.sum()
@@ -129,14 +158,15 @@ def _train_loss(config: RunConfig, per_batch: torch.Tensor) -> pa.Array:
 
 
 def _at_points(values: Array, is_point: Array) -> pa.Array:
-    """Values [points, channels] at the rows that are evaluation points, null elsewhere."""
+    """Return values [points, channels] at the rows that are evaluation points, null elsewhere."""
     whole = np.zeros((len(is_point), values.shape[1]), dtype=values.dtype)
     whole[is_point] = values
-    return numbers(whole.ravel(), np.repeat(is_point, values.shape[1]))
+    kind = pa.from_numpy_dtype(values.dtype)
+    return numbers(whole.ravel(), kind, np.repeat(is_point, values.shape[1]))
 
 
 def _hydra(flat: Mapping[str, Any], provenance: Provenance) -> dict[str, bytes]:
-    """The triple that Hydra leaves and other tools read; nothing in it depends on the place."""
+    """Return the triple that Hydra leaves and other tools read; it does not depend on the place."""
     head = _hydra_head(provenance.hydra_version, tuple(provenance.choices.items()))
     task = b"  overrides:\n    task:\n" + list_yaml(provenance.overrides, indent=4)
     return {

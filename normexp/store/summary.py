@@ -11,7 +11,7 @@ from normexp.config.field import specs
 from normexp.config.schema import GONE, IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
 from normexp.errors import NormexpError
 from normexp.store import parquet
-from normexp.store.arrays import column
+from normexp.store.parquet import column
 from normexp.store.rows import FINAL, HEAD, TAIL, Row
 
 NUMBERS = {"half_life_steps": pa.float64(), "diverged_step": pa.int64()}

@@ -10,20 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from normexp.errors import NormexpError
-from normexp.store.files import MANIFEST, read_manifest, sealed, staging, write_file
-from normexp.store.foreign_yaml import read_yaml
+from normexp.store.files import (
+    MANIFEST,
+    intact,
+    read_manifest,
+    remove_abandoned,
+    sealed,
+    staging,
+    write_file,
+)
 from normexp.store.layout import StudyDirectory
-from normexp.store.manifest import MOST_BYTES
-from normexp.store.regular import MOST_IN_MEMORY, read_regular
+from normexp.store.locks import ALIVE, Locks, Sign, myself, sign_of
+from normexp.store.regular import MOST_BYTES, MOST_IN_MEMORY, read_regular
 from normexp.store.rows import Row
-from normexp.store.sign import Sign, owner
-from normexp.store.texts import to_json, to_yaml
+from normexp.store.texts import from_yaml, to_json, to_yaml
 
 SUMMARY = "summary.parquet"
 JOB = ".slurm/job.json"
 """What a sweep has left to a cluster, and under which number."""
-ALIVE = "alive.json"
-"""Whose sweep it is, while it runs."""
 
 TYPED = "sweep.yaml"
 TEXTS = (TYPED, "environment.json")
@@ -37,7 +41,7 @@ class SweepDirectory:
 
     @property
     def name(self) -> str:
-        """What `begin` was told: it names the runs that were asked for."""
+        """The name given to `begin`: it names the runs that were asked for."""
         return self.path.name.rpartition("-")[2].partition(".")[0]
 
     @property
@@ -47,17 +51,13 @@ class SweepDirectory:
 
     @property
     def stop(self) -> Path:
-        """A file that asks those who work on the sweep to stop; it says within how many seconds."""
+        """A file that asks those who work on the sweep to stop, within the seconds that it says."""
         return self.path / "stop"
 
     @property
     def sign(self) -> Sign:
-        """Of whoever has begun it."""
-        return Sign(self.path / ALIVE)
-
-    def sign_of(self, worker: str) -> Sign:
-        """Of one who works on it elsewhere, whom a cluster may start again under the same name."""
-        return Sign(self.path / f".{worker}.{ALIVE}")
+        """The sign of life of the process that began it."""
+        return sign_of(self.path)
 
     @property
     def began(self) -> float:
@@ -70,7 +70,7 @@ class SweepDirectory:
 
     @contextmanager
     def beating(self) -> Iterator[None]:
-        """Be seen to be alive, and tell nobody to stop any more once it has ended."""
+        """Show a sign of life until the sweep has ended; then nobody need stop any more."""
         try:
             with self.sign.beating():
                 yield
@@ -81,8 +81,8 @@ class SweepDirectory:
         """Whether somebody still works on it; `now` by the clock of the file system, if known."""
         return any(sign.is_alive(now) for sign in self._signs())
 
-    def bury(self, now: float) -> None:
-        """Remove the signs of life of those who were killed."""
+    def remove_stale(self, now: float) -> None:
+        """Remove the signs of life of processes that were killed."""
         dead = [sign for sign in self._signs() if not sign.is_alive(now)]
         for sign in dead:
             sign.remove()
@@ -115,17 +115,46 @@ class SweepDirectory:
 def begin(
     study: StudyDirectory, name: str, description: Mapping[str, Any], environment: Mapping[str, Any]
 ) -> SweepDirectory:
-    """A new directory `sweeps/<UTC time>-<name>`; a second one of the same second gets a suffix."""
+    """Make a directory `sweeps/<UTC time>-<name>`, with a suffix if the second has one already."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    partial = staging(study.sweeps / f"{stamp}-{name}", "new")
+    wanted = study.sweeps / f"{stamp}-{name}"
+    partial = staging(wanted, "new")
     partial.mkdir(parents=True)
     try:
         (partial / TYPED).write_bytes(to_yaml(dict(description)))
         (partial / "environment.json").write_bytes(to_json(environment))
-        (partial / ALIVE).write_bytes(owner())
-        return SweepDirectory(_placed(partial, study.sweeps / f"{stamp}-{name}"))
+        (partial / ALIVE).write_bytes(myself())
+        for suffix in ("", *(f".{number}" for number in range(2, 1000))):
+            path = wanted.with_name(wanted.name + suffix)
+            try:
+                return SweepDirectory(partial.rename(path))
+            except OSError:  # a rename onto a directory that is not empty fails
+                if not path.exists():
+                    raise
+        raise FileExistsError(wanted)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def tidy(study: StudyDirectory, sweep: str) -> None:
+    """Delete what killed processes have left of no use; `sweep` names the sweep that does it.
+
+    Half-written directories and files of this machine, signs of life and locks of sweeps that are
+    no more, and checkpoints of trainings that are stored by now. Other checkpoints are of use.
+    """
+    for directory in (study.path, study.trajectories, study.sweeps):
+        remove_abandoned(directory)
+    now = sign_of(study.sweeps / sweep).last_beat()
+    for path in study.sweep_directories():
+        if not path.is_symlink():
+            SweepDirectory(path).remove_stale(now)
+    Locks(study, sweep).remove_stale()
+    for checkpoint in study.trajectories.glob(".*.checkpoint"):
+        trajectory = study.trajectory(checkpoint.name.split(".")[1])
+        with suppress(OSError):  # no trajectory, or no checkpoint any more
+            later = (trajectory / MANIFEST).stat().st_mtime > checkpoint.stat().st_mtime
+            if later and intact(trajectory) is not None:
+                checkpoint.unlink()
 
 
 def has_ended(directory: Path) -> bool:
@@ -134,13 +163,12 @@ def has_ended(directory: Path) -> bool:
 
 
 def over(study: StudyDirectory) -> frozenset[str]:
-    """The names of the sweeps of a study on which nobody works, now or later."""
-    return frozenset(path.name for path in study.sweep_directories() if _is_over(path))
-
-
-def _is_over(path: Path) -> bool:
-    """Whether it has ended or was killed, and no cluster has anything of it."""
-    return has_ended(path) or not ((path / JOB).exists() or SweepDirectory(path).is_alive())
+    """Names of the sweeps of a study on which nobody works, now or later."""
+    return frozenset(
+        path.name
+        for path in study.sweep_directories()
+        if has_ended(path) or not ((path / JOB).exists() or SweepDirectory(path).is_alive())
+    )
 
 
 def read_end(path: Path) -> dict[str, Any] | None:
@@ -172,22 +200,8 @@ def planned(directory: Path) -> dict[str, int]:
 
 
 def _described(directory: Path) -> dict[str, Any]:
-    """What was said of a sweep when it began; nothing where it cannot be read."""
+    """The content of `sweep.yaml`; empty where it cannot be read."""
     try:
-        return read_yaml(read_regular(directory / TYPED, MOST_BYTES))
+        return from_yaml(read_regular(directory / TYPED, MOST_BYTES))
     except (OSError, ValueError):
         return {}
-
-
-def _placed(partial: Path, wanted: Path) -> Path:
-    """Where the directory is now: a rename onto a directory that is not empty fails."""
-    for attempt in range(1, 1000):
-        path = wanted.with_name(f"{wanted.name}.{attempt}") if attempt > 1 else wanted
-        try:
-            return partial.rename(path)
-        except FileExistsError:
-            continue
-        except OSError:
-            if not path.exists():
-                raise
-    raise FileExistsError(wanted)

@@ -1,33 +1,32 @@
-"""Trajectories on disk: what a training left, so that any momentum can be observed later."""
+"""Trajectories on disk: what a training left, whole or so far, from which any run is observed."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 
 from normexp.config.batches import batch_sizes, part_sizes, steps_per_epoch
 from normexp.config.schema import RunConfig
 from normexp.errors import NormexpError
-from normexp.record import Record
+from normexp.record import TENSORS, Kept, Record
 from normexp.store import parquet
 from normexp.store.columns import REFERENCE_ACCURACIES, REFERENCE_LOSSES
-from normexp.store.expected import weights_yaml
-from normexp.store.files import read_manifest, write_directory
+from normexp.store.files import read_manifest, write_directory, write_file
+from normexp.store.parquet import Array
+from normexp.store.places import weights_yaml
 from normexp.store.regular import check_files, require_regular
 
 REFERENCES = (*REFERENCE_LOSSES, *REFERENCE_ACCURACIES)
 
 
 def write_trajectory(
-    final: Path,
-    config: RunConfig,
-    record: Record,
-    manifest: Mapping[str, Any],
+    final: Path, config: RunConfig, record: Record, manifest: Mapping[str, Any]
 ) -> None:
     """Store a record of one model.
 
@@ -37,24 +36,65 @@ def write_trajectory(
         record: of one model.
         manifest: what it says beyond the files' digests.
     """
-    files = {
-        "config.yaml": weights_yaml(config),
-        **{f"{name}.parquet": content for name, content in _tables(config, record).items()},
-        "weights.safetensors": save(
-            {name: w[0].contiguous() for name, w in record.weights.items()}
-        ),
+    files = {"config.yaml": weights_yaml(config)}
+    for name, columns in _tables(config, record).items():
+        files[f"{name}.parquet"] = parquet.encode(name, config.train.dtype, columns)
+    weights = {name: values[0].contiguous() for name, values in record.weights.items()}
+    write_directory(final, {**files, "weights.safetensors": save(weights)}, manifest)
+
+
+def point_steps(config: RunConfig) -> Array:
+    """Return the step of every evaluation point: before the first epoch and after each."""
+    return np.arange(config.train.epochs + 1, dtype=np.int32) * steps_per_epoch(config)
+
+
+def _tables(config: RunConfig, record: Record) -> dict[str, dict[str, Any]]:
+    sizes, epochs = batch_sizes(config), config.train.epochs
+    steps = np.arange(1, len(sizes) * epochs + 1, dtype=np.int32)
+    points = point_steps(config)
+    parts = [len(part_sizes(config, size)) for size in sizes] * epochs
+    updates = parquet.grid(np.repeat(steps, parts).tolist(), record.sites)
+    if max(parts) > 1:
+        numbers = np.concatenate([np.arange(n, dtype=np.int32) for n in parts])
+        updates["part"] = np.repeat(numbers, sum(record.sites.values()))
+    return {
+        "steps": {
+            "step": steps,
+            "epoch": (steps - 1) // len(sizes) + 1,
+            "batch_size": np.tile(sizes, epochs),
+            "train_loss": record.train_loss[0].numpy(),
+        },
+        "batch_stats": {
+            **updates,
+            "batch_mean": record.batch_mean[0].numpy().ravel(),
+            "batch_var": record.batch_var[0].numpy().ravel(),
+        },
+        "points": {
+            "step": points,
+            "epoch": np.arange(epochs + 1),
+            **{name: values[0].numpy() for name, values in record.references.items()},
+        },
+        "population": {
+            **parquet.grid(points.tolist(), record.sites),
+            "population_mean": record.population_mean[0].numpy().ravel(),
+            "population_var": record.population_var[0].numpy().ravel(),
+        },
     }
-    write_directory(final, files, manifest)
 
 
 def read_trajectory(directory: Path) -> Record:
-    """A stored record, one model, bit for bit what was written.
+    """Return a stored record of one model, bit for bit what was written.
 
     Raises:
-        NormexpError: a file is missing or damaged.
+        NormexpError: a file is missing or damaged, or it is another trajectory's.
     """
     try:
-        _check(directory)
+        manifest = read_manifest(directory)
+        if manifest.get("trajectory_id") != directory.name:
+            raise ValueError("it is another trajectory's")
+        wrong, _ = check_files(directory, manifest["files"])
+        if wrong:
+            raise ValueError("a file is not as it was written")
         return _read(directory)
     except (*parquet.UNREADABLE, RuntimeError, SafetensorError, NormexpError) as error:
         raise NormexpError(
@@ -63,38 +103,29 @@ def read_trajectory(directory: Path) -> Record:
         ) from error
 
 
-def _check(directory: Path) -> None:
-    """What is observed was stored so, under its own id: all else would go into runs made from it.
-
-    Raises:
-        ValueError: it was not.
-    """
-    manifest = read_manifest(directory)
-    if manifest.get("trajectory_id") != directory.name:
-        raise ValueError("it is another trajectory's")
-    problems, _ = check_files(directory, manifest["files"])
-    if problems:
-        raise ValueError(problems[0].what)
-
-
 def _read(directory: Path) -> Record:
-    steps = parquet.read(directory / "steps.parquet", None)
-    batch = parquet.read(directory / "batch_stats.parquet", None)
-    points = parquet.read(directory / "points.parquet", None)
-    population = parquet.read(directory / "population.parquet", None)
+    tables = ("steps", "batch_stats", "points", "population")
+    steps, batch, points, population = (
+        parquet.read(directory / f"{name}.parquet", None) for name in tables
+    )
+    first = population.filter(population["step"].to_numpy() == 0)["layer"].to_pylist()
+    sites = {layer: first.count(layer) for layer in dict.fromkeys(first)}
+    updates = batch.num_rows // len(first) if first else steps.num_rows
+
+    def tensor(values: Any, *shape: int) -> torch.Tensor:  # noqa: ANN401  a column
+        return torch.from_numpy(values.to_numpy().copy()).view(1, *shape)
+
     require_regular(directory / "weights.safetensors")
     weights = load_file(directory / "weights.safetensors")
-    sites = _sites(population)
-    updates = batch.num_rows // sum(sites.values()) if sites else steps.num_rows
     return Record(
         sites=sites,
-        train_loss=_tensor(steps, "train_loss"),
-        batch_mean=_tensor(batch, "batch_mean", updates),
-        batch_var=_tensor(batch, "batch_var", updates),
-        population_mean=_tensor(population, "population_mean", points.num_rows),
-        population_var=_tensor(population, "population_var", points.num_rows),
+        train_loss=tensor(steps["train_loss"], -1),
+        batch_mean=tensor(batch["batch_mean"], updates, len(first)),
+        batch_var=tensor(batch["batch_var"], updates, len(first)),
+        population_mean=tensor(population["population_mean"], points.num_rows, len(first)),
+        population_var=tensor(population["population_var"], points.num_rows, len(first)),
         references={
-            column.name: _tensor(points, column.name)
+            column.name: tensor(points[column.name], -1)
             for column in REFERENCES
             if column.name in points.column_names
         },
@@ -102,57 +133,56 @@ def _read(directory: Path) -> Record:
     )
 
 
-def point_steps(config: RunConfig) -> np.ndarray[Any, Any]:
-    """The step of every evaluation point: before the first epoch and after each."""
-    return np.arange(config.train.epochs + 1, dtype=np.int32) * steps_per_epoch(config)
+def write_checkpoint(path: Path, trajectory: str, kept: Kept, made_by: Mapping[str, Any]) -> None:
+    """Store what one network's training needs to go on, in the place of an older checkpoint.
 
+    The file has a digest of the rest, a line of JSON, and tensors in safetensors' format.
 
-def _tables(config: RunConfig, record: Record) -> dict[str, bytes]:
-    sizes = batch_sizes(config)
-    steps = np.arange(1, len(sizes) * config.train.epochs + 1, dtype=np.int32)
-    points = point_steps(config)
-    tables = {
-        "steps": {
-            "step": steps,
-            "epoch": (steps - 1) // len(sizes) + 1,
-            "batch_size": np.tile(sizes, config.train.epochs),
-            "train_loss": record.train_loss[0].numpy(),
-        },
-        "batch_stats": _updates(config, record, steps)
-        | {name: _column(record, name) for name in ("batch_mean", "batch_var")},
-        "points": {"step": points, "epoch": np.arange(len(points), dtype=np.int32)}
-        | {name: values[0].numpy() for name, values in record.references.items()},
-        "population": parquet.grid(points.tolist(), record.sites)
-        | {name: _column(record, name) for name in ("population_mean", "population_var")},
+    Args:
+        path: of the checkpoint.
+        trajectory: the id of what is trained; only the same may go on from it.
+        kept: of one network.
+        made_by: what its bits depend on beside the configuration; only the same may go on from it.
+    """
+    record = kept.record
+    parts = {
+        "record": {name: getattr(record, name) for name in TENSORS},
+        "references": record.references,
+        "weights": record.weights,
+        "memory": kept.memory,
     }
-    dtype = config.train.dtype
-    return {name: parquet.encode(name, dtype, columns) for name, columns in tables.items()}
+    content = save(
+        {
+            f"{part}/{name}": values.contiguous()
+            for part, tensors in parts.items()
+            for name, values in tensors.items()
+        }
+    )
+    about = {"trajectory_id": trajectory, "sites": record.sites, "made_by": dict(made_by)}
+    head = json.dumps(about).encode()
+    digest = hashlib.sha256(head + content).hexdigest().encode()
+    write_file(path, b"\n".join((digest, head, content)))
 
 
-def _updates(config: RunConfig, record: Record, steps: np.ndarray[Any, Any]) -> dict[str, Any]:
-    """Step, layer and channel of every update; and its part of the step, where there are parts."""
-    parts = [len(part_sizes(config, size)) for size in batch_sizes(config)] * config.train.epochs
-    grid = parquet.grid(np.repeat(steps, parts).tolist(), record.sites)
-    if max(parts) == 1:
-        return grid
-    numbers = np.concatenate([np.arange(n, dtype=np.int32) for n in parts])
-    return grid | {"part": np.repeat(numbers, sum(record.sites.values()))}
-
-
-def _column(record: Record, name: str) -> np.ndarray[Any, Any]:
-    """A part of the first model's record, flat."""
-    part: torch.Tensor = getattr(record, name)
-    return part[0].numpy().ravel()
-
-
-def _sites(population: pa.Table) -> dict[str, int]:
-    """The layers of the first point and their channels, in order."""
-    first = population.filter(population["step"].to_numpy() == 0)
-    layers = first["layer"].cast(pa.string()).to_pylist()
-    return {layer: layers.count(layer) for layer in dict.fromkeys(layers)}
-
-
-def _tensor(table: pa.Table, column: str, rows: int | None = None) -> torch.Tensor:
-    """A column as [1, length], or as [1, rows, channels]."""
-    values = torch.from_numpy(table[column].to_numpy().copy())
-    return values[None] if rows is None else values.view(1, rows, -1)
+def read_checkpoint(path: Path, trajectory: str, made_by: Mapping[str, Any]) -> Kept | None:
+    """Return what was kept; None if there is nothing, or nothing that may go on here."""
+    try:
+        require_regular(path)
+        digest, head, content = path.read_bytes().split(b"\n", 2)
+        if hashlib.sha256(head + content).hexdigest().encode() != digest:
+            return None
+        about = json.loads(head)
+        mine = {"trajectory_id": trajectory, "made_by": json.loads(json.dumps(dict(made_by)))}
+        if any(about[name] != value for name, value in mine.items()):
+            return None
+        parts: dict[str, dict[str, torch.Tensor]] = {"references": {}, "weights": {}, "memory": {}}
+        for name, values in load(content).items():
+            part, _, rest = name.partition("/")
+            parts.setdefault(part, {})[rest] = values
+        references, weights = parts["references"], parts["weights"]
+        record = Record(
+            sites=about["sites"], references=references, weights=weights, **parts["record"]
+        )
+        return Kept(record, parts["memory"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return None

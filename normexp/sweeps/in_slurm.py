@@ -130,7 +130,7 @@ def found(place: SweepDirectory) -> Sent | None:
     if (path / FOLDER).is_symlink():
         return None
     try:
-        job = read_json(path / JOB)
+        job = read_json(path / JOB, dict)
         groups = tuple(tuple(int(number) for number in group) for group in job["tasks"])
         array = Array(path / FOLDER, str(job["job"]), len(groups))
         return Sent(array, groups, path / Path(str(job["news"])).name, str(job["cluster"]))

@@ -16,8 +16,7 @@ from normexp.executors.slurm import is_in_queue, queued
 from normexp.registry import did_you_mean
 from normexp.store import sweep
 from normexp.store.files import MANIFEST, intact
-from normexp.store.layout import StudyDirectory, find_run, look_around, studies
-from normexp.store.look import looked
+from normexp.store.layout import StudyDirectory, find_run, look_around, looked, studies
 from normexp.store.manifest import METRICS as TABLE
 from normexp.store.rows import read_run
 from normexp.store.sweep import SweepDirectory, read_end

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normexp.errors import NormexpError
+from normexp.store.locks import sign_of
 from normexp.store.process import machine
 from normexp.store.regular import MOST_IN_MEMORY, open_regular
 from normexp.store.sweep import SweepDirectory
@@ -157,7 +158,7 @@ def arrived(worker: "Worker", name: str, news: Path, workers: int) -> Iterator["
             "since: install the same on every node, and type the command again"
         )
     place = worker.place
-    sign, own = place.sign_of(name), place.path / f".{name}.stop"
+    sign, own = sign_of(place.path, name), place.path / f".{name}.stop"
     own.unlink(missing_ok=True)  # of whom it was started again for
     sign.show()
     news.touch()  # it has begun
@@ -166,7 +167,7 @@ def arrived(worker: "Worker", name: str, news: Path, workers: int) -> Iterator["
             yield replace(
                 worker,
                 origin=replace(worker.origin, environment=here),
-                claims=replace(worker.claims, worker=name),
+                locks=replace(worker.locks, worker=name),
                 standard=replace(worker.standard, environment=here),
                 stop=Stop(place.stop, own, pause=pause(workers)),
             )

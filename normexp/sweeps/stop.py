@@ -5,8 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from normexp.store.files import write_file
+from normexp.store.locks import MOST_BYTES
 from normexp.store.regular import read_regular
-from normexp.store.sign import MOST_BYTES
 
 GRACE_SECONDS = 5.0
 """For what can be finished soon, once a sweep has been asked to stop: more is left for later."""

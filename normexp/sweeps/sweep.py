@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from normexp.config.executor import Local, Slurm
 from normexp.config.field import expanded
 from normexp.errors import NormexpError, UsageError, describe
-from normexp.store.claims import Claims, locked
 from normexp.store.layout import StudyDirectory
-from normexp.store.sweep import SweepDirectory, begin, has_ended, over
-from normexp.store.tidy import tidy
+from normexp.store.locks import Locks, locked
+from normexp.store.sweep import SweepDirectory, begin, has_ended, over, tidy
 from normexp.study import study as studies
 from normexp.study.study import Study
 from normexp.sweeps import inventory
@@ -204,7 +203,7 @@ def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -
     there = plan.there
     return Worker(
         directory,
-        Claims(directory, place.path.name),
+        Locks(directory, place.path.name),
         Origin(replace(plan.study, runs=()), here, hydra_version),
         plan.differing,
         standard,
@@ -247,7 +246,7 @@ def _work_off(outcome: Outcome, worker: "Worker", listen: Listener, sent: Sent |
         listen(Event("waiting", len(held)))
         # A cluster is asked once for all that is held, a machine for each that is free.
         some = all if isinstance(plan.executor, Local) else any
-        while some(map(worker.claims.is_held, held)) and worker.stop.seconds_left() is None:
+        while some(map(worker.locks.is_held, held)) and worker.stop.seconds_left() is None:
             time.sleep(FIRST_PAUSE_SECONDS)
         stopped = worker.stop.seconds_left() is not None
         if not stopped:
@@ -269,7 +268,7 @@ def _one_round(
         outcome.observed += done.observed
         held.update(done.held)
         if done.error is not None:  # whoever was killed has unlocked nothing
-            worker.claims.release(trajectory.id for trajectory in stack.trajectories)
+            worker.locks.release(trajectory.id for trajectory in stack.trajectories)
         if isinstance(done.error, OSError):
             raise done.error
         if isinstance(done.error, StoppedError):

@@ -17,13 +17,17 @@ from normexp.engine.predict import population_examples
 from normexp.engine.train import train
 from normexp.errors import NormexpError
 from normexp.record import Kept, Record, diverged_step, join, join_kept
-from normexp.store.checkpoint import read_checkpoint, write_checkpoint
-from normexp.store.claims import Claims
 from normexp.store.files import read_manifest
 from normexp.store.layout import StudyDirectory, merged
+from normexp.store.locks import Locks
 from normexp.store.run import RunWriter
 from normexp.store.sweep import SweepDirectory
-from normexp.store.trajectory import read_trajectory, write_trajectory
+from normexp.store.trajectory import (
+    read_checkpoint,
+    read_trajectory,
+    write_checkpoint,
+    write_trajectory,
+)
 from normexp.sweeps import inventory
 from normexp.sweeps.environment import deciding
 from normexp.sweeps.events import Done, Event, Listener
@@ -46,7 +50,7 @@ class Worker:
 
     Args:
         directory: of the study.
-        claims: of the sweep.
+        locks: of the sweep.
         origin: of all that it makes.
         differing: names of the fields that tell the study's runs apart.
         standard: what counts as done.
@@ -56,7 +60,7 @@ class Worker:
     """
 
     directory: StudyDirectory
-    claims: Claims
+    locks: Locks
     origin: Origin
     differing: tuple[str, ...]
     standard: Standard
@@ -67,7 +71,7 @@ class Worker:
     @property
     def place(self) -> SweepDirectory:
         """The directory of the sweep."""
-        return SweepDirectory(self.directory.sweeps / self.claims.sweep)
+        return SweepDirectory(self.directory.sweeps / self.locks.sweep)
 
     def work(self, stack: Stack, listen: Listener) -> Done:
         """Leave the stack's trajectories and runs in the store.
@@ -80,13 +84,13 @@ class Worker:
         names = [trajectory.id for trajectory in stack.trajectories]
         mine: list[str] = []
         try:
-            mine = self.claims.take(names)
+            mine = self.locks.take(names)
             done = self._work([each for each in stack.trajectories if each.id in mine], listen)
         except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
             done = Done(error=error)
         finally:
             if mine:
-                self.claims.release(mine)
+                self.locks.release(mine)
         return done._replace(held=tuple(name for name in names if name not in mine))
 
     def _work(self, locked: Sequence[Trajectory], listen: Listener) -> Done:
@@ -114,7 +118,7 @@ class Worker:
         """
         ids = {run.id for each in locked for run in each.runs}
         sweeps = {path.name for path in self.directory.sweep_directories()}
-        if not sweeps <= {*self.earlier, self.claims.sweep}:
+        if not sweeps <= {*self.earlier, self.locks.sweep}:
             return self.directory.names(ids)
         begun = [each for each in locked if self.directory.trajectory(each.id).exists()]
         own = {run.id: self._place(run) for each in begun for run in each.runs}

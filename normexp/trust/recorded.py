@@ -11,11 +11,10 @@ from normexp.config.identity import run_id, stack_key
 from normexp.config.tree import Tree, field_specs, flatten, from_tree, nest, without_gone
 from normexp.errors import NormexpError, NotFoundError, UsageError, VerificationError
 from normexp.store.files import MANIFEST, read_manifest
-from normexp.store.foreign_yaml import read_yaml
 from normexp.store.layout import StudyDirectory, find_run
-from normexp.store.manifest import MOST_BYTES
 from normexp.store.places import Place, find_data, recorded_place
-from normexp.store.regular import check_files, read_regular
+from normexp.store.regular import MOST_BYTES, check_files, read_regular
+from normexp.store.texts import from_yaml
 from normexp.study.check import check
 from normexp.study.run import Base, Run
 from normexp.study.settle import settle
@@ -116,7 +115,7 @@ class Recorded:
     def _choices(self) -> dict[str, str]:
         """What was chosen in every config group, by the names of that time."""
         try:
-            head = read_yaml(read_regular(self.directory / ".hydra/hydra.yaml", MOST_BYTES))
+            head = from_yaml(read_regular(self.directory / ".hydra/hydra.yaml", MOST_BYTES))
             choices = head["hydra"]["runtime"]["choices"]
             return {str(group): str(choice) for group, choice in choices.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -166,6 +165,5 @@ def read(directory: Path) -> Recorded:
 
 def damage(directory: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
     """The files that are not as the manifest says, and what they are; every byte is read."""
-    problems, _ = check_files(directory, manifest["files"])
-    parts = (problem.what.partition(": ") for problem in problems)
-    return {name: state for name, _, state in parts}
+    wrong, _ = check_files(directory, manifest["files"])
+    return wrong

@@ -3,8 +3,7 @@
 import shlex
 from pathlib import Path
 
-from normexp.store.check import Checked
-from normexp.store.check_run import is_own_command
+from normexp.store.check import Checked, is_own_command
 from normexp.store.check_sweep import summary_ids
 from normexp.store.layout import ID_LENGTH, StudyDirectory
 from normexp.store.sweep import typed

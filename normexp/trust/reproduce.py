@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from normexp.config.executor import Local
 from normexp.errors import NormexpError, UsageError, VerificationError, describe
-from normexp.store.claims import Claims
 from normexp.store.files import CERTIFICATE, read_manifest, write_file
 from normexp.store.layout import StudyDirectory
+from normexp.store.locks import Locks
 from normexp.store.places import typed_places
 from normexp.store.regular import read_json
 from normexp.store.texts import to_json
@@ -86,7 +86,7 @@ def _check_writable(path: Path) -> None:
 
 def _is_certificate(path: Path) -> bool:
     with suppress(OSError, ValueError):
-        return read_json(path).get("kind") == "certificate"
+        return read_json(path, dict).get("kind") == "certificate"
     return False
 
 
@@ -124,7 +124,7 @@ def _worker(study: Study, plan: Plan, place: StudyDirectory) -> "Worker":
     here = {**environment(), **torch_environment()}
     return Worker(
         place,
-        Claims(place, "reproduce"),
+        Locks(place, "reproduce"),
         Origin(replace(study, runs=()), here, hydra_version),
         plan.differing,
         Standard("warn", here),

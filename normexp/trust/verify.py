@@ -6,15 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from normexp.store.check import Checked
-from normexp.store.check_run import check_run
+from normexp.store.check import Checked, Kind, Problem, check, mark, unmark
 from normexp.store.check_sweep import NOT_THERE, check_sweep
-from normexp.store.check_trajectory import check_trajectory
 from normexp.store.layout import StudyDirectory
-from normexp.store.mark import mark, unmark
-from normexp.store.regular import Problem
 from normexp.store.sweep import has_ended
 from normexp.trust.remedy import Remedies
 from normexp.trust.selection import Selection
@@ -26,7 +22,6 @@ UNSEEN = "it cannot be looked at"
 ATTEMPTS = 3
 """At a directory that another process puts in place meanwhile."""
 
-Kind = Literal["run", "trajectory", "sweep"]
 Report = Callable[[int, int], None]
 """Told how many directories are done, of how many."""
 
@@ -146,12 +141,11 @@ def _check(item: tuple[Kind, Path, bool]) -> tuple[Checked, int]:
     kind, path, at_home = item
     if path.is_symlink():
         return Checked(None, [Problem("it is a link, not a directory", damages=False)]), 0
-    check = check_run if kind == "run" else check_trajectory
     before = 0
     for _ in range(ATTEMPTS):
         try:
             before = path.stat().st_ino
-            found = check(path, at_home=at_home)
+            found = check(path, kind, at_home=at_home)
             if not found.problems or path.stat().st_ino == before:
                 break
         except OSError as error:

@@ -85,7 +85,7 @@ def case(base: Path, place: Path, number: int) -> dict[str, Any]:
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(base, place)
     found = (path for path in place.rglob("*") if path.is_file())
-    files = sorted(path for path in found if path.name != "claims.lock")  # says nothing
+    files = sorted(path for path in found if path.name != "study.lock")  # says nothing
     directory = rng.choice(sorted({_home(path) for path in files}))
     path = rng.choice([each for each in files if _home(each) == directory])
     kinds = kinds_for(path)

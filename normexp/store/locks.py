@@ -1,0 +1,207 @@
+"""Locks: which sweep works on a trajectory, so that two sweeps never make one twice.
+
+A lock is a file that names a sweep and a process. It is taken and released under an `flock` of the
+study, which the kernel takes from a process that dies. A lock counts while its owner lives: the
+kernel knows of those on this machine; others show a sign of life, a file that they touch every few
+seconds.
+"""
+
+import errno
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+
+import msgspec
+
+from normexp.store.files import write_file, write_new
+from normexp.store.layout import StudyDirectory
+from normexp.store.process import lives, machine, start_of
+from normexp.store.regular import FLAGS, read_json
+
+HEARTBEAT_SECONDS = 5.0
+LEASE_SECONDS = 60.0
+"""A process on another machine counts as dead after so long without a heartbeat."""
+
+MOST_BYTES = 4096
+"""The largest lock or sign of life that is read."""
+
+ALIVE = "alive.json"
+SUFFIX = "lock"
+
+
+class Owner(msgspec.Struct, omit_defaults=True):
+    """The process that holds a lock or shows a sign of life."""
+
+    machine: str
+    process: int
+    started: str
+    sweep: str = ""
+    worker: str | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its process number means something on this machine."""
+        return self.machine == machine()
+
+    @property
+    def lives(self) -> bool:
+        """Whether the same process still runs on this machine."""
+        return lives(self.process, self.started)
+
+
+def myself(sweep: str = "", worker: str | None = None) -> bytes:
+    """Return the content of a lock or sign of life of this process."""
+    process = os.getpid()
+    return msgspec.json.encode(Owner(machine(), process, start_of(process), sweep, worker))
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A sign of life: a file that its owner touches while it works and removes afterwards."""
+
+    path: Path
+
+    def show(self) -> None:
+        """Say that this process works here from now on."""
+        write_file(self.path, myself())
+
+    @contextmanager
+    def beating(self, every: float = HEARTBEAT_SECONDS) -> Iterator[None]:
+        """Touch the file every so many seconds, and remove it at the end."""
+        ended = Event()
+
+        def beat() -> None:
+            while not ended.wait(every):
+                with suppress(OSError):
+                    self._touch()
+
+        thread = Thread(target=beat, daemon=True, name="heartbeat")
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()  # else its last beat may come after the end
+            self.remove()
+
+    def _touch(self) -> None:
+        try:
+            os.utime(self.path, follow_symlinks=False)
+        except FileNotFoundError:  # others thought us dead, as after a laptop's lid was closed
+            self.show()
+
+    def last_beat(self) -> float:
+        """Return when it was last touched, by the file system's clock; now if it is not there."""
+        try:
+            return os.lstat(self.path).st_mtime
+        except OSError:
+            return time.time()
+
+    def is_alive(self, now: float | None = None) -> bool:
+        """Return whether its owner still works; `now` by the file system's clock, if known."""
+        try:
+            owner = read_json(self.path, Owner, MOST_BYTES)
+            if owner.is_here:
+                return owner.lives
+            beat = os.lstat(self.path).st_mtime
+            return (_clock(self.path.parent) if now is None else now) - beat < LEASE_SECONDS
+        except (OSError, ValueError):
+            return False
+
+    def remove(self) -> None:
+        """Say that nobody works here any more."""
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+
+def sign_of(sweep: Path, worker: str | None = None) -> Sign:
+    """Return the sign of life of a sweep, or of one who works on it elsewhere."""
+    return Sign(sweep / (ALIVE if worker is None else f".{Path(worker).name}.{ALIVE}"))
+
+
+@dataclass(frozen=True)
+class Locks:
+    """The locks of one sweep on trajectories of its study.
+
+    Args:
+        study: of the trajectories.
+        sweep: name of the sweep's directory.
+        worker: who works on it elsewhere; a worker that is started again keeps its name.
+    """
+
+    study: StudyDirectory
+    sweep: str
+    worker: str | None = None
+
+    def take(self, trajectories: Iterable[str]) -> list[str]:
+        """Lock trajectories, and return those that nobody else who lives has locked."""
+        with locked(self.study):
+            taken = [name for name in trajectories if not self.is_held(name)]
+            for name in taken:
+                self._path(name).unlink(missing_ok=True)  # of the dead, or a link
+                write_new(self._path(name), myself(self.sweep, self.worker))
+        return taken
+
+    def release(self, trajectories: Iterable[str]) -> None:
+        """Remove the locks that are this sweep's, whichever of its processes took them."""
+        with locked(self.study):
+            for name in trajectories:
+                owner = self._owner(name)
+                if owner is not None and owner.sweep == self.sweep:
+                    self._path(name).unlink(missing_ok=True)
+
+    def remove_stale(self) -> None:
+        """Remove the locks of sweeps that have ended or died."""
+        with locked(self.study):
+            for path in self.study.trajectories.glob(f".*.{SUFFIX}"):
+                if not self.is_held(path.name.split(".")[1]):
+                    path.unlink(missing_ok=True)
+
+    def is_held(self, trajectory: str) -> bool:
+        """Return whether somebody else who lives works on a trajectory."""
+        owner = self._owner(trajectory)
+        if owner is None or (owner.is_here and not owner.lives):
+            return False
+        sweep = Path(owner.sweep).name
+        if owner.worker is not None and (sweep, owner.worker) == (self.sweep, self.worker):
+            return False
+        now = sign_of(self.study.sweeps / self.sweep, self.worker).last_beat()
+        return sign_of(self.study.sweeps / sweep, owner.worker).is_alive(now)
+
+    def _path(self, trajectory: str) -> Path:
+        return self.study.trajectories / f".{trajectory}.{SUFFIX}"
+
+    def _owner(self, trajectory: str) -> Owner | None:
+        """Return who holds a lock; None if there is none that can be read."""
+        with suppress(OSError, ValueError):
+            return read_json(self._path(trajectory), Owner, MOST_BYTES)
+        return None
+
+
+@contextmanager
+def locked(study: StudyDirectory) -> Iterator[None]:
+    """Be alone among all who use the study, where the file system has locks."""
+    study.trajectories.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(study.lock, os.O_RDWR | os.O_CREAT | FLAGS, 0o666)) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise
+        yield
+
+
+def _clock(directory: Path) -> float:
+    """Return the time by the clock of a directory's file system, else by our own.
+
+    A file server may date the files: by our own clock, the living could seem dead.
+    """
+    with suppress(OSError), tempfile.TemporaryFile(prefix=".clock", dir=directory) as probe:
+        return os.fstat(probe.fileno()).st_mtime
+    return time.time()

@@ -22,8 +22,7 @@ from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig
 from normexp.config.tree import nest, without_gone
 from normexp.errors import NormexpError
-from normexp.models.structure import ENTRANCE, structure
-from normexp.norms.shapes import affine_shapes
+from normexp.nets.structure import parameter_shapes, structure
 from normexp.store import parquet
 from normexp.store.columns import TABLES
 from normexp.store.files import CERTIFICATE, DAMAGE, MANIFEST, read_sealed, write_file
@@ -251,13 +250,8 @@ def _rows_of_tables(config: RunConfig, log_every: int) -> tuple[dict[str, int], 
 
 def _unlike_model(path: Path, config: RunConfig) -> str | None:
     """Return how names, shapes and types of stored parameters differ from the model's."""
-    found = structure(config)
-    shapes = dict(found.parameters)
-    for name, site in found.sites.items():
-        if name == ENTRANCE and not isinstance(config.norm, BatchKind):
-            continue
-        for key, shape in affine_shapes(config.norm, site.channels, site.pixels).items():
-            shapes[f"{name}.norm.{key}"] = shape
+    points = config.train.epochs + 1
+    shapes = {name: (points, *shape) for name, shape in parameter_shapes(config).items()}
     try:
         with safe_open(path, framework="numpy") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
@@ -266,8 +260,8 @@ def _unlike_model(path: Path, config: RunConfig) -> str | None:
     except (OSError, ValueError, SafetensorError) as error:
         return f"it cannot be read ({type(error).__name__})"
     for name, shape in shapes.items():
-        if there.get(name) != (config.train.epochs + 1, *shape):
-            return f"{name} is not of shape {'×'.join(map(str, (config.train.epochs + 1, *shape)))}"
+        if there.get(name) != shape:
+            return f"{name} is not of shape {'×'.join(map(str, shape))}"
     if there.keys() != shapes.keys() or dtypes != {DTYPES[config.train.dtype]}:
         return "its parameters are not those of the model"
     return None

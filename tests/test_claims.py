@@ -12,8 +12,8 @@ import normexp as package
 from normexp.analysis.comparison import compare_paired
 from normexp.claims.check import CLAIMS, SETTLED, Judged, Verdicts, select
 from normexp.claims.claim import Cell, verdict
-from normexp.cli import claims as cli
-from normexp.console.claims import print_verdicts
+from normexp.cli import insight as cli
+from normexp.console.compare import print_verdicts
 
 AsJson = Callable[..., Any]
 Command = Callable[..., Result]
@@ -69,7 +69,7 @@ def test_a_table_from_an_empty_store_and_then_from_what_is_there(
     second = normexp("claims", "S0", "S2.4", "S4.6", "S4.9", "--dir", "store")
     after = {path: path.stat().st_mtime_ns for path in Path("store").rglob("*")}
     lines = second.stdout.splitlines()
-    row = next(line for line in lines if line.startswith("S0.4"))
+    row = next(line for line in lines if line.startswith(" S0.4"))
     excess = package.read("store/momentum_convention").pivot_table(
         "excess_loss", "seed", "norm.momentum"
     )
@@ -110,7 +110,7 @@ def test_one_claim_shows_its_criterion_and_all_its_runs(normexp: Command, as_jso
 
 def test_a_failed_run_is_exit_code_1(normexp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """The table is printed all the same; what is missing is undecided."""
-    monkeypatch.setattr(cli, "_sweeper", lambda: lambda _name, _overrides: ["abc"])
+    monkeypatch.setattr(cli, "_sweep", lambda _name, _overrides: ["abc"])
     result = normexp("claims", "S0.4")
 
     assert result.exit_code == 1
@@ -135,7 +135,7 @@ def test_the_table_says_how_many_pairs_of_any_cell_and_what_is_left_out(
     print_verdicts(verdicts, details=True)
     one = capsys.readouterr().out
 
-    assert next(line for line in table.splitlines() if line.startswith("S1.3")).split()[-2:] == [
+    assert next(line for line in table.splitlines() if line.startswith(" S1.3")).split()[-2:] == [
         "8–16", "ab"]  # fmt: skip
     assert "→ not posed: here: nothing" in table
     assert "→ elsewhere: 8 seeds left out" in table

@@ -1,5 +1,6 @@
 """`normexp diff`: what differs between two runs in configuration, results and origin."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -47,8 +48,7 @@ def test_two_momenta_differ_in_the_momentum_and_in_its_cost(
         for side, table in zip(("left", "right"), layers, strict=True):
             assert row[side]["mean_error"] == table.loc[row["layer"], "mean_error"]
     assert "same training: the same weights at every step" in printed
-    assert "0.1 (0.9)" in printed
-    assert "0.5 (0.5)" in printed
+    assert re.search(r"norm.momentum +0.1 +0.5", printed)
 
 
 def test_a_field_that_a_run_lacks_is_a_dash(

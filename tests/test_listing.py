@@ -58,7 +58,7 @@ def test_sweeps_say_what_was_typed_beyond_what_all_have(
 
     assert listed.count("data.train_size=40") == 1
     assert listed.count("norm.momentum=0.1") == listed.count("norm.momentum=0.5") == 1
-    assert listed.splitlines()[0] == "2 sweeps, all complete"
+    assert listed.splitlines()[0] == "2 sweeps of bn_regression, all complete"
     assert widest(listed) <= 80
 
 

@@ -1,11 +1,13 @@
-"""What all commands share: the app, options, and how an error ends a command."""
+"""What all commands share: options, the answer as text or JSON, errors, and `normexp` itself."""
 
+import functools
+import inspect
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, ParamSpec
 
 import typer
 
@@ -46,16 +48,66 @@ OnCodeChange = Annotated[
     typer.Option(
         "--on-code-change",
         metavar="warn|rerun|ignore",
-        help="What becomes of stored runs that other code or another machine has made.",
+        help="What to do with stored runs of other code or another machine.",
     ),
 ]
 Places = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[PLACE=VALUE]...", help="Where its data are now: data.path=FILE."),
+    typer.Argument(metavar="[data.path=FILE]...", help="Where the data are now."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="The same as data, on stdout.")]
-StoreDir = Annotated[Path, typer.Option("--dir", help="The store to look in.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser.")]
+StoreDir = Annotated[Path, typer.Option("--dir", help="The store.")]
+RUNS = Path("runs")
+"""The store, unless another one is named."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+P = ParamSpec("P")
+
+
+class Answer(NamedTuple):
+    """The result of a command: as data for programs or printed for people, then how it ends."""
+
+    data: Callable[[], Any]
+    show: Callable[[], None]
+    code: int = 0
+    end: Callable[[], None] = lambda: None
+
+
+def command(
+    name: str | None = None,
+    **settings: Any,  # noqa: ANN401  Typer's own
+) -> Callable[[Callable[P, Answer | None]], Callable[P, Answer | None]]:
+    """Register a command; add `--debug`, and `--json` if it returns an answer."""
+
+    def register(function: Callable[P, Answer | None]) -> Callable[P, Answer | None]:
+        signature = inspect.signature(function)
+        added = {"as_json": AsJson, "debug": Debug}
+        if signature.return_annotation is None:
+            del added["as_json"]
+
+        @functools.wraps(function)
+        def run(*args: Any, as_json: bool = False, debug: bool = False, **named: Any) -> None:  # noqa: ANN401
+            with reporting(debug=debug):
+                answer = function(*args, **named)
+                if answer is not None:
+                    print_json(answer.data()) if as_json else answer.show()
+                    answer.end()
+                    if answer.code:
+                        raise typer.Exit(answer.code)
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        extra = [
+            inspect.Parameter(each, keyword, default=False, annotation=kind)
+            for each, kind in added.items()
+        ]
+        run.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*signature.parameters.values(), *extra], return_annotation=None
+        )
+        app.command(name, **settings)(run)
+        return function
+
+    return register
 
 
 @contextmanager
@@ -63,24 +115,18 @@ def reporting(*, debug: bool) -> Iterator[None]:
     """Turn errors into `error:` and `hint:` lines and exit codes."""
     try:
         yield
-    except NormexpError as error:
+    except (NormexpError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()  # the reader has gone, as with head
+            raise typer.Exit(0) from None
         if debug:
             raise
         from normexp.console.streams import print_error
 
+        if isinstance(error, OSError):
+            error = NormexpError(f"{error.strerror or error}: {error.filename or 'the output'}")
         print_error(error)
         raise typer.Exit(error.exit_code) from None
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone, as with head
-        raise typer.Exit(0) from None
-    except OSError as error:
-        if debug:
-            raise
-        from normexp.console.streams import print_error
-
-        what = f"{error.strerror or error}: {error.filename or 'the output'}"
-        print_error(NormexpError(what))
-        raise typer.Exit(1) from None
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -106,36 +152,33 @@ def _root(*, version: Version = False) -> None:
 
 
 def print_notes(notes: Iterable[str]) -> None:
-    """What a person should know of an answer, on stderr."""
-    from normexp.console.streams import stderr
+    """Print notes on an answer, on stderr."""
+    from normexp.console.streams import note
 
-    for note in notes:
-        stderr().print(f"note: {note}", soft_wrap=True, markup=False)
+    for each in notes:
+        note(each)
 
 
 def warn_of_damage(*directories: Path) -> None:
-    """Say on stderr which of these runs are not as their manifests say."""
-    from normexp.console.streams import stderr
+    """Warn on stderr of runs that are not as their manifests say."""
+    from normexp.console.streams import warn
     from normexp.store.files import intact
 
     lost = [str(directory) for directory in directories if intact(directory) is None]
     if lost:
         others = f" and {len(lost) - 1} more runs are" if lost[1:] else " is"
-        stderr().print(
-            f"warning: {lost[0]}{others} damaged: normexp verify says what and what to type",
-            soft_wrap=True,
-        )
+        warn(f"{lost[0]}{others} damaged: normexp verify says what and what to type")
 
 
 def warn_of_lost(store: Path, wanted: str) -> None:
-    """Say on stderr which runs were left out of an answer, since they are damaged."""
+    """Warn on stderr of runs that were left out of an answer because they are damaged."""
     from normexp.trust.selection import select
 
     warn_of_damage(*select(store, wanted).runs)
 
 
 def print_json(content: Any) -> None:  # noqa: ANN401
-    """Data for programs, on stdout."""
+    """Print JSON on stdout."""
     from normexp.console.streams import escaped
     from normexp.store.texts import finite
 

@@ -1,20 +1,20 @@
-"""Looking at what is there: `ls` and `show`."""
+"""Looking at a store: `ls`, `show`, `report` and `watch`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from normexp.cli.app import AsJson, Debug, StoreDir, app, print_json, reporting, warn_of_damage
+from normexp.cli.app import RUNS, Answer, Open, StoreDir, command, warn_of_damage
+from normexp.errors import UsageError
 
 
-@app.command("ls")
+@command("ls")
 def list_store(
-    study: Annotated[str | None, typer.Argument(help="List this study's runs.")] = None,
-    directory: StoreDir = Path("runs"),
-    as_json: AsJson = False,  # noqa: FBT002
-    debug: Debug = False,  # noqa: FBT002
-) -> None:
+    study: Annotated[str | None, typer.Argument(help="List the runs of this study.")] = None,
+    *,
+    directory: StoreDir = RUNS,
+) -> Answer:
     """List the sweeps of the store, or the runs of one study.
 
     \b
@@ -22,44 +22,131 @@ def list_store(
       normexp ls
       normexp ls bn_regression
     """  # noqa: D301  \b keeps the lines of the example apart
-    with reporting(debug=debug):
-        from normexp.sweeps import listing
+    from normexp.console.look import print_runs, print_sweeps
+    from normexp.sweeps import listing
 
-        runs = listing.runs(directory, study) if study else None
-        sweeps = listing.sweeps(directory) if runs is None else []
-        if as_json:
-            print_json(sweeps if runs is None else runs.rows)
-            return
-        from normexp.console.listing import print_runs, print_sweeps
-
-        print_sweeps(sweeps) if runs is None else print_runs(runs)
+    if study is None:
+        sweeps = listing.sweeps(directory)
+        return Answer(lambda: sweeps, lambda: print_sweeps(sweeps))
+    runs = listing.runs(directory, study)
+    return Answer(lambda: runs.rows, lambda: print_runs(runs))
 
 
-@app.command()
+@command()
 def show(
     run: Annotated[str, typer.Argument(help="Its id or the beginning of it, or its directory.")],
-    whole: Annotated[  # noqa: FBT002
+    *,
+    whole: Annotated[
         bool, typer.Option("--all", help="With every field and every evaluation point.")
     ] = False,
-    directory: StoreDir = Path("runs"),
-    as_json: AsJson = False,  # noqa: FBT002
-    debug: Debug = False,  # noqa: FBT002
-) -> None:
-    """Show one run whole: configuration, metrics, files, and the command that gives it again.
+    directory: StoreDir = RUNS,
+) -> Answer:
+    """Show one run: configuration, metrics, files, and the command that makes it again.
 
     \b
     Example:
       normexp show 64fdd590
       normexp show runs/bn_regression/none-s0-64fdd590c34c
     """  # noqa: D301  \b keeps the lines of the example apart
-    with reporting(debug=debug):
-        from normexp.sweeps import listing
+    from normexp.console.look import print_run
+    from normexp.sweeps import listing
 
-        manifest, metrics = listing.run(directory, run)
-        warn_of_damage(Path(manifest["directory"]))
-        if as_json:
-            print_json({**manifest, "points": metrics})
-        else:
-            from normexp.console.run import print_run
+    manifest, metrics = listing.run(directory, run)
+    warn_of_damage(Path(manifest["directory"]))
+    return Answer(
+        lambda: {**manifest, "points": metrics},
+        lambda: print_run(manifest, metrics, whole=whole),
+    )
 
-            print_run(manifest, metrics, whole=whole)
+
+@command()
+def report(
+    wanted: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[STUDY|SWEEP|RUN]... [data.path=FILE]",
+            help="By name, id or path (default: all), and where data in files are now.",
+        ),
+    ] = None,
+    *,
+    out: Annotated[
+        str | None, typer.Option("--out", help="Directory (default: reports/ in the store).")
+    ] = None,
+    open_browser: Open = False,
+    directory: StoreDir = RUNS,
+) -> Answer:
+    """Write a report: one HTML file that opens offline, its figures as SVG and PNG, and Markdown.
+
+    Two or more studies or sweeps are laid side by side; runs are one report together.
+
+    \b
+    Example:
+      normexp report bn_regression
+      normexp report bn_regression placement --out comparison
+    """  # noqa: D301  \b keeps the lines of the example apart
+    from normexp.config.schema import PLACES
+    from normexp.console.streams import note, stdout
+    from normexp.report.contents import compose
+    from normexp.report.source import gather
+    from normexp.report.write import as_data, check_target, place, write
+    from normexp.store.places import typed_places
+
+    if out == "":
+        raise UsageError("--out is empty", "type --out DIR, or leave it out")
+    words = {each: each.startswith(tuple(f"{key}=" for key in PLACES)) for each in wanted or []}
+    places = typed_places(word for word, is_place in words.items() if is_place)
+    source = gather(directory, [word for word in words if not words[word]], places)
+    target = place(directory, source) if out is None else Path(out)
+    check_target(target, in_store=out is None)
+    made = compose(source)
+    written = write(made, target)
+
+    def print_summary() -> None:
+        stdout().print(f"{made.title}: {made.about}", soft_wrap=True)
+        for sentence in made.headlines:
+            stdout().print(sentence)
+        for each in made.left_out:
+            note(f"{each.title}: {each.why}", "left out")
+        stdout().print(str(written), soft_wrap=True)
+        if open_browser:
+            typer.launch(str(written))
+
+    return Answer(lambda: as_data(made, written), print_summary)
+
+
+@command()
+def watch(
+    wanted: Annotated[
+        str | None,
+        typer.Argument(metavar="[STUDY]", help="By name or path (default: of the newest sweep)."),
+    ] = None,
+    *,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; the default: this machine only.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on; 0: any free one.")] = 0,
+    open_browser: Open = False,
+    directory: StoreDir = RUNS,
+) -> None:
+    """Serve a study's report, made again whenever a run is stored; Ctrl-C ends.
+
+    The sweep runs elsewhere: in another terminal, or on another machine that shares the store.
+
+    \b
+    Example:
+      normexp watch
+      normexp watch bn_regression --port 8000
+    """  # noqa: D301  \b keeps the lines of the example apart
+    from normexp.console.streams import stderr, stdout, warn
+    from normexp.report.live import Live, study_of
+    from normexp.report.server import LOOPBACK, ReportServer
+
+    study = study_of(directory, wanted)
+    if host not in LOOPBACK:
+        warn(f"{host} can be reached from other machines, which will see the report")
+    server = ReportServer(Live(study), host, port)
+    stdout().print(server.address, soft_wrap=True)
+    stderr().print(f"the report of {study.path}; Ctrl-C ends", soft_wrap=True)
+    if open_browser:
+        typer.launch(server.address)
+    server.serve()

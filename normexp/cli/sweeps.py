@@ -1,47 +1,58 @@
-"""The main job: `sweep`, and `plan`, which says what it would do."""
+"""The main job: `sweep`, and `plan`, which says what a sweep would do; signals end a sweep."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from normexp.cli.app import (
-    AsJson,
+    Answer,
     ConfigDir,
-    Debug,
     FiledAs,
     OnCodeChange,
     Overrides,
-    app,
-    print_json,
-    reporting,
+    command,
 )
 from normexp.errors import UsageError
 
 if TYPE_CHECKING:
+    from normexp.sweeps.outcome import Outcome
     from normexp.sweeps.plan import Plan
+    from normexp.sweeps.stop import Stop
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ENDED_EARLY = [128 + number for number in SIGNALS]
+"""Exit codes, 130 and 143."""
+
+SHOW_CURSOR = "\x1b[?25h\r\x1b[K"
 
 
-@app.command()
-def sweep(  # noqa: PLR0913, PLR0917  the options of a command line
+@command()
+def sweep(  # noqa: PLR0913  the options of a command line
     overrides: Overrides = None,
+    *,
     config_dir: ConfigDir = None,
     filed_as: FiledAs = None,
     on_code_change: OnCodeChange = "warn",
-    watch: Annotated[  # noqa: FBT002
+    watch: Annotated[
         bool, typer.Option("--watch", help="Serve the report meanwhile, on this machine only.")
     ] = False,
-    detach: Annotated[  # noqa: FBT002
+    detach: Annotated[
         bool, typer.Option("--detach", help="Leave the work to Slurm, and return at once.")
     ] = False,
-    as_json: AsJson = False,  # noqa: FBT002  a flag of the command line
-    debug: Debug = False,  # noqa: FBT002
-) -> None:
-    """Train and observe the runs of a study, and sum them up by arm.
+) -> Answer:
+    """Train and observe the runs of a study, and print the means of each arm.
 
     Without overrides: batch norm against none, at five momenta and eight seeds. A run that is in
     the store already is not trained again, and a new momentum on an old training trains nothing.
-    Ends with the sweep's directory on the last line. Ctrl-C ends it within seconds and in good
-    order, twice at once; the same command continues.
+    The last line is the sweep's directory. Ctrl-C ends it within seconds and in good order, twice
+    at once; the same command continues.
 
     \b
     Example:
@@ -49,49 +60,53 @@ def sweep(  # noqa: PLR0913, PLR0917  the options of a command line
       normexp sweep norm=batch train.batch_size=16,64,256 optim.lr=0.003,0.03
       normexp sweep executor=slurm executor.partition=cpu 'seed=range(500)' --detach
     """  # noqa: D301  \b keeps the lines of the example apart
-    with reporting(debug=debug):
-        if detach and watch:
-            raise UsageError(
-                "--watch serves a page as long as this command runs, and --detach ends it at once",
-                "type normexp watch after --detach",
-            )
-        arguments: dict[str, Any] = {"config_dir": config_dir, "filed_as": filed_as}
-        from normexp.cli.signals import listening
-        from normexp.console.progress import LiveProgress
-        from normexp.console.tables import print_detached, print_result
-        from normexp.errors import SweepInterruptedError
-        from normexp.sweeps import sweep as session
-        from normexp.sweeps.events import Event
-        from normexp.sweeps.inventory import policy
-        from normexp.sweeps.stop import Stop
+    if detach and watch:
+        raise UsageError(
+            "--watch serves a page as long as this command runs, and --detach ends it at once",
+            "type normexp watch after --detach",
+        )
+    from normexp.console.sweeps import print_detached, print_result
+    from normexp.sweeps.inventory import policy
 
-        progress, stop, told = LiveProgress(_serve if watch else None), Stop(), False
-        with listening(stop, lambda: progress(Event("stopping"))) as heard:
-            try:
-                result = session.sweep(
-                    *(overrides or []),
-                    **arguments,
-                    on_code_change=policy(on_code_change),
-                    detach=detach,
-                    progress=progress,
-                    stop=stop,
-                )
-                told = True
-            except SweepInterruptedError as error:
-                error.exit_code = 128 + heard[0] if heard else error.exit_code
-                raise
-            finally:
-                progress.close(told=told)
-        if as_json:
-            print_json(result.as_dict())
-        elif result.status in {"submitted", "detached"}:
-            print_detached(result)
-        else:
-            print_result(result)
-        if heard:  # and finished all the same
-            raise typer.Exit(128 + heard[0])
-        if result.failed or result.errors:
-            raise typer.Exit(1)
+    outcome, code = swept(
+        overrides or [],
+        _serve if watch else None,
+        config_dir=config_dir,
+        filed_as=filed_as,
+        on_code_change=policy(on_code_change),
+        detach=detach,
+    )
+    show = print_detached if outcome.status in {"submitted", "detached"} else print_result
+    return Answer(
+        outcome.as_dict,
+        lambda: show(outcome),
+        code=code or int(bool(outcome.failed or outcome.errors)),
+    )
+
+
+def swept(
+    overrides: Sequence[str],
+    at_start: "Callable[[Plan], None] | None" = None,
+    **settings: Any,  # noqa: ANN401
+) -> "tuple[Outcome, int]":
+    """Sweep with progress on stderr; the exit code is that of a signal that came meanwhile."""
+    from normexp.console.progress import LiveProgress
+    from normexp.errors import SweepInterruptedError
+    from normexp.sweeps.events import Event
+    from normexp.sweeps.stop import Stop
+    from normexp.sweeps.sweep import sweep as run
+
+    progress, stop, complete = LiveProgress(at_start), Stop(), False
+    with _listening(stop, lambda: progress(Event("stopping"))) as signals:
+        try:
+            outcome = run(*overrides, progress=progress, stop=stop, **settings)
+            complete = True
+        except SweepInterruptedError as error:
+            error.exit_code = 128 + signals[0] if signals else error.exit_code
+            raise
+        finally:
+            progress.close(told=complete)
+    return outcome, 128 + signals[0] if signals else 0
 
 
 def _serve(plan: "Plan") -> None:
@@ -106,32 +121,66 @@ def _serve(plan: "Plan") -> None:
     stderr().print(f"the report while it grows: {server.address}", soft_wrap=True)
 
 
-@app.command()
-def plan(  # noqa: PLR0913, PLR0917  the options of a command line
+@command()
+def plan(
     overrides: Overrides = None,
+    *,
     config_dir: ConfigDir = None,
     filed_as: FiledAs = None,
     on_code_change: OnCodeChange = "warn",
-    as_json: AsJson = False,  # noqa: FBT002
-    debug: Debug = False,  # noqa: FBT002
-) -> None:
-    """Say what a sweep would do: runs, trajectories, stacks, what is cached, about how long.
+) -> Answer:
+    """Show what a sweep would do: runs, trajectories, stacks, what is stored, about how long.
 
     \b
     Example:
       normexp plan norm=batch norm.momentum=0.1,0.3
     """  # noqa: D301  \b keeps the lines of the example apart
-    with reporting(debug=debug):
-        from normexp.sweeps import sweep as session
-        from normexp.sweeps.inventory import policy
+    from normexp.console.sweeps import print_plan
+    from normexp.sweeps.inventory import policy
+    from normexp.sweeps.sweep import plan as made_of
 
-        arguments, on_change = overrides or [], policy(on_code_change)
-        made = session.plan(
-            *arguments, config_dir=config_dir, filed_as=filed_as, on_code_change=on_change
-        )
-        if as_json:
-            print_json(made.as_dict())
-        else:
-            from normexp.console.tables import print_plan
+    made = made_of(
+        *(overrides or []),
+        config_dir=config_dir,
+        filed_as=filed_as,
+        on_code_change=policy(on_code_change),
+    )
+    return Answer(made.as_dict, lambda: print_plan(made))
 
-            print_plan(made)
+
+@contextmanager
+def _listening(stop: "Stop", announce: Callable[[], None]) -> Iterator[list[int]]:
+    """Stop a sweep in good order at the first signal, which the list then holds, else at once."""
+    from normexp.sweeps.stop import GRACE_SECONDS
+
+    signals: list[int] = []
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if signals or not stop.has_begun:
+            text = "left at once; what is stored is whole" if signals else "nothing was begun"
+            leave(128 + number, f"interrupted: {text}, the same command goes on")
+        signals.append(number)
+        stop.ask(GRACE_SECONDS)
+        announce()
+
+    before = {each: signal.signal(each, handle) for each in SIGNALS}
+    try:
+        yield signals
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def leave(code: int, text: str = "") -> NoReturn:
+    """End this process and those it has started, at once, with this exit code and these words."""
+    if text:
+        shown = SHOW_CURSOR if sys.stderr.isatty() else ""  # a bar may have hidden it
+        with suppress(OSError):
+            os.write(2, f"{shown}{text}\n".encode())
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    for child in multiprocessing.active_children():
+        if child.pid is not None:
+            os.kill(child.pid, signal.SIGKILL)
+    os._exit(code)  # joblib would wait for its processes

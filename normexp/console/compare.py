@@ -1,20 +1,21 @@
-"""Comparisons as a person reads them: a row a value, what is decided and what would settle it."""
+"""Comparisons and claims: effects with intervals, what is decided, and what would settle it."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from string import ascii_lowercase
 from typing import Any
 
+from rich.console import Console
+
 from normexp.analysis.alike import FieldComparison
-from normexp.analysis.comparison import FEWEST, Comparison, Scale
-from normexp.console.columns import Column, filled, fits
-from normexp.console.streams import stderr, stdout
-from normexp.console.words import NOTHING, counted, field_value, heading
+from normexp.analysis.comparison import FEWEST, Comparison
+from normexp.claims.check import SOURCES, Judged, Verdicts
+from normexp.claims.claim import Cell, Claim, Settled
+from normexp.console.streams import note, stdout
+from normexp.console.tables import Column, field_column, print_table, words_of
+from normexp.console.words import NOTHING, counted, field_value, heading, number, short
 from normexp.insight.compare import FieldReport
-
-Values = Mapping[str, Any]
-
-EFFECT_SIZE = "effect\nsize"
-"""What a narrow terminal does without."""
 
 PAIRED = {"weights": "weights", "seed": "seed", "unpaired": "no"}
 
@@ -24,91 +25,79 @@ MEANINGS = {
     "unpaired": "no: independent samples",
 }
 
+HELD = {True: "holds", False: "fails", None: "undecided"}
+
 
 def print_comparisons(report: FieldReport) -> None:
     """The table, and what its columns mean."""
     console, comparisons = stdout(), report.comparisons
-    baseline = field_value(report.field, comparisons[0].baseline, keras=False)
-    what = heading(report.field, keras=False).replace("\n", " ")
+    baseline = field_value(report.field, comparisons[0].baseline)
+    what = heading(report.field).replace("\n", " ")
     console.print(f"{report.metric} by {what}, against {baseline}", style="bold")
-    scale: Scale = (
-        "difference"
-        if any(each.found.result.scale == "difference" for each in comparisons)
-        else "ratio"
-    )
-    columns = [*_fields(report), *_figures(comparisons, scale)]
-    if not fits(console, table := filled(columns, comparisons)):
-        table = filled([c for c in columns if c.title != EFFECT_SIZE], comparisons)
-    console.print(table)
-    _print_meaning(report, scale)
-    _print_left_out(report)
-
-
-def _fields(report: FieldReport) -> list[Column[FieldComparison]]:
-    """What tells the comparisons apart: cells, baselines of several arms, and the values."""
-    sides: tuple[tuple[str, Callable[[FieldComparison], Values], bool], ...] = (
-        ("", lambda each: each.cell, False),
-        ("base\n", lambda each: each.baseline, False),
-        ("", lambda each: each.other, True),
-    )
-    found = []
-    for prefix, side, always in sides:
-        several = [side(each) for each in report.comparisons]
-        for path in dict.fromkeys(path for values in several for path in values):
-            varies = len({repr(values.get(path)) for values in several}) > 1
-            if varies or (always and path == report.field):
-                found.append(_of_field(path, prefix, side))
-    return found
-
-
-def _of_field(
-    path: str, prefix: str, side: Callable[[FieldComparison], Values]
-) -> Column[FieldComparison]:
-    return Column(
-        prefix + heading(path, keras=False),
-        lambda each: field_value(path, side(each), keras=False),
-        is_figure=False,
-    )
-
-
-def _figures(comparisons: Sequence[FieldComparison], scale: Scale) -> list[Column[FieldComparison]]:
-    """The numbers; how they are paired only where that differs."""
-    paired: Column[FieldComparison] = Column(
-        "paired", lambda each: PAIRED[each.found.pairing], is_figure=False
-    )
-    several = len({each.found.pairing for each in comparisons}) > 1
-    return [
-        *([paired] if several else []),
+    scales = {each.found.result.scale for each in comparisons}
+    scale = "difference" if "difference" in scales else "ratio"
+    pairings = {each.found.pairing: None for each in comparisons}
+    columns = _fields(report)
+    if len(pairings) > 1:
+        columns.append(words_of("paired", lambda each: PAIRED[each.found.pairing]))
+    columns += [
         Column("n", lambda each: sample_size(each.found.result)),
         Column(
             f"{scale} [95 % interval]",
             lambda each: estimate_with_interval(each.found.result, scale),
         ),
-        Column(EFFECT_SIZE, lambda each: _size(each.found.result.effect_size)),
+        Column("effect\nsize", lambda each: short(each.found.result.effect_size, 2)),
         Column("decided", lambda each: decision(each.found.result)),
     ]
+    print_table(console, comparisons, columns, ["effect\nsize"])
+    what = {
+        "ratio": "ratio of geometric means, value : baseline",
+        "difference": "difference of means, value − baseline",
+    }[scale]
+    console.print(
+        f"{what}; interval over seeds by Student's t and bootstrap. Paired by "
+        f"{'; '.join(MEANINGS[name] for name in MEANINGS if name in pairings)}. Decided: the "
+        f"interval excludes no difference, n ≥ {FEWEST}; else about how many more seeds would "
+        "settle it.",
+        style="dim",
+    )
+    _note_left_out(comparisons)
 
 
-def _size(value: float) -> str:
-    return NOTHING if math.isnan(value) else f"{value:.2g}"
+def _fields(report: FieldReport) -> list[Column]:
+    """The fields that tell the comparisons apart: of cells, baselines, and the values compared."""
+    columns = []
+    for prefix, side in (("", "cell"), ("base\n", "baseline"), ("", "other")):
+        values: list[Mapping[str, Any]] = [getattr(each, side) for each in report.comparisons]
+        for path in dict.fromkeys(path for each in values for path in each):
+            varies = len({repr(each.get(path)) for each in values}) > 1
+            if varies or (side == "other" and path == report.field):
+                columns.append(field_column(path, attrgetter(side), prefix))
+    return columns
+
+
+def _note_left_out(comparisons: Sequence[FieldComparison]) -> None:
+    """Print what does not count, on stderr."""
+    results = [each.found for each in comparisons]
+    if diverged := sum(each.diverged for each in results):
+        note(f"{counted(diverged, 'diverged run')} left out")
+    if unmatched := sum(each.unmatched for each in results):
+        note(f"{counted(unmatched, 'run')} left out: the other side lacks or lost their seeds")
+    if lost := sum(each.result.left_out for each in results):
+        note(
+            f"{counted(lost, 'value')} left out: not finite, or not positive where a ratio is taken"
+        )
+    for path in dict.fromkeys(path for each in comparisons for path in each.also):
+        note(f"{path} differs too: it follows from the choice; type it for both to tell them apart")
 
 
 def estimate_with_interval(result: Comparison, scale: str | None = None) -> str:
     """The estimate and its interval; a ratio among differences is marked as one."""
     mark = "×" if result.scale == "ratio" and scale != "ratio" else ""
-    if math.isnan(result.estimate):
-        return NOTHING
-    if math.isnan(result.low):
-        return f"{mark}{brief(result.estimate)}"
-    return f"{mark}{brief(result.estimate)} [{brief(result.low)}, {brief(result.high)}]"
-
-
-def brief(value: float) -> str:
-    """Three significant digits."""
-    if value and not 1e-3 <= abs(value) < 1e5:  # noqa: PLR2004
-        return f"{value:.2g}"
-    places = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
-    return f"{value:.{min(places, 3)}f}"
+    estimate, low, high = (number(x, 3) for x in (result.estimate, result.low, result.high))
+    if NOTHING in (estimate, low):
+        return NOTHING if estimate == NOTHING else mark + estimate
+    return f"{mark}{estimate} [{low}, {high}]"
 
 
 def sample_size(result: Comparison) -> str:
@@ -117,55 +106,151 @@ def sample_size(result: Comparison) -> str:
 
 
 def decision(result: Comparison) -> str:
-    """`yes`, or about how many more seeds would settle it; `alike` where nothing differs at all.
-
-    A single seed has no spread to tell it from.
-    """
+    """`yes`, or about how many more seeds would settle it; `alike` where nothing differs at all."""
     if result.decided:
         return "yes"
-    if min(result.n) < 2:  # noqa: PLR2004
+    if min(result.n) < 2:  # noqa: PLR2004  one seed has no spread
         return "needs 2 seeds or more"
     if result.more_seeds is None:
         return "alike" if result.low == result.high == result.nothing else "> 1000 more"
     return f"~{result.more_seeds} more"
 
 
-def _print_meaning(report: FieldReport, scale: str) -> None:
+def print_verdicts(found: Verdicts, *, details: bool) -> None:
+    """A table for each source, or claim by claim; then identities and the studies used."""
     console = stdout()
-    pairings = [name for name in MEANINGS if any(e.found.pairing == name for e in
-                                                 report.comparisons)]  # fmt: skip
-    what = (
-        "ratio of geometric means, value : baseline"
-        if scale == "ratio"
-        else "difference of means, value − baseline"
-    )
-    console.print(
-        f"{what}; interval over seeds by Student's t and bootstrap. Paired by "
-        f"{'; '.join(MEANINGS[name] for name in pairings)}. Decided: the interval excludes no "
-        f"difference, n ≥ {FEWEST}; else about how many more seeds would settle it.",
-        style="dim",
-    )
+    letters = dict(zip(found.studies, ascii_lowercase, strict=False))
+    for source, about in SOURCES.items():
+        some = [each for each in found.judged if each.claim.id.startswith(source)]
+        if details:
+            for each in some:
+                _print_claim(console, each)
+        elif some:
+            console.print(f"{source} · {about}", style="bold")
+            _print_source(console, some, letters)
+    if found.judged and not details:
+        counts = Counter(each.verdict for each in found.judged)
+        verdicts = " · ".join(f"{verdict} {number}" for verdict, number in counts.most_common())
+        console.print(f"{counted(len(found.judged), 'claim')} judged by runs: {verdicts}")
+        console.print(
+            "Effects over seeds with 95 % intervals by t and bootstrap; a : b is a ratio. "
+            "normexp claims ID shows all conditions and the criterion.",
+            style="dim",
+        )
+    for name, (place, size) in found.studies.items():
+        text = f"{letters[name]} {name}: {counted(size, 'run')} in {place}"
+        console.print(text, style="dim", soft_wrap=True)
+    _print_settled(console, found.settled)
 
 
-def _print_left_out(report: FieldReport) -> None:
-    console = stderr()
-    diverged = sum(each.found.diverged for each in report.comparisons)
-    unmatched = sum(each.found.unmatched for each in report.comparisons)
-    lost = sum(each.found.result.left_out for each in report.comparisons)
-    if diverged:
-        console.print(f"note: {counted(diverged, 'diverged run')} left out", soft_wrap=True)
-    if unmatched:
-        console.print(
-            f"note: {counted(unmatched, 'run')} left out: the other side has not their seeds, or "
-            "lost them",
-            soft_wrap=True,
-        )
-    if lost:
-        console.print(f"note: {counted(lost, 'value')} left out: not finite, or not positive where"
-                      " a ratio is taken", soft_wrap=True)  # fmt: skip
-    for path in dict.fromkeys(path for each in report.comparisons for path in each.also):
-        console.print(
-            f"note: {path} differs too: it follows from the choice; type it for both to tell them "
-            "apart",
-            soft_wrap=True,
-        )
+def print_criteria(claims: Sequence[Claim], settled: Sequence[Settled]) -> None:
+    """What would be judged and how, without running anything."""
+    console = stdout()
+    for claim in claims:
+        console.print(f"{claim.id} {claim.text}", style="bold")
+        console.print(f"  {claim.criterion}")
+        if claim.studies:
+            console.print(f"  studies: {', '.join(claim.studies)}", style="dim")
+        console.print(f"  expected: {_expected(claim)}", style="dim")
+    _print_settled(console, settled)
+
+
+def _print_settled(console: Console, settled: Iterable[Settled]) -> None:
+    """The identities, which cannot come out otherwise, and what runs cannot check."""
+    titles = {False: "identities, proved by tests and not counted", True: "not checkable"}
+    for is_open, title in titles.items():
+        some = [each for each in settled if (each.verdict == "not checkable") is is_open]
+        if some:
+            console.print(title, style="bold")
+        for each in some:
+            verdict = "" if is_open else f"{each.verdict}: "
+            console.print(f"{each.id} {each.text} → {verdict}{each.because}")
+
+
+def _print_source(console: Console, found: Sequence[Judged], letters: Mapping[str, str]) -> None:
+    """A row a claim, its effects and notes below each other."""
+
+    def effects(each: Judged) -> str:
+        cells = _shown(each)
+        return "\n".join([each.claim.measure, *(_effect(c, named=len(cells) > 1) for c in cells)])
+
+    columns = [
+        words_of("", lambda each: each.claim.id, is_whole=True),
+        words_of(
+            "claim", lambda each: "\n".join([each.claim.text, *map("→ {}".format, _notes(each))])
+        ),
+        words_of("verdict", lambda each: each.verdict),
+        words_of("effect", effects),
+        Column("n", lambda each: _sizes(each.cells)),
+        words_of("in", lambda each: "".join(letters[n] for n in each.claim.studies) or NOTHING),
+    ]
+    print_table(console, found, columns)
+    console.print()
+
+
+def _shown(found: Judged) -> list[Cell]:
+    """The first cell that poses the question; under conditions, one of each outcome."""
+    posed = [cell for cell in found.cells if cell.posed]
+    if found.verdict != "holds only if":
+        return list((posed or found.cells)[:1])
+    return [next(cell for cell in posed if cell.holds is held) for held in (True, False)]
+
+
+def _notes(found: Judged) -> list[str]:
+    """Where it holds, what is open, and what was expected if that is something else."""
+    notes = []
+    if found.verdict in ("holds only if", "undecided") and found.conditions:
+        only = " only if" if found.verdict == "holds only if" else ""
+        notes.append(f"holds{only}: {'; '.join(found.conditions)}")
+    if undecided := [cell for cell in found.cells if cell.holds is None and cell.posed]:
+        more = {cell.where: cell.comparison.more_seeds for cell in undecided}
+        each = (f"{where} (~{n} more seeds)" if n else where for where, n in more.items())
+        notes.append(f"undecided: {'; '.join(each)}")
+    if found.is_surprise:
+        notes.append(f"expected otherwise: {_expected(found.claim)}")
+    return [*notes, *_remarks(found)]
+
+
+def _remarks(found: Judged) -> list[str]:
+    """The notes of single cells."""
+    return [
+        ": ".join(filter(None, ("" if cell.posed else "not posed", cell.where, cell.note)))
+        for cell in found.cells
+        if cell.note or not cell.posed
+    ]
+
+
+def _expected(claim: Claim) -> str:
+    return f"{claim.expected or 'open'} ({claim.because})"
+
+
+def _effect(cell: Cell, *, named: bool) -> str:
+    value = estimate_with_interval(cell.comparison, cell.comparison.scale)
+    return f"{cell.where}: {value}" if named and cell.where else value
+
+
+def _sizes(cells: Sequence[Cell]) -> str:
+    """The fewest and the most pairs of any cell that poses the question."""
+    sizes = [cell.comparison.n[0] for cell in cells if cell.posed]
+    few, many = min(sizes, default=0), max(sizes, default=0)
+    return NOTHING if not sizes else str(few) if few == many else f"{few}–{many}"
+
+
+def _print_claim(console: Console, found: Judged) -> None:
+    """One claim whole."""
+    claim = found.claim
+    console.print(f"{claim.id} {claim.text}", style="bold")
+    console.print(f"verdict: {found.verdict}")
+    console.print(f"expected: {_expected(claim)}")
+    console.print(f"criterion: {claim.criterion}")
+    columns = [
+        words_of("condition", lambda cell: cell.where or "everywhere"),
+        words_of("claim", lambda cell: HELD[cell.holds] if cell.posed else "not posed"),
+        Column(claim.measure, lambda cell: _effect(cell, named=False)),
+        Column("n", lambda cell: str(cell.comparison.n[0])),
+        Column("effect size", lambda cell: short(cell.comparison.effect_size, 2)),
+        Column("runs", lambda cell: str(len(cell.run_ids)) if cell.run_ids else NOTHING),
+    ]
+    print_table(console, found.cells, columns, ("runs", "effect size"))
+    for remark in _remarks(found):
+        console.print(remark)

@@ -6,10 +6,10 @@ from typing import Any
 
 from rich.console import Console
 
-from normexp.console.arms import ROUNDING
 from normexp.console.columns import Column, filled, fits, table_of
-from normexp.console.lines import one_line
 from normexp.console.streams import stdout
+from normexp.console.sweeps import ROUNDING
+from normexp.console.tables import one_line
 from normexp.console.words import NOTHING, counted, field_value, number
 
 Report = Mapping[str, Any]
@@ -62,8 +62,7 @@ def _print_fields(console: Console, report: Report) -> None:
     table = table_of("field", "first", "second")
     for row in rows:
         cells = (_field(row["key"], side in row, values[side]) for side in ("left", "right"))
-        is_momentum = row["key"] == "norm.momentum"
-        table.add_row(row["key"] + " (keras)" * is_momentum, *cells)
+        table.add_row(row["key"], *cells)
     console.print(table)
 
 

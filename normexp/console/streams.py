@@ -1,4 +1,4 @@
-"""The two streams, and how an error looks on one of them."""
+"""The two streams: data on stdout, narration and errors on stderr."""
 
 import os
 import re
@@ -13,8 +13,7 @@ from rich.text import Text
 from normexp.errors import NormexpError, SweepInterruptedError, UsageError
 
 WIDTH_OF_A_FILE = 160
-"""Columns where nobody's terminal sets a bound and COLUMNS does not."""
-
+"""Columns if stdout is no terminal and COLUMNS is not set."""
 
 OTHERWISE = "type normexp COMMAND --help: it says what can be typed"
 """The hint of wrong input that has none of its own."""
@@ -23,17 +22,6 @@ UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 """What commands a terminal or turns its text around: no text that we print needs it."""
-
-
-class Harmless(RenderHook):
-    """Takes what commands a terminal out of all that a console prints, Rich's own styles aside.
-
-    Manifests, names of directories and error messages may come from a stranger.
-    """
-
-    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        """What Rich calls before it prints."""
-        return [_Cleaned(each) for each in renderables]
 
 
 @dataclass(frozen=True)
@@ -47,16 +35,20 @@ class _Cleaned:
             yield Segment(text if control else UNSAFE.sub("", text), style, control)
 
 
-def escaped(text: str) -> str:
-    """JSON with the same characters escaped; it has none of them outside its texts."""
-    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+class _Harmless(RenderHook):
+    """Cleans all that a console prints, Rich's own styles aside.
+
+    Manifests, names of directories and error messages may come from a stranger.
+    """
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Cleaned(each) for each in renderables]
 
 
 class _Console(Console):
     """A console whose reader may leave early, as `head` does: that is no error."""
 
     def on_broken_pipe(self) -> None:
-        """Called by Rich; it would end with exit code 1."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0)
 
@@ -64,30 +56,43 @@ class _Console(Console):
 def stdout() -> Console:
     """For data."""
     console = _Console(highlight=False, markup=False, emoji=False)
-    console.push_render_hook(Harmless())
+    console.push_render_hook(_Harmless())
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDTH_OF_A_FILE
     return console
 
 
 def stdout_line(text: str) -> None:
-    """A line of data as it is, what commands a terminal left out."""
+    """Print a line of data as it is, without what commands a terminal."""
     sys.stdout.write(UNSAFE.sub("", text) + "\n")
 
 
 def stderr() -> Console:
     """For narration, progress and errors."""
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    console.push_render_hook(Harmless())
+    console.push_render_hook(_Harmless())
     return console
 
 
+def note(text: str, kind: str = "note", style: str = "") -> None:
+    """Print `note: ...` or the like on stderr, on one line."""
+    stderr().print(Text(f"{kind}: ", style) + Text(text), soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Print `warning: ...` on stderr."""
+    note(text, "warning", "bold yellow")
+
+
 def print_error(error: NormexpError) -> None:
-    """`error:` and `hint:`, a line each, however long; an interruption is no error."""
-    console = stderr()
+    """Print `error:` and `hint:`, a line each, however long; an interruption is no error."""
     asked = isinstance(error, SweepInterruptedError)
-    head = Text("interrupted: ", "bold yellow") if asked else Text("error: ", "bold red")
-    console.print(head + Text(error.message), soft_wrap=True)
+    note(error.message, *(("interrupted", "bold yellow") if asked else ("error", "bold red")))
     hint = error.hint or (OTHERWISE if isinstance(error, UsageError) else None)
     if hint:
-        console.print(Text("hint: ", "bold cyan") + Text(hint), soft_wrap=True)
+        note(hint, "hint", "bold cyan")
+
+
+def escaped(text: str) -> str:
+    """JSON with the same characters escaped; it has none of them outside its texts."""
+    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

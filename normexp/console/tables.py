@@ -1,94 +1,212 @@
-"""Tables: a plan, a sweep's result."""
+"""Tables as lines of text: as many columns as fit, words wrapped rather than cut."""
 
-from collections.abc import Sequence
+import re
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
 from rich.text import Text
 
-from normexp.analysis import Arm
-from normexp.console.arms import print_arms
-from normexp.console.columns import table_of
-from normexp.console.streams import stderr, stdout
-from normexp.console.words import (
-    counted,
-    duration,
-    listed,
-)
-from normexp.sweeps.outcome import Outcome
-from normexp.sweeps.plan import Plan
+from normexp.console.streams import UNSAFE, stdout_line
+from normexp.console.words import NOTHING, field_value, heading
+
+GAP = 2
+"""Blanks between two columns."""
+
+NARROW, NARROWEST = 24, 8
+"""Characters that wrapped words have before columns are left out, and at the least."""
 
 
-def print_plan(plan: Plan) -> None:
-    """A plan: what there is to do, what is there already, and about how long it takes."""
-    console, study = stdout(), plan.study
-    typed = " ".join(study.overrides)
-    console.print(
-        f"{study.name} with {typed}" if typed else f"{study.name}: {study.about}", soft_wrap=True
+class Column(NamedTuple):
+    """A column: its title, of several lines perhaps, and the cell of a row.
+
+    Figures stand to the right. Words stand to the left and are wrapped where there is no room,
+    those of a whole column, such as paths to be copied, never.
+    """
+
+    title: str
+    cell: Callable[[Any], str]
+    is_figure: bool = True
+    is_whole: bool = False
+
+
+class Table(NamedTuple):
+    """Lines of the titles with the rule below them, lines of each row, and titles left out."""
+
+    head: list[str]
+    rows: list[list[str]]
+    left_out: list[str]
+
+
+def table(
+    rows: Sequence[Any],
+    columns: Sequence[Column],
+    drop_order: Sequence[str] = (),
+    *,
+    width: int,
+) -> Table:
+    """A table of at most this width, if it can be.
+
+    Args:
+        rows: one a row of the table.
+        columns: from left to right.
+        drop_order: titles of columns to leave out where there is no room, the first first.
+        width: of the terminal.
+    """
+    kept = [_Filled(each, [_clean(each.cell(row)) for row in rows]) for each in columns]
+    left_out = []
+    for title in drop_order:
+        if _total(kept, NARROW) <= width:
+            break
+        left_out += [title for each in kept if each.column.title == title]
+        kept = [each for each in kept if each.column.title != title]
+    widths = _widths(kept, width)
+    titles = [_wraps(e.column.title, e, w) for e, w in zip(kept, widths, strict=True)]
+    most = max(map(len, titles), default=1)
+    lines = zip(*([""] * (most - len(title)) + title for title in titles), strict=True)
+    head = [_line(line, kept, widths) for line in lines]
+    body = [_row(row, kept, widths) for row in zip(*(each.cells for each in kept), strict=True)]
+    rule = max(cell_len(line) for each in (head, *body) for line in each)
+    return Table([*head, " " + "─" * (min(rule, width) - 1)], body, left_out)
+
+
+def print_table(
+    console: Console,
+    rows: Sequence[Any],
+    columns: Sequence[Column],
+    drop_order: Sequence[str] = (),
+    highlighted: object = None,
+) -> None:
+    """Print a table as wide as the console, one row highlighted, and what there is no room for."""
+    made = table(rows, columns, drop_order, width=console.width)
+    for line in made.head:
+        console.print(Text(line, "bold"), soft_wrap=True)
+    for row, lines in zip(rows, made.rows, strict=True):
+        for line in lines:
+            if row is highlighted:
+                console.print(Text(line, "bold"), soft_wrap=True)
+            else:
+                stdout_line(line)
+    if made.left_out:
+        names = ", ".join(made.left_out).replace("\n", " ")
+        console.print(f"no room for {names}", style="dim")
+
+
+def fits(rows: Sequence[Any], columns: Sequence[Column], width: int) -> bool:
+    """Whether all columns have room without wrapping a word."""
+    return _total([_Filled(each, [each.cell(row) for row in rows]) for each in columns]) <= width
+
+
+def words_of(title: str, cell: Callable[[Any], str], *, is_whole: bool = False) -> Column:
+    """A column of words."""
+    return Column(title, cell, is_figure=False, is_whole=is_whole)
+
+
+def field_column(path: str, values: Callable[[Any], Mapping[str, Any]], prefix: str = "") -> Column:
+    """A column of the values of a field, which `values` has of a row."""
+    return words_of(prefix + heading(path), lambda row: field_value(path, values(row)))
+
+
+def field_columns(
+    rows: Sequence[Any],
+    fields: Sequence[str],
+    figures: Sequence[Column],
+    *,
+    width: int,
+) -> list[Column]:
+    """A column a field of `row.values`; one column for all where these figures need the room."""
+
+    def named(row: Any) -> str:  # noqa: ANN401
+        words = {heading(path): field_value(path, row.values) for path in fields}
+        return ", ".join(
+            f"{title} {word}".replace("\n", " ") for title, word in words.items() if word != NOTHING
+        )
+
+    columns = [field_column(path, lambda row: row.values) for path in fields]
+    return columns if fits(rows, [*columns, *figures], width) else [words_of("arm", named)]
+
+
+def wrapped(words: Sequence[str], width: int) -> list[str]:
+    """Words on as many lines as they need, broken between words only."""
+    return textwrap.wrap(
+        " ".join(map(one_line, words)), width, break_long_words=False, break_on_hyphens=False
     )
-    console.print(
-        f"{counted(len(study.runs), 'run')} → {counted(plan.trajectories, 'trajectory')} "
-        f"→ {counted(len(plan.stacks), 'stack')} to work on"
-    )
-    console.print(
-        f"cached {counted(len(plan.cached), 'run')} · to train "
-        f"{counted(plan.to_train, 'trajectory')} · to observe {counted(plan.to_observe, 'run')}"
-    )
-    table = table_of("axis", "values")
-    for axis in study.axes:
-        table.add_row(axis.key, listed(axis.values))
-    console.print(table)
-    for note in (*study.notes, *plan.warnings):
-        console.print(f"note: {note}", soft_wrap=True)
-    if plan.stacks:
-        seconds = plan.estimate_seconds
-        about = "under a second" if seconds < 1 else f"about {duration(seconds)}"
-        console.print(f"estimate: {about} with {counted(plan.workers, 'worker')}, start-up aside")
-    else:
-        console.print("nothing to do: every run is there")
 
 
-def print_result(result: Outcome) -> None:
-    """A sweep's table, its warnings, and its directory on the last line."""
-    console, plan = stdout(), result.plan
-    console.print(
-        f"{plan.study.name}: {counted(len(plan.study.runs), 'run')}, "
-        f"{result.planned['cached']} cached, {result.observed} observed"
-        f"{f', {len(result.failed)} failed' if result.failed else ''}; "
-        f"{counted(result.trained, 'trajectory')} trained; "
-        f"{duration(result.seconds)}",
-        soft_wrap=not console.is_terminal,
-    )
-    if result.rows:
-        print_arms(console, result.arms, result.differing)
-    notes = plan.study.notes if plan.study.overrides else ()  # nothing of the default surprises
-    for line in (*notes, *_diverged(result.arms)):
-        stderr().print(f"note: {line}", soft_wrap=True)
-    for line in result.warnings:
-        stderr().print(Text("warning: ", "bold yellow") + Text(line), soft_wrap=True)
-    for line in result.errors:
-        stderr().print(Text("failed: ", "bold red") + Text(line), soft_wrap=True)
-    console.print(str(result.directory), soft_wrap=True)
+def one_line(text: str) -> str:
+    """A text from a stranger's file as a line can hold it."""
+    return text if text.isprintable() else re.sub(r"\s+", " ", UNSAFE.sub("", text))
 
 
-def print_detached(detached: Outcome) -> None:
-    """A sweep that goes on by itself: what was submitted, how to look, its directory last."""
-    console, plan = stdout(), detached.plan
-    what = f"{counted(plan.to_observe, 'run')} in {counted(len(plan.stacks), 'stack')}"
-    number = detached.jobs[-1]
-    job = f"Slurm's job {number}"
-    console.print(
-        f"{plan.study.name}: {job} has {what}"
-        if detached.status == "submitted"
-        else f"{plan.study.name}: {job} is at it, {what} are to come",
-        soft_wrap=True,
-    )
-    console.print(
-        "normexp ls shows how it goes; the same command without --detach waits and sums up; "
-        f"scancel {number} ends it",
-        soft_wrap=True,
-    )
-    console.print(str(detached.directory), soft_wrap=True)
+class _Filled(NamedTuple):
+    """A column and its cells."""
+
+    column: Column
+    cells: list[str]
+
+    @property
+    def width(self) -> int:
+        """Of the widest line."""
+        return max(_width(text) for text in (self.column.title, *self.cells))
+
+    @property
+    def is_soft(self) -> bool:
+        """Whether its words may be wrapped."""
+        return not (self.column.is_figure or self.column.is_whole)
 
 
-def _diverged(arms: Sequence[Arm]) -> list[str]:
-    number = sum(arm.diverged for arm in arms)
-    return [f"{counted(number, 'run')} diverged, left out of the means"] if number else []
+def _total(columns: Sequence[_Filled], least: int | None = None) -> int:
+    """The width of a table; with words wrapped at `least` characters, if given."""
+    widths = [min(each.width, least) if least and each.is_soft else each.width for each in columns]
+    return 1 + sum(widths) + GAP * (len(widths) - 1)
+
+
+def _widths(columns: Sequence[_Filled], width: int) -> list[int]:
+    """The width of each column; the widest columns of words give way."""
+    widths = [each.width for each in columns]
+    for _ in range(_total(columns) - width):
+        soft = [i for i, each in enumerate(columns) if each.is_soft and widths[i] > NARROWEST]
+        if soft:
+            widths[max(soft, key=widths.__getitem__)] -= 1
+    return widths
+
+
+def _row(cells: Sequence[str], columns: Sequence[_Filled], widths: Sequence[int]) -> list[str]:
+    """The lines of a row, long words wrapped."""
+    if not any("\n" in text or len(text) > w for text, w in zip(cells, widths, strict=True)):
+        return [_line(cells, columns, widths)]
+    wraps = [_wraps(*each) for each in zip(cells, columns, widths, strict=True)]
+    return [_line(line, columns, widths) for line in zip_longest(*wraps, fillvalue="")]
+
+
+def _line(cells: Sequence[str], columns: Sequence[_Filled], widths: Sequence[int]) -> str:
+    parts = [
+        " " * (width - cell_len(text)) + text
+        if each.column.is_figure
+        else set_cell_size(text, max(width, cell_len(text)))
+        for text, each, width in zip(cells, columns, widths, strict=True)
+    ]
+    return (" " + (" " * GAP).join(parts)).rstrip()
+
+
+def _wraps(text: str, column: _Filled, width: int) -> list[str]:
+    """The lines of a cell or a title."""
+    lines = text.split("\n")
+    if not column.is_soft:
+        return lines
+    return [
+        part
+        for line in lines
+        for part in textwrap.wrap(line, width, break_on_hyphens=False) or [""]
+    ]
+
+
+def _width(text: str) -> int:
+    return max(map(cell_len, text.split("\n")))
+
+
+def _clean(text: str) -> str:
+    return text if text.isprintable() else "\n".join(map(one_line, text.split("\n")))

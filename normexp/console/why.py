@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from normexp.config.field import Role, spell
-from normexp.console.changes import print_changes
 from normexp.console.columns import table_of
 from normexp.console.streams import stdout
+from normexp.console.trust import print_changes
 from normexp.console.words import NOTHING, counted
 from normexp.trust.differences import MEANINGS
 from normexp.trust.why import REASONS

@@ -1,4 +1,4 @@
-"""Numbers and names as a person reads them."""
+"""Numbers, fields and durations as text."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,54 +12,25 @@ from normexp.config.schema import FRAMEWORK, IDENTITY_GROUPS
 NOTHING = "–"
 
 MOST_PLACES = 4
-"""Decimal places beyond which a number gets an exponent."""
+"""Decimal places beyond which an interval gets an exponent."""
+
+MOST_PLAIN = 1e6
+"""The half-width from which on it gets one too."""
 
 SKEWED = "~"
 SKEWED_NOTE = "~: seeds are skewed, and the interval is too short, mostly above."
 
-MOST_PLAIN = 1e6
-"""The number from which on it gets one too."""
 
-
-def heading(path: str, *, keras: bool = True) -> str:
-    """A column's name for a field: the group for its kind, the field's own name otherwise."""
-    group, _, field = path.rpartition(".")
-    if path == "norm.momentum":
-        return "momentum\n(keras)" if keras else "momentum"
-    if path == "optim.momentum":
-        return "optim\nmomentum"
-    if path == FRAMEWORK:
-        return "framework"
-    name = group if field == "kind" and group in IDENTITY_GROUPS else field
-    return name.replace("_", "\n")
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 run`, `2 runs`, `2 trajectories`."""
-    plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else noun + "s"
-    return f"{number:,} {noun if number == 1 else plural}"
-
-
-def field_value(path: str, values: Mapping[str, Any], *, keras: bool = True) -> str:
-    """A field's value, a dash where there is no such field; a momentum in both conventions."""
-    if path not in values:
+def number(value: float | None, digits: int = 4) -> str:
+    """A measured number: significant digits, at most three decimal places, a dash for none."""
+    if value is None or math.isnan(value):
         return NOTHING
-    new = values[path]
-    if path == "norm.estimator" and new == "ema" and values.get("norm.momentum", 0) is None:
-        return "cumulative"
-    if path != "norm.momentum":
-        return spell(new)
-    if new is None:
-        return NOTHING if values.get("norm.estimator") in WITHOUT_MOMENTUM else "cumulative"
-    return f"{new:g} ({1 - new:g})" if keras else f"{new:g}"
-
-
-def listed(values: Sequence[Any], most: int = 8) -> str:
-    """All values, or the first ones, the last, and how many there are."""
-    spelled = [spell(value) for value in values]
-    if len(spelled) > most:
-        return f"{', '.join(spelled[:3])}, ..., {spelled[-1]} ({len(spelled)})"
-    return ", ".join(spelled)
+    if isinstance(value, int) or value == 0:
+        return str(int(value))
+    if not 10**-digits <= abs(value) < 10 ** (digits + 2):
+        return f"{value:.{digits - 1}g}"
+    places = digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{value:.{max(0, min(places, 3))}f}"
 
 
 def interval(estimate: Estimate) -> str:
@@ -76,26 +47,63 @@ def interval(estimate: Estimate) -> str:
     return f"{mean:.{max(0, places)}f} ± {half:.{max(0, places)}f}{sign}"
 
 
-def number(value: float) -> str:
-    """Four significant digits, no exponent where a person would write none."""
-    if math.isnan(value):
+def short(value: float | None, digits: int = 3) -> str:
+    """A computed number by its leading digits, such as a half-life; a dash for none."""
+    if value is None or math.isnan(value):
         return NOTHING
-    if not math.isfinite(value) or (value and not 10**-MOST_PLACES <= abs(value) < MOST_PLAIN):
-        return f"{value:.3g}"
-    whole = len(str(int(abs(value))))
-    return f"{value:.{max(0, 4 - whole)}f}"
+    return "<1e-06" if 0 < value < 1e-6 else f"{value:.{digits}g}"  # noqa: PLR2004
+
+
+def duration(seconds: float) -> str:
+    """`2.3 s`, `3 min 20 s`, `2 h 5 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{round(seconds, 1):.2g} s"
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`, `2 trajectories`."""
+    plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def listed(values: Sequence[Any], most: int = 8) -> str:
+    """All values, or the first ones, the last, and how many there are."""
+    spelled = [spell(value) for value in values]
+    if len(spelled) > most:
+        return f"{', '.join(spelled[:3])}, ..., {spelled[-1]} ({len(spelled)})"
+    return ", ".join(spelled)
+
+
+def heading(path: str, *, keras: bool = False) -> str:
+    """A column's title for a field: the group for its kind, the field's own name otherwise."""
+    group, _, field = path.rpartition(".")
+    if path == "norm.momentum":
+        return "momentum\n(keras)" if keras else "momentum"
+    if path == "optim.momentum":
+        return "optim\nmomentum"
+    if path == FRAMEWORK:
+        return "framework"
+    name = group if field == "kind" and group in IDENTITY_GROUPS else field
+    return name.replace("_", "\n")
+
+
+def field_value(path: str, values: Mapping[str, Any], *, keras: bool = False) -> str:
+    """A field's value, a dash if there is no such field; a momentum in both conventions."""
+    if path not in values:
+        return NOTHING
+    value = values[path]
+    if path == "norm.estimator" and value == "ema" and values.get("norm.momentum", 0) is None:
+        return "cumulative"
+    if path != "norm.momentum":
+        return spell(value)
+    if value is None:
+        return NOTHING if values.get("norm.estimator") in WITHOUT_MOMENTUM else "cumulative"
+    return f"{value:g} ({1 - value:g})" if keras else f"{value:g}"
 
 
 def cell(value: Any) -> str:  # noqa: ANN401
     """Any value in a table."""
-    if value is None:
-        return NOTHING
-    return number(value) if isinstance(value, float) else str(value)
-
-
-def duration(seconds: float) -> str:
-    """`2.3 s`, or `3 min 20 s`."""
-    if seconds < 60:  # noqa: PLR2004  a minute
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s"
+    return str(value) if isinstance(value, str) else number(value)

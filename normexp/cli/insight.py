@@ -1,0 +1,149 @@
+"""What stored runs say together: `compare`, `claims`, `budget`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from normexp.cli.app import (
+    RUNS,
+    Answer,
+    Places,
+    StoreDir,
+    command,
+    print_notes,
+    warn_of_lost,
+)
+
+
+@command()
+def compare(
+    source: Annotated[str, typer.Argument(metavar="STUDY|DIRECTORY", help="A study or a sweep.")],
+    field: Annotated[
+        str,
+        typer.Argument(
+            metavar="FIELD[=BASELINE]",
+            help="What is compared, such as norm.momentum or norm; and the value to compare with.",
+        ),
+    ],
+    *,
+    metric: Annotated[
+        str, typer.Option("--metric", help="Such as test_loss, excess_loss, test_accuracy.")
+    ] = "test_loss",
+    directory: StoreDir = RUNS,
+) -> Answer:
+    """Compare the values of one field with a baseline, everything else alike.
+
+    Runs of one training are paired on their weights, others by seed. Intervals are 95 %, by
+    Student's t and bootstrap. For what is undecided, the table has about how many more seeds would
+    settle it.
+
+    \b
+    Example:
+      normexp compare bn_regression norm.momentum=0.1
+      normexp compare bn_regression norm --metric test_loss_population
+    """  # noqa: D301  \b keeps the lines of the example apart
+    from normexp.console.compare import print_comparisons
+    from normexp.insight.compare import compare_field, report_numbers
+
+    report = compare_field(source, field, metric=metric, store=directory)
+    warn_of_lost(directory, source)
+    return Answer(lambda: report_numbers(report), lambda: print_comparisons(report))
+
+
+@command()
+def claims(
+    wanted: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE|ID]...", help="Such as S1, or S1.3.")
+    ] = None,
+    *,
+    directory: StoreDir = RUNS,
+    criteria: Annotated[
+        bool, typer.Option("--list", help="Show claims and criteria; run nothing.")
+    ] = False,
+) -> Answer:
+    """Check the claims of five tutorials on batch norm by criteria that were written down before.
+
+    Runs the studies behind them, or reads what is in the store already. Each claim holds, fails,
+    holds only under conditions, or is undecided; effects have 95 % intervals over seeds. Claims
+    that cannot come out otherwise are listed as identities, without a verdict by runs.
+
+    \b
+    Example:
+      normexp claims
+      normexp claims S1.3
+      normexp claims S2 --list
+    """  # noqa: D301  \b keeps the lines of the example apart
+    from normexp.claims import check
+    from normexp.console.compare import print_criteria, print_verdicts
+    from normexp.console.streams import warn
+
+    chosen, settled = check.select(wanted or [])
+    if criteria:
+        known = [check.described(each) for each in chosen]
+        return Answer(
+            lambda: {"claims": known, "settled": [asdict(each) for each in settled]},
+            lambda: print_criteria(chosen, settled),
+        )
+    found = check.check(chosen, settled, directory, _sweep)
+    for line in found.warnings:
+        warn(line)
+    details = bool(wanted) and all("." in name for name in wanted or [])
+    return Answer(
+        lambda: check.as_data(found),
+        lambda: print_verdicts(found, details=details),
+        code=1 if found.failed else 0,
+    )
+
+
+def _sweep(name: str, overrides: Sequence[str]) -> list[str]:
+    """Sweep a study of the claims; return the ids of runs that failed."""
+    from normexp.cli.sweeps import swept
+    from normexp.console.streams import stderr
+
+    stderr().print(f"study {name}: {' '.join(overrides)}", soft_wrap=True)
+    result, code = swept(overrides)
+    for line in (*result.warnings, *result.errors):
+        stderr().print(line, soft_wrap=True)
+    if code:  # interrupted, and finished all the same
+        raise typer.Exit(code)
+    return result.failed
+
+
+@command()
+def budget(
+    wanted: Annotated[
+        str, typer.Argument(metavar="RUN|STUDY", help="A run, sweep or study, by name, id or path.")
+    ],
+    places: Places = None,
+    *,
+    directory: StoreDir = RUNS,
+) -> Answer:
+    """Show how far running statistics are off at the end, and the parts of that error.
+
+    running − population = initial + drift + noise, exactly: the rest of the value before the first
+    batch; how far the population has moved since the averaged batches; and the sampling error of
+    those batches. One run is shown layer by layer, several arm by arm.
+
+    \b
+    Example:
+      normexp budget 64fdd590
+      normexp budget bn_regression
+    """  # noqa: D301  \b keeps the lines of the example apart
+    from normexp.console.budget import print_budget_of_arms, print_budget_of_run
+    from normexp.insight.budget import budgets
+    from normexp.insight.summary import arms_of, layers_of, report
+    from normexp.store.places import typed_places
+
+    found, notes = budgets(directory, wanted, typed_places(places or ()), last_only=True)
+    print_notes(notes)
+    warn_of_lost(directory, wanted)
+
+    def show() -> None:
+        if len(found) == 1:
+            print_budget_of_run(found[0].row, layers_of(found[0]), found[0].cost)
+        else:
+            print_budget_of_arms(*arms_of(found))
+
+    return Answer(lambda: [report(each) for each in found], show)

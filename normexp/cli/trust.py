@@ -1,0 +1,137 @@
+"""Checking what is stored and what is installed: `verify`, `reproduce`, `doctor`."""
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from normexp.cli.app import RUNS, Answer, Places, StoreDir, command
+from normexp.errors import VerificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from normexp.trust.doctor import Check
+
+
+@command()
+def verify(
+    wanted: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STUDY|SWEEP|RUN]", help="By name, id or path (default: everything)."
+        ),
+    ] = None,
+    *,
+    directory: StoreDir = RUNS,
+) -> Answer:
+    """Check every digest, table and identity of what is stored, and say what to do.
+
+    What is damaged is marked, so that the next sweep makes exactly that anew. Ends with exit code 4
+    if anything is wrong.
+
+    \b
+    Example:
+      normexp verify
+      normexp verify bn_regression
+      normexp verify runs/bn_regression/none-s0-64fdd590c34c
+    """  # noqa: D301  \b keeps the lines of the example apart
+    from normexp.console.trust import print_verification, verifying
+    from normexp.trust import verify as trust
+    from normexp.trust.selection import select
+
+    selection = select(directory, wanted)
+    with verifying() as progress:
+        result = trust.verify(selection, progress)
+    return Answer(
+        lambda: trust.report_of(result),
+        lambda: print_verification(result),
+        code=VerificationError.exit_code if result.findings else 0,
+    )
+
+
+@command()
+def reproduce(
+    run: Annotated[
+        str, typer.Argument(help="Its id or the beginning of it, its name, or its directory.")
+    ],
+    places: Places = None,
+    *,
+    directory: StoreDir = RUNS,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File of the certificate, outside of the run.")
+    ] = None,
+) -> Answer:
+    """Train a run alone from its directory, compare every number, and write a certificate.
+
+    Needs the run's directory only, which may come from another machine. If nothing has changed that
+    numbers depend on, files must be equal to the bit; otherwise they must agree as far as training
+    lets them. Ends with exit code 4 if they do not.
+
+    \b
+    Example:
+      normexp reproduce 64fdd590
+      normexp reproduce none-s0-64fdd590c34c --out certificate.json
+    """  # noqa: D301  \b keeps the lines of the example apart
+    from normexp.console.progress import LiveProgress
+    from normexp.console.trust import print_certificate
+    from normexp.trust.reproduce import reproduce as again
+
+    progress = LiveProgress()
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        certificate = again(run, places, store=directory, out=out, progress=progress)
+    finally:
+        progress.close()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return Answer(
+        lambda: certificate.content,
+        lambda: print_certificate(certificate),
+        code=0 if certificate.holds else VerificationError.exit_code,
+    )
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    """End by an exception, so that no temporary files stay."""
+    raise SystemExit(128 + number)
+
+
+@command()
+def doctor(*, directory: StoreDir = RUNS) -> Answer:
+    """Check that this installation keeps its promises, and describe it.
+
+    Trains a tiny study in temporary directories; your files are not touched. Ends with exit code 4
+    if a check fails.
+
+    \b
+    Example:
+      normexp doctor
+      normexp doctor --dir /data/runs --json
+    """  # noqa: D301  \b keeps the lines of the example apart
+    from normexp.console.trust import print_check, print_environment
+    from normexp.sweeps.environment import environment
+    from normexp.trust.doctor import examine, report
+
+    checks: list[Check] = []
+
+    def data() -> object:
+        checks.extend(examine(directory))
+        return report(checks)
+
+    def show() -> None:
+        print_environment(environment())
+        for check in examine(directory):
+            print_check(check)
+            checks.append(check)
+
+    return Answer(data, show, end=lambda: _raise_if_failed(checks))
+
+
+def _raise_if_failed(checks: "Sequence[Check]") -> None:
+    if failed := [check.name for check in checks if not check.ok]:
+        raise VerificationError(
+            f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}",
+            "each failed check has its remedy beside it",
+        )

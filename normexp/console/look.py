@@ -1,0 +1,198 @@
+"""What a store holds: its sweeps, the runs of a study, one run whole."""
+
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from rich.console import Console
+
+from normexp.analysis.thinning import evenly
+from normexp.config.defaults import KINDS, told, typed
+from normexp.config.field import quoted, spell
+from normexp.console.streams import stdout, stdout_line
+from normexp.console.tables import Column, field_column, fits, print_table, words_of, wrapped
+from normexp.console.words import NOTHING, counted, number, short
+from normexp.sweeps.listing import StudyRuns
+
+Row = Mapping[str, Any]
+
+MOST_TYPED = 160
+"""Characters shown of what was typed for one sweep."""
+
+MOST_POINTS = 16
+"""Evaluation points shown of a run."""
+
+TITLES = {"step": "step", "train_loss": "train", "test_loss": "test loss",
+          "test_loss_population": "population", "test_loss_test_batch": "test batch",
+          "excess_loss": "excess", "test_accuracy": "accuracy",
+          "test_accuracy_population": "population\naccuracy"}  # fmt: skip
+"""Titles of metrics."""
+
+DROP_ORDER = ("test batch", "population\naccuracy", "train", "population")
+
+
+def print_sweeps(rows: Sequence[Row]) -> None:
+    """The sweeps of a store, and how they differ."""
+    console, statuses = stdout(), {_status(row) for row in rows}
+    names = {row["study"] for row in rows}
+    also = f", {'all ' if len(rows) > 1 else ''}{statuses.pop()}" if len(statuses) == 1 else ""
+    of = counted(len(names), "study") if len(names) > 1 else str(rows[0]["study"])
+    console.print(f"{counted(len(rows), 'sweep')} of {of}{also}", soft_wrap=True)
+    typed = {str(row["directory"]): _typed(row) for row in rows}
+    known = [words for words in typed.values() if words is not None]
+    common = [word for word in known[0] if all(word in words for words in known)] if known else []
+    if len(rows) > 1 and common:
+        for line in wrapped(["all:", *common], console.width):
+            stdout_line(line)
+    else:
+        common = []
+    columns = [
+        *([words_of("study", lambda row: str(row["study"]))] if len(names) > 1 else []),
+        words_of("sweep", lambda row: str(row["sweep"]), is_whole=True),
+        *([] if also else [words_of("status", _status)]),
+        Column("runs", lambda row: number(row["runs"])),
+        Column("trained", lambda row: number(row["trained"])),
+        words_of("typed", lambda row: _shortened(typed[str(row["directory"])], common)),
+    ]
+    print_table(console, rows, columns, ("trained", "runs"))
+
+
+def _status(row: Row) -> str:
+    """The status of a sweep, its job, and why that waits."""
+    why = f": {row['reason']}" if row["reason"] else ""
+    return f"{row['status']} (job {row['job']}{why})" if row["job"] else str(row["status"])
+
+
+def _shortened(words: Sequence[str] | None, common: Sequence[str]) -> str:
+    if words is None:
+        return "unreadable"
+    own = " ".join(word for word in words if word not in common)
+    return textwrap.shorten(own, MOST_TYPED, placeholder=" …") or NOTHING
+
+
+def _typed(row: Row) -> list[str] | None:
+    """What was typed, without what the listing says anyway; None if it cannot be read."""
+    if row["typed"] is None:
+        return None
+    filed = ("--as", str(row["study"])) if "--as" in row["typed"] else ()
+    return [
+        word
+        for word in row["typed"]
+        if word not in filed
+        and not word.startswith("store.dir=")
+        and word != f"study={quoted(row['study'])}"
+    ]
+
+
+def print_runs(found: StudyRuns) -> None:
+    """The runs of a study: what all have in common, and in what they differ, a line each."""
+    console, rows = stdout(), found.rows
+    counts = Counter(row["status"] for row in rows)
+    others = ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items()) if name != "complete")
+    states = others or ("all complete" if len(rows) > 1 else "complete")
+    console.print(f"{found.study}: {counted(len(rows), 'run')}, {states}", soft_wrap=True)
+    for line in wrapped(["all:", *found.common], console.width) if found.common else ():
+        stdout_line(line)
+    if not rows:
+        return
+    head = [words_of("run", lambda row: row["run"], is_whole=True)]
+    if others:
+        head.append(words_of("status", lambda row: row["status"]))
+    fields = [field_column(path, lambda row: row.get("values", {})) for path in found.fields]
+    metrics = {"test_accuracy": "accuracy", "test_loss": "test loss", "excess_loss": "excess"}
+    figures = [
+        Column(title, partial(_figure, name))
+        for name, title in metrics.items()
+        if any(row.get(name) is not None for row in rows)
+    ]
+    is_damaged = any("values" not in row for row in rows)
+    if not fields or is_damaged or not fits(rows, [*head, *fields, *figures], console.width):
+        fields = [words_of("label", lambda row: row["label"])]
+    print_table(console, rows, [*head, *fields, *figures], ("excess", "test loss", "accuracy"))
+
+
+def _figure(name: str, row: Row) -> str:
+    value = row.get(name)
+    return NOTHING if value is None else number(float(value))
+
+
+def print_run(manifest: Row, metrics: Sequence[Row], *, whole: bool = False) -> None:
+    """What a run is, what it came to, its files, and how to make it again.
+
+    Args:
+        manifest: of the run, with its directory.
+        metrics: at every evaluation point.
+        whole: with every field and every evaluation point.
+    """
+    console = stdout()
+    name = f"{manifest['label']}  {manifest['run_id']}  {manifest['status']}"
+    console.print(name, style="bold", soft_wrap=True)
+    console.print(
+        f"study {manifest['study']} · trajectory {manifest['trajectory_id']}", soft_wrap=True
+    )
+    momentum, half_life = manifest["config"].get("norm.momentum"), manifest["half_life_steps"]
+    if momentum is not None:
+        steps = short(half_life)
+        console.print(
+            f"momentum {momentum:g} (PyTorch), {1 - momentum:g} (Keras) · half-life {steps} "
+            f"{'step' if steps == '1' else 'steps'}"
+        )
+    _print_config(console, manifest["config"], whole=whole)
+    _print_metrics(console, metrics, most=len(metrics) if whole else MOST_POINTS)
+    _print_files(console, manifest["files"], whole=whole)
+    console.print("reproduce:", style="bold")
+    console.print(f"normexp reproduce {manifest['directory']}", soft_wrap=True)
+    console.print("the sweep that makes it alone:", style="bold")
+    console.print(manifest["command"], soft_wrap=True)
+    console.print(manifest["directory"], soft_wrap=True)
+
+
+def _print_config(console: Console, config: Row, *, whole: bool) -> None:
+    """Every field by section, or the kinds and what differs from the defaults."""
+    if whole:
+        sections: dict[str, list[str]] = {}
+        for path, value in config.items():
+            section, _, field = path.rpartition(".")
+            sections.setdefault(section or "run", []).append(f"{field}={spell(value)}")
+        columns = [
+            words_of("config", lambda each: each[0]),
+            words_of("", lambda each: "  ".join(each[1])),
+        ]
+        print_table(console, list(sections.items()), columns)
+        return
+    shown = told(config)
+    for paths in ([p for p in shown if p in KINDS], [p for p in shown if p not in KINDS]):
+        for line in wrapped([typed(path, config[path]) for path in paths], console.width):
+            stdout_line(line)
+    others = counted(len(config) - len(shown), "other field")
+    console.print(f"{others} at the default: --all", style="dim")
+
+
+def _print_metrics(console: Console, metrics: Sequence[Row], most: int) -> None:
+    shown = [metrics[point] for point in evenly(len(metrics), most)]
+    columns = [
+        Column(title, partial(lambda name, row: number(row[name]), name))
+        for name, title in TITLES.items()
+        if name in metrics[0]
+    ]
+    print_table(console, shown, columns, DROP_ORDER)
+    if more := len(metrics) - len(shown):
+        points = counted(more, "evaluation point").replace(" ", " more ", 1)
+        console.print(f"… {points}: --all", style="dim")
+
+
+def _print_files(console: Console, files: Row, *, whole: bool) -> None:
+    """How large they are: together with the names of the tables, or one by one."""
+    if whole:
+        columns = [
+            words_of("file", lambda each: each[0]),
+            Column("bytes", lambda each: str(each[1]["bytes"])),
+        ]
+        print_table(console, list(files.items()), columns)
+        return
+    total = sum(file["bytes"] for file in files.values())
+    console.print(f"files: {total / 1000:,.0f} kB", style="bold")
+    for line in wrapped([name for name in files if not name.startswith(".")], console.width):
+        stdout_line(line)

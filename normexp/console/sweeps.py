@@ -1,0 +1,234 @@
+"""A plan, and the result of a sweep: a row an arm, or a column a momentum for many arms."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from rich.console import Console
+from rich.text import Text
+
+from normexp.analysis import Arm
+from normexp.config.answers import data_set, data_sets
+from normexp.config.norm_fields import WITHOUT_MOMENTUM
+from normexp.console.streams import note, stdout, warn
+from normexp.console.tables import Column, field_column, fits, print_table, words_of
+from normexp.console.words import (
+    NOTHING,
+    SKEWED_NOTE,
+    counted,
+    duration,
+    field_value,
+    interval,
+    listed,
+    number,
+    short,
+)
+from normexp.sweeps.outcome import Outcome
+from normexp.sweeps.plan import Plan
+
+MOMENTUM = "norm.momentum"
+
+MOST_ROWS = 24
+"""Arms beyond which a table has a column a momentum."""
+
+FEWEST_MOMENTA = 3
+
+ROUNDING = 1e-6
+"""Of a loss in float32: an excess below is none."""
+
+DROP_ORDER = ("half\nlife", "population", "keras", "population\naccuracy", "accuracy", "excess")
+
+BY_ARM = (
+    "mean ± 95 % interval over seeds. excess = test loss − population loss: what the running "
+    "statistics cost, on the same weights. half-life in steps."
+)
+BY_MOMENTUM = (
+    "test loss, mean over seeds, by momentum as in PyTorch; * the best. population: the same "
+    "weights normalised by the training set's own statistics."
+)
+BELOW = "Below 0, running statistics do better than the population's."
+SKEWED = f"{SKEWED_NOTE} --json has medians, normexp compare ratios."
+
+
+def print_plan(plan: Plan) -> None:
+    """A plan: what there is to do, what is there already, and about how long it takes."""
+    console, study = stdout(), plan.study
+    typed = " ".join(study.overrides)
+    console.print(
+        f"{study.name} with {typed}" if typed else f"{study.name}: {study.about}", soft_wrap=True
+    )
+    console.print(
+        f"{counted(len(study.runs), 'run')} → {counted(plan.trajectories, 'trajectory')} "
+        f"→ {counted(len(plan.stacks), 'stack')} to work on"
+    )
+    console.print(
+        f"cached {counted(len(plan.cached), 'run')} · to train "
+        f"{counted(plan.to_train, 'trajectory')} · to observe {counted(plan.to_observe, 'run')}"
+    )
+    columns = [
+        words_of("axis", lambda axis: axis.key),
+        words_of("values", lambda axis: listed(axis.values)),
+    ]
+    print_table(console, study.axes, columns)
+    for each in (*study.notes, *plan.warnings):
+        console.print(f"note: {each}")
+    if plan.stacks:
+        seconds = plan.estimate_seconds
+        about = "under a second" if seconds < 1 else f"about {duration(seconds)}"
+        console.print(f"estimate: {about} with {counted(plan.workers, 'worker')}, start-up aside")
+    else:
+        console.print("nothing to do: every run is there")
+
+
+def print_result(result: Outcome) -> None:
+    """A sweep's table, its warnings, and its directory on the last line."""
+    console, plan = stdout(), result.plan
+    failed = f", {len(result.failed)} failed" if result.failed else ""
+    console.print(
+        f"{plan.study.name}: {counted(len(plan.study.runs), 'run')}, "
+        f"{result.planned['cached']} cached, {result.observed} observed{failed}; "
+        f"{counted(result.trained, 'trajectory')} trained; {duration(result.seconds)}",
+    )
+    if result.rows:
+        print_arms(console, result.arms, result.differing)
+    for each in plan.study.notes if plan.study.overrides else ():  # nothing surprises by default
+        note(each)
+    if diverged := sum(arm.diverged for arm in result.arms):
+        note(f"{counted(diverged, 'run')} diverged, left out of the means")
+    for each in result.warnings:
+        warn(each)
+    for each in result.errors:
+        note(each, "failed", "bold red")
+    console.print(str(result.directory), soft_wrap=True)
+
+
+def print_detached(detached: Outcome) -> None:
+    """A sweep that goes on by itself: what was submitted, how to look, its directory last."""
+    console, plan = stdout(), detached.plan
+    what = f"{counted(plan.to_observe, 'run')} in {counted(len(plan.stacks), 'stack')}"
+    job = detached.jobs[-1]
+    state = "has" if detached.status == "submitted" else "is running;"
+    end = "" if detached.status == "submitted" else " are to come"
+    console.print(f"{plan.study.name}: Slurm's job {job} {state} {what}{end}")
+    console.print(
+        "normexp ls shows how it goes; the same command without --detach waits and sums up; "
+        f"scancel {job} ends it"
+    )
+    console.print(str(detached.directory), soft_wrap=True)
+
+
+def print_arms(console: Console, arms: Sequence[Arm], differing: Sequence[str]) -> None:
+    """A table for each data set, and what its columns mean."""
+    names = data_sets(arm.values for arm in arms)
+    notes: dict[str, None] = {}
+    for key, name in names.items():
+        if len(names) > 1:
+            console.print(Text(name, "bold"), soft_wrap=True)
+        part = [arm for arm in arms if data_set(arm.values) == key]
+        notes |= dict.fromkeys(_print_part(console, part, differing))
+    if len(names) > 1:
+        notes["losses on different data are not compared."] = None
+    console.print(" ".join(notes), style="dim")
+
+
+def _print_part(console: Console, arms: Sequence[Arm], differing: Sequence[str]) -> list[str]:
+    """Print the arms of one data set; return what their columns mean."""
+    fields = [
+        path
+        for path in differing
+        if any(path in arm.values for arm in arms)
+        and (path == MOMENTUM or len({repr(arm.values.get(path)) for arm in arms}) > 1)
+    ]
+    momenta = list({arm.values[MOMENTUM]: None for arm in arms if MOMENTUM in arm.values})
+    if len(arms) > MOST_ROWS and len(momenta) >= FEWEST_MOMENTA:
+        fields.remove(MOMENTUM)
+        _print_by_momentum(console, arms, fields, momenta)
+        return [BY_MOMENTUM]
+    print_table(console, arms, _columns(arms, fields), DROP_ORDER)
+    is_skewed = any(value.is_skewed for arm in arms for value in arm.estimates.values())
+    is_below = any(_excess(arm).startswith("-") for arm in arms)
+    return [BY_ARM, *([SKEWED] if is_skewed else []), *([BELOW] if is_below else [])]
+
+
+def _columns(arms: Sequence[Arm], fields: Sequence[str]) -> list[Column]:
+    """What an arm is, and what it came to."""
+    columns = []
+    for path in fields:
+        columns.append(field_column(path, lambda arm: arm.values))
+        if path == MOMENTUM:
+            columns.append(words_of("keras", _keras))
+    if any(arm.half_life_steps is not None for arm in arms):
+        columns.append(Column("half\nlife", lambda arm: short(arm.half_life_steps)))
+    columns.append(Column("n", lambda arm: str(arm.n)))
+    metrics = {"accuracy": "test_accuracy", "population\naccuracy": "test_accuracy_population"}
+    if not any("test_accuracy" in arm.estimates for arm in arms):
+        metrics = {}
+    metrics |= {"test loss": "test_loss", "population": "test_loss_population"}
+    for title, name in metrics.items():
+        columns.append(Column(title, partial(_estimate, name)))
+    return [*columns, Column("excess", _excess)]
+
+
+def _keras(arm: Arm) -> str:
+    momentum = arm.values.get(MOMENTUM)
+    return NOTHING if momentum is None else f"{1 - momentum:g}"
+
+
+def _estimate(name: str, arm: Arm) -> str:
+    return interval(arm.estimates[name]) if name in arm.estimates else NOTHING
+
+
+def _excess(arm: Arm) -> str:
+    excess, population = (arm.estimates[n] for n in ("excess_loss", "test_loss_population"))
+    if not arm.has_statistics:
+        return NOTHING
+    if abs(excess.mean) < ROUNDING * abs(population.mean):
+        return "0"
+    return interval(excess)
+
+
+def _print_by_momentum(
+    console: Console, arms: Sequence[Arm], fields: Sequence[str], momenta: Sequence[float | None]
+) -> None:
+    """Print one row for all momenta; several tables, one below the other, if it is too wide."""
+    rows: dict[tuple[str, ...], list[Arm]] = {}
+    for arm in arms:
+        rows.setdefault(tuple(field_value(path, arm.values) for path in fields), []).append(arm)
+    members = list(rows.values())
+    columns = [
+        *(field_column(path, lambda row: row[0].values) for path in fields),
+        Column("n", _sizes),
+        Column("population", _population),
+    ]
+    references = any(a.values.get("norm.estimator") in WITHOUT_MOMENTUM for a in arms)
+    by_momentum = [_of_momentum(each, "none " if references else "cum. ") for each in momenta]
+    for parts in range(1, len(momenta) + 1):
+        size = -(-len(momenta) // parts)
+        tables = [
+            [*columns, *by_momentum[start : start + size]] for start in range(0, len(momenta), size)
+        ]
+        if all(fits(members, each, console.width) for each in tables):
+            break
+    for each in tables:
+        print_table(console, members, each)
+
+
+def _of_momentum(momentum: float | None, none: str) -> Column:
+    def cell(row: list[Arm]) -> str:
+        tested = [arm for arm in row if MOMENTUM in arm.values]
+        losses = {arm.values[MOMENTUM]: arm.estimates["test_loss"].mean for arm in tested}
+        if momentum not in losses:
+            return NOTHING + " "
+        return number(losses[momentum]) + ("*" if losses[momentum] == min(losses.values()) else " ")
+
+    return Column(none if momentum is None else f"{momentum:g} ", cell)
+
+
+def _sizes(row: list[Arm]) -> str:
+    sizes = sorted({arm.n for arm in row})
+    return "–".join(map(str, sizes[:: len(sizes) - 1 or 1]))
+
+
+def _population(row: list[Arm]) -> str:
+    """The loss by population; none if the weights differ by momentum."""
+    losses = {arm.estimates["test_loss_population"].mean for arm in row}
+    return number(losses.pop()) if len(losses) == 1 else NOTHING

@@ -1,0 +1,267 @@
+"""Expected errors by momentum, a curve in the terminal, and conventions of frameworks."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+from rich.console import Console
+
+from normexp.console.streams import stdout
+from normexp.console.tables import Column, print_table, words_of
+from normexp.console.words import NOTHING, counted, number, short
+from normexp.frameworks.convert import Conversion
+from normexp.frameworks.momentum import turned
+from normexp.frameworks.table import CALLER, FIRST_BATCH, Framework
+from normexp.theory.memory import half_life
+from normexp.theory.predict import LIKELY, Prediction
+from normexp.theory.setting import Setting
+
+TORCH, KERAS = 0.1, 0.01
+"""The frameworks' default momenta, both as PyTorch's; rows of every prediction."""
+
+WORTH_A_LINE = 0.99
+"""Of an error: what debiasing must get it down to."""
+
+CAUSES = {"initial": "initial value", "drift": "drift", "noise": "sampling noise"}
+
+DROP_ORDER = ("initial", "noise\nfactor", "in\nepochs", "weight\nleft", "keras",
+              "half\nlife", "drift\nlag", "noise")  # fmt: skip
+
+WIDEST_PLOT, HEIGHT_OF_PLOT, MOST_TICKS = 72, 15, 6
+
+LEAST_SHARE = 1e-6
+"""Values below this part of the largest are drawn there: zero has no logarithm."""
+
+ASCII = str.maketrans("│┤└┴┬─┌┐┘├┼●", "||+++-++++++")
+
+
+def print_predictions(predictions: Sequence[Prediction]) -> None:
+    """One after the other, in the order given."""
+    console = stdout()
+    for place, prediction in enumerate(predictions):
+        if place:
+            console.print()
+        _print(console, prediction)
+
+
+def print_drifts(predictions: Sequence[Prediction], momenta: Sequence[float] = ()) -> None:
+    """The best momentum of one setting at several drifts, and which of these is likely.
+
+    Args:
+        predictions: one a drift.
+        momenta: whose errors are shown beside the defaults'.
+    """
+    console = stdout()
+    _print_setting(console, predictions[0].setting, moving="not given")
+    columns = [
+        Column(
+            "drift, σ\na step",
+            lambda each: f"{each.setting.drift_per_step:g}" + " *"[_is_likely(each)],
+        ),
+        Column("best\nmomentum", lambda each: short(each.best.momentum, 10)),
+        Column("error", lambda each: short(each.best.budget.error)),
+        Column("keras", lambda each: short(turned(each.best.momentum), 10)),
+        *(
+            Column(f"error\nat {m:g}", partial(lambda m, each: short(_error_at(each, m)), m))
+            for m in sorted({*momenta, KERAS, TORCH})
+        ),
+    ]
+    likely = next(each for each in predictions if _is_likely(each))
+    droppable = [column.title for column in reversed(columns[3:])]
+    print_table(console, predictions, columns, droppable, highlighted=likely)
+    console.print(
+        f"* likely for a network that trains, {LIKELY:g} σ a step: {_best_line(likely)}",
+        style="bold",
+    )
+    console.print(
+        "Hidden layers that train at a constant learning rate move by 0.001 to 0.03 σ a step; only "
+        "weights that hardly move, as when the rate has decayed to 0, have a drift near 0.\n"
+        f"--drift {LIKELY:g} shows more of one drift; normexp predict STUDY asks stored trainings."
+    )
+
+
+def _is_likely(prediction: Prediction) -> bool:
+    return prediction.setting.drift_per_step == LIKELY
+
+
+def _error_at(prediction: Prediction, momentum: float) -> float:
+    return next(row.budget.error for row in prediction.rows if row.momentum == momentum)
+
+
+def _print(console: Console, prediction: Prediction) -> None:
+    if prediction.name:
+        console.print(prediction.name, style="bold")
+    _print_setting(console, prediction.setting)
+    columns = [
+        Column("momentum", lambda row: short(row.momentum, 10) + " *"[row is prediction.best]),
+        Column("keras", lambda row: short(turned(row.momentum), 10)),
+        Column("half\nlife", lambda row: short(row.half_life_steps)),
+        Column("in\nepochs", lambda row: short(row.half_life_epochs)),
+        Column("weight\nleft", lambda row: short(row.initial_weight_left)),
+        Column("noise\nfactor", lambda row: short(row.noise_factor)),
+        Column("initial", lambda row: short(abs(row.budget.initial))),
+        Column("drift\nlag", lambda row: short(abs(row.budget.drift))),
+        Column("noise", lambda row: short(row.budget.noise)),
+        Column("error", lambda row: short(row.budget.error)),
+    ]
+    if prediction.setting.batches_per_epoch is None:
+        columns = [column for column in columns if column.title != "in\nepochs"]
+    print_table(console, prediction.rows, columns, DROP_ORDER, highlighted=prediction.best)
+    console.print(
+        "error, drift lag and noise in σ; half life in steps; weight left of the initial "
+        "value; noise factor: in the long run, of independent batches.",
+        style="dim",
+    )
+    console.print(_best_line(prediction), style="bold")
+    least = prediction.best.budget.error
+    if least:
+        torch, keras = (number(_error_at(prediction, m) / least) for m in (TORCH, KERAS))
+        console.print(f"the defaults: torch 0.1 {torch} times that, keras 0.99 {keras} times")
+    momentum, error = prediction.debiased
+    if error <= WORTH_A_LINE * least:
+        name = f"momentum {short(momentum, 10)}" if momentum else "the cumulative mean"
+        console.print(f"debiased (no initial value in it), {name} is best: error {short(error)} σ")
+    print_curve(console, "expected error in σ", prediction.curve)
+
+
+def _print_setting(console: Console, setting: Setting, moving: str = "") -> None:
+    """What was assumed, the drift as `moving` says it."""
+    order = {"shuffled": "a new order every epoch", "fixed": "the same order in every epoch"}
+    head = f"{counted(setting.updates, 'update')} with batches of {setting.batch_size:,}"
+    epoch = setting.batches_per_epoch
+    if epoch is None:
+        console.print(f"{head}, each drawn anew")
+    else:
+        epochs, more = divmod(setting.updates, epoch)
+        console.print(
+            f"{head} of {setting.train_size:,} examples, "
+            f"{order.get(setting.order, 'each drawn anew')}: {counted(epochs, 'epoch')} of "
+            f"{epoch:,} batches{f' and {more:,} more' if more else ''}"
+        )
+    size = f"{setting.drift_per_step:g} σ a step" if setting.drift_per_step else "none"
+    console.print(f"initial value off by {setting.initial_error:g} σ; drift {moving or size}")
+    if epoch and setting.last_batch < setting.batch_size and setting.updates % epoch == 0:
+        console.print(
+            f"note: evaluation comes right after a batch of {setting.last_batch:,}, which weighs "
+            f"as much as one of {setting.batch_size:,}"
+        )
+
+
+def _best_line(prediction: Prediction) -> str:
+    """The best momentum in both conventions, its error, and what that consists of."""
+    best = prediction.best
+    shares = sorted(best.budget.shares.items(), key=lambda each: -each[1])
+    causes = ", ".join(f"{CAUSES[name]} {share:.0%}" for name, share in shares if share >= 0.005)  # noqa: PLR2004  rounds to 1 %
+    of_what = f" (squared: {causes})" if causes else ""
+    return (
+        f"best momentum {short(best.momentum, 10)}, keras {short(turned(best.momentum), 10)}: "
+        f"error {short(best.budget.error)} σ{of_what}"
+    )
+
+
+def print_curve(console: Console, what: str, points: Sequence[tuple[float, float]]) -> None:
+    """Plot a curve by momentum on logarithmic axes, its least value marked.
+
+    Args:
+        console: to print on.
+        what: the values are.
+        points: momenta ascending and positive; values not negative.
+    """
+    import plotext  # imported where a curve is drawn: it takes 0.1 s
+
+    largest = max(value for _, value in points)
+    if largest == 0:
+        return
+    momenta = [momentum for momentum, _ in points]
+    values = [max(value, LEAST_SHARE * largest) for _, value in points]
+    least = values.index(min(values))
+    is_plain = console.options.ascii_only
+    plotext.clear_figure()
+    plotext.theme("clear")
+    plotext.plot_size(min(WIDEST_PLOT, console.width), HEIGHT_OF_PLOT)
+    plotext.xscale("log")
+    plotext.yscale("log")
+    for ticks, axis in ((plotext.xticks, momenta), (plotext.yticks, values)):
+        shown = _ticks(min(axis), max(axis))
+        ticks(shown, [f"{each:.3g}" for each in shown])
+    plotext.plot(momenta, values, marker="*" if is_plain else "braille")
+    plotext.scatter([momenta[least]], [values[least]], marker="O" if is_plain else "●")
+    console.print(f"\n{what} by momentum; both axes logarithmic")
+    for line in plotext.uncolorize(plotext.build()).splitlines():
+        console.print(line.translate(ASCII) if is_plain else line, soft_wrap=True)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two values."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
+        every = [float(f"{digit}e{exponent}") for exponent in exponents for digit in digits]
+        ticks = [tick for tick in every if low * 0.999 <= tick <= high * 1.001]
+        if len(ticks) <= MOST_TICKS:
+            break
+    return ticks if len(ticks) > 1 else [low, high]
+
+
+SIGNS = {"not verified": "?", "depends on version": "varies", "time constant": "time",
+         "nothing": NOTHING, "none": NOTHING, "debiased": "yes", FIRST_BATCH: "copy",
+         CALLER: NOTHING}  # fmt: skip
+"""Short for what a framework does."""
+
+LONG, WIDE = 11, 96
+"""Characters of a parameter that stands below a table narrower than that many columns."""
+
+LEGEND = """\
+weighs: what the parameter is the weight of, the new batch or the old value; time: a time constant \
+in samples. running variance: of the batch variances over n (biased) or n − 1 that are averaged; \
+? not verified, varies: with the version. debias: whether the initial value is taken out. starts: \
+the running mean and variance at first; copy: the first batch. norm/framework=NAME trains and \
+evaluates as one of them; --json has remarks and sources."""
+
+
+def print_conversion(conversion: Conversion) -> None:
+    """The value in both conventions, then what else differs, then remarks."""
+    console, one, other = stdout(), conversion.source, conversion.target
+    console.print(f"{one.title}: {conversion.given}", style="bold")
+    console.print(f"{other.title}: {conversion.typed}", style="bold")
+    newest = conversion.newest
+    if newest == "cumulative":
+        console.print("the cumulative mean: at step t the newest batch weighs 1/t")
+    else:
+        steps = half_life(newest)
+        lasts = "" if steps is None else f"; half-life {number(steps)} batches"
+        console.print(
+            f"the newest batch weighs {newest:.6g}, the old value {1 - newest:.6g}{lasts}"
+        )
+    if conversion.differences:
+        columns = [
+            words_of("differs", lambda each: each.what),
+            words_of(one.title, lambda each: each.source),
+            words_of(other.title, lambda each: each.target),
+            words_of("to get the first's results", lambda each: each.todo or NOTHING),
+        ]
+        print_table(console, conversion.differences, columns)
+    elif one != other:
+        console.print("nothing else differs")
+    for remark in conversion.remarks:
+        console.print(remark, style="dim")
+
+
+def print_frameworks(frameworks: Sequence[Framework]) -> None:
+    """A row a framework, and what the columns mean."""
+    console = stdout()
+    long = [each for each in frameworks if len(each.parameter or "") > LONG]
+    if console.width >= WIDE:
+        long = []
+    columns = [
+        words_of("framework", lambda each: each.name, is_whole=True),
+        words_of("parameter", lambda each: "..." if each in long else each.parameter or NOTHING),
+        words_of("weighs", lambda each: SIGNS.get(each.weighs, each.weighs)),
+        Column("default", lambda each: short(each.default, 6)),
+        Column("eps", lambda each: short(each.eps, 6)),
+        words_of("running\nvariance", lambda each: SIGNS.get(each.averages, each.averages)),
+        words_of("debias", lambda each: SIGNS.get(each.debiasing, each.debiasing)),
+        words_of("starts", lambda each: SIGNS.get(each.starts_at, each.starts_at)),
+    ]
+    print_table(console, frameworks, columns)
+    below = "".join(f"... of {each.name}: {each.parameter}\n" for each in long)
+    console.print(below + LEGEND, style="dim")

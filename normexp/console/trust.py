@@ -1,0 +1,228 @@
+"""Verification, certificates, and the checks of an installation."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from normexp.config.field import spell
+from normexp.console.streams import note, stderr, stdout
+from normexp.console.tables import Column, print_table, words_of
+from normexp.console.words import counted, duration
+from normexp.sweeps.environment import PACKAGES
+
+if TYPE_CHECKING:
+    from normexp.trust.certificate import Certificate
+    from normexp.trust.doctor import Check
+    from normexp.trust.verify import Finding, Verification
+
+MOST_ALIKE = 3
+"""Directories with the very same problems that are named one by one."""
+
+MOST_COMMANDS = 5
+"""Commands that are written out; `--json` has all."""
+
+VERDICTS = {
+    "identical": "every file is equal to the bit",
+    "agrees": "what does not depend on the platform agrees",
+    "differs": "the recorded numbers are not what the recorded configuration gives",
+}
+
+SECTIONS = {"config": "field", "metrics": "final metric"}
+"""Parts of a manifest that are compared, and what their entries are."""
+
+Pair = tuple[str, str, str]
+
+
+@contextmanager
+def verifying() -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, on a terminal only; yields what moves it."""
+    console = stderr()
+    bar = Progress(
+        TextColumn("verifying"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        console=console,
+        transient=True,
+        disable=not console.file.isatty(),
+    )
+    task = bar.add_task("", total=None)
+    with bar:
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def print_verification(result: "Verification") -> None:
+    """Problems with what to do, notes on stderr, and the summary on the last line."""
+    console, findings = stdout(), result.findings
+    if findings:
+        remedies = dict.fromkeys(each.remedy for each in findings)
+        commands = [remedy for remedy in remedies if remedy.startswith("normexp ")]
+        columns = [
+            words_of("directory", lambda row: row[0], is_whole=True),  # to be copied
+            words_of("what is wrong", lambda row: row[1]),
+            words_of("to do", lambda row: row[2]),
+        ]
+        print_table(console, list(_problems(findings, commands)), columns)
+        for i, command in enumerate(commands[:MOST_COMMANDS], start=1):
+            console.print(f"[{i}] {command}", soft_wrap=True)
+    if any(each.marked for each in findings):
+        note("what is damaged is marked; a sweep that has it makes it anew, and nothing else")
+    if size := len(result.alone):
+        note(f"{counted(size, 'run')} without a trajectory in the study: whole, not observable")
+    if size := len(result.unfinished):
+        note(f"{counted(size, 'sweep')} not ended, killed or still running: no error")
+    if result.hidden:
+        note(f"{counted(result.hidden, 'hidden file')}, left by work in progress: no error")
+    console.print(
+        f"verified: {counted(result.runs, 'run')}, {counted(result.trajectories, 'trajectory')}, "
+        f"{counted(result.sweeps, 'sweep')}; {counted(result.problems, 'problem')}"
+    )
+
+
+def _problems(findings: "Sequence[Finding]", commands: Sequence[str]) -> Iterable[Pair]:
+    """Rows of the table; of many directories with the same problems only the first are named."""
+    groups: dict[tuple[str, tuple[str, ...]], list[Finding]] = {}
+    for each in findings:
+        groups.setdefault((each.kind, each.problems), []).append(each)
+    for (kind, problems), members in groups.items():
+        for each in members[:MOST_ALIKE]:
+            yield each.path, "\n".join(problems), _to_do(each, commands)
+        if (rest := len(members) - MOST_ALIKE) > 0:
+            yield f"and {counted(rest, kind).replace(' ', ' more such ')}", "", ""
+
+
+def _to_do(finding: "Finding", commands: Sequence[str]) -> str:
+    if finding.remedy not in commands:
+        return finding.remedy
+    place = commands.index(finding.remedy) + 1
+    typed = f"type [{place}]" if place <= MOST_COMMANDS else "see --json"
+    return f"it cannot be marked: remove it, then {typed}" if finding.marked is False else typed
+
+
+def print_certificate(certificate: "Certificate") -> None:
+    """The verdict, what it rests on, and the certificate's file on the last line."""
+    console, content = stdout(), certificate.content
+    verdict, files = content["verdict"], content["files"]
+    name = f"{content['label']}  {content['run_id']}  {verdict}"
+    console.print(name, style="bold", soft_wrap=True)
+    console.print(f"{verdict}: {VERDICTS[verdict]}")
+    same = sum(file["recorded"] == file["found"] for file in files.values())
+    console.print(
+        f"{same} of {counted(len(files), 'file')} identical · trained alone in "
+        f"{duration(content['seconds'])}"
+    )
+    print_changes(content["environment"]["changed"], content["environment"]["unknown"])
+    for name, file in files.items():
+        if None in file.values():
+            side = "made again" if file["found"] is None else "recorded"
+            console.print(f"{name} is not among the files {side}")
+        elif (
+            file["recorded"] != file["found"]
+            and name.removesuffix(".parquet") not in content["deviations"]
+        ):
+            console.print(f"{name} has other bytes")
+    for name, (old, new) in content["results"].items():
+        if name in SECTIONS:
+            names = [each for each in dict.fromkeys([*old, *new]) if old.get(each) != new.get(each)]
+            rows = [(each, spell(old.get(each)), spell(new.get(each))) for each in names]
+            _print_pairs(rows, (SECTIONS[name], "recorded", "found"))
+        else:
+            console.print(f"{name}: recorded {spell(old)}, found {spell(new)}")
+    _print_deviations(content)
+    console.print(str(certificate.path), soft_wrap=True)
+
+
+def _print_deviations(content: dict[str, Any]) -> None:
+    judged, limits = content["judged_until"], content["tolerances"]
+    rows = [
+        (table, column, far)
+        for table, columns in content["deviations"].items()
+        for column, far in columns.items()
+    ]
+    if not rows:
+        return
+    columns = [
+        words_of("table", lambda row: row[0]),
+        words_of("column", lambda row: row[1]),
+        Column("first at step", lambda row: str(row[2]["first_step"])),
+        Column("largest", lambda row: _far(row[2]["largest"])),
+    ]
+    if judged:
+        columns += [
+            Column("early", lambda row: _far(row[2]["early"])),
+            Column("allowed", lambda row: _far(limits.get(row[0], limits["tables"]))),
+        ]
+    print_table(stdout(), rows, columns)
+    if judged:
+        stdout().print(
+            f"early: step 0, and batches up to {judged['steps']}, which is judged; what comes "
+            "later is chaotic, and counts jump.",
+            style="dim",
+        )
+
+
+def _far(deviation: float) -> str:
+    return f"{deviation:.1e}" if math.isfinite(deviation) else "infinite"
+
+
+def print_changes(changes: Mapping[str, Any], unknown: Sequence[str]) -> None:
+    """The entries of the environment that differ, and those that a record lacks."""
+    if unknown:
+        stdout().print(f"not recorded then: {', '.join(unknown)}")
+    if changes:
+        rows = [(name, *_apart(old, new)) for name, (old, new) in changes.items()]
+        _print_pairs(rows, ("changed", "recorded", "now"))
+    elif not unknown:
+        stdout().print("nothing has changed that numbers depend on")
+
+
+def _apart(old: Any, new: Any) -> tuple[str, str]:  # noqa: ANN401
+    """Two values; of lists, what each has and the other has not."""
+    if isinstance(old, list) and isinstance(new, list):
+        return (
+            " ".join(str(part) for part in old if part not in new) or "fewer",
+            " ".join(str(part) for part in new if part not in old) or "fewer",
+        )
+    return spell(old), spell(new)
+
+
+def _print_pairs(rows: Sequence[Pair], titles: tuple[str, str, str]) -> None:
+    columns = [words_of(title, itemgetter(i)) for i, title in enumerate(titles)]
+    print_table(stdout(), rows, columns)
+
+
+def print_environment(environment: Mapping[str, Any]) -> None:
+    """What numbers are made with here, a row a kind."""
+    known = dict(environment)
+    names = {"mkl_cbwr": "MKL_CBWR", "aten_cpu_capability": "ATEN_CPU_CAPABILITY"}
+    groups = {
+        "normexp": {"": known["normexp"]} | {n: known[n] for n in ("code", "commit", "dirty")},
+        "versions": {name: known[name] for name in ("python", *PACKAGES[1:], "libc")},
+        "machine": {"": known["platform"], "cpu": known["cpu"], "with": known["instructions"],
+                    "cores": known["cores"], "usable": known["usable_cores"]},
+        "settings": known["threads"] | {title: known[name] for name, title in names.items()},
+    }  # fmt: skip
+    for group, entries in groups.items():
+        parts = (f"{name} {_word(value)}".strip() for name, value in entries.items())
+        stdout().print(Text(f"{group}: ", "bold") + Text(" · ".join(parts)))
+
+
+def _word(value: object) -> str:
+    return (
+        " ".join(map(str, value))
+        if isinstance(value, list)
+        else "–"
+        if value is None
+        else str(value)
+    )
+
+
+def print_check(check: "Check") -> None:
+    """`ok`, or `FAILED` with what to do."""
+    sign = Text("ok    ", "green") if check.ok else Text("FAILED", "bold red")
+    advice = f"; {check.advice}" if check.advice else ""
+    stdout().print(sign + Text(f"  {check.name:<10}{check.found}{advice}"))

@@ -27,7 +27,6 @@ ROWS = [
     ["data", "nets", "record", "rng"],
     ["config", "theory"],
     ["frameworks"],
-    ["registry"],
     ["errors"],
 ]
 """Rooms from top to bottom; a file imports from its own room and from rows below."""

@@ -12,8 +12,7 @@ from conftest import SMALL, store_of
 from typer.testing import Result
 
 import normexp as package
-from normexp.analysis.alike import _unread
-from normexp.config.norm_fields import Estimator
+from normexp.config.norm import Estimator, unread
 
 AsJson = Callable[..., Any]
 Command = Callable[..., Result]
@@ -130,7 +129,7 @@ def test_what_settling_resets_is_what_an_estimator_does_not_read(
     reset = {path for path, value in UNLIKE.items() if run.flat[path] != value}
     at_default = {"norm.momentum_schedule"} if schedule == "constant" else set()
 
-    assert _unread(run.flat) - at_default == reset - at_default
+    assert unread(run.flat) - at_default == reset - at_default
 
 
 def test_one_seed_is_said_to_be_too_few(normexp: Command) -> None:
@@ -144,7 +143,7 @@ def test_one_seed_is_said_to_be_too_few(normexp: Command) -> None:
 
 def test_older_runs_are_read_as_todays_of_the_same_id(as_json: AsJson, store: str) -> None:
     """A field that the schema has got since stands at the value that changes no id."""
-    from normexp.analysis.alike import completed
+    from normexp.config.differences import completed
     from normexp.store.rows import rows_of
 
     assert as_json("ls", "--dir", store)

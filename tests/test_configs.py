@@ -1,5 +1,6 @@
 """The packaged configs: the schema's defaults, for people to read."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,20 @@ FILES = [(group, kind, cls) for group, kinds in KINDS.items() for kind, cls in k
 
 @pytest.mark.parametrize(("group", "kind", "cls"), FILES, ids=str)
 def test_a_groups_file_holds_every_field_at_its_default(group: str, kind: str, cls: type) -> None:
-    """In the order of the schema."""
-    values = yaml.safe_load((packaged_configs() / group / f"{kind}.yaml").read_text())
+    """In the order of the schema, with a comment that says what it means."""
+    text = (packaged_configs() / group / f"{kind}.yaml").read_text()
 
-    assert list(values.items()) == [(name, spec.default) for name, spec in specs(cls).items()]
+    assert list(yaml.safe_load(text).items()) == [
+        (name, spec.default) for name, spec in specs(cls).items()
+    ]
+    assert all(re.search(rf"^# .+\n{name}:", text, re.MULTILINE) for name in specs(cls))
 
 
 def test_the_root_holds_the_sections_at_their_defaults() -> None:
-    """And the seed."""
-    values = yaml.safe_load((packaged_configs() / "config.yaml").read_text())
+    """And the seed, with their meaning too."""
+    text = (packaged_configs() / "config.yaml").read_text()
+    values = yaml.safe_load(text)
+    fields = ["seed", *(name for cls in SECTIONS.values() for name in specs(cls))]
 
     assert values.pop("seed") == 0
     values.pop("defaults")
@@ -30,6 +36,7 @@ def test_the_root_holds_the_sections_at_their_defaults() -> None:
         section: {name: spec.default for name, spec in specs(cls).items()}
         for section, cls in SECTIONS.items()
     }
+    assert all(re.search(rf"^ *# .+\n *{name}:", text, re.MULTILINE) for name in fields)
 
 
 def test_every_choice_has_a_file_and_every_file_a_choice() -> None:

@@ -105,7 +105,7 @@ def test_cosmetics_and_other_rooms_leave_the_code_as_it_is(
         ("rng.py", ">> 1", ">> 2"),
         ("record.py", "1e6", "1e7"),
         ("store/columns.py", '"steps"', '"step"'),
-        ("config/batches.py", "def ", "def un"),
+        ("config/schema.py", "def ", "def un"),
         ("nets/optimizers.py", "(1 + ", "(2 + "),
         ("nets/norms.py", "import torch", "import torch as torch"),
     ],

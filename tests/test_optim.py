@@ -9,7 +9,7 @@ from conftest import SMALL
 from torch import optim
 
 import normexp
-from normexp.config.optim import Adam, AdamW, Optimizer, Sgd
+from normexp.config.network import Adam, AdamW, Optimizer, Sgd
 from normexp.nets.optimizers import OptimizerState, scale
 
 Oracle = Callable[..., optim.Optimizer]

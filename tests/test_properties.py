@@ -45,7 +45,7 @@ from normexp.study.compose import composer, resolve
 def test_a_quoted_text_comes_back_as_it_was(text: str) -> None:
     """Through Hydra's grammar and OmegaConf's interpolation, both of which have escapes."""
     with composer() as hydra:
-        (override,) = hydra.parse([f"data.path={quoted(text)}"])
+        override = hydra.parse(f"data.path={quoted(text)}")
 
     assert resolve({"path": override.value()}) == {"path": text}
 
@@ -276,7 +276,7 @@ def test_every_value_is_spelled_so_that_it_comes_back(tree: dict[str, Any]) -> N
     """All fields of a configuration as overrides, read by Hydra's grammar: the same values."""
     flat = {k: v for k, v in flatten(from_tree(tree)).items() if not k.endswith(".kind")}
     with composer() as hydra:
-        parsed = hydra.parse([f"{path}={quoted(value)}" for path, value in flat.items()])
+        parsed = [hydra.parse(f"{path}={quoted(value)}") for path, value in flat.items()]
     given_back = resolve(nest({each.key_or_group: each.value() for each in parsed}))  # type: ignore[misc]
     kinds = {f"{group}.kind": tree[group]["kind"] for group in KINDS}
 

@@ -6,7 +6,7 @@ from reference import NORMS, Batch, PlainMlp, PlainNetwork, loss_and_gradient, t
 from scipy.stats import mannwhitneyu
 
 import normexp
-from normexp.config.model import Mlp
+from normexp.config.network import Mlp
 from normexp.config.schema import RunConfig
 from normexp.engine.numerics import one_thread
 from normexp.engine.train import TrainingStack, train

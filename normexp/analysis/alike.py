@@ -6,37 +6,15 @@ from typing import Any
 
 from normexp.analysis.arms import Row
 from normexp.analysis.pairing import ArmComparison, compare_arms, differing_fields
-from normexp.config.field import FieldSpec, Role, Rule, Scalar
-from normexp.config.norm_fields import REFERENCES, WITHOUT_MOMENTUM
+from normexp.config.field import Role, Scalar
+from normexp.config.norm import ESTIMATOR_FIELDS, unread
 from normexp.config.schema import IDENTITY_GROUPS, KINDS
-from normexp.config.tree import field_specs, known_keys, nest, without_gone
+from normexp.config.tree import known_keys, specs_of
 
 NO_FIELD = "no such field"
 
-MOMENTUM = "norm.momentum"
-
-FOLLOWING = {
-    "norm.estimator": (
-        MOMENTUM,
-        "norm.window",
-        "norm.mix",
-        "norm.precise_batches",
-        "norm.momentum_schedule",
-        "norm.final_momentum",
-        "norm.initial_mean",
-        "norm.initial_var",
-        "norm.running_variance",
-    )
-}
-"""Fields that some values of a field do not read, and are then settled: at null, or the default.
-
-Which, `_unread` says; `normexp.study.settle` settles them.
-"""
-
-OWN = {"window": "norm.window", "mixed": "norm.mix", "precise": "norm.precise_batches"}
-"""Fields of one estimator alone."""
-
-SCHEDULE = ("norm.momentum_schedule", "norm.final_momentum")
+FOLLOWING = {"norm.estimator": ESTIMATOR_FIELDS}
+"""Fields that some values of a field do not read, see `normexp.config.norm.unread`."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +89,6 @@ def in_order(path: str, values: Iterable[Any]) -> list[Any]:
     return found
 
 
-def specs_of(row: Row) -> dict[str, FieldSpec]:
-    """The schema of a row's fields."""
-    return field_specs(nest({path: value for path, value in row.items() if "." in path}))
-
-
 def _own(path: str, rows: Sequence[Row]) -> list[str]:
     """The compared field; of a kind, with the fields that only some choices of the group have."""
     if not path.endswith(".kind"):
@@ -131,24 +104,8 @@ def _match(path: str, first: Row, second: Row) -> bool:
     return all(
         first[each] == second[each]
         for each in read
-        if each not in _unread(first) and each not in _unread(second)
+        if each not in unread(first) and each not in unread(second)
     )
-
-
-def _unread(row: Row) -> set[str]:
-    """Fields of a settled norm that its estimator does not read.
-
-    The cumulative mean, settled to `ema` with momentum null, has no momentum.
-    """
-    estimator, momentum = row["norm.estimator"], row[MOMENTUM]
-    found = {path for name, path in OWN.items() if name != estimator}
-    if estimator in WITHOUT_MOMENTUM or momentum is None:
-        found |= {MOMENTUM, *SCHEDULE}
-    elif row["norm.momentum_schedule"] == "constant":
-        found.add("norm.final_momentum")
-    if estimator in REFERENCES:
-        found |= {"norm.initial_mean", "norm.initial_var", "norm.running_variance"}
-    return found
 
 
 def _arms(own: Sequence[str], rows: Sequence[Row]) -> list[tuple[dict[str, Any], list[Row]]]:
@@ -190,13 +147,3 @@ def _also(own: Sequence[str], first: Row, second: Row) -> tuple[str, ...]:
         for path in differing_fields(first, second)
         if path not in own and not path.startswith(group)
     )
-
-
-def completed(row: Row) -> dict[str, Any]:
-    """A row with today's fields: newer ones at the values that name the same run."""
-    later = {
-        path: spec.rule.neutral
-        for path, spec in specs_of(row).items()
-        if path not in row and spec.rule.neutral != Rule.neutral
-    }
-    return {**without_gone(row), **later}

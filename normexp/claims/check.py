@@ -13,8 +13,7 @@ from normexp.claims.evidence import Evidence
 from normexp.claims.settled import IDENTITIES, NOT_CHECKABLE
 from normexp.claims.studies import STUDIES
 from normexp.config.field import quoted
-from normexp.errors import UsageError
-from normexp.registry import did_you_mean
+from normexp.errors import UsageError, did_you_mean
 from normexp.store.rows import rows_of
 from normexp.sweeps.plan import Plan
 from normexp.sweeps.sweep import plan, study_directory

@@ -84,7 +84,7 @@ class Commands(TyperGroup):
             return _for_command(word, list(self.commands))
         if not (option and command):
             return f"type normexp {command.name} --help" if command else "type normexp --help"
-        from normexp.registry import nearest
+        from normexp.errors import nearest
 
         keys = _keys(word) if any(each.name == "overrides" for each in command.params) else []
         options = [name for each in command.params for name in each.opts if name[:2] == "--"]
@@ -121,7 +121,7 @@ def _commands(context: typer.Context) -> Sequence[str]:
 def _for_command(word: str, commands: Sequence[str]) -> str:
     if "=" in word:
         return f"type normexp sweep {word}"
-    from normexp.registry import did_you_mean
+    from normexp.errors import did_you_mean
 
     return did_you_mean(word, commands, f"there is {', '.join(commands)}")
 

@@ -1,43 +1,31 @@
-"""Data sets as configured: how many examples, of which shape, and what is drawn or read."""
+"""Data sets as configured, and which of their fields say that losses can be compared."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_args
 
-from normexp.config.field import Role, declare
+from normexp.config.field import Role, Rule, as_override, declare, specs, use
 
 STRUCTURAL, STACKABLE, OBSERVED, RUNTIME = Role
 
 Order = Literal["seed", "file"]
 
-
-def _order() -> Any:  # noqa: ANN401
-    doc = (
-        "of the examples before they are split: seed (drawn by it) or file (as they stand there, "
-        "the first for training, the last for testing); train.shuffle=false keeps it"
-    )
-    return declare(STRUCTURAL, "seed", doc, short="order-", neutral="seed")
+ORDER = Rule(STRUCTURAL, short="order-", neutral="seed")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quadratic:
     """y = x² − 5 + N(0, noise_std), x evenly spaced from low to high (S1)."""
 
-    kind: Literal["quadratic"] = declare(STRUCTURAL, "quadratic", "which data")
-    train_size: int = declare(STRUCTURAL, 2000, "training points", short="n", minimum=2)
-    test_size: int = declare(STRUCTURAL, 200, "test points", short="test", minimum=2)
-    low: float = declare(STACKABLE, -7.0, "smallest x", short="low")
-    high: float = declare(STACKABLE, 10.0, "largest x", short="high")
-    noise_std: float = declare(STACKABLE, 2.0, "std of y's noise", short="noise", minimum=0)
+    kind: Literal["quadratic"] = declare(STRUCTURAL, "quadratic")
+    train_size: int = declare(STRUCTURAL, 2000, short="n", minimum=2)
+    test_size: int = declare(STRUCTURAL, 200, short="test", minimum=2)
+    low: float = declare(STACKABLE, -7.0, short="low")
+    high: float = declare(STACKABLE, 10.0, short="high")
+    noise_std: float = declare(STACKABLE, 2.0, short="noise", minimum=0)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one example's x."""
-        return (1,)
-
-    @property
-    def outputs(self) -> int:
-        """Numbers that a network predicts."""
-        return 1
+    shape: ClassVar = (1,)
+    outputs: ClassVar = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +36,14 @@ class RandomLabels:
     the mode of the network alone.
     """
 
-    kind: Literal["random_labels"] = declare(STRUCTURAL, "random_labels", "which data")
-    train_size: int = declare(STRUCTURAL, 100, "examples", short="n", minimum=2)
-    features: int = declare(STRUCTURAL, 10, "numbers of an example", short="f", minimum=1)
-    classes: int = declare(STRUCTURAL, 2, "labels", short="c", minimum=2)
+    kind: Literal["random_labels"] = declare(STRUCTURAL, "random_labels")
+    train_size: int = declare(STRUCTURAL, 100, short="n", minimum=2)
+    features: int = declare(STRUCTURAL, 10, short="f", minimum=1)
+    classes: int = declare(STRUCTURAL, 2, short="c", minimum=2)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one example's x."""
+        """Shape of one example's x."""
         return (self.features,)
 
     @property
@@ -72,21 +60,12 @@ class Digits:
     Pixels in units of the training set's mean and standard deviation.
     """
 
-    kind: Literal["digits"] = declare(STRUCTURAL, "digits", "which data")
-    train_size: int = declare(
-        STRUCTURAL, 1440, "training images", short="n", minimum=2, maximum=1795
-    )
-    test_size: int = declare(STRUCTURAL, 357, "test images", short="test", minimum=2, maximum=1795)
+    kind: Literal["digits"] = declare(STRUCTURAL, "digits")
+    train_size: int = declare(STRUCTURAL, 1440, short="n", minimum=2, maximum=1795)
+    test_size: int = declare(STRUCTURAL, 357, short="test", minimum=2, maximum=1795)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one example's x."""
-        return (1, 8, 8)
-
-    @property
-    def outputs(self) -> int:
-        """Numbers that a network predicts."""
-        return 10
+    shape: ClassVar = (1, 8, 8)
+    outputs: ClassVar = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,31 +76,20 @@ class Drift:
     statistics that lag behind it do.
     """
 
-    kind: Literal["drift"] = declare(STRUCTURAL, "drift", "which data")
-    train_size: int = declare(STRUCTURAL, 2000, "training examples", short="n", minimum=2)
-    test_size: int = declare(STRUCTURAL, 200, "test examples", short="test", minimum=2)
-    features: int = declare(STRUCTURAL, 4, "numbers of an example", short="f", minimum=1)
-    motion: Literal["linear", "walk"] = declare(
-        STRUCTURAL, "linear", "how x moves: evenly, or as a random walk of every feature", short=""
-    )
-    rate: float = declare(
-        STACKABLE,
-        0.01,
-        "shift of a step in σ of x; of a walk: the standard deviation of its steps",
-        short="rate",
-        minimum=0,
-    )
-    noise_std: float = declare(STACKABLE, 0.1, "std of y's noise", short="noise", minimum=0)
+    kind: Literal["drift"] = declare(STRUCTURAL, "drift")
+    train_size: int = declare(STRUCTURAL, 2000, short="n", minimum=2)
+    test_size: int = declare(STRUCTURAL, 200, short="test", minimum=2)
+    features: int = declare(STRUCTURAL, 4, short="f", minimum=1)
+    motion: Literal["linear", "walk"] = declare(STRUCTURAL, "linear")
+    rate: float = declare(STACKABLE, 0.01, short="rate", minimum=0)
+    noise_std: float = declare(STACKABLE, 0.1, short="noise", minimum=0)
+
+    outputs: ClassVar = 1
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one example's x."""
+        """Shape of one example's x."""
         return (self.features,)
-
-    @property
-    def outputs(self) -> int:
-        """Numbers that a network predicts."""
-        return 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,36 +101,16 @@ class Cifar10:
     deviation, per channel.
     """
 
-    kind: Literal["cifar10"] = declare(STRUCTURAL, "cifar10", "which data")
-    train_size: int = declare(
-        STRUCTURAL, 50000, "training images", short="n", minimum=2, maximum=50000
-    )
-    test_size: int = declare(
-        STRUCTURAL, 10000, "test images", short="test", minimum=2, maximum=10000
-    )
-    path: str = declare(
-        RUNTIME, "data/cifar-10", "directory of the files, or the release's .tar.gz"
-    )
-    verify: bool = declare(
-        RUNTIME, default=True, doc="whether the files must be the published ones, by checksum"
-    )
-    digest: str | None = declare(
-        STRUCTURAL,
-        None,
-        "of images and labels, filled in from the files; typed: compared",
-        short="",
-    )
-    order: Order = _order()
+    kind: Literal["cifar10"] = declare(STRUCTURAL, "cifar10")
+    train_size: int = declare(STRUCTURAL, 50000, short="n", minimum=2, maximum=50000)
+    test_size: int = declare(STRUCTURAL, 10000, short="test", minimum=2, maximum=10000)
+    path: str = declare(RUNTIME, "data/cifar-10")
+    verify: bool = declare(RUNTIME, default=True)
+    digest: str | None = declare(STRUCTURAL, None)
+    order: Order = use(ORDER, "seed")
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one example's x."""
-        return (3, 32, 32)
-
-    @property
-    def outputs(self) -> int:
-        """Numbers that a network predicts."""
-        return 10
+    shape: ClassVar = (3, 32, 32)
+    outputs: ClassVar = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,29 +121,18 @@ class Arrays:
     which also says what y is: of one column, 1 is a target and 2 or more are classes.
     """
 
-    kind: Literal["arrays"] = declare(STRUCTURAL, "arrays", "which data")
-    path: str = declare(RUNTIME, "data/arrays.npz", "the file, .npz or .parquet")
-    train_size: int | None = declare(
-        STRUCTURAL, None, "training examples; null: all that are not for testing", short="n",
-        minimum=2,
-    )  # fmt: skip
-    test_size: int | None = declare(
-        STRUCTURAL, None, "test examples; null: the file's own, or a fifth", short="test", minimum=2
-    )
-    x_shape: str | None = declare(
-        STRUCTURAL, None, "of one example: 12 (numbers) or 3x32x32 (channels, height, width)",
-        short="x",
-    )  # fmt: skip
-    y_size: int | None = declare(
-        STRUCTURAL, None, "numbers that a network predicts: classes of whole numbers, or targets",
-        short="y", minimum=1,
-    )  # fmt: skip
-    digest: str | None = declare(STRUCTURAL, None, "of x and y", short="")
-    order: Order = _order()
+    kind: Literal["arrays"] = declare(STRUCTURAL, "arrays")
+    path: str = declare(RUNTIME, "data/arrays.npz")
+    train_size: int | None = declare(STRUCTURAL, None, short="n", minimum=2)
+    test_size: int | None = declare(STRUCTURAL, None, short="test", minimum=2)
+    x_shape: str | None = declare(STRUCTURAL, None, short="x")
+    y_size: int | None = declare(STRUCTURAL, None, short="y", minimum=1)
+    digest: str | None = declare(STRUCTURAL, None)
+    order: Order = use(ORDER, "seed")
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one example's x."""
+        """Shape of one example's x."""
         return tuple(int(part) for part in (self.x_shape or "").split("x"))
 
     @property
@@ -205,3 +142,46 @@ class Arrays:
 
 
 Data = Quadratic | RandomLabels | Digits | Drift | Cifar10 | Arrays
+
+SAME_ANSWERS = (
+    "train_size",
+    "test_size",
+    "features",
+    "motion",
+    "rate",
+    "path",
+    "verify",
+    "x_shape",
+)
+"""Fields that leave the answers as they are: how many examples, and what x is like."""
+
+ANSWERS = tuple(
+    dict.fromkeys(
+        f"data.{field}"
+        for kind in get_args(Data)
+        for field in specs(kind)
+        if field not in SAME_ANSWERS
+    )
+)
+"""Fields that say what the answers are, and so the scale of losses: kind, digest, noise, ..."""
+
+DataSet = tuple[Any, ...]
+
+
+def data_set(values: Mapping[str, Any]) -> DataSet:
+    """Return a key that is equal for runs whose losses can be compared."""
+    return tuple(values.get(path) for path in ANSWERS)
+
+
+def data_sets(rows: Iterable[Mapping[str, Any]]) -> dict[DataSet, str]:
+    """Return the data sets of some runs, each with a name that tells it from the others."""
+    found = {data_set(row): row for row in rows}
+    differing = [
+        path
+        for path in ANSWERS
+        if len({repr(row.get(path)) for row in found.values() if path in row}) > 1
+    ]
+    return {
+        key: " ".join(as_override(path, row[path]) for path in differing if path in row)
+        for key, row in found.items()
+    }

@@ -9,10 +9,8 @@ from functools import cache
 from typing import Any
 
 from normexp.config.field import Role, Rule, Scalar, specs
-from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS
-from normexp.config.tree import field_specs, known_keys
-
-KIND_FIELDS = tuple(f"{group}.kind" for group in IDENTITY_GROUPS)
+from normexp.config.schema import IDENTITY_GROUPS, KIND_FIELDS, KINDS, SECTIONS
+from normexp.config.tree import field_specs, known_keys, without_gone
 
 
 def varying(flats: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -53,13 +51,16 @@ def between(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
 
 
 def completed(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a stored configuration with the fields that are newer, at their neutral values.
+    """Return a stored configuration with today's fields: newer ones at their neutral values.
 
     Raises:
         UsageError: it names a kind that there is not.
     """
     newer = _neutral(tuple([flat.get(path) for path in KIND_FIELDS]))
-    return {**flat, **{path: value for path, value in newer.items() if path not in flat}}
+    return {
+        **without_gone(flat),
+        **{path: value for path, value in newer.items() if path not in flat},
+    }
 
 
 def in_order(path: str, values: Iterable[Any]) -> list[Any]:

@@ -5,25 +5,13 @@ Published defaults may change, identities do not: they are made of the full conf
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from normexp.config.data import Arrays, Cifar10, Data, Digits, Drift, Quadratic, RandomLabels
-from normexp.config.executor import Executor, Local, Ray, Slurm
-from normexp.config.field import Role, declare
-from normexp.config.model import Lenet, Mlp, Model, Resnet
-from normexp.config.norm import (
-    BatchNorm,
-    BatchRenorm,
-    EmaTrain,
-    GhostNorm,
-    GroupNorm,
-    InstanceNorm,
-    LayerNorm,
-    NoNorm,
-    Norm,
-    RmsNorm,
-)
-from normexp.config.optim import Adam, AdamW, Optimizer, Sgd
+from normexp.config.data import Data
+from normexp.config.executor import Executor, Log, Store
+from normexp.config.field import Role, declare, specs
+from normexp.config.network import Model, Optimizer
+from normexp.config.norm import GhostNorm, Norm
 
 STRUCTURAL, STACKABLE, OBSERVED, RUNTIME = Role
 
@@ -32,43 +20,12 @@ STRUCTURAL, STACKABLE, OBSERVED, RUNTIME = Role
 class Train:
     """Mini-batch training."""
 
-    epochs: int = declare(STRUCTURAL, 12, "passes over the training set", short="e", minimum=1)
-    batch_size: int = declare(STRUCTURAL, 64, "examples of a batch", short="b", minimum=1)
-    drop_last: bool = declare(STRUCTURAL, default=False, doc="leave out a smaller last batch",
-                              short="drop")  # fmt: skip
-    shuffle: bool = declare(STRUCTURAL, default=True, doc="a new order of examples every epoch; "
-                            "false: one for all, see data.order",
-                            short="shuffle-", neutral=True)  # fmt: skip
-    schedule: Literal["constant", "cosine"] = declare(
-        STRUCTURAL,
-        "constant",
-        "of the learning rate: constant, or cosine to 0 over the steps (Loshchilov & Hutter 2017)",
-        short="",
-        neutral="constant",
-    )
-    dtype: Literal["float32", "float64"] = declare(
-        STRUCTURAL, "float32", "arithmetic of training and evaluation", short=""
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Log:
-    """What the tables hold beyond the evaluation points."""
-
-    every: int = declare(RUNTIME, 8, "steps between two rows of running statistics", minimum=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Store:
-    """Where results are kept."""
-
-    dir: str = declare(RUNTIME, "runs", "the directory of all studies")
-    checkpoint_after: float | None = declare(
-        RUNTIME,
-        10.0,
-        "seconds of training from which on evaluation points are checkpoints; null: never",
-        minimum=0,
-    )
+    epochs: int = declare(STRUCTURAL, 12, short="e", minimum=1)
+    batch_size: int = declare(STRUCTURAL, 64, short="b", minimum=1)
+    drop_last: bool = declare(STRUCTURAL, short="drop", default=False)
+    shuffle: bool = declare(STRUCTURAL, short="shuffle-", default=True, neutral=True)
+    schedule: Literal["constant", "cosine"] = declare(STRUCTURAL, "constant", neutral="constant")
+    dtype: Literal["float32", "float64"] = declare(STRUCTURAL, "float32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,34 +40,18 @@ class RunConfig:
     log: Log
     store: Store
     executor: Executor
-    seed: int = declare(
-        STACKABLE, 0, "of data, initial weights and batch order", short="s", minimum=0
-    )
+    seed: int = declare(STACKABLE, 0, short="s", minimum=0)
 
 
 KINDS: dict[str, dict[str, type]] = {
-    "data": {
-        "quadratic": Quadratic,
-        "random_labels": RandomLabels,
-        "digits": Digits,
-        "drift": Drift,
-        "cifar10": Cifar10,
-        "arrays": Arrays,
-    },
-    "model": {"mlp": Mlp, "lenet": Lenet, "resnet": Resnet},
-    "norm": {
-        "none": NoNorm,
-        "batch": BatchNorm,
-        "ghost": GhostNorm,
-        "batch_renorm": BatchRenorm,
-        "ema_train": EmaTrain,
-        "layer": LayerNorm,
-        "instance": InstanceNorm,
-        "group": GroupNorm,
-        "rms": RmsNorm,
-    },
-    "optim": {"adam": Adam, "adamw": AdamW, "sgd": Sgd},
-    "executor": {"local": Local, "slurm": Slurm, "ray": Ray},
+    group: {specs(cls)["kind"].default: cls for cls in get_args(kinds)}
+    for group, kinds in {
+        "data": Data,
+        "model": Model,
+        "norm": Norm,
+        "optim": Optimizer,
+        "executor": Executor,
+    }.items()
 }
 """The groups, each with its kinds; `kind` in a section names the class it is read as."""
 
@@ -119,6 +60,8 @@ SECTIONS: dict[str, type] = {"train": Train, "log": Log, "store": Store}
 
 IDENTITY_GROUPS = ("data", "model", "norm", "optim")
 """The groups whose choice is part of what a run is."""
+
+KIND_FIELDS = tuple(f"{group}.kind" for group in IDENTITY_GROUPS)
 
 FRAMEWORK = "norm/framework"
 """A group whose choices set fields of the norm, and are no part of what a run is."""
@@ -131,3 +74,45 @@ PLACES = ("data.path", "data.verify")
 
 GONE: dict[str, type] = {"log.pictures": bool}
 """Fields that older stores have, with their types; they are dropped when a run is read."""
+
+
+def train_size(config: RunConfig) -> int:
+    """Return the number of training examples."""
+    size = config.data.train_size
+    assert size is not None, "data=arrays is settled from its file before it is used"  # noqa: S101
+    return size
+
+
+def steps_per_epoch(config: RunConfig) -> int:
+    """Return the number of batches of an epoch."""
+    full, rest = divmod(train_size(config), config.train.batch_size)
+    return full + bool(rest and not config.train.drop_last)
+
+
+def total_steps(config: RunConfig) -> int:
+    """Return the number of optimizer steps of a training."""
+    return config.train.epochs * steps_per_epoch(config)
+
+
+def last_batch(config: RunConfig) -> int:
+    """Return the size of an epoch's last batch."""
+    rest = train_size(config) % config.train.batch_size
+    return rest if rest and not config.train.drop_last else config.train.batch_size
+
+
+def batch_sizes(config: RunConfig) -> list[int]:
+    """Return the sizes of an epoch's batches, in order."""
+    return [config.train.batch_size] * (steps_per_epoch(config) - 1) + [last_batch(config)]
+
+
+def number_of_parts(config: RunConfig, batch: int) -> int:
+    """Return how many parts of a batch are normalised, each by itself."""
+    return -(-batch // config.norm.size) if isinstance(config.norm, GhostNorm) else 1
+
+
+def part_sizes(config: RunConfig, batch: int) -> list[int]:
+    """Return the sizes of a batch's parts that are normalised by themselves, in order."""
+    if not isinstance(config.norm, GhostNorm):
+        return [batch]
+    full, rest = divmod(batch, config.norm.size)
+    return [config.norm.size] * full + [rest] * bool(rest)

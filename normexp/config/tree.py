@@ -1,15 +1,14 @@
-"""Nested plain mappings to typed configurations and back."""
+"""Configurations in three forms: nested plain mappings, typed, and flat by dotted names."""
 
-import dataclasses
 from collections.abc import Mapping
 from functools import cache, lru_cache
+from types import NoneType
 from typing import Any
 
 from normexp.config.field import FieldSpec, Scalar, specs
 from normexp.config.schema import GONE, IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
-from normexp.errors import UsageError
+from normexp.errors import UsageError, did_you_mean, pick
 from normexp.frameworks.momentum import turned
-from normexp.registry import did_you_mean, pick
 
 Tree = Mapping[str, Any]
 
@@ -18,7 +17,7 @@ PLAIN = (str, int, float, type(None))
 
 
 def from_tree(tree: Tree) -> RunConfig:
-    """The typed configuration of a resolved tree; missing fields take their defaults.
+    """Return the typed configuration of a resolved tree; missing fields take their defaults.
 
     Raises:
         UsageError: an unknown section, kind or field, or a value that does not fit.
@@ -59,27 +58,41 @@ def without_gone(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def section_class(name: str, tree: Tree) -> type:
-    """The schema class that section `name` of `tree` is read as, by its `kind`."""
+    """Return the schema class that section `name` of `tree` is read as, by its `kind`."""
     if name in SECTIONS:
         return SECTIONS[name]
     if name not in tree and name not in IDENTITY_GROUPS:
-        return next(iter(KINDS[name].values()))  # a stored configuration says what, not how
+        return next(iter(KINDS[name].values()))  # a stored configuration has no executor
     kind = tree.get(name, {}).get("kind", "(none given)")
     return pick(str(kind), KINDS[name], f"{name}.kind")
 
 
 def field_specs(tree: Tree) -> dict[str, FieldSpec]:
-    """Every field that a run of this tree has, by dotted name."""
+    """Return every field that a run of this tree has, by dotted name."""
+    return _specs(*(section_class(name, tree) for name in (*KINDS, *SECTIONS)))
+
+
+def specs_of(flat: Mapping[str, Any]) -> dict[str, FieldSpec]:
+    """Return every field that a run has, from its configuration by dotted names.
+
+    Raises:
+        UsageError: it has a kind that the schema does not know, or lacks one.
+    """
+    kinds = {name: f"{name}.kind" for name in KINDS}
+    return field_specs({n: {"kind": flat[path]} for n, path in kinds.items() if path in flat})
+
+
+@cache
+def _specs(*classes: type) -> dict[str, FieldSpec]:
     found = dict(specs(RunConfig))
-    for name in (*KINDS, *SECTIONS):
-        for field, spec in specs(section_class(name, tree)).items():
-            found[f"{name}.{field}"] = spec
+    for name, cls in zip((*KINDS, *SECTIONS), classes, strict=True):
+        found |= {f"{name}.{field}": spec for field, spec in specs(cls).items()}
     return found
 
 
 @cache
 def known_keys() -> dict[str, tuple[str, ...]]:
-    """Every dotted field of the schema, and the choices that have it (empty: all runs do)."""
+    """Return every dotted field of the schema, and the choices that have it (empty: all)."""
     keys: dict[str, tuple[str, ...]] = dict.fromkeys(specs(RunConfig), ())
     for section, cls in SECTIONS.items():
         keys |= {f"{section}.{field}": () for field in specs(cls)}
@@ -90,8 +103,22 @@ def known_keys() -> dict[str, tuple[str, ...]]:
     return keys
 
 
+@cache
+def field_types() -> dict[str, frozenset[type]]:
+    """Return the Python types that every dotted field may have, an int for a float too."""
+    classes = [(name, cls) for name, kinds in KINDS.items() for cls in kinds.values()]
+    found: dict[str, frozenset[type]] = {}
+    for name, cls in [("", RunConfig), *classes, *SECTIONS.items()]:
+        for field, spec in specs(cls).items():
+            path = f"{name}.{field}" if name else field
+            types = {int, float} if spec.type is float else {spec.type}
+            optional = {NoneType} if spec.optional else set()
+            found[path] = found.get(path, frozenset()) | types | optional
+    return found | {path: frozenset({kind}) for path, kind in GONE.items()}
+
+
 def flatten(config: RunConfig) -> dict[str, Scalar]:
-    """The configuration by dotted names, in the order of the schema."""
+    """Return the configuration by dotted names, in the order of the schema."""
     flat: dict[str, Scalar] = {}
     for name in (*KINDS, *SECTIONS):
         flat.update(flatten_section(name, getattr(config, name)))
@@ -100,12 +127,12 @@ def flatten(config: RunConfig) -> dict[str, Scalar]:
 
 @lru_cache(maxsize=16384)
 def flatten_section(name: str, section: Any) -> dict[str, Scalar]:  # noqa: ANN401
-    """One section by dotted names; cached, since the runs of a sweep share most of theirs."""
+    """Return one section by dotted names; cached, since the runs of a sweep share most of them."""
     return {f"{name}.{field}": getattr(section, field) for field in specs(section.__class__)}
 
 
 def nest(flat: Mapping[str, Scalar]) -> dict[str, Any]:
-    """The nested tree of dotted names; the inverse of `flatten` up to types."""
+    """Return the nested tree of dotted names; the inverse of `flatten` up to types."""
     tree: dict[str, Any] = {}
     for path, value in flat.items():
         section, _, field = path.rpartition(".")
@@ -127,7 +154,7 @@ def _items(name: str, section: object) -> tuple[tuple[str, type, Any], ...]:
 
 @lru_cache(maxsize=16384)
 def _section(cls: type, name: str, items: tuple[tuple[str, type, Any], ...]) -> Any:  # noqa: ANN401
-    """A section; cached, since the runs of a sweep share most of theirs."""
+    """Return a section; cached, since the runs of a sweep share most of them."""
     given = {field: value for field, _, value in items}
     fields = specs(cls)
     for field in given:
@@ -142,14 +169,10 @@ def _section(cls: type, name: str, items: tuple[tuple[str, type, Any], ...]) -> 
         field: spec.coerce(f"{name}.{field}", given.get(field, spec.default))
         for field, spec in fields.items()
     }
-    return _in_torch_convention(cls(**values))
-
-
-def _in_torch_convention(section: Any) -> Any:  # noqa: ANN401
-    """The door: Keras's momentum becomes PyTorch's here, and nowhere else."""
-    if getattr(section, "convention", "torch") == "torch":
-        return section
-    names = [name for name in ("momentum", "final_momentum") if hasattr(section, name)]
-    old = {name: getattr(section, name) for name in names}
-    new = {name: None if value is None else turned(value) for name, value in old.items()}
-    return dataclasses.replace(section, **new, convention="torch")
+    if values.get("convention", "torch") != "torch":  # the only place that turns Keras's momentum
+        for field in ("momentum", "final_momentum"):
+            momentum = values.get(field)
+            if momentum is not None:
+                values[field] = turned(float(momentum))
+        values["convention"] = "torch"
+    return cls(**values)

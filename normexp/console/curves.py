@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
-from normexp.config.answers import DataSet, data_set
+from normexp.config.data import DataSet, data_set
 from normexp.console.spark import Scale, scale_of, spark
 from normexp.console.words import field_value, heading, number
 from normexp.sweeps.plan import Plan

@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from normexp.analysis.thinning import evenly
-from normexp.config.defaults import KINDS, told, typed
-from normexp.config.field import quoted, spell
+from normexp.config.field import as_override, quoted, spell
+from normexp.config.identity import describing
+from normexp.config.schema import KIND_FIELDS
 from normexp.console.streams import stdout, stdout_line
 from normexp.console.tables import Column, field_column, fits, print_table, words_of, wrapped
 from normexp.console.words import NOTHING, counted, number, short
@@ -162,9 +163,12 @@ def _print_config(console: Console, config: Row, *, whole: bool) -> None:
         ]
         print_table(console, list(sections.items()), columns)
         return
-    shown = told(config)
-    for paths in ([p for p in shown if p in KINDS], [p for p in shown if p not in KINDS]):
-        for line in wrapped([typed(path, config[path]) for path in paths], console.width):
+    shown = describing(config)
+    for paths in (
+        [p for p in shown if p in KIND_FIELDS],
+        [p for p in shown if p not in KIND_FIELDS],
+    ):
+        for line in wrapped([as_override(path, config[path]) for path in paths], console.width):
             stdout_line(line)
     others = counted(len(config) - len(shown), "other field")
     console.print(f"{others} at the default: --all", style="dim")

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from normexp.config.batches import total_steps
+from normexp.config.schema import total_steps
 from normexp.sweeps.cost import observing_seconds, training_seconds
 from normexp.sweeps.plan import Plan
 

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.text import Text
 
 from normexp.analysis import Arm
-from normexp.config.answers import data_set, data_sets
-from normexp.config.norm_fields import WITHOUT_MOMENTUM
+from normexp.config.data import data_set, data_sets
+from normexp.config.norm import WITHOUT_MOMENTUM
 from normexp.console.streams import note, stdout, warn
 from normexp.console.tables import Column, field_column, fits, print_table, words_of
 from normexp.console.words import (

@@ -6,7 +6,7 @@ from typing import Any
 
 from normexp.analysis import Estimate
 from normexp.config.field import spell
-from normexp.config.norm_fields import WITHOUT_MOMENTUM
+from normexp.config.norm import WITHOUT_MOMENTUM
 from normexp.config.schema import FRAMEWORK, IDENTITY_GROUPS
 
 NOTHING = "–"

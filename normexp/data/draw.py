@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from normexp.config.batches import total_steps
 from normexp.config.data import Arrays, Cifar10, Digits, Drift, Quadratic, RandomLabels
-from normexp.config.model import Mlp
+from normexp.config.network import Mlp
 from normexp.config.norm import BatchKind
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, total_steps
 from normexp.data.files import read_arrays, read_cifar10
 from normexp.rng import stream
 

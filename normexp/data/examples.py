@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from normexp.config.batches import train_size
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, train_size
 from normexp.data.draw import VECTORS, Dataset, draw
 from normexp.rng import stream
 

@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from normexp.config.batches import total_steps, train_size
 from normexp.config.data import Arrays, Data, Drift, Quadratic
-from normexp.config.model import Mlp
+from normexp.config.network import Mlp
 from normexp.config.norm import BatchKind
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, total_steps, train_size
 from normexp.errors import UsageError
 
 

@@ -18,10 +18,8 @@ from typing import NamedTuple
 
 import torch
 
-from normexp.config.batches import batch_sizes
-from normexp.config.norm import BatchKind, Norm
-from normexp.config.norm_fields import REFERENCES
-from normexp.config.schema import RunConfig
+from normexp.config.norm import REFERENCES, BatchKind, Norm
+from normexp.config.schema import RunConfig, batch_sizes
 from normexp.engine.estimators import Momenta, column, mask_of
 from normexp.nets.layout import Statistics
 from normexp.nets.network import Network

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from normexp.config.batches import batch_sizes
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, batch_sizes
 from normexp.data.examples import Examples
 from normexp.engine.estimators import RunningStatistics, mask_of
 from normexp.engine.recompute import RECOMPUTED, Weights

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from normexp.config.batches import steps_per_epoch
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, steps_per_epoch
 from normexp.engine.watch import Watch
 from normexp.nets.structure import lanes, padded
 from normexp.record import Observation, Record

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import torch
 
-from normexp.config.batches import steps_per_epoch
 from normexp.config.data import Quadratic
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, steps_per_epoch
 from normexp.data.examples import Examples
 from normexp.engine.estimates import Estimates
 from normexp.engine.losses import is_labels

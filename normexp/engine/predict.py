@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import torch
 
-from normexp.config.batches import train_size
 from normexp.config.norm import BatchKind
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, train_size
 from normexp.data.examples import Examples
 from normexp.engine.losses import loss, scores
 from normexp.nets.layout import Statistics

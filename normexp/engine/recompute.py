@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
-from normexp.config.batches import batch_sizes, part_sizes, train_size
 from normexp.config.norm import BatchKind
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
 from normexp.data.examples import Examples, orders
 from normexp.engine.predict import as_one_batch, pieces
 from normexp.nets.layout import Affine, Statistics, of_channels, unbiased

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from normexp.config.batches import batch_sizes, part_sizes, total_steps
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, batch_sizes, part_sizes, total_steps
 from normexp.data.examples import Examples, orders
 from normexp.engine.estimators import RunningStatistics
 from normexp.engine.losses import gradients

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from normexp.config.batches import steps_per_epoch
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, steps_per_epoch
 from normexp.data.examples import Examples
 from normexp.engine.estimates import Estimates
 from normexp.engine.losses import scores

@@ -6,7 +6,7 @@ What has not been read there is `not verified` or empty.
 from dataclasses import dataclass
 from typing import Literal
 
-from normexp.registry import pick
+from normexp.errors import pick
 
 Weighs = Literal["new", "old", "time constant", "nothing"]
 """What the parameter is the weight of: the new batch, the old value; or how long it remembers."""

@@ -8,18 +8,16 @@ from typing import Any
 from normexp.analysis.alike import (
     FieldComparison,
     comparisons,
-    completed,
     differing,
     in_order,
-    specs_of,
 )
 from normexp.analysis.arms import Row
-from normexp.config.answers import ANSWERS
+from normexp.config.data import ANSWERS
+from normexp.config.differences import completed
 from normexp.config.field import spell
 from normexp.config.schema import IDENTITY_GROUPS
-from normexp.config.tree import known_keys
-from normexp.errors import NotFoundError, UsageError
-from normexp.registry import did_you_mean
+from normexp.config.tree import known_keys, specs_of
+from normexp.errors import NotFoundError, UsageError, did_you_mean
 from normexp.store.files import intact
 from normexp.store.layout import look_around
 from normexp.store.rows import FINAL, rows_of

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from normexp.config.batches import batch_sizes, part_sizes
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, batch_sizes, part_sizes
 from normexp.insight.budget import Array, averaged
 from normexp.insight.subject import Subject
 from normexp.store.rows import Row

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from normexp.analysis.pairing import compare_arms
-from normexp.config.answers import data_sets
+from normexp.config.data import data_sets
 from normexp.store.rows import row
 from normexp.sweeps.environment import DECIDING
 from normexp.trust.differences import compared, of_recorded

@@ -11,8 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from normexp.config.norm import AveragedKind
-from normexp.config.norm_fields import REFERENCES
+from normexp.config.norm import REFERENCES, AveragedKind
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
 from normexp.insight.budget import PARTS, loss, rise, training_losses_by_part

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from normexp.config.batches import batch_sizes, part_sizes, train_size
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
 from normexp.insight.budget import Array
 from normexp.insight.subject import Subject
 from normexp.theory.setting import Setting

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from normexp.config.batches import batch_sizes, part_sizes, train_size
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
 from normexp.engine.budget import weights
 from normexp.engine.estimators import Momenta
 from normexp.insight.budget import Array

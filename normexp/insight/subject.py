@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normexp.analysis.alike import completed
+from normexp.config.differences import completed
 from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig
 from normexp.errors import NormexpError, NotFoundError, UsageError

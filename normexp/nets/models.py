@@ -7,7 +7,7 @@ evaluate; it knows neither stacks nor norms.
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from normexp.config.model import Lenet, Mlp, Model, Resnet
+from normexp.config.network import Lenet, Mlp, Model, Resnet
 
 T = TypeVar("T")
 

@@ -7,9 +7,8 @@ from math import prod
 
 import torch
 
-from normexp.config.batches import part_sizes
 from normexp.config.norm import BatchKind, NoNorm
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, part_sizes
 from normexp.nets.layout import Affine, Memory, Statistics, batch_axis
 from normexp.nets.models import FORWARD
 from normexp.nets.norms import in_training, normalize_batch, normalize_example, normalize_with

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from normexp.config.optim import Adam, AdamW, Optimizer, Sgd
+from normexp.config.network import Adam, AdamW, Optimizer, Sgd
 
 
 class Packing:

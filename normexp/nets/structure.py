@@ -4,7 +4,7 @@ from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
-from normexp.config.model import Mlp, Model
+from normexp.config.network import Mlp, Model
 from normexp.config.norm import BatchKind, LayerNorm, NoNorm, RmsNorm
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError

@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 
-from normexp.config.model import Mlp
+from normexp.config.network import Mlp
 from normexp.config.norm import BatchNorm, NoNorm
 from normexp.config.schema import RunConfig
 from normexp.nets.kernels import ACTIVATIONS, calls_to_normalize, gradient_of_vectors

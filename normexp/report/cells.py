@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normexp.analysis import Arm, Estimate
-from normexp.config.norm_fields import WITHOUT_MOMENTUM
+from normexp.config.norm import WITHOUT_MOMENTUM
 from normexp.errors import NormexpError, UsageError
 from normexp.report.naming import arm_name
 from normexp.report.source import MOMENTUM, Source

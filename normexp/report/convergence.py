@@ -140,7 +140,7 @@ def _start(frame: "pd.DataFrame", theory: set[str]) -> str:
 
 def _half_lives(chosen: Sample) -> dict[str, float]:
     """Steps, by arm; none of arms that forget in another way, or change their momentum."""
-    from normexp.config.norm_fields import WITHOUT_MOMENTUM
+    from normexp.config.norm import WITHOUT_MOMENTUM
 
     return {
         row["arm"]: float(row["half_life_steps"])

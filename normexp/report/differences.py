@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from normexp.analysis.alike import comparisons, differing, in_order, specs_of
+from normexp.analysis.alike import comparisons, differing, in_order
 from normexp.analysis.comparison import FEWEST, Comparison
 from normexp.analysis.pairing import ArmComparison, compare_arms
+from normexp.config.tree import specs_of
 from normexp.console.compare import PAIRED, decision, estimate_with_interval, sample_size
 from normexp.console.words import counted, field_value, heading
 from normexp.report.axes import names_axis, scale_of

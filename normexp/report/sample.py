@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from normexp.config.norm_fields import REFERENCES
+from normexp.config.norm import REFERENCES
 from normexp.console.words import counted
 from normexp.insight.subject import Subject, subjects_of
 from normexp.report.source import Source

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normexp.analysis import Arm, arms
-from normexp.analysis.alike import completed, in_order
+from normexp.analysis.alike import in_order
 from normexp.analysis.thinning import evenly
-from normexp.config.answers import ANSWERS, data_set, data_sets
+from normexp.config.data import ANSWERS, data_set, data_sets
+from normexp.config.differences import completed
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.errors import NotFoundError
 from normexp.insight.telling import telling

@@ -16,10 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 
-from normexp.config.batches import last_batch, number_of_parts, steps_per_epoch, total_steps
 from normexp.config.identity import run_id, trajectory_id
 from normexp.config.norm import BatchKind
-from normexp.config.schema import RunConfig
+from normexp.config.schema import (
+    RunConfig,
+    last_batch,
+    number_of_parts,
+    steps_per_epoch,
+    total_steps,
+)
 from normexp.config.tree import nest, without_gone
 from normexp.errors import NormexpError
 from normexp.nets.structure import parameter_shapes, structure

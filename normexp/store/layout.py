@@ -13,9 +13,8 @@ from math import gcd
 from pathlib import Path
 from typing import Any, TypeVar
 
-from normexp.config.schema import Log
-from normexp.errors import NotFoundError
-from normexp.registry import did_you_mean
+from normexp.config.executor import Log
+from normexp.errors import NotFoundError, did_you_mean
 from normexp.store.files import MANIFEST, intact, read_manifest
 
 ID_LENGTH = 12

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from normexp.errors import NotFoundError
-from normexp.registry import pick
+from normexp.errors import NotFoundError, pick
 from normexp.store import parquet, summary
 from normexp.store.columns import RUN_TABLES
 from normexp.store.files import MANIFEST, read_manifest

@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from normexp.config.batches import batch_sizes
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, batch_sizes
 from normexp.config.tree import nest
 from normexp.record import Observation, Record
 from normexp.store import parquet

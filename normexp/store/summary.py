@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from normexp.config.field import specs
-from normexp.config.schema import GONE, IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
+from normexp.config.schema import IDENTITY_GROUPS, OUTSIDE
+from normexp.config.tree import field_types
 from normexp.errors import NormexpError
 from normexp.store import parquet
 from normexp.store.parquet import column
@@ -65,11 +65,9 @@ def encode(rows: Sequence[Row]) -> bytes:
 
 def _config_types() -> dict[str, pa.DataType]:
     """The dotted columns; `norm.kind` and its like are the columns `norm`, ... already."""
-    arrow = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
-    types = {name: arrow[spec.type] for name, spec in specs(RunConfig).items()}
-    sections = [(name, cls) for name, kinds in KINDS.items() for cls in kinds.values()]
-    for section, cls in [*sections, *SECTIONS.items()]:
-        for name, spec in specs(cls).items():
-            if name != "kind" and section not in ("store", "executor"):
-                types[f"{section}.{name}"] = arrow[spec.type]
-    return types | {name: arrow[kind] for name, kind in GONE.items()}
+    arrow = {bool: pa.bool_(), float: pa.float64(), int: pa.int64(), str: pa.string()}
+    return {
+        path: next(arrow[kind] for kind in arrow if kind in types)
+        for path, types in field_types().items()
+        if not path.endswith(".kind") and path.partition(".")[0] not in OUTSIDE
+    }

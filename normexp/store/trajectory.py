@@ -11,8 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 
-from normexp.config.batches import batch_sizes, part_sizes, steps_per_epoch
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, batch_sizes, part_sizes, steps_per_epoch
 from normexp.errors import NormexpError
 from normexp.record import TENSORS, Kept, Record
 from normexp.store import parquet

@@ -1,13 +1,12 @@
-"""What single fields cannot say: combinations that make no sense, each refused with its reason."""
+"""Combinations of fields that make no sense, refused with a reason, and those worth a note."""
 
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import chain
 
-from normexp.config.batches import kinds_of_batch, smallest_part, total_steps, train_size
 from normexp.config.data import Arrays, Cifar10, Digits, Quadratic
 from normexp.config.executor import ADDRESS, Ray
-from normexp.config.model import Resnet
+from normexp.config.network import Resnet, Sgd
 from normexp.config.norm import (
     AveragedKind,
     BatchKind,
@@ -18,8 +17,7 @@ from normexp.config.norm import (
     NoNorm,
     Norm,
 )
-from normexp.config.optim import Sgd
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, last_batch, steps_per_epoch, total_steps, train_size
 from normexp.errors import UsageError
 from normexp.nets.structure import ENTRANCE, Site, structure
 
@@ -28,6 +26,8 @@ FEWEST_MEMBERS = 3
 
 DIGITS = 1797
 
+Sites = tuple[tuple[str, Site], ...]
+
 
 def check(config: RunConfig) -> None:
     """Refuse a configuration that could not train, or would train to no purpose.
@@ -35,9 +35,7 @@ def check(config: RunConfig) -> None:
     Raises:
         UsageError: the fields that do not go together, and what to type instead.
     """
-    _check_data(config)
-    _check_model(config)
-    _check_estimator(config.norm)
+    _check_fields(config)
     sites = structure(config).sites
     if isinstance(config.norm, BatchKind):
         _check_batches(config, sites)
@@ -46,27 +44,36 @@ def check(config: RunConfig) -> None:
 
 
 def remarks(config: RunConfig) -> Iterator[str]:
-    """What can be trained and is probably not meant, and what a file holds."""
-    batch, norm, data = config.train.batch_size, config.norm, config.data
+    """Yield notes on what can be trained and is probably not meant, and on a file's data."""
+    norm, data, executor = config.norm, config.data, config.executor
+    batch = min(config.train.batch_size, train_size(config))
     if isinstance(data, Arrays):
         from normexp.data.files import notes
 
         yield from notes(data)
-    yield from _order(config)
-    executor = config.executor
+    if not config.train.shuffle and isinstance(data, Arrays | Cifar10 | Digits):
+        if isinstance(data, Digits):
+            yield "train.shuffle=false: every epoch is in the one order that the seed has drawn"
+        elif data.order == "file":
+            yield "train.shuffle=false data.order=file: every epoch is in the file's order"
+        else:
+            yield (
+                "train.shuffle=false: every epoch is in the one order that the seed has drawn; "
+                "data.order=file is the file's"
+            )
     if isinstance(executor, Ray) and executor.cluster not in {None, executor.address}:
         yield (
             f"{ADDRESS} is {executor.cluster}: the work goes to that Ray cluster; "
             "executor.address=local keeps it here"
         )
-    if batch > train_size(config):
+    if batch < config.train.batch_size:
         yield (
-            f"train.batch_size={batch} is more than the {train_size(config)} training examples: "
-            "a batch is all of them"
+            f"train.batch_size={config.train.batch_size} is more than the {batch} training "
+            "examples: a batch is all of them"
         )
-    if isinstance(norm, GhostNorm) and norm.size >= min(batch, train_size(config)):
+    if isinstance(norm, GhostNorm) and norm.size >= batch:
         yield (
-            f"norm.size={norm.size} is no part of a batch of {min(batch, train_size(config))}: "
+            f"norm.size={norm.size} is no part of a batch of {batch}: "
             "ghost norm is plain batch norm here"
         )
     if isinstance(norm, BatchRenorm) and norm.warmup_steps >= total_steps(config):
@@ -76,24 +83,8 @@ def remarks(config: RunConfig) -> Iterator[str]:
         )
 
 
-def _order(config: RunConfig) -> Iterator[str]:
-    """The order of batches, where it is one for every epoch and data stand in a file."""
-    data = config.data
-    if config.train.shuffle or not isinstance(data, Arrays | Cifar10 | Digits):
-        return
-    if isinstance(data, Digits):
-        yield "train.shuffle=false: every epoch is in the one order that the seed has drawn"
-    elif data.order == "file":
-        yield "train.shuffle=false data.order=file: every epoch is in the file's order"
-    else:
-        yield (
-            "train.shuffle=false: every epoch is in the one order that the seed has drawn; "
-            "data.order=file is the file's"
-        )
-
-
-def _check_data(config: RunConfig) -> None:
-    data = config.data
+def _check_fields(config: RunConfig) -> None:
+    data, model, optim, train = config.data, config.model, config.optim, config.train
     if isinstance(data, Quadratic) and data.low >= data.high:
         raise UsageError(
             f"data.low={data.low:g} is not below data.high={data.high:g}",
@@ -105,83 +96,78 @@ def _check_data(config: RunConfig) -> None:
             f"{DIGITS:,} digits",
             f"type data.test_size={max(2, DIGITS - data.train_size)}",
         )
-    if config.train.drop_last and config.train.batch_size > train_size(config):
+    if train.drop_last and train.batch_size > train_size(config):
         raise UsageError(
-            f"train.drop_last=true leaves no batch: train.batch_size={config.train.batch_size} is "
+            f"train.drop_last=true leaves no batch: train.batch_size={train.batch_size} is "
             f"larger than data.train_size={train_size(config)}",
             f"type train.batch_size={train_size(config)}",
         )
-
-
-def _check_estimator(norm: Norm) -> None:
-    if not isinstance(norm, AveragedKind):
-        return
-    momenta = (norm.momentum, norm.final_momentum)
-    if norm.momentum_schedule == "exponential" and not all(momenta):
-        raise UsageError(
-            "norm.momentum_schedule=exponential needs momenta above 0, and here "
-            f"norm.momentum={momenta[0]:g} norm.final_momentum={momenta[1]:g}",
-            "type norm.momentum=0.3 norm.final_momentum=0.01",
-        )
-    still = norm.momentum_schedule == "constant" or not norm.final_momentum
-    if norm.estimator == "divided" and norm.momentum == 0 and still:
-        raise UsageError(
-            "norm.estimator=divided needs a momentum above 0: without weight nothing is averaged",
-            "type norm.momentum=0.1",
-        )
-
-
-def _check_model(config: RunConfig) -> None:
-    model, optim = config.model, config.optim
     if isinstance(model, Resnet) and (model.depth - 2) % 6:
-        near = 6 * round((model.depth - 2) / 6) + 2
         raise UsageError(
-            f"model.depth={model.depth}: a resnet has 6n + 2 layers", f"type model.depth={near}"
+            f"model.depth={model.depth}: a resnet has 6n + 2 layers",
+            f"type model.depth={6 * round((model.depth - 2) / 6) + 2}",
         )
     if isinstance(optim, Sgd) and optim.nesterov and not optim.momentum:
         raise UsageError(
             "optim.nesterov=true needs momentum, and here optim.momentum=0",
             "type optim.momentum=0.9, or optim.nesterov=false",
         )
+    if isinstance(config.norm, AveragedKind):
+        _check_momenta(config.norm)
+
+
+def _check_momenta(norm: AveragedKind) -> None:
+    first, last = norm.momentum, norm.final_momentum
+    if norm.momentum_schedule == "exponential" and not (first and last):
+        raise UsageError(
+            "norm.momentum_schedule=exponential needs momenta above 0, and here "
+            f"norm.momentum={first:g} norm.final_momentum={last:g}",
+            "type norm.momentum=0.3 norm.final_momentum=0.01",
+        )
+    is_zero = first == 0 and (norm.momentum_schedule == "constant" or last == 0)
+    if norm.estimator == "divided" and is_zero:
+        raise UsageError(
+            "norm.estimator=divided needs a momentum above 0: without weight nothing is averaged",
+            "type norm.momentum=0.1",
+        )
 
 
 def _check_batches(config: RunConfig, sites: dict[str, Site]) -> None:
-    """Statistics over a batch need two values of every channel, in the smallest part of all."""
+    """Refuse batches, or parts of them, that have one value of a channel."""
     batch = config.train.batch_size
-    smallest = smallest_part(config)
+    batches = {last_batch(config)} | ({batch} if steps_per_epoch(config) > 1 else set())
+    size = config.norm.size if isinstance(config.norm, GhostNorm) else None
+    smallest = min(each % size or size if size else each for each in batches)
     lonely = [name for name, site in sites.items() if smallest * site.positions == 1]
     if not lonely:
         return
-    ghost = config.norm.size if isinstance(config.norm, GhostNorm) else None
-    where = f" and virtual batches of norm.size={ghost}" if ghost else ""
+    where = f" and virtual batches of norm.size={size}" if size else ""
+    if size:
+        hint = _possible_size(batches, size)
+    elif batch > 1:
+        hint = "type train.drop_last=true or another train.batch_size"
+    else:
+        hint = "type train.batch_size=2 or more"
     raise UsageError(
         f"norm={config.norm.kind} cannot normalise a batch of one, as in PyTorch (Keras and "
         "Flax go on with a variance of 0): "
         f"data.train_size={train_size(config)} in batches of train.batch_size={batch}{where} "
         f"leaves one value a channel at {lonely[0]}",
-        _possible_size(config, ghost)
-        if ghost
-        else "type train.drop_last=true or another train.batch_size"
-        if batch > 1
-        else "type train.batch_size=2 or more",
+        hint,
     )
 
 
-def _possible_size(config: RunConfig, ghost: int) -> str:
-    """What to type for virtual batches none of which is of one value."""
-    sizes = kinds_of_batch(config)
-    if 1 in sizes:  # which no size divides
-        return "type another train.batch_size"
-    for size in chain(range(ghost, 1, -1), range(ghost, max(sizes) + 1)):
-        rests = {batch % size or size for batch in sizes}
-        if min(rests) > 1:
-            return f"type norm.size={size}"
+def _possible_size(batches: set[int], size: int) -> str:
+    """Return a hint for virtual batches of which none has one value."""
+    for each in chain(range(size, 1, -1), range(size, max(batches) + 1)):
+        if min(batch % each or each for batch in batches) > 1 and 1 not in batches:
+            return f"type norm.size={each}"
     return "type another train.batch_size"
 
 
 @lru_cache(maxsize=1024)
-def _check_members(norm: Norm, sites: tuple[tuple[str, Site], ...]) -> None:
-    """Statistics over an example need a few values in every group."""
+def _check_members(norm: Norm, sites: Sites) -> None:
+    """Refuse norms over an example that have too few values in a group."""
     for name, site in sites:
         if name == ENTRANCE:
             continue
@@ -201,8 +187,8 @@ def _check_members(norm: Norm, sites: tuple[tuple[str, Site], ...]) -> None:
                 f"norm.groups={groups} does not divide the {site.channels} channels of {name}",
                 f"type norm.groups={_common_groups(sites, groups)}",
             )
-        if site.channels // groups * site.positions < FEWEST_MEMBERS:
-            members = site.channels // groups * site.positions
+        members = site.channels // groups * site.positions
+        if members < FEWEST_MEMBERS:
             raise UsageError(
                 f"norm={norm.kind} has groups of {members} at {name}: normalised by themselves "
                 f"fewer than {FEWEST_MEMBERS} values say nothing",
@@ -212,14 +198,12 @@ def _check_members(norm: Norm, sites: tuple[tuple[str, Site], ...]) -> None:
             )
 
 
-def _common_groups(sites: tuple[tuple[str, Site], ...], groups: int) -> int:
-    """The largest number of groups, up to the given, that suits all sites."""
+def _common_groups(sites: Sites, groups: int) -> int:
+    """Return the largest number of groups, up to the given, that suits all sites."""
     hidden = [site for name, site in sites if name != ENTRANCE]
-
-    def suits(number: int) -> bool:
-        members = [site.channels // number * site.positions for site in hidden]
+    for number in range(min(groups, *(site.channels for site in hidden)), 1, -1):
         divides = all(not site.channels % number for site in hidden)
-        return divides and min(members) >= FEWEST_MEMBERS
-
-    most = min(groups, *(site.channels for site in hidden))
-    return max((number for number in range(1, most + 1) if suits(number)), default=1)
+        members = min(site.channels // number * site.positions for site in hidden)
+        if divides and members >= FEWEST_MEMBERS:
+            return number
+    return 1

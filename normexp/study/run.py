@@ -1,16 +1,27 @@
-"""A run, and the combination of group choices that it was made from."""
+"""A run, and the combination of group choices that it was made from, a framework among them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 from normexp.config.field import FieldSpec, Scalar, specs
 from normexp.config.identity import run_id, stack_key, trajectory_id
-from normexp.config.schema import KINDS, SECTIONS, RunConfig
-from normexp.config.tree import field_specs, flatten, flatten_section, from_tree
+from normexp.config.norm import BatchKind
+from normexp.config.schema import FRAMEWORK, KINDS, SECTIONS, RunConfig
+from normexp.config.tree import (
+    field_specs,
+    flatten,
+    flatten_section,
+    from_tree,
+    known_keys,
+    section_class,
+)
+from normexp.errors import UsageError
 from normexp.study.axis import Axis
-from normexp.study.compose import resolve
+from normexp.study.compose import Composer, Tree, resolve
+
+NO_FRAMEWORK = "null"
 
 
 @dataclass(frozen=True)
@@ -20,14 +31,14 @@ class Base:
     Attributes:
         choices: of every group.
         tree: as composed.
-        foreign: fields that the study or the framework sets and these choices have not.
+        left_out: fields that the study or the framework sets and these choices do not have.
         preset: fields that the framework sets.
         is_typed: whether the framework is typed, so that a study's own axes give way to it.
     """
 
     choices: dict[str, str]
-    tree: dict[str, Any]
-    foreign: tuple[str, ...] = ()
+    tree: Tree
+    left_out: tuple[str, ...] = ()
     preset: frozenset[str] = frozenset()
     is_typed: bool = False
 
@@ -37,13 +48,13 @@ class Base:
         return field_specs(self.tree)
 
     def overrules(self, axis: Axis) -> bool:
-        """Whether a typed framework sets what this axis of the study's own would."""
+        """Whether a typed framework sets the fields of this axis of the study's own."""
         return self.is_typed and not axis.typed and not self.preset.isdisjoint(axis.fields())
 
     def with_values(self, values: dict[str, Any], dropped: Sequence[str]) -> RunConfig:
-        """The configuration with these fields set and the dropped ones at their defaults.
+        """Return the configuration with these fields set and the dropped ones at their defaults.
 
-        It is still to be settled. The default of what a framework sets is the framework's.
+        It is still to be settled. A dropped field that the framework sets stays as it sets it.
         """
         tree = {k: dict(v) if isinstance(v, dict) else v for k, v in self.tree.items()}
         own = self.specs.keys() - self.preset
@@ -51,12 +62,14 @@ class Base:
         for path, value in (defaults | values).items():
             section, _, field = path.rpartition(".")
             (tree.setdefault(section, {}) if section else tree)[field] = value
-        return from_tree(resolve(tree) if _interpolated(tree) else tree)
+        parts = (part.values() if isinstance(part, dict) else (part,) for part in tree.values())
+        has_interpolations = any(isinstance(v, str) and "${" in v for part in parts for v in part)
+        return from_tree(resolve(tree) if has_interpolations else tree)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One full configuration, seed included, and where it came from."""
+    """One full configuration, seed included, and the choices that it was made from."""
 
     config: RunConfig
     base: Base
@@ -83,7 +96,7 @@ class Run:
 
 
 def taken(runs: Iterable[Run]) -> dict[str, dict[Scalar, None]]:
-    """The values that every field takes in these runs, by dotted names, in the order of the runs.
+    """Return the values of every field in these runs, by dotted names, in the order of the runs.
 
     Runs share most of their sections, so that few of them have to be looked into.
     """
@@ -99,6 +112,56 @@ def taken(runs: Iterable[Run]) -> dict[str, dict[Scalar, None]]:
     return found
 
 
-def _interpolated(tree: dict[str, Any]) -> bool:
-    sections = (part.values() if isinstance(part, dict) else (part,) for part in tree.values())
-    return any(isinstance(v, str) and "${" in v for values in sections for v in values)
+def framed(hydra: Composer, choices: Mapping[str, str], *, is_typed: bool) -> Base:
+    """Return the base of these choices.
+
+    A norm without running statistics has no framework. A framework of another kind of norm, such
+    as Equinox that normalises by its average in training, takes the place of the norm chosen.
+
+    Args:
+        hydra: to compose with.
+        choices: by group.
+        is_typed: whether the framework is.
+    """
+    plain = {group: choice for group, choice in choices.items() if group != FRAMEWORK}
+    tree, chosen = hydra.tree(plain)
+    preset: dict[str, Any] = {}
+    framework = choices.get(FRAMEWORK)
+    if framework == NO_FRAMEWORK:
+        chosen[FRAMEWORK] = framework
+    elif framework and section_class("norm", tree) in get_args(BatchKind):
+        # The last group of configs/config.yaml, so that this is what Hydra gives, in less time.
+        preset = _fields_of(framework, hydra.preset(FRAMEWORK, framework))
+        kind = tree["norm"]["kind"]
+        if preset.get("kind", kind) != kind:
+            tree, chosen = hydra.tree(plain | {"norm": preset["kind"]})
+        tree["norm"] |= preset
+        chosen[FRAMEWORK] = framework
+        plain["norm"] = chosen["norm"]
+    tree.pop("study", None)
+    left_out = [
+        (group, field)
+        for group in plain
+        if group != "study"
+        for field in tree.get(group, {})
+        if field not in specs(section_class(group, tree)) and f"{group}.{field}" in known_keys()
+    ]
+    for group, field in left_out:
+        del tree[group][field]
+    return Base(
+        chosen,
+        tree,
+        tuple(f"{group}.{field}" for group, field in left_out),
+        frozenset(f"norm.{field}" for field in preset),
+        is_typed,
+    )
+
+
+def _fields_of(framework: str, preset: Tree) -> dict[str, Any]:
+    if others := sorted(set(preset) - {"norm"}):
+        raise UsageError(
+            f"{FRAMEWORK}={framework} sets {others[0]}, and a framework sets fields of the norm",
+            "begin its file with '# @package norm' and put the fields below it",
+        )
+    fields: dict[str, Any] = preset.get("norm", {})
+    return fields

@@ -1,15 +1,17 @@
 """A study: a base configuration, its axes, and the runs they multiply out to."""
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
 
+from normexp.config.data import ANSWERS
 from normexp.config.field import Role, quoted, specs
-from normexp.config.norm_fields import OF_ESTIMATORS
+from normexp.config.norm import ESTIMATOR_FIELDS
 from normexp.config.schema import (
     FRAMEWORK,
     IDENTITY_GROUPS,
@@ -23,13 +25,17 @@ from normexp.data.scale import check_scale
 from normexp.errors import UsageError
 from normexp.study.axis import Axis, from_overrides, from_study
 from normexp.study.check import check, remarks
-from normexp.study.compose import Composer, composer, resolve
-from normexp.study.filing import chosen_name, foreign, is_about_data, safe
-from normexp.study.framework import NO_FRAMEWORK, alike, framed
-from normexp.study.grammar import MOST_VALUES
-from normexp.study.keys import notes, overruled, refuse_turned, refuse_unknown
-from normexp.study.run import Base, Run, taken
+from normexp.study.compose import MOST_VALUES, Composer, composer, resolve
+from normexp.study.notes import notes, overruled, refuse_turned, refuse_unknown
+from normexp.study.run import NO_FRAMEWORK, Base, Run, framed, taken
 from normexp.study.settle import settle
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+MOST_CHARACTERS = 100
+"""The characters of a name that the user gives a study."""
+
+TAKEN = ("reports", "sweeps", "trajectories")
+"""Directories of a store or of a study that are none of a study's."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,11 @@ class Study:
     @property
     def filed(self) -> tuple[str, ...]:
         """The words that give it its name, where its YAML does not."""
-        own = not self.base or safe(self.base) == self.name
+        own = not self.base or self.base.replace("/", "-") == self.name
         return () if own else ("--as", self.name)
 
     def command(self, config: RunConfig, choices: Mapping[str, str] | None = None) -> list[str]:
-        """The overrides that give this run alone, whatever sweep it came from.
+        """Return the overrides that give this run alone, whatever sweep it came from.
 
         Every field that says what the run is stands there, so that neither an edited default nor
         an edited study gives another run. What a framework has set stands there with the rest.
@@ -82,7 +88,7 @@ class Study:
 
 @lru_cache(maxsize=16384)
 def _typed(name: str, section: Any) -> tuple[str, ...]:  # noqa: ANN401
-    """The overrides that give a section's fields; cached, since runs share most of theirs."""
+    """Return the overrides of a section's fields; cached, since runs share most of them."""
     flat = flatten_section(name, section)
     return tuple(f"{path}={quoted(v)}" for path, v in flat.items() if not path.endswith(".kind"))
 
@@ -90,7 +96,7 @@ def _typed(name: str, section: Any) -> tuple[str, ...]:  # noqa: ANN401
 def load(
     overrides: Sequence[str] = (), config_dir: Path | None = None, filed_as: str | None = None
 ) -> Study:
-    """The study that the overrides describe.
+    """Return the study that the overrides describe.
 
     Args:
         overrides: as in Hydra: `norm=none,batch`, `norm.momentum=0.1,0.5`, `seed=range(8)`.
@@ -107,28 +113,33 @@ def load(
         tree, chosen = hydra.tree({"study": name} if name else {})
         name = name or chosen["study"]
         head = resolve({"study": tree.get("study") or {}})["study"]
-        _check_head(name, head)
+        if unknown := sorted(set(head) - {"about", "axes"}):
+            raise UsageError(
+                f"study {name} has {unknown[0]!r} where only 'about' and 'axes' can be",
+                "begin its file with '# @package _global_' and put the axes below 'study: axes:'",
+            )
         own = from_study(hydra, head.get("axes", {}))
         keys = {axis.key for axis in typed}
         axes = [axis for axis in own if axis.key not in keys] + typed
         bases = list(_bases(hydra, name, axes, own))
-        filed = safe(name) if filed_as is None else chosen_name(filed_as, hydra.options("study"))
-        others = [] if filed_as else list(_foreign(hydra, name, typed, own))
+        filed = _directory_name(name, filed_as, hydra.options("study"))
+        others = [] if filed_as else list(_on_other_data(hydra, name, typed, own))
     refuse_unknown(axes, bases)
     refuse_turned(axes, bases)
     read: set[str] = set()
     parts = [list(_runs(base, axes, read)) for base in bases]
     runs = {run.id: run for part in parts for run in part}
     _check_runtime(list(runs.values()))
+    in_force = [axis for axis in axes if not (axis.drops or overruled(axis, bases))]
     return Study(
         name=filed,
         about=str(head.get("about", "")),
-        axes=tuple(axis for axis in axes if _in_force(axis, bases)),
+        axes=tuple(axis for axis in in_force if axis.key != "study"),
         runs=tuple(runs.values()),
         notes=(
             *notes(axes, bases, given),
-            *_without_effect([a for a in axes if not overruled(a, bases)], runs.values(), read),
-            *alike(parts),
+            *_without_effect(in_force, runs.values(), read),
+            *_equal_frameworks(parts),
             *others,
             *dict.fromkeys(line for run in runs.values() for line in remarks(run.config)),
         ),
@@ -136,43 +147,6 @@ def load(
         config_dir=config_dir,
         base=name,
     )
-
-
-def _foreign(
-    hydra: Composer, name: str, typed: Sequence[Axis], swept: Sequence[Axis]
-) -> Iterator[str]:
-    """Says that runs on other data, or of another model, have little to do with the study."""
-    if about := [axis for axis in typed if is_about_data(axis)]:
-        own = from_tree(resolve(framed(hydra, {"study": name}, is_typed=False).tree))
-        if words := foreign(about, own, swept):
-            yield (
-                f"{' '.join(words)}: {name} has other data or another model; --as NAME keeps these "
-                "runs as a study of their own"
-            )
-
-
-def _in_force(axis: Axis, bases: Sequence[Base]) -> bool:
-    """Whether an axis says anything of the runs."""
-    return axis.key != "study" and not axis.drops and not overruled(axis, bases)
-
-
-def _check_head(name: str, head: dict[str, Any]) -> None:
-    """A study says what it is about and its axes; all else it sets is at the root."""
-    if unknown := sorted(set(head) - {"about", "axes"}):
-        raise UsageError(
-            f"study {name} has {unknown[0]!r} where only 'about' and 'axes' can be",
-            "begin its file with '# @package _global_' and put the axes below 'study: axes:'",
-        )
-
-
-def _check_runtime(runs: Sequence[Run]) -> None:
-    """How a sweep is run is one thing for all of its runs."""
-    values, specs = taken(runs), runs[0].base.specs
-    for path, spec in specs.items():
-        if spec.rule.role is Role.RUNTIME and len(values[path]) > 1:
-            raise UsageError(
-                f"{path} differs between the runs of this sweep", f"type {path}=VALUE, one for all"
-            )
 
 
 def _study_name(typed: Sequence[Axis]) -> str | None:
@@ -183,6 +157,31 @@ def _study_name(typed: Sequence[Axis]) -> str | None:
             "type the command once for each study",
         )
     return str(names[0]) if names else None
+
+
+def _directory_name(name: str, filed_as: str | None, studies: Sequence[str]) -> str:
+    """Return the name of the study's directory, which must not lead out of the store."""
+    if filed_as is None:
+        flat = name.replace("/", "-")
+        if not NAME.fullmatch(flat):
+            raise UsageError(
+                f"study name {name!r} cannot be a directory",
+                "use letters, digits, '_', '-' and '.'",
+            )
+        return flat
+    if not NAME.fullmatch(filed_as) or len(filed_as) > MOST_CHARACTERS:
+        raise UsageError(
+            f"--as {filed_as!r}: a letter, a digit or '_' is needed, then more of these, '-' and "
+            f"'.'; {MOST_CHARACTERS} characters at most",
+            "type for example --as my_study",
+        )
+    if filed_as in studies or filed_as in TAKEN:
+        in_configs = filed_as in studies
+        whose = "the configs have a study of that name" if in_configs else "normexp uses it"
+        raise UsageError(
+            f"--as {filed_as}: {whose}", f"type another name, such as --as my_{filed_as}"
+        )
+    return filed_as
 
 
 def _bases(
@@ -198,45 +197,25 @@ def _bases(
         yield framed(hydra, {"study": study, **none, **choices}, is_typed=is_typed)
 
 
-def _without_effect(
-    axes: Sequence[Axis], runs: Collection[Run], read: Collection[str]
-) -> Iterator[str]:
-    """Axes whose values all come to one, such as the std of weights that are not normal.
-
-    And a single one that no estimator has `read`.
-    """
-    everywhere = taken(runs)
-    for axis in axes:
-        values = everywhere.get(axis.key, {})
-        if axis.is_group or axis.drops or axis.key == "norm.convention" or len(values) != 1:
-            continue
-        if axis.is_swept:
-            yield f"{axis.spelled()} has no effect here: one run for all its values"
-        elif axis.typed and axis.key in OF_ESTIMATORS and axis.key not in read:
-            yield f"{axis.spelled()} has no effect here: no run's estimator reads it"
-
-
 def _runs(base: Base, axes: Sequence[Axis], read: set[str]) -> Iterator[Run]:
-    """The product of the axes that apply to this combination of groups.
+    """Yield the product of the axes that apply to this combination of groups.
 
-    Fields of estimators that keep the value they come to, whatever their text, join `read`.
+    Fields of estimators that settling leaves as they are join `read`.
     """
+    dropped = [axis.key for axis in axes if axis.drops]
     applying = [
         axis
         for axis in axes
-        if not axis.is_group
-        and not axis.drops
-        and not base.overrules(axis)
-        and all(f in base.specs for f in axis.fields())
+        if not (axis.is_group or axis.drops or base.overrules(axis))
+        and all(field in base.specs for field in axis.fields())
     ]
-    dropped = [axis.key for axis in axes if axis.drops]
-    of_estimators = [axis.key for axis in applying if axis.key in OF_ESTIMATORS]
     number = prod(len(axis.values) for axis in applying)
     if number > MOST_VALUES:
         raise UsageError(
             f"this study has {number:,} runs, more than {MOST_VALUES:,}",
             "leave values out, or split it into several sweeps",
         )
+    estimators = [axis.key for axis in applying if axis.key in ESTIMATOR_FIELDS]
     for values in itertools.product(*(axis.values for axis in applying)):
         assigned: dict[str, Any] = {}
         for axis, value in zip(applying, values, strict=True):
@@ -245,9 +224,74 @@ def _runs(base: Base, axes: Sequence[Axis], read: set[str]) -> Iterator[Run]:
         config = settle(given)
         check(config)
         check_scale(config)
-        read.update(
-            key
-            for key in of_estimators
-            if getattr(given.norm, key[5:]) == getattr(config.norm, key[5:])
-        )
+        for key in estimators:
+            field = key.removeprefix("norm.")
+            if getattr(given.norm, field) == getattr(config.norm, field):
+                read.add(key)
         yield Run(config, base)
+
+
+def _check_runtime(runs: Sequence[Run]) -> None:
+    """Refuse runs of one sweep that would be made in different ways."""
+    values = taken(runs)
+    for path, spec in runs[0].base.specs.items():
+        if spec.rule.role is Role.RUNTIME and len(values[path]) > 1:
+            raise UsageError(
+                f"{path} differs between the runs of this sweep", f"type {path}=VALUE, one for all"
+            )
+
+
+def _without_effect(
+    axes: Sequence[Axis], runs: Collection[Run], read: Collection[str]
+) -> Iterator[str]:
+    """Yield notes on axes whose values all come to one, and on those that no estimator reads."""
+    everywhere = taken(runs)
+    for axis in axes:
+        is_single = len(everywhere.get(axis.key, ())) == 1 and axis.key != "norm.convention"
+        if axis.is_group or not is_single:
+            continue
+        if axis.is_swept:
+            yield f"{axis.spelled()} has no effect here: one run for all its values"
+        elif axis.typed and axis.key in ESTIMATOR_FIELDS and axis.key not in read:
+            yield f"{axis.spelled()} has no effect here: no run's estimator reads it"
+
+
+def _equal_frameworks(parts: Iterable[Sequence[Run]]) -> Iterator[str]:
+    """Yield notes on frameworks that set the same, and so are the same runs.
+
+    Args:
+        parts: the runs of every base.
+    """
+    runs: dict[str, set[str]] = {}
+    for run in itertools.chain.from_iterable(parts):
+        if run.base.preset:
+            runs.setdefault(run.base.choices[FRAMEWORK], set()).add(run.id)
+    names: dict[frozenset[str], list[str]] = {}
+    for framework, ids in runs.items():
+        names.setdefault(frozenset(ids), []).append(framework)
+    for same in names.values():
+        if len(same) > 1:
+            yield f"{FRAMEWORK}={','.join(same)} set the same here: they are the same runs"
+
+
+def _on_other_data(
+    hydra: Composer, name: str, typed: Sequence[Axis], swept: Sequence[Axis]
+) -> Iterator[str]:
+    """Yield a note if other data, or another kind of model, are typed than the study has."""
+    about = [axis for axis in typed if axis.key in ("data", "model", "data.path", *ANSWERS)]
+    if not about:
+        return
+    config = from_tree(resolve(framed(hydra, {"study": name}, is_typed=False).tree))
+    own = {axis.key: axis.values for axis in swept}
+    for axis in about:
+        if axis.key in ("data", "model"):
+            value = getattr(config, axis.key).kind
+        else:
+            value = getattr(config.data, axis.key.removeprefix("data."), None)
+        own.setdefault(axis.key, (value,))
+    others = [axis for axis in about if any(each not in own[axis.key] for each in axis.values)]
+    if others:
+        yield (
+            f"{' '.join(axis.spelled() for axis in others)}: {name} has other data or another "
+            "model; --as NAME keeps these runs as a study of their own"
+        )

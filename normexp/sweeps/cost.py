@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
-from normexp.config.batches import number_of_parts, total_steps, train_size
 from normexp.config.executor import Local
-from normexp.config.model import Lenet
+from normexp.config.network import Lenet, Sgd
 from normexp.config.norm import BatchKind
-from normexp.config.optim import Sgd
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, number_of_parts, total_steps, train_size
 from normexp.errors import UsageError
 from normexp.nets.structure import is_convolutional, structure
 

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from normexp.config.schema import Log
-from normexp.registry import pick
+from normexp.config.executor import Log
+from normexp.errors import pick
 from normexp.store.layout import StudyDirectory, holds
 from normexp.sweeps.environment import PROCESSOR, changed_since
 

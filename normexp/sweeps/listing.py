@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from normexp.analysis.alike import completed, differing, in_order
-from normexp.config.defaults import KINDS, told, typed
-from normexp.config.differences import fields_of_identity
-from normexp.config.schema import IDENTITY_GROUPS
-from normexp.errors import NormexpError, NotFoundError, UsageError
+from normexp.analysis.alike import differing, in_order
+from normexp.config.differences import completed, fields_of_identity
+from normexp.config.field import as_override
+from normexp.config.identity import describing
+from normexp.config.schema import IDENTITY_GROUPS, KIND_FIELDS
+from normexp.errors import NormexpError, NotFoundError, UsageError, did_you_mean
 from normexp.executors.slurm import is_in_queue, queued
-from normexp.registry import did_you_mean
 from normexp.store import sweep
 from normexp.store.files import MANIFEST, intact
 from normexp.store.layout import StudyDirectory, find_run, look_around, looked, studies
@@ -163,18 +163,15 @@ def _different(configs: Sequence[Config]) -> Rows:
     first: dict[tuple[str, ...], tuple[Config, set[str]]] = {}
     found = []
     for config in configs:
-        kinds = tuple([config.get(path, "") for path in KINDS])
+        kinds = tuple([config.get(path, "") for path in KIND_FIELDS])
         like, known = first.setdefault(kinds, (config, set()))
         new = {path for path, _ in config.items() ^ like.items()} - known
         known |= new
         if new or like is config:
-            found.append(_completed(dict(zip(IDENTITY_GROUPS, kinds, strict=True)) | config))
-    return found
-
-
-def _completed(found: dict[str, Any]) -> dict[str, Any]:
-    with suppress(UsageError, TypeError, AttributeError, ValueError):  # nobody's configuration
-        return completed(found)
+            row = dict(zip(IDENTITY_GROUPS, kinds, strict=True)) | config
+            with suppress(UsageError):  # of kinds that the schema does not know
+                row = completed(row)
+            found.append(row)
     return found
 
 
@@ -203,8 +200,8 @@ def _common(rows: Rows) -> tuple[str, ...]:
         return ()
     config = {path: value for path, value in rows[0].items() if "." in path or path == "seed"}
     return tuple(
-        typed(path, config[path])
-        for path in told(config)
+        as_override(path, config[path])
+        for path in describing(config)
         if all(each.get(path) == config[path] for each in rows)
     )
 

@@ -8,9 +8,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from normexp.config.batches import number_of_parts
 from normexp.config.identity import SCHEMA_VERSION
-from normexp.config.schema import KINDS, PLACES, RunConfig
+from normexp.config.schema import KINDS, PLACES, RunConfig, number_of_parts
 from normexp.store.layout import ID_LENGTH
 from normexp.store.run import Provenance
 from normexp.study.compose import packaged_configs

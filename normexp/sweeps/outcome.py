@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from normexp.analysis import Arm, arms
-from normexp.analysis.alike import completed
+from normexp.config.differences import completed
 from normexp.config.schema import FRAMEWORK
 from normexp.errors import SweepInterruptedError, describe
 from normexp.store.layout import StudyDirectory, holds

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from normexp.config.batches import steps_per_epoch
+from normexp.config.schema import steps_per_epoch
 from normexp.engine.observe import observe
 from normexp.engine.predict import population_examples
 from normexp.engine.train import train
@@ -37,7 +37,7 @@ from normexp.sweeps.plan import Stack, Trajectory, label
 from normexp.sweeps.stop import GRACE_SECONDS, Stop, StoppedError
 
 if TYPE_CHECKING:
-    from normexp.config.schema import Log
+    from normexp.config.executor import Log
     from normexp.study.run import Run
 
 SHARE = 50

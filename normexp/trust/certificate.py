@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normexp import __version__
-from normexp.analysis.alike import completed
+from normexp.config.differences import completed
 from normexp.config.field import Scalar
 from normexp.errors import NormexpError
 from normexp.store.columns import RUN_TABLES

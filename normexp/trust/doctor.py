@@ -114,7 +114,7 @@ def configs() -> str:
     from normexp.config.tree import from_tree
     from normexp.study.axis import GROUPS
     from normexp.study.compose import composer, packaged_configs, resolve
-    from normexp.study.framework import framed
+    from normexp.study.run import framed
 
     if not (packaged_configs() / "config.yaml").is_file():
         raise NormexpError(f"there is none in {packaged_configs()}", "install normexp anew")

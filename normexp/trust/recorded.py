@@ -6,9 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from normexp.config.field import Rule, Scalar
+from normexp.config.differences import completed
+from normexp.config.field import Scalar
 from normexp.config.identity import run_id, stack_key
-from normexp.config.tree import Tree, field_specs, flatten, from_tree, nest, without_gone
+from normexp.config.tree import Tree, flatten, from_tree, nest, specs_of
 from normexp.errors import NormexpError, NotFoundError, UsageError, VerificationError
 from normexp.store.files import MANIFEST, read_manifest
 from normexp.store.layout import StudyDirectory, find_run
@@ -20,9 +21,6 @@ from normexp.study.run import Base, Run
 from normexp.study.settle import settle
 
 TYPE_VERIFY = "type normexp verify"
-
-NEUTRAL = Rule.neutral
-"""Says that a field has no neutral value."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +57,10 @@ class Recorded:
         Raises:
             VerificationError: it is not a configuration, or not this run's.
         """
-        config: dict[str, Scalar] = without_gone(self.manifest["config"])
+        config: dict[str, Scalar] = dict(self.manifest["config"])
         try:
-            specs = field_specs(nest(config))
-            newer = {
-                path: spec.rule.neutral
-                for path, spec in specs.items()
-                if path not in config and spec.rule.neutral != NEUTRAL
-            }
-            flat = flatten(from_tree(nest({**newer, **config})))
+            specs = specs_of(config)
+            flat = flatten(from_tree(nest(completed(config))))
         except (UsageError, TypeError, AttributeError, ValueError) as error:
             raise self.not_this_run(str(error)) from error
         return {path: value for path, value in flat.items() if path in specs}

@@ -7,8 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from normexp.errors import NormexpError, NotFoundError
-from normexp.registry import did_you_mean
+from normexp.errors import NormexpError, NotFoundError, did_you_mean
 from normexp.store.check_sweep import summary_ids
 from normexp.store.files import MANIFEST, intact, read_manifest
 from normexp.store.layout import ID_LENGTH, StudyDirectory, ambiguous, look_around, studies

@@ -1,4 +1,4 @@
-"""Where the keys of the axes apply, and what to say when they do not."""
+"""Where the keys of the axes apply: what is refused, and what a person should know."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -6,27 +6,23 @@ from collections.abc import Iterator, Sequence
 from normexp.config.field import Role, spell
 from normexp.config.schema import FRAMEWORK, KINDS, OUTSIDE, SECTIONS
 from normexp.config.tree import known_keys, refuse_gone
-from normexp.errors import UsageError
-from normexp.registry import did_you_mean
+from normexp.errors import UsageError, did_you_mean
 from normexp.study.axis import GROUPS, Axis
 from normexp.study.compose import resolve
 from normexp.study.run import Base
 
-NORM = "norm.kind"
 WITHOUT = {"norm.momentum": ", since it keeps no running statistics"}
 """Why a field is not there, where one may wonder."""
 
 
 def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
-    """Every key must exist, and a typed one must apply to at least one combination of groups.
+    """Refuse a key that does not exist, or is typed and applies to no combination of groups.
 
     Raises:
         UsageError: with the nearest names, or the choices that have the key.
     """
     known = known_keys()
     for axis in axes:
-        if axis.key in OUTSIDE:
-            _refuse_several(axis, axis.key)
         for field in () if axis.is_group else axis.fields():
             if field not in known:
                 refuse_gone(field)
@@ -40,19 +36,21 @@ def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
                 )
             having = [base for base in bases if field in base.specs]
             if axis.typed and not axis.drops and not having:
-                reason = WITHOUT.get(field, "")
                 raise UsageError(
-                    f"{axis.spelled()}: {_choices(bases, field)} has no {field}{reason}",
+                    f"{axis.spelled()}: {_choices(bases, field)} has no {field}"
+                    f"{WITHOUT.get(field, '')}",
                     f"type {' or '.join(known[field])}",
                 )
             if axis.drops:
                 _check_dropped(axis, having)
-            if any(_is_runtime(base, field) for base in having):
+            roles = {base.specs[field].rule.role for base in having}
+            if Role.RUNTIME in roles and field != "norm.convention":
                 _refuse_several(axis, field)
+        if axis.key in OUTSIDE:
+            _refuse_several(axis, axis.key)
 
 
 def _refuse_several(axis: Axis, key: str) -> None:
-    """How and where runs are made is one thing for a sweep."""
     if axis.is_swept:
         raise UsageError(
             f"{axis.spelled()}: {key} is no part of what a run is, it takes one value",
@@ -60,11 +58,25 @@ def _refuse_several(axis: Axis, key: str) -> None:
         )
 
 
+def _check_dropped(axis: Axis, bases: Sequence[Base]) -> None:
+    """Refuse `~key=value` where the key has another value, as Hydra does."""
+    section, _, field = axis.key.rpartition(".")
+    for base in bases if axis.values else ():
+        tree = resolve(base.tree)
+        present = (tree.get(section, {}) if section else tree).get(field)
+        if present != axis.values[0]:
+            raise UsageError(
+                f"~{axis.spelled()}: {axis.key} is {spell(present)}", f"type ~{axis.key}"
+            )
+
+
 def refuse_turned(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
-    """A framework's momentum is in PyTorch's convention, whichever one types in.
+    """Refuse a typed convention that would turn a momentum around that is not typed.
+
+    A framework's momentum, and the default of the final one, are in PyTorch's convention.
 
     Raises:
-        UsageError: another convention is typed, and no momentum to be read in it.
+        UsageError: with the momentum that must be typed too.
     """
     typed = {axis.key: axis for axis in axes if axis.typed and not axis.drops}
     convention = typed.get("norm.convention")
@@ -75,9 +87,8 @@ def refuse_turned(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
             f"{convention.spelled()} would turn the default of norm.final_momentum around",
             "type norm.final_momentum=VALUE too, in the same convention",
         )
-    if "norm.momentum" in typed:
-        return
-    if any("norm.momentum" in base.preset for base in bases):
+    has_preset = any("norm.momentum" in base.preset for base in bases)
+    if has_preset and "norm.momentum" not in typed:
         raise UsageError(
             f"{convention.spelled()} would turn the momentum of {FRAMEWORK} around",
             f"leave out {convention.key}, or type norm.momentum=VALUE too",
@@ -85,16 +96,22 @@ def refuse_turned(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
 
 
 def overruled(axis: Axis, bases: Sequence[Base]) -> bool:
-    """Whether frameworks have taken an axis of the study's own wherever it would apply."""
+    """Whether frameworks overrule an axis of the study's own wherever it would apply."""
     having = [base for base in bases if all(field in base.specs for field in axis.fields())]
     return bool(having) and all(base.overrules(axis) for base in having)
 
 
 def notes(axes: Sequence[Axis], bases: Sequence[Base], given: Sequence[Axis]) -> Iterator[str]:
-    """What a person should know of how the axes were applied."""
+    """Yield what a person should know of how the axes were applied.
+
+    Args:
+        axes: in force, the study's own and those typed.
+        bases: the combinations of groups.
+        given: every axis as typed, those that a later one replaces too.
+    """
     yield from _partial(axes, bases)
-    yield from _overruled(axes, bases)
-    yield from _framed(axes, bases)
+    yield from _overruled_choices(axes, bases)
+    yield from _frameworks(axes, bases)
     for key, times in Counter(axis.key for axis in given).items():
         if times > 1:
             yield f"{key} is typed {times} times; the last one counts"
@@ -107,28 +124,41 @@ def notes(axes: Sequence[Axis], bases: Sequence[Base], given: Sequence[Axis]) ->
 
 
 def _partial(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
-    """Fields that some of the runs have not."""
+    """Yield notes on fields that some of the combinations do not have."""
     for axis in axes:
-        gone = axis.is_group or axis.drops or overruled(axis, bases)
-        for field in () if gone else axis.fields():
-            without = [base for base in bases if field not in base.specs]
+        is_gone = axis.is_group or axis.drops or overruled(axis, bases)
+        for field in () if is_gone else axis.fields():
             having = [base for base in bases if field in base.specs]
+            without = _choices([base for base in bases if field not in base.specs], field)
             if without and having:
-                yield (
-                    f"{field} applies to {_choices(having, field)} only, not to "
-                    f"{_choices(without, field)}"
-                )
+                yield f"{field} applies to {_choices(having, field)} only, not to {without}"
             elif without:
-                without_it = _choices(without, field)
-                yield f"{field} applies to none of these runs: {without_it} has no such field"
-    for field in dict.fromkeys(field for base in bases for field in base.foreign):
-        without = [base for base in bases if field in base.foreign and field not in base.preset]
-        if without:
-            yield f"the study's own {field} is left out with {_choices(without, field)}"
+                yield f"{field} applies to none of these runs: {without} has no such field"
+    for field in dict.fromkeys(field for base in bases for field in base.left_out):
+        gone = [base for base in bases if field in base.left_out and field not in base.preset]
+        if gone:
+            yield f"the study's own {field} is left out with {_choices(gone, field)}"
 
 
-def _framed(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
-    """What a framework takes the place of, and where there is none."""
+def _overruled_choices(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
+    """Yield notes on a study's own axes that overrule a typed choice of the user's."""
+    typed = {axis.key for axis in axes if axis.typed and axis.is_group}
+    for axis in axes:
+        group, _, field = axis.key.rpartition(".")
+        if axis.typed or axis.is_group or group not in typed:
+            continue
+        for base in bases:
+            own = base.tree.get(group, {}).get(field)
+            applies = axis.key in base.specs and not base.overrules(axis)
+            if applies and own != base.specs[axis.key].default:
+                yield (
+                    f"the study's own {axis.spelled()} overrules {axis.key}={spell(own)} of "
+                    f"{group}={base.choices[group]}; type ~{axis.key} to keep that"
+                )
+
+
+def _frameworks(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
+    """Yield notes on what a framework replaces, and where it does not apply."""
     for axis in axes:
         if any(base.overrules(axis) for base in bases):
             yield (
@@ -136,54 +166,21 @@ def _framed(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
                 "that to have it"
             )
     for base in bases:
-        if unread := [field for field in base.foreign if field in base.preset]:
+        if unread := [field for field in base.left_out if field in base.preset]:
             yield (
                 f"{FRAMEWORK}={base.choices[FRAMEWORK]} is not whole: norm={base.choices['norm']} "
                 f"has no {', '.join(unread)}"
             )
     having = [base for base in bases if base.preset]
-    chosen = [axis for axis in axes if axis.key == FRAMEWORK and axis.typed and not axis.drops]
-    if chosen and not having and any(value is not None for value in chosen[0].values):
-        yield f"{chosen[0].spelled()} applies to none of these runs: no running statistics"
     without = [base for base in bases if "norm.momentum" not in base.specs]
+    chosen = next((a for a in axes if a.key == FRAMEWORK and a.typed and not a.drops), None)
+    if chosen and not having and any(value is not None for value in chosen.values):
+        yield f"{chosen.spelled()} applies to none of these runs: no running statistics"
     if having and without:
         yield (
-            f"{FRAMEWORK} applies to {_choices(having, NORM)} only, not to "
-            f"{_choices(without, NORM)}"
+            f"{FRAMEWORK} applies to {_choices(having, 'norm')} only, not to "
+            f"{_choices(without, 'norm')}"
         )
-
-
-def _overruled(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
-    """Where a study's own axis takes the place of what a typed choice of the user's says."""
-    typed = {axis.key for axis in axes if axis.typed and axis.is_group}
-    for axis in axes:
-        group, _, field = axis.key.rpartition(".")
-        for base in bases if group in typed and not axis.typed and not axis.is_group else ():
-            own = base.tree.get(group, {}).get(field)
-            if base.overrules(axis):
-                continue
-            if axis.key in base.specs and own != base.specs[axis.key].default:
-                yield (
-                    f"the study's own {axis.spelled()} overrules {axis.key}={spell(own)} of "
-                    f"{group}={base.choices[group]}; type ~{axis.key} to keep that"
-                )
-
-
-def _check_dropped(axis: Axis, bases: Sequence[Base]) -> None:
-    """`~key=value` drops the key only where it has that value, as in Hydra."""
-    section, _, field = axis.key.rpartition(".")
-    for base in bases if axis.values else ():
-        tree = resolve(base.tree)
-        present = (tree.get(section, {}) if section else tree).get(field)
-        if present != axis.values[0]:
-            raise UsageError(
-                f"~{axis.spelled()}: {axis.key} is {spell(present)}", f"type ~{axis.key}"
-            )
-
-
-def _is_runtime(base: Base, field: str) -> bool:
-    """Whether sweeping a field would give the same runs again; a convention gives others."""
-    return base.specs[field].rule.role is Role.RUNTIME and field != "norm.convention"
 
 
 def _choices(bases: Sequence[Base], field: str) -> str:

@@ -30,7 +30,7 @@ load: $(VENV)/.installed-dev
 	$(BIN)/python tests/harness/load.py
 
 cost: $(VENV)/.installed-dev
-	$(BIN)/python tests/harness/cost.py --picture .github/cost-by-size.png
+	$(BIN)/python tests/harness/load.py --cost --runs 100000 --picture .github/cost-by-size.png
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache

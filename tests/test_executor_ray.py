@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from ray_cluster import cluster, drivers, free_port, in_session, need_ray, until
+from ray_cluster import cluster, drivers, in_session, need_ray
+from running import until
 
 from normexp.errors import NormexpError, UsageError
 from normexp.executors import ray
@@ -127,20 +128,6 @@ def test_tasks_of_a_caller_who_leaves_are_taken_back(two_nodes: str, tmp_path: P
     assert {path.name for path in tmp_path.glob("ended*")} <= {"ended0", "ended1", "ended2"}
 
 
-@pytest.mark.parametrize("gpus", [0.5, 2])
-def test_gpus_that_no_node_has_are_not_waited_for(two_nodes: str, gpus: float) -> None:
-    """Ray itself would, without end."""
-    with pytest.raises(NormexpError, match=rf"^no node .* 1 CPU and {gpus} GPUs .* 0 GPUs at most"):
-        dict(ray.run(range(2), where, 2, lambda: None, address=two_nodes, gpus=gpus))
-
-
-def test_an_address_where_nothing_listens_is_told_at_once() -> None:
-    """In one line, with what was given."""
-    address = f"127.0.0.2:{free_port()}"
-    with pytest.raises(NormexpError, match=rf"^no Ray cluster answers at {address}: .* refused$"):
-        dict(ray.run(range(2), where, 2, lambda: None, address=address, gpus=0))
-
-
 def test_an_address_of_something_else_is_told() -> None:
     """Something listens, and never answers."""
     with socket.create_server(("127.0.0.2", 0)) as server:
@@ -160,18 +147,21 @@ def test_a_cluster_with_another_ray_is_told() -> None:
     assert hint == "install the same Ray and Python here and there"
 
 
-@pytest.mark.parametrize("address", ["ray://here:10001", "here", "here:there", ":6379"])
-def test_what_is_no_address_is_told(address: str) -> None:
-    """Before anything is started."""
-    with pytest.raises(UsageError, match="is no address of a Ray cluster"):
-        dict(ray.run(range(2), where, 2, abandoned, address=address, gpus=0))
-
-
-@pytest.mark.parametrize("gpus", [-1, 1.5])
-def test_what_is_no_number_of_gpus_is_told(gpus: float) -> None:
-    """Ray knows fractions of one, and whole ones."""
-    with pytest.raises(UsageError, match="a Ray task cannot have"):
-        dict(ray.run(range(2), where, 2, abandoned, address=None, gpus=gpus))
+@pytest.mark.parametrize(
+    ("address", "gpus", "words"),
+    [
+        ("ray://here:10001", 0, "is no address of a Ray cluster"),
+        ("here", 0, "is no address of a Ray cluster"),
+        ("here:there", 0, "is no address of a Ray cluster"),
+        (":6379", 0, "is no address of a Ray cluster"),
+        (None, -1, "a Ray task cannot have"),
+        (None, 1.5, "a Ray task cannot have"),
+    ],
+)
+def test_what_ray_does_not_know_is_told(address: str | None, gpus: float, words: str) -> None:
+    """Before anything is started. Ray knows fractions of one GPU, and whole ones."""
+    with pytest.raises(UsageError, match=words):
+        dict(ray.run(range(2), where, 2, abandoned, address=address, gpus=gpus))
 
 
 def test_a_machine_without_ray_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

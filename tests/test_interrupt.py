@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from conftest import SMALL, run_files
 from kills import main as kill_sweeps
+from running import began, checkpoints, resumed, until
 
 import normexp
 from normexp.errors import SweepInterruptedError
@@ -21,7 +22,6 @@ from normexp.sweeps.events import Event
 from normexp.sweeps.stop import Stop
 
 AsJson = Callable[..., Any]
-COMMAND = [sys.executable, "-m", "normexp", "sweep"]
 LONG = ["norm=batch", "norm.momentum=0.1", "seed=0,1", "train.epochs=4000",
         "store.checkpoint_after=0"]  # fmt: skip
 LONG_PROCESSES = ["data=digits", "model=lenet", "norm=batch,layer", "norm.momentum=0.1", "seed=0",
@@ -29,18 +29,10 @@ LONG_PROCESSES = ["data=digits", "model=lenet", "norm=batch,layer", "norm.moment
                   "store.checkpoint_after=0"]  # fmt: skip
 
 
-def began(*overrides: str) -> subprocess.Popen[str]:
-    """A sweep in a process group of its own, once it has a checkpoint."""
-    process = subprocess.Popen(
-        [*COMMAND, *overrides],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    while not list(Path("runs").rglob("*.checkpoint")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
+def begun(*overrides: str) -> subprocess.Popen[str]:
+    """A sweep once it has a checkpoint."""
+    process = began(*overrides)
+    until(checkpoints, process)
     return process
 
 
@@ -66,7 +58,7 @@ def test_a_signal_ends_a_sweep_in_good_order(
     as_json: AsJson, overrides: list[str], number: int, code: int
 ) -> None:
     """What goes on is said, nothing is left running, and `ls` knows that it was interrupted."""
-    process = began(*overrides)
+    process = begun(*overrides)
     assert as_json("ls")[0]["status"] == "running"
     os.killpg(process.pid, number)
     out, err = process.communicate(timeout=60)
@@ -83,7 +75,7 @@ def test_a_signal_ends_a_sweep_in_good_order(
 @pytest.mark.parametrize("overrides", [LONG, LONG_PROCESSES], ids=["threads", "processes"])
 def test_two_signals_end_a_sweep_at_once(as_json: AsJson, overrides: list[str]) -> None:
     """Neither a traceback nor a process is left; the dead sweep holds nothing."""
-    process = began(*overrides)
+    process = begun(*overrides)
     for _ in range(2):
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.1)
@@ -92,24 +84,18 @@ def test_two_signals_end_a_sweep_at_once(as_json: AsJson, overrides: list[str]) 
     assert process.returncode == 130
     assert "Traceback" not in err
     if Path("/proc/self/stat").exists():
-        deadline = time.monotonic() + 30
-        while group(process) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert group(process) == []
+        until(lambda: not group(process))
     assert as_json("ls")[0]["status"] == "unfinished"
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are listed in /proc")
 def test_processes_end_with_the_sweep_that_started_them() -> None:
     """SIGKILL to the sweep alone: its processes notice, and write nothing any more."""
-    process = began(*LONG_PROCESSES)
+    process = begun(*LONG_PROCESSES)
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 30
-    while group(process) and time.monotonic() < deadline:
-        time.sleep(0.1)
 
-    assert group(process) == []
+    until(lambda: not group(process))
 
 
 class StopAfter:
@@ -125,17 +111,11 @@ class StopAfter:
             self._stop.ask(0)
 
 
-def resumed(store: str) -> list[int]:
-    """After how many epochs the trainings of a store went on."""
-    manifests = Path(store).glob("*/trajectories/*/manifest.json")
-    return [json.loads(path.read_text())["resumed_after_epochs"] for path in manifests]
-
-
-NORMS = ["none", "batch", "ghost", "batch_renorm", "ema_train"]
-
-
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("optim", ["adam", "sgd", "adamw"])
+@pytest.mark.parametrize(
+    ("norm", "optim"),
+    [("none", "adam"), ("batch", "sgd"), ("ghost", "adamw"), ("batch_renorm", "adam"),
+     ("ema_train", "sgd"), ("ema_train", "adamw")],
+)  # fmt: skip
 def test_a_training_goes_on_from_its_last_checkpoint_bit_for_bit(norm: str, optim: str) -> None:
     """Stopped three times on its way: moments, running statistics and batches are as before."""
     study = [*SMALL, f"norm={norm}", f"optim={optim}", "seed=range(3)", "train.epochs=9",
@@ -155,52 +135,46 @@ def test_a_training_goes_on_from_its_last_checkpoint_bit_for_bit(norm: str, opti
     assert not list(Path("often").rglob("*.checkpoint"))
 
 
-@pytest.mark.parametrize("damage", ["flipped", "cut", "other"])
-def test_a_checkpoint_that_cannot_be_trusted_is_not(as_json: AsJson, damage: str) -> None:
-    """One bit of it, its end, or other code that made it: the training begins anew."""
-    study = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0", "train.epochs=9",
-             "store.checkpoint_after=0"]  # fmt: skip
+CHECKED = [*SMALL, "norm=batch", "norm.momentum=0.1", "store.checkpoint_after=0"]
+
+
+def left(*words: str) -> Path:
+    """The checkpoint of a training that was stopped in its middle."""
     stop = Stop()
     with pytest.raises(SweepInterruptedError):
-        normexp.sweep(*study, progress=StopAfter(stop, 20), stop=stop)
-    (path,) = Path("runs").rglob("*.checkpoint")
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1 if damage == "flipped" else 0
-    content = content[:-9] if damage == "cut" else content
-    content = content.replace(b'"torch": "2', b'"torch": "1') if damage == "other" else content
-    path.write_bytes(content)
+        normexp.sweep(*words, progress=StopAfter(stop, 20), stop=stop)
+    trajectory = normexp.plan(*words).study.runs[0].trajectory_id
+    return Path(f"runs/bn_regression/trajectories/.{trajectory}.checkpoint")
+
+
+def nobodys(content: bytes) -> bytes:
+    """A checkpoint of the time when none said whose it was, whole."""
+    _, head, tensors = content.split(b"\n", 2)
+    about = json.loads(head)
+    assert about.pop("trajectory_id")
+    head = json.dumps(about).encode()
+    digest = hashlib.sha256(head + tensors).hexdigest().encode()
+    return b"\n".join((digest, head, tensors))
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "flipped": lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+    "cut": lambda content: content[:-9],
+    "other code": lambda content: content.replace(b'"torch": "2', b'"torch": "1'),
+    "nobody's": nobodys,
+    "another seed's": lambda _: left(*CHECKED, "seed=1", "train.epochs=9").read_bytes(),
+    "a longer training's": lambda _: left(*CHECKED, "seed=0", "train.epochs=40").read_bytes(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_checkpoint_that_cannot_be_trusted_is_not(as_json: AsJson, damage: str) -> None:
+    """Damaged, of other code, or of another training under this one's name: it begins anew."""
+    study = [*CHECKED, "seed=0", "train.epochs=9"]
+    path = left(*study)
+    path.write_bytes(DAMAGE[damage](path.read_bytes()))
     as_json("sweep", *study)
     as_json("sweep", *study, "store.dir=once")
-
-    assert resumed("runs") == [0]
-    assert run_files(Path("runs")) == run_files(Path("once"))
-
-
-@pytest.mark.parametrize("whose", ["another seed's", "a longer training's", "nobody's"])
-def test_a_checkpoint_of_another_training_is_not_gone_on_from(as_json: AsJson, whose: str) -> None:
-    """Whole and of the same shape, under this one's name; or of the time when none said whose."""
-    study = [*SMALL, "norm=batch", "norm.momentum=0.1", "store.checkpoint_after=0"]
-    mine, other = [*study, "seed=0", "train.epochs=9"], [*study, "seed=1", "train.epochs=9"]
-    if whose == "a longer training's":
-        other = [*study, "seed=0", "train.epochs=40"]
-    trained = []
-    for words in [mine] if whose == "nobody's" else [mine, other]:
-        stop = Stop()
-        with pytest.raises(SweepInterruptedError):
-            normexp.sweep(*words, progress=StopAfter(stop, 20), stop=stop)
-        trained.append(normexp.plan(*words).study.runs[0].trajectory_id)
-    place = Path("runs/bn_regression/trajectories")
-    content = (place / f".{trained[-1]}.checkpoint").read_bytes()
-    if whose == "nobody's":
-        _, head, tensors = content.split(b"\n", 2)
-        about = json.loads(head)
-        assert about.pop("trajectory_id") == trained[0]
-        head = json.dumps(about).encode()
-        digest = hashlib.sha256(head + tensors).hexdigest().encode()
-        content = b"\n".join((digest, head, tensors))
-    (place / f".{trained[0]}.checkpoint").write_bytes(content)
-    as_json("sweep", *mine)
-    as_json("sweep", *mine, "store.dir=once")
 
     assert resumed("runs") == [0]
     assert run_files(Path("runs")) == run_files(Path("once"))

@@ -5,15 +5,14 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import SMALL, store_of
-from kills import files
-from ray_cluster import Cluster, below, cluster, drivers, free_port, in_session, need_ray, until
+from ray_cluster import Cluster, below, cluster, drivers, free_port, in_session, need_ray
+from running import ELSEWHERE, assert_same, began, checkpoints, ended, resumed, until
 
 AsJson = Callable[..., Any]
 STUDY = [*SMALL[:-1], "norm=batch", "norm.momentum=0.01,0.05,0.1,0.2,0.5,0.9,null",
@@ -23,9 +22,6 @@ STUDY = [*SMALL[:-1], "norm=batch", "norm.momentum=0.01,0.05,0.1,0.2,0.5,0.9,nul
 LONG = [*SMALL[:-1], "norm=batch", "norm.momentum=0.1,0.5", "seed=0,1", "train.epochs=4000",
         "store.checkpoint_after=0"]  # fmt: skip
 """Two trainings of some seconds, with evaluation points all along."""
-
-VOLATILE = {"created", "environment", "seconds", "resumed_after_epochs", "sha256"}
-"""What the manifests of two stores do not share: when, where and how long, and their own digest."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -41,43 +37,14 @@ def two_nodes() -> Iterator[Cluster]:
         yield there
 
 
-def began(*overrides: str) -> subprocess.Popen[str]:
-    """A sweep in a process group of its own, as a terminal starts it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "normexp", "sweep", *overrides],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def same(store: Path) -> None:
+    """What was made here through Ray is what that store has, and nothing else."""
+    assert_same(Path("runs"), store, without=ELSEWHERE | {"environment"})
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Its exit code and what it has said."""
-    out, err = process.communicate(timeout=240)
-    return process.returncode, out, err
-
-
-def checkpoints() -> list[Path]:
-    """Of trainings that have come to an evaluation point and not yet to their end."""
-    return list(Path("runs").rglob("*.checkpoint"))
-
-
-def manifests(store: Path) -> dict[str, dict[str, Any]]:
-    """Those of all runs and trajectories, without what is of one store alone."""
-    found = {}
-    for path in store.glob("*/**/manifest.json"):
-        if "sweeps" not in path.parts:
-            content = json.loads(path.read_text())
-            kept = {name: value for name, value in content.items() if name not in VOLATILE}
-            found[str(path.relative_to(store))] = kept
-    return found
-
-
-def assert_same(one: Path, other: Path) -> None:
-    """Every file to the bit, and every manifest but for its time and place."""
-    assert files(one) == files(other)
-    assert manifests(one) == manifests(other)
+def stored_runs() -> list[Path]:
+    """The runs that are whole by now."""
+    return list(Path("runs").glob("*/*/manifest.json"))
 
 
 def numbers(answer: dict[str, Any]) -> dict[str, Any]:
@@ -95,24 +62,20 @@ def test_no_run_is_lost_with_a_worker_or_a_node(as_json: AsJson) -> None:
         until(lambda: checkpoints() and there.head.workers() and there.second.workers())
         for number in there.head.workers() + there.second.workers():
             os.kill(number, signal.SIGKILL)
-        stored = len(manifests(Path("runs")))
-        until(lambda: len(manifests(Path("runs"))) > stored and there.second.workers())
+        stored = len(stored_runs())
+        until(lambda: len(stored_runs()) > stored and there.second.workers())
         assert process.poll() is None
         there.second.kill()
         code, out, err = ended(process)
         assert not there.head.workers()
     local = as_json("sweep", *STUDY, "executor.stack_size=4", "store.dir=local")
     answer = json.loads(out)
-    resumed = [
-        json.loads(path.read_text())["resumed_after_epochs"]
-        for path in Path("runs").glob("*/trajectories/*/manifest.json")
-    ]
 
     assert code == 0, err
     assert answer["runs"] == 224
-    assert max(resumed) > 0
+    assert max(resumed()) > 0
     assert numbers(answer) == numbers(local)
-    assert_same(Path("runs"), Path("local"))
+    same(Path("local"))
     assert as_json("ls")[0]["status"] == "complete"
 
 
@@ -133,7 +96,7 @@ def test_a_cluster_of_this_machine_lasts_as_long_as_its_sweep() -> None:
         f"stack {number}" for number in range(1, 5)
     ]
     assert not in_session(driver)
-    assert_same(Path("runs"), Path("local"))
+    same(Path("local"))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -158,7 +121,7 @@ def test_a_signal_ends_a_sweep_and_its_own_cluster(
     assert not list(Path("runs").rglob(".*.lock"))
     if number == signal.SIGINT:
         assert ended(began(*command))[0] == 0
-        assert_same(Path("runs"), store_of(Path("local"), *LONG))
+        same(store_of(Path("local"), *LONG))
 
 
 def test_a_signal_leaves_a_cluster_that_was_there_to_others(
@@ -200,35 +163,31 @@ def said(process: subprocess.Popen[str]) -> str:
     return process.stderr.readline()
 
 
-def test_gpus_that_the_cluster_lacks_are_told_in_one_line(
-    two_nodes: Cluster, normexp: Callable[..., Any]
-) -> None:
-    """Instead of waiting for them without end."""
-    result = normexp("sweep", *SMALL, "norm=none", "executor=ray", "executor.gpus=0.5",
-                     f"executor.address={two_nodes.address}")  # fmt: skip
+@pytest.mark.parametrize(
+    ("address", "more", "code", "error", "hint"),
+    [
+        ("THERE", ["executor.gpus=0.5"], 1,
+         "no node of the Ray cluster has the 1 CPU and 0.5 GPUs", "executor.gpus=0 for none"),
+        ("127.0.0.2:FREE", [], 1,
+         "no Ray cluster answers at 127.0.0.2:FREE: Connection refused", "`ray status`"),
+        ("ray://head:10001", [], 2,
+         "ray://head:10001 is no address of a Ray cluster", "HOST:PORT"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_told_in_one_line(  # noqa: PLR0913, PLR0917
+    two_nodes: Cluster, normexp: Callable[..., Any], address: str, more: list[str], code: int,
+    error: str, hint: str,
+) -> None:  # fmt: skip
+    """GPUs that no node has, instead of waiting for them; where nothing listens; no address."""
+    free = str(free_port())
+    place = address.replace("THERE", two_nodes.address).replace("FREE", free)
+    result = normexp(
+        "sweep", *SMALL, "norm=none", "executor=ray", f"executor.address={place}", *more
+    )
 
-    assert result.exit_code == 1
-    assert "no node of the Ray cluster has the 1 CPU and 0.5 GPUs" in result.stderr
-    assert "hint: executor.gpus=0 for none" in result.stderr
-
-
-def test_a_cluster_that_is_not_there_is_told_in_one_line(normexp: Callable[..., Any]) -> None:
-    """With the address as it was typed."""
-    address = f"127.0.0.2:{free_port()}"
-    result = normexp("sweep", *SMALL, "norm=none", "executor=ray", f"executor.address={address}")
-
-    assert result.exit_code == 1
-    assert f"no Ray cluster answers at {address}: Connection refused" in result.stderr
-    assert "hint: `ray status`" in result.stderr
-
-
-def test_what_is_no_address_is_a_wrong_command(normexp: Callable[..., Any]) -> None:
-    """Ray's client protocol, for one: a driver belongs on a node that sees the store."""
-    result = normexp("sweep", *SMALL, "norm=none", "executor=ray",
-                     "executor.address=ray://head:10001")  # fmt: skip
-
-    assert result.exit_code == 2
-    assert "ray://head:10001 is no address of a Ray cluster" in result.stderr
+    assert result.exit_code == code
+    assert error.replace("FREE", free) in result.stderr
+    assert hint in result.stderr
 
 
 def test_the_variable_by_which_ray_names_a_cluster_is_followed(
@@ -245,7 +204,7 @@ def test_the_variable_by_which_ray_names_a_cluster_is_followed(
     assert code == 0, err
     assert answer["workers"] == 64
     assert f"RAY_ADDRESS is {two_nodes.address}" in answer["notes"][0]
-    assert_same(Path("runs"), store_of(Path("local"), *study[:-1]))
+    same(store_of(Path("local"), *study[:-1]))
 
 
 def test_what_is_typed_goes_before_the_variable(

@@ -1,4 +1,4 @@
-"""What one run, trajectory and stack cost: the input of `tests/harness/simulate_scale.py`.
+"""What one run, trajectory and stack cost.
 
     python tests/harness/scale.py             plans, pickles, and a store under strace
     python tests/harness/scale.py --million   and a plan of a million runs (a gigabyte, minutes)

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,32 @@ ROWS = [
     ["errors"],
 ]
 """Rooms from top to bottom; a file imports from its own room and from rows below."""
+
+MOST_TOKENS = 207_000
+MOST_LINES_OF_A_ROOM = 5_700
+MOST_FILES_OF_A_SWEEP = 103
+"""Limits that are lowered as the house shrinks."""
+
+TRACED = """
+import sys, threading
+files = set()
+def trace(frame, event, argument):
+    code = frame.f_code
+    if code.co_flags & 1 and code.co_filename.startswith(sys.argv[1]):  # a function of the package
+        files.add(code.co_filename)
+threading.settrace(trace)
+sys.settrace(trace)
+from normexp.cli import main
+sys.argv[:2] = ['normexp']
+try:
+    main()
+finally:
+    sys.settrace(None)
+    print(*sorted(files), sep='\\n')
+"""
+"""Runs a command and prints the files whose functions it has called."""
+
+TOKENS = (tokenize.NAME, tokenize.OP, tokenize.NUMBER, tokenize.STRING)
 
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 BESIDE = {("nets", "rng"), ("data", "rng")}
@@ -72,6 +99,42 @@ def test_no_file_is_longer_than_350_lines() -> None:
     lines = {path: len(path.read_text().splitlines()) for path in [*FILES, *TESTS]}
 
     assert {path.name: number for path, number in lines.items() if number > 350} == {}
+
+
+def tokens(path: Path) -> int:
+    """Names, operators, numbers and strings of a file; docstrings are none of them."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    texts = {
+        node.lineno
+        for node in nodes
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node.value.value, str)
+    }
+    with path.open("rb") as file:
+        found = [each for each in tokenize.tokenize(file.readline) if each.type in TOKENS]
+    return sum(each.type != tokenize.STRING or each.start[0] not in texts for each in found)
+
+
+def test_the_house_stays_small() -> None:
+    """In tokens, which no layout saves, and room by room."""
+    lines: dict[str, int] = {}
+    for path in FILES:
+        number = len(path.read_text().splitlines())
+        lines[room(path)] = lines.get(room(path), 0) + number
+
+    assert sum(map(tokens, FILES)) <= MOST_TOKENS
+    assert max(lines.values()) <= MOST_LINES_OF_A_ROOM, lines
+
+
+def test_a_sweep_of_one_run_passes_through_few_files(tmp_path: Path) -> None:
+    """Whoever follows it from the command to its table has to open no more than these."""
+    small = ["model.depth=2", "model.width=4", "data.train_size=40", "train.epochs=2"]
+    command = [sys.executable, "-c", TRACED, str(PACKAGE), "sweep", "norm=batch", "seed=0", *small]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    files = [line for line in done.stdout.splitlines() if line.startswith(str(PACKAGE))]
+
+    assert done.returncode == 0, done.stderr
+    assert len(files) <= MOST_FILES_OF_A_SWEEP, files
 
 
 @pytest.mark.parametrize(

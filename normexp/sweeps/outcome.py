@@ -1,6 +1,6 @@
 """What came of a sweep, from what is in the store and what its stacks came to."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,9 @@ from normexp.config.schema import FRAMEWORK
 from normexp.errors import SweepInterruptedError, describe
 from normexp.store.layout import StudyDirectory, holds
 from normexp.store.rows import Row, row
-from normexp.store.sweep import SweepDirectory, planned
-from normexp.sweeps.in_slurm import jobs
+from normexp.store.sweep import SweepDirectory
 from normexp.sweeps.inventory import Standard
 from normexp.sweeps.plan import SUBJECT, Plan, Stack, label
-from normexp.sweeps.remote import has_news
 
 NOTHING = "–"
 """Of a run without a framework among others."""
@@ -42,7 +40,7 @@ class Outcome:
 
     plan: Plan
     directory: Path
-    planned: Mapping[str, int] = field(default_factory=dict)
+    planned: dict[str, int] = field(default_factory=dict)
     trained: int = 0
     observed: int = 0
     rows: list[Row] = field(default_factory=list)
@@ -140,8 +138,7 @@ def sum_up(outcome: Outcome, place: SweepDirectory, standard: Standard) -> None:
     outcome.rows = [rows[name] for name in names if name in rows]
     outcome.failed = [name for name in names if name not in done]
     outcome.status = "failed" if outcome.failed else "complete"
-    outcome.planned = plan.figures | (planned(place.path) if has_news(place) else {})
-    outcome.jobs = jobs(place)
+    outcome.planned = plan.figures | outcome.planned
     outcome.warnings[:0] = plan.warnings
     if plan.stacks:
         from normexp.engine.numerics import company_matters

@@ -14,14 +14,14 @@ from normexp.config.field import expanded
 from normexp.errors import NormexpError, UsageError, describe
 from normexp.store.layout import StudyDirectory
 from normexp.store.locks import Locks, locked
-from normexp.store.sweep import SweepDirectory, begin, has_ended, over, tidy
+from normexp.store.sweep import SweepDirectory, begin, has_ended, over, planned, tidy
 from normexp.study import study as studies
 from normexp.study.study import Study
 from normexp.sweeps import inventory
 from normexp.sweeps.environment import environment
 from normexp.sweeps.events import Event, Listener, ignore
 from normexp.sweeps.execute import check, execute
-from normexp.sweeps.in_slurm import Sent, follow, forget, found, send
+from normexp.sweeps.in_slurm import Sent, follow, forget, found, jobs, send
 from normexp.sweeps.inventory import OnCodeChange, Standard
 from normexp.sweeps.outcome import Outcome, errors, interrupted, sum_up
 from normexp.sweeps.plan import Plan, Stack, build
@@ -130,11 +130,14 @@ def sweep(  # noqa: PLR0913  the options of a command line
                 sent.withdraw()
             if sent is not None:
                 outcome.trained, outcome.observed, *_ = done_elsewhere(place)
+                outcome.planned = planned(place.path) if has_news(place) else {}
             outcome.seconds = time.perf_counter() - start
             sum_up(outcome, place, standard)
             if outcome.failed and stopped:
                 outcome.status = "interrupted"
-            forget(place)
+            if not isinstance(plan.executor, Local):
+                outcome.jobs = jobs(place)
+                forget(place)
             place.end(outcome.rows, outcome.manifest)
     if stopped:
         raise interrupted(outcome, directory)

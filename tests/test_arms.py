@@ -10,8 +10,8 @@ from conftest import SMALL
 from typer.testing import Result
 
 import normexp as package
-from normexp.analysis.arms import Arm, arms, estimate
 from normexp.console.words import interval
+from normexp.insight.arms import Arm, arms, estimate
 
 Command = Callable[..., Result]
 AsJson = Callable[..., Any]

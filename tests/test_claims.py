@@ -9,11 +9,11 @@ import pytest
 from typer.testing import Result
 
 import normexp as package
-from normexp.analysis.comparison import compare_paired
 from normexp.claims.check import CLAIMS, SETTLED, Judged, Verdicts, select
 from normexp.claims.claim import Cell, verdict
 from normexp.cli import insight as cli
 from normexp.console.compare import print_verdicts
+from normexp.insight.comparison import compare_paired
 
 AsJson = Callable[..., Any]
 Command = Callable[..., Result]

@@ -144,7 +144,7 @@ def test_one_seed_is_said_to_be_too_few(normexp: Command) -> None:
 def test_older_runs_are_read_as_todays_of_the_same_id(as_json: AsJson, store: str) -> None:
     """A field that the schema has got since stands at the value that changes no id."""
     from normexp.config.differences import completed
-    from normexp.store.rows import rows_of
+    from normexp.store.stored import rows_of
 
     assert as_json("ls", "--dir", store)
     row = next(r for r in rows_of(Path(store, "bn_regression").glob("batch-*"))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from normexp.analysis.comparison import (
+from normexp.insight.comparison import (
     FEWEST,
     Comparison,
     compare_paired,

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 import normexp as package
-from normexp.analysis.comparison import compare_paired
 from normexp.claims import evidence, norms
 from normexp.claims.check import CLAIMS, SETTLED, judged
 from normexp.claims.claim import Cell, Verdict, differs, verdict
 from normexp.claims.evidence import Evidence
 from normexp.claims.studies import STUDIES
 from normexp.engine.numerics import one_thread
+from normexp.insight.comparison import compare_paired
 
 Flat = dict[str, Any]
 Metrics = Callable[[Flat], dict[str, Any]]

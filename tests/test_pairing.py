@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from normexp.analysis.pairing import compare_arms
 from normexp.config.tree import flatten, from_tree
+from normexp.insight.pairing import compare_arms
 
 RNG = np.random.default_rng(20261121)
 TRAJECTORY = "abc"

@@ -17,11 +17,11 @@ import pytest
 from conftest import SMALL
 from typer.testing import Result
 
-from normexp.analysis.thinning import evenly
 from normexp.console.curves import Curves
 from normexp.console.pace import Pace
 from normexp.console.spark import scale_of, spark
 from normexp.console.status import remaining
+from normexp.insight.thinning import evenly
 from normexp.sweeps import sweep as session
 from normexp.sweeps.events import Done, Event, Relay, decode
 

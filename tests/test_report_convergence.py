@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from normexp.cli import app
 from normexp.insight.course import courses
-from normexp.insight.subject import subjects_of
+from normexp.insight.training import trainings
 from normexp.report.source import gather
 
 MOMENTA = ("0.01", "0.3", "null")
@@ -117,9 +117,9 @@ def test_theory_is_exact_before_the_first_step(store: Path) -> None:
     """Nothing but the initial value is off there, and that is known."""
     source = gather(store, [STUDY])
     frame = source.frame("layers")
-    for subject in subjects_of(source.complete)[:2]:
-        for course in courses(subject, range(9)):
-            own = frame[(frame["run_id"] == course.row["run_id"]) & (frame["step"] == 0)]
+    for training in trainings(store, STUDY)[:2]:
+        for course in courses(training, range(9)):
+            own = frame[(frame["run_id"] == course.run.id) & (frame["step"] == 0)]
             assert course.error[0] == pytest.approx(own["mean_error"].to_numpy(), rel=1e-5)
             assert (course.error_variance[0] == 0).all()
 
@@ -131,14 +131,14 @@ def test_theory_knows_the_noise_of_batches_without_replacement(tmp_path: Path) -
     source = gather(tmp_path, [])
     frame = source.frame("layers")
     inside = []
-    for subject in subjects_of(source.complete):
-        (course,) = courses(subject, range(7))
-        own = frame[(frame["run_id"] == course.row["run_id"]) & (frame["layer"] == "input")]
+    for training in trainings(tmp_path, None):
+        (course,) = courses(training, range(7))
+        own = frame[(frame["run_id"] == course.run.id) & (frame["layer"] == "input")]
         off = own["mean_error"].to_numpy() - course.error[:, 0]
         inside += (np.abs(off[1:]) < 2.5 * np.sqrt(course.error_variance[1:, 0])).tolist()
     measured = frame[(frame["layer"] == "input") & (frame["step"] > 0)]["mean_error"].mean()
     expected = np.mean([courses(each, range(7))[0].error[1:, 0].mean()
-                        for each in subjects_of(source.complete)])  # fmt: skip
+                        for each in trainings(tmp_path, None)])  # fmt: skip
 
     assert np.mean(inside) > 0.85
     assert measured == pytest.approx(expected, rel=0.35)

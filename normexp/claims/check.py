@@ -14,7 +14,7 @@ from normexp.claims.settled import IDENTITIES, NOT_CHECKABLE
 from normexp.claims.studies import STUDIES
 from normexp.config.field import quoted
 from normexp.errors import UsageError, did_you_mean
-from normexp.store.rows import rows_of
+from normexp.store.stored import rows_of
 from normexp.sweeps.plan import Plan
 from normexp.sweeps.sweep import plan, study_directory
 

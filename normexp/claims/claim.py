@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from normexp.analysis.comparison import FEWEST, Comparison
+from normexp.insight.comparison import FEWEST, Comparison
 
 if TYPE_CHECKING:
     from normexp.claims.evidence import Evidence

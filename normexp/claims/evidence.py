@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
 
-from normexp.analysis.comparison import Scale, compare_paired
 from normexp.claims.claim import Cell, Rule, below
-from normexp.store.rows import read_run
+from normexp.insight.comparison import Scale, compare_paired
+from normexp.store.stored import read_run
 
 if TYPE_CHECKING:
     import torch

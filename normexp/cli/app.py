@@ -172,7 +172,7 @@ def warn_of_damage(*directories: Path) -> None:
 
 def warn_of_lost(store: Path, wanted: str) -> None:
     """Warn on stderr of runs that were left out of an answer because they are damaged."""
-    from normexp.trust.selection import select
+    from normexp.store.selection import select
 
     warn_of_damage(*select(store, wanted).runs)
 

@@ -23,7 +23,7 @@ def diff(
       normexp diff 64fdd590 bb21f7a0
     """  # noqa: D301  \b keeps the lines of the example apart
     with reporting(debug=debug):
-        from normexp.insight import diff as insight
+        from normexp.trust import diff as insight
 
         report = insight.diff(first, second, store=directory)
         warn_of_damage(*(Path(report[side]["directory"]) for side in insight.SIDES))

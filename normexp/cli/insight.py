@@ -132,8 +132,7 @@ def budget(
       normexp budget bn_regression
     """  # noqa: D301  \b keeps the lines of the example apart
     from normexp.console.budget import print_budget_of_arms, print_budget_of_run
-    from normexp.insight.budget import budgets
-    from normexp.insight.summary import arms_of, layers_of, report
+    from normexp.insight.budget import budgets, by_arm, report
     from normexp.store.places import typed_places
 
     found, notes = budgets(directory, wanted, typed_places(places or ()), last_only=True)
@@ -142,8 +141,8 @@ def budget(
 
     def show() -> None:
         if len(found) == 1:
-            print_budget_of_run(found[0].row, layers_of(found[0]), found[0].cost)
+            print_budget_of_run(found[0])
         else:
-            print_budget_of_arms(*arms_of(found))
+            print_budget_of_arms(*by_arm(found))
 
     return Answer(lambda: [report(each) for each in found], show)

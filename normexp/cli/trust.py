@@ -39,8 +39,8 @@ def verify(
       normexp verify runs/bn_regression/none-s0-64fdd590c34c
     """  # noqa: D301  \b keeps the lines of the example apart
     from normexp.console.trust import print_verification, verifying
+    from normexp.store.selection import select
     from normexp.trust import verify as trust
-    from normexp.trust.selection import select
 
     selection = select(directory, wanted)
     with verifying() as progress:

@@ -11,10 +11,8 @@ from normexp.console.tables import Column, field_columns, print_table, words_of
 from normexp.console.theory import print_curve
 from normexp.console.words import counted, number, short
 from normexp.errors import UsageError
-from normexp.insight.budget import ALL, PARTS, loss
+from normexp.insight.budget import ALL, PARTS, ArmBudget, RunBudget, loss, report
 from normexp.insight.forecast import Forecast
-from normexp.insight.summary import ArmBudget, LayerBudget
-from normexp.store.rows import Row
 from normexp.theory.budget import best_momentum
 from normexp.theory.setting import Setting
 
@@ -28,20 +26,20 @@ MEDIANS = (
 )
 
 
-def print_budget_of_run(row: Row, layers: Sequence[LayerBudget], cost: Mapping[str, float]) -> None:
+def print_budget_of_run(budget: RunBudget) -> None:
     """One run: every layer at the end of the training, and what its error costs."""
-    console = stdout()
+    console, cost, row = stdout(), budget.cost, budget.run.row
     console.print(f"{row['label']}  {row['run_id']}", style="bold")
     columns = [
-        words_of("layer", lambda layer: layer.name),
+        words_of("layer", lambda layer: layer["layer"]),
         *(
-            Column(f"mean\n{part}", partial(lambda p, layer: f"{layer.mean[p]:.3f}", part))
+            Column(f"mean\n{part}", partial(lambda p, layer: f"{layer['mean'][p]:.3f}", part))
             for part in ALL
         ),
-        Column("variance\nerror", lambda layer: f"{layer.var['error']:.3f}"),
-        Column("ln\nratio", lambda layer: f"{layer.log_var_ratio:.3f}"),
+        Column("variance\nerror", lambda layer: f"{layer['var']['error']:.3f}"),
+        Column("ln\nratio", lambda layer: f"{layer['log_var_ratio']:.3f}"),
     ]
-    print_table(console, layers, columns)
+    print_table(console, report(budget)["layers"], columns)
     console.print(
         "means in σ of the population, RMS over channels: error = initial + drift + noise in every "
         "channel. variance: mean of (running − population) / population, and of ln(running / "

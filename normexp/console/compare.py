@@ -8,14 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
-from normexp.analysis.alike import FieldComparison
-from normexp.analysis.comparison import FEWEST, Comparison
 from normexp.claims.check import SOURCES, Judged, Verdicts
 from normexp.claims.claim import Cell, Claim, Settled
 from normexp.console.streams import note, stdout
 from normexp.console.tables import Column, field_column, print_table, words_of
 from normexp.console.words import NOTHING, counted, field_value, heading, number, short
-from normexp.insight.compare import FieldReport
+from normexp.insight.compare import FieldComparison, FieldReport
+from normexp.insight.comparison import FEWEST, Comparison
 
 PAIRED = {"weights": "weights", "seed": "seed", "unpaired": "no"}
 

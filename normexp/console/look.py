@@ -8,13 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
-from normexp.analysis.thinning import evenly
 from normexp.config.field import as_override, quoted, spell
 from normexp.config.identity import describing
 from normexp.config.schema import KIND_FIELDS
 from normexp.console.streams import stdout, stdout_line
 from normexp.console.tables import Column, field_column, fits, print_table, words_of, wrapped
 from normexp.console.words import NOTHING, counted, number, short
+from normexp.insight.thinning import evenly
 from normexp.sweeps.listing import StudyRuns
 
 Row = Mapping[str, Any]

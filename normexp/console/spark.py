@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from normexp.analysis.thinning import evenly
+from normexp.insight.thinning import evenly
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 

@@ -6,7 +6,6 @@ from functools import partial
 from rich.console import Console
 from rich.text import Text
 
-from normexp.analysis import Arm
 from normexp.config.data import data_set, data_sets
 from normexp.config.norm import WITHOUT_MOMENTUM
 from normexp.console.streams import note, stdout, warn
@@ -22,6 +21,7 @@ from normexp.console.words import (
     number,
     short,
 )
+from normexp.insight.arms import Arm
 from normexp.sweeps.outcome import Outcome
 from normexp.sweeps.plan import Plan
 

@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from normexp.analysis import Estimate
 from normexp.config.field import spell
 from normexp.config.norm import WITHOUT_MOMENTUM
 from normexp.config.schema import FRAMEWORK, IDENTITY_GROUPS
+from normexp.insight.arms import Estimate
 
 NOTHING = "–"
 

@@ -1,18 +1,21 @@
 """Error budgets of stored runs: what running statistics are off by, and of what it is made."""
 
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from normexp.config.differences import varying
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
-from normexp.insight.subject import Subject, subjects, with_data
+from normexp.insight.training import Training, trainings, with_data
 from normexp.store.places import Place, typed_places
-from normexp.store.rows import Row
+from normexp.store.stored import Stored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,10 +40,10 @@ class RunBudget:
     each of their parts add up to the error exactly.
 
     Attributes:
-        row: of the run.
+        run: that it is of.
         sites: layers and their channels.
         steps: of the evaluation points.
-        population: means and variances, each [points, channels].
+        varies: whether a channel has a variance, [points, channels].
         mean: by part, and `error`, their sum; each [points, channels].
         var: the same.
         log_var_ratio: ln(running / population variance), [points, channels].
@@ -48,60 +51,33 @@ class RunBudget:
             that alone, minus the loss under the population's; see `normexp.engine.predict`.
     """
 
-    row: Row
+    run: Stored
     sites: dict[str, int]
     steps: Array
-    population: tuple[Array, Array]
+    varies: Array
     mean: dict[str, Array]
     var: dict[str, Array]
     log_var_ratio: Array
     cost: dict[str, float]
 
 
-def loss(row: Row, name: str) -> float:
-    """A loss of a run; NaN where it is not finite, which rows have as nothing."""
-    value = row[name]
-    return float("nan") if value is None else float(value)
+@dataclass(frozen=True)
+class ArmBudget:
+    """Medians over the seeds of an arm, at the last evaluation point.
 
-
-def budgets(
-    store: Path, wanted: str | None, places: Sequence[Place] = (), *, last_only: bool = False
-) -> tuple[list[RunBudget], list[str]]:
-    """The budgets of the runs that are meant, run by run, and notes on runs left out.
-
-    Args:
-        store: where to look for names.
-        wanted: a study, sweep or run, by name, id or path; None is the whole store.
-        places: where data in files may stand now.
-        last_only: at the last evaluation point only, not at all of them.
-
-    Raises:
-        NotFoundError: there is no such run, or its trajectory is not there.
-        UsageError: no run is normalised by an average, which alone has a budget; or the data of
-            none can be read.
+    Attributes:
+        values: the fields that tell the arms apart.
+        n: runs.
+        mean: by part, the root mean square over all channels, in σ.
+        cost: what a part alone, and the whole error, raise the training loss by.
+        excess: what evaluation does cost.
     """
-    chosen = [each for each in subjects(store, wanted) if averaged(each)]
-    if not chosen:
-        raise UsageError(
-            f"no run of {wanted or store} is normalised by an average of its batches",
-            "name runs with norm.estimator=ema, debiased, warmup, window or divided",
-        )
-    kept, notes = with_data(chosen, places)
-    return list(budgets_of(kept, last_only=last_only)), notes
 
-
-def averaged(subject: Subject) -> list[int]:
-    """Which runs are normalised by an average of their batches, which alone has a budget."""
-    from normexp.engine.budget import has_budget
-
-    return [i for i, config in enumerate(subject.configs) if has_budget(config.norm)]
-
-
-def budgets_of(chosen: Sequence[Subject], *, last_only: bool = False) -> Iterator[RunBudget]:
-    """The budgets of the runs that have one, run by run; their data must be at hand."""
-    for subject in chosen:
-        if index := averaged(subject):
-            yield from _of_subject(subject, index, last_only=last_only)
+    values: dict[str, Any]
+    n: int
+    mean: dict[str, float]
+    cost: dict[str, float]
+    excess: float
 
 
 def budget(path: str | Path, *places: str) -> "pd.DataFrame":
@@ -125,13 +101,61 @@ def budget(path: str | Path, *places: str) -> "pd.DataFrame":
     found, notes = budgets(Path(path), str(path), typed_places(places))
     for note in notes:
         warnings.warn(note, stacklevel=2)
-    return pd.concat([pd.DataFrame(_columns(each)) for each in found], ignore_index=True)
+    return pd.concat([_frame(each) for each in found], ignore_index=True)
 
 
-def rise(loss: float, population: float) -> float:
-    """How far a loss is above that under the population's statistics; 0 where it is rounding."""
-    above = loss - population
-    return 0.0 if abs(above) < ROUNDING * population else above
+def budgets(
+    store: Path, wanted: str | None, places: Sequence[Place] = (), *, last_only: bool = False
+) -> tuple[list[RunBudget], list[str]]:
+    """Return the budgets of the runs that are meant, and notes on runs left out.
+
+    Args:
+        store: where names are looked for.
+        wanted: a study, sweep or run, by name, id or path; None is the whole store.
+        places: where data in files may stand now.
+        last_only: at the last evaluation point only, not at all of them.
+
+    Raises:
+        NotFoundError: there is no such run, or its trajectory is not there.
+        UsageError: no run is normalised by an average, which alone has a budget; or the data of
+            none can be read.
+    """
+    chosen = averaging(trainings(store, wanted))
+    if not chosen:
+        raise UsageError(
+            f"no run of {wanted or store} is normalised by an average of its batches",
+            "name runs with norm.estimator=ema, debiased, warmup, window or divided",
+        )
+    kept, notes = with_data(chosen, places)
+    return list(budgets_of(kept, last_only=last_only)), notes
+
+
+def averaging(found: Sequence[Training]) -> list[Training]:
+    """Return trainings with those of their runs that are normalised by an average of batches."""
+    from normexp.engine.budget import has_budget
+
+    kept = (
+        replace(each, runs=tuple(run for run in each.runs if has_budget(run.config.norm)))
+        for each in found
+    )
+    return [each for each in kept if each.runs]
+
+
+def budgets_of(chosen: Sequence[Training], *, last_only: bool = False) -> Iterator[RunBudget]:
+    """Return the budgets of `averaging` runs, whose data are at hand."""
+    from normexp.engine.budget import budget as attribute
+    from normexp.engine.numerics import one_thread
+
+    for training in chosen:
+        record, configs = training.record(), training.configs
+        with one_thread():
+            points = range(record.epochs if last_only else 0, record.epochs + 1)
+            found = attribute(record, configs, points)
+            losses = training_losses_by_part(record, configs[0], found)
+        (population,) = losses.pop("population")
+        for place, run in enumerate(training.runs):
+            cost = {name: rise(values[place], population) for name, values in losses.items()}
+            yield _budget(run, record, found, place, points, cost)
 
 
 def training_losses_by_part(
@@ -165,44 +189,88 @@ def training_losses_by_part(
     return {"population": losses[:1], **by_part}
 
 
-def _of_subject(subject: Subject, index: Sequence[int], *, last_only: bool) -> Iterator[RunBudget]:
-    from normexp.engine.budget import budget as attribute
-    from normexp.engine.numerics import one_thread
-
-    record = subject.record()
-    with one_thread():
-        points = range(record.epochs if last_only else 0, record.epochs + 1)
-        found = attribute(record, [subject.configs[i] for i in index], points)
-        losses = training_losses_by_part(record, subject.configs[0], found)
-    (population,) = losses.pop("population")
-    for run, i in enumerate(index):
-        cost = {name: rise(values[run], population) for name, values in losses.items()}
-        yield _scaled(subject.rows[i], record, found, run, points, cost)
+def rise(loss: float, population: float) -> float:
+    """How far a loss is above that under the population's statistics; 0 where it is rounding."""
+    above = loss - population
+    return 0.0 if abs(above) < ROUNDING * population else above
 
 
-def _scaled(  # noqa: PLR0913, PLR0917  what one run's budget is of
-    row: Row,
+def report(found: RunBudget) -> dict[str, Any]:
+    """Return one run's budget at the last evaluation point, as data.
+
+    By layer, over the channels that vary: root mean squares of the means' errors in σ, means of the
+    variances' relative errors and of their log ratio.
+    """
+    layers, start = [], 0
+    for name, width in found.sites.items():
+        channels = start + np.flatnonzero(found.varies[-1, start : start + width])
+        layers.append(
+            {
+                "layer": name,
+                "mean": {part: _rms(found.mean[part][-1, channels]) for part in ALL},
+                "var": {part: mean_of(found.var[part][-1, channels]) for part in ALL},
+                "log_var_ratio": mean_of(found.log_var_ratio[-1, channels]),
+            }
+        )
+        start += width
+    return {
+        "run_id": found.run.id,
+        "label": found.run.label,
+        "step": int(found.steps[-1]),
+        "excess_loss": found.run.row["excess_loss"],
+        "cost": found.cost,
+        "layers": layers,
+    }
+
+
+def by_arm(found: Sequence[RunBudget]) -> tuple[list[ArmBudget], list[str]]:
+    """Return the arms in the order of their first runs, and the fields that tell them apart."""
+    rows = [each.run.row for each in found]
+    telling = [path for path in varying(rows) if path not in ("norm.momentum", "seed")]
+    fields = ["norm.momentum", *telling]
+    grouped: dict[str, list[RunBudget]] = {}
+    for each, row in zip(found, rows, strict=True):
+        grouped.setdefault(repr([row.get(path) for path in fields]), []).append(each)
+    return [_arm(members, fields) for members in grouped.values()], fields
+
+
+def loss(row: Mapping[str, Any], name: str) -> float:
+    """A loss of a run; NaN where it is not finite, which rows have as nothing."""
+    return nan if row[name] is None else float(row[name])
+
+
+def _arm(members: Sequence[RunBudget], fields: Sequence[str]) -> ArmBudget:
+    rows = [each.run.row for each in members]
+    last = {part: [each.mean[part][-1] for each in members] for part in ALL}
+    return ArmBudget(
+        values={path: rows[0][path] for path in fields if path in rows[0]},
+        n=len(members),
+        mean={part: median(_rms(each[np.isfinite(each)]) for each in last[part]) for part in ALL},
+        cost={part: median(each.cost[part] for each in members) for part in ALL},
+        excess=median(loss(row, "excess_loss") for row in rows),
+    )
+
+
+def _budget(  # noqa: PLR0913, PLR0917  what one run's budget is of
+    run: Stored,
     record: "Record",
     found: "Budget",
-    run: int,
+    place: int,
     points: Sequence[int],
     cost: dict[str, float],
 ) -> RunBudget:
     """One run's budget in units of the population."""
-    truth, var = (each[0].numpy() for each in found.population)
+    var = found.population.var[0].numpy()
     with np.errstate(all="ignore"):  # of a channel that does not vary, or an absurd start
         mean, relative = (
-            {
-                name: getattr(getattr(found, name), of)[run].numpy() / unit
-                for name in (*PARTS, "error")
-            }
+            {name: getattr(getattr(found, name), of)[place].numpy() / unit for name in ALL}
             for of, unit in (("mean", np.sqrt(var)), ("var", var))
         )
         return RunBudget(
-            row=row,
+            run=run,
             sites=record.sites,
             steps=np.array(points) * (record.train_loss.shape[1] // record.epochs),
-            population=(truth, var),
+            varies=var > 0,
             mean=mean,
             var=relative,
             log_var_ratio=np.log1p(relative["error"]),
@@ -210,16 +278,28 @@ def _scaled(  # noqa: PLR0913, PLR0917  what one run's budget is of
         )
 
 
-def _columns(each: RunBudget) -> dict[str, Any]:
+def _frame(each: RunBudget) -> "pd.DataFrame":
+    import pandas as pd
+
     layers = [layer for layer, width in each.sites.items() for _ in range(width)]
     channels = [channel for width in each.sites.values() for channel in range(width)]
     points = len(each.steps)
     columns: dict[str, Any] = {
-        "run_id": each.row["run_id"],
+        "run_id": each.run.id,
         "step": np.repeat(each.steps, len(layers)),
         "layer": layers * points,
         "channel": channels * points,
     }
     for of, parts in (("mean", each.mean), ("var", each.var)):
         columns |= {f"{of}_{name}": values.ravel() for name, values in parts.items()}
-    return columns | {"log_var_ratio": each.log_var_ratio.ravel()}
+    return pd.DataFrame(columns | {"log_var_ratio": each.log_var_ratio.ravel()})
+
+
+def _rms(values: Array) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.square(values).mean())) if values.size else nan
+
+
+def mean_of(values: Array) -> float:
+    """The mean; NaN of nothing."""
+    return float(values.mean()) if values.size else nan

@@ -1,27 +1,45 @@
-"""Comparing the values of one field over stored runs, everything else alike."""
+"""The values of one field compared over stored runs, everything else alike."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from normexp.analysis.alike import (
-    FieldComparison,
-    comparisons,
-    differing,
-    in_order,
-)
-from normexp.analysis.arms import Row
 from normexp.config.data import ANSWERS
-from normexp.config.differences import completed
-from normexp.config.field import spell
+from normexp.config.differences import between, in_order, varying
+from normexp.config.field import Scalar, spell
+from normexp.config.norm import ESTIMATOR_FIELDS, unread
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.config.tree import known_keys, specs_of
 from normexp.errors import NotFoundError, UsageError, did_you_mean
-from normexp.store.files import intact
+from normexp.insight.pairing import ArmComparison, Row, compare_arms
 from normexp.store.layout import look_around
-from normexp.store.rows import FINAL, rows_of
-from normexp.trust.selection import Selection, select
+from normexp.store.selection import select
+from normexp.store.stored import FINAL, whole_runs
+
+NO_FIELD = "no such field"
+
+FOLLOWING = {"norm.estimator": ESTIMATOR_FIELDS}
+"""Fields that some values of a field do not read, see `normexp.config.norm.unread`."""
+
+
+@dataclass(frozen=True)
+class FieldComparison:
+    """One value of a field against its baseline, in one combination of all other fields.
+
+    Attributes:
+        cell: the other differing fields and their values, alike on both sides.
+        baseline: the compared field's value, and those that only its choice has.
+        other: the same.
+        also: fields that differ as well, since they follow from the choice.
+        found: the numbers.
+    """
+
+    cell: dict[str, Any]
+    baseline: dict[str, Any]
+    other: dict[str, Any]
+    also: tuple[str, ...]
+    found: ArmComparison
 
 
 @dataclass(frozen=True)
@@ -52,14 +70,19 @@ def compare_field(
         UsageError: no such field, value or metric, or nothing to compare.
     """
     selection = select(store, wanted)
-    rows = _rows(selection)
+    rows = [run.row for run in whole_runs(selection.runs)]
     if not rows:
         raise NotFoundError(f"no complete run in {wanted}", look_around(store))
     name, equals, typed = field.partition("=")
     path = _path(name, rows)
-    _check_metric(metric, rows)
+    there = [name for name in FINAL if any(row.get(name) is not None for row in rows)]
+    if metric not in there:
+        raise UsageError(
+            f"unknown metric {metric!r}; these runs have {', '.join(there)}",
+            did_you_mean(metric, there, "type --metric test_loss"),
+        )
     present = [row for row in rows if path in row]
-    baseline = _baseline(path, present, typed if equals else None)
+    baseline = _typed_baseline(path, present, typed) if equals else baseline_of(path, present)
     found = tuple(comparisons(path, baseline, present, metric))
     if not found:
         raise UsageError(
@@ -70,7 +93,7 @@ def compare_field(
 
 
 def report_numbers(report: FieldReport) -> dict[str, Any]:
-    """A report as data."""
+    """Return a report as data."""
     return {
         "source": report.source,
         "field": report.field,
@@ -93,10 +116,33 @@ def report_numbers(report: FieldReport) -> dict[str, Any]:
     }
 
 
-def _rows(selection: Selection) -> list[Row]:
-    """The rows of all complete runs."""
-    paths = [path for path in selection.runs if intact(path) is not None]
-    return [completed(row) for row in rows_of(paths)]
+def comparisons(
+    path: str, baseline: Scalar, rows: Sequence[Row], metric: str
+) -> Iterator[FieldComparison]:
+    """Compare every arm with the baseline's value with every other arm, cell by cell."""
+    own = _own(path, rows)
+    outside = [each for each in varying(rows) if each not in (*own, "seed")]
+    for members in _grouped(outside, rows):
+        cell = {p: members[0][p] for p in outside if p in members[0]}
+        arms = _grouped(own, members)
+        for first in [arm for arm in arms if arm[0][path] == baseline]:
+            for second in [arm for arm in arms if arm[0][path] != baseline]:
+                if _match(path, first[0], second[0]):
+                    values, others = (
+                        {p: arm[0][p] for p in own if p in arm[0]} for arm in (first, second)
+                    )
+                    also = _also(own, first[0], second[0])
+                    found = compare_arms(first, second, metric)
+                    yield FieldComparison(cell, values, others, also, found)
+
+
+def baseline_of(path: str, rows: Sequence[Row]) -> Any:  # noqa: ANN401  a value of any field
+    """The schema's default of a field where these runs have it, else the first of their values."""
+    values = in_order(path, [row[path] for row in rows])
+    if path.endswith(".kind"):
+        return values[0]
+    default = specs_of(rows[0])[path].default
+    return default if default in values else values[0]
 
 
 def _path(name: str, rows: Sequence[Row]) -> str:
@@ -106,8 +152,8 @@ def _path(name: str, rows: Sequence[Row]) -> str:
         UsageError: no such field, or nothing differs in it here.
     """
     path = f"{name}.kind" if name in IDENTITY_GROUPS else name
-    there = [each for each in differing(rows) if each not in ANSWERS]
-    told = ", ".join(_short(each) for each in there) or "none"
+    there = [each for each in varying(rows) if each not in (*ANSWERS, "seed")]
+    told = ", ".join(each.removesuffix(".kind") for each in there) or "none"
     if path == "seed":
         raise UsageError("seeds are what is averaged over", f"fields that differ here: {told}")
     if path not in known_keys():
@@ -128,40 +174,72 @@ def _path(name: str, rows: Sequence[Row]) -> str:
     return path
 
 
-def _check_metric(metric: str, rows: Sequence[Row]) -> None:
-    there = [name for name in FINAL if any(row.get(name) is not None for row in rows)]
-    if metric not in there:
-        raise UsageError(
-            f"unknown metric {metric!r}; these runs have {', '.join(there)}",
-            did_you_mean(metric, there, "type --metric test_loss"),
-        )
-
-
-def _baseline(path: str, rows: Sequence[Row], typed: str | None) -> Any:  # noqa: ANN401
-    """The value that others are compared with.
+def _typed_baseline(path: str, rows: Sequence[Row], typed: str) -> Any:  # noqa: ANN401
+    """The value that was typed.
 
     Raises:
-        UsageError: what was typed is no value of these runs.
+        UsageError: no run has it.
     """
     values = in_order(path, [row[path] for row in rows])
-    if typed is None:
-        default = values[0] if path.endswith(".kind") else specs_of(rows[0])[path].default
-        return default if default in values else values[0]
     for value in values:
-        if typed == spell(value) or _same_number(typed, value):
+        if typed == spell(value) or _is_number(typed, value):
             return value
+    short = path.removesuffix(".kind")
     raise UsageError(
-        f"no run here has {_short(path)}={typed}; there is {', '.join(map(spell, values))}",
-        f"type {_short(path)}={spell(values[0])}",
+        f"no run here has {short}={typed}; there is {', '.join(map(spell, values))}",
+        f"type {short}={spell(values[0])}",
     )
 
 
-def _same_number(typed: str, value: object) -> bool:
+def _is_number(typed: str, value: object) -> bool:
     try:
         return isinstance(value, float | int) and float(typed) == value
     except ValueError:
         return False
 
 
-def _short(path: str) -> str:
-    return path.removesuffix(".kind")
+def _own(path: str, rows: Sequence[Row]) -> list[str]:
+    """The compared field; of a kind, with the fields that only some choices of the group have."""
+    others = [each for each in varying(rows) if each not in (path, "seed")]
+    if not path.endswith(".kind"):
+        return [path, *(each for each in others if each in FOLLOWING.get(path, ()))]
+    return [path, *(each for each in others if each.startswith(path.removesuffix("kind")))]
+
+
+def _match(path: str, first: Row, second: Row) -> bool:
+    """Whether the fields that follow agree, where both sides read them."""
+    return all(
+        first[each] == second[each]
+        for each in FOLLOWING.get(path, ())
+        if each in first and each in second
+        if each not in unread(first) and each not in unread(second)
+    )
+
+
+def _grouped(fields: Sequence[str], rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows by the values of these fields, absent ones included, in the order of the values."""
+    grouped: dict[str, list[Row]] = {}
+    for row in rows:
+        grouped.setdefault(repr([row.get(each, NO_FIELD) for each in fields]), []).append(row)
+    rank = ranking(fields, rows)
+    return sorted(grouped.values(), key=lambda members: rank(members[0]))
+
+
+def ranking(fields: Sequence[str], rows: Sequence[Row]) -> Callable[[Row], list[int]]:
+    """A key that sorts rows by the values of fields; a row without a field comes first."""
+    ranks = {
+        each: {
+            repr(value): rank
+            for rank, value in enumerate(in_order(each, [r[each] for r in rows if each in r]))
+        }
+        for each in fields
+    }
+    return lambda row: [ranks[p][repr(row[p])] if p in row else -1 for p in fields]
+
+
+def _also(own: Sequence[str], first: Row, second: Row) -> tuple[str, ...]:
+    """What else differs between two arms of one cell: it follows from the choice."""
+    group = own[0].removesuffix("kind") if own[0].endswith(".kind") else own[0]
+    return tuple(
+        path for path in between(first, second) if path not in own and not path.startswith(group)
+    )

@@ -1,9 +1,20 @@
 """How the error of running statistics should go, from what their trainings have left.
 
 Of an average the engine knows exactly what is left of the initial value and how far the population
-has moved (`normexp.engine.budget`), theory how much is left of the batches' noise, and of random
-steps between evaluation points (`normexp.insight.remaining`), given how large these are in one
-batch. That is measured on batches of an epoch, the second half of the training's.
+has moved (`normexp.engine.budget`), theory how much is left of the batches' noise, given how large
+that is in one batch: it is measured on batches of an epoch, the second half of the training's.
+
+For batches of n_j examples with weights w_j, drawn from N without replacement,
+
+    Var = c·(Σ w_j²·σ_j²/n_j − Σ_epochs (Σ w_j·σ_j)²/N),
+
+the identity of `normexp.theory.noise` with the very weights of an estimator, and with σ_j of the
+time of each batch. c is 1 for independent examples. With one order of batches for ever, the weights
+and σ of a batch's appearances are added up first. The variance's noise has σ_j⁴ for σ_j².
+
+Between two evaluation points the population is known to start and to end somewhere; beside the
+straight line it takes random steps, of variance w·σ² an update, which come back to the line: a
+Brownian bridge, whose covariance i and j updates after the first point is w·(min(i, j) − i·j/K).
 
 So the mean square error of C channels is m² + s², m of initial value and drift, s of noise, and it
 scatters by (2s⁴ + 4m²s²)/f: a noncentral χ² in which f channels are free, fewer than C where the
@@ -13,19 +24,22 @@ channels' noise is alike (Satterthwaite 1946, Biometrics Bulletin 2: C²/tr R² 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from scipy.special import gammaln
 
-from normexp.config.schema import RunConfig, batch_sizes, part_sizes
-from normexp.insight.budget import Array, averaged
-from normexp.insight.subject import Subject
-from normexp.store.rows import Row
-
-if TYPE_CHECKING:
-    from normexp.engine.budget import Budget
-    from normexp.insight.remaining import Left
-    from normexp.record import Record
+from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
+from normexp.engine.budget import Budget, budget, weights
+from normexp.engine.estimators import Momenta
+from normexp.engine.numerics import one_thread
+from normexp.engine.scatter import apart
+from normexp.insight.budget import Array, averaging, mean_of
+from normexp.insight.training import Training
+from normexp.nets.network import Network
+from normexp.record import Record
+from normexp.store.stored import Stored
 
 INDEPENDENT_PAIRS = 2 / 3
 """Of pairs of neighbours, which share batches: their mean squares scatter 1.5 times as much."""
@@ -39,7 +53,7 @@ class Course:
     """What one run's errors should be, each [points, layers]; NaN where no noise was measured.
 
     Attributes:
-        row: of the run.
+        run: that it is of.
         layers: norm sites in order.
         steps: of the evaluation points.
         error: expected root mean square over channels of the mean's error, in σ.
@@ -48,13 +62,23 @@ class Course:
         ratio_variance: the same of that.
     """
 
-    row: Row
+    run: Stored
     layers: tuple[str, ...]
     steps: Array
     error: Array
     error_variance: Array
     ratio: Array
     ratio_variance: Array
+
+
+class _Left(NamedTuple):
+    """What is left of noise with c = 1 and steps with w = 1, each [runs, channels]."""
+
+    mean: Array  # variance of the running mean's noise
+    var: Array  # of the running variance's
+    mean_steps: Array  # of what the running mean lags behind random steps
+    var_steps: Array  # of what the running variance does
+    bias: Array  # of the running variance, where batch variances are biased
 
 
 class _Scale(NamedTuple):
@@ -73,43 +97,38 @@ class _Layer(NamedTuple):
     freedom: float  # of how many channels the mean's noise is
 
 
-def courses(subject: Subject, points: Sequence[int]) -> list[Course]:
-    """The courses of the runs of a training that are normalised by an average.
+def courses(training: Training, points: Sequence[int]) -> list[Course]:
+    """Return the courses of the runs of a training that are normalised by an average.
 
     Args:
-        subject: the training and its runs.
+        training: the training and its runs.
         points: evaluation points to look at, in order; what lies beyond the end is left out.
 
     Raises:
         NormexpError: the training is damaged.
     """
-    from normexp.engine.budget import budget
-    from normexp.engine.numerics import one_thread
-    from normexp.insight.remaining import Remaining
-
-    index = averaged(subject)
-    if not index:
-        return []
-    record, configs = subject.record(), [subject.configs[i] for i in index]
-    chosen = [point for point in points if point <= record.epochs]
-    with one_thread(), np.errstate(all="ignore"):  # of channels that do not vary
-        exact, remaining = budget(record, configs, chosen), Remaining(record, configs)
-        layers = _layers(record, configs[0])
-        found = [
-            _at(exact, i, remaining.at(point), record.sites, layers)
-            for i, point in enumerate(chosen)
-        ]
-    parts: Array = np.array(found)  # [points, layers, parts, runs]
-    steps = np.array(chosen) * (record.train_loss.shape[1] // record.epochs)
-    return [
-        Course(subject.rows[i], tuple(record.sites), steps,
-               *(parts[:, :, part, run] for part in range(4)))
-        for run, i in enumerate(index)
-    ]  # fmt: skip
+    found = []
+    for each in averaging([training]):
+        record, configs = each.record(), each.configs
+        chosen = [point for point in points if point <= record.epochs]
+        with one_thread(), np.errstate(all="ignore"):  # of channels that do not vary
+            exact, remaining = budget(record, configs, chosen), _Remaining(record, configs)
+            layers = _layers(record, configs[0])
+            parts: Array = np.array(
+                [
+                    _at(exact, i, remaining.at(point), record.sites, layers)
+                    for i, point in enumerate(chosen)
+                ]
+            )  # [points, layers, parts, runs]
+        steps = np.array(chosen) * (record.train_loss.shape[1] // record.epochs)
+        sites = tuple(record.sites)
+        for place, run in enumerate(each.runs):
+            found.append(Course(run, sites, steps, *(parts[:, :, i, place] for i in range(4))))
+    return found
 
 
 def _at(
-    exact: "Budget", point: int, left: "Left", sites: dict[str, int], layers: Sequence[_Layer]
+    exact: Budget, point: int, left: _Left, sites: dict[str, int], layers: Sequence[_Layer]
 ) -> list[list[Array]]:
     """By layer: error, its variance, log ratio and its variance, of each run."""
     var = exact.population.var[0, point].numpy()
@@ -136,8 +155,6 @@ def _at(
 
 def _root(mean: Array, variance: Array) -> tuple[Array, Array]:
     """Mean and variance of the root of a scaled χ² with these."""
-    from scipy.special import gammaln
-
     freedom = np.where(variance > 0, 2 * mean**2 / variance, np.inf)
     few = np.minimum(freedom, MANY)
     short = 2 / few * np.exp(2 * (gammaln((few + 1) / 2) - gammaln(few / 2)))
@@ -146,12 +163,73 @@ def _root(mean: Array, variance: Array) -> tuple[Array, Array]:
     return np.sqrt(mean * (1 - missing)), mean * missing
 
 
-def _layers(record: "Record", config: RunConfig) -> list[_Layer]:
+class _Remaining:
+    """What is left of a training's noise and random steps at any evaluation point."""
+
+    def __init__(self, record: Record, configs: Sequence[RunConfig]) -> None:
+        config, network = configs[0], Network(configs[0])
+        sizes, updates = batch_sizes(config), record.batch_mean.shape[1]
+        parts = [part_sizes(config, size) for size in sizes]
+        self._norms = [each.norm for each in configs]
+        momenta = Momenta(self._norms, updates)
+        self._newest = torch.cat([momenta.weight(update) for update in range(updates)], 1)
+        self._shares = 1 / np.array([each for part in parts for each in part], dtype=float)
+        self._missing = 1 / torch.cat([network.counts(size) for size in sizes]).double().numpy()
+        self._whole, self._repeats = train_size(config), not config.train.shuffle
+        truth = record.population_var[0].double().numpy()
+        gone = np.repeat(np.arange(len(sizes)) / len(sizes), [len(part) for part in parts])
+        self._var = _straight(truth, gone)  # [epochs, updates of one, channels]
+        biased = [getattr(norm, "running_variance", "") == "biased" for norm in self._norms]
+        self._biased = np.array(biased)[:, None]
+
+    def at(self, point: int) -> _Left:
+        """At an evaluation point, counted from 0."""
+        if not point:
+            return _Left(*(np.zeros((len(self._norms), self._var.shape[2])) for _ in range(5)))
+        batches = weights(self._norms, self._newest[:, : point * len(self._shares)]).batches
+        by_epoch = batches.numpy().reshape(len(self._norms), point, -1)
+        var = self._var[:point]
+        bias = -np.einsum("rek,ekc,kc->rc", by_epoch, var, self._missing, optimize=True)
+        return _Left(
+            self._variance(by_epoch, np.sqrt(var)),
+            self._variance(by_epoch, var),
+            _steps(by_epoch, var),
+            _steps(by_epoch, np.square(var)),
+            np.where(self._biased, bias, 0.0),
+        )
+
+    def _variance(self, by_epoch: Array, unit: Array) -> Array:
+        """The identity, for noise of one example that is as large as `unit`."""
+        epochs = np.einsum("rek,ekc->rec", by_epoch, unit, optimize=True)
+        if self._repeats:
+            batches = np.einsum("rek,ekc->rkc", by_epoch, unit, optimize=True)
+            own = np.einsum("rkc,k->rc", np.square(batches), self._shares, optimize=True)
+            shared = np.square(epochs.sum(1))
+        else:
+            squares = np.square(by_epoch) * self._shares
+            own = np.einsum("rek,ekc->rc", squares, np.square(unit), optimize=True)
+            shared = np.square(epochs).sum(1)
+        left: Array = np.maximum(0.0, own - shared / self._whole)
+        return left
+
+
+def _steps(by_epoch: Array, unit: Array) -> Array:
+    """The bridge's, for steps that are as large as the root of `unit`."""
+    later = np.cumsum(by_epoch[..., ::-1], axis=2)[..., ::-1]
+    end = by_epoch @ np.arange(by_epoch.shape[2])
+    bridge = np.square(later[..., 1:]).sum(2) - np.square(end) / by_epoch.shape[2]
+    left: Array = np.maximum(0.0, bridge) @ unit.mean(1)
+    return left
+
+
+def _layers(record: Record, config: RunConfig) -> list[_Layer]:
     """Of all layers, by how batches differ from the straight course of the population."""
-    mean, var = (each[0].double().numpy() for each in (record.population_mean,
-                                                       record.population_var))  # fmt: skip
+    mean, var = (
+        each[0].double().numpy() for each in (record.population_mean, record.population_var)
+    )
     per_epoch = record.batch_mean.shape[1] // record.epochs
-    course, unit = _straight(mean, per_epoch), _straight(var, per_epoch)
+    gone = np.arange(per_epoch) / per_epoch
+    course, unit = (_straight(each, gone).reshape(-1, each.shape[1]) for each in (mean, var))
     means = (record.batch_mean[0].double().numpy() - course) / np.sqrt(unit)
     variances = record.batch_var[0].double().numpy() / unit
     found, start = [], 0
@@ -165,12 +243,15 @@ def _layers(record: "Record", config: RunConfig) -> list[_Layer]:
     return found
 
 
-def _straight(points: Array, updates: int) -> Array:
-    """The population at every update, straight between evaluation points."""
-    gone = np.arange(updates)[:, None] / updates
-    between = points[:-1, None] + gone * (points[1:] - points[:-1])[:, None]
-    course: Array = between.reshape(-1, points.shape[1])
-    return course
+def _straight(points: Array, gone: Array) -> Array:
+    """The population between evaluation points, [epochs, updates of one, channels].
+
+    Args:
+        points: [points, channels].
+        gone: share of an epoch that has gone at each of its updates.
+    """
+    straight: Array = points[:-1, None] + gone[:, None] * (points[1:] - points[:-1])[:, None]
+    return straight
 
 
 def _scale(batches: Array, config: RunConfig) -> _Scale:
@@ -179,23 +260,19 @@ def _scale(batches: Array, config: RunConfig) -> _Scale:
     E(e_(i+k) − e_i)² = 2v + w·k·(1 − k/K) for noise v beside a bridge of steps w, which count
     where they are more than twice what chance makes of noise.
     """
-    sizes = [part for size in batch_sizes(config) for part in part_sizes(config, size)]
-    updates, examples = len(sizes), max(sizes)
-    late = batches.reshape(-1, updates, batches.shape[1])
-    late = late[len(late) // 2 :, np.array(sizes) == examples]
-    near, far = (_apart(late, k) for k in (1, max(1, updates // 2)))
-    bridge = [k * (1 - k / updates) for k in (1, max(1, updates // 2))]
+    sizes = np.array([part for size in batch_sizes(config) for part in part_sizes(config, size)])
+    updates, examples = len(sizes), int(sizes.max())
+    epochs = batches.reshape(-1, updates, batches.shape[1])
+    late = epochs[len(epochs) // 2 :, sizes == examples]
+    lags = (1, max(1, updates // 2))
+    counted = np.ones(late.shape[:2], dtype=bool)
+    near, far = (mean_of(apart(late, counted, lag)) for lag in lags)
+    bridge = [k * (1 - k / updates) for k in lags]
     longer = bridge[1] - bridge[0]
     chance = 2 * near * math.sqrt(2 / INDEPENDENT_PAIRS / max(1, len(late) * updates))
     steps = (far - near) / longer if longer > 0 and far - near > chance else 0.0
     noise = (near - steps * bridge[0]) / 2
     return _Scale(examples * max(0.0, noise) if np.isfinite(noise) else noise, steps)
-
-
-def _apart(late: Array, updates: int) -> float:
-    """Mean square of what batches of an epoch so many updates apart differ by."""
-    pairs = np.square(late[:, updates:] - late[:, :-updates])
-    return float(pairs.mean()) if pairs.size else float("nan")
 
 
 def _freedom(batches: Array) -> float:

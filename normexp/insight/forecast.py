@@ -4,31 +4,31 @@ For any momentum the record gives the running statistics and their error's parts
 are evaluated with them on the training examples; no test example is looked at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import inf, isfinite
+from math import inf, isfinite, isnan
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from normexp.config.differences import varying
 from normexp.config.norm import REFERENCES, AveragedKind
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
 from normexp.errors import UsageError
-from normexp.insight.budget import PARTS, loss, rise, training_losses_by_part
-from normexp.insight.layers import settings
-from normexp.insight.subject import Subject, subjects, with_data
-from normexp.insight.telling import telling
+from normexp.insight.budget import PARTS, loss, mean_of, rise, training_losses_by_part
+from normexp.insight.training import Training, trainings, with_data
 from normexp.store.places import Place
 from normexp.theory.memory import momentum_of
 from normexp.theory.setting import Setting
 
 if TYPE_CHECKING:
-    from normexp.store.rows import Row
+    from normexp.record import Record
 
 GRID = (0.001, 0.0015, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15,
         0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # fmt: skip
 """Momenta that are tried, such as people type."""
-
 
 _BASIS = ("norm.initial_mean", "norm.initial_var", "norm.running_variance")
 """What an average starts from, and of what it is."""
@@ -97,7 +97,7 @@ def forecasts(
     """Return how well each momentum does on the trainings, and notes on runs left out.
 
     Args:
-        store: where to look for names.
+        store: where names are looked for.
         wanted: a study, sweep or run, by name, id or path; None is the whole store.
         momenta: to try beside the grid and those of stored runs.
         places: where data in files may stand now.
@@ -108,7 +108,7 @@ def forecasts(
     """
     for momentum in momenta:
         momentum_of(momentum)
-    free = [each for each in subjects(store, wanted) if _is_free(each.configs[0])]
+    free = [each for each in trainings(store, wanted) if _is_free(each)]
     if not free:
         raise UsageError(
             f"in every training of {wanted or store} momentum enters the weights",
@@ -119,28 +119,23 @@ def forecasts(
 
 
 def forecasts_of(
-    found: Sequence[Subject], momenta: Sequence[float] = (), parts: Sequence[str] = PARTS
+    found: Sequence[Training], momenta: Sequence[float] = (), parts: Sequence[str] = PARTS
 ) -> list[Forecast]:
-    """The same of these trainings; nothing of those in which momentum enters the weights.
+    """Return the forecasts of trainings, without those in which momentum enters the weights.
 
     Args:
         found: the trainings, their data at hand.
         momenta: to try beside the grid and those of stored runs.
         parts: of the error that are told apart; each costs as much as the whole.
     """
-    free = [each for each in found if _is_free(each.configs[0])]
-    groups = [group for each in free for group in _parts(each)]
-    fields = telling([group.rows[0] for group in groups], without=_TRIED)
-    cells: dict[str, list[Subject]] = {}
-    for group in groups:
-        row = group.rows[0]
-        key = repr([row.get(path) for path in row if _is_of_training(path)])
-        cells.setdefault(key, []).append(group)
-    made = [
-        _forecast({path: row[path] for path in fields if path in row}, members, momenta, parts)
-        for members in cells.values()
-        for row in [members[0].rows[0]]
-    ]
+    groups = [group for each in found if _is_free(each) for group in _by_basis(each)]
+    rows = [group.runs[0].row for group in groups]
+    fields = [path for path in varying(rows) if path not in (*_TRIED, "seed")]
+    cells: dict[str, list[Training]] = {}
+    for group, row in zip(groups, rows, strict=True):
+        own = {p: row[p] for p in row if "." in p and p not in _TRIED and not p.startswith("log.")}
+        cells.setdefault(repr(sorted(own.items())), []).append(group)
+    made = [_forecast(fields, members, momenta, parts) for members in cells.values()]
     return sorted(made, key=lambda each: [_sortable(each.values.get(path)) for path in fields])
 
 
@@ -164,84 +159,83 @@ def _sortable(value: Any) -> tuple[bool, float, str]:  # noqa: ANN401
     return not is_number, value if is_number else 0.0, str(value)
 
 
-def _is_free(config: RunConfig) -> bool:
+def _is_free(training: Training) -> bool:
     """Whether momentum is observed only."""
-    return isinstance(config.norm, AveragedKind)
+    return isinstance(training.runs[0].config.norm, AveragedKind)
 
 
-def _is_of_training(path: str) -> bool:
-    """Whether a column of a row is of what cells are told apart by."""
-    return "." in path and path not in _TRIED and not path.startswith("log.")
-
-
-def _parts(subject: Subject) -> list[Subject]:
+def _by_basis(training: Training) -> list[Training]:
     """The runs of a training by what they average and from where; references where that is all."""
-    pairs = list(zip(subject.rows, subject.configs, strict=True))
-    averages = [pair for pair in pairs if pair[0].get("norm.estimator") not in REFERENCES]
-    groups: dict[str, list[tuple[Row, RunConfig]]] = {}
-    for row, config in averages or pairs:
-        groups.setdefault(repr([row.get(path) for path in _BASIS]), []).append((row, config))
-    return [
-        Subject(subject.directory, *(tuple(each) for each in zip(*group, strict=True)))
-        for group in groups.values()
-    ]
+    averages = [run for run in training.runs if run.flat.get("norm.estimator") not in REFERENCES]
+    groups: dict[str, list[Any]] = {}
+    for run in averages or training.runs:
+        groups.setdefault(repr([run.flat.get(path) for path in _BASIS]), []).append(run)
+    return [replace(training, runs=tuple(members)) for members in groups.values()]
 
 
 def _forecast(
-    values: dict[str, Any],
-    members: Sequence[Subject],
+    fields: Sequence[str],
+    members: Sequence[Training],
     momenta: Sequence[float],
     parts: Sequence[str],
 ) -> Forecast:
+    """The forecast of a cell."""
+    rows = [training.runs[0].row for training in members]
     measured: dict[float, list[float]] = {}
-    for subject in members:
-        for momentum, each in _measured(subject):
-            measured.setdefault(momentum, []).append(each)
+    for training in members:
+        for run in training.runs:
+            if _is_plain(run.row):
+                measured.setdefault(run.row["norm.momentum"], []).append(run.row["test_loss"])
     grid = sorted({*GRID, *momenta, *measured})
-    tried = [_tried(subject, grid, parts) for subject in members]
+    tried = [_losses(training, grid, parts) for training in members]
     population = median(each["population"][0] for each in tried)
+    found = [median(each["error"][i] for each in tried) for i in range(len(grid))]
+    costs = [
+        {part: median(rise(each[part][i], each["population"][0]) for each in tried)
+         for part in parts}
+        for i in range(len(grid))
+    ]  # fmt: skip
     return Forecast(
-        values,
-        len(members),
-        settings(members),
-        [
+        values={path: rows[0][path] for path in fields if path in rows[0]},
+        n=len(members),
+        layers=_settings(members),
+        tried=[
             Tried(
-                momentum,
-                found := median(each["error"][i] for each in tried),
-                rise(found, population),
-                {name: median(rise(each[name][i], each["population"][0]) for each in tried)
-                 for name in parts},
-                median(measured[momentum]) if momentum in measured else None,
-                len(measured.get(momentum, ())),
+                momentum=momentum,
+                training_loss=whole,
+                cost=rise(whole, population),
+                parts=cost,
+                measured=median(measured[momentum]) if momentum in measured else None,
+                n=len(measured.get(momentum, ())),
             )
-            for i, momentum in enumerate(grid)
+            for momentum, whole, cost in zip(grid, found, costs, strict=True)
         ],
-        median(loss(subject.rows[0], "test_loss_population") for subject in members),
-        {
-            subject.configs[0].seed: min(zip(each["error"], grid, strict=True))[1]
-            for subject, each in zip(members, tried, strict=True)
+        population=median(loss(row, "test_loss_population") for row in rows),
+        best_by_seed={
+            row["seed"]: min(zip(each["error"], grid, strict=True))[1]
+            for row, each in zip(rows, tried, strict=True)
         },
-    )  # fmt: skip
+    )
 
 
-def _measured(subject: Subject) -> list[tuple[float, float]]:
-    """Momentum and test loss of the stored runs that are plain averages."""
-    plain = {"norm.estimator": "ema", "norm.momentum_schedule": "constant"}
-    return [
-        (row["norm.momentum"], row["test_loss"])
-        for row in subject.rows
-        if row.get("norm.momentum") is not None
+def _is_plain(row: Mapping[str, Any]) -> bool:
+    """Whether a run is a plain average, and has a loss."""
+    return (
+        row.get("norm.momentum") is not None
         and row["test_loss"] is not None
-        and all(row.get(path, value) == value for path, value in plain.items())
-    ]
+        and row.get("norm.estimator", "ema") == "ema"
+        and row.get("norm.momentum_schedule", "constant") == "constant"
+    )
 
 
-def _tried(subject: Subject, grid: Sequence[float], parts: Sequence[str]) -> dict[str, list[float]]:
+def _losses(
+    training: Training, grid: Sequence[float], parts: Sequence[str]
+) -> dict[str, list[float]]:
     """One training's losses by part, a momentum each; what is not finite is the worst."""
     from normexp.engine.budget import budget
     from normexp.engine.numerics import one_thread
 
-    record, config = subject.record(), subject.configs[0]
+    record, config = training.record(), training.configs[0]
     assert isinstance(config.norm, AveragedKind)  # noqa: S101
     plain = replace(config.norm, estimator="ema", momentum_schedule="constant")
     configs = [replace(config, norm=replace(plain, momentum=momentum)) for momentum in grid]
@@ -252,3 +246,67 @@ def _tried(subject: Subject, grid: Sequence[float], parts: Sequence[str]) -> dic
         name: [each if isfinite(each) else inf for each in values]
         for name, values in losses.items()
     }
+
+
+def _settings(members: Sequence[Training]) -> dict[str, Setting]:
+    """Each layer's mean as a setting for `normexp.theory`, medians over trainings of one kind.
+
+    Drift is the population's over the last epoch; noise and random steps are told apart by batches
+    one and two updates from each other in the last quarter of the training. Nothing is said of
+    trainings that have no such pairs.
+    """
+    config = members[0].configs[0]
+    measured = [_measured(training.record(), config) for training in members]
+    if any(isnan(each[layer][2]) for each in measured for layer in each):
+        return {}
+    return {
+        layer: _setting(config, *(median(each[layer][i] for each in measured) for i in range(4)))
+        for layer in measured[0]
+    }
+
+
+def _setting(config: RunConfig, drift: float, walk: float, noise: float, initial: float) -> Setting:
+    """A layer's setting; noise is a batch's variance over σ²."""
+    sizes = batch_sizes(config)
+    parts = part_sizes(config, sizes[0])
+    whole = len(parts) == 1
+    order = "shuffled" if config.train.shuffle else "fixed"
+    return Setting(
+        updates=sum(len(part_sizes(config, size)) for size in sizes) * config.train.epochs,
+        batch_size=parts[0],
+        train_size=train_size(config) if whole else None,
+        order=order if whole else "independent",  # type: ignore[arg-type]
+        drop_last=config.train.drop_last and whole,
+        initial_error=initial,
+        drift_per_step=drift / len(parts),
+        walk_per_step=walk,
+        noise_scale=noise * parts[0],
+    )
+
+
+def _measured(record: "Record", config: RunConfig) -> dict[str, tuple[float, float, float, float]]:
+    """By layer: drift a step, random step, variance of a batch's mean, initial error; in σ."""
+    from normexp.engine.scatter import apart
+
+    truth = record.population_mean[0].double().numpy()
+    sigma = np.sqrt(record.population_var[0, -1].double().numpy())
+    batches = record.batch_mean[:1].double().numpy()
+    steps = batch_sizes(config)
+    sizes = [part for size in steps for part in part_sizes(config, size)]
+    updates = batches.shape[1]
+    full = np.tile(np.array(sizes) == max(sizes), updates // len(sizes))
+    late = (full & (np.arange(updates) >= updates * 3 // 4))[None]
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a channel that does not vary
+        drift = ((truth[-1] - truth[-2]) / len(steps) / sigma) ** 2
+        initial = ((truth[-1] - getattr(config.norm, "initial_mean", 0.0)) / sigma) ** 2
+        near, far = (apart(batches, late, k) / sigma**2 for k in (1, 2))
+    found, start = {}, 0
+    for layer, width in record.sites.items():
+        channels = slice(start, start + width)
+        those = (each[channels] for each in (drift, initial, near, far))
+        d, r, n, f = (mean_of(each[np.isfinite(each)]) for each in those)
+        walk = f - n if isnan(f) else max(0.0, f - n)
+        noise = (n - walk) / 2
+        found[layer] = (d**0.5, walk**0.5, noise if isnan(noise) else max(0.0, noise), r**0.5)
+        start += width
+    return found

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from normexp.analysis import Arm, Estimate
 from normexp.config.norm import WITHOUT_MOMENTUM
 from normexp.errors import NormexpError, UsageError
+from normexp.insight.arms import Arm, Estimate
 from normexp.report.naming import arm_name
 from normexp.report.source import MOMENTUM, Source
 
@@ -152,13 +152,13 @@ def _forecast(
 ) -> "Forecast | None":
     """The forecast of a cell's first seeds; None where trainings or data are not there."""
     from normexp.insight.forecast import forecasts_of
-    from normexp.insight.subject import subjects_at, with_data
+    from normexp.insight.training import trainings_at, with_data
 
     mine = [places[each.name] for each in cell.points if each.name in places]
     seeds = sorted({seed for each in mine for seed in each})[:most]
     chosen = [path for each in mine for seed in seeds for path in each.get(seed, ())]
     try:
-        kept, notes = with_data(subjects_at(chosen), source.places)
+        kept, notes = with_data(trainings_at(chosen), source.places)
         made = forecasts_of(kept, parts=())
     except UsageError as error:
         lost[f"{error.message}; {error.hint}"] = None

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from normexp.analysis.thinning import evenly
 from normexp.console.words import counted, number
+from normexp.insight.thinning import evenly
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
 from normexp.report.said import percent, short
 from normexp.report.sample import MOST_LAYERS, MOST_POINTS, Sample, sample, why_none
@@ -62,13 +62,13 @@ def _expected(chosen: Sample, points: list[int], kept: list[str]) -> "pd.DataFra
     from normexp.insight.course import courses
 
     names, parts = ("error", "error_variance", "ratio", "ratio_variance"), []
-    for subject in chosen.subjects():
-        for each in courses(subject, points):
+    for training in chosen.trainings():
+        for each in courses(training, points):
             steps, layers = len(each.steps), len(each.layers)
-            columns = {"arm": each.row["arm"], "step": np.repeat(each.steps, layers),
+            columns = {"step": np.repeat(each.steps, layers),
                        "layer": list(each.layers) * steps}  # fmt: skip
             columns |= {name: getattr(each, name).ravel() for name in names}
-            parts.append(pd.DataFrame(columns))
+            parts += [pd.DataFrame({"arm": arm, **columns}) for arm in chosen.arms_of(each.run)]
     if not parts:
         nothing = pd.DataFrame({name: [] for name in names}, dtype=float)
         return nothing.assign(arm="", layer="", step=0)

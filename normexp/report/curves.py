@@ -22,7 +22,7 @@ from normexp.report.style import (
     zoom,
 )
 from normexp.report.typical import spread
-from normexp.store.rows import Row
+from normexp.store.stored import Row
 
 if TYPE_CHECKING:
     import altair as alt

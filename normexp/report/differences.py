@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from normexp.analysis.alike import comparisons, differing, in_order
-from normexp.analysis.comparison import FEWEST, Comparison
-from normexp.analysis.pairing import ArmComparison, compare_arms
-from normexp.config.tree import specs_of
+from normexp.config.differences import varying
 from normexp.console.compare import PAIRED, decision, estimate_with_interval, sample_size
 from normexp.console.words import counted, field_value, heading
+from normexp.insight.compare import baseline_of, comparisons
+from normexp.insight.comparison import FEWEST, Comparison
+from normexp.insight.pairing import ArmComparison, compare_arms
 from normexp.report.axes import names_axis, scale_of
 from normexp.report.figure import Drawn, Figure, LeftOut, Table
 from normexp.report.momentum_words import PERCENT
 from normexp.report.source import MOMENTUM, SOURCE, Source
 from normexp.report.style import INK, SOFT
-from normexp.store.rows import Row
 
 if TYPE_CHECKING:
     from normexp.report.figure import Chart
+    from normexp.store.stored import Row
 
 TITLE = "Differences, paired where they can be"
 
@@ -103,7 +103,7 @@ def _fields(source: Source) -> list[str]:
     """What can be compared: the sources, else momentum, else the first field that differs."""
     if SOURCE in source.fields:
         return [SOURCE]
-    there = differing(source.rows)
+    there = [path for path in varying(source.rows) if path != "seed"]
     return sorted(there, key=lambda path: path != MOMENTUM)
 
 
@@ -112,7 +112,7 @@ def _differences(source: Source, field: str) -> Iterable[Difference]:
         yield from _between_sources(source)
         return
     rows = [row for row in source.rows if field in row]
-    baseline = _baseline(field, rows)
+    baseline = baseline_of(field, rows)
     for each in comparisons(field, baseline, rows, "test_loss"):
         ids = each.found.run_ids  # of the baseline, then of the other
         if ids:
@@ -131,13 +131,6 @@ def _between_sources(source: Source) -> Iterable[Difference]:
         for other in others:
             names = [source.arm_name(rows[0]) for rows in (other, first)]
             yield Difference(names[0], names[1], compare_arms(first, other, "test_loss"))
-
-
-def _baseline(field: str, rows: Sequence[Row]) -> Any:  # noqa: ANN401
-    """The schema's default where it is among the values, else the first of them."""
-    values = in_order(field, [row[field] for row in rows])
-    default = None if field.endswith(".kind") else specs_of(rows[0])[field].default
-    return default if default in values else values[0]
 
 
 def _said(field: str) -> str:

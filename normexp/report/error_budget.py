@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from normexp.analysis.thinning import evenly
 from normexp.console.words import number
 from normexp.errors import UsageError
-from normexp.insight.budget import ALL, PARTS, Array, RunBudget, averaged, budgets_of, loss
-from normexp.insight.subject import with_data
+from normexp.insight.budget import ALL, PARTS, Array, RunBudget, averaging, budgets_of, loss
+from normexp.insight.thinning import evenly
+from normexp.insight.training import with_data
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
 from normexp.report.said import short
 from normexp.report.sample import MOST_LAYERS, Sample, sample, why_none
@@ -59,16 +59,16 @@ def error_budget(source: Source) -> Drawn:
     chosen = sample(source)
     if not chosen.rows:
         return [LeftOut(TITLE, why_none(source))]
-    averaging = [each for each in chosen.subjects() if averaged(each)]
-    if not averaging:
+    known = averaging(chosen.trainings())
+    if not known:
         why = "the trainings are not there, or no arm is normalised by an average of its batches"
         return [LeftOut(TITLE, why)]
     try:
-        kept, notes = with_data(averaging, source.places)
+        kept, notes = with_data(known, source.places)
     except UsageError as error:
         return [LeftOut(TITLE, f"{error.message}; {error.hint}")]
     found = list(budgets_of(kept))
-    frame = _frame(found)
+    frame = _frame(chosen, found)
     if frame.empty:
         return [LeftOut(TITLE, "no layer has a finite error")]
     arms = tuple(arm for arm in chosen.arms if arm in set(frame[ARM]))
@@ -76,7 +76,7 @@ def error_budget(source: Source) -> Drawn:
     return [_figure(source, chosen, frame, arms), _costs(chosen, found, arms), *missing]
 
 
-def _frame(found: Sequence[RunBudget]) -> "pd.DataFrame":
+def _frame(chosen: Sample, found: Sequence[RunBudget]) -> "pd.DataFrame":
     """Arm, epoch, layer; means over seeds of RMS by part, and of each part's share of the square.
 
     A part's share is the mean over channels of part · error: these add up to the mean square error,
@@ -91,9 +91,10 @@ def _frame(found: Sequence[RunBudget]) -> "pd.DataFrame":
             channels = slice(start, start + width)
             start += width
             for epoch in evenly(epochs, MOST_EPOCHS):
-                alive = each.population[1][epoch, channels] > 0
+                alive = each.varies[epoch, channels]
                 parts = {part: each.mean[part][epoch, channels][alive] for part in ALL}
-                rows.append((each.row["arm"], epoch, layer, *_rms(parts), *_shares(parts)))
+                numbers = (epoch, layer, *_rms(parts), *_shares(parts))
+                rows += [(arm, *numbers) for arm in chosen.arms_of(each.run)]
     columns = [ARM, "epoch", "layer", *ALL, *(f"{part}_share" for part in PARTS)]
     frame = pd.DataFrame(rows, columns=columns)
     finite = np.isfinite(frame[list(ALL)].to_numpy()).all(axis=1)
@@ -254,9 +255,9 @@ def _costs(chosen: Sample, found: Sequence[RunBudget], arms: Sequence[str]) -> F
     """What each part raises the training loss by, at the end: medians over seeds."""
     rows, costs = [], {}
     for arm in arms:
-        mine = [each for each in found if each.row["arm"] == arm]
+        mine = [each for each in found if arm in chosen.arms_of(each.run)]
         cost = {part: float(np.median([each.cost[part] for each in mine])) for part in ALL}
-        excess = float(np.median([loss(each.row, "excess_loss") for each in mine]))
+        excess = float(np.median([loss(each.run.row, "excess_loss") for each in mine]))
         figures = [cost[part] for part in PARTS] + [cost["error"], excess]
         rows.append((arm, str(len(mine)), *map(number, figures)))
         costs[arm] = cost

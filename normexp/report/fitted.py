@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from normexp.analysis import Arm
 from normexp.config.tree import nest
 from normexp.console.words import NOTHING, counted, field_value, number
+from normexp.insight.arms import Arm
 from normexp.report.curves import Course, chart, courses, most_epochs
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Table
 from normexp.report.naming import arm_name
@@ -16,7 +16,7 @@ from normexp.report.said import TIGHT, short
 from normexp.report.source import MOMENTUM, Source
 from normexp.report.typical import seeds_said, spread, typical
 from normexp.store.places import understood
-from normexp.store.rows import Row
+from normexp.store.stored import Row
 
 TITLE = "Fitted curves"
 

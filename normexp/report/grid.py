@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from normexp.analysis import Arm
-from normexp.analysis.alike import in_order
+from normexp.config.differences import in_order
+from normexp.insight.arms import Arm
 from normexp.report.source import MOMENTUM, SOURCE, Source
 
 FIRST = (MOMENTUM, "train.batch_size", "optim.lr", "model.width", "model.depth", "train.epochs",

@@ -3,8 +3,8 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-from normexp.analysis import Arm, Estimate
 from normexp.console.words import NOTHING, SKEWED_NOTE, interval, number
+from normexp.insight.arms import Arm, Estimate
 from normexp.report.axes import names_axis, scale_of
 from normexp.report.figure import Drawn, Figure, Table
 from normexp.report.momentum_words import PERCENT

@@ -11,7 +11,7 @@ from normexp.report.said import percent
 from normexp.report.source import Source
 from normexp.report.style import ARM, INK, Palette, hidden, switchable
 from normexp.report.typical import seeds_said, spread, typical
-from normexp.store.rows import Row
+from normexp.store.stored import Row
 
 if TYPE_CHECKING:
     import altair as alt

@@ -12,8 +12,8 @@ from normexp.report.contents import Report, compose
 from normexp.report.page import page
 from normexp.report.source import Source, gather
 from normexp.store.layout import StudyDirectory, look_around, studies
+from normexp.store.selection import select
 from normexp.store.sweep import SweepDirectory
-from normexp.trust.selection import select
 
 LOOK_SECONDS = 1.0
 

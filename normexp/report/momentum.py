@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from normexp.analysis import Estimate
 from normexp.console.words import NOTHING, SKEWED_NOTE, interval
+from normexp.insight.arms import Estimate
 from normexp.report.cells import Cell, Point, cells, forecast
 from normexp.report.curve import EXCESS, MOST_PANELS, curve
 from normexp.report.figure import Drawn, Figure, LeftOut, Table

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normexp.analysis.thinning import evenly
 from normexp.config.schema import RunConfig
 from normexp.errors import NormexpError, UsageError
+from normexp.insight.thinning import evenly
 from normexp.report.source import Source
 from normexp.store.layout import StudyDirectory
 from normexp.store.places import find_data, located
-from normexp.store.rows import Row, read_run
+from normexp.store.stored import Row, read_run
 
 if TYPE_CHECKING:
     from normexp.engine.pictures import Picture

@@ -12,7 +12,7 @@ from normexp.console.words import cell, counted
 from normexp.errors import NormexpError
 from normexp.report.figure import Cell, Drawn, Figure, Link, Table
 from normexp.report.source import Source
-from normexp.store.rows import Row, read_run
+from normexp.store.stored import Row, read_run
 from normexp.store.sweep import typed
 
 MOST_RUNS = 200

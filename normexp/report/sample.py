@@ -1,12 +1,13 @@
 """Which runs a figure is made from that has to read trainings: some seeds of the arms drawn."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from normexp.config.norm import REFERENCES
 from normexp.console.words import counted
-from normexp.insight.subject import Subject, subjects_of
+from normexp.insight.training import Training, trainings_of
 from normexp.report.source import Source
-from normexp.store.rows import Row
+from normexp.store.stored import Row, Stored, stored
 
 MOST_SEEDS = 8
 """Of an arm."""
@@ -31,9 +32,14 @@ class Sample:
     arms: tuple[str, ...]
     note: str
 
-    def subjects(self) -> list[Subject]:
+    def trainings(self) -> list[Training]:
         """Their trainings, those that are there."""
-        return subjects_of(self.rows)
+        places = dict.fromkeys(row["directory"] for row in self.rows)
+        return trainings_of(stored(Path(place)) for place in places)
+
+    def arms_of(self, run: Stored) -> list[str]:
+        """The arms of a run, one for each source that has it."""
+        return [row["arm"] for row in self.rows if row["directory"] == str(run.directory)]
 
 
 def sample(source: Source) -> Sample:

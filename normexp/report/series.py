@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from normexp.analysis.arms import half_width
+from normexp.insight.arms import half_width
 from normexp.report.style import ARM, Palette, hidden, switchable, zoom
 
 if TYPE_CHECKING:

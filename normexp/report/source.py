@@ -8,22 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normexp.analysis import Arm, arms
-from normexp.analysis.alike import in_order
-from normexp.analysis.thinning import evenly
 from normexp.config.data import ANSWERS, data_set, data_sets
-from normexp.config.differences import completed
+from normexp.config.differences import completed, in_order, varying
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.errors import NotFoundError
-from normexp.insight.telling import telling
+from normexp.insight.arms import Arm, arms
+from normexp.insight.thinning import evenly
 from normexp.report.naming import arm_name
 from normexp.report.style import MOST_ARMS, Palette
 from normexp.store.files import intact
 from normexp.store.layout import look_around
 from normexp.store.places import Place
-from normexp.store.rows import Row, row
+from normexp.store.selection import select
+from normexp.store.stored import Row, row
 from normexp.store.sweep import read_end
-from normexp.trust.selection import select
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -263,7 +261,7 @@ def _names(places: Sequence[Path]) -> tuple[str, ...]:
 
 def _fields(rows: Sequence[Row], *, several: bool) -> tuple[str, ...]:
     """What tells the runs apart; norm and momentum, the subject, always."""
-    found = telling(rows)
+    found = [path for path in varying(rows) if path != "seed"]
     kinds = [f"{group}.kind" for group in IDENTITY_GROUPS]
     always = [p for p in ("norm.kind", MOMENTUM) if p not in found and any(p in r for r in rows)]
     told = sorted({*found, *always}, key=[*kinds, *always, *found].index)

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from normexp.analysis.thinning import evenly
+from normexp.insight.thinning import evenly
 from normexp.report.source import Source
-from normexp.store.rows import Row
+from normexp.store.stored import Row
 
 T = TypeVar("T")
 

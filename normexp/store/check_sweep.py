@@ -11,7 +11,7 @@ from normexp.store import summary
 from normexp.store.check import Checked, Problem, manifest_of
 from normexp.store.files import MANIFEST, intact
 from normexp.store.regular import MOST_BYTES, check_files, read_json, read_regular, reason
-from normexp.store.rows import row
+from normexp.store.stored import row
 from normexp.store.sweep import JOB, SUMMARY, TEXTS, TYPED
 from normexp.store.texts import from_yaml
 

@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from normexp.config.executor import Log
-from normexp.errors import NotFoundError, did_you_mean
-from normexp.store.files import MANIFEST, intact, read_manifest
+from normexp.store.files import MANIFEST, intact
 
 ID_LENGTH = 12
 MOST_LOOKS = 256
@@ -199,44 +198,6 @@ def look_around(store: Path) -> str:
     """What to type to see what a store has."""
     place = "" if store == Path("runs") else f" --dir {shlex.quote(str(store))}"
     return f"type normexp ls{place} to see what there is"
-
-
-def find_run(store: Path, wanted: str) -> Path:
-    """A run's directory, by its path (also in the store), name, id or the beginning of its id.
-
-    Raises:
-        NotFoundError: there is none, or more than one.
-    """
-    if not wanted:
-        raise NotFoundError("no run without a name", look_around(store))
-    for path in (Path(wanted), store / wanted):
-        if os.path.lexists(path / MANIFEST) and read_manifest(path)["kind"] == "run":
-            return path
-    everything = [path for study in studies(store) for path in study.run_directories()]
-    matches = [
-        path
-        for path in everything
-        if path.name == wanted
-        or path.name[-ID_LENGTH:].startswith(wanted)
-        or path.name.startswith(f"{wanted}-")
-    ]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise ambiguous(wanted, matches, "runs")
-    raise NotFoundError(
-        f"no run {wanted!r} in {store}",
-        did_you_mean(wanted, [path.name for path in everything], look_around(store)),
-    )
-
-
-def ambiguous(wanted: str, matches: Sequence[Path], noun: str) -> NotFoundError:
-    """The error for a name that is several; one run may stand in several studies."""
-    same = len({path.name[-ID_LENGTH:] for path in matches}) == 1
-    names = ", ".join(str(path) if same else path.name for path in matches[:3])
-    more = ", ..." if len(matches) > 3 else ""  # noqa: PLR2004  as many as are named
-    hint = "type the directory of the one you mean" if same else "type a longer id"
-    return NotFoundError(f"{wanted!r} is {len(matches)} {noun}: {names}{more}", hint)
 
 
 def _directories(directory: Path) -> list[Path]:

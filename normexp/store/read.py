@@ -12,7 +12,7 @@ from normexp.store import parquet, summary
 from normexp.store.columns import RUN_TABLES
 from normexp.store.files import MANIFEST, read_manifest
 from normexp.store.layout import ID_LENGTH, StudyDirectory, studies
-from normexp.store.rows import rows_of
+from normexp.store.stored import rows_of
 from normexp.store.sweep import SUMMARY, has_ended
 
 if TYPE_CHECKING:

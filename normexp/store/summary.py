@@ -12,7 +12,7 @@ from normexp.config.tree import field_types
 from normexp.errors import NormexpError
 from normexp.store import parquet
 from normexp.store.parquet import column
-from normexp.store.rows import FINAL, HEAD, TAIL, Row
+from normexp.store.stored import FINAL, HEAD, TAIL, Row
 
 NUMBERS = {"half_life_steps": pa.float64(), "diverged_step": pa.int64()}
 """Of the columns that follow the losses; the others are text."""

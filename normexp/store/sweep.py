@@ -22,7 +22,7 @@ from normexp.store.files import (
 from normexp.store.layout import StudyDirectory
 from normexp.store.locks import ALIVE, Locks, Sign, myself, sign_of
 from normexp.store.regular import MOST_BYTES, MOST_IN_MEMORY, read_regular
-from normexp.store.rows import Row
+from normexp.store.stored import Row
 from normexp.store.texts import from_yaml, to_json, to_yaml
 
 SUMMARY = "summary.parquet"

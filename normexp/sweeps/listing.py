@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from normexp.analysis.alike import differing, in_order
-from normexp.config.differences import completed, fields_of_identity
+from normexp.config.differences import completed, in_order, varying
 from normexp.config.field import as_override
 from normexp.config.identity import describing
-from normexp.config.schema import IDENTITY_GROUPS, KIND_FIELDS
 from normexp.errors import NormexpError, NotFoundError, UsageError, did_you_mean
 from normexp.executors.slurm import is_in_queue, queued
 from normexp.store import sweep
 from normexp.store.files import MANIFEST, intact
-from normexp.store.layout import StudyDirectory, find_run, look_around, looked, studies
+from normexp.store.layout import StudyDirectory, look_around, looked, studies
 from normexp.store.manifest import METRICS as TABLE
-from normexp.store.rows import read_run
+from normexp.store.selection import find_run
+from normexp.store.stored import read_run
 from normexp.store.sweep import SweepDirectory, read_end
 from normexp.sweeps.in_slurm import found
 
@@ -109,15 +108,15 @@ def runs(store: Path, name: str) -> StudyRuns:
         NotFoundError: no such study.
     """
     found, damaged = _read(_study(store, name))
-    few = _different([config for _, config in found])
-    fields = _fields(few)
-    rank = _ranks([config for _, config in found], fields)
+    configs = [config for _, config in found]
+    fields = tuple(varying(configs))
+    rank = _ranks(configs, fields)
     found.sort(key=lambda each: [rank[path].get(repr(each[1].get(path)), -1) for path in fields])
     rows = [
         head | {"values": {path: config[path] for path in fields if path in config}}
         for head, config in found
     ]
-    return StudyRuns(Path(name).name, fields, _common(few), rows + damaged)
+    return StudyRuns(Path(name).name, fields, _common(configs), rows + damaged)
 
 
 def _study(store: Path, name: str) -> StudyDirectory:
@@ -141,7 +140,7 @@ def _read(study: StudyDirectory) -> tuple[list[tuple[dict[str, Any], Config]], R
         name, _, identity = path.name.rpartition("-")
         head = {"run": identity, "label": name, "status": "damaged", "directory": str(path)}
         if manifest is not None and manifest.get("run_id") == identity:
-            whole.append((head | _told(manifest), manifest["config"]))
+            whole.append((head | _told(manifest), _completed(manifest["config"])))
         else:
             damaged.append(head)
     return whole, damaged
@@ -155,34 +154,11 @@ def _told(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {"status": manifest["status"], **{name: metrics[name] for name in names}}
 
 
-def _different(configs: Sequence[Config]) -> Rows:
-    """Some of the configurations, in which every field differs that does in all of them.
-
-    Those of older versions get the fields that are there since, and all a column for each group.
-    """
-    first: dict[tuple[str, ...], tuple[Config, set[str]]] = {}
-    found = []
-    for config in configs:
-        kinds = tuple([config.get(path, "") for path in KIND_FIELDS])
-        like, known = first.setdefault(kinds, (config, set()))
-        new = {path for path, _ in config.items() ^ like.items()} - known
-        known |= new
-        if new or like is config:
-            row = dict(zip(IDENTITY_GROUPS, kinds, strict=True)) | config
-            with suppress(UsageError):  # of kinds that the schema does not know
-                row = completed(row)
-            found.append(row)
-    return found
-
-
-def _fields(rows: Rows) -> tuple[str, ...]:
-    """The fields that tell the runs apart, the seed too; none where a configuration is nobody's."""
-    try:
-        found = differing(rows) if rows else []
-    except (UsageError, TypeError, AttributeError, ValueError):
-        return ()
-    found.sort(key=fields_of_identity().index)
-    return (*found, *(["seed"] if len({each.get("seed") for each in rows}) > 1 else []))
+def _completed(config: Config) -> Config:
+    """A configuration with the fields that are newer; as it is where it is no one's."""
+    with suppress(UsageError):
+        return completed(config)
+    return config
 
 
 def _ranks(rows: Sequence[Config], fields: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from normexp.analysis import Arm, arms
 from normexp.config.differences import completed
 from normexp.config.schema import FRAMEWORK
 from normexp.errors import SweepInterruptedError, describe
+from normexp.insight.arms import Arm, arms
 from normexp.store.layout import StudyDirectory, holds
-from normexp.store.rows import Row, row
+from normexp.store.stored import Row, row
 from normexp.store.sweep import SweepDirectory
 from normexp.sweeps.inventory import Standard
 from normexp.sweeps.plan import SUBJECT, Plan, Stack, label

@@ -12,9 +12,10 @@ from normexp.config.identity import run_id, stack_key
 from normexp.config.tree import Tree, flatten, from_tree, nest, specs_of
 from normexp.errors import NormexpError, NotFoundError, UsageError, VerificationError
 from normexp.store.files import MANIFEST, read_manifest
-from normexp.store.layout import StudyDirectory, find_run
+from normexp.store.layout import StudyDirectory
 from normexp.store.places import Place, find_data, recorded_place
 from normexp.store.regular import MOST_BYTES, check_files, read_regular
+from normexp.store.selection import find_run
 from normexp.store.texts import from_yaml
 from normexp.study.check import check
 from normexp.study.run import Base, Run

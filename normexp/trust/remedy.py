@@ -6,8 +6,8 @@ from pathlib import Path
 from normexp.store.check import Checked, is_own_command
 from normexp.store.check_sweep import summary_ids
 from normexp.store.layout import ID_LENGTH, StudyDirectory
+from normexp.store.selection import Selection
 from normexp.store.sweep import typed
-from normexp.trust.selection import Selection
 
 DEFAULT_STORE = "runs"
 NEWEST = "newest"

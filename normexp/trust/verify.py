@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from normexp.store.check import Checked, Kind, Problem, check, mark, unmark
 from normexp.store.check_sweep import NOT_THERE, check_sweep
 from normexp.store.layout import StudyDirectory
+from normexp.store.selection import Selection
 from normexp.store.sweep import has_ended
 from normexp.trust.remedy import Remedies
-from normexp.trust.selection import Selection
 
 THREADS = 4
 """Reading, hashing and Parquet's footers release the lock; the rest does not."""

@@ -1,16 +1,15 @@
-"""What a command is to look at: a store, a study, a sweep, a run or a trajectory."""
+"""The one resolver of what a user names: a store, a study, a sweep, a run or a trajectory."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from normexp.errors import NormexpError, NotFoundError, did_you_mean
-from normexp.store.check_sweep import summary_ids
 from normexp.store.files import MANIFEST, intact, read_manifest
-from normexp.store.layout import ID_LENGTH, StudyDirectory, ambiguous, look_around, studies
+from normexp.store.layout import ID_LENGTH, StudyDirectory, look_around, studies
 from normexp.store.manifest import WEIGHTS
 
 SWEEP_FILE = "sweep.yaml"
@@ -125,6 +124,44 @@ def _says_run(path: Path) -> bool:
         return True  # something of normexp's, and damaged: say so
 
 
+def find_run(store: Path, wanted: str) -> Path:
+    """Return a run's directory by its path, also in the store, its name, or an id's beginning.
+
+    Raises:
+        NotFoundError: there is none, or more than one.
+        NormexpError: the path is a directory whose manifest cannot be read.
+    """
+    if not wanted:
+        raise NotFoundError("no run without a name", look_around(store))
+    for path in (Path(wanted), store / wanted):
+        if os.path.lexists(path / MANIFEST) and read_manifest(path)["kind"] == "run":
+            return path
+    everything = [path for study in studies(store) for path in study.run_directories()]
+    matches = [path for path in everything if _is_run(path.name, wanted)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise _ambiguous(wanted, matches, "runs")
+    raise NotFoundError(
+        f"no run {wanted!r} in {store}",
+        did_you_mean(wanted, [path.name for path in everything], look_around(store)),
+    )
+
+
+def _is_run(name: str, wanted: str) -> bool:
+    """Whether a run's name, its id or the beginning of either is this."""
+    return name == wanted or name[-ID_LENGTH:].startswith(wanted) or name.startswith(f"{wanted}-")
+
+
+def _ambiguous(wanted: str, matches: Sequence[Path], noun: str) -> NotFoundError:
+    """The error for a name that is several; one run may stand in several studies."""
+    same = len({path.name[-ID_LENGTH:] for path in matches}) == 1
+    names = ", ".join(str(path) if same else path.name for path in matches[:3])
+    more = ", ..." if len(matches) > 3 else ""  # noqa: PLR2004  as many as are named
+    hint = "type the directory of the one you mean" if same else "type a longer id"
+    return NotFoundError(f"{wanted!r} is {len(matches)} {noun}: {names}{more}", hint)
+
+
 def _by_name(known: Mapping[str, StudyDirectory], wanted: str, store: Path) -> Selection:
     """By the name of a directory in any study, or the beginning of an id."""
     places = [
@@ -142,8 +179,9 @@ def _by_name(known: Mapping[str, StudyDirectory], wanted: str, store: Path) -> S
         for path, select_one in places
         if wanted
         and (
-            wanted in (path.name, path.name[: -ID_LENGTH - 1])
-            or path.name.rpartition("-")[2][:ID_LENGTH].startswith(wanted)
+            path.name.rpartition("-")[2][:ID_LENGTH].startswith(wanted)
+            or wanted in (path.name, path.name[: -ID_LENGTH - 1])
+            or (select_one is _run and _is_run(path.name, wanted))
         )
     ]
     exact = [each for each in matches if each[0].name == wanted]
@@ -152,7 +190,7 @@ def _by_name(known: Mapping[str, StudyDirectory], wanted: str, store: Path) -> S
         ((path, select_one),) = matches
         return select_one(path)
     if matches:
-        raise ambiguous(wanted, [path for path, _ in matches], "things")
+        raise _ambiguous(wanted, [path for path, _ in matches], "things")
     there = [*known, *(path.name for path, _ in places)]
     hint = did_you_mean(wanted, there, look_around(store))
     raise NotFoundError(f"no study, sweep, run or trajectory {wanted!r} in {store}", hint)
@@ -176,6 +214,8 @@ def _trajectory(path: Path) -> Selection:
 
 def _sweep(path: Path) -> Selection:
     """A sweep with its runs, and their trajectories."""
+    from normexp.store.check_sweep import summary_ids  # pyarrow, which listings do not need
+
     study = StudyDirectory(path.parents[1])
     there = study.runs()
     ids = summary_ids(path)

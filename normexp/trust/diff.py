@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from normexp.analysis.pairing import compare_arms
 from normexp.config.data import data_sets
-from normexp.store.rows import row
+from normexp.insight.pairing import pairing_of
+from normexp.store.stored import row
 from normexp.sweeps.environment import DECIDING
 from normexp.trust.differences import compared, of_recorded
 from normexp.trust.recorded import Recorded, find
@@ -123,7 +123,7 @@ def _shared(left: Recorded, right: Recorded) -> str:
     first, second = (
         row({**run.manifest, "config": dict(run.flat)}, run.directory) for run in (left, right)
     )
-    pairing = compare_arms([first], [second], "test_loss").pairing
+    pairing = pairing_of([first], [second])
     return "nothing" if pairing == "unpaired" else pairing
 
 

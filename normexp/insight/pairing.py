@@ -1,4 +1,4 @@
-"""Which values of two arms belong together, and how two arms of runs are compared.
+"""Two arms of runs compared: which values belong together, and what is left out.
 
 Runs of one training share their weights: momenta and estimators are compared on identical weights.
 Runs of one seed share the data and, where the layers have the same shapes, the initial weights
@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from normexp.analysis.arms import Row
-from normexp.analysis.comparison import Comparison, compare_paired, compare_unpaired, scale_of
-from normexp.config.field import Role
+from normexp.config.differences import between
+from normexp.config.field import FieldSpec, Role
 from normexp.config.tree import field_specs, nest
+from normexp.insight.comparison import Comparison, compare_paired, compare_unpaired, scale_of
 
+Row = Mapping[str, Any]
 Pairing = Literal["weights", "seed", "unpaired"]
 
 SAME_WEIGHTS = ("model.activation", "model.input_norm", "model.linear_norm")
@@ -30,7 +31,7 @@ class ArmComparison:
         result: the numbers.
         diverged: runs of both arms left out since their training diverged.
         unmatched: runs left out since the other arm has not their seed, or it diverged there.
-        run_ids: of all runs that count.
+        run_ids: of all runs that count, those of the baseline first.
     """
 
     pairing: Pairing
@@ -43,47 +44,33 @@ class ArmComparison:
 def compare_arms(baseline: Sequence[Row], other: Sequence[Row], metric: str) -> ArmComparison:
     """Compare two arms, one run a seed in each.
 
-    Whether they are paired depends on their seeds alone, never on which of them diverged.
-
     Args:
         baseline: rows of one configuration.
         other: rows of another one.
         metric: a column of both; what is missing or not finite is left out.
     """
-    pairing = _pairing(baseline, other)
+    pairing = pairing_of(baseline, other)
     kept = [[row for row in arm if row["status"] == "complete"] for arm in (baseline, other)]
-    diverged = len(baseline) + len(other) - len(kept[0]) - len(kept[1])
     first, second = kept if pairing == "unpaired" else _pairs(*kept)
-    before, after = (_values(arm, metric) for arm in (first, second))
-    scale = scale_of(metric, [*before, *after])
+    before, after = (
+        [math.nan if row.get(metric) is None else float(row[metric]) for row in arm]
+        for arm in (first, second)
+    )
     compare = compare_unpaired if pairing == "unpaired" else compare_paired
     return ArmComparison(
-        pairing,
-        compare(before, after, scale),
-        diverged,
-        sum(map(len, kept)) - len(first) - len(second),
-        tuple(str(row["run_id"]) for row in (*first, *second)),
+        pairing=pairing,
+        result=compare(before, after, scale_of(metric, [*before, *after])),
+        diverged=len(baseline) + len(other) - len(kept[0]) - len(kept[1]),
+        unmatched=len(kept[0]) + len(kept[1]) - len(first) - len(second),
+        run_ids=tuple(str(row["run_id"]) for row in (*first, *second)),
     )
 
 
-def differing_fields(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """The fields, seed and runtime fields aside, in which two runs differ, whoever has them."""
-    specs = _specs(second) | _specs(first)
-    return [
-        path
-        for path, spec in specs.items()
-        if spec.rule.role is not Role.RUNTIME
-        and path != "seed"
-        and (path in first) + (path in second) > 0
-        and (path not in first or path not in second or first[path] != second[path])
-    ]
-
-
-def _pairing(first: Sequence[Row], second: Sequence[Row]) -> Pairing:
-    """How the arms are paired, runs that diverged included."""
+def pairing_of(first: Sequence[Row], second: Sequence[Row]) -> Pairing:
+    """How two arms are paired: by their seeds, those of runs that diverged included."""
     seeds = [{row["seed"] for row in arm} for arm in (first, second)]
     common = seeds[0] & seeds[1]
-    if not common or len(common) < min(map(len, seeds)) or not _fair(first[0], second[0]):
+    if not common or len(common) < min(map(len, seeds)) or not _is_fair(first[0], second[0]):
         return "unpaired"
     pairs = zip(*_pairs(first, second), strict=True)
     return "weights" if all(a["trajectory_id"] == b["trajectory_id"] for a, b in pairs) else "seed"
@@ -96,22 +83,14 @@ def _pairs(first: Sequence[Row], second: Sequence[Row]) -> tuple[list[Row], list
     return [one[seed] for seed in common], [two[seed] for seed in common]
 
 
-def _fair(first: Row, second: Row) -> bool:
+def _is_fair(first: Row, second: Row) -> bool:
     """Whether runs of one seed share the data and the layers' initial weights."""
-    specs = _specs(second) | _specs(first)
+    specs: dict[str, FieldSpec] = {}
+    for row in (first, second):
+        specs |= field_specs(nest({path: value for path, value in row.items() if "." in path}))
     return not any(
         path.startswith(("data.", "model."))
         and specs[path].rule.role is Role.STRUCTURAL
         and path not in SAME_WEIGHTS
-        for path in differing_fields(first, second)
+        for path in between(first, second)
     )
-
-
-def _specs(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of a run's fields."""
-    flat = {path: value for path, value in row.items() if "." in path}
-    return field_specs(nest(flat))
-
-
-def _values(arm: Sequence[Row], metric: str) -> list[float]:
-    return [math.nan if row.get(metric) is None else float(row[metric]) for row in arm]

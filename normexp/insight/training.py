@@ -1,0 +1,149 @@
+"""Stored runs with running statistics, by the training that they are observed from."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from normexp.config.data import Data
+from normexp.config.norm import BatchKind
+from normexp.config.schema import RunConfig
+from normexp.errors import NormexpError, NotFoundError, UsageError
+from normexp.store.places import Place, find_data
+from normexp.store.selection import select
+from normexp.store.stored import Stored, stored, whole_runs
+
+if TYPE_CHECKING:
+    from normexp.record import Record
+
+
+@dataclass(frozen=True)
+class Training:
+    """A stored training, and runs that are observed from it.
+
+    Attributes:
+        directory: of the training.
+        runs: with running statistics.
+        data: as they can be read here; None where the runs say where.
+    """
+
+    directory: Path
+    runs: tuple[Stored, ...]
+    data: Data | None = None
+
+    @property
+    def configs(self) -> tuple[RunConfig, ...]:
+        """The runs' configurations."""
+        configs = tuple(run.config for run in self.runs)
+        if self.data is None:
+            return configs
+        return tuple(replace(config, data=self.data) for config in configs)
+
+    def record(self) -> "Record":
+        """What the training has left.
+
+        Raises:
+            NormexpError: it is damaged.
+        """
+        from normexp.store.trajectory import read_trajectory
+
+        try:
+            return read_trajectory(self.directory)
+        except NormexpError as error:
+            study = self.directory.parents[1]
+            raise NormexpError(
+                error.message, f"type normexp verify {study}: it says what to type then"
+            ) from error
+
+
+def trainings(store: Path, wanted: str | None) -> list[Training]:
+    """Return the trainings of the runs that are meant.
+
+    Args:
+        store: where names are looked for.
+        wanted: a study, sweep or run, by name, id or path; None is the whole store.
+
+    Raises:
+        NotFoundError: there is no such thing, or no training is beside its runs.
+        UsageError: no run has running statistics.
+    """
+    selection = select(store, wanted)
+    if found := trainings_at(selection.runs):
+        return found
+    name = wanted or str(store)
+    if selection.trajectories and not selection.runs:
+        raise UsageError(
+            f"{name} is a training, without a run of its own", "name a run of it, or its study"
+        )
+    raise UsageError(
+        f"no run of {name} has running statistics and has not diverged",
+        "name runs with norm=batch or norm=ghost: normexp ls shows what there is",
+    )
+
+
+def trainings_at(directories: Sequence[Path]) -> list[Training]:
+    """Return the trainings of the runs in some directories; none without running statistics.
+
+    A run that stands in several studies counts once. One that is damaged is left out, unless it is
+    the only one.
+
+    Raises:
+        NotFoundError: no training is beside its runs.
+        NormexpError: the only run cannot be read.
+    """
+    alone = len(directories) == 1
+    runs = [stored(directories[0])] if alone else [*whole_runs(directories)]
+    tracked = [run for run in {run.id: run for run in runs}.values() if _is_tracked(run)]
+    found = trainings_of(tracked)
+    if tracked and not found:
+        raise NotFoundError(
+            f"the training of {tracked[0].directory} is not beside it: {tracked[0].trajectory} is "
+            "not there",
+            "name the run in its own store; or remove the run's directory and sweep it again",
+        )
+    return found
+
+
+def trainings_of(runs: Iterable[Stored]) -> list[Training]:
+    """Return the trainings of runs; those that are not beside their runs are left out."""
+    grouped: dict[str, list[Stored]] = {}
+    for run in runs:
+        if _is_tracked(run):
+            grouped.setdefault(run.trajectory_id, []).append(run)
+    return [
+        Training(place, tuple(members))
+        for members in grouped.values()
+        for place in [run.trajectory for run in members if run.trajectory.is_dir()][:1]
+    ]
+
+
+def with_data(
+    found: Sequence[Training], places: Sequence[Place] = ()
+) -> tuple[list[Training], list[str]]:
+    """Return the trainings whose data can be read here, and a note on the others.
+
+    Args:
+        found: the trainings.
+        places: where data may stand now; else they must be where they stood.
+
+    Raises:
+        UsageError: no data can be read, or a place has none of these.
+    """
+    sets = find_data((run.config.data for each in found for run in each.runs), places)
+    kept: list[Training] = []
+    lost: dict[UsageError, int] = {}
+    for each in found:
+        those = [sets[run.config.data] for run in each.runs]
+        data = next((d for d in those if not isinstance(d, UsageError)), those[0])
+        if isinstance(data, UsageError):
+            lost[data] = lost.get(data, 0) + len(each.runs)
+        else:
+            kept.append(replace(each, data=data))
+    if lost and not kept:
+        raise next(iter(lost))
+    return kept, [f"{n} runs left out: {why.message}; {why.hint}" for why, n in lost.items()]
+
+
+def _is_tracked(run: Stored) -> bool:
+    """Whether a run has running statistics at its end."""
+    return run.is_complete and isinstance(run.config.norm, BatchKind)

@@ -1,0 +1,184 @@
+"""Stored runs read back: a directory, its manifest, and what follows from these."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from sys import intern
+from typing import TYPE_CHECKING, Any
+
+from normexp.config.differences import completed
+from normexp.config.field import Scalar
+from normexp.config.schema import IDENTITY_GROUPS
+from normexp.config.tree import without_gone
+from normexp.errors import NormexpError
+from normexp.store.columns import TABLES
+from normexp.store.files import intact, read_manifest
+from normexp.store.layout import StudyDirectory, looked
+from normexp.store.manifest import METRICS
+from normexp.store.regular import reason, verified
+from normexp.store.selection import select
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from normexp.config.schema import RunConfig
+
+FINAL = tuple(c.name for c in TABLES["metrics"] if c.name not in ("step", "epoch"))
+"""The metrics of the last evaluation point, which a row repeats."""
+
+HEAD = ("run_id", "status", "study")
+TAIL = ("half_life_steps", "diverged_step", "label", "trajectory_id")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A run as its own directory records it: neither a study nor today's defaults are asked."""
+
+    directory: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return str(self.manifest["run_id"])
+
+    @property
+    def label(self) -> str:
+        """The run's name for people."""
+        return str(self.manifest.get("label") or self.directory.name)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether its training has not diverged."""
+        return bool(self.manifest["status"] == "complete")
+
+    @property
+    def trajectory_id(self) -> str:
+        """The id of its training."""
+        return str(self.manifest["trajectory_id"])
+
+    @property
+    def trajectory(self) -> Path:
+        """Where its training stands, unless the run was copied away."""
+        return StudyDirectory(self.directory.parent).trajectory(Path(self.trajectory_id).name)
+
+    @cached_property
+    def flat(self) -> dict[str, Scalar]:
+        """The configuration by dotted names; what is newer than the run is at its neutral value.
+
+        Raises:
+            UsageError: it names a kind that there is not.
+        """
+        return completed(self.manifest["config"])
+
+    @cached_property
+    def config(self) -> "RunConfig":
+        """The configuration, its data where they stood when the run was made.
+
+        Raises:
+            NormexpError: it is none, or not one of a run.
+        """
+        from normexp.store.places import located
+
+        return located(self.manifest)
+
+    @cached_property
+    def row(self) -> Row:
+        """Identity, configuration by dotted names and final metrics; see `row`."""
+        return row({**self.manifest, "config": self.flat}, self.directory)
+
+
+def stored(directory: Path) -> Stored:
+    """Return the run in a directory.
+
+    Raises:
+        NormexpError: its manifest or its metrics cannot be read, or it is something else's.
+    """
+    place = directory if directory.name not in ("", "..") else directory.resolve()
+    return Stored(place, read_run(place))
+
+
+def stored_runs(store: Path, wanted: str | None = None) -> list[Stored]:
+    """Return the whole runs that are meant; damaged and unfinished ones are left out.
+
+    Args:
+        store: where names are looked for.
+        wanted: a study, sweep, run or training, see `select`; None is the whole store.
+
+    Raises:
+        NotFoundError: there is no such thing.
+    """
+    return list(whole_runs(select(store, wanted).runs))
+
+
+def whole_runs(directories: Iterable[Path]) -> Iterator[Stored]:
+    """Return the runs in those of the directories that are whole."""
+    for found in looked(directories, _whole):
+        if found is not None:
+            yield found
+
+
+def frame(runs: Iterable[Stored]) -> "pd.DataFrame":
+    """Return runs as a frame, one row a run, its columns typed by the schema."""
+    from normexp.store import summary
+
+    table: pd.DataFrame = summary.table([run.row for run in runs]).to_pandas()
+    return table
+
+
+def row(manifest: Mapping[str, Any], directory: Path) -> Row:
+    """Return a run's row: what summaries and listings show.
+
+    Args:
+        manifest: the run's.
+        directory: where it stands, for those who want to go there.
+    """
+    # Rows share their texts: those of a million runs take 2 GB, and would take 10.
+    there = without_gone(manifest["config"])
+    config = {intern(path): _shared(value) for path, value in there.items()}
+    kinds = {group: config[f"{group}.kind"] for group in IDENTITY_GROUPS}
+    final = {intern(name): v for name, v in manifest["metrics"].items() if name in FINAL}
+    head, tail = ({name: _shared(manifest[name]) for name in names} for names in (HEAD, TAIL))
+    text = str(directory).encode(errors="replace").decode()  # as a table can hold it
+    return {**head, **kinds, **config, **final, **tail, "directory": text}
+
+
+def rows_of(directories: Iterable[Path]) -> list[Row]:
+    """Return the rows of complete runs, older ones completed.
+
+    Raises:
+        NormexpError: one of them cannot be read, or is none.
+    """
+    return list(looked(directories, lambda directory: stored(directory).row))
+
+
+def read_run(directory: Path) -> dict[str, Any]:
+    """Return the manifest of a run whose metrics are those of the manifest.
+
+    Raises:
+        NormexpError: it or they cannot be read, or it is something else's.
+    """
+    manifest = read_manifest(directory)
+    if manifest["kind"] != "run":
+        raise NormexpError(f"{directory} is a {manifest['kind']}, not a run")
+    try:
+        verified(f"{directory}/{METRICS}", manifest["files"][METRICS])
+    except (OSError, ValueError) as error:
+        raise NormexpError(
+            f"{directory / METRICS} cannot be read ({reason(error)})",
+            f"remove {directory} and sweep again: only what is missing is made again",
+        ) from error
+    return manifest
+
+
+def _whole(directory: Path) -> Stored | None:
+    manifest = intact(directory)
+    is_run = manifest is not None and manifest["kind"] == "run"
+    return Stored(directory, manifest) if manifest is not None and is_run else None
+
+
+def _shared(value: Any) -> Any:  # noqa: ANN401  a cell of a table
+    return intern(value) if type(value) is str else value

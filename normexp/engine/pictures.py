@@ -1,4 +1,4 @@
-"""Pictures of runs: histograms of what every layer gives, as S1 draws them, and fitted curves.
+"""Pictures of runs: histograms of every layer's output, as S1 draws them, and fitted curves.
 
 They are made when somebody looks, of the weights and batch statistics that a trajectory has kept.
 """
@@ -10,17 +10,16 @@ import torch
 
 from normexp.config.data import Quadratic
 from normexp.config.schema import RunConfig, steps_per_epoch
-from normexp.data.examples import Examples
-from normexp.engine.estimates import Estimates
 from normexp.engine.losses import is_labels
-from normexp.engine.predict import predict
-from normexp.nets.network import Network
-from normexp.nets.structure import ENTRANCE, lanes, padded
+from normexp.engine.observe import Watch
+from normexp.nets.structure import ENTRANCE
 from normexp.record import Record
 
 BINS = 10
 BOUNDED = ("tanh", "sigmoid")
 """Activations whose values lie between −1 and 1."""
+
+ENTERING = (ENTRANCE, "pre_activation")
 
 
 class Histogram(NamedTuple):
@@ -57,34 +56,54 @@ def pictures(
         configs: one a run.
         points: evaluation points to look at; the others are passed by.
     """
-    runs, few = len(configs), lanes(configs[0])
-    configs = [*configs, *[configs[-1]] * (padded(configs[0], runs) - runs)]
-    size = 1 if few == 1 else len(configs)
-    groups = [range(start, start + size) for start in range(0, len(configs), size)]
-    network, examples = Network(configs[0]), Examples(configs, tests_only=True)
-    index = torch.zeros(len(configs), dtype=torch.long)
-    estimates = Estimates(record, configs, index, network, groups)
-    found: list[dict[int, Picture]] = [{} for _ in range(runs)]
-    per_epoch = steps_per_epoch(configs[0])
+    watch, per_epoch = Watch(record, configs, [0] * len(configs)), steps_per_epoch(configs[0])
+    found: list[dict[int, Picture]] = [{} for _ in configs]
     for step in range(max(points) * per_epoch + 1):
         if step:
-            estimates.take(step)
+            watch.take(step)
         point, rest = divmod(step, per_epoch)
         if rest or point not in points:
             continue
-        estimates.reach(point)
-        weights = {name: each[index, point] for name, each in record.weights.items()}
-        for group in groups:
-            own = {name: each[group.start : group.stop] for name, each in weights.items()}
-            seen = _look(network, own, estimates, examples, configs[group.start], group, step)
-            for run, picture in zip(group, seen, strict=True):
-                if run < runs:
+        watch.reach(point)
+        for group in watch.groups:
+            for run, picture in zip(group, _look(watch, configs[0], point, group), strict=True):
+                if run < len(configs):
                     found[run][point] = picture
     return found
 
 
+def _look(watch: Watch, config: RunConfig, point: int, runs: range) -> list[Picture]:
+    """Pictures of some runs side by side, at an evaluation point."""
+    counts: dict[tuple[str, str], torch.Tensor] = {}
+    totals: dict[tuple[str, str], int] = {}
+    inputs: list[torch.Tensor] = []
+
+    def listen(layer: str, values: str, x: torch.Tensor) -> None:
+        key = layer, values
+        if key == ENTERING:
+            x = watch.examples.raw(runs, x)
+            inputs.append(x)
+        counted = count(x, *limits(config, *key))
+        counts[key] = counts[key] + counted if key in counts else counted
+        totals[key] = totals.get(key, 0) + x[0].numel()
+
+    prediction, y = watch.predict(point, runs, listen)
+    has_curve = (config.data.shape, config.data.outputs) == ((1,), 1) and not is_labels(y)
+    x = torch.cat(inputs, -1) if has_curve else None
+    return [
+        Picture(
+            {
+                key: Histogram(*limits(config, *key), each[i], totals[key])
+                for key, each in counts.items()
+            },
+            None if x is None else Curve(x[i].flatten(), y[i].flatten(), prediction[i].flatten()),
+        )
+        for i in range(len(runs))
+    ]
+
+
 def limits(config: RunConfig, layer: str, values: str) -> tuple[float, float]:
-    """Edges of a layer's histogram: S1's where it says so, −4 to 4 elsewhere.
+    """Return the edges of a layer's histogram: S1's where it says so, −4 to 4 elsewhere.
 
     The data's own range at the input, −4 to 4 for pre-activations, −1 to 1 for bounded activations.
     """
@@ -95,7 +114,7 @@ def limits(config: RunConfig, layer: str, values: str) -> tuple[float, float]:
 
 
 def count(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """Counts of each network's values by bin, [models, BINS].
+    """Return the counts of each network's values by bin, [models, BINS].
 
     Bins are of equal width, closed below, the last one above too, as `numpy.histogram`; what lies
     outside or is not a number is not counted.
@@ -105,47 +124,3 @@ def count(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
     place = ((values - low) / (high - low) * BINS).nan_to_num(0).clamp(0, BINS - 1).long()
     counts = torch.zeros(len(values), BINS, dtype=torch.int64)
     return counts.scatter_add_(1, place, inside.long())
-
-
-def _look(  # noqa: PLR0913, PLR0917  a network, what it is normalised by and what it is tested on
-    network: Network,
-    weights: dict[str, torch.Tensor],
-    estimates: Estimates,
-    examples: Examples,
-    config: RunConfig,
-    runs: range,
-    step: int,
-) -> list[Picture]:
-    """Pictures of some runs side by side, after so many steps."""
-    counts: dict[tuple[str, str], torch.Tensor] = {}
-    totals: dict[tuple[str, str], int] = {}
-    inputs: list[torch.Tensor] = []
-
-    def give(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        x, y = examples.test(runs, chosen, step)
-        inputs.append(examples.raw(runs, x))
-        return x, y
-
-    def listen(layer: str, values: str, x: torch.Tensor) -> None:
-        key = layer, values
-        x = inputs[-1] if key == (ENTRANCE, "pre_activation") else x
-        counted = count(x, *limits(config, *key))
-        counts[key] = counts[key] + counted if key in counts else counted
-        totals[key] = totals.get(key, 0) + x[0].numel()
-
-    statistics = estimates.by_site(runs)
-
-    def forward(x: torch.Tensor) -> torch.Tensor:
-        return network.by_statistics(weights, statistics, x, listen)
-
-    prediction, y = predict(config, forward, give, examples.tests)
-    has_curve = (config.data.shape, config.data.outputs) == ((1,), 1) and not is_labels(y)
-    x = torch.cat(inputs, -1) if has_curve else None
-    return [
-        Picture(
-            {key: Histogram(*limits(config, *key), each[i], totals[key])
-             for key, each in counts.items()},
-            None if x is None else Curve(x[i].flatten(), y[i].flatten(), prediction[i].flatten()),
-        )
-        for i in range(len(runs))
-    ]  # fmt: skip

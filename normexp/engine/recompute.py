@@ -19,7 +19,7 @@ from normexp.nets.norms import normalize_with
 
 
 @dataclass(frozen=True)
-class Weights:
+class Snapshot:
     """Some networks at an evaluation point.
 
     Attributes:
@@ -46,24 +46,24 @@ class Weights:
         return self.epoch * len(batch_sizes(self.configs[0]))
 
 
-def precise(weights: Weights) -> BySite:
-    """PreciseBN: batch statistics in training mode, pooled over batches at fixed weights.
+def precise(at: Snapshot) -> BySite:
+    """PreciseBN: batch statistics in training mode, pooled over batches at fixed at.
 
     Wu & Johnson (2021), "Rethinking Batch in BatchNorm", section 3, and `update_bn_stats` of
     fvcore: every site below is normalised by its batch too. The batches are those of the epochs
     that would come next: of one, or `norm.precise_batches`, fvcore's `num_iters`. The variance is
     unbiased, N/(N − 1) of fvcore's, with N the values of a channel in all of the batches.
     """
-    config, network = weights.configs[0], weights.network
+    config, network = at.configs[0], at.network
     epoch = batch_sizes(config)
-    wanted = [getattr(each.norm, "precise_batches", None) or len(epoch) for each in weights.configs]
+    wanted = [getattr(each.norm, "precise_batches", None) or len(epoch) for each in at.configs]
     sizes = [epoch[i % len(epoch)] for i in range(max(wanted))]
-    order = _next_examples(weights, sum(epoch), sum(sizes))
-    batches = weights.examples.batches(weights.runs, order, sizes, weights.step, still=True)
+    order = _next_examples(at, sum(epoch), sum(sizes))
+    batches = at.examples.batches(at.runs, order, sizes, at.step, still=True)
     pools = {site: Pool() for site in network.tracked}
     found: dict[str, Statistics] = {}
     for done, (size, (x, _)) in enumerate(zip(sizes, batches, strict=True), start=1):
-        _, left = network.in_training(weights.parameters, x, {})
+        _, left = network.in_training(at.parameters, x, {})
         for site, each in left.items():
             for part, examples in enumerate(part_sizes(config, size)):
                 count = examples * network.sites[site].positions
@@ -77,14 +77,14 @@ def precise(weights: Weights) -> BySite:
     return found
 
 
-def _next_examples(weights: Weights, epoch: int, examples: int) -> list[torch.Tensor]:
+def _next_examples(at: Snapshot, epoch: int, examples: int) -> list[torch.Tensor]:
     """Every network's next examples, of so many epochs as it takes, `epoch` of each."""
     number = -(-examples // epoch)
-    epochs = [orders(weights.configs, weights.epoch + later) for later in range(number)]
+    epochs = [orders(at.configs, at.epoch + later) for later in range(number)]
     return [torch.cat([order[:epoch] for order in each]) for each in zip(*epochs, strict=True)]
 
 
-def recalibrated(weights: Weights) -> BySite:
+def recalibrated(at: Snapshot) -> BySite:
     """Layer by layer in evaluation mode, over the whole training set.
 
     A site's statistics are taken where all sites below are normalised by theirs already, so that
@@ -93,13 +93,13 @@ def recalibrated(weights: Weights) -> BySite:
     of the whole set or of a batch; evaluation divides by the unbiased one, and what comes to a site
     is smaller by √((N − 1)/N) for each site below, N being the values of a channel.
     """
-    config, network = weights.configs[0], weights.network
+    config, network = at.configs[0], at.network
     found: dict[str, Statistics] = {}
     for site in network.tracked:
         pool = Pool()
         for chosen in pieces(config, train_size(config)):
-            x, _ = weights.examples.train(weights.runs, chosen, weights.step)
-            mean, var = _moments_at(site, weights, found, x)
+            x, _ = at.examples.train(at.runs, chosen, at.step)
+            mean, var = _moments_at(site, at, found, x)
             count = len(chosen) * network.sites[site].positions
             pool.add(mean, var * count, count)
         found[site] = pool.statistics()
@@ -107,7 +107,7 @@ def recalibrated(weights: Weights) -> BySite:
 
 
 def _moments_at(
-    wanted: str, weights: Weights, known: BySite, x: torch.Tensor
+    wanted: str, at: Snapshot, known: BySite, x: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and biased variance of what comes to a site, where all sites below are known."""
     found = []
@@ -117,30 +117,30 @@ def _moments_at(
             found.append(of_channels(x))
         return normalize_with(known[site], x, affine, norm.eps) if site in known else x
 
-    weights.network.forward(weights.parameters, x, normalize)
+    at.network.forward(at.parameters, x, normalize)
     return found[0]
 
 
-def mixed(weights: Weights) -> BySite:
+def mixed(at: Snapshot) -> BySite:
     """Averages mixed with the test batch's statistics, site by site in one pass.
 
     (1 − m)·running + m·test batch for mean and variance, as Schneider et al. (2020), "Improving
     robustness against common corruptions by covariate shift adaptation", equation 2. The test
     batch's variance is the one that training mode divides by.
     """
-    mixes = [[getattr(config.norm, "mix", 1.0)] for config in weights.configs]
-    return _with_test_batch(weights, torch.tensor(mixes, dtype=torch.float64))
+    mixes = [[getattr(config.norm, "mix", 1.0)] for config in at.configs]
+    return _with_test_batch(at, torch.tensor(mixes, dtype=torch.float64))
 
 
-def test_batch(weights: Weights) -> BySite:
+def test_batch(at: Snapshot) -> BySite:
     """The test set's own statistics, as training mode would take them."""
-    return _with_test_batch(weights, torch.ones(len(weights.configs), 1))
+    return _with_test_batch(at, torch.ones(len(at.configs), 1))
 
 
-def _with_test_batch(weights: Weights, shares: torch.Tensor) -> BySite:
+def _with_test_batch(at: Snapshot, shares: torch.Tensor) -> BySite:
     """Averages of which such shares, [models, 1], are the test batch's."""
-    config, tests = weights.configs[0], weights.examples.tests
-    x, _ = weights.examples.test(weights.runs, as_one_batch(config, tests), weights.step)
+    config, tests = at.configs[0], at.examples.tests
+    x, _ = at.examples.test(at.runs, as_one_batch(config, tests), at.step)
     shares = shares.to(x.dtype)
     found: dict[str, Statistics] = {}
 
@@ -148,15 +148,15 @@ def _with_test_batch(weights: Weights, shares: torch.Tensor) -> BySite:
         mean, var = of_channels(x)
         if getattr(norm, "normalizing_variance", "biased") == "unbiased":
             var = unbiased(var, x)
-        pairs = zip(weights.running[site], (mean, var), strict=True)
+        pairs = zip(at.running[site], (mean, var), strict=True)
         found[site] = Statistics(*(old * (1 - shares) + new * shares for old, new in pairs))
         return normalize_with(found[site], x, affine, norm.eps)
 
-    weights.network.forward(weights.parameters, x, mix)
+    at.network.forward(at.parameters, x, mix)
     return found
 
 
-RECOMPUTED: dict[str, Callable[[Weights], BySite]] = {
+RECOMPUTED: dict[str, Callable[[Snapshot], BySite]] = {
     "precise": precise,
     "recalibrated": recalibrated,
     "mixed": mixed,

@@ -44,45 +44,56 @@ def test_a_typed_framework_takes_the_place_of_the_studys_own_momenta() -> None:
     assert any(f"in place of the study's own {OWN}" in note for note in study.notes)
 
 
-def test_a_typed_momentum_counts_more_than_the_frameworks() -> None:
-    """And is in PyTorch's direction, as everywhere."""
-    study = package.load(*ONE, "norm=batch", "norm/framework=keras", "norm.momentum=0.3,0.4")
+@pytest.mark.parametrize(
+    ("typed", "names", "found"),
+    [
+        ("norm=batch norm/framework=keras norm.momentum=0.3,0.4", "momentum eps",
+         [(0.3, 1e-3), (0.4, 1e-3)]),
+        ("norm=batch norm/framework=keras,haiku ~norm.momentum", "momentum estimator",
+         [(0.01, "ema"), (0.1, "debiased")]),
+        ("norm=batch norm/framework=null,keras", "momentum",
+         [(0.01,), (0.1,), (0.5,), (0.9,), (None,), (0.01,)]),
+        ("norm/framework=equinox_ema", "kind momentum copy_first", [("ema_train", 0.01, True)]),
+        ("study=frameworks ~norm/framework", "momentum eps", [(0.1, 1e-5)]),
+    ],
+)  # fmt: skip
+def test_what_one_types_counts_more_than_the_framework(
+    typed: str, names: str, found: list[tuple[Scalar, ...]]
+) -> None:
+    """A typed momentum; a dropped one is the framework's own; null has the study's."""
+    study = package.load(*ONE, *typed.split())
 
-    assert fields(study, "momentum", "eps") == [(0.3, 1e-3), (0.4, 1e-3)]
+    assert fields(study, *names.split()) == found
 
 
-def test_a_dropped_momentum_is_the_frameworks_own() -> None:
-    """~norm.momentum goes back to the default, which here is not the schema's."""
-    study = package.load(*ONE, "norm=batch", "norm/framework=keras,haiku", "~norm.momentum")
-
-    assert fields(study, "momentum", "estimator") == [(0.01, "ema"), (0.1, "debiased")]
-
-
-def test_no_framework_is_a_choice_too() -> None:
-    """Null beside keras: the study's own momenta for the one, Keras's for the other."""
-    study = package.load(*ONE, "norm=batch", "norm/framework=null,keras")
-    momenta = [momentum for (momentum,) in fields(study, "momentum")]
-
-    assert momenta == [0.01, 0.1, 0.5, 0.9, None, 0.01]
-    assert "norm.momentum" in {axis.key for axis in study.axes}
-
-
-def test_a_norm_without_running_statistics_has_no_framework() -> None:
+def test_a_norm_without_running_statistics_has_no_framework(normexp: Normexp) -> None:
     """It is one run, whatever frameworks there are, and a note says so."""
     study = package.load(*ONE, "norm/framework=keras,haiku")
     none = [run for run in study.runs if run.config.norm.kind == "none"]
+    layer = normexp("plan", *ONE, "norm=layer", "norm/framework=keras")
 
     assert len(none) == 1
     assert none[0].base.choices["norm"] == "none"
     assert "norm/framework" not in none[0].base.choices
     assert "norm/framework applies to norm=batch only, not to norm=none" in study.notes
+    assert "norm/framework=keras applies to none of these runs" in layer.stdout
 
 
-def test_equinox_by_default_is_another_norm() -> None:
-    """The running average normalises training: norm=ema_train, the first batch copied."""
-    study = package.load(*ONE, "norm/framework=equinox_ema")
+def test_another_convention_turns_only_what_is_typed(normexp: Normexp) -> None:
+    """norm.convention says how one types: neither a preset nor a default is typed."""
+    framework = ["norm=batch", "norm/framework=keras", "norm.convention=keras"]
+    schedule = ["norm=batch", "norm.convention=keras", "norm.momentum=0.5",
+                "norm.momentum_schedule=linear"]  # fmt: skip
+    for typed, turned in ((framework, "momentum of norm/framework"),
+                          (schedule, "default of norm.final_momentum")):  # fmt: skip
+        refused = normexp("plan", *typed)
+        assert refused.exit_code == 2
+        assert f"would turn the {turned} around" in refused.stderr
 
-    assert fields(study, "kind", "momentum", "copy_first") == [("ema_train", 0.01, True)]
+    one = package.load(*ONE, *framework, "norm.momentum=0.9")
+    other = package.load(*ONE, *schedule, "norm.final_momentum=0.99")
+    assert fields(one, "momentum") == [(0.1,)]
+    assert fields(other, "momentum", "final_momentum") == [(0.5, 0.01)]
 
 
 def test_frameworks_that_set_the_same_are_one_run() -> None:
@@ -107,18 +118,6 @@ def test_a_framework_goes_with_other_norms_as_far_as_they_have_its_fields() -> N
         for note in renorm.notes
     )
     assert not any("not whole" in note for note in ghost.notes)
-
-
-def test_another_convention_does_not_turn_a_frameworks_momentum(normexp: Normexp) -> None:
-    """norm.convention says how one types; a preset is not typed."""
-    refused = normexp("plan", "norm/framework=keras", "norm.convention=keras")
-    study = package.load(
-        *ONE, "norm=batch", "norm/framework=keras", "norm.convention=keras", "norm.momentum=0.9"
-    )
-
-    assert refused.exit_code == 2
-    assert "would turn the momentum of norm/framework around" in refused.stderr
-    assert fields(study, "momentum") == [(0.1,)]
 
 
 @pytest.mark.parametrize(
@@ -189,14 +188,6 @@ def test_the_study_of_frameworks_trains_once_for_each_eps() -> None:
     assert len({run.trajectory_id for run in runs}) == len(epsilons) * 16 == 64
 
 
-def test_the_studys_own_frameworks_can_be_dropped() -> None:
-    """Then it is its norm as configured."""
-    study = package.load("study=frameworks", *ONE, "~norm/framework")
-
-    assert fields(study, "momentum", "eps") == [(0.1, 1e-5)]
-    assert study.runs[0].base.choices["norm/framework"] == "null"
-
-
 def test_ones_own_framework_stands_beside_the_packaged_ones(tmp_path: Path) -> None:
     """In --config-dir, like any other choice."""
     folder = tmp_path / "own/norm/framework"
@@ -220,25 +211,6 @@ def test_results_name_the_frameworks(normexp: Normexp) -> None:
     assert rows["haiku"][1:4] == rows["torch"][1:4] == ["batch", "0.1", "(0.9)"]
     assert rows["–"][1] == "none"
     assert "estimator" not in result.stdout
-
-
-def test_another_convention_does_not_turn_the_final_momentum_either(normexp: Normexp) -> None:
-    """Its default is in PyTorch's; typed in the same convention it is read so."""
-    typed = ["norm=batch", "norm.convention=keras", "norm.momentum=0.5",
-             "norm.momentum_schedule=linear"]  # fmt: skip
-    result = normexp("plan", *typed)
-
-    assert result.exit_code == 2
-    assert "would turn the default of norm.final_momentum around" in result.stderr
-    study = package.load(*ONE, *typed, "norm.final_momentum=0.99")
-    assert fields(study, "momentum", "final_momentum") == [(0.5, 0.01)]
-
-
-def test_a_framework_that_nothing_follows_is_told_of(normexp: Normexp) -> None:
-    """Layer norm has no running statistics."""
-    result = normexp("plan", *SMALL, "norm=layer", "norm/framework=keras", "seed=0")
-
-    assert "norm/framework=keras applies to none of these runs" in result.stdout
 
 
 def test_a_run_in_two_studies_is_named_by_its_directory(as_json: AsJson, normexp: Normexp) -> None:

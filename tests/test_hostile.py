@@ -19,8 +19,7 @@ from normexp.store.files import intact, read_manifest
 
 Normexp = Callable[..., Result]
 STUDY = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0"]
-READERS = (["ls"], ["ls", "bn_regression"], ["show", "RUN"], ["verify"], ["verify", "RUN"],
-           ["show", "RUN", "--json"], ["diff", "RUN", "RUN"], ["verify", "--json"])  # fmt: skip
+READERS = (["ls"], ["ls", "bn_regression"], ["show", "RUN"], ["verify"], ["diff", "RUN", "RUN"])
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +114,7 @@ def test_a_manifest_that_says_something_else_is_found(
     (run / "manifest.json").write_text(json.dumps(manifest))
     results = all_readers(normexp, run)
 
-    assert results[3].exit_code == results[4].exit_code == 4
+    assert results[3].exit_code == 4
     assert "manifest.json" in results[3].stdout or "stats.parquet" in results[3].stdout
 
 
@@ -151,7 +150,9 @@ def test_no_escape_sequence_reaches_the_terminal(run: Path, normexp: Normexp) ->
     (run / "manifest.json").write_text(json.dumps(manifest))
     renamed = run.rename(run.with_name(f"{evil}-{run.name[-12:]}"))
     results = all_readers(normexp, renamed)
-    results.append(normexp("show", f"nothing{evil}"))
+    results += [normexp(*words) for words in (
+        ("show", f"nothing{evil}"), ("show", str(renamed), "--json"), ("verify", "--json"),
+        ("verify", str(renamed)))]  # fmt: skip
 
     assert any("good" in result.stdout for result in results)
     for result in results:
@@ -192,7 +193,7 @@ def test_yaml_is_plain_or_refused(run: Path, normexp: Normexp, where: str, conte
     (path,) = run.parent.glob(where)
     path.write_bytes(content)
     mutations.fix(path)
-    *_, verified = all_readers(normexp, run)
+    verified = all_readers(normexp, run)[3]
 
     assert verified.exit_code == 4
     assert f"{path.name}: not plain YAML" in verified.stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL
+from conftest import SMALL, store_of
 from tamper import edit_manifest
 from typer.testing import Result
 
@@ -17,14 +17,12 @@ Normexp = Callable[..., Result]
 AsJson = Callable[..., Any]
 
 
-@pytest.fixture
-def runs(normexp: Normexp) -> dict[str, Path]:
-    """Runs by label: two of one training, one of another seed, one without norm."""
-    result = normexp("sweep", *SMALL, "norm=batch,none", "norm.momentum=0.1,0.5", "seed=0,1")
-    assert result.exit_code == 0, result.output
-    return {
-        path.parent.name[:-13]: path.parent for path in Path("runs").glob("*/*/metrics.parquet")
-    }
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs by label, swept once: two of one training, one of another seed, one without norm."""
+    store = tmp_path_factory.mktemp("whole") / "runs"
+    store_of(store, *SMALL, "norm=batch,none", "norm.momentum=0.1,0.5", "seed=0,1")
+    return {path.parent.name[:-13]: path.parent for path in store.glob("*/*/metrics.parquet")}
 
 
 def test_two_momenta_differ_in_the_momentum_and_in_its_cost(
@@ -32,13 +30,17 @@ def test_two_momenta_differ_in_the_momentum_and_in_its_cost(
 ) -> None:
     """One field; the same training; the losses and layer errors of the files."""
     pair = [runs["batch-m0.1-s0"], runs["batch-m0.5-s0"]]
-    found = as_json("diff", *(path.name[-12:] for path in pair))
+    store = str(pair[0].parents[1])
+    found = as_json("diff", *(path.name[-12:] for path in pair), "--dir", store)
     printed = normexp("diff", *map(str, pair)).stdout
     losses = [package.read(path, "metrics")["test_loss"].iloc[-1] for path in pair]
     layers = [package.read(path, "layers").groupby("layer", observed=True).last() for path in pair]
 
     assert [row["key"] for row in found["differences"]] == ["norm.momentum"]
     assert found["shared"] == "weights"
+    assert (found["same_run"], found["same_trajectory"], found["same_structure"]) == (
+        False, True, True
+    )  # fmt: skip
     result = {row["metric"]: row for row in found["results"]}
     assert (result["test_loss"]["left"], result["test_loss"]["right"]) == tuple(losses)
     assert result["test_loss"]["difference"] == pytest.approx(losses[1] - losses[0])
@@ -67,21 +69,18 @@ def test_a_field_that_a_run_lacks_is_a_dash(
     assert max(map(len, printed.splitlines())) <= 80
 
 
-def test_other_seeds_are_no_pair(runs: dict[str, Path], as_json: AsJson) -> None:
-    """They share nothing that would pair them."""
-    found = as_json("diff", str(runs["batch-m0.1-s0"]), str(runs["batch-m0.1-s1"]))
+def test_other_seeds_are_no_pair_and_a_run_is_no_other(
+    runs: dict[str, Path], as_json: AsJson, normexp: Normexp
+) -> None:
+    """Seeds share nothing that would pair them; a run against itself is one line."""
+    run, none = runs["batch-m0.1-s0"], runs["none-s0"]
+    found = as_json("diff", str(run), str(runs["batch-m0.1-s1"]))
+    itself = normexp("diff", none.name[-12:], str(none), "--dir", str(none.parents[1]))
 
     assert found["shared"] == "nothing"
     assert [row["key"] for row in found["differences"]] == ["seed"]
-
-
-def test_a_run_against_itself_is_one_line(runs: dict[str, Path], normexp: Normexp) -> None:
-    """By id and by path."""
-    run = runs["none-s0"]
-    result = normexp("diff", run.name[-12:], str(run))
-
-    assert result.exit_code == 0
-    assert result.stdout == f"the same run: none-s0  {run.name[-12:]}\n"
+    assert itself.exit_code == 0
+    assert itself.stdout == f"the same run: none-s0  {none.name[-12:]}\n"
 
 
 def test_what_made_a_run_is_told_where_it_differs(runs: dict[str, Path], normexp: Normexp) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from conftest import SMALL
+from conftest import SMALL, store_of
+from tamper import write_manifest
 from typer.testing import Result
 
 import normexp as package
@@ -19,12 +19,19 @@ from normexp.sweeps.events import Event
 from normexp.sweeps.stop import Stop
 
 Normexp = Callable[..., Result]
+STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1", "seed=0"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small store, made once."""
+    return store_of(tmp_path_factory.mktemp("whole") / "runs", *STUDY)
 
 
 @pytest.fixture
-def study(normexp: Normexp) -> Path:
-    """A study of two runs, swept once."""
-    assert normexp("sweep", *SMALL, "norm=none,batch", "norm.momentum=0.1", "seed=0").exit_code == 0
+def study(whole: Path) -> Path:
+    """A copy of its study, in this test's own store."""
+    shutil.copytree(whole, "runs")
     return Path("runs/bn_regression")
 
 
@@ -33,53 +40,58 @@ def run_of(study: Path) -> Path:
     return next(study.glob("batch-*"))
 
 
-def found(result: Result) -> dict[str, Any]:
-    """The problems by directory."""
+def found(result: Result) -> dict[str, dict[str, Any]]:
+    """The problems that `verify --json` has told, by directory."""
+    assert result.exit_code == 4, result.output
     return {each["directory"]: each for each in json.loads(result.stdout)["problems"]}
 
 
-@pytest.mark.parametrize("place", ["runs/bn_regression/trajectories", "runs/bn_regression/sweeps"])
-def test_parts_of_a_study_are_taken_for_what_they_are(
-    study: Path, normexp: Normexp, place: str
-) -> None:
-    """Neither a folder of trajectories nor a study given as a store is damaged."""
-    by_path = normexp("verify", place)
-    as_store = normexp("verify", "--dir", "runs/bn_regression")
+def test_what_to_do_is_typed_out(study: Path, normexp: Normexp) -> None:
+    """The sweep that had the run, else the run's own; for a sweep, that its runs are untouched."""
+    run, sweep = run_of(study), next((study / "sweeps").iterdir())
+    command = json.loads((run / "manifest.json").read_text())["command"]
+    (run / "layers.parquet").unlink()
+    (damaged,) = found(normexp("verify", "--json")).values()
+    assert damaged["to_do"].startswith("normexp sweep model.depth=2 model.width=4 ")
+    (sweep / "summary.parquet").unlink()
+    problems = found(normexp("verify", "--json"))
+    printed = normexp("verify").stdout
 
-    assert (by_path.exit_code, as_store.exit_code) == (0, 0), by_path.stdout
-    assert not list(study.rglob("damage.json"))
-
-
-def test_an_interrupted_sweep_without_runs_is_whole(normexp: Normexp) -> None:
-    """Its summary has columns and no row."""
-    stop = Stop()
-    with pytest.raises(SweepInterruptedError):
-        package.sweep(*SMALL, "seed=0", progress=AtOnce(stop), stop=stop)
-    result = normexp("verify")
-
-    assert result.exit_code == 0, result.stdout
+    assert problems[str(run.relative_to("runs"))]["to_do"] == command
+    assert problems[str(sweep.relative_to("runs"))]["to_do"].startswith("remove it; its runs are")
+    assert f"[1] {command}" in printed
+    assert printed.endswith("verified: 2 runs, 2 trajectories, 1 sweep; 2 problems\n")
 
 
-class AtOnce:
-    """Asks a sweep to stop as soon as it begins."""
-
-    def __init__(self, stop: Stop) -> None:
-        self._stop = stop
-
-    def __call__(self, event: Event) -> None:
-        """Ask."""
-        if event.kind == "began":
-            self._stop.ask(0)
-
-
-def test_a_renamed_run_is_not_damaged(study: Path, normexp: Normexp) -> None:
-    """It is told what to do, and marked it is not."""
+def test_a_manifest_that_cannot_be_believed_gives_no_command(study: Path, normexp: Normexp) -> None:
+    """What a stranger wrote into it is not told as advice; the sweep that made the run is."""
     run = run_of(study)
-    run.rename(run.with_name("renamed"))
-    problem = found(normexp("verify", "--json"))["bn_regression/renamed"]
+    manifest = json.loads((run / "manifest.json").read_text())
+    write_manifest(run, manifest | {"command": "normexp sweep seed=0; rm -rf ~"})
+    problem = found(normexp("verify", "--json"))[str(run.relative_to("runs"))]
 
-    assert problem["to_do"].startswith("give it back the name")
-    assert not list(study.rglob("damage.json"))
+    assert problem["what"] == ["manifest.json: its command is not a sweep alone"]
+    assert problem["to_do"].startswith("normexp sweep model.depth=2 model.width=4 ")
+    assert "rm -rf" not in problem["to_do"]
+
+
+def test_notes_of_a_user_are_reported_and_outlive_a_run_made_anew(
+    study: Path, normexp: Normexp
+) -> None:
+    """What no manifest names damages nothing, and is moved to the new directory."""
+    run = run_of(study)
+    (run / "notes.txt").write_text("mine")
+    (problem,) = found(normexp("verify", "--json")).values()
+    is_marked = (run / "damage.json").exists()
+    (run / "stats.parquet").unlink()
+    normexp("verify")
+    normexp("sweep", *STUDY)
+
+    assert problem["what"] == ["notes.txt: no manifest names it"]
+    assert problem["marked"] is None
+    assert not is_marked
+    assert (run / "notes.txt").read_text() == "mine"
+    assert (run / "stats.parquet").exists()
 
 
 def test_a_missing_run_can_be_made_again_by_its_sweep(study: Path, normexp: Normexp) -> None:
@@ -91,20 +103,6 @@ def test_a_missing_run_can_be_made_again_by_its_sweep(study: Path, normexp: Norm
     assert "cannot be marked" not in normexp("verify").stdout
     assert normexp(*shlex.split(problem["to_do"])[1:]).exit_code == 0
     assert normexp("verify").exit_code == 0
-
-
-def test_notes_of_a_user_outlive_a_run_made_anew(study: Path, normexp: Normexp) -> None:
-    """What no manifest names is moved to the new directory."""
-    run = run_of(study)
-    (run / "notes.txt").write_text("mine")
-    (run / "stats.parquet").unlink()
-    normexp("verify")
-    (sweep,) = (study / "sweeps").iterdir()
-    words = yaml.safe_load((sweep / "sweep.yaml").read_text())["overrides"]
-    normexp("sweep", *words)
-
-    assert (run / "notes.txt").read_text() == "mine"
-    assert (run / "stats.parquet").exists()
 
 
 def test_what_cannot_be_looked_at_is_not_called_damaged(
@@ -125,3 +123,18 @@ def test_what_cannot_be_looked_at_is_not_called_damaged(
         "it cannot be looked at: Too many open files"
     }
     assert list(study.rglob("damage.json")) == [marked]
+
+
+def test_an_interrupted_sweep_without_runs_is_whole(normexp: Normexp) -> None:
+    """Its summary has columns and no row."""
+    stop = Stop()
+
+    def at_once(event: Event) -> None:
+        if event.kind == "began":
+            stop.ask(0)
+
+    with pytest.raises(SweepInterruptedError):
+        package.sweep(*SMALL, "seed=0", progress=at_once, stop=stop)
+    result = normexp("verify")
+
+    assert result.exit_code == 0, result.stdout

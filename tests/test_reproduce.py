@@ -8,14 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SMALL, run_files
+from conftest import SMALL, run_files, store_of
 from tamper import edit_manifest, tamper, write_manifest
 from typer.testing import Result
 
@@ -38,9 +38,22 @@ FAMILIES = {
 }
 
 
-def only_run(store: Path) -> Path:
-    """The directory of the one run in a store."""
-    (metrics,) = store.glob("*/*/metrics.parquet")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of one run with batch norm, made once."""
+    return store_of(tmp_path_factory.mktemp("whole") / "runs", *SMALL, *BATCH, "seed=1")
+
+
+@pytest.fixture
+def run(whole: Path) -> Path:
+    """The run, in this test's own store."""
+    shutil.copytree(whole, "runs")
+    return only_run()
+
+
+def only_run() -> Path:
+    """The directory of the one run in the store."""
+    (metrics,) = Path("runs").glob("*/*/metrics.parquet")
     return metrics.parent
 
 
@@ -48,12 +61,7 @@ def swept(normexp: Command, *overrides: str) -> Path:
     """The directory of the one run that a sweep leaves."""
     done = normexp("sweep", *overrides, "seed=1")
     assert done.exit_code == 0, done.stderr
-    return only_run(Path("runs"))
-
-
-def elsewhere(run: Path) -> None:
-    """Make a run look as if it were of another processor."""
-    edit_manifest(run, "environment", {"cpu": "Abacus"})
+    return only_run()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -79,10 +87,9 @@ def test_a_run_trained_alone_is_identical_to_the_bit(
 
 
 def test_a_copied_directory_is_enough(
-    normexp: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, normexp: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No study, no trajectory, no store: nothing else is left where it is made again."""
-    run = swept(normexp, *SMALL, *BATCH)
     shutil.copytree(run, tmp_path / "far/copy")
     shutil.rmtree("runs")
     (tmp_path / "far/empty").mkdir()
@@ -98,19 +105,7 @@ def test_a_copied_directory_is_enough(
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
-def test_the_training_has_no_part_in_what_is_there(normexp: Command, as_json: AsJson) -> None:
-    """A trajectory of other numbers, whole by its digests, is not what a run is made from."""
-    swept(normexp, *SMALL, *BATCH)
-    (trajectory,) = Path("runs").glob("*/trajectories/*")
-    tamper(trajectory, "batch_stats", "batch_mean", 0, 5.0)
-
-    assert as_json("reproduce", only_run(Path("runs")).name)["verdict"] == "identical"
-
-
-@pytest.mark.parametrize("with_configs", [True, False])
-def test_a_run_of_a_users_own_study_needs_no_study(
-    normexp: Command, as_json: AsJson, *, with_configs: bool
-) -> None:
+def test_a_run_of_a_users_own_study_needs_no_study(normexp: Command, as_json: AsJson) -> None:
     """Nor the preset that it was made from: names that nobody knows here stand in its files."""
     Path("own/study").mkdir(parents=True)
     Path("own/norm").mkdir()
@@ -119,10 +114,9 @@ def test_a_run_of_a_users_own_study_needs_no_study(
         "# @package _global_\ndefaults:\n  - override /norm: slow\n"
         "study:\n  about: my own\n  axes: {}\noptim:\n  lr: 0.02\nlog:\n  every: 2\n"
     )
-    swept(normexp, "--config-dir", "own", "study=mine", *SMALL)
-    if not with_configs:
-        shutil.rmtree("own")
-    certificate = as_json("reproduce", only_run(Path("runs")).name)
+    run = swept(normexp, "--config-dir", "own", "study=mine", *SMALL)
+    shutil.rmtree("own")
+    certificate = as_json("reproduce", run.name)
 
     assert (certificate["verdict"], certificate["study"]) == ("identical", "mine")
 
@@ -146,85 +140,67 @@ def test_data_in_a_file_are_found_by_their_place(normexp: Command, as_json: AsJs
     assert as_json("reproduce", run.name, "data.path=moved.npz")["verdict"] == "identical"
 
 
-@pytest.mark.parametrize(
-    ("override", "reason"),
-    [
+def test_only_places_can_be_given(run: Path, normexp: Command) -> None:
+    """Anything else would be another run; a run that is not there is exit code 3."""
+    for override, reason in (
         ("seed=2", "taken as they are recorded"),
-        ("norm.momentum=0.2", "taken as they are recorded"),
         ("data.path=here", "data=quadratic has no data.path"),
-    ],
-)
-def test_only_places_can_be_given(normexp: Command, override: str, reason: str) -> None:
-    """Anything else would be another run."""
-    run = swept(normexp, *SMALL, "norm=none")
-    done = normexp("reproduce", run.name, override)
-
-    assert done.exit_code == 2
-    assert reason in done.stderr
+    ):
+        done = normexp("reproduce", run.name, override)
+        assert done.exit_code == 2
+        assert reason in done.stderr
+    assert normexp("reproduce", "nothing").exit_code == 3
 
 
 def test_tables_made_denser_later_compare(normexp: Command, as_json: AsJson) -> None:
     """What is in the tables is what is made again, not what was first asked for."""
     swept(normexp, *SMALL, *BATCH, "log.every=4")
     run = swept(normexp, *SMALL, *BATCH, "log.every=3")
-    certificate = as_json("reproduce", run.name)
 
     assert json.loads((run / "manifest.json").read_text())["log_every"] == 1
-    assert certificate["verdict"] == "identical"
+    assert as_json("reproduce", run.name)["verdict"] == "identical"
 
 
 @pytest.mark.parametrize(
-    ("table", "column", "row", "step"),
-    [("metrics", "test_loss", 2, 6), ("stats", "running_var", 10, 3)],
+    ("table", "column", "row"), [("metrics", "test_loss", 2), ("stats", "running_var", 10)]
 )
 def test_a_changed_number_is_found_though_all_digests_fit(
-    normexp: Command, table: str, column: str, row: int, step: int
+    run: Path, normexp: Command, table: str, column: str, row: int
 ) -> None:
-    """Exit 4, and the table, the column, the step and how far."""
-    run = swept(normexp, *SMALL, *BATCH)
+    """Exit 4, and the table, the column, the step and how far; the training has no part in it."""
+    (trajectory,) = Path("runs").glob("*/trajectories/*")
+    tamper(trajectory, "batch_stats", "batch_mean", 0, 5.0)
     tamper(run, table, column, row, 1.5)
-    recorded = pd.read_parquet(run / f"{table}.parquet")
+    step = int(pd.read_parquet(run / f"{table}.parquet")["step"][row])
     done = normexp("reproduce", run.name, "--json")
     certificate = json.loads(done.stdout)
-    (found,) = certificate["deviations"].items()
-
-    assert done.exit_code == 4
-    assert recorded["step"][row] == step
-    assert certificate["verdict"] == "differs"
-    assert (found[0], list(found[1])) == (table, [column])
-    assert found[1][column]["first_step"] == step
-    assert 0 < found[1][column]["largest"] <= 1 / 3 + 1e-6
     shown = normexp("reproduce", run.name)
-    assert shown.exit_code == 4
+
+    assert (done.exit_code, shown.exit_code) == (4, 4)
+    assert certificate["verdict"] == "differs"
+    assert list(certificate["deviations"]) == [table]
+    assert list(certificate["deviations"][table]) == [column]
+    assert certificate["deviations"][table][column]["first_step"] == step
+    assert 0 < certificate["deviations"][table][column]["largest"] <= 1 / 3 + 1e-6
     assert any(line.split()[:3] == [table, column, str(step)] for line in shown.stdout.split("\n"))
 
 
-def test_a_changed_result_in_the_manifest_is_found(normexp: Command) -> None:
-    """`ls` and summaries show it, no table has it."""
-    run = swept(normexp, *SMALL, *BATCH)
-    edit_manifest(run, "metrics", {"test_loss": 0.001})
-    done = normexp("reproduce", run.name)
-
-    assert done.exit_code == 4
-    assert any(line.split()[:2] == ["test_loss", "0.001"] for line in done.stdout.split("\n"))
-
-
-def test_a_file_without_numbers_is_compared_too(normexp: Command) -> None:
-    """Hydra's triple is part of a run: other words in it are named."""
-    run = swept(normexp, *SMALL, *BATCH)
+def test_what_no_table_has_is_compared_too(run: Path, normexp: Command) -> None:
+    """Results in the manifest, which `ls` shows, and Hydra's triple."""
     content = (run / ".hydra/overrides.yaml").read_bytes().replace(b"seed=1", b"seed=2")
     (run / ".hydra/overrides.yaml").write_bytes(content)
     about = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     edit_manifest(run, "files", {".hydra/overrides.yaml": about})
+    edit_manifest(run, "metrics", {"test_loss": 0.001})
     done = normexp("reproduce", run.name)
 
     assert done.exit_code == 4
     assert ".hydra/overrides.yaml has other bytes" in done.stdout
+    assert any(line.split()[:2] == ["test_loss", "0.001"] for line in done.stdout.split("\n"))
 
 
-def test_a_changed_configuration_is_another_run(normexp: Command) -> None:
+def test_a_changed_configuration_is_another_run(run: Path, normexp: Command) -> None:
     """Its id says so before anything is trained; so does a field that nobody knows."""
-    run = swept(normexp, *SMALL, *BATCH)
     for field in ({"optim.lr": 0.5}, {"optim.speed": 1}):
         edit_manifest(run, "config", field)
         done = normexp("reproduce", run.name)
@@ -233,14 +209,13 @@ def test_a_changed_configuration_is_another_run(normexp: Command) -> None:
 
 
 @pytest.mark.parametrize("how", ["other", "missing", "manifest"])
-def test_a_damaged_run_is_not_trained(normexp: Command, how: str) -> None:
+def test_a_damaged_run_is_not_trained(run: Path, normexp: Command, how: str) -> None:
     """One line names the file and leads to `verify`."""
-    run = swept(normexp, *SMALL, *BATCH)
-    if how == "missing":
-        (run / "stats.parquet").unlink()
-    else:
-        path = run / ("manifest.json" if how == "manifest" else "stats.parquet")
-        path.write_bytes(path.read_bytes()[:-9])
+    path = run / ("manifest.json" if how == "manifest" else "stats.parquet")
+    content = path.read_bytes()
+    path.unlink()
+    if how != "missing":
+        path.write_bytes(content[:-9])
     done = normexp("reproduce", str(run))
 
     assert done.exit_code == 4
@@ -249,42 +224,32 @@ def test_a_damaged_run_is_not_trained(normexp: Command, how: str) -> None:
     assert not (run / "certificate.json").exists()
 
 
-def test_elsewhere_what_agrees_early_agrees(normexp: Command) -> None:
-    """A number of the last point is reported and not judged; one of the first point is."""
-    run = swept(normexp, *SMALL, *BATCH)
-    elsewhere(run)
+def test_elsewhere_what_agrees_early_agrees(run: Path, normexp: Command) -> None:
+    """Later numbers are not judged; the first evaluation and the losses of two batches are."""
+    edit_manifest(run, "environment", {"cpu": "Abacus"})
+    (trajectory,) = Path("runs").glob("*/trajectories/*")
     tamper(run, "metrics", "test_loss", 2, 1.5)
     late = normexp("reproduce", run.name, "--json")
     tamper(run, "metrics", "test_loss", 0, 1.01)
+    tamper(trajectory, "steps", "train_loss", 1, 1.1)
     early = normexp("reproduce", run.name, "--json")
     certificate = json.loads(early.stdout)
 
     assert (late.exit_code, json.loads(late.stdout)["verdict"]) == (0, "agrees")
     assert (early.exit_code, certificate["verdict"]) == (4, "differs")
-    assert certificate["beyond"] == ["metrics.test_loss"]
+    assert certificate["beyond"] == ["metrics.test_loss", "steps.train_loss"]
     assert certificate["environment"]["changed"]["cpu"][0] == "Abacus"
-
-
-def test_elsewhere_the_losses_of_the_first_batches_are_judged(normexp: Command) -> None:
-    """Where the trajectory stands beside the run: it shows what the first update did."""
-    run = swept(normexp, *SMALL, *BATCH)
-    elsewhere(run)
-    (trajectory,) = Path("runs").glob("*/trajectories/*")
-    tamper(run, "metrics", "test_loss", 2, 1.5)
-    tamper(trajectory, "steps", "train_loss", 1, 1.1)
-    done = normexp("reproduce", run.name, "--json")
-
-    assert done.exit_code == 4
-    assert json.loads(done.stdout)["beyond"] == ["steps.train_loss"]
 
 
 @pytest.mark.parametrize("family", ["batch", "lenet"])
 def test_other_kernels_agree(normexp: Command, family: str) -> None:
     """A new process with PyTorch's plain kernels: other last bits, the same evaluation at first."""
-    run = swept(normexp, *FAMILIES[family])
     if "ATEN_CPU_CAPABILITY" in os.environ:
         pytest.skip("ATEN_CPU_CAPABILITY is set: there may be no other kernels")
-    done = in_process({"ATEN_CPU_CAPABILITY": "default"}, "reproduce", str(run), "--json")
+    run = swept(normexp, *FAMILIES[family])
+    command = [sys.executable, "-m", "normexp", "reproduce", str(run), "--json"]
+    plain = {**os.environ, "ATEN_CPU_CAPABILITY": "default"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
     certificate = json.loads(done.stdout)
 
     assert done.returncode == 0, done.stderr
@@ -293,39 +258,41 @@ def test_other_kernels_agree(normexp: Command, family: str) -> None:
     assert certificate["beyond"] == []
 
 
-def in_process(
-    environment: Mapping[str, str], *arguments: str
-) -> "subprocess.CompletedProcess[str]":
-    """The command line in a new process, with these variables set."""
-    command = [sys.executable, "-m", "normexp", *arguments]
-    whole = {**os.environ, **environment}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=whole)
-
-
-def test_a_certificate_can_stand_elsewhere(normexp: Command) -> None:
+def test_a_certificate_can_stand_elsewhere(run: Path, normexp: Command) -> None:
     """With --out nothing is written beside the run; without, the hint names --out."""
-    run = swept(normexp, *SMALL, "norm=none")
     (run / "certificate.json").mkdir()  # as good as read-only, for the superuser too
     refused = normexp("reproduce", run.name)
     (run / "certificate.json").rmdir()
     run.chmod(0o555)
     try:
-        done = normexp("reproduce", run.name, "--out", "mine.json")
+        done, twice = (normexp("reproduce", run.name, "--out", "mine.json") for _ in range(2))
     finally:
         run.chmod(0o755)
 
     assert refused.exit_code == 2
     assert "--out FILE" in refused.stderr
     assert "trained" not in refused.stderr
-    assert done.exit_code == 0, done.stderr
+    assert (done.exit_code, twice.exit_code) == (0, 0), done.stderr
     assert done.stdout.splitlines()[-1] == "mine.json"
     assert json.loads(Path("mine.json").read_text())["verdict"] == "identical"
     assert not (run / "certificate.json").exists()
 
 
-def test_a_killed_reproduction_leaves_nothing_behind(normexp: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["important.txt", "manifest.json"])
+def test_nothing_is_overwritten_but_a_certificate(run: Path, normexp: Command, name: str) -> None:
+    """A file of the user's, or of a run."""
+    path = run / name
+    before = path.read_bytes() if path.exists() else b"mine"
+    path.write_bytes(before)
+    refused = normexp("reproduce", str(run), "--out", str(path))
+
+    assert refused.exit_code == 2
+    assert "something else than a certificate is there" in refused.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_killed_reproduction_leaves_nothing_behind(run: Path, tmp_path: Path) -> None:
     """SIGTERM while it trains: exit code 143, no temporary place, no certificate."""
-    run = swept(normexp, *SMALL, "norm=none")
     edit_manifest(run, "config", {"train.epochs": 4000})
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["run_id"] = run_id(from_tree(nest(manifest["config"])))  # another run, a long one
@@ -341,8 +308,3 @@ def test_a_killed_reproduction_leaves_nothing_behind(normexp: Command, tmp_path:
     assert process.wait() == 143
     assert list(temporary.iterdir()) == []
     assert not (run / "certificate.json").exists()
-
-
-def test_a_run_that_is_not_there_is_not_found(normexp: Command) -> None:
-    """Exit code 3."""
-    assert normexp("reproduce", "nothing").exit_code == 3

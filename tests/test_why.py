@@ -1,4 +1,4 @@
-"""Why: what a run is to a sweep, and where two runs differ, key by key."""
+"""Why: what a run is to a sweep, and where it differs from a described one."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL
+from conftest import SMALL, store_of
 from tamper import edit_manifest
 from typer.testing import Result
 
@@ -18,15 +18,24 @@ AsJson = Callable[..., Any]
 BATCH = ["norm=batch", "norm.momentum=0.1", "seed=0"]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Batch norm at two momenta, and none, of one seed; swept once."""
+    study = [*SMALL, "norm=none,batch", "norm.momentum=0.1,0.5", "seed=0"]
+    return store_of(tmp_path_factory.mktemp("whole") / "runs", *study)
+
+
+@pytest.fixture
+def stored(whole: Path) -> Path:
+    """The run with momentum 0.1, in this test's own store."""
+    shutil.copytree(whole, "runs")
+    return one("*/batch-m0.1-s0-*")
+
+
 def one(pattern: str) -> Path:
     """The one directory in the store that fits."""
     (found,) = Path("runs").glob(pattern)
     return found
-
-
-def record_another(directory: Path, **entries: str) -> None:
-    """Make a directory look as if it were made elsewhere."""
-    edit_manifest(directory, "environment", entries)
 
 
 def keys(report: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -37,34 +46,31 @@ def keys(report: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     }
 
 
-@pytest.fixture
-def stored(normexp: Command) -> None:
-    """Batch norm at two momenta, and none, of one seed."""
-    study = [*SMALL, "norm=none,batch", "norm.momentum=0.1,0.5", "seed=0"]
-    assert normexp("sweep", *study).exit_code == 0
-
-
-@pytest.mark.usefixtures("stored")
-def test_a_whole_run_is_kept(as_json: AsJson, normexp: Command) -> None:
-    """Stored, with its trajectory, nothing changed: every policy keeps it."""
-    run = one("*/batch-m0.1-s0-*")
-    report = as_json("why", run.name)
+def test_a_whole_run_is_kept(stored: Path, as_json: AsJson, normexp: Command) -> None:
+    """Stored, with its trajectory, nothing changed: every policy keeps it; --dir says where."""
+    report = as_json("why", stored.name)
+    shown = normexp("why", str(stored)).stdout
+    shutil.move("runs", "elsewhere")
+    (described,) = as_json("why", *SMALL, *BATCH, "--dir", "elsewhere")["details"]
 
     assert (report["kind"], report["reason"], report["damaged"]) == ("run", "cached", {})
-    assert report["run_id"] == run.name[-12:]
+    assert report["run_id"] == stored.name[-12:]
     assert report["trajectory"]["state"] == "whole"
     assert report["changed"] == {}
     assert set(report["on_code_change"].values()) == {"keeps it"}
-    assert "stored and whole" in normexp("why", str(run)).stdout
+    assert "stored and whole" in shown
+    assert normexp("why", stored.name).exit_code == 3
+    assert as_json("why", stored.name, "--dir", "elsewhere")["reason"] == "cached"
+    assert described["reason"] == "cached"
 
 
-@pytest.mark.usefixtures("stored")
-def test_what_has_changed_since_is_said_key_by_key(as_json: AsJson, normexp: Command) -> None:
+def test_what_has_changed_since_is_said_key_by_key(
+    stored: Path, as_json: AsJson, normexp: Command
+) -> None:
     """And what each policy would do with it."""
-    run = one("*/batch-m0.1-s0-*")
-    record_another(run, cpu="Abacus", torch="1.0")
-    report = as_json("why", run.name)
-    shown = normexp("why", run.name).stdout
+    edit_manifest(stored, "environment", {"cpu": "Abacus", "torch": "1.0"})
+    report = as_json("why", stored.name)
+    shown = normexp("why", stored.name).stdout
 
     assert report["reason"] == "changed"
     assert {name: pair[0] for name, pair in report["changed"].items()} == {
@@ -90,16 +96,14 @@ def test_what_has_changed_since_is_said_key_by_key(as_json: AsJson, normexp: Com
     ],
     ids=["truncated", "other content", "no JSON", "no manifest", "marked by verify"],
 )
-@pytest.mark.usefixtures("stored")
 def test_damage_is_named_and_no_error(
-    as_json: AsJson, file: str, content: bytes | None, *, noticed: bool
+    stored: Path, as_json: AsJson, file: str, content: bytes | None, *, noticed: bool
 ) -> None:
     """Which file it is, and whether a sweep would see it by itself."""
-    run = one("*/batch-m0.1-s0-*")
     if content is None:
-        content = b"x" * (run / file).stat().st_size
-    (run / file).write_bytes(content)
-    report = as_json("why", str(run))
+        content = b"x" * (stored / file).stat().st_size
+    (stored / file).write_bytes(content)
+    report = as_json("why", str(stored))
 
     assert report["reason"] == "damaged"
     assert list(report["damaged"]) == [file]
@@ -107,152 +111,90 @@ def test_damage_is_named_and_no_error(
     assert (report["on_code_change"]["warn"] != "keeps it") is noticed
 
 
-@pytest.mark.usefixtures("stored")
-def test_two_runs_of_one_trajectory_differ_in_what_is_observed(
-    as_json: AsJson, normexp: Command
-) -> None:
-    """One training, two momenta; and the role in words."""
-    names = [one(f"*/batch-m{momentum}-s0-*").name for momentum in (0.1, 0.5)]
-    report = as_json("why", *names)
-    shown = normexp("why", *names).stdout
-
-    assert (report["same_run"], report["same_trajectory"], report["same_structure"]) == (
-        False, True, True
-    )  # fmt: skip
-    assert keys(report) == {"norm.momentum": (0.1, 0.5)}
-    assert report["differences"][0]["role"] == "observed"
-    assert "the same training, observed otherwise" in shown
-    assert as_json("why", names[0], names[0])["same_run"]
-
-
-@pytest.mark.usefixtures("stored")
-def test_two_runs_of_other_structures_name_every_field(as_json: AsJson) -> None:
-    """Those that only one of them has included."""
-    report = as_json("why", one("*/none-s0-*").name, one("*/batch-m0.1-s0-*").name)
-    found = keys(report)
-
-    assert not report["same_structure"]
-    assert found["norm.kind"] == ("none", "batch")
-    assert found["norm.momentum"] == ("absent", 0.1)
-    assert "optim.lr" not in found
-
-
-@pytest.mark.usefixtures("stored")
-def test_a_run_and_a_described_one(as_json: AsJson) -> None:
-    """Of many described ones, the nearest."""
-    run = one("*/batch-m0.1-s0-*").name
-    other = as_json("why", run, *SMALL, *BATCH, "optim.lr=0.5")
+def test_a_run_and_a_described_one(stored: Path, as_json: AsJson, normexp: Command) -> None:
+    """Each field with its role in words; of many described ones, the nearest."""
+    other = as_json("why", stored.name, *SMALL, *BATCH, "optim.lr=0.5")
     many = as_json(
-        "why", run, *SMALL, "norm=batch", "norm.momentum=0.1", "optim.lr=0.7", "seed=2,0"
+        "why", stored.name, *SMALL, "norm=batch", "norm.momentum=0.1", "optim.lr=0.7", "seed=2,0"
     )
+    none = as_json("why", stored.name, *SMALL, "norm=none", "seed=0")
+    shown = normexp("why", stored.name, *SMALL, "norm=batch", "norm.momentum=0.3", "seed=0").stdout
 
     assert keys(other) == {"optim.lr": (0.03, 0.5)}
-    assert (other["same_trajectory"], other["same_structure"]) == (False, True)
+    assert (other["same_run"], other["same_trajectory"], other["same_structure"]) == (
+        False, False, True
+    )  # fmt: skip
     assert keys(many) == {"optim.lr": (0.03, 0.7)}
     assert many["described"] == 2
+    assert not none["same_structure"]
+    assert keys(none)["norm.kind"] == ("batch", "none")
+    assert keys(none)["norm.momentum"] == (0.1, "absent")
+    assert "the same training, observed otherwise" in shown
+    assert "two runs of the same trajectory" in shown
 
 
-@pytest.mark.usefixtures("stored")
-def test_a_run_that_is_not_stored_names_the_nearest(as_json: AsJson, normexp: Command) -> None:
-    """Fewest differing fields first, with both values."""
+def test_two_runs_are_a_matter_for_diff(normexp: Command) -> None:
+    """One line, and what to type."""
+    result = normexp("why", "64fdd590", "bb21f7a0")
+
+    assert result.exit_code == 2
+    assert "type normexp diff 64fdd590 bb21f7a0" in result.stderr
+
+
+def test_a_run_that_is_not_stored_names_the_nearest(
+    stored: Path, as_json: AsJson, normexp: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewest differing fields first, with both values, at 80 columns; none in an empty store."""
     wanted = [*SMALL, *BATCH, "norm.momentum=0.5", "optim.lr=0.5"]
     (detail,) = as_json("why", *wanted)["details"]
-    shown = normexp("why", *wanted).stdout
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = normexp("why", *wanted).stdout.split("\n")
+    shutil.rmtree(stored.parents[1])
+    nothing = normexp("why", *wanted)
 
     assert detail["reason"] == "train"
     assert detail["trajectory"]["state"] == "missing"
     assert [near["label"] for near in detail["nearest"]][:2] == ["batch-m0.5-s0", "batch-m0.1-s0"]
     assert keys(detail["nearest"][0]) == {"optim.lr": (0.5, 0.03)}
-    assert keys(detail["nearest"][1]) == {
-        "norm.momentum": (0.5, 0.1),
-        "optim.lr": (0.5, 0.03),
-    }
-    assert any(
-        line.split() == ["optim.lr", "0.5", "0.03", "stackable"] for line in shown.split("\n")
-    )
-    assert max(map(len, normexp_lines(wanted))) <= 80
+    assert keys(detail["nearest"][1]) == {"norm.momentum": (0.5, 0.1), "optim.lr": (0.5, 0.03)}
+    assert any(line.split() == ["optim.lr", "0.5", "0.03", "stackable"] for line in lines)
+    assert max(map(len, lines)) <= 80
+    assert nothing.exit_code == 0, nothing.stderr
+    assert "no run is stored" in nothing.stdout
 
 
-def normexp_lines(arguments: list[str]) -> list[str]:
-    """What a terminal of 80 columns shows."""
-    import os
-
-    command = [sys.executable, "-m", "normexp", "why", *arguments]
-    environment = {**os.environ, "COLUMNS": "80"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return done.stdout.splitlines()
-
-
-def test_an_empty_store_has_no_nearest(normexp: Command) -> None:
-    """Said in words, without an error."""
-    done = normexp("why", *SMALL, *BATCH)
-
-    assert done.exit_code == 0, done.stderr
-    assert "no run is stored" in done.stdout
-
-
-@pytest.mark.usefixtures("stored")
-def test_many_runs_are_counted_by_reason(as_json: AsJson, normexp: Command) -> None:
+def test_many_runs_are_counted_by_reason(stored: Path, as_json: AsJson, normexp: Command) -> None:
     """Every reason at once, and each as the sweep then finds it."""
-    truncated, elsewhere = one("*/none-s0-*"), one("*/batch-m0.5-s0-*")
-    (truncated / "stats.parquet").write_bytes(b"")
-    record_another(elsewhere, cpu="Abacus")
+    (one("*/none-s0-*") / "stats.parquet").write_bytes(b"")
+    edit_manifest(one("*/batch-m0.5-s0-*"), "environment", {"cpu": "Abacus"})
     study = [*SMALL, "norm=none,batch", "norm.momentum=0.1,0.5,0.7", "seed=0,1"]
-    report = as_json("why", *study)
+    report, plan = as_json("why", *study), as_json("plan", *study)
     counts = {reason: found["runs"] for reason, found in report["reasons"].items()}
-    plan = as_json("plan", *study)
-    shown = normexp("why", *study).stdout
+    (sparse,) = as_json("why", *SMALL, *BATCH, "log.every=1")["details"]
 
     assert counts == {
-        "cached": 1,
-        "changed": 1,
-        "sparse": 0,
-        "damaged": 1,
-        "observe": 1,
-        "train": 4,
-    }
+        "cached": 1, "changed": 1, "sparse": 0, "damaged": 1, "observe": 1, "train": 4,
+    }  # fmt: skip
     assert plan["cached"] == counts["cached"] + counts["changed"]
     assert plan["runs"] == report["runs"] == 8
     assert [run["label"] for run in report["reasons"]["observe"]["first"]] == ["batch-m0.7-s0"]
-    assert "stored and damaged" in shown
-
-
-@pytest.mark.usefixtures("stored")
-def test_tables_that_lack_what_is_asked_are_a_reason(as_json: AsJson) -> None:
-    """The run is there, every step is not."""
-    (detail,) = as_json("why", *SMALL, *BATCH, "log.every=1")["details"]
-
-    assert (detail["kind"], detail["reason"], detail["log"]["every"]) == ("run", "sparse", 8)
-
-
-@pytest.mark.usefixtures("stored")
-def test_a_store_elsewhere_is_named_by_dir(as_json: AsJson, normexp: Command) -> None:
-    """For runs and for overrides."""
-    shutil.move("runs", "elsewhere")
-    (name,) = (path.name for path in Path("elsewhere").glob("*/batch-m0.1-s0-*"))
-
-    assert normexp("why", name).exit_code == 3
-    assert as_json("why", name, "--dir", "elsewhere")["reason"] == "cached"
-    (detail,) = as_json("why", *SMALL, *BATCH, "--dir", "elsewhere")["details"]
-    assert detail["reason"] == "cached"
+    assert "stored and damaged" in normexp("why", *study).stdout
+    assert (sparse["run_id"], sparse["reason"]) == (stored.name[-12:], "sparse")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"),
-    [("nothing", 3), ("a b c", 2), ("a b seed=0", 2), ("optim.speed=1", 2), ("", 2)],
+    ("arguments", "code"), [("nothing", 3), ("a b seed=0", 2), ("optim.speed=1", 2), ("", 2)]
 )
 def test_what_makes_no_sense_is_one_line(normexp: Command, arguments: str, code: int) -> None:
     """Not there, too many, unknown, nothing."""
     assert normexp("why", *arguments.split()).exit_code == code
 
 
-@pytest.mark.usefixtures("stored")
-def test_why_imports_neither_torch_nor_pandas() -> None:
+def test_why_imports_neither_torch_nor_pandas(stored: Path) -> None:
     """Nor pyarrow: manifests tell all of it."""
-    run = one("*/batch-m0.1-s0-*")
-    for arguments in ([str(run)], [*SMALL, *BATCH], [str(run), *SMALL, *BATCH]):
-        command = [sys.executable, "-X", "importtime", "-m", "normexp", "why", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-        assert "typer" in modules
-        assert not {"torch", "pandas", "pyarrow"} & modules
+    command = [sys.executable, "-X", "importtime", "-m", "normexp", "why", str(stored), *SMALL]
+    done = subprocess.run([*command, *BATCH], capture_output=True, text=True, check=True)
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+    assert "normexp.trust.why" in modules
+    assert not {"torch", "pandas", "pyarrow"} & modules

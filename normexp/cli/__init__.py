@@ -10,13 +10,12 @@ from normexp.cli.sweeps import ENDED_EARLY, leave
 
 from normexp.cli import sweeps  # isort: skip  the order of the commands in --help
 from normexp.cli import look  # isort: skip
-from normexp.cli import diff  # isort: skip
+from normexp.cli import explain  # isort: skip
 from normexp.cli import insight  # isort: skip
 from normexp.cli import theory  # isort: skip
 from normexp.cli import trust  # isort: skip
-from normexp.cli import why  # isort: skip
 
-__all__ = ["app", "diff", "insight", "look", "main", "sweeps", "theory", "trust", "why"]
+__all__ = ["app", "explain", "insight", "look", "main", "sweeps", "theory", "trust"]
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ def verify(
     with verifying() as progress:
         result = trust.verify(selection, progress)
     return Answer(
-        lambda: trust.report_of(result),
+        result.as_dict,
         lambda: print_verification(result),
         code=VerificationError.exit_code if result.findings else 0,
     )
@@ -82,14 +82,14 @@ def reproduce(
     progress = LiveProgress()
     signal.signal(signal.SIGTERM, _leave)
     try:
-        certificate = again(run, places, store=directory, out=out, progress=progress)
+        certificate, path = again(run, places, store=directory, out=out, progress=progress)
     finally:
         progress.close()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return Answer(
-        lambda: certificate.content,
-        lambda: print_certificate(certificate),
-        code=0 if certificate.holds else VerificationError.exit_code,
+        lambda: certificate,
+        lambda: print_certificate(certificate, path),
+        code=VerificationError.exit_code if certificate["verdict"] == "differs" else 0,
     )
 
 

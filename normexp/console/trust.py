@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -16,7 +17,6 @@ from normexp.console.words import counted, duration
 from normexp.sweeps.environment import PACKAGES
 
 if TYPE_CHECKING:
-    from normexp.trust.certificate import Certificate
     from normexp.trust.doctor import Check
     from normexp.trust.verify import Finding, Verification
 
@@ -79,7 +79,7 @@ def print_verification(result: "Verification") -> None:
         note(f"{counted(result.hidden, 'hidden file')}, left by work in progress: no error")
     console.print(
         f"verified: {counted(result.runs, 'run')}, {counted(result.trajectories, 'trajectory')}, "
-        f"{counted(result.sweeps, 'sweep')}; {counted(result.problems, 'problem')}"
+        f"{counted(result.sweeps, 'sweep')}; {counted(len(findings), 'problem')}"
     )
 
 
@@ -103,9 +103,9 @@ def _to_do(finding: "Finding", commands: Sequence[str]) -> str:
     return f"it cannot be marked: remove it, then {typed}" if finding.marked is False else typed
 
 
-def print_certificate(certificate: "Certificate") -> None:
+def print_certificate(content: Mapping[str, Any], path: Path) -> None:
     """The verdict, what it rests on, and the certificate's file on the last line."""
-    console, content = stdout(), certificate.content
+    console = stdout()
     verdict, files = content["verdict"], content["files"]
     name = f"{content['label']}  {content['run_id']}  {verdict}"
     console.print(name, style="bold", soft_wrap=True)
@@ -133,10 +133,10 @@ def print_certificate(certificate: "Certificate") -> None:
         else:
             console.print(f"{name}: recorded {spell(old)}, found {spell(new)}")
     _print_deviations(content)
-    console.print(str(certificate.path), soft_wrap=True)
+    console.print(str(path), soft_wrap=True)
 
 
-def _print_deviations(content: dict[str, Any]) -> None:
+def _print_deviations(content: Mapping[str, Any]) -> None:
     judged, limits = content["judged_until"], content["tolerances"]
     rows = [
         (table, column, far)

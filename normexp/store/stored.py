@@ -83,7 +83,7 @@ class Stored:
         """
         from normexp.store.places import located
 
-        return located(self.manifest)
+        return located({**self.manifest, "config": self.flat})
 
     @cached_property
     def row(self) -> Row:

@@ -1,15 +1,17 @@
-"""Where two stored runs differ: in what they are, in what they came to, and in what made them."""
+"""Where two stored runs differ: in configuration, results, layers, and what made them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from normexp.config.data import data_sets
+from normexp.config.differences import between
+from normexp.config.field import Role, Scalar
+from normexp.config.tree import field_specs, nest
 from normexp.insight.pairing import pairing_of
-from normexp.store.stored import row
+from normexp.store.stored import Stored
 from normexp.sweeps.environment import DECIDING
-from normexp.trust.differences import compared, of_recorded
-from normexp.trust.recorded import Recorded, find
+from normexp.trust.recorded import find, understood
 
 SIDES = ("left", "right")
 
@@ -23,8 +25,12 @@ METRICS = (
 )
 """Of the last evaluation point, in the order of a comparison."""
 
-MADE = {"environment": "", "training_environment": "training: "}
-"""Sections of a manifest that say what made a run, and how their entries are told apart."""
+MEANINGS = {
+    Role.STRUCTURAL: "cannot train side by side",
+    Role.STACKABLE: "another training, can be side by side",
+    Role.OBSERVED: "the same training, observed otherwise",
+}
+"""What it means that two runs differ in a field of a role."""
 
 Report = dict[str, Any]
 
@@ -42,30 +48,66 @@ def diff(left: str, right: str, *, store: str | Path = "runs") -> Report:
         VerificationError: a manifest cannot be read.
         NormexpError: a table cannot be read.
     """
-    runs = [find(Path(store), wanted) for wanted in (left, right)]
-    report = compared(*map(of_recorded, runs))
-    same_data = len(data_sets(run.flat for run in runs)) == 1
-    return {
-        **report,
+    one, other = (understood(find(Path(store), each)) for each in (left, right))
+    same_data = len(data_sets(run.flat for run in (one, other))) == 1
+    pairing = pairing_of([one.row], [other.row])
+    return compared(one.flat, other.flat) | {
         "kind": "diff",
-        **{side: report[side] | _told(run) for side, run in zip(SIDES, runs, strict=True)},
-        "values": {side: dict(run.flat) for side, run in zip(SIDES, runs, strict=True)},
-        "same_directory": runs[0].directory.resolve() == runs[1].directory.resolve(),
-        "shared": _shared(*runs),
+        "left": _about(one),
+        "right": _about(other),
+        "values": {"left": dict(one.flat), "right": dict(other.flat)},
+        "same_directory": one.directory.resolve() == other.directory.resolve(),
+        "shared": "nothing" if pairing == "unpaired" else pairing,
         "same_data": same_data,
-        "results": results(*(run.manifest["metrics"] for run in runs), comparable=same_data),
-        "layers": _side_by_side(*map(_layers, runs)),
-        "provenance": provenance(*(run.manifest for run in runs)),
+        "results": _results(one.manifest["metrics"], other.manifest["metrics"], same_data),
+        "layers": _side_by_side(_layers(one), _layers(other)),
+        "provenance": _provenance(one.manifest, other.manifest),
     }
 
 
-def results(
-    left: Mapping[str, Any], right: Mapping[str, Any], *, comparable: bool = True
-) -> list[Report]:
-    """The metrics that either has: both values, what the right has more, and how many times it is.
+def compared(left: Mapping[str, Scalar], right: Mapping[str, Scalar]) -> Report:
+    """How far two configurations go together, and the fields in which they differ.
+
+    A difference has `key`, `role`, and the value of each side that has the field. The norm's
+    fields come first, the seed last; runtime fields are left out.
+    """
+    specs = {**field_specs(nest(right)), **field_specs(nest(left))}
+    paths = [*between(left, right), *(["seed"] if left["seed"] != right["seed"] else [])]
+    roles = [specs[path].rule.role for path in paths]
+    return {
+        "same_run": not paths,
+        "same_trajectory": not {Role.STRUCTURAL, Role.STACKABLE} & {*roles},
+        "same_structure": Role.STRUCTURAL not in roles,
+        "differences": [
+            {"key": path, "role": role.value, **_sides(path, left, right)}
+            for path, role in zip(paths, roles, strict=True)
+        ],
+    }
+
+
+def _sides(name: str, left: Mapping[str, Any], right: Mapping[str, Any]) -> Report:
+    """The entries of this name, of the sides that have one."""
+    sides = zip(SIDES, (left, right), strict=True)
+    return {side: entries[name] for side, entries in sides if name in entries}
+
+
+def _about(run: Stored) -> Report:
+    return {
+        "run_id": run.id,
+        "label": run.label,
+        "study": run.manifest["study"],
+        "status": run.manifest["status"],
+        "directory": str(run.directory),
+        "trajectory_id": run.trajectory_id,
+        "step": run.manifest["metrics"]["step"],
+    }
+
+
+def _results(left: Mapping[str, Any], right: Mapping[str, Any], comparable: bool) -> list[Report]:  # noqa: FBT001
+    """The final metrics of both: values, right minus left, right over left.
 
     A value that is missing or not finite is None, and so is what would be computed from it; of
-    runs on different data nothing is.
+    runs on different data nothing is computed.
     """
     found = []
     for name in (name for name in METRICS if name in left or name in right):
@@ -84,50 +126,7 @@ def results(
     return found
 
 
-def provenance(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Report]:
-    """What made the runs and differs: entries that numbers depend on first.
-
-    An entry that a side has not recorded is left out there. What the training was made by is told
-    only where it says more than what the run was made by.
-    """
-    told: list[Report] = []
-    found: list[tuple[str, Report]] = []
-    for section, prefix in MADE.items():
-        first, second = (_entries(manifest.get(section)) for manifest in (left, right))
-        for name in dict.fromkeys([*first, *second]):
-            sides = zip(SIDES, (first, second), strict=True)
-            pair = {side: made[name] for side, made in sides if name in made}
-            if first.get(name) != second.get(name) and (name, pair) not in found:
-                found += [(name, pair)] if not prefix else []
-                told.append({"name": prefix + name, **pair, "deciding": name in DECIDING})
-    return sorted(told, key=lambda each: not each["deciding"])
-
-
-def _entries(section: object) -> Mapping[str, Any]:
-    return section if isinstance(section, Mapping) else {}
-
-
-def _told(run: Recorded) -> Report:
-    manifest = run.manifest
-    return {
-        "study": manifest["study"],
-        "status": manifest["status"],
-        "directory": str(run.directory),
-        "trajectory_id": manifest["trajectory_id"],
-        "step": manifest["metrics"]["step"],
-    }
-
-
-def _shared(left: Recorded, right: Recorded) -> str:
-    """`weights`, at every step; `seed`, so data and initial weights; or `nothing`."""
-    first, second = (
-        row({**run.manifest, "config": dict(run.flat)}, run.directory) for run in (left, right)
-    )
-    pairing = pairing_of([first], [second])
-    return "nothing" if pairing == "unpaired" else pairing
-
-
-def _layers(run: Recorded) -> dict[str, dict[str, float]]:
+def _layers(run: Stored) -> dict[str, dict[str, float]]:
     """How far the running statistics of each layer are off at the last evaluation point."""
     from normexp.store import parquet
 
@@ -140,13 +139,25 @@ def _layers(run: Recorded) -> dict[str, dict[str, float]]:
     }
 
 
-def _side_by_side(
-    left: Mapping[str, dict[str, float]], right: Mapping[str, dict[str, float]]
-) -> list[Report]:
+def _side_by_side(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Report]:
     """The layers of both, in the order of the left, then those of the right alone."""
-    names: Sequence[str] = list(dict.fromkeys([*left, *right]))
-    return [
-        {"layer": name}
-        | {side: has[name] for side, has in zip(SIDES, (left, right), strict=True) if name in has}
-        for name in names
-    ]
+    names = dict.fromkeys([*left, *right])
+    return [{"layer": name, **_sides(name, left, right)} for name in names]
+
+
+def _provenance(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Report]:
+    """Entries of the environments that differ, those that numbers depend on first.
+
+    An entry that a side has not recorded is left out there. Entries of the training's environment
+    are named apart, and only if they differ in another way.
+    """
+    found: dict[str, Report] = {}
+    for section, prefix in (("environment", ""), ("training_environment", "training: ")):
+        first, second = (each.get(section) for each in (left, right))
+        first, second = (each if isinstance(each, Mapping) else {} for each in (first, second))
+        for name in dict.fromkeys([*first, *second]):
+            entry = {**_sides(name, first, second), "deciding": name in DECIDING}
+            if first.get(name) != second.get(name) and found.get(name) != entry:
+                found[prefix + name] = entry
+    told = [{"name": name, **entry} for name, entry in found.items()]
+    return sorted(told, key=lambda each: not each["deciding"])

@@ -1,16 +1,15 @@
-"""The installation examined: what the promises rest on, each tried out on this machine."""
+"""The installation examined: everything the promises rest on, tried out on this machine."""
 
 import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from normexp.config.field import expanded
+from normexp.config.field import expanded, quoted
 from normexp.errors import NormexpError
 
 TINY = ("norm=none,batch", "norm.momentum=0.1", "seed=range(4)", "model.depth=2", "model.width=7",
@@ -27,7 +26,7 @@ class Check:
         name: what was examined.
         ok: whether it holds.
         found: what there is, or what is wrong.
-        advice: what to do about it; None where nothing is to be done.
+        advice: what to do about it; None if nothing is to be done.
     """
 
     name: str
@@ -42,20 +41,26 @@ def examine(store: Path) -> Iterator[Check]:
     Args:
         store: the directory that must be writable, there or not.
     """
-    examinations: dict[str, Callable[[], str]] = {
+    examinations = {
         "packages": packages,
         "configs": configs,
-        "store": partial(room, store),
+        "store": lambda: writable(store),
         "torch": build,
         "company": company,
         "same bits": same_bits,
     }
     for name, examination in examinations.items():
-        yield _checked(name, examination)
+        try:
+            yield Check(name, ok=True, found=examination())
+        except NormexpError as error:
+            yield Check(name, ok=False, found=error.message, advice=error.hint)
+        except Exception as error:  # noqa: BLE001  a broken installation may raise anything
+            message = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            yield Check(name, ok=False, found=message, advice="install normexp anew")
 
 
 def report(checks: Sequence[Check]) -> dict[str, Any]:
-    """All of it as data; what PyTorch says is there if it imports."""
+    """The checks and the environment as data, with PyTorch's part if it imports."""
     from normexp.sweeps.environment import environment, torch_environment
 
     imports = any(check.name == "torch" and check.ok for check in checks)
@@ -66,22 +71,14 @@ def report(checks: Sequence[Check]) -> dict[str, Any]:
     }
 
 
-def _checked(name: str, examination: Callable[[], str]) -> Check:
-    try:
-        return Check(name, ok=True, found=examination())
-    except NormexpError as error:
-        return Check(name, ok=False, found=error.message, advice=error.hint)
-    except Exception as error:  # noqa: BLE001  a broken installation may raise anything
-        said = " ".join(str(error).split())
-        return Check(name, False, f"{type(error).__name__}: {said}", "install normexp anew")  # noqa: FBT003
-
-
 def packages() -> str:
     """Python and every package that normexp requires, in a version that will do."""
     from importlib.metadata import metadata, requires
 
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
+
+    from normexp.sweeps.environment import installed
 
     wanted = SpecifierSet(metadata("normexp")["Requires-Python"] or "")
     if platform.python_version() not in wanted:
@@ -91,21 +88,17 @@ def packages() -> str:
         )
     needed = [Requirement(line) for line in requires("normexp") or ()]
     ours = [each for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
-    lacking = [each for each in ours if not _satisfied(each.name, each.specifier)]
+    versions = {each.name: installed(each.name) for each in ours}
+    lacking = [
+        each
+        for each in ours
+        if not each.specifier.contains(versions[each.name] or "", prereleases=True)
+    ]
     if lacking:
-        from normexp.sweeps.environment import installed
-
-        there = ", ".join(f"{each.name} {installed(each.name) or 'missing'}" for each in lacking)
+        there = ", ".join(f"{each.name} {versions[each.name] or 'missing'}" for each in lacking)
         names = " ".join(f"'{each.name}{each.specifier}'" for each in lacking)
         raise NormexpError(there, f"type pip install {names}")
     return f"{len(ours)} installed, each in a version that will do"
-
-
-def _satisfied(name: str, wanted: Any) -> bool:  # noqa: ANN401  packaging is imported where needed
-    from normexp.sweeps.environment import installed
-
-    there = installed(name)
-    return there is not None and bool(wanted.contains(there, prereleases=True))
 
 
 def configs() -> str:
@@ -130,7 +123,7 @@ def configs() -> str:
     return f"{len(choices)} choices in {len(GROUPS)} groups compose"
 
 
-def room(store: Path) -> str:
+def writable(store: Path) -> str:
     """A file can be written where the store is or will be; how much room there is."""
     place = expanded(store).absolute()
     there = next(path for path in (place, *place.parents) if path.exists())
@@ -157,7 +150,7 @@ def build() -> str:
 
 
 def company() -> str:
-    """A matrix product is the same wherever it stands in a batch."""
+    """A matrix product does not depend on its place in a batch."""
     from normexp.engine.numerics import company_matters
 
     if company_matters():
@@ -166,11 +159,11 @@ def company() -> str:
             f"matrix products depend on their place in a batch, MKL_CBWR={setting}",
             "type unset MKL_CBWR; in Python import normexp before torch",
         )
-    return "a matrix product is the same in any company"
+    return "results do not depend on stack size"
 
 
 def same_bits() -> str:
-    """A tiny study, again, and with two workers: the same files to the bit."""
+    """A tiny study, made again, and with two workers: the same files to the bit."""
     with tempfile.TemporaryDirectory(prefix="normexp-doctor-") as place:
         once = _swept(Path(place) / "once", 1)
         ways = {"made again": 1, "made by two workers": 2}
@@ -180,14 +173,13 @@ def same_bits() -> str:
         if differing or len(once) != len(files):
             raise NormexpError(
                 f"{len(differing)} of {len(once)} runs and trajectories differ when {way}",
-                "type normexp doctor --json and report what it says",
+                "type normexp doctor --json and report its output",
             )
     return f"{len(once)} runs and trajectories made three times are equal to the bit"
 
 
 def _swept(store: Path, workers: int) -> dict[str, Any]:
     """The digests of every file of a tiny study's runs and trajectories."""
-    from normexp.config.field import quoted
     from normexp.store.files import read_manifest
     from normexp.store.layout import complete, studies
     from normexp.sweeps.sweep import sweep

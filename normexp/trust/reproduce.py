@@ -5,17 +5,22 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from normexp.config.executor import Local
+from normexp.config.identity import run_id
+from normexp.config.tree import flatten, nest
 from normexp.errors import NormexpError, UsageError, VerificationError, describe
-from normexp.store.files import CERTIFICATE, read_manifest, write_file
+from normexp.store.files import CERTIFICATE, write_file
 from normexp.store.layout import StudyDirectory
 from normexp.store.locks import Locks
-from normexp.store.places import typed_places
-from normexp.store.regular import read_json
-from normexp.store.texts import to_json
-from normexp.study.run import Run
+from normexp.store.places import Place, find_data, typed_places
+from normexp.store.regular import MOST_BYTES, check_files, read_json, read_regular
+from normexp.store.stored import Stored
+from normexp.store.texts import from_yaml, to_json
+from normexp.study.check import check
+from normexp.study.run import Base, Run
+from normexp.study.settle import settle
 from normexp.study.study import Study
 from normexp.sweeps.environment import environment, torch_environment
 from normexp.sweeps.events import Event, Listener, ignore
@@ -23,8 +28,8 @@ from normexp.sweeps.inventory import Inventory, Standard
 from normexp.sweeps.origin import Origin
 from normexp.sweeps.plan import Plan, build
 from normexp.sweeps.stop import Stop
-from normexp.trust.certificate import Certificate, compare
-from normexp.trust.recorded import TYPE_VERIFY, Recorded, damage, find
+from normexp.trust.certificate import certificate
+from normexp.trust.recorded import TYPE_VERIFY, find, not_this_run, recorded, understood
 
 if TYPE_CHECKING:
     from normexp.sweeps.worker import Worker
@@ -37,15 +42,18 @@ def reproduce(
     store: str | Path = "runs",
     out: str | Path | None = None,
     progress: Listener = ignore,
-) -> Certificate:
+) -> tuple[dict[str, Any], Path]:
     """Train a run alone, in a place of its own, and compare it with what is recorded.
 
     Args:
         wanted: the run's id or the beginning of it, its name, or its directory.
         places: where data in files stand now, such as `data.path=FILE`.
         store: where the run is looked for.
-        out: the certificate's file; the run's directory has it otherwise.
+        out: the certificate's file; by default in the run's directory.
         progress: called with every event.
+
+    Returns:
+        The certificate and its file; its verdict is `identical`, `agrees` or `differs`.
 
     Raises:
         NotFoundError: there is no such run.
@@ -53,27 +61,55 @@ def reproduce(
         VerificationError: the recorded files are damaged, or are not of the recorded configuration.
         NormexpError: the training failed, or the certificate cannot be written.
     """
-    recorded = find(Path(store), wanted)
-    if damaged := damage(recorded.directory, recorded.manifest):
+    was = find(Path(store), wanted)
+    damaged, _ = check_files(was.directory, was.manifest["files"])
+    if damaged:
         files = ", ".join(f"{name} ({state})" for name, state in damaged.items())
-        raise VerificationError(f"{recorded.directory} is damaged: {files}", TYPE_VERIFY)
-    path = Path(out) if out else recorded.directory / CERTIFICATE
-    run = recorded.run(typed_places(places or ()))
+        raise VerificationError(f"{was.directory} is damaged: {files}", TYPE_VERIFY)
+    path = Path(out) if out else was.directory / CERTIFICATE
+    run = _run(was, typed_places(places or ()))
     _check_writable(path)
     with tempfile.TemporaryDirectory(prefix="normexp-") as place:
         start = time.perf_counter()
-        made = _train(run, recorded, StudyDirectory(Path(place) / "study"), progress)
+        made = _train(run, was, StudyDirectory(Path(place) / "study"), progress)
         seconds = time.perf_counter() - start
-        content = compare(recorded, made, run.config.train.dtype) | {"seconds": seconds}
+        content = certificate(was, made, run.config.train.dtype) | {"seconds": seconds}
     try:
         write_file(path, to_json(content))
     except OSError as error:
         raise _unwritable(path, error.strerror or str(error)) from error
-    return Certificate(content, path)
+    return content, path
+
+
+def _run(was: Stored, places: list[Place]) -> Run:
+    """The run, ready to be trained, by the names of choices of its time.
+
+    Raises:
+        UsageError: the data are not there, or are others.
+        VerificationError: the configuration is not that of the recorded run.
+    """
+    config = understood(was).config
+    data = find_data([config.data], places)[config.data]
+    if isinstance(data, UsageError):
+        raise data
+    try:
+        config = settle(replace(config, data=data))
+    except UsageError as error:
+        raise not_this_run(was, error.message) from error
+    if run_id(config) != was.id:
+        raise not_this_run(was, f"it gives run {run_id(config)}")
+    check(config)
+    path = was.directory / ".hydra/hydra.yaml"
+    try:
+        found = from_yaml(read_regular(path, MOST_BYTES))["hydra"]["runtime"]["choices"]
+        choices = {str(group): str(choice) for group, choice in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise VerificationError(f"{path} cannot be read", TYPE_VERIFY) from error
+    return Run(config, Base(choices, nest(flatten(config))))
 
 
 def _check_writable(path: Path) -> None:
-    """Say so before training, not after; what is there stays, unless it is a certificate."""
+    """Refuse before training, not after; what is there stays, unless it is a certificate."""
     if path.is_dir():
         raise _unwritable(path, "it is a directory")
     if path.exists() and not _is_certificate(path):
@@ -94,13 +130,12 @@ def _unwritable(path: Path, why: str) -> NormexpError:
     return UsageError(f"cannot write {path}: {why}", "type --out FILE for another place")
 
 
-def _train(run: Run, recorded: Recorded, place: StudyDirectory, progress: Listener) -> Recorded:
+def _train(run: Run, was: Stored, place: StudyDirectory, progress: Listener) -> Stored:
     """The run, made alone in a new place by the ordinary pipeline."""
     from normexp.engine.numerics import one_thread
 
     config = replace(run.config, executor=Local(workers=1, processes=False))
-    name = str(recorded.manifest["study"])
-    base = run.base.choices.get("study", "")
+    name, base = str(was.manifest["study"]), run.base.choices.get("study", "")
     study = Study(name, "", (), (replace(run, config=config),), (), (), None, base)
     plan = build(study, Inventory())
     progress(Event("began", plan=plan))
@@ -109,10 +144,9 @@ def _train(run: Run, recorded: Recorded, place: StudyDirectory, progress: Listen
     progress(Event("ended", done=done))
     if done.error is not None:
         raise NormexpError(
-            f"run {recorded.id} failed: {describe(done.error)}", "type --debug for more"
+            f"run {was.id} failed: {describe(done.error)}", "type --debug for more"
         ) from done.error
-    directory = place.runs()[run.id]
-    return Recorded(directory, read_manifest(directory))
+    return recorded(place.runs()[run.id])
 
 
 def _worker(study: Study, plan: Plan, place: StudyDirectory) -> "Worker":

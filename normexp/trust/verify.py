@@ -1,6 +1,7 @@
-"""Verification: whether all that is stored is what was stored, and what to do where it is not."""
+"""Verification: is everything stored as it was written, and what to type where it is not."""
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -8,94 +9,110 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from normexp.store.check import Checked, Kind, Problem, check, mark, unmark
-from normexp.store.check_sweep import NOT_THERE, check_sweep
-from normexp.store.layout import StudyDirectory
+from normexp.store.check import Checked, Kind, Problem, check, is_own_command, mark, unmark
+from normexp.store.check_sweep import NOT_THERE, check_sweep, summary_ids
+from normexp.store.layout import ID_LENGTH, StudyDirectory
 from normexp.store.selection import Selection
-from normexp.store.sweep import has_ended
-from normexp.trust.remedy import Remedies
+from normexp.store.sweep import has_ended, typed
 
 THREADS = 4
 """Reading, hashing and Parquet's footers release the lock; the rest does not."""
 
 UNSEEN = "it cannot be looked at"
+LINK = Problem("it is a link, not a directory", damages=False)
+
 ATTEMPTS = 3
 """At a directory that another process puts in place meanwhile."""
 
-Report = Callable[[int, int], None]
-"""Told how many directories are done, of how many."""
-
-
-def _nobody(done: int, of: int) -> None:
-    """Hears no report."""
+DEFAULT_STORE = "runs"
+NEWEST = "newest"
+"""In the place of an id: the newest sweep of a study."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with one directory.
+    """One directory that is not as it should be.
 
     Attributes:
         path: of the directory, relative to what was verified.
         kind: what it is.
         problems: all of them.
         remedy: what to do.
-        marked: whether the next sweep knows that it has to be made anew; None if it has not.
+        marked: whether the next sweep will make it anew; None if that is not needed.
     """
 
     path: str
     kind: Kind
     problems: tuple[str, ...]
     remedy: str
-    marked: bool | None
+    marked: bool | None = None
 
 
 @dataclass
 class Verification:
     """What has been verified, and what was found."""
 
-    runs: int = 0
-    trajectories: int = 0
+    runs: int
+    trajectories: int
     sweeps: int = 0
     unfinished: list[str] = field(default_factory=list)
     hidden: int = 0
     alone: list[str] = field(default_factory=list)  # runs whose trajectory is not there
     findings: list[Finding] = field(default_factory=list)
 
-    @property
-    def problems(self) -> int:
-        """How many directories are not as they should be."""
-        return len(self.findings)
+    def as_dict(self) -> dict[str, Any]:
+        """The verification as data."""
+        return {
+            "runs": self.runs,
+            "trajectories": self.trajectories,
+            "sweeps": self.sweeps,
+            "unfinished": self.unfinished,
+            "hidden": self.hidden,
+            "without_trajectory": self.alone,
+            "problems": [
+                {"directory": each.path, "kind": each.kind, "what": list(each.problems),
+                 "to_do": each.remedy, "marked": each.marked}
+                for each in self.findings
+            ],
+        }  # fmt: skip
 
 
-def verify(selection: Selection, report: Report = _nobody) -> Verification:
+class _Seen(NamedTuple):
+    """A directory that was checked; `inode` tells it from one made anew since."""
+
+    kind: Kind
+    path: Path
+    found: Checked
+    inode: int
+
+
+def verify(
+    selection: Selection, report: Callable[[int, int], None] = lambda _done, _of: None
+) -> Verification:
     """Check every digest, schema and row count of what is selected, and mark what is damaged.
 
     Args:
         selection: what to look at.
-        report: told how far it is.
+        report: told how many directories are done, of how many.
     """
-    result = Verification(hidden=selection.hidden)
-    remedies = Remedies(selection)
+    result = Verification(len(selection.runs), len(selection.trajectories), hidden=selection.hidden)
     everything: list[tuple[Kind, Path]] = [
         *(("run", path) for path in selection.runs),
         *(("trajectory", path) for path in selection.trajectories),
     ]
     of = len(everything) + len(selection.sweeps)
-    result.runs, result.trajectories = len(selection.runs), len(selection.trajectories)
-    damaged = []
-    checks = _in_threads(_check, [(*each, selection.at_home) for each in everything])
-    for done, ((kind, path), (found, inode)) in enumerate(
-        zip(everything, checks, strict=True), start=1
-    ):
-        result.hidden += found.hidden
-        if kind == "run":
-            remedies.learn(path, found)
-            if found.manifest and not selection.has_trajectory(path, found.manifest):
-                result.alone.append(selection.relative(path))
-        if found.problems:
-            damaged.append(_Seen(kind, path, found, inode))
+    remedies, damaged = _Remedies(selection), []
+    for done, seen in enumerate(_checked(everything, at_home=selection.at_home), start=1):
+        result.hidden += seen.found.hidden
+        if seen.kind == "run":
+            remedies.learn(seen.path, seen.found)
+            manifest = seen.found.manifest
+            if manifest and not selection.has_trajectory(seen.path, manifest):
+                result.alone.append(selection.relative(seen.path))
+        if seen.found.problems:
+            damaged.append(seen)
         else:
-            unmark(path)
+            unmark(seen.path)
         report(done, of)
     result.findings += [_finding(selection, remedies, each) for each in damaged]
     for done, path in enumerate(selection.sweeps, start=len(everything) + 1):
@@ -104,78 +121,47 @@ def verify(selection: Selection, report: Report = _nobody) -> Verification:
     return result
 
 
-def report_of(result: Verification) -> dict[str, Any]:
-    """A verification as data."""
-    return {
-        "runs": result.runs,
-        "trajectories": result.trajectories,
-        "sweeps": result.sweeps,
-        "unfinished": result.unfinished,
-        "hidden": result.hidden,
-        "without_trajectory": result.alone,
-        "problems": [
-            {"directory": each.path, "kind": each.kind, "what": list(each.problems),
-             "to_do": each.remedy, "marked": each.marked}
-            for each in result.findings
-        ],
-    }  # fmt: skip
-
-
-def _in_threads(
-    call: Callable[[tuple[Kind, Path, bool]], tuple[Checked, int]],
-    items: list[tuple[Kind, Path, bool]],
-) -> Iterator[tuple[Checked, int]]:
+def _checked(items: list[tuple[Kind, Path]], *, at_home: bool) -> Iterator[_Seen]:
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         try:
-            yield from pool.map(call, items)
+            yield from pool.map(lambda item: _check(*item, at_home=at_home), items)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _check(item: tuple[Kind, Path, bool]) -> tuple[Checked, int]:
-    """What is wrong with a directory, and the number that tells it from one made anew.
-
-    Looked at again where it was replaced meanwhile.
-    """
-    kind, path, at_home = item
+def _check(kind: Kind, path: Path, *, at_home: bool) -> _Seen:
+    """Check a directory, again if it was replaced meanwhile."""
     if path.is_symlink():
-        return Checked(None, [Problem("it is a link, not a directory", damages=False)]), 0
-    before = 0
+        return _Seen(kind, path, Checked(None, [LINK]), 0)
+    inode = 0
     for _ in range(ATTEMPTS):
         try:
-            before = path.stat().st_ino
+            inode = path.stat().st_ino
             found = check(path, kind, at_home=at_home)
-            if not found.problems or path.stat().st_ino == before:
+            if not found.problems or path.stat().st_ino == inode:
                 break
         except OSError as error:
-            what = f"{UNSEEN}: {error.strerror}"
-            found = Checked(None, [Problem(what, damages=False)])
-    return found, before
+            found = _unseen(error)
+    return _Seen(kind, path, found, inode)
 
 
-class _Seen(NamedTuple):
-    """A directory with problems; `inode` tells it from one made anew since."""
-
-    kind: Kind
-    path: Path
-    found: Checked
-    inode: int
+def _unseen(error: OSError) -> Checked:
+    return Checked(None, [Problem(f"{UNSEEN}: {error.strerror}", damages=False)])
 
 
-def _finding(selection: Selection, remedies: Remedies, seen: _Seen) -> Finding:
+def _finding(selection: Selection, remedies: "_Remedies", seen: _Seen) -> Finding:
     kind, path, found, inode = seen
-    whats = tuple(problem.what for problem in found.problems)
+    name, whats = selection.relative(path), tuple(problem.what for problem in found.problems)
     damages = [problem.what for problem in found.problems if problem.damages]
-    if damages:
-        remedy = remedies.of_run(path) if kind == "run" else remedies.of_trajectory(path)
-        with suppress(OSError):  # made anew meanwhile, or gone
-            if path.stat().st_ino == inode:
-                return Finding(selection.relative(path), kind, whats, remedy, mark(path, damages))
-        return Finding(selection.relative(path), kind, whats, "verify again: it has changed", None)
-    if found.manifest is not None:
-        unmark(path)
-    return Finding(selection.relative(path), kind, whats, _advice(whats), None)
+    if not damages:
+        if found.manifest is not None:
+            unmark(path)
+        return Finding(name, kind, whats, _advice(whats))
+    with suppress(OSError):  # made anew meanwhile, or gone
+        if path.stat().st_ino == inode:
+            return Finding(name, kind, whats, remedies.of(kind, path), mark(path, damages))
+    return Finding(name, kind, whats, "verify again: it has changed")
 
 
 def _advice(whats: Iterable[str]) -> str:
@@ -188,11 +174,11 @@ def _advice(whats: Iterable[str]) -> str:
 
 
 def _verify_sweep(
-    path: Path, selection: Selection, remedies: Remedies, result: Verification
+    path: Path, selection: Selection, remedies: "_Remedies", result: Verification
 ) -> None:
     name = selection.relative(path)
     if path.is_symlink():
-        whats = ["it is a link, not a directory"]
+        found = Checked(None, [LINK])
     elif not has_ended(path):
         result.unfinished.append(name)
         return
@@ -200,12 +186,71 @@ def _verify_sweep(
         try:
             found = check_sweep(path, selection.runs_of(StudyDirectory(path.parents[1])))
         except OSError as error:
-            found = Checked(None, [Problem(f"{UNSEEN}: {error.strerror}", damages=False)])
-        result.hidden += found.hidden
-        whats = [problem.what for problem in found.problems]
+            found = _unseen(error)
+    result.hidden += found.hidden
     result.sweeps += 1
+    whats = tuple(problem.what for problem in found.problems)
     if whats:
+        is_mended_by_sweep = all(what.endswith(NOT_THERE) for what in whats)
         remedy = "remove it; its runs are untouched"
-        if all(what.endswith(NOT_THERE) for what in whats):
-            remedy = remedies.of_sweep(path)
-        result.findings.append(Finding(name, "sweep", tuple(whats), remedy, None))
+        remedy = remedies.of("sweep", path) if is_mended_by_sweep else remedy
+        result.findings.append(Finding(name, "sweep", whats, remedy))
+
+
+class _Remedies:
+    """The command that gives each run, trajectory or sweep again, from what they say themselves."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+        self._own: dict[tuple[Path, str], str] = {}
+        self._of_sweeps: dict[Path, dict[str, tuple[str, ...]]] = {}
+
+    def learn(self, run: Path, found: Checked) -> None:
+        """Remember the command of a run, if its manifest can be believed."""
+        wrong = [each for each in found.problems if each.what.startswith("manifest.json")]
+        if found.manifest is None or wrong or not is_own_command(found.manifest["command"]):
+            return
+        command = self._complete(found.manifest["command"], run.parent)
+        if found.problems:
+            self._own[run.parent, run.name[-ID_LENGTH:]] = command
+        self._own.setdefault((run.parent, found.manifest["trajectory_id"]), command)
+
+    def of(self, kind: Kind, path: Path) -> str:
+        """The command of a sweep that had it, else of the run itself, else of its study."""
+        study = path.parent if kind == "run" else path.parents[1]
+        if kind == "sweep":
+            words = typed(path)
+            words = (f"study={study.name}",) if words is None else _without_store(words)
+            return self._complete(shlex.join(["normexp", "sweep", *words]), study)
+        identity = path.name[-ID_LENGTH:]
+        own = self._own.get((study, identity))
+        if not self._selection.at_home:
+            return own or "copy it again from where it came"
+        if study not in self._of_sweeps:
+            self._of_sweeps[study] = _typed(StudyDirectory(study))
+        known = self._of_sweeps[study]
+        if own is not None and identity not in known:
+            return own
+        words = known.get(identity) or known.get(NEWEST, (f"study={study.name}",))
+        return self._complete(shlex.join(["normexp", "sweep", *words]), study)
+
+    def _complete(self, command: str, study: Path) -> str:
+        """The command with the store that the study is in."""
+        place = study.parent
+        if not self._selection.at_home or place.resolve() == Path(DEFAULT_STORE).resolve():
+            return command
+        return f"{command} {shlex.quote(f'store.dir={place}')}"
+
+
+def _typed(study: StudyDirectory) -> dict[str, tuple[str, ...]]:
+    """The words of the newest sweep that had a run or trajectory, by its id."""
+    found: dict[str, tuple[str, ...]] = {}
+    for sweep in study.sweep_directories():
+        if (words := typed(sweep)) is not None:
+            ids = summary_ids(sweep, with_trajectories=True)
+            found |= dict.fromkeys([NEWEST, *ids], _without_store(words))
+    return found
+
+
+def _without_store(words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for word in words if not word.startswith("store.dir="))

@@ -1,24 +1,29 @@
-"""Why a run is what it is to the store: kept, made again, or new. Imports no torch."""
+"""Why a sweep keeps a run, makes it again, or finds it new. Imports no torch."""
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from normexp.errors import UsageError
-from normexp.store.files import MANIFEST, intact
-from normexp.store.layout import StudyDirectory, holds
+from normexp.config.field import Scalar
+from normexp.errors import NormexpError, UsageError, VerificationError
+from normexp.store.files import DAMAGE, MANIFEST, intact
+from normexp.store.layout import StudyDirectory, holds, studies
+from normexp.store.regular import check_files
 from normexp.study.run import Run
 from normexp.study.study import Study
-from normexp.sweeps.environment import changed_since, environment
+from normexp.sweeps.environment import changed_since, environment, unknown
+from normexp.sweeps.inventory import POLICIES
 from normexp.sweeps.plan import differing, label
 from normexp.sweeps.sweep import load, study_directory
-from normexp.trust.differences import Described, compared, distance, of_recorded, of_run, telling
-from normexp.trust.nearest import nearest
-from normexp.trust.recorded import locate, read
-from normexp.trust.standing import standing, state_of
+from normexp.trust.diff import compared
+from normexp.trust.recorded import locate, recorded, understood
 
 FEW = 3
-"""Runs that are explained one by one; and the first of many."""
+"""Runs that are explained one by one; the first of many; the nearest of a store."""
+
+MADE_BY = ("normexp", "commit", "code", "torch", "cpu")
+"""Entries of the environment that are shown."""
 
 REASONS = {
     "cached": "stored and whole: nothing to do",
@@ -28,7 +33,7 @@ REASONS = {
     "observe": "not stored, to be observed on a stored trajectory",
     "train": "not stored, to be trained",
 }
-"""What a run is to a sweep, by name."""
+"""What a sweep finds of a run, by name."""
 
 Report = dict[str, Any]
 
@@ -40,61 +45,119 @@ def why(
     config_dir: str | Path | None = None,
     filed_as: str | None = None,
 ) -> Report:
-    """Why a sweep would make a run again or would not, or where two runs differ.
+    """Why a sweep would keep a run or make it again, or where it differs from a described one.
 
     Args:
-        arguments: one or two stored runs, by id, name or directory; or overrides, which describe
-            runs as for `plan`; or one run and overrides.
+        arguments: a stored run, by id, name or directory; or overrides, which describe runs as for
+            `plan`; or both.
         store: where runs are looked for; `runs`, or what the overrides say.
         config_dir: the user's own configs, for the overrides.
         filed_as: the name that runs of overrides are kept under.
 
     Raises:
         NotFoundError: there is no such run.
-        UsageError: more runs than two, or overrides that make no sense.
+        UsageError: several runs, or overrides that make no sense.
     """
     runs = [text for text in arguments if not _is_override(text)]
     overrides = [text for text in arguments if _is_override(text)]
-    if len(runs) > 2 or (len(runs) == 2 and overrides) or not arguments:  # noqa: PLR2004  a pair
+    if len(runs) > 1:
         raise UsageError(
-            f"{' '.join(arguments) or 'nothing'}: one run, two, or overrides, or one run and "
-            "overrides are needed",
+            f"why explains one run, not {len(runs)}",
+            f"type normexp diff {' '.join(runs[:2])} to see where two runs differ",
+        )
+    if not arguments:
+        raise UsageError(
+            "a run or overrides are needed",
             "type for example normexp why RUN, or normexp why norm=batch seed=3",
         )
     places = [locate(Path(store or "runs"), text) for text in runs]
     if not overrides:
-        return standing(places[0]) if len(places) == 1 else compared(*map(_described, places))
+        return standing(places[0])
     study = load(overrides, config_dir=config_dir, filed_as=filed_as)
     if places:
-        return _against(_described(places[0]), study)
+        return _against(places[0], study)
     directory = study_directory(study)
     return _why_study(study, StudyDirectory(Path(store) / study.name) if store else directory)
+
+
+def standing(directory: Path) -> Report:
+    """The state of a stored run, and what a sweep would do with it.
+
+    Args:
+        directory: of the run, whatever state its manifest is in.
+    """
+    place, now = directory.absolute(), environment()
+    report: Report = {
+        "kind": "run",
+        "run_id": place.name.rpartition("-")[2],
+        "label": place.name.rpartition("-")[0],
+        "study": place.parent.name,
+        "directory": str(directory),
+        "reason": "damaged",
+        "noticed": True,
+        "trajectory": {"id": None, "state": "unknown"},
+        "made": {},
+        "changed": {},
+        "unknown": [],
+        "log": None,
+        "on_code_change": dict.fromkeys(POLICIES, "makes it again"),
+    }
+    try:
+        run = recorded(directory)
+    except VerificationError as error:
+        return report | {"damaged": {MANIFEST: error.message}}
+    manifest = run.manifest
+    damaged, _ = check_files(directory, manifest["files"])
+    if (directory / DAMAGE).exists():
+        damaged.setdefault(DAMAGE, "left by normexp verify")
+    was, change = manifest["environment"], changed_since(manifest, now)
+    state, noticed = _state_of(run.trajectory), intact(directory) is None
+    return report | {
+        "run_id": run.id,
+        "label": run.label,
+        "study": manifest["study"],
+        "reason": "damaged" if damaged else "changed" if change else "cached",
+        "damaged": damaged,
+        "noticed": noticed,
+        "trajectory": {"id": run.trajectory_id, "state": state},
+        "made": {"created": manifest["created"], **{name: was.get(name) for name in MADE_BY}},
+        "changed": {name: list(pair) for name, pair in change.items()},
+        "unknown": list(unknown(was, now)),
+        "log": {"every": manifest["log_every"]},
+        "on_code_change": _policies(state, lost=noticed, changed=bool(change)),
+    }
 
 
 def _is_override(text: str) -> bool:
     return ("=" in text or text.startswith("~")) and not Path(text, MANIFEST).is_file()
 
 
-def _described(directory: Path) -> Described:
-    return of_recorded(read(directory))
+def _against(directory: Path, study: Study) -> Report:
+    """A stored run beside the described one, or the nearest of several."""
+    left = understood(recorded(directory))
+    right = min(study.runs, key=lambda run: _distance(left.flat, run.flat))
+    return compared(left.flat, right.flat) | {
+        "kind": "comparison",
+        "left": {"run_id": left.id, "label": left.label},
+        "right": {"run_id": right.id, "label": label(right, differing(study.runs))},
+        "described": len(study.runs),
+    }
 
 
-def _against(left: Described, study: Study) -> Report:
-    """A stored run beside the described one, or the nearest of them."""
-    names = differing(study.runs)
-    run = min(study.runs, key=lambda each: distance(left.flat, telling(each.flat)))
-    return compared(left, of_run(run, label(run, names))) | {"described": len(study.runs)}
+def _distance(left: Mapping[str, Scalar], right: Mapping[str, Scalar]) -> int:
+    """The number of fields that both have and in which they differ."""
+    return sum("left" in row and "right" in row for row in compared(left, right)["differences"])
 
 
 def _why_study(study: Study, directory: StudyDirectory) -> Report:
-    """The described runs by what they are to a sweep; a few of them one by one."""
+    """The described runs by reason; a few of them one by one."""
     there, names = directory.places(), differing(study.runs)
-    stored = {name for name in {r.trajectory_id for r in study.runs}
-              if intact(directory.trajectory(name)) is not None}  # fmt: skip
+    trajectories = {run.trajectory_id for run in study.runs}
+    trained = {name for name, _ in directory.intact_trajectories(trajectories)}
     reasons: dict[str, list[Run]] = {reason: [] for reason in REASONS}
     for run in study.runs:
-        reasons[_reason(run, there.get(run.id), run.trajectory_id in stored)].append(run)
-    few = study.runs if len(study.runs) <= FEW else ()
+        reason = _reason(run, there.get(run.id), is_trained=run.trajectory_id in trained)
+        reasons[reason].append(run)
     return {
         "kind": "study",
         "study": study.name,
@@ -103,7 +166,7 @@ def _why_study(study: Study, directory: StudyDirectory) -> Report:
         "reasons": {
             reason: {
                 "runs": len(runs),
-                "first": [{"run_id": r.id, "label": label(r, names)} for r in runs[:FEW]],
+                "first": [{"run_id": run.id, "label": label(run, names)} for run in runs[:FEW]],
             }
             for reason, runs in reasons.items()
         },
@@ -113,16 +176,16 @@ def _why_study(study: Study, directory: StudyDirectory) -> Report:
             else _missing(run, label(run, names), reason, directory)
             for reason, runs in reasons.items()
             for run in runs
-            if few
+            if len(study.runs) <= FEW
         ],
         "notes": list(study.notes),
     }
 
 
-def _reason(run: Run, path: Path | None, trained: bool) -> str:  # noqa: FBT001
-    """What a described run is to a sweep: a name in `REASONS`."""
+def _reason(run: Run, path: Path | None, *, is_trained: bool) -> str:
+    """What a sweep finds of a described run: a name in `REASONS`."""
     if path is None:
-        return "observe" if trained else "train"
+        return "observe" if is_trained else "train"
     manifest = intact(path)
     if manifest is None:
         return "damaged"
@@ -132,13 +195,53 @@ def _reason(run: Run, path: Path | None, trained: bool) -> str:  # noqa: FBT001
 
 
 def _missing(run: Run, name: str, reason: str, directory: StudyDirectory) -> Report:
-    """A described run that is not stored, and the stored ones most like it."""
-    training = directory.trajectory(run.trajectory_id)
+    """A described run that is not stored, and the stored ones most like it.
+
+    Those with the fewest differing fields are named, of the same study before others.
+    """
+    known = []
+    for study in studies(directory.path.parent):
+        for path in study.runs().values():
+            try:
+                flat = recorded(path).flat
+                far = _distance(run.flat, flat), study.path.name != directory.path.name, str(path)
+            except (NormexpError, KeyError, TypeError, AttributeError):
+                continue
+            known.append((far, path))
+    nearest = [recorded(path) for _, path in heapq.nsmallest(FEW, known)]
+    state = _state_of(directory.trajectory(run.trajectory_id))
     return {
         "kind": "described",
         "run_id": run.id,
         "label": name,
         "reason": reason,
-        "trajectory": {"id": run.trajectory_id, "state": state_of(training)},
-        "nearest": nearest(run, directory),
+        "trajectory": {"id": run.trajectory_id, "state": state},
+        "nearest": [
+            {
+                "run_id": near.id,
+                "label": near.label,
+                "study": near.directory.parent.name,
+                "differences": compared(run.flat, near.flat)["differences"],
+            }
+            for near in nearest
+        ],
     }
+
+
+def _state_of(trajectory: Path) -> str:
+    if not (trajectory / MANIFEST).is_file():
+        return "missing"
+    return "whole" if intact(trajectory) is not None else "damaged"
+
+
+def _policies(trajectory: str, *, lost: bool, changed: bool) -> dict[str, str]:
+    """What a sweep would do by each `--on-code-change`."""
+    if lost:
+        again = "observes it again" if trajectory == "whole" else "trains it again"
+        return dict.fromkeys(POLICIES, again)
+    if trajectory == "damaged":
+        return dict.fromkeys(POLICIES, "keeps it, and trains its damaged trajectory again")
+    if not changed:
+        return dict.fromkeys(POLICIES, "keeps it")
+    actions = ("keeps it and warns", "trains it again", "keeps it")
+    return dict(zip(POLICIES, actions, strict=True))

@@ -1,0 +1,280 @@
+"""Where two runs differ, and why a run is kept or made again."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import isnan
+from operator import itemgetter
+from typing import Any
+
+from rich.console import Console
+
+from normexp.config.field import Role, spell
+from normexp.console.streams import stdout
+from normexp.console.sweeps import ROUNDING
+from normexp.console.tables import Column, print_table, words_of
+from normexp.console.trust import print_changes
+from normexp.console.words import NOTHING, counted, field_value, number
+from normexp.trust.diff import MEANINGS, SIDES
+from normexp.trust.why import REASONS
+
+Report = Mapping[str, Any]
+
+WORDS = {"left": "first", "right": "second"}
+"""The sides of a comparison, as tables have them."""
+
+TITLES = {
+    "train_loss": "train loss",
+    "test_loss": "test loss",
+    "test_loss_population": "population",
+    "excess_loss": "excess",
+    "test_accuracy": "accuracy",
+    "test_accuracy_population": "accuracy by population",
+}
+
+SHARED = {
+    "weights": "same training: the same weights at every step, observed in two ways",
+    "seed": "same seed: the same random numbers for data and initial weights",
+    "nothing": "no pair: other seeds, other data or layers of other shapes",
+}
+
+MOST_LAYERS = 12
+"""Layers that are shown; of more, those that are furthest off."""
+
+
+def print_diff(report: Report) -> None:
+    """Print what two runs share, and their differences in fields, results, layers and origin."""
+    console, left = stdout(), report["left"]
+    if report["same_directory"]:
+        console.print(f"the same run: {left['label']}  {left['run_id']}", soft_wrap=True)
+        return
+    for side, word in WORDS.items():
+        run = report[side]
+        state = "" if run["status"] == "complete" else f", {run['status']}"
+        console.print(
+            f"{word:6}  {run['label']}  {run['run_id']}  of {run['study']}{state}", soft_wrap=True
+        )
+    shared = SHARED[report["shared"]]
+    console.print("the same run, stored twice" if report["same_run"] else shared, soft_wrap=True)
+    values = report["values"]
+    if rows := report["differences"]:
+        cells = _two(words_of, lambda side, row: _field(row, side, values[side]))
+        print_table(console, rows, [words_of("field", itemgetter("key")), *cells])
+    _print_results(console, report)
+    _print_layers(console, report["layers"])
+    _print_provenance(console, report["provenance"])
+
+
+def print_why(report: Report) -> None:
+    """Print why a run is kept or made again, or where it differs from described ones."""
+    if report["kind"] == "run":
+        _print_run(report)
+    elif report["kind"] == "comparison":
+        _print_comparison(report)
+    else:
+        _print_study(report)
+
+
+def _two(
+    make: Callable[[str, Callable[[Any], str]], Column],
+    cell: Callable[[str, Any], str],
+    titles: Sequence[str] = tuple(WORDS.values()),
+) -> list[Column]:
+    """A column for each side, whose cells are made from the side and a row."""
+    return [make(title, partial(cell, side)) for side, title in zip(SIDES, titles, strict=True)]
+
+
+def _field(row: Report, side: str, values: Report) -> str:
+    return field_value(row["key"], values) if side in row else NOTHING
+
+
+def _print_results(console: Console, report: Report) -> None:
+    """Print losses to four digits, or that they are equal."""
+    rows, steps = report["results"], [report[side]["step"] for side in SIDES]
+    at = f"at step {steps[0]:,}" + (f" and {steps[1]:,}" if steps[0] != steps[1] else "")
+    if all(row["left"] == row["right"] for row in rows):
+        console.print(f"the same results {at}, to the last digit")
+        return
+    shown = [row | _without_rounding(row, rows, report["values"]) for row in rows]
+    columns = [
+        words_of(at, lambda row: TITLES[row["metric"]]),
+        *_two(Column, lambda side, row: number(row[side])),
+        Column("difference", lambda row: _signed(row["difference"])),
+        Column("ratio", _ratio),
+    ]
+    if report["same_data"]:
+        print_table(console, shown, columns, ("difference", "ratio"))
+    else:
+        print_table(console, shown, columns[:-2])
+        console.print("losses on different data are not compared", style="dim")
+
+
+def _without_rounding(row: Report, rows: Sequence[Report], values: Report) -> dict[str, Any]:
+    """An excess that is rounding as 0, and none if there are no running statistics."""
+    if row["metric"] != "excess_loss":
+        return {}
+    losses = next(each for each in rows if each["metric"] == "test_loss_population")
+    for side in SIDES:
+        if "norm.momentum" not in values[side]:
+            return {side: None, "difference": None, "ratio": None}
+    return {
+        side: 0.0
+        for side in SIDES
+        if row[side] is not None and abs(row[side]) < ROUNDING * abs(losses[side] or 0.0)
+    }
+
+
+def _signed(value: float | None) -> str:
+    return ("+" if value is not None and value > 0 else "") + number(value)
+
+
+def _ratio(row: Report) -> str:
+    """The second over the first, if both are above zero."""
+    if row["ratio"] is None or not (row["left"] and row["right"]) or row["ratio"] < 0:
+        return NOTHING
+    return f"{row['ratio']:.3g}"
+
+
+def _print_layers(console: Console, layers: Sequence[Report]) -> None:
+    """Print how far the running statistics are off, the layers in their order."""
+    if not layers or all(layer.get("left") == layer.get("right") for layer in layers):
+        return
+    most = sorted(layers, key=_furthest, reverse=True)[:MOST_LAYERS]
+    shown = [layer for layer in layers if layer in most]
+    columns = [words_of("layer", itemgetter("layer"))]
+    for title, name in (("mean error, σ", "mean_error"), ("ln variance ratio", "log_var_ratio")):
+        titles = [f"{title}\n{word}" for word in WORDS.values()]
+        columns += _two(Column, partial(_layer_error, name), titles)
+    print_table(console, shown, columns, [each.title for each in columns[3:]])
+    if len(shown) < len(layers):
+        others = counted(len(layers) - len(shown), "layer").replace(" ", " more ")
+        console.print(f"… {others}, not as far off: --json", style="dim")
+
+
+def _layer_error(name: str, side: str, layer: Report) -> str:
+    return number(layer.get(side, {}).get(name))
+
+
+def _furthest(layer: Report) -> float:
+    """The largest error of either run."""
+    found = [abs(value) for side in SIDES for value in layer.get(side, {}).values() if value]
+    return max((value for value in found if not isnan(value)), default=0.0)
+
+
+def _print_provenance(console: Console, rows: Sequence[Report]) -> None:
+    if not rows:
+        console.print("made by the same code, versions and machine")
+        return
+    columns = [words_of("made by", lambda row: row["name"] + " *" * row["deciding"])]
+    columns += _two(words_of, lambda side, row: _entry(row.get(side)))
+    print_table(console, rows, columns)
+    if any(row["deciding"] for row in rows):
+        console.print("* numbers may depend on it", style="dim")
+
+
+def _entry(value: object) -> str:
+    """A list in one cell; a dash for what is not recorded or was not set."""
+    if isinstance(value, Mapping):
+        value = [f"{name}={each}" for name, each in value.items() if each is not None]
+    if isinstance(value, list):
+        value = " ".join(map(str, value))
+    return str(value) if value not in (None, "") else NOTHING
+
+
+def _print_run(report: Report) -> None:
+    console, made, trajectory = stdout(), report["made"], report["trajectory"]
+    state = "stored and damaged" if report["damaged"] else "stored and whole"
+    console.print(f"{report['label']}  {report['run_id']}  {report['reason']}", style="bold")
+    console.print(f"study {report['study']} · {report['directory']}", soft_wrap=True)
+    console.print(
+        f"{state}; trajectory {spell(trajectory['id'])} {trajectory['state']}", soft_wrap=True
+    )
+    for name, what in report["damaged"].items():
+        console.print(f"{name}: {what}", soft_wrap=True)
+    if report["damaged"] and not report["noticed"]:
+        console.print("a sweep looks at sizes only: type normexp verify, then it will see this")
+    if made:
+        known = {name: value for name, value in made.items() if value is not None}
+        entries = ", ".join(f"{name} {spell(value)}" for name, value in known.items())
+        console.print(f"made: {entries}", soft_wrap=True)
+        print_changes(report["changed"], report["unknown"])
+    actions = report["on_code_change"]
+    if len(set(actions.values())) == 1:
+        console.print(f"sweep {actions['warn']}")
+        return
+    columns = [words_of("sweep --on-code-change=", itemgetter(0)), words_of("", itemgetter(1))]
+    print_table(console, list(actions.items()), columns)
+
+
+def _print_comparison(report: Report) -> None:
+    console = stdout()
+    for side in SIDES:
+        console.print(f"{side}: {report[side]['label']}  {report[side]['run_id']}", soft_wrap=True)
+    if report["described"] > 1:
+        console.print(f"right is the nearest of {counted(report['described'], 'described run')}")
+    _print_roles(console, report["differences"], SIDES)
+    verdict = "two structures: they cannot train side by side"
+    if report["same_run"]:
+        verdict = "the same run"
+    elif report["same_trajectory"]:
+        verdict = "two runs of the same trajectory: trained once, observed twice"
+    elif report["same_structure"]:
+        verdict = "two trajectories of the same structure: they can train side by side"
+    console.print(verdict, soft_wrap=True)
+
+
+def _print_roles(console: Console, rows: Sequence[Report], titles: Sequence[str]) -> None:
+    """Print the fields that differ, and what their roles mean."""
+    if not rows:
+        return
+    columns = [
+        words_of("field", itemgetter("key")),
+        *_two(words_of, lambda side, row: spell(row[side]) if side in row else NOTHING, titles),
+        words_of("role", itemgetter("role")),
+    ]
+    print_table(console, rows, columns)
+    for role in (role for role in Role if any(row["role"] == role.value for row in rows)):
+        console.print(f"{role.value}: {MEANINGS[role]}", style="dim")
+
+
+def _print_study(report: Report) -> None:
+    console = stdout()
+    console.print(
+        f"{report['study']}: {counted(report['runs'], 'run')} in {report['directory']}",
+        soft_wrap=True,
+    )
+    for note in report["notes"]:
+        console.print(f"note: {note}", soft_wrap=True)
+    if not report["details"]:
+        columns = [
+            words_of("runs", _first),
+            words_of("why", lambda row: REASONS[row[0]]),
+            Column("number", lambda row: f"{row[1]['runs']:,}"),
+        ]
+        rows = [(reason, found) for reason, found in report["reasons"].items() if found["runs"]]
+        print_table(console, rows, columns)
+    for detail in report["details"]:
+        console.print()
+        if detail["kind"] == "run":
+            _print_run(detail)
+        else:
+            _print_described(console, detail)
+
+
+def _first(row: tuple[str, Report]) -> str:
+    labels = ", ".join(each["label"] for each in row[1]["first"])
+    return f"{labels}, ..." if row[1]["runs"] > len(row[1]["first"]) else labels
+
+
+def _print_described(console: Console, detail: Report) -> None:
+    trajectory = detail["trajectory"]
+    console.print(f"{detail['label']}  {detail['run_id']}", style="bold")
+    console.print(REASONS[detail["reason"]], soft_wrap=True)
+    console.print(f"trajectory {trajectory['id']} {trajectory['state']}")
+    if not detail["nearest"]:
+        console.print("no run is stored that it could be compared with")
+    for near in detail["nearest"]:
+        others = counted(len(near["differences"]), "other field")
+        console.print(
+            f"near: {near['label']}  {near['run_id']} of {near['study']}, {others}", soft_wrap=True
+        )
+        _print_roles(console, near["differences"], ("wanted", "stored"))

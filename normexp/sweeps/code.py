@@ -41,37 +41,25 @@ def digest(package: Path) -> str:
     rooms = [path for room in ROOMS for path in (package / room).rglob("*.py")]
     hashed = hashlib.sha256()
     for path in sorted([*rooms, *(package / name for name in FILES)]):
-        parts = [path.relative_to(package).as_posix(), *_meaning(ast.parse(path.read_bytes()))]
+        parts = [path.relative_to(package).as_posix(), *_words(ast.parse(path.read_bytes()))]
         hashed.update("\n".join(parts).encode())
     return hashed.hexdigest()[:12]
 
 
-def _meaning(node: Any) -> Iterator[str]:  # noqa: ANN401  a node's fields hold nodes, lists, texts
+def _words(node: Any) -> Iterator[str]:  # noqa: ANN401  a node's fields hold nodes, lists, texts
     """A syntax tree as words, whatever fields a later Python adds and leaves empty."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return  # a text that stands alone: a docstring, of a constant too
     if isinstance(node, ast.AST):
         yield f"({node.__class__.__name__}"
         for name in node._fields:
             value = getattr(node, name, None)
             if value is not None and value != []:
                 yield name
-                yield from _meaning(_without_texts(value) if name == "body" else value)
+                yield from _words(value)
         yield ")"
     elif isinstance(node, list):
-        for part in node:
-            yield from _meaning(part)
-            yield ","
+        for words in filter(None, map(list, map(_words, node))):
+            yield from (*words, ",")
     else:
         yield repr(node)
-
-
-def _without_texts(body: Any) -> Any:  # noqa: ANN401  a lambda's is an expression
-    """Statements without the texts that stand alone among them: docstrings, of constants too."""
-    return [part for part in body if not _is_text(part)] if isinstance(body, list) else body
-
-
-def _is_text(statement: ast.AST) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )

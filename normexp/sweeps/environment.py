@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,24 +21,10 @@ INSTRUCTIONS = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 DECIDING = (
-    "code",
-    "torch",
-    "torch_git",
-    "torch_config",
-    "torch_capability",
-    "torch_deterministic",
-    "torch_matmul_precision",
-    "torch_mkldnn",
-    "torch_flush_denormal",
-    "numpy",
-    "scikit-learn",
-    "libc",
-    "cpu",
-    "instructions",
-    "mkl_cbwr",
-    "aten_cpu_capability",
-    "device",
-)
+    "code", "torch", "torch_git", "torch_config", "torch_capability", "torch_deterministic",
+    "torch_matmul_precision", "torch_mkldnn", "torch_flush_denormal", "numpy", "scikit-learn",
+    "libc", "cpu", "instructions", "mkl_cbwr", "aten_cpu_capability", "device",
+)  # fmt: skip
 """The entries that a run's numbers depend on: another value may mean other bits.
 
 The code, the libraries that compute (scikit-learn brings the digits, the C library the cosine of
@@ -50,13 +37,14 @@ ALWAYS = {"device": "cpu"}
 """What an entry is in records that do not have it: there was no other choice then."""
 
 PROCESSOR = ("torch_capability", "cpu", "instructions")
-"""Those of them that tell one node of a cluster from another."""
+"""Those that tell one node of a cluster from another."""
 
 
 @cache
 def environment() -> dict[str, Any]:
     """Versions, machine, settings and code; JSON types only, PyTorch is not imported."""
     flags = _cpu("flags").split()
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
     return {
         "python": platform.python_version(),
         **{name: installed(name) for name in PACKAGES},
@@ -65,11 +53,11 @@ def environment() -> dict[str, Any]:
         "cpu": _cpu("model name"),
         "instructions": [name for name in INSTRUCTIONS if name in flags],
         "cores": os.cpu_count(),
-        "usable_cores": _usable_cores(),
+        "usable_cores": len(affinity(0)) if affinity else None,
         "threads": {name: os.environ.get(name) for name in THREADS},
         "mkl_cbwr": os.environ.get("MKL_CBWR"),
         "aten_cpu_capability": os.environ.get("ATEN_CPU_CAPABILITY"),
-        "commit": _commit(),
+        "commit": _git("describe", "--always", "--dirty=+", "--abbrev=12").decode().strip() or None,
         "dirty": _dirty(),
         "code": code(),
         **ALWAYS,
@@ -102,7 +90,7 @@ def torch_environment() -> dict[str, Any]:
 
 
 def device_environment(device: str) -> dict[str, Any]:
-    """What trains the networks: goes over what `environment` says of it.
+    """The entries about what trains the networks, in the place of `environment`'s.
 
     Raises:
         UsageError: it is not here.
@@ -120,12 +108,12 @@ def device_environment(device: str) -> dict[str, Any]:
 
 
 def deciding(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """What of an environment numbers depend on."""
+    """The entries of an environment that numbers depend on."""
     return {name: environment[name] for name in DECIDING if name in environment}
 
 
 def changed(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What a run's numbers depend on and is another now: `(recorded, now)` by name.
+    """The entries that a run's numbers depend on and that are others now: `(recorded, now)`.
 
     An entry that either side lacks is unknown rather than changed: see `unknown`.
 
@@ -148,7 +136,7 @@ def changed_since(
 
 
 def unknown(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
-    """What is known now and an older record does not say, of all that numbers depend on."""
+    """The entries that numbers depend on and that an older record lacks."""
     return tuple(name for name in DECIDING if name in now and name not in {*ALWAYS, *recorded})
 
 
@@ -162,48 +150,29 @@ def installed(name: str) -> str | None:
 
 def _cpu(key: str) -> str:
     """A line of /proc/cpuinfo; empty where there is none."""
-    try:
+    with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), "")
-
-
-def _usable_cores() -> int | None:
-    """Those that this process may run on; None where the system does not say."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
-    return None if affinity is None else len(affinity(0))
-
-
-def _commit() -> str | None:
-    """The commit of the working tree that normexp runs from, `+` for changes; None if installed."""
-    described = _git("describe", "--always", "--dirty=+", "--abbrev=12")
-    return None if described is None else described.decode().strip()
+        return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), "")
+    return ""
 
 
 def _dirty() -> str | None:
     """A digest of what the working tree adds to its commit; None if nothing, or if installed."""
-    difference = _git("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff")
+    parts = [_git("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff")]
     names = _git("ls-files", "--others", "--exclude-standard", "-z", "--", "normexp", "configs")
-    added = [] if names is None else names.decode().split("\0")[:-1]
-    if not difference and not added:
-        return None
-    paths = [_checkout() / name for name in added]
-    contents = [path.read_bytes() if path.is_file() else b"" for path in paths]  # or a link
-    parts = [difference or b"", *map(str.encode, added), *contents]
-    return _short(b"\0".join(parts))
+    for name in names.decode().split("\0")[:-1]:
+        path = _checkout() / name
+        parts += [name.encode(), path.read_bytes() if path.is_file() else b""]  # or a link
+    return _short(b"\0".join(parts)) if any(parts) else None
 
 
-def _git(*arguments: str) -> bytes | None:
-    """What git says of the working tree that normexp runs from; None if it is none."""
-    if not (_checkout() / ".git").exists():
-        return None
-    command = ["git", "-C", str(_checkout()), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=10, check=True)  # noqa: S603
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout
+def _git(*arguments: str) -> bytes:
+    """Git's answer about the working tree that normexp runs from; empty if it is none."""
+    if (_checkout() / ".git").exists():
+        command = ["git", "-C", str(_checkout()), *arguments]
+        with suppress(OSError, subprocess.SubprocessError):
+            return subprocess.run(command, capture_output=True, timeout=10, check=True).stdout  # noqa: S603
+    return b""
 
 
 def _checkout() -> Path:

@@ -1,10 +1,10 @@
-"""Where a run comes from: what its manifest says beyond results and digests."""
+"""The provenance of runs: the part of their manifests beyond results and digests."""
 
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from normexp.study.study import Study
 from normexp.theory.memory import half_life
 
 ELSEWHERE = {"executor": next(iter(KINDS["executor"]))}
-"""What a run says of where it was computed: that is no part of what it is."""
+"""Said of every run, wherever it was computed: that is no part of what it is."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,13 @@ class Origin:
     Args:
         study: that they are of; its runs are not needed.
         environment: that they are made in.
-        hydra_version: that composed their configurations.
     """
 
     study: Study
     environment: Mapping[str, Any]
-    hydra_version: str
 
     def head(self, kind: str) -> dict[str, Any]:
-        """How every manifest begins."""
+        """The beginning of every manifest."""
         return {
             "kind": kind,
             "schema": SCHEMA_VERSION,
@@ -59,7 +57,7 @@ class Origin:
         return Provenance(
             overrides=[each for each in overrides if not each.startswith(PLACES)],
             choices={**run.base.choices, **ELSEWHERE},
-            hydra_version=self.hydra_version,
+            hydra_version=str(self.environment["hydra-core"]),
             manifest=self.head("run")
             | {
                 "run_id": run.id,
@@ -68,14 +66,14 @@ class Origin:
                 "label": place.name[: -ID_LENGTH - 1],
                 "half_life_steps": _half_life(config),
                 "log_every": config.log.every,
-                "command": f"{self._command} {' '.join(map(_for_shell, overrides))}",
+                "command": f"{self._command} {shlex.join(overrides)}",
                 **training,
             },
         )
 
     @cached_property
     def _command(self) -> str:
-        """How a command line for a shell begins, from any directory.
+        """The beginning of a command line for a shell, from any directory.
 
         Every field is in what follows; a study may be in no other place than it is.
         """
@@ -91,9 +89,3 @@ def _half_life(config: RunConfig) -> float | None:
         return None
     updates = half_life(getattr(config.norm, "momentum", None))
     return None if updates is None else updates / number_of_parts(config, config.train.batch_size)
-
-
-@lru_cache(maxsize=16384)
-def _for_shell(override: str) -> str:
-    """As `shlex.join` does; cached, since runs share most of theirs."""
-    return shlex.quote(override)

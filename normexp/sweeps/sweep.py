@@ -193,8 +193,6 @@ def _place(plan: Plan, directory: StudyDirectory) -> tuple[SweepDirectory, Sent 
 
 
 def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -> "Worker":
-    from hydra import __version__ as hydra_version
-
     from normexp.sweeps.environment import device_environment, torch_environment
     from normexp.sweeps.origin import Origin
     from normexp.sweeps.worker import Worker
@@ -207,7 +205,7 @@ def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -
     return Worker(
         directory,
         Locks(directory, place.path.name),
-        Origin(replace(plan.study, runs=()), here, hydra_version),
+        Origin(replace(plan.study, runs=()), here),
         plan.differing,
         standard,
         stop,

@@ -151,15 +151,13 @@ def _train(run: Run, was: Stored, place: StudyDirectory, progress: Listener) -> 
 
 def _worker(study: Study, plan: Plan, place: StudyDirectory) -> "Worker":
     """As a sweep would have it; in a place of its own there is nobody to share it with."""
-    from hydra import __version__ as hydra_version
-
     from normexp.sweeps.worker import Worker
 
     here = {**environment(), **torch_environment()}
     return Worker(
         place,
         Locks(place, "reproduce"),
-        Origin(replace(study, runs=()), here, hydra_version),
+        Origin(replace(study, runs=()), here),
         plan.differing,
         Standard("warn", here),
         Stop(),

@@ -1,7 +1,9 @@
-"""Executors: every task ends, by its result or by its error."""
+"""Executors: every task ends, by its result or its error, and no file of the directory is run."""
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import chdir
 from functools import partial
@@ -10,81 +12,183 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL
+from conftest import SMALL, run_files, store_of
+from ray_cluster import cluster as ray_nodes
+from ray_cluster import need_ray
 from typer.testing import Result
 
 from normexp.executors import processes
 
-
-def work(task: int) -> None:
-    """Some tasks fail."""
-    if task == 2:
-        raise ValueError("two")
-
-
-def die(task: int) -> None:
-    """One is killed, as by a machine that is out of memory."""
-    if task == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
+IMAGES = ["data=digits", "data.train_size=64", "data.test_size=20", "model=lenet", "norm=batch",
+          "norm.momentum=0.1", "train.epochs=1", "executor.stack_size=1", "seed=0,1"]  # fmt: skip
+PROCESSES = [*IMAGES, "executor.processes=true", "executor.workers=2"]
+SMALLEST = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0,1", "executor.stack_size=1"]
+TESTS = [str(Path(__file__).parent), str(Path(__file__).parent / "harness")]
+INSTALLED = ("joblib", "numpy", "torch", "ray", "submitit", "cloudpickle", "pyarrow", "yaml")
 
 
 def abandoned() -> None:
     """Nobody leaves early here."""
 
 
-def test_a_task_that_raises_is_told_with_its_error() -> None:
-    """The others go on, however many there are."""
-    ended = dict(processes.run(range(40), work, 2, abandoned))
-
-    assert ended.keys() == set(range(40))
-    assert {task: str(error) for task, error in ended.items() if isinstance(error, Exception)} == {
-        2: "two"
-    }
-
-
-def test_a_process_that_is_killed_leaves_no_task_untold() -> None:
-    """All that had not ended by then are errors; the next call has new processes."""
-    ended = dict(processes.run(range(5), die, 2, abandoned))
-
-    assert ended.keys() == set(range(5))
-    assert ended[2] is not None
-    assert all(error is None for _, error in processes.run(range(2), work, 2, abandoned))
-
-
-def die_once(task: int) -> None:
-    """The first process that gets task 2 is killed; the next one does it."""
-    if task == 2 and not Path("died").exists():
-        Path("died").touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_process_that_is_killed_once_fails_nothing(tmp_path: Path) -> None:
-    """Others take its place, and what had not ended is begun again."""
-    ended = dict(processes.run(range(5), partial(in_place, str(tmp_path), die_once), 2, abandoned))
-
-    assert ended == dict.fromkeys(range(5))
-    assert (tmp_path / "died").exists()
-
-
-def in_place(place: str, work: Callable[[int], None], task: int) -> None:
-    """Some work in a directory: processes may be older than a test's own."""
+def work(place: str, task: int) -> int:
+    """Task 2 raises, the process of 3 is killed once, that of 4 always; in which process."""
     with chdir(place):
-        work(task)
-
-
-def number(_: int) -> int:
-    """In which process a task runs."""
+        if task == 2:
+            raise ValueError("two")
+        if (task == 3 and not Path("died").exists()) or task == 4:
+            Path("died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
     return os.getpid()
 
 
-@pytest.mark.parametrize(("tasks", "workers"), [(1, 1), (1, 2), (3, 1), (3, 2)])
-def test_no_task_runs_in_the_process_that_asks(tasks: int, workers: int) -> None:
-    """Not even a single one; with one worker they come one after the other."""
-    ended = dict(processes.run(range(tasks), number, workers, abandoned))
+def test_a_task_that_raises_or_whose_process_is_killed_once_fails_no_other(tmp_path: Path) -> None:
+    """Others take its place, and what had not ended is begun again."""
+    ended = dict(
+        processes.run([*range(4), *range(5, 40)], partial(work, str(tmp_path)), 2, abandoned)
+    )
+    errors = {task: str(error) for task, error in ended.items() if isinstance(error, Exception)}
 
-    assert ended.keys() == set(range(tasks))
+    assert ended.keys() == {*range(40)} - {4}
+    assert errors == {2: "two"}
+    assert (tmp_path / "died").exists()
+
+
+def test_a_process_that_is_always_killed_leaves_no_task_untold(tmp_path: Path) -> None:
+    """All that had not ended by then are errors; the next call has new processes."""
+    todo = partial(work, str(tmp_path))
+    ended = dict(processes.run([0, 1, 4, 5], todo, 2, abandoned))
+
+    assert ended.keys() == {0, 1, 4, 5}
+    assert isinstance(ended[4], processes.ProcessLostError)
+    assert all(isinstance(out, int) for _, out in processes.run(range(2), todo, 2, abandoned))
+
+
+@pytest.mark.parametrize(("tasks", "workers"), [(1, 1), (3, 1), (3, 2)])
+def test_no_task_runs_in_the_process_that_asks(tmp_path: Path, tasks: int, workers: int) -> None:
+    """Not even a single one; with one worker they come one after the other."""
+    numbers = [0, 1, 5][:tasks]
+    ended = dict(processes.run(numbers, partial(work, str(tmp_path)), workers, abandoned))
+
+    assert list(ended) == numbers or workers > 1
     assert os.getpid() not in ended.values()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+class Unreadable:
+    """A task that a process cannot read: it lacks the module."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return __import__, ("nosuch",)
+
+
+def leave(code: int) -> None:
+    """End the process as a library does that cannot go on."""
+    os._exit(code)
+
+
+def test_a_process_that_cannot_import_says_so() -> None:
+    """The module that it lacks; one that ends by itself, with which code. Memory there was."""
+    ((_, lacking),) = processes.run([Unreadable()], id, 1, abandoned)
+    ((_, left),) = processes.run([7], leave, 1, abandoned)
+
+    assert "ModuleNotFoundError: No module named 'nosuch'" in str(lacking)
+    assert "EXIT(7)" in str(left)
+    assert "memory" not in str(lacking) + str(left)
+
+
+def test_processes_that_cannot_start_say_so() -> None:
+    """A broken library that only they meet, in a place that the user has named."""
+    Path("own").mkdir()
+    Path("own/joblib.py").write_text("raise ImportError('this joblib is broken')\n")
+    code = (
+        "import joblib, os\n"
+        "from normexp.executors import processes\n"
+        "os.environ['PYTHONPATH'] = 'own'\n"
+        "print([str(out) for _, out in processes.run([1, 2], id, 2, lambda: None)])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "EXIT(1)" in done.stdout
+    assert "memory" not in done.stdout
+    assert "this joblib is broken" in done.stderr
+
+
+def litter(place: Path) -> Path:
+    """Leave a file for every module that could be meant; where those that are run say so."""
+    said = place.absolute() / "said"
+    for name in {*sys.stdlib_module_names, *INSTALLED} - {"__main__"}:
+        (place / f"{name}.py").write_text(
+            f"open({str(said)!r}, 'a').write(__name__ + '\\n')\nraise ImportError(__file__)\n"
+        )
+    return said
+
+
+def swept(*overrides: str, environment: dict[str, str] | None = None) -> None:
+    """A sweep by the command that is installed, among such files; none of them is run."""
+    said = litter(Path.cwd())
+    command = [str(Path(sys.executable).with_name("normexp")), "sweep", *overrides]
+    own = os.environ | (environment or {})
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
+    for path in Path.cwd().glob("*.py"):
+        path.unlink()
+
+    assert done.returncode == 0, done.stderr
+    assert not said.exists(), said.read_text()
+
+
+def test_processes_run_no_file_of_the_current_directory() -> None:
+    """And give the bits that threads give elsewhere."""
+    swept(*PROCESSES)
+    threads = store_of(Path("threads"), *IMAGES, "executor.processes=false")
+
+    assert run_files(Path("runs")) == run_files(threads)
+
+
+def test_a_script_of_the_directory_changes_nothing() -> None:
+    """Its own modules are loaded by then, as a notebook's are: those of its processes are not."""
+    said = Path("said").absolute()
+    code = (
+        "import sys; sys.path[:0] = [*TESTS, '']\n"
+        "import normexp, normexp.cli, test_executors, joblib, pathlib\n"
+        "normexp.sweep(*WORDS, 'store.dir=before')\n"
+        "del sys.path[:2]\n"
+        "from joblib.externals.loky import get_reusable_executor\n"
+        "get_reusable_executor().shutdown()\n"
+        "test_executors.litter(pathlib.Path.cwd())\n"
+        "result = normexp.sweep(*WORDS)\n"
+        "assert not result.errors, result.errors\n"
+        "assert sys.path[0] == '' and 'PYTHONSAFEPATH' not in __import__('os').environ\n"
+    )
+    code = code.replace("TESTS", repr(TESTS)).replace("WORDS", repr(PROCESSES))
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert not said.exists(), said.read_text()
+    assert run_files(Path("runs")) == run_files(Path("before"))
+
+
+def test_slurm_s_tasks_run_no_file_of_the_current_directory(cluster: Path) -> None:
+    """Nor do the processes of a task of many processors."""
+    on_slurm = ["executor=slurm", "executor.time=10"]
+    swept(*SMALLEST, *on_slurm, environment={"SLURM_CONF": str(cluster)})
+    swept(*IMAGES, *on_slurm, "executor.cpus_per_task=2", "store.dir=images",
+          environment={"SLURM_CONF": str(cluster)})  # fmt: skip
+
+    assert run_files(Path("runs")) == run_files(store_of(Path("here"), *SMALLEST))
+
+
+def test_ray_s_driver_and_tasks_run_no_file_of_the_current_directory() -> None:
+    """In a cluster of the sweep's own, and in one that is there."""
+    need_ray()
+    with ray_nodes() as there:
+        swept(*SMALLEST, "executor=ray", f"executor.address={there.address}", "store.dir=joined",
+              environment={"RAY_AUTH_MODE": "disabled"})  # fmt: skip
+    swept(*SMALLEST, "executor=ray")
+    here = store_of(Path("here"), *SMALLEST)
+
+    assert run_files(Path("runs")) == run_files(Path("joined")) == run_files(here)
 
 
 def test_a_sweep_leaves_pytorch_as_it_found_it(normexp: Callable[..., Result]) -> None:

@@ -6,19 +6,17 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from running import until
 
 HEAD, SECOND = "127.0.0.2", "127.0.0.3"
 """Loopback addresses that Ray does not replace by the machine's own, as it does 127.0.0.1."""
-
-PATIENCE_SECONDS = 60.0
 
 
 def need_ray() -> None:
@@ -75,23 +73,13 @@ def cluster() -> Iterator[Cluster]:
             address = f"{HEAD}:{port}"
             head = ["--head", f"--port={port}", "--include-dashboard=false"]
             nodes.append(_start(Path(path), HEAD, *head))
-            until(lambda: _is_open(port), nodes[0])
+            until(lambda: _is_open(port), nodes[0].process)
             nodes.append(_start(Path(path), SECOND, f"--address={address}"))
-            until(lambda: _nodes(address) == 2, nodes[1])
+            until(lambda: _nodes(address) == 2, nodes[1].process)
             yield Cluster(address, *nodes)
         finally:
             for node in reversed(nodes):
                 node.kill()
-
-
-def until(condition: Callable[[], object], node: Node | None = None) -> None:
-    """Wait for something that must come."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        log = (node.place / "log").read_text() if node else ""
-        assert node is None or node.process.poll() is None, log
-        assert time.monotonic() < deadline, log
-        time.sleep(0.05)
 
 
 def below(parent: int) -> dict[int, str]:

@@ -52,7 +52,7 @@ def killing() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
-def until(condition: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
+def until(condition: Callable[[], object], process: subprocess.Popen[Any] | None = None) -> None:
     """Wait for a condition, as long as the process lives."""
     deadline = time.monotonic() + 120
     while not condition():

@@ -51,7 +51,7 @@ def sweeps(store: Path) -> Rows:
     Raises:
         NotFoundError: the store is empty.
     """
-    rows = []
+    rows: Rows = []
     for study in studies(store):
         for path in study.sweep_directories():
             end, words = read_end(path), sweep.typed(path)
@@ -59,10 +59,8 @@ def sweeps(store: Path) -> Rows:
                 {
                     "study": study.path.name,
                     "sweep": path.name,
-                    **(_with_end(end) if end else _without_end(path)),
-                    "runs": end["runs"] if end else None,
-                    "trained": end["trained"] if end else None,
-                    "seconds": end["seconds"] if end else None,
+                    **_status(path, end),
+                    **{name: end[name] if end else None for name in ("runs", "trained", "seconds")},
                     "typed": None if words is None else list(words),
                     "directory": str(path),
                 }
@@ -74,15 +72,12 @@ def sweeps(store: Path) -> Rows:
     return rows
 
 
-def _with_end(end: Mapping[str, Any]) -> dict[str, str | None]:
-    """The status of a sweep that has ended, and its last job if a cluster had it."""
-    jobs = end.get("jobs")  # of no sweep before they were kept
-    job = str(jobs[-1]) if isinstance(jobs, list) and jobs else None
-    return {"status": end["status"], "job": job, "reason": None}
-
-
-def _without_end(path: Path) -> dict[str, str | None]:
-    """The status of a sweep without a readable manifest, its job, and why that waits."""
+def _status(path: Path, end: Mapping[str, Any] | None) -> dict[str, str | None]:
+    """The status of a sweep, its last job if a cluster has or had it, and why that waits."""
+    if end is not None:
+        jobs = end.get("jobs")  # of no sweep before they were kept
+        job = str(jobs[-1]) if isinstance(jobs, list) and jobs else None
+        return {"status": end["status"], "job": job, "reason": None}
     if os.path.lexists(path / MANIFEST):
         return {"status": "damaged", "job": None, "reason": None}
     place = SweepDirectory(path)
@@ -97,8 +92,7 @@ def _without_end(path: Path) -> dict[str, str | None]:
         status = "unfinished"
     else:
         status = {True: "running", False: "detached", None: "unknown"}[is_in_queue(statuses)]
-    job = None if sent is None else sent.array.job
-    return {"status": status, "job": job, "reason": reason or None}
+    return {"status": status, "job": sent.array.job if sent else None, "reason": reason or None}
 
 
 def runs(store: Path, name: str) -> StudyRuns:
@@ -107,16 +101,28 @@ def runs(store: Path, name: str) -> StudyRuns:
     Raises:
         NotFoundError: no such study.
     """
-    found, damaged = _read(_study(store, name))
-    configs = [config for _, config in found]
+    study = _study(store, name)
+    whole: list[tuple[dict[str, Any], Config]] = []
+    damaged: Rows = []
+    paths = study.run_directories()
+    for path, manifest in zip(paths, looked(paths, intact), strict=True):
+        label, _, identity = path.name.rpartition("-")
+        head = {"run": identity, "label": label, "status": "damaged", "directory": str(path)}
+        if manifest is not None and manifest.get("run_id") == identity:
+            whole.append((head | _results(manifest), _completed(manifest["config"])))
+        else:
+            damaged.append(head)
+    configs = [config for _, config in whole]
     fields = tuple(varying(configs))
-    rank = _ranks(configs, fields)
-    found.sort(key=lambda each: [rank[path].get(repr(each[1].get(path)), -1) for path in fields])
+    for name in reversed(fields):
+        values = [repr(value) for value in in_order(name, [each.get(name) for each in configs])]
+        rank = {value: number for number, value in enumerate(values)}
+        whole.sort(key=lambda each: rank.get(repr(each[1].get(name)), -1))
     rows = [
         head | {"values": {path: config[path] for path in fields if path in config}}
-        for head, config in found
+        for head, config in whole
     ]
-    return StudyRuns(Path(name).name, fields, _common(configs), rows + damaged)
+    return StudyRuns(study.path.name, fields, _common(configs), rows + damaged)
 
 
 def _study(store: Path, name: str) -> StudyDirectory:
@@ -132,21 +138,7 @@ def _study(store: Path, name: str) -> StudyDirectory:
     return known[name]
 
 
-def _read(study: StudyDirectory) -> tuple[list[tuple[dict[str, Any], Config]], Rows]:
-    """Whole runs, as they are listed and with their configuration, and damaged ones."""
-    whole, damaged = [], []
-    paths = study.run_directories()
-    for path, manifest in zip(paths, looked(paths, intact), strict=True):
-        name, _, identity = path.name.rpartition("-")
-        head = {"run": identity, "label": name, "status": "damaged", "directory": str(path)}
-        if manifest is not None and manifest.get("run_id") == identity:
-            whole.append((head | _told(manifest), _completed(manifest["config"])))
-        else:
-            damaged.append(head)
-    return whole, damaged
-
-
-def _told(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _results(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The status and the metrics; runs without running statistics have no excess loss."""
     metrics = manifest["metrics"]
     has_statistics = "norm.momentum" in manifest["config"]
@@ -155,30 +147,21 @@ def _told(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _completed(config: Config) -> Config:
-    """A configuration with the fields that are newer; as it is where it is no one's."""
+    """A configuration with the fields that are newer; as it is where its kinds are unknown."""
     with suppress(UsageError):
         return completed(config)
     return config
 
 
-def _ranks(rows: Sequence[Config], fields: Sequence[str]) -> dict[str, dict[str, int]]:
-    """The place of every value of these fields among the others."""
-    values = {path: {repr(each.get(path)): each.get(path) for each in rows} for path in fields}
-    return {
-        path: {repr(value): rank for rank, value in enumerate(in_order(path, known.values()))}
-        for path, known in values.items()
-    }
-
-
-def _common(rows: Rows) -> tuple[str, ...]:
-    """What all of these runs are."""
-    if not rows:
+def _common(configs: Sequence[Config]) -> tuple[str, ...]:
+    """The overrides that all of these runs share."""
+    if not configs:
         return ()
-    config = {path: value for path, value in rows[0].items() if "." in path or path == "seed"}
+    first = {path: value for path, value in configs[0].items() if "." in path or path == "seed"}
     return tuple(
-        as_override(path, config[path])
-        for path in describing(config)
-        if all(each.get(path) == config[path] for each in rows)
+        as_override(path, first[path])
+        for path in describing(first)
+        if all(each.get(path) == first[path] for each in configs)
     )
 
 

@@ -114,10 +114,10 @@ def runs(store: Path, name: str) -> StudyRuns:
             damaged.append(head)
     configs = [config for _, config in whole]
     fields = tuple(varying(configs))
-    for name in reversed(fields):
-        values = [repr(value) for value in in_order(name, [each.get(name) for each in configs])]
+    for field in reversed(fields):
+        values = [repr(value) for value in in_order(field, [each.get(field) for each in configs])]
         rank = {value: number for number, value in enumerate(values)}
-        whole.sort(key=lambda each: rank.get(repr(each[1].get(name)), -1))
+        whole.sort(key=lambda each: rank.get(repr(each[1].get(field)), -1))
     rows = [
         head | {"values": {path: config[path] for path in fields if path in config}}
         for head, config in whole

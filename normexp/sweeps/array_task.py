@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from normexp.errors import NormexpError
 from normexp.executors import slurm
+from normexp.nets.structure import is_convolutional
 from normexp.sweeps.events import Event, Relay, encode
 from normexp.sweeps.execute import in_processes, in_threads
 from normexp.sweeps.plan import Stack
@@ -121,14 +122,14 @@ class ArrayTask:
             self._error = error
 
     def _work_off(self, here: "Worker", path: Path) -> None:
-        send = partial(append, path)
-        numbers = {stack: number for number, stack in self._stacks.items()}
-        if self._cpus > 1 and any(stack.is_of_images for stack in numbers):
-            ended = in_processes(list(numbers), here, self._cpus, send)
+        send, stacks = partial(append, path), list(self._stacks.values())
+        numbers = {stack.trajectories[0].id: number for number, stack in self._stacks.items()}
+        if self._cpus > 1 and any(is_convolutional(stack.config) for stack in stacks):
+            ended = in_processes(stacks, here, self._cpus, send)
         else:
-            ended = in_threads(list(numbers), here, self._cpus, Relay(send, pause(self._workers)))
+            ended = in_threads(stacks, here, self._cpus, Relay(send, pause(self._workers)))
         for stack, done in ended:
             if isinstance(done.error, StoppedError) and not here.place.stop.exists():
                 continue  # this task alone stops: the stack goes on when it is started again
-            if not send(encode(Event("ended", numbers[stack], done=done))):
+            if not send(encode(Event("ended", numbers[stack.trajectories[0].id], done=done))):
                 raise OSError(errno.EIO, "cannot say what came of a stack", str(path))

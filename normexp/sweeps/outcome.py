@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from normexp.config.differences import completed
+from normexp.config.differences import completed, varying
 from normexp.config.schema import FRAMEWORK
 from normexp.errors import SweepInterruptedError, describe
 from normexp.insight.arms import Arm, arms
@@ -67,11 +67,10 @@ class Outcome:
         names = self._frameworks
         if not names:
             return self.plan.differing
-        seen: dict[tuple[str, str], set[str]] = {}
+        by_framework: dict[str, list[Row]] = {}
         for each in self.rows:
-            for path in self.plan.differing:
-                seen.setdefault((path, names[each["run_id"]]), set()).add(repr(each.get(path)))
-        apart = {*SUBJECT, *(path for (path, _), values in seen.items() if len(values) > 1)}
+            by_framework.setdefault(names[each["run_id"]], []).append(each)
+        apart = {*SUBJECT}.union(*map(varying, by_framework.values()))
         return FRAMEWORK, *(path for path in self.plan.differing if path in apart)
 
     def as_dict(self) -> dict[str, Any]:

@@ -70,11 +70,6 @@ class Stack:
         return self.trajectories[0].config
 
     @property
-    def is_of_images(self) -> bool:
-        """Whether its networks have convolutions, and train one by one."""
-        return is_convolutional(self.config)
-
-    @property
     def runs(self) -> int:
         """Runs that this stack yields."""
         return sum(len(trajectory.runs) for trajectory in self.trajectories)
@@ -197,7 +192,11 @@ def build(study: Study, there: Inventory) -> Plan:
         key = (first[name].stack_key, name in there.stored)
         trajectory = Trajectory(name, first[name].config, tuple(runs))
         groups.setdefault(key, []).append(trajectory)
-    stacks = _longest_first(_split(groups, executor, workers))
+    stacks = []
+    for (key, stored), members in groups.items():
+        size = _stack_size(members[0].config, len(members), executor, workers)
+        starts = range(0, len(members), size)
+        stacks += [Stack(key, tuple(members[start : start + size]), stored) for start in starts]
     for stack in stacks:
         if not stack.stored:
             configs = [trajectory.config for trajectory in stack.trajectories]
@@ -207,7 +206,7 @@ def build(study: Study, there: Inventory) -> Plan:
         there=there,
         cached=frozenset(run.id for run in study.runs if run.id in there.cached),
         trajectories=len(first),
-        stacks=stacks,
+        stacks=tuple(sorted(stacks, key=_stack_seconds, reverse=True)),  # the longest first
         differing=differing(study.runs),
         workers=workers,
     )
@@ -248,18 +247,6 @@ def _telling(runs: Sequence[Run]) -> Iterator[Mapping[str, Scalar]]:
             yield run.flat
 
 
-def _split(
-    groups: Mapping[tuple[str, bool], Sequence[Trajectory]], executor: Executor, workers: int
-) -> list[Stack]:
-    """Stacks of one structure each, as large as pays and as many as keep every worker busy."""
-    stacks: list[Stack] = []
-    for (key, stored), members in groups.items():
-        size = _stack_size(members[0].config, len(members), executor, workers)
-        starts = range(0, len(members), size)
-        stacks += [Stack(key, tuple(members[start : start + size]), stored) for start in starts]
-    return stacks
-
-
 def _stack_size(config: RunConfig, members: int, executor: Executor, workers: int) -> int:
     """Networks of a stack: as many in each, in as few stacks as memory and workers allow.
 
@@ -273,10 +260,6 @@ def _stack_size(config: RunConfig, members: int, executor: Executor, workers: in
     even = math.ceil(needed / workers) * workers
     stacks = max(needed, min(even, padded(config, members) // LANES))
     return math.ceil(members / stacks)
-
-
-def _longest_first(stacks: Sequence[Stack]) -> tuple[Stack, ...]:
-    return tuple(sorted(stacks, key=_stack_seconds, reverse=True))
 
 
 def _stack_seconds(stack: Stack) -> float:

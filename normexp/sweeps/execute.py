@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,13 +65,22 @@ def check(executor: Executor) -> None:
 
 
 def in_threads(stacks: Sequence[Stack], worker: "Worker", workers: int, listen: Listener) -> Ended:
-    """Work in this process, in so many threads."""
-    from normexp.engine.numerics import one_thread
-    from normexp.executors import local
+    """Work in this process, in so many threads.
 
-    work = partial(_work, worker, listen)
-    with one_thread():
-        yield from map(_told, local.run(stacks, work, workers, lambda: worker.stop.ask(0)))
+    Threads suffice where PyTorch, Parquet and the file system release the interpreter's lock. Each
+    runs its operations on itself alone, so that the number of workers changes no bit.
+    """
+    from normexp.engine.numerics import one_thread
+
+    with one_thread(), ThreadPoolExecutor(workers, thread_name_prefix="normexp") as pool:
+        going = {pool.submit(worker.work, stack, listen): stack for stack in stacks}
+        try:
+            for future in as_completed(going):
+                yield going[future], future.result()
+        except BaseException:
+            worker.stop.ask(0)
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
 def in_processes(
@@ -83,10 +93,6 @@ def in_processes(
     work = partial(_work_and_send, worker, send)
     with one_thread():
         yield from map(_told, processes.run(stacks, work, workers, lambda: worker.stop.ask(0)))
-
-
-def _work(worker: "Worker", listen: Listener, stack: Stack) -> Done:
-    return worker.work(stack, listen)
 
 
 def _work_and_send(worker: "Worker", send: Callable[[str], bool], stack: Stack) -> Done:

@@ -193,10 +193,10 @@ def build(study: Study, there: Inventory) -> Plan:
         trajectory = Trajectory(name, first[name].config, tuple(runs))
         groups.setdefault(key, []).append(trajectory)
     stacks = []
-    for (key, stored), members in groups.items():
+    for (structure, stored), members in groups.items():
         size = _stack_size(members[0].config, len(members), executor, workers)
-        starts = range(0, len(members), size)
-        stacks += [Stack(key, tuple(members[start : start + size]), stored) for start in starts]
+        parts = [tuple(members[start : start + size]) for start in range(0, len(members), size)]
+        stacks += [Stack(structure, part, stored) for part in parts]
     for stack in stacks:
         if not stack.stored:
             configs = [trajectory.config for trajectory in stack.trajectories]

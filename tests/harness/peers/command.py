@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from peers.work import Clock, Final, Request, answer
@@ -43,7 +44,6 @@ def _training(request: Request, clock: Clock) -> list[Final]:
     import normexp
     from normexp.engine.numerics import keep_freed_memory, one_thread
     from normexp.engine.train import TrainingStack
-    from normexp.executors import local
 
     work = request.work
     plan = normexp.plan(*_overrides(request), f"store.dir={request.place}")
@@ -61,15 +61,10 @@ def _training(request: Request, clock: Clock) -> list[Final]:
         return [Final(work.momenta[0], each.seed, *losses) for each, *losses in ends]
 
     keep_freed_memory()  # as `normexp.engine.train` does
-    with one_thread():
-        ended = list(local.run(plan.stacks, train, request.cores, lambda: None))
+    with one_thread(), ThreadPoolExecutor(request.cores) as pool:
+        ended = list(pool.map(train, plan.stacks))
     clock("train")
-    finals: list[Final] = []
-    for _, outcome in ended:
-        if isinstance(outcome, Exception):
-            raise outcome
-        finals += outcome
-    return finals
+    return [final for finals in ended for final in finals]
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from conftest import in_new_process
 
 import normexp
 from normexp.sweeps import environment as module
-from normexp.sweeps.code import digest
 from normexp.sweeps.environment import (
     DECIDING,
     changed,
+    digest,
     environment,
     torch_environment,
     unknown,

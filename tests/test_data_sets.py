@@ -1,5 +1,6 @@
 """Losses on different data are told side by side: never ranked, compared or drawn on one axis."""
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -9,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import store_of
+from rich.console import Console
 from typer.testing import Result
 
 import normexp
-from normexp.console.curves import Curves
-from normexp.console.spark import BLOCKS
+from normexp.console.curves import BLOCKS, Curves
 
 AsJson = Callable[..., Any]
 Command = Callable[..., Result]
@@ -185,7 +186,9 @@ def test_curves_of_progress_have_a_scale_for_each_data_set() -> None:
     for run in plan.study.runs:
         scale = 1.0 if run.config.data.kind == "digits" else 1000.0
         curves.add(run.id, [8 * scale, 4 * scale, scale])
-    head, *lines = (str(line) for line in curves.lines(120, 20))
+    console = Console(file=io.StringIO(), width=120)
+    console.print(curves.table(120, 20))
+    head, *lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     blocks = {"".join(each for each in line if each in BLOCKS) for line in lines}
 
     assert blocks == {f"{BLOCKS[-1]}{BLOCKS[5]}{BLOCKS[0]}"}

@@ -1,6 +1,7 @@
-"""What a sweep shows while it runs: a picture on a terminal, plain lines elsewhere."""
+"""What a sweep shows while it runs: a live display on a terminal, plain lines elsewhere."""
 
 import fcntl
+import io
 import os
 import pty
 import re
@@ -15,20 +16,23 @@ from typing import Any
 
 import pytest
 from conftest import SMALL
+from rich.console import Console
 from typer.testing import Result
 
-from normexp.console.curves import Curves
-from normexp.console.pace import Pace
-from normexp.console.spark import scale_of, spark
-from normexp.console.status import remaining
+from normexp.console import progress as module
+from normexp.console.curves import Curves, scale_of, spark
+from normexp.console.words import duration
 from normexp.insight.thinning import evenly
 from normexp.sweeps import sweep as session
 from normexp.sweeps.events import Done, Event, Relay, decode
 
 Normexp = Callable[..., Result]
-FRAMES = re.compile(r"\x1b\[\?2026h(.*?)\x1b\[\?2026l", re.DOTALL)
+FRAME = re.compile(r"\r\x1b\[2K(?:\x1b\[1A\x1b\[2K)*|\r(?:\x1b\[1A\x1b\[2K)+")
+"""Goes back to where a display begins."""
+
 COMMANDS = re.compile(r"\x1b\[[?0-9;]*[a-zA-Z]")
 LONGER = [*SMALL[:-1], "train.epochs=100"]
+SLOW = [*SMALL[:2], "data.train_size=100000", "train.epochs=400"]  # some seconds an epoch
 
 
 def on_terminal(
@@ -62,13 +66,22 @@ def on_terminal(
 
 
 def frames(got: str) -> list[list[str]]:
-    """The pictures that a terminal was shown, as lines of plain text."""
-    return [COMMANDS.sub("", frame).replace("\r", "").split("\n") for frame in FRAMES.findall(got)]
+    """The displays that a terminal was shown, as lines of plain text."""
+    shown = [COMMANDS.sub("", frame).replace("\r", "") for frame in FRAME.split(got)]
+    return [frame.rstrip("\n").split("\n") for frame in shown if frame.startswith("stacks")]
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (60, 24), (40, 10), (80, 4)])
-def test_no_picture_is_wider_or_higher_than_the_terminal(columns: int, rows: int) -> None:
-    """Nor does its height change while it runs, and what is behind it is whole."""
+def drawn(curves: Curves) -> list[list[str]]:
+    """The words of every line of the arms, the heading first."""
+    console = Console(file=io.StringIO(), width=100)
+    with console.capture() as got:
+        console.print(curves.table(100, 12))
+    return [line.split() for line in got.get().splitlines()]
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 10), (80, 4)])
+def test_no_display_is_wider_or_higher_than_the_terminal(columns: int, rows: int) -> None:
+    """Nor does its height change while it runs, and the cursor is there afterwards."""
     code, got = on_terminal(
         "sweep", *LONGER, "norm=none,batch", "seed=range(4)", columns=columns, rows=rows
     )
@@ -76,13 +89,13 @@ def test_no_picture_is_wider_or_higher_than_the_terminal(columns: int, rows: int
 
     assert code == 0
     assert shown
-    assert max(len(line) for frame in shown for line in frame) < columns
-    assert {len(frame) for frame in shown} <= {min(rows - 1, 2 + 1 + 6, len(shown[0]))}
+    assert max(len(line) for frame in shown for line in frame) <= columns
+    assert {len(frame) for frame in shown} == {min(rows, 2 + (1 + 6) * (rows > 5))}
     assert got.count("\x1b[?25l") == got.count("\x1b[?25h") == 1
 
 
-def test_a_narrow_terminal_and_forty_arms_say_how_many_are_not_drawn() -> None:
-    """Twelve at most."""
+def test_of_forty_arms_twelve_are_drawn() -> None:
+    """The last line says how many more there are."""
     momenta = ",".join(str(i / 50) for i in range(1, 41))
     _, got = on_terminal("sweep", *LONGER, "norm=batch", f"norm.momentum={momenta}", "seed=0")
 
@@ -101,16 +114,6 @@ def test_a_terminal_that_cannot_draw_gets_plain_lines(environment: dict[str, str
     assert "\x1b[?25" not in got
 
 
-def test_without_colours_it_draws_all_the_same() -> None:
-    """NO_COLOR takes the colours and nothing else."""
-    slow = ["data.train_size=100000", "train.epochs=6"]  # long enough for a picture
-    overrides = [*SMALL[:2], *slow, "norm=none", "seed=0"]
-    _, got = on_terminal("sweep", *overrides, environment={"NO_COLOR": "1"})
-
-    assert frames(got)
-    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", got)
-
-
 def test_a_file_gets_plain_lines(normexp: Normexp, monkeypatch: pytest.MonkeyPatch) -> None:
     """These, even where colour is forced."""
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -123,25 +126,24 @@ def test_a_file_gets_plain_lines(normexp: Normexp, monkeypatch: pytest.MonkeyPat
     assert "\x1b[?" not in result.output
 
 
-def test_an_interrupted_sweep_says_so_on_the_terminal_and_leaves_the_cursor() -> None:
-    """The picture says what the second Ctrl-C does; the last lines are whole."""
-    slow = ["data.train_size=100000", "train.epochs=400"]  # some seconds an epoch
+def test_an_interrupted_sweep_says_so_without_colours_too_and_leaves_the_cursor() -> None:
+    """The display says what the second Ctrl-C does; NO_COLOR takes the colours and nothing else."""
     code, got = on_terminal(
-        "sweep", *SMALL[:2], *slow, "norm=none", "seed=0", interrupt_at="steps/s"
-    )
+        "sweep", *SLOW, "norm=none", "seed=0", interrupt_at="steps/s",
+        environment={"NO_COLOR": "1"},
+    )  # fmt: skip
 
     assert code == 130
     assert any("stopping; Ctrl-C: at once" in frame[0] for frame in frames(got))
     assert "interrupted: 0 of 1 runs are stored" in COMMANDS.sub("", got)
     assert got.rindex("\x1b[?25h") > got.rindex("\x1b[?25l")
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", got)
 
 
 def test_what_failed_before_an_interruption_is_not_lost(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A picture shows a number only; its end says what it was, once."""
-    from normexp.console import progress as module
-
+    """A display shows a number only; its end says what it was, once."""
     monkeypatch.setattr(module, "is_drawable", lambda _: True)
     progress = module.LiveProgress()
     for _ in range(2):
@@ -149,29 +151,6 @@ def test_what_failed_before_an_interruption_is_not_lost(
     progress.close(told=False)
 
     assert capsys.readouterr().err == "failed: ValueError: no such thing\n"
-
-
-def test_a_picture_shows_the_means_of_the_runs_in_the_store(as_json: Callable[..., Any]) -> None:
-    """The last value of an arm is its mean test loss in the table of the sweep."""
-    study = [*SMALL, "norm=none,batch", "norm.momentum=0.1,0.9", "seed=range(4)"]
-    curves = Curves(session.plan(*study))
-    session.sweep(*study, progress=_Watching(curves))
-    arms = as_json("sweep", *study)["arms"]
-    lines = [line.plain for line in curves.lines(80, 12)]
-
-    assert [float(line.split()[-1]) for line in lines[1:]] == pytest.approx(
-        [arm["estimates"]["test_loss"]["mean"] for arm in arms], rel=1e-3
-    )
-    assert all("4/4" in line for line in lines[1:])
-
-
-def test_a_diverged_run_is_counted_and_left_out_of_the_curve() -> None:
-    """As it is left out of the table's means."""
-    study = [*SMALL, "norm=none", "seed=0,1", "optim.lr=1e6"]
-    curves = Curves(session.plan(*study))
-    session.sweep(*study, progress=_Watching(curves))
-
-    assert curves.lines(80, 12)[1].plain.split() == ["2/2", "2", "diverged"]
 
 
 class _Watching:
@@ -188,20 +167,43 @@ class _Watching:
             self.curves.add(event.name, event.losses)
 
 
-def test_processes_tell_every_step_and_the_losses_of_every_run() -> None:
-    """Three networks of 2 epochs: what threads tell, to the digits that a line has."""
+def watched(*study: str) -> _Watching:
+    """A sweep, and what came in of it."""
+    watching = _Watching(Curves(session.plan(*study)))
+    assert not session.sweep(*study, progress=watching).failed
+    return watching
+
+
+def test_the_curves_end_at_the_means_of_the_table(as_json: Callable[..., Any]) -> None:
+    """The last value of an arm is its mean test loss in the table of the sweep."""
+    study = [*SMALL, "norm=none,batch", "norm.momentum=0.1,0.9", "seed=range(4)"]
+    _, *lines = drawn(watched(*study).curves)
+    arms = as_json("sweep", *study)["arms"]
+
+    assert [float(line[-1]) for line in lines] == pytest.approx(
+        [arm["estimates"]["test_loss"]["mean"] for arm in arms], rel=1e-3
+    )
+    assert all("4/4" in line for line in lines)
+
+
+def test_a_diverged_run_is_counted_and_left_out_of_the_curve() -> None:
+    """As it is left out of the table's means."""
+    watching = watched(*SMALL, "norm=none", "seed=0,1", "optim.lr=1e6")
+
+    assert drawn(watching.curves)[1] == ["2/2", "2", "diverged"]
+
+
+def test_processes_report_every_step_and_the_losses_of_every_run() -> None:
+    """Three networks of 2 epochs: what threads report, to the digits that a line has."""
     study = ["data=digits", "model=lenet", "norm=batch", "norm.momentum=0.1", "seed=range(3)",
              "train.epochs=2"]  # fmt: skip
-    said = []
-    for processes in ("true", "false"):
-        place = [f"executor.processes={processes}", f"store.dir=processes-{processes}"]
-        watching = _Watching(Curves(session.plan(*study, *place)))
-        result = session.sweep(*study, *place, progress=watching)
-        assert not result.failed
-        said.append((watching.steps, [line.plain for line in watching.curves.lines(80, 12)]))
+    found = [
+        watched(*study, f"executor.processes={processes}", f"store.dir=processes-{processes}")
+        for processes in ("true", "false")
+    ]
 
-    assert said[0] == said[1]
-    assert said[0][0] > 0
+    assert found[0].steps == found[1].steps > 0
+    assert drawn(found[0].curves) == drawn(found[1].curves)
 
 
 def test_a_relay_says_again_what_it_heard() -> None:
@@ -245,30 +247,44 @@ def test_points_that_do_not_fit_are_left_out_evenly() -> None:
 
 
 def test_the_time_left_follows_from_the_work_done_and_forgets_what_was_done_before() -> None:
-    """Half of what there is to do in 10 s: 10 s more."""
-    made = session.plan(*SMALL, "norm=none", "seed=range(4)")
+    """A quarter of what there is to do in 10 s: as much again, and twice that for the rest."""
+    plan = session.plan(*SMALL, "norm=none", "seed=range(4)")
     now = [0.0]
-    pace = Pace(made, lambda: now[0])
-    pace.resumed(12)  # of 4 networks with 6 steps each
-    for _ in range(6):
-        pace.stepped(1)
-    assert pace.seconds_left is None
-    for _ in range(2):
-        pace.observed()
-    now[0] = 10.0
+    console = Console(file=io.StringIO(), width=100)
+    display = module.Display(plan, console, Curves(plan), clock=lambda: now[0])
 
-    assert pace.share == pytest.approx(0.5)
-    assert pace.seconds_left == pytest.approx(10.0)
-    assert pace.steps_per_second() == pytest.approx(0.6)
-    assert pace.networks_per_second(12.0) == pytest.approx(2.0)
+    def shown() -> str:
+        with console.capture() as got:
+            console.print(display)
+        return got.get()
+
+    display.add(Event("resumed", 12))  # of 4 networks with 6 steps each
+    for _ in range(3):
+        display.add(Event("stepped", 1))
+    display.add(Event("observed", name=plan.study.runs[0].id))
+    before = shown()
+    now[0] = 10.0
+    for _ in range(3):
+        display.add(Event("stepped", 1))
+    display.add(Event("observed", name=plan.study.runs[1].id))
+    after = shown()
+
+    assert "left" not in before
+    assert "25%" in before
+    assert "50%" in after
+    assert "about 20 s left" in after
+    assert "0 steps/s" in after
+    assert "2/4 runs stored" in after
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.1, "1 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
-)
-def test_the_time_left_is_said_as_a_person_would(seconds: float, said: str) -> None:
-    """No decimals, and no seconds beside hours."""
-    assert remaining(seconds) == said
+    ("seconds", "text"),
+    [(0.02, "0 s"), (4.66, "4.7 s"), (12, "12 s"), (59.4, "59 s"), (200, "3 min 20 s"),
+     (7500, "2 h 5 min")],
+)  # fmt: skip
+def test_a_duration_is_written_as_a_person_would(seconds: float, text: str) -> None:
+    """No decimals from ten seconds on, and no seconds beside hours."""
+    assert duration(seconds) == text
 
 
 def test_the_picture_says_why_a_cluster_s_tasks_all_wait(cluster: Path) -> None:

@@ -1,37 +1,46 @@
 """The test loss of every arm of a sweep, as its runs come in."""
 
-import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from rich.table import Table
 from rich.text import Text
 
 from normexp.config.data import DataSet, data_set
-from normexp.console.spark import Scale, scale_of, spark
+from normexp.config.differences import varying
 from normexp.console.words import field_value, heading, number
+from normexp.insight.thinning import evenly
 from normexp.sweeps.plan import Plan
+
+BLOCKS = "▁▂▃▄▅▆▇█"
 
 MOST_ARMS = 12
 
-SPARK, NARROWEST_SPARK, NUMBER, GAP = 24, 8, 9, 2
-"""Columns of a curve, of its last value, and between two columns."""
+SPARK, NARROWEST_SPARK = 24, 8
+"""Blocks of a curve."""
+
+BESIDE_SPARK = 44
+"""Columns of names, counts and losses beside it in a narrow terminal."""
+
+Scale = tuple[float, float]
+"""The values of the lowest and the highest block."""
 
 
 @dataclass
-class ArmCurve:
-    """What has come in of one arm; `order` says which arm's first run came first."""
+class Arm:
+    """What has come in of one arm: counts, sums of losses, and when its first run came."""
 
-    cells: tuple[str, ...]
-    data: DataSet
+    values: Mapping[str, Any]
     runs: int = 0
     stored: int = 0
     diverged: int = 0
-    order: float = math.inf
+    place: float = math.inf
     sums: list[float] = field(default_factory=list)
 
     def add(self, losses: Sequence[float]) -> None:
-        """A run is stored; one without losses has diverged."""
+        """Add a stored run; one without losses has diverged."""
         self.stored += 1
         self.diverged += not losses
         if losses:
@@ -43,92 +52,87 @@ class ArmCurve:
         """Over the runs that have not diverged."""
         return [value / (self.stored - self.diverged) for value in self.sums]
 
+    @property
+    def data(self) -> DataSet:
+        """Losses on different data have scales of their own."""
+        return data_set(self.values)
+
 
 class Curves:
-    """The arms of a plan's runs that are to be observed; those in the store already left out."""
+    """The arms of the runs that a plan has still to observe."""
 
     def __init__(self, plan: Plan) -> None:
-        fields = [path for path in plan.differing if path != "seed"]
-        runs = [run for s in plan.stacks for t in s.trajectories for run in t.runs]
-        wanted = {run.id for run in runs}
-        keys = {run.id: tuple((p, run.flat[p]) for p in fields if p in run.flat)
-                for run in plan.study.runs if run.id in wanted}  # fmt: skip
-        told = {p: len({dict(key).get(p) for key in keys.values()}) > 1 for p in fields}
-        self._fields = [path for path in fields if told[path]]
-        by_key: dict[object, ArmCurve] = {}
-        for key in keys.values():
-            cells = tuple(field_value(p, dict(key), keras=False) for p in self._fields)
-            by_key.setdefault(key, ArmCurve(cells, data_set(dict(key)))).runs += 1
-        self._arms = list(by_key.values())
-        self._arm_of = {run: by_key[key] for run, key in keys.items()}
+        wanted = {run.id for s in plan.stacks for t in s.trajectories for run in t.runs}
+        runs = [run for run in plan.study.runs if run.id in wanted]
+        self._fields = [path for path in varying([run.flat for run in runs]) if path != "seed"]
+        arms: dict[object, Arm] = {}
+        self._arm_of = {}
+        for run in runs:
+            values = {path: run.flat[path] for path in self._fields if path in run.flat}
+            arm = arms.setdefault(tuple(values.items()), Arm(values))
+            arm.runs += 1
+            self._arm_of[run.id] = arm
+        self._arms, self._stored = list(arms.values()), 0
         points = max((stack.config.train.epochs + 1 for stack in plan.stacks), default=1)
         self._points = min(SPARK, max(NARROWEST_SPARK, points))
-        self._order = itertools.count()
 
     def add(self, run: str, losses: Sequence[float]) -> None:
-        """A run is stored."""
-        arm = self._arm_of.get(run)
-        if arm is not None:
-            arm.order = min(arm.order, next(self._order))
+        """Add a stored run."""
+        if arm := self._arm_of.get(run):
+            self._stored += 1
+            arm.place = min(arm.place, self._stored)
             arm.add(losses)
 
-    def lines(self, width: int, most: int) -> list[Text]:
-        """A heading and a line an arm, as many at any time; the first arms to come in if not all.
+    def table(self, width: int, most: int) -> Table:
+        """A heading and a line an arm; the first arms to come in if there are more than `most`.
 
         The blocks of all arms on one data set have one scale; the heading says it if it is one.
         """
-        shown = min(most, MOST_ARMS)
-        if shown < 1:
-            return []
-        arms = self._arms
-        if len(arms) > shown:
-            arms = sorted(arms, key=lambda arm: arm.order)[:shown]
-        scales = {
-            data: scale_of(value for arm in arms if arm.data == data for value in arm.means)
-            for data in dict.fromkeys(arm.data for arm in arms)
-        }
-        lines = _table(self._headings(), arms, scales, width, self._points)
-        if len(self._arms) > shown:
-            lines.append(Text(f"  and {len(self._arms) - shown} more arms", "dim"))
-        return lines
-
-    def _headings(self) -> list[str]:
-        return [heading(path, keras=False).replace("\n", " ") for path in self._fields]
-
-
-def _table(
-    headings: Sequence[str],
-    arms: Sequence[ArmCurve],
-    scales: Mapping[DataSet, Scale | None],
-    width: int,
-    points: int,
-) -> list[Text]:
-    counts = [f"{arm.stored}/{arm.runs}" for arm in arms]
-    # Room for what the counts will be, so that nothing moves.
-    room = max(4, *(2 * len(str(arm.runs)) + 1 for arm in arms))
-    names = _columns([tuple(headings), *(arm.cells for arm in arms)])
-    rest = width - 1 - room - NUMBER - 4 * GAP
-    least = min(NARROWEST_SPARK, rest // 3)  # names come first: curves without them say nothing
-    columns = max(least, min(points, rest - len(names[0])))
-    name_room = min(len(names[0]), max(4, rest - columns))
-    names = [name if len(name) <= name_room else f"{name[: name_room - 1]}…" for name in names]
-    known = [scale for scale in scales.values() if scale is not None]
-    what = "test loss"
-    if len(scales) > 1:
-        what += ", each data set on its own scale"
-    elif known:
-        what += f" {number(known[0][0])} to {number(known[0][1])}"
-    lines = [Text(f"  {names[0]:{name_room}}  {'runs':>{room}}  {what}", "dim")]
-    for name, count, arm in zip(names[1:], counts, arms, strict=True):
-        line = Text(f"  {name:{name_room}}  {count:>{room}}  ")
-        line.append(f"{spark(arm.means, scales[arm.data], columns):{columns}}", "cyan")
-        line.append(f"  {number(arm.means[-1]):>{NUMBER}}" if arm.sums else "")
-        line.append(f"  {arm.diverged} diverged" if arm.diverged else "", "yellow")
-        lines.append(line)
-    return lines
+        shown = self._arms
+        if len(shown) > (most := min(most, MOST_ARMS)):
+            shown = sorted(shown, key=lambda arm: arm.place)[: max(0, most)]
+        scales = {arm.data: scale_of(v for each in shown if each.data == arm.data
+                                     for v in each.means) for arm in shown}  # fmt: skip
+        what, known = "test loss", [scale for scale in scales.values() if scale]
+        if len(scales) > 1:
+            what += ", each data set on its own scale"
+        elif known:
+            what += f" {number(known[0][0])} to {number(known[0][1])}"
+        points = min(self._points, max(NARROWEST_SPARK, width - BESIDE_SPARK))
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        for path in self._fields:
+            table.add_column(heading(path).replace("\n", " "), no_wrap=True)
+        # Room for what the counts and losses will be, so that nothing moves.
+        count = max(4, *(2 * len(str(arm.runs)) + 1 for arm in self._arms))
+        table.add_column("runs", justify="right", no_wrap=True, min_width=count)
+        table.add_column(what, no_wrap=True, min_width=max(points + 11, len(what)))
+        for arm in shown:
+            line = Text(f"{spark(arm.means, scales[arm.data], points):{points}}", "cyan")
+            line.append(f"  {number(arm.means[-1]):>9}" if arm.sums else "", "default")
+            line.append(f"  {arm.diverged} diverged" if arm.diverged else "", "yellow")
+            names = (field_value(path, arm.values) for path in self._fields)
+            table.add_row(*names, f"{arm.stored}/{arm.runs}", line)
+        if more := len(self._arms) - len(shown):
+            table.caption, table.caption_justify = f"and {more} more arms", "left"
+        return table
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines, the cells under one another."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
+def scale_of(values: Iterable[float]) -> Scale | None:
+    """From the least to the greatest positive finite value; None if there is none."""
+    known = [value for value in values if value > 0 and math.isfinite(value)]
+    return (min(known), max(known)) if known else None
+
+
+def spark(values: Sequence[float], scale: Scale | None, width: int) -> str:
+    """A block a value on a logarithmic scale, evenly spaced ones if there are more than fit."""
+    return "".join(_block(values[i], scale) for i in evenly(len(values), width))
+
+
+def _block(value: float, scale: Scale | None) -> str:
+    if scale is None or not math.isfinite(value):
+        return " "
+    low, high = scale
+    if value <= low or high <= low:  # zero, too, has no logarithm
+        return BLOCKS[0]
+    share = math.log(value / low) / math.log(high / low)
+    return BLOCKS[min(round(share * (len(BLOCKS) - 1)), len(BLOCKS) - 1)]

@@ -1,34 +1,55 @@
-"""Progress of a sweep: on a terminal a picture that renews itself, a line a stack elsewhere."""
+"""Progress of a sweep on stderr: a live display on a terminal, a line a stack elsewhere."""
 
 import os
 import sys
 import threading
+import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
+from normexp.config.schema import total_steps
 from normexp.console.curves import Curves
-from normexp.console.pace import Pace
-from normexp.console.screen import Screen, is_drawable
-from normexp.console.status import Status
-from normexp.console.streams import stderr
-from normexp.console.words import counted
+from normexp.console.streams import note, stderr, warn
+from normexp.console.words import counted, duration, number
 from normexp.errors import describe
+from normexp.sweeps.cost import observing_seconds, training_seconds
 from normexp.sweeps.events import Done, Event
 from normexp.sweeps.plan import Plan
 from normexp.sweeps.stop import StoppedError
 
-DRAW_SECONDS = 0.2
-"""Between two pictures."""
+DRAWINGS_PER_SECOND = 5
+
+WINDOW_SECONDS = 10.0
+"""Over which a speed is a mean."""
+
+FEWEST_SECONDS = 2.0
+"""Of work before the time left is estimated."""
+
+BAR, SHORTEST_BAR, BESIDE_BAR = 20, 4, 48
+"""Columns of the bar, and of what stands beside it."""
 
 AROUND = 5
 """Lines of a terminal that are not for arms: two of status, a heading, how many more, one free."""
 
 
+def is_drawable(console: Console) -> bool:
+    """Whether this is a terminal that can move its cursor and knows blocks.
+
+    `FORCE_COLOR` makes no terminal of a file, `NO_COLOR` takes nothing but colours.
+    """
+    able = console.file.isatty() and not console.is_dumb_terminal
+    return able and not console.options.ascii_only
+
+
 class LiveProgress:
-    """Told by a sweep what happens, shows it on stderr."""
+    """A listener that shows the events of a sweep."""
 
     def __init__(self, at_start: Callable[[Plan], None] | None = None) -> None:
         """Nothing to show yet.
@@ -38,156 +59,221 @@ class LiveProgress:
         """
         self._at_start = at_start
         self._console = stderr()
-        self._screen = Screen(self._console) if is_drawable(self._console) else None
-        self._status = Status()
-        self._pace: Pace | None = None
-        self._curves: Curves | None = None
-        self._plan: Plan | None = None
+        self._is_live = is_drawable(self._console)
+        self._display: Display | None = None
+        self._live = ExitStack()
+        self._warnings: list[warnings.WarningMessage] = []
         self._failures: list[str] = []
-        self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._undone = ExitStack()
-        self._heard: list[warnings.WarningMessage] = []
+        self._stacks = self._ended = 0
 
     def __call__(self, event: Event) -> None:
         """Show what has happened."""
         if event.kind == "began" and event.plan is not None:
             self._begin(event.plan)
-        elif event.kind == "stepped":
-            self._stepped(event.count)
-        elif event.kind == "resumed":
-            self._resumed(event.count)
-        elif event.kind == "observed":
-            self._observed(event.name, event.losses)
-        elif event.kind == "ended":
-            self._ended(event.done)
-        elif event.kind == "waiting":
-            self._waiting(event.count)
-        elif event.kind == "queued":
-            self._queued(event.count, event.name)
-        elif event.kind == "stopping":
-            self._stopping()
+        elif event.kind == "ended" and not isinstance(event.done.error, StoppedError):
+            self._ended += 1
+            if not self._is_live:
+                text = f"stack {self._ended}/{self._stacks}: {_came_of(event.done)}"
+                self._console.print(text, soft_wrap=True)
+            elif event.done.error is not None:
+                self._failures.append(describe(event.done.error))
+        elif event.kind in WORDS and (event.count or event.kind == "stopping"):
+            self._write(WORDS[event.kind](event))
+        if self._display is not None:
+            self._display.add(event)
 
     def _begin(self, plan: Plan) -> None:
         """Show how much there is to do; a second time what another sweep has left."""
         if self._at_start is not None:
             self._at_start(plan)
             self._at_start = None
-        self._status.stacks, self._status.ended = len(plan.stacks), 0
-        self._status.waiting = 0
-        if self._screen is None:
+        self._stacks, self._ended = len(plan.stacks), 0
+        if not self._is_live:
             self._console.print(
                 f"{counted(plan.to_train, 'trajectory')} to train and "
                 f"{counted(plan.to_observe, 'run')} to observe in "
                 f"{counted(len(plan.stacks), 'stack')}"
             )
             return
-        pace = Pace(plan)
-        curves = self._curves if self._plan and self._plan.study is plan.study else Curves(plan)
-        with self._lock:
-            self._pace, self._curves, self._plan = pace, curves, plan
-        if self._thread is None:
-            self._heard = self._undone.enter_context(warnings.catch_warnings(record=True))
-            self._over.clear()
-            self._thread = threading.Thread(target=self._keep_drawing, daemon=True, name="screen")
-            self._thread.start()
+        before = self._display
+        goes_on = before is not None and before.plan.study is plan.study
+        curves = before.curves if before and goes_on else Curves(plan)
+        self._display = Display(plan, self._console, curves, len(self._failures))
+        if before is None:
+            self._warnings = self._live.enter_context(warnings.catch_warnings(record=True))
+            self._live.enter_context(
+                Live(
+                    get_renderable=self._picture,
+                    console=self._console,
+                    refresh_per_second=DRAWINGS_PER_SECOND,
+                    transient=True,
+                    redirect_stdout=False,
+                    redirect_stderr=False,
+                    vertical_overflow="crop",
+                )
+            )
 
-    def _stepped(self, networks: int) -> None:
-        """Count a step."""
-        if self._pace is not None:
-            with self._lock:
-                self._pace.stepped(networks)
-
-    def _resumed(self, steps: int) -> None:
-        """Expect fewer steps."""
-        if self._pace is not None:
-            with self._lock:
-                self._pace.resumed(steps)
-
-    def _observed(self, run: str, test_losses: Sequence[float]) -> None:
-        """Put the run into its arm's curve."""
-        if self._pace is not None and self._curves is not None:
-            with self._lock:
-                self._pace.observed()
-                self._curves.add(run, test_losses)
-
-    def _ended(self, outcome: Done) -> None:
-        """Count a stack, unless it was stopped: how the sweep ends says that once for all."""
-        error = outcome.error
-        if isinstance(error, StoppedError):
-            return
-        self._status.ended += 1
-        if self._screen is None:
-            number = f"{self._status.ended}/{self._status.stacks}"
-            self._console.print(f"stack {number}: {_came_of(outcome)}", soft_wrap=True)
-        elif error is not None:
-            self._status.failed += 1
-            self._failures.append(describe(error))
-
-    def _waiting(self, trajectories: int) -> None:
-        """Say for whom."""
-        self._status.waiting = trajectories
-        self._say(f"waiting for another sweep that works on {counted(trajectories, 'trajectory')}")
-
-    def _queued(self, tasks: int, reason: str) -> None:
-        """Say why nothing happens."""
-        why = f"in Slurm's queue{f': {reason}' if reason else ''}"
-        self._status.queued = why if tasks else ""
-        if tasks:
-            self._say(f"{counted(tasks, 'task')} {why}")
-
-    def _stopping(self) -> None:
-        """Say what happens, and what else can be done; called by a signal, so without the lock."""
-        self._status.stops = True
-        self._say("stopping within seconds; once more to leave at once")
+    def _picture(self) -> "Display | str":
+        return self._display or ""
 
     def close(self, *, told: bool = True) -> None:
-        """Take the picture off the screen, and say what came up meanwhile.
+        """Take the display away, and print what came up meanwhile.
 
         Args:
-            told: whether somebody else says which stacks have failed.
+            told: whether the failed stacks are reported elsewhere.
         """
-        if self._thread is not None:
-            self._over.set()
-            self._thread.join()
-            self._thread = None
-            self._undone.close()
-        for text in dict.fromkeys(str(each.message) for each in self._heard):
-            self._console.print(Text("warning: ", "bold yellow") + Text(text), soft_wrap=True)
+        self._live.close()
+        self._display = None
+        for text in dict.fromkeys(str(each.message) for each in self._warnings):
+            warn(text)
         for text in [] if told else dict.fromkeys(self._failures):
-            self._console.print(Text("failed: ", "bold red") + Text(text), soft_wrap=True)
-        self._heard, self._failures = [], []
+            note(text, "failed", "bold red")
+        self._warnings, self._failures = [], []
 
-    def _say(self, what: str) -> None:
-        """Not by the console, whose lines a signal may come between; the picture says it too."""
-        if self._screen is None:
-            os.write(sys.stderr.fileno(), f"{what}\n".encode())
+    def _write(self, text: str) -> None:
+        """Not by the console, whose lines a signal may come between; the display has it too."""
+        if not self._is_live:
+            os.write(sys.stderr.fileno(), f"{text}\n".encode())
 
-    def _keep_drawing(self) -> None:
-        if self._screen is not None:
-            while not self._over.wait(DRAW_SECONDS):
-                self._screen.draw(self._lines())
-            self._screen.clear()
 
-    def _lines(self) -> list[Text]:
-        if self._pace is None or self._curves is None:
-            return []
+def _queued(event: Event) -> str:
+    return f"in Slurm's queue{f': {event.name}' if event.name else ''}"
+
+
+WORDS: dict[str, Callable[[Event], str]] = {
+    "waiting": lambda event: (
+        f"waiting for another sweep that works on {counted(event.count, 'trajectory')}"
+    ),
+    "queued": lambda event: f"{counted(event.count, 'task')} {_queued(event)}",
+    "stopping": lambda _: "stopping within seconds; once more to leave at once",
+}
+"""Lines of events, where there is no display."""
+
+
+def _came_of(done: Done) -> str:
+    """What came of a stack, in words."""
+    if done.error is not None:
+        return f"failed: {describe(done.error)}"
+    parts = [f"{counted(done.trained, 'trajectory')} trained"] if done.trained else []
+    parts.append(f"{counted(done.observed, 'run')} stored")
+    if done.held:
+        parts.append(f"{counted(len(done.held), 'trajectory')} left to another sweep")
+    return ", ".join(parts)
+
+
+class Display:
+    """How far a sweep is, how fast it goes, and a curve for each arm.
+
+    Training and observing weigh what the plan estimates for them, so that a sweep whose training is
+    done need not be nearly done; how long that takes here is measured.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        console: Console,
+        curves: Curves,
+        failed: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing done yet.
+
+        Args:
+            plan: of the work.
+            console: to draw on.
+            curves: of the arms.
+            failed: stacks that failed before.
+            clock: seconds.
+        """
+        self.plan, self.curves, self._console = plan, curves, console
+        work = [stack for stack in plan.stacks if not stack.stored]
+        self._all_steps = sum(total_steps(s.config) * len(s.trajectories) for s in work)
+        self._training = sum(training_seconds(s.config, len(s.trajectories)) for s in work)
+        self._observing = sum(s.runs * observing_seconds(s.config) for s in plan.stacks)
+        self._steps = self._resumed = self._runs = self._ended = 0
+        self._failed, self._waits, self._stops = failed, "", False
+        self._lock = threading.Lock()
+        bar = max(SHORTEST_BAR, min(BAR, console.width - BESIDE_BAR))
+        self._progress = Progress(
+            TextColumn("stacks {task.fields[stacks]}"),
+            BarColumn(bar),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[state]}"),
+            console=console,
+            auto_refresh=False,
+            speed_estimate_period=WINDOW_SECONDS,
+            get_time=clock,
+        )
+        self._work = self._progress.add_task("", start=False, stacks="", state="")
+        self._speed = self._progress.add_task("", start=False, visible=False)
+
+    def add(self, event: Event) -> None:
+        """Count what has happened."""
+        if event.kind == "stopping":  # by a signal, which may come while the lock is held
+            self._stops = True
+            return
+        with self._lock:
+            if event.kind == "stepped":
+                self._steps += event.count
+            elif event.kind == "resumed":
+                self._resumed += event.count
+            elif event.kind == "observed":
+                self._runs += 1
+                self.curves.add(event.name, event.losses)
+            elif event.kind == "waiting":
+                self._waits = "waiting for another sweep"
+            elif event.kind == "queued":
+                self._waits = _queued(event) if event.count else ""
+            elif event.kind == "ended" and not isinstance(event.done.error, StoppedError):
+                self._ended += 1
+                self._failed += event.done.error is not None
+
+    def __rich__(self) -> Group:
+        """What to draw now."""
         width, height = self._console.size
         with self._lock:
-            return [
-                *self._status.lines(self._pace, width),
-                *self._curves.lines(width, height - AROUND),
-            ][: max(1, height - 1)]
+            self._update()
+            parts = [self._progress.get_renderable(), self._counts()]
+            if height > AROUND:
+                parts.append(self.curves.table(width, height - AROUND))
+            return Group(*parts)
 
+    def _update(self) -> None:
+        """Tell the bar what is done."""
+        trained = min(1.0, self._steps / self._all_steps) if self._all_steps else 0.0
+        observed = min(1.0, self._runs / self.plan.to_observe) if self.plan.to_observe else 0.0
+        ahead = 1 - self._resumed / self._all_steps if self._all_steps else 0.0
+        for task in (self._work, self._speed) if trained or observed else ():
+            self._progress.start_task(task)
+        self._progress.update(
+            self._work,
+            total=self._training * ahead + self._observing,
+            completed=self._training * trained + self._observing * observed,
+            stacks=f"{self._ended:,}/{len(self.plan.stacks):,}",
+        )
+        self._progress.update(self._work, state=self._state())
+        self._progress.update(self._speed, completed=self._steps)
 
-def _came_of(outcome: Done) -> str:
-    """What came of a stack, in words."""
-    if outcome.error is not None:
-        return f"failed: {describe(outcome.error)}"
-    parts = [f"{counted(outcome.observed, 'run')} stored"]
-    if outcome.trained:
-        parts.insert(0, f"{counted(outcome.trained, 'trajectory')} trained")
-    if outcome.held:
-        parts.append(f"{counted(len(outcome.held), 'trajectory')} left to another sweep")
-    return ", ".join(parts)
+    def _state(self) -> str:
+        """The time left, or why nothing can be said of it."""
+        task = self._progress.tasks[self._work]
+        if self._stops:
+            return "[yellow]stopping; Ctrl-C: at once"
+        if self._waits:
+            return f"[yellow]{escape(self._waits)}"
+        if task.finished:
+            return "finishing"
+        left = task.time_remaining
+        known = left is not None and (task.elapsed or 0) > FEWEST_SECONDS
+        return f"about {duration(max(1, round(left or 0)))} left" if known else ""
+
+    def _counts(self) -> Text:
+        """Speed, runs that are stored, stacks that failed."""
+        parts = [f"{self._runs:,}/{self.plan.to_observe:,} runs stored"]
+        if steps := self._progress.tasks[self._speed].speed:
+            networks = steps * self.plan.to_train / self._all_steps if self._all_steps else 0.0
+            parts = [f"{steps:,.0f} steps/s", f"{number(networks, 2)} networks/s", *parts]
+        line = Text(" · ".join(parts), no_wrap=True, overflow="ellipsis")
+        if self._failed:
+            line.append(" · ").append(f"{counted(self._failed, 'stack')} failed", "red")
+        return line

@@ -5,7 +5,7 @@ the configuration as well, since a stranger can make digests too.
 """
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from math import lcm
@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from normexp.config.identity import run_id, trajectory_id
 from normexp.config.norm import BatchKind
 from normexp.config.schema import (
+    GONE,
     RunConfig,
     last_batch,
     number_of_parts,
@@ -28,18 +29,24 @@ from normexp.config.schema import (
 from normexp.config.tree import nest, without_gone
 from normexp.errors import NormexpError
 from normexp.nets.structure import parameter_shapes, structure
-from normexp.store import parquet
-from normexp.store.columns import TABLES
-from normexp.store.files import CERTIFICATE, DAMAGE, MANIFEST, read_sealed, write_file
+from normexp.store import parquet, summary
+from normexp.store.files import CERTIFICATE, DAMAGE, MANIFEST, intact, read_sealed, write_file
 from normexp.store.manifest import METRICS, WEIGHTS
 from normexp.store.places import understood, weights_yaml
-from normexp.store.regular import LOST, check_files, reason
+from normexp.store.regular import LOST, MOST_BYTES, check_files, read_json, read_regular, reason
+from normexp.store.stored import row
+from normexp.store.sweep import JOB, SUMMARY, TEXTS, TYPED
 from normexp.store.texts import config_yaml, finite, from_yaml, to_json
 
 Kind = Literal["run", "trajectory", "sweep"]
 Contents = Mapping[str, bytes | None]
+
 CONFIG = {"run": ".hydra/config.yaml", "trajectory": "config.yaml"}
 DTYPES = {"float32": "F32", "float64": "F64"}
+OF_ITS_TIME = ("label", "directory", "log.every", *GONE)
+"""Columns of a summary that may have changed since."""
+
+NOT_THERE = "not in the study"
 
 
 class Problem(NamedTuple):
@@ -74,58 +81,99 @@ def check(directory: Path, kind: Kind, *, at_home: bool = True) -> Checked:
     Args:
         directory: of the run or trajectory.
         kind: which of these.
-        at_home: whether it stands in a study, where its name says its id; elsewhere a stranger may
-            have made it, and every page of its tables is read.
+        at_home: whether it stands in a study, where its name says its id.
     """
-    manifest = manifest_of(directory, kind)
+    manifest = _manifest(directory, kind)
     if isinstance(manifest, str):
         return Checked(None, [Problem(manifest)])
     wrong, contents = check_files(directory, manifest["files"])
     problems = []
-    if at_home and (what := _misnamed(directory, manifest[f"{kind}_id"])):
+    identity, end = manifest[f"{kind}_id"], directory.name.rpartition("-")[2]
+    if at_home and end != identity:
+        what = f"its name ends in {end}, its manifest says {identity}"
         problems.append(Problem(what, damages=kind == "trajectory"))
     compare = _run if kind == "run" else _trajectory
     try:
-        for what in compare(directory, manifest, contents, whole=not at_home):
+        for what in compare(directory, manifest, contents):
             problems.append(Problem(what))  # noqa: PERF401  those found before an error count
     except (NormexpError, ValueError, TypeError, AttributeError) as error:
         what = str(error) if isinstance(error, NormexpError | ValueError) else "it is not one"
         problems.append(Problem(f"{MANIFEST if kind == 'run' else CONFIG[kind]}: {what}"))
     problems += [Problem(f"{name}: {what}") for name, what in wrong.items()]
-    strays, hidden = _strays(directory, manifest["files"])
+    own = {MANIFEST, DAMAGE, CERTIFICATE, *manifest["files"]}
+    folder = CONFIG["run"].partition("/")[0]
+    found = [path.name for path in directory.iterdir()]
+    if kind == "run" and (directory / folder).is_dir() and not (directory / folder).is_symlink():
+        found.remove(folder)
+        found += [f"{folder}/{path.name}" for path in (directory / folder).iterdir()]
+    strays, hidden = _strays(found, own, "no manifest names it")
     return Checked(manifest, [*dict.fromkeys(problems), *strays], hidden)
 
 
-def _run(
-    directory: Path, manifest: Mapping[str, Any], contents: Contents, *, whole: bool
-) -> Iterator[str]:
+def check_sweep(directory: Path, runs: Mapping[str, Path]) -> Checked:
+    """Return all that is wrong with the directory of a sweep that has ended.
+
+    Args:
+        directory: of the sweep.
+        runs: the directories of its study's runs, by id.
+    """
+    manifest = _manifest(directory, "sweep")
+    if isinstance(manifest, str):
+        problems = [manifest]
+    else:
+        wrong, _ = check_files(directory, manifest.get("files", {}))
+        problems = [f"{name}: {what}" for name, what in wrong.items()]
+        problems = problems or list(_sweep(directory, manifest, runs))
+    logs = Path(JOB).parent.name  # which stay after the end
+    found = [path.name for path in directory.iterdir() if path.name != logs]
+    strays, hidden = _strays(found, {MANIFEST, SUMMARY, *TEXTS}, "no sweep has it")
+    about = None if isinstance(manifest, str) else manifest
+    return Checked(about, [*map(Problem, problems), *strays], hidden)
+
+
+def _manifest(directory: Path, kind: Kind) -> dict[str, Any] | str:
+    """Return the manifest of a directory of this kind, or what is wrong with it."""
+    try:
+        manifest = read_sealed(directory)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in LOST:
+            raise
+        return f"{MANIFEST}: {reason(error)}"
+    return manifest if manifest["kind"] == kind else f"{MANIFEST}: it is a {manifest['kind']}'s"
+
+
+def _strays(found: Iterable[str], own: set[str], what: str) -> tuple[list[Problem], int]:
+    """Return the problems of names that are not a directory's own, and how many are hidden."""
+    others = [name for name in sorted(found) if name not in own]
+    visible = [name for name in others if not name.rpartition("/")[2].startswith(".")]
+    strays = [Problem(f"{name}: {what}", damages=False) for name in visible]
+    return strays, len(others) - len(visible)
+
+
+def _run(directory: Path, manifest: Mapping[str, Any], contents: Contents) -> Iterator[str]:
     if (manifest["status"] == "diverged") != (manifest["diverged_step"] is not None):
         yield f"{MANIFEST}: its status and diverged_step contradict each other"
-    tree = nest(manifest["config"])
     config = understood(nest(without_gone(manifest["config"])))
     for name, made in (("run_id", run_id(config)), ("trajectory_id", trajectory_id(config))):
         if manifest[name] != made:
             yield f"{MANIFEST}: {name} is {manifest[name]}, its configuration's is {made}"
     if not is_own_command(manifest["command"]):
         yield f"{MANIFEST}: its command is not a sweep alone"
-    if contents.get(CONFIG["run"]) not in (None, config_yaml(tree)):
+    if contents.get(CONFIG["run"]) not in (None, config_yaml(nest(manifest["config"]))):
         yield f"{CONFIG['run']}: it is not the manifest's configuration"
-    broken = list(_tables(directory, config, contents, manifest["log_every"], whole=whole))
+    broken = list(_tables(directory, config, contents, manifest["log_every"]))
     yield from broken
     if METRICS in contents and not any(what.startswith(METRICS) for what in broken):
         try:
             metrics = parquet.decode(contents[METRICS] or directory / METRICS)
-        except parquet.UNREADABLE as error:
-            yield f"{METRICS}: it cannot be read ({reason(error)})"
-        else:
             (last,) = metrics.slice(metrics.num_rows - 1).to_pylist()
             if finite(last) != manifest["metrics"]:
                 yield f"{METRICS}: its last row is not what the manifest says"
+        except parquet.UNREADABLE as error:
+            yield f"{METRICS}: it cannot be read ({reason(error)})"
 
 
-def _trajectory(
-    directory: Path, manifest: Mapping[str, Any], contents: Contents, *, whole: bool
-) -> Iterator[str]:
+def _trajectory(directory: Path, manifest: Mapping[str, Any], contents: Contents) -> Iterator[str]:
     written = contents.get(CONFIG["trajectory"])
     if written is None:
         return
@@ -136,7 +184,7 @@ def _trajectory(
         raise ValueError(f"it is that of {made}, its manifest says {identity}")
     if weights_yaml(config, tree) != written:
         raise ValueError("it is not written as normexp writes it")
-    yield from _tables(directory, config, contents, whole=whole)
+    yield from _tables(directory, config, contents)
     if WEIGHTS in contents and (what := _unlike_model(directory / WEIGHTS, config)):
         yield f"{WEIGHTS}: {what}"
 
@@ -150,49 +198,11 @@ def is_own_command(command: str) -> bool:
     return words[:2] == ["normexp", "sweep"] and shlex.join(words) == command
 
 
-def manifest_of(directory: Path, kind: str) -> dict[str, Any] | str:
-    """Return the manifest of a directory of this kind, or what is wrong with it."""
-    try:
-        manifest = read_sealed(directory)
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno not in LOST:
-            raise
-        return f"{MANIFEST}: {reason(error)}"
-    return manifest if manifest["kind"] == kind else f"{MANIFEST}: it is a {manifest['kind']}'s"
-
-
-def _misnamed(directory: Path, identity: str) -> str | None:
-    end = directory.name.rpartition("-")[2]
-    if end == identity:
-        return None
-    return f"its name ends in {end}, its manifest says {identity}"
-
-
-def _strays(directory: Path, files: Mapping[str, Any]) -> tuple[list[Problem], int]:
-    """Return what lies in a directory and is named by no manifest; the hidden is only counted."""
-    own = {MANIFEST, DAMAGE, CERTIFICATE, *files}
-    folders = {str(Path(name).parent) for name in files} - {"."}
-    found = sorted(path.name for path in directory.iterdir())
-    for folder in folders:
-        place = directory / folder
-        if place.is_dir() and not place.is_symlink():
-            found += [f"{folder}/{path.name}" for path in sorted(place.iterdir())]
-    others = [name for name in found if name not in own | folders]
-    visible = [name for name in others if not Path(name).name.startswith(".")]
-    strays = [Problem(f"{name}: no manifest names it", damages=False) for name in visible]
-    return strays, len(others) - len(visible)
-
-
 def _tables(
-    directory: Path,
-    config: RunConfig,
-    contents: Contents,
-    log_every: int = 1,
-    *,
-    whole: bool,
+    directory: Path, config: RunConfig, contents: Contents, log_every: int = 1
 ) -> Iterator[str]:
-    """Yield what is wrong with tables whose digests are right; with `whole`, decode every page."""
-    rows, has_parts = _rows_of_tables(config, log_every)
+    """Yield what is wrong with tables whose digests are right."""
+    rows = _rows(config, log_every)
     for name, content in contents.items():
         table = name.removesuffix(".parquet")
         if table == name or table not in rows:
@@ -200,57 +210,39 @@ def _tables(
         source = directory / name if content is None else pa.BufferReader(content)
         try:
             with pq.ParquetFile(source) as file:
-                schema, found = file.schema_arrow, file.metadata.num_rows
-            if what := parquet.unlike(schema, table, config.train.dtype):
-                yield f"{name}: {what}"
-            elif not _is_complete(schema.names, table, has_parts=has_parts):
-                yield f"{name}: its columns are not those of {table}"
-            elif found != rows[table]:
-                yield f"{name}: it has {found:,} rows, its configuration gives {rows[table]:,}"
-            elif whole and content is not None:
-                parquet.decode(content)
+                found = file.metadata.num_rows
+                if what := parquet.unlike(file.schema_arrow, table, config.train.dtype):
+                    yield f"{name}: {what}"
+                elif found != rows[table]:
+                    yield f"{name}: it has {found:,} rows, its configuration gives {rows[table]:,}"
         except parquet.UNREADABLE as error:
             yield f"{name}: it cannot be read ({reason(error)})"
 
 
-def _is_complete(names: list[str], table: str, *, has_parts: bool) -> bool:
-    """Return whether a table has all optional columns or none, and `part` where there are parts."""
-    optional = [column.name for column in TABLES[table] if column.optional]
-    there = [name for name in optional if name in names]
-    return bool(there) == has_parts if "part" in optional else there in ([], optional)
-
-
-def _rows_of_tables(config: RunConfig, log_every: int) -> tuple[dict[str, int], bool]:
-    """Return the rows of every table of a run and its trajectory, and whether batches have parts.
+def _rows(config: RunConfig, log_every: int) -> dict[str, int]:
+    """Return the rows of every table of a run and its trajectory.
 
     Raises:
         NormexpError: there is no such run.
     """
     try:
-        points, steps, per_epoch = (
-            config.train.epochs + 1,
-            total_steps(config),
-            steps_per_epoch(config),
-        )
+        epochs, steps, per_epoch = config.train.epochs, total_steps(config), steps_per_epoch(config)
         sites = structure(config).sites if isinstance(config.norm, BatchKind) else {}
-        channels = sum(site.channels for site in sites.values())
-        parts = [number_of_parts(config, n) for n in (config.train.batch_size, last_batch(config))]
-        updates = ((per_epoch - 1) * parts[0] + parts[1]) * config.train.epochs
+        full = number_of_parts(config, config.train.batch_size)
+        updates = ((per_epoch - 1) * full + number_of_parts(config, last_batch(config))) * epochs
         both = steps // lcm(log_every, per_epoch)
-        logged = steps // log_every + steps // per_epoch - both + 1
     except (ArithmeticError, AssertionError, LookupError, ValueError, MemoryError) as error:
         raise NormexpError("its configuration is not one of a run") from error
-    points = config.train.epochs + 1
-    rows = {
-        "metrics": points,
-        "stats": logged * channels,
-        "layers": points * len(sites),
+    channels = sum(site.channels for site in sites.values())
+    return {
+        "metrics": epochs + 1,
+        "stats": (steps // log_every + steps // per_epoch - both + 1) * channels,
+        "layers": (epochs + 1) * len(sites),
         "batch_stats": updates * channels,
         "steps": steps,
-        "points": points,
-        "population": points * channels,
+        "points": epochs + 1,
+        "population": (epochs + 1) * channels,
     }
-    return rows, channels > 0 and max(parts[per_epoch == 1 :]) > 1
 
 
 def _unlike_model(path: Path, config: RunConfig) -> str | None:
@@ -270,6 +262,53 @@ def _unlike_model(path: Path, config: RunConfig) -> str | None:
     if there.keys() != shapes.keys() or dtypes != {DTYPES[config.train.dtype]}:
         return "its parameters are not those of the model"
     return None
+
+
+def _sweep(directory: Path, manifest: Mapping[str, Any], runs: Mapping[str, Path]) -> Iterator[str]:
+    """Yield what is wrong with a sweep's texts, and how its summary differs from its runs."""
+    try:
+        typed = from_yaml(read_regular(directory / TYPED, MOST_BYTES))
+        if not {"study", "overrides", "plan"} <= typed.keys():
+            yield f"{TYPED}: it does not say what was typed"
+    except (OSError, ValueError) as error:
+        yield f"{TYPED}: {reason(error)}"
+    try:
+        read_json(directory / "environment.json", dict)
+    except (OSError, ValueError) as error:
+        yield f"environment.json: {reason(error)}"
+    try:
+        rows = summary.read(directory / SUMMARY).to_pylist()
+    except NormexpError as error:
+        yield f"{SUMMARY}: {error.message.rpartition('cannot be read ')[2].strip('()')}"
+        return
+    ids = [each["run_id"] for each in rows]
+    if len({*ids}) < len(ids):
+        yield f"{SUMMARY}: a run is in it twice"
+        return
+    if len({*ids, *manifest["failed"]}) != manifest["runs"]:
+        yield f"{SUMMARY}: it has {len(ids):,} rows, its sweep had {manifest['runs']:,} runs"
+    if missing := [name for name in ids if name not in runs]:
+        yield f"{SUMMARY}: {_some(missing)} {NOT_THERE}"
+    ended = (directory / MANIFEST).stat().st_mtime
+    there = [each for each in rows if each["run_id"] in runs]
+    if unlike := [each["run_id"] for each in there if _differs(each, runs[each["run_id"]], ended)]:
+        yield f"{SUMMARY}: {_some(unlike)} not what its row says"
+
+
+def _differs(said: Mapping[str, Any], directory: Path, ended: float) -> bool:
+    """Return whether a run that is whole, and was so when the sweep ended, says something else."""
+    manifest = intact(directory)
+    if manifest is None or manifest.get("run_id") != said["run_id"]:
+        return False  # reported of the run
+    if (directory / MANIFEST).stat().st_mtime > ended:
+        return False  # made again since
+    there = row(manifest, directory)
+    return any(there.get(name) != value for name, value in said.items() if name not in OF_ITS_TIME)
+
+
+def _some(names: list[str]) -> str:
+    first = ", ".join(map(str, names[:2]))
+    return f"run {first} is" if len(names) == 1 else f"{len(names)} runs ({first}, ...) are"
 
 
 def mark(directory: Path, problems: list[str]) -> bool:

@@ -214,11 +214,11 @@ def _trajectory(path: Path) -> Selection:
 
 def _sweep(path: Path) -> Selection:
     """A sweep with its runs, and their trajectories."""
-    from normexp.store.check_sweep import summary_ids  # pyarrow, which listings do not need
+    from normexp.store import summary  # pyarrow, which listings do not need
 
     study = StudyDirectory(path.parents[1])
     there = study.runs()
-    ids = summary_ids(path)
+    ids = summary.ids(path)
     runs = [there[name] for name in ids if name in there]
     manifests = [intact(run) for run in runs]
     wanted = {manifest.get("trajectory_id", "") for manifest in manifests if manifest}

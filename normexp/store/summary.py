@@ -1,6 +1,7 @@
 """The rows of runs as a table, typed by the schema: a sweep's summary, and what `read` gives."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from normexp.errors import NormexpError
 from normexp.store import parquet
 from normexp.store.parquet import column
 from normexp.store.stored import FINAL, HEAD, TAIL, Row
+from normexp.store.sweep import SUMMARY
 
 NUMBERS = {"half_life_steps": pa.float64(), "diverged_step": pa.int64()}
 """Of the columns that follow the losses; the others are text."""
@@ -53,6 +55,15 @@ def read(path: Path, files: Mapping[str, Any] | None = None) -> pa.Table:
             f"remove {path.parent}: its runs are untouched",
         )
     return found
+
+
+def ids(sweep: Path, *, with_trajectories: bool = False) -> list[str]:
+    """Return the ids of a sweep's runs; none where its summary cannot be read."""
+    names = ("run_id", "trajectory_id")[: 1 + with_trajectories]
+    with suppress(NormexpError):
+        found = read(sweep / SUMMARY)
+        return [str(each) for name in names if name in found.schema.names for each in found[name]]
+    return []
 
 
 def encode(rows: Sequence[Row]) -> bytes:

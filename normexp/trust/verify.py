@@ -9,8 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from normexp.store.check import Checked, Kind, Problem, check, is_own_command, mark, unmark
-from normexp.store.check_sweep import NOT_THERE, check_sweep, summary_ids
+from normexp.store import summary
+from normexp.store.check import (
+    NOT_THERE,
+    Checked,
+    Kind,
+    Problem,
+    check,
+    check_sweep,
+    is_own_command,
+    mark,
+    unmark,
+)
 from normexp.store.layout import ID_LENGTH, StudyDirectory
 from normexp.store.selection import Selection
 from normexp.store.sweep import has_ended, typed
@@ -247,7 +257,7 @@ def _typed(study: StudyDirectory) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for sweep in study.sweep_directories():
         if (words := typed(sweep)) is not None:
-            ids = summary_ids(sweep, with_trajectories=True)
+            ids = summary.ids(sweep, with_trajectories=True)
             found |= dict.fromkeys([NEWEST, *ids], _without_store(words))
     return found
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ from normexp.cli import app
 SMALL = ["model.depth=2", "model.width=4", "data.train_size=40", "data.test_size=20",
          "train.batch_size=16", "train.epochs=2"]  # fmt: skip
 """Overrides for a study that trains in milliseconds: 3 batches an epoch, the last of 8."""
+
+STORED = [*SMALL, "norm=none,batch", "norm.momentum=0.1,null", "seed=0,1"]
+"""The study of the store that tests share: six runs of four trajectories."""
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +95,16 @@ def store_of(place: Path, *overrides: str) -> Path:
     result = CliRunner().invoke(app, ["sweep", *overrides, f"store.dir={place}"])
     assert result.exit_code == 0, result.output
     return place
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of `STORED`, made once and never changed."""
+    return store_of(tmp_path_factory.mktemp("whole") / "runs", *STORED)
+
+
+@pytest.fixture
+def study(whole: Path) -> Path:
+    """The directory of that study in this test's own store."""
+    shutil.copytree(whole, "runs")
+    return Path("runs/bn_regression")

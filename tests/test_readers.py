@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL, store_of
+from conftest import STORED
 from tamper import edit_manifest
 from typer.testing import Result
 
@@ -17,21 +17,6 @@ from normexp.errors import NormexpError
 
 Normexp = Callable[..., Result]
 AsJson = Callable[..., Any]
-STUDY = [*SMALL, "norm=batch", "norm.momentum=0.1,0.5,0.9", "seed=0,1"]
-HERE = Path("runs/bn_regression")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of six runs, made once."""
-    return store_of(tmp_path_factory.mktemp("whole") / "runs", *STUDY)
-
-
-@pytest.fixture
-def study(whole: Path) -> Path:
-    """The study, in this test's own store."""
-    shutil.copytree(whole, "runs")
-    return HERE
 
 
 def flipped(path: Path, bit: int) -> None:
@@ -41,14 +26,10 @@ def flipped(path: Path, bit: int) -> None:
     path.write_bytes(content)
 
 
-def spoilt(study: Path, table: str, how: str) -> Path:
-    """Return a run of which a table is another's of the same size, or has a flipped bit."""
-    runs = sorted(study.glob("batch-*"))
-    if how.startswith("bit"):
-        flipped(runs[0] / f"{table}.parquet", int(how[-1]))
-        return runs[0]
-    for one, other in combinations(runs, 2):
-        mine, theirs = (run / f"{table}.parquet" for run in (one, other))
+def another_of_its_size(study: Path) -> Path:
+    """Return a run that has another's metrics, of the same size."""
+    for one, other in combinations(sorted(study.glob("batch-*")), 2):
+        mine, theirs = one / "metrics.parquet", other / "metrics.parquet"
         if mine.stat().st_size == theirs.stat().st_size:
             mine.write_bytes(theirs.read_bytes())
             return one
@@ -60,15 +41,13 @@ def test_results_that_were_not_written_are_shown_by_nobody(
     study: Path, as_json: AsJson, normexp: Normexp, how: str
 ) -> None:
     """Size right, digest wrong: refused, listed as damaged, left out with a word; then mended."""
-    run = spoilt(study, "metrics", how)
+    if how == "another's":
+        run = another_of_its_size(study)
+    else:
+        run = min(study.glob("batch-*"))
+        flipped(run / "metrics.parquet", 0)
     listed = {row["run"]: row["status"] for row in as_json("ls", "bn_regression")}
     shown, report = normexp("show", run.name), normexp("report")
-    commands = (
-        "compare bn_regression norm.momentum",
-        "budget bn_regression",
-        "predict bn_regression",
-    )
-    left_out = [normexp(*words.split()) for words in commands]
 
     for table in ("runs", "metrics"):
         with pytest.raises(NormexpError, match=r"metrics\.parquet cannot be read .*SHA-256"):
@@ -79,19 +58,19 @@ def test_results_that_were_not_written_are_shown_by_nobody(
     assert "metrics.parquet cannot be read" in shown.stderr
     assert report.exit_code == 0
     assert "1 directory unfinished or damaged" in report.output
-    for answer in left_out:
+    for words in ("compare bn_regression norm", "budget bn_regression", "predict bn_regression"):
+        answer = normexp(*words.split())
         assert answer.exit_code == 0, answer.output
         assert answer.stderr.startswith(f"warning: {run} is damaged")
-    assert f"warning: {run} is damaged" in normexp("diff", run.name, "batch-m0.9-s1").stderr
+    assert f"warning: {run} is damaged" in normexp("diff", run.name, "none-s1").stderr
     assert as_json("why", run.name)["reason"] == "damaged"
-    assert as_json("sweep", *STUDY)["observed"] == 1
+    assert as_json("sweep", *STORED)["observed"] == 1
     assert len(package.read(study)) == 6
 
 
 def test_long_tables_that_were_not_written_are_refused(study: Path, normexp: Normexp) -> None:
     """One bit of each: `read` of a run and of the study, and what prints or draws them."""
-    runs = sorted(study.glob("batch-*"))
-    tables = ("stats", "layers")
+    runs, tables = sorted(study.glob("batch-*")), ("stats", "layers")
     for path in (run / f"{table}.parquet" for run in runs for table in tables):
         flipped(path, 3)
     differ = normexp("diff", runs[0].name, runs[-1].name)
@@ -106,10 +85,15 @@ def test_long_tables_that_were_not_written_are_refused(study: Path, normexp: Nor
     assert "layers.parquet cannot be read (it is not what was written" in report.stderr
 
 
-def test_a_manifest_that_was_not_written_is_believed_by_nobody(
+def test_a_manifest_or_summary_that_was_not_written_is_believed_by_nobody(
     study: Path, as_json: AsJson, normexp: Normexp
 ) -> None:
-    """A digit of a loss: JSON as good as before, and its seal broken."""
+    """A bit of a sweep's summary; a digit of a loss: JSON as before, and its seal broken."""
+    (sweep,) = (study / "sweeps").iterdir()
+    flipped(sweep / "summary.parquet", 2)
+    with pytest.raises(NormexpError, match=r"summary\.parquet cannot be read .*SHA-256"):
+        package.read(sweep)
+    assert len(package.read(study)) == 6
     run = min(study.glob("batch-*"))
     text = (run / "manifest.json").read_text()
     loss = str(json.loads(text)["metrics"]["test_loss"])
@@ -124,32 +108,13 @@ def test_a_manifest_that_was_not_written_is_believed_by_nobody(
     assert "SHA-256 differs" in shown.stderr
 
 
-def test_a_summary_that_was_not_written_is_refused(study: Path) -> None:
-    """One bit of a sweep's list of its runs."""
-    (sweep,) = (study / "sweeps").iterdir()
-    flipped(sweep / "summary.parquet", 2)
-
-    with pytest.raises(NormexpError, match=r"summary\.parquet cannot be read .*SHA-256"):
-        package.read(sweep)
-    assert len(package.read(study)) == 6
-
-
-def test_tables_without_a_manifest_are_read_as_they_are(study: Path) -> None:
-    """Somebody has taken them along alone: nothing says what they were."""
-    run = min(study.glob("batch-*"))
-    alone = Path("alone")
+def test_what_somebody_means_is_read(study: Path, as_json: AsJson) -> None:
+    """A table taken along alone, of which nothing says what it was; a seal that fits."""
+    run, alone = min(study.glob("batch-*")), Path("alone")
     alone.mkdir()
     shutil.copy(run / "metrics.parquet", alone)
-
-    assert len(package.read(alone, "metrics")) == 3
-
-
-def test_a_run_made_again_elsewhere_is_believed_by_its_new_seal(
-    study: Path, as_json: AsJson
-) -> None:
-    """What somebody means is read: another origin under a seal that fits."""
-    run = min(study.glob("batch-*"))
     edit_manifest(run, "environment", {"cpu": "Abacus"})
 
+    assert len(package.read(alone, "metrics")) == 3
     assert as_json("why", run.name)["changed"]["cpu"][0] == "Abacus"
     assert len(package.read(study)) == 6

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import SMALL, run_files
+from conftest import STORED, run_files, store_of
 from typer.testing import Result
 
 import normexp
@@ -21,32 +21,36 @@ from normexp.config.identity import run_id
 from normexp.config.tree import from_tree
 from normexp.store.columns import TABLES
 from normexp.store.process import machine
+from normexp.store.read import read
 
+Normexp = Callable[..., Result]
 AsJson = Callable[..., Any]
-STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1,null", "seed=0,1"]
 RUN_FILES = {".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml",
              "metrics.parquet", "stats.parquet", "layers.parquet"}  # fmt: skip
 TRAJECTORY_FILES = {"config.yaml", "batch_stats.parquet", "steps.parquet", "points.parquet",
                     "population.parquet", "weights.safetensors"}  # fmt: skip
+LABELS = ["data=digits", "data.train_size=40", "data.test_size=20", "norm=ghost", "seed=0",
+          "norm.momentum=0.1", "train.epochs=1"]  # fmt: skip
+"""A study whose tables have the optional columns too."""
 
 
-@pytest.fixture
-def swept(as_json: AsJson) -> Path:
-    """A small study's directory."""
-    return Path(as_json("sweep", *STUDY)["directory"]).parents[1]
+def run_of(study: Path, label: str) -> Path:
+    """The run of a label."""
+    return next(study.glob(f"{label}-*"))
 
 
-def test_the_layout_is_the_documented_one(swept: Path) -> None:
+def test_the_layout_is_the_documented_one(study: Path) -> None:
     """Six runs, four trajectories, one sweep; every file in the manifest with its digest."""
-    runs = {path.name for path in swept.iterdir()} - {"sweeps", "trajectories", "study.lock"}
+    runs = {path.name for path in study.iterdir()} - {"sweeps", "trajectories", "study.lock"}
     labels = sorted(name.rpartition("-")[0] for name in runs)
+    trajectories = list((study / "trajectories").iterdir())
 
     assert labels == ["batch-m0.1-s0", "batch-m0.1-s1", "batch-mnull-s0", "batch-mnull-s1",
                       "none-s0", "none-s1"]  # fmt: skip
-    assert len(list((swept / "trajectories").iterdir())) == 4
+    assert len(trajectories) == 4
     for names, directories in (
-        (RUN_FILES, [swept / name for name in runs]),
-        (TRAJECTORY_FILES, (swept / "trajectories").iterdir()),
+        (RUN_FILES, [study / name for name in runs]),
+        (TRAJECTORY_FILES, trajectories),
     ):
         for directory in directories:
             files = json.loads((directory / "manifest.json").read_text())["files"]
@@ -57,34 +61,29 @@ def test_the_layout_is_the_documented_one(swept: Path) -> None:
                 assert len(content) == about["bytes"]
 
 
-LABELS = ["data=digits", "data.train_size=40", "data.test_size=20", "norm=ghost", "seed=0",
-          "norm.momentum=0.1", "train.epochs=1"]  # fmt: skip
-"""A study whose tables have the optional columns too."""
-
-
 @pytest.mark.parametrize("optional", [False, True])
-@pytest.mark.parametrize("table", TABLES)
-def test_tables_have_the_documented_columns(
-    swept: Path, as_json: AsJson, table: str, *, optional: bool
-) -> None:
+def test_tables_have_the_documented_columns(whole: Path, *, optional: bool) -> None:
     """Names, units and meanings in the files, in the code and in runs/README.md are one."""
-    found = Path(as_json("sweep", *LABELS, "store.dir=labels")["directory"]).parents[1]
-    path = next((found if optional else swept).rglob(f"{table}.parquet"))
-    schema = pq.read_schema(path)
+    store = store_of(Path("labels"), *LABELS) if optional else whole
     readme = (Path(normexp.__file__).parents[1] / "runs/README.md").read_text()
-    expected = [column for column in TABLES[table] if optional or not column.optional]
+    for table, columns in TABLES.items():
+        schema = pq.read_schema(next(store.glob(f"*/batch-*/{table}.parquet"), None)
+                                or next(store.rglob(f"{table}.parquet")))  # fmt: skip
+        expected = [column for column in columns if optional or not column.optional]
 
-    assert schema.names == [column.name for column in expected]
-    for column in expected:
-        about = schema.field(column.name).metadata
-        assert about == {b"unit": column.unit.encode(), b"doc": column.doc.encode()}
-        assert f"| `{column.name}` |" in readme
-        assert column.doc in readme
+        assert schema.names == [column.name for column in expected]
+        for column in expected:
+            about = schema.field(column.name).metadata
+            assert about == {b"unit": column.unit.encode(), b"doc": column.doc.encode()}
+            assert f"| `{column.name}` |" in readme
+            assert column.doc in readme
 
 
-def test_read_gives_a_row_a_run_with_the_documented_columns(swept: Path) -> None:
-    """Group choices, dotted configuration, final losses."""
-    frame = normexp.read(swept)
+def test_read_gives_a_row_a_run_with_the_documented_columns(study: Path) -> None:
+    """Group choices, dotted configuration, final losses; a sweep's summary is the same."""
+    frame = normexp.read(study)
+    (sweep,) = (study / "sweeps").iterdir()
+    described = yaml.safe_load((sweep / "sweep.yaml").read_text())
 
     assert len(frame) == 6
     assert set(frame["norm"]) == {"none", "batch"}
@@ -96,44 +95,37 @@ def test_read_gives_a_row_a_run_with_the_documented_columns(swept: Path) -> None
     np.testing.assert_array_equal(
         frame["excess_loss"], frame["test_loss"] - frame["test_loss_population"]
     )
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(sweep / "summary.parquet").drop(columns="directory"),
+        normexp.read(sweep).drop(columns="directory"),
+    )
+    assert described["overrides"][: len(STORED)] == STORED
+    assert described["plan"]["runs"] == 6
+    assert json.loads((sweep / "environment.json").read_text())["torch"].startswith("2.")
 
 
-def test_read_takes_a_run_a_sweep_a_study_and_a_store(swept: Path, as_json: AsJson) -> None:
+def test_read_takes_a_run_a_sweep_a_study_and_a_store(study: Path, as_json: AsJson) -> None:
     """Each narrows the same rows; the long tables name their runs."""
-    second = as_json("sweep", *STUDY, "seed=1", "norm.momentum=0.1")["directory"]
-    run = next(swept.glob("batch-m0.1-s1-*"))
+    second = as_json("sweep", *STORED, "seed=1", "norm.momentum=0.1")["directory"]
 
-    assert len(normexp.read(run)) == 1
+    assert len(normexp.read(run_of(study, "batch-m0.1-s1"))) == 1
     assert len(normexp.read(second)) == 2
-    assert len(normexp.read(swept)) == len(normexp.read(swept.parent)) == 6
+    assert len(normexp.read(study)) == len(normexp.read(study.parent)) == 6
     metrics = normexp.read(second, table="metrics")
     with chdir(second):
         assert len(normexp.read(".")) == 2
     assert metrics.groupby("run_id", observed=True).size().to_list() == [3, 3]
     assert set(metrics["run_id"]) == set(normexp.read(second)["run_id"])
     with pytest.raises(normexp.NormexpError, match="table 'metrix' is unknown"):
-        normexp.read(swept, table="metrix")
+        normexp.read(study, table="metrix")
     with pytest.raises(normexp.NormexpError, match="no complete run in nowhere"):
         normexp.read("nowhere")
 
 
-def test_a_sweep_sums_up_its_runs(swept: Path) -> None:
-    """summary.parquet is what read gives for the sweep."""
-    (sweep,) = (swept / "sweeps").iterdir()
-    summary = pd.read_parquet(sweep / "summary.parquet")
-
-    pd.testing.assert_frame_equal(summary, normexp.read(sweep))
-    described = yaml.safe_load((sweep / "sweep.yaml").read_text())
-    assert described["overrides"] == STUDY
-    assert described["plan"]["runs"] == 6
-    assert json.loads((sweep / "environment.json").read_text())["torch"].startswith("2.")
-
-
-def test_metrics_and_stats_say_the_same(swept: Path) -> None:
+def test_metrics_and_stats_say_the_same(study: Path) -> None:
     """Evaluation points in both; population values there and nowhere else; layers follow."""
-    run = next(swept.glob("batch-m0.1-s0-*"))
+    run = run_of(study, "batch-m0.1-s0")
     metrics, stats, layers = (normexp.read(run, table) for table in ("metrics", "stats", "layers"))
-    at_points = stats[stats["step"].isin(metrics["step"])]
     channels = {"input": 1, "hidden1": 4, "hidden2": 4}
 
     assert list(metrics["step"]) == [0, 3, 6]
@@ -142,8 +134,8 @@ def test_metrics_and_stats_say_the_same(swept: Path) -> None:
     for step in (0, 3, 6):
         layers_there = stats["layer"][stats["step"] == step].astype(str)
         assert layers_there.value_counts(sort=False).to_dict() == channels
-    assert at_points["population_mean"].notna().all()
-    assert len(at_points) == len(stats)  # 6 steps, logged every 8
+    assert stats["population_mean"].notna().all()
+    assert set(stats["step"]) == {0, 3, 6}  # 6 steps, logged every 8
     start = stats[stats["step"] == 0]
     assert (start["running_mean"] == 0).all()
     assert (start["running_var"] == 1).all()
@@ -155,11 +147,11 @@ def test_metrics_and_stats_say_the_same(swept: Path) -> None:
     assert row["log_var_ratio"].item() == pytest.approx(ratio, rel=1e-4)
 
 
-def test_running_statistics_follow_from_the_stored_batch_statistics(swept: Path) -> None:
+def test_running_statistics_follow_from_the_stored_batch_statistics(study: Path) -> None:
     """By hand from the trajectory's table, for the cumulative mean: the mean of all batches."""
-    run = next(swept.glob("batch-mnull-s0-*"))
+    run = run_of(study, "batch-mnull-s0")
     trajectory = json.loads((run / "manifest.json").read_text())["trajectory_id"]
-    batches = pd.read_parquet(swept / "trajectories" / trajectory / "batch_stats.parquet")
+    batches = pd.read_parquet(study / "trajectories" / trajectory / "batch_stats.parquet")
     expected = batches.groupby(["layer", "channel"], observed=True)[["batch_mean", "batch_var"]]
     stats = normexp.read(run, "stats")
     last = stats[stats["step"] == 6].set_index(["layer", "channel"])
@@ -169,14 +161,9 @@ def test_running_statistics_follow_from_the_stored_batch_statistics(swept: Path)
         np.testing.assert_allclose(last[column].loc[mean.index], mean, rtol=1e-5, atol=1e-7)
 
 
-def test_a_run_directory_can_be_copied_away(
-    swept: Path, tmp_path: Path, normexp: Callable[..., Result]
-) -> None:
+def test_a_run_directory_can_be_copied_away(study: Path, normexp: Normexp) -> None:
     """It can be read and shown, and its configuration names the same run, without the study."""
-    from normexp.store.read import read
-
-    run = next(swept.glob("batch-m0.1-s1-*"))
-    away = tmp_path / "elsewhere" / "renamed"
+    run, away = run_of(study, "batch-m0.1-s1"), Path("elsewhere/renamed")
     shutil.copytree(run, away)
     config = yaml.safe_load((away / ".hydra/config.yaml").read_text())
     (row,) = read(away).to_dict("records")
@@ -185,115 +172,79 @@ def test_a_run_directory_can_be_copied_away(
     assert normexp("show", str(away)).exit_code == 0
 
 
-def test_half_written_directories_are_ignored_and_removed(swept: Path, as_json: AsJson) -> None:
+def test_half_written_directories_are_ignored_and_removed(study: Path, as_json: AsJson) -> None:
     """What a killed process left is no run, and the next sweep cleans it up."""
-    partial = swept / f".batch-m0.1-s9-aaaaaaaaaaaa.999999999-1-new-{machine()}.partial"
+    partial = study / f".batch-m0.1-s9-aaaaaaaaaaaa.999999999-1-new-{machine()}.partial"
     partial.mkdir()
     (partial / "metrics.parquet").write_bytes(b"half")
 
-    assert len(normexp.read(swept)) == 6
-    as_json("sweep", *STUDY)
+    assert len(normexp.read(study)) == 6
+    as_json("sweep", *STORED)
     assert not partial.exists()
 
 
 @pytest.mark.parametrize("file", ["manifest.json", "metrics.parquet", ".hydra/config.yaml"])
-@pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_damaged_run_is_listed_as_such_and_mended(
-    swept: Path, as_json: AsJson, file: str, damage: str
+    study: Path, as_json: AsJson, file: str
 ) -> None:
     """A file that is missing or short: the run counts as not there, and is observed again."""
-    run = next(swept.glob("batch-m0.1-s1-*"))
-    whole = (run / file).read_bytes()
-    (run / file).write_bytes(whole[:10])
-    if damage == "gone":
-        (run / file).unlink()
+    cut, gone = run_of(study, "batch-m0.1-s1"), run_of(study, "none-s0")
+    whole = run_files(study.parent)
+    (cut / file).write_bytes((cut / file).read_bytes()[:10])
+    (gone / file).unlink()
     listed = {row["run"]: row["status"] for row in as_json("ls", "bn_regression")}
-    mended = as_json("sweep", *STUDY)
+    mended = as_json("sweep", *STORED)
 
-    assert listed[run.name[-12:]] == "damaged"
-    assert (mended["cached"], mended["to_train"], mended["failed"]) == (5, 0, 0)
-    assert run_files(swept.parent)[f"{run.name[-12:]}/metrics.parquet"]
-    if file != "manifest.json":
-        assert (run / file).read_bytes() == whole
+    assert listed[cut.name[-12:]] == listed[gone.name[-12:]] == "damaged"
+    assert (mended["cached"], mended["to_train"], mended["failed"]) == (4, 0, 0)
+    assert run_files(study.parent) == whole
 
 
-def test_a_damaged_trajectory_is_trained_again(swept: Path, as_json: AsJson) -> None:
-    """Bit for bit the same, and only that one."""
-    (trajectory, *_) = (swept / "trajectories").iterdir()
-    whole = (trajectory / "weights.safetensors").read_bytes()
-    (trajectory / "weights.safetensors").write_bytes(whole[:100])
-    denser = as_json("sweep", *STUDY, "log.every=1")
-
-    assert (denser["to_train"], denser["failed"]) == (1, 0)
-    assert (trajectory / "weights.safetensors").read_bytes() == whole
-
-
-def test_a_damaged_trajectory_is_mended_though_its_runs_are_whole(
-    swept: Path, as_json: AsJson
+@pytest.mark.parametrize(("overrides", "to_observe"), [([], 0), (["log.every=1"], 6)])
+def test_a_damaged_trajectory_is_trained_again(
+    study: Path, as_json: AsJson, overrides: list[str], to_observe: int
 ) -> None:
-    """By the same command, and nothing else is made again."""
-    (trajectory, *_) = (swept / "trajectories").iterdir()
+    """Bit for bit the same, and only that one, though its runs may be whole."""
+    (trajectory, *_) = (study / "trajectories").iterdir()
     whole = (trajectory / "weights.safetensors").read_bytes()
     (trajectory / "weights.safetensors").write_bytes(whole[:100])
-    planned = as_json("plan", *STUDY)
-    mended = as_json("sweep", *STUDY)
+    planned = as_json("plan", *STORED, *overrides)
+    mended = as_json("sweep", *STORED, *overrides)
 
-    assert (planned["cached"], planned["to_train"], planned["to_observe"]) == (6, 1, 0)
-    assert (mended["trained"], mended["observed"], mended["failed"]) == (1, 0, 0)
+    assert (planned["to_train"], planned["to_observe"]) == (1, to_observe)
+    assert (mended["trained"], mended["observed"], mended["failed"]) == (1, to_observe, 0)
     assert (trajectory / "weights.safetensors").read_bytes() == whole
 
 
-def test_a_flipped_bit_of_a_trajectory_goes_into_no_run(swept: Path, as_json: AsJson) -> None:
+def test_a_flipped_bit_of_a_trajectory_goes_into_no_run(study: Path, as_json: AsJson) -> None:
     """Its size is right, its digest is not: it is trained again before anything is observed."""
-    for trajectory in (swept / "trajectories").iterdir():
+    more = [*STORED, "norm=batch", "norm.momentum=0.7"]
+    for trajectory in (study / "trajectories").iterdir():
         content = bytearray((trajectory / "batch_stats.parquet").read_bytes())
         content[len(content) // 2] ^= 1
         (trajectory / "batch_stats.parquet").write_bytes(content)
-    answer = as_json("sweep", *STUDY, "norm=batch", "norm.momentum=0.7")
-    as_json("sweep", *STUDY, "norm=batch", "norm.momentum=0.7", "store.dir=fresh")
-    found, fresh = run_files(swept.parent), run_files(Path("fresh"))
+    answer = as_json("sweep", *more)
+    fresh = run_files(store_of(Path("fresh"), *more))
+    found = run_files(study.parent)
 
     assert (answer["to_train"], answer["trained"], answer["failed"]) == (0, 2, 0)
     assert {name: found[name] for name in fresh} == fresh
 
 
 def test_a_trajectory_is_not_trusted_by_its_name(
-    swept: Path, as_json: AsJson, normexp: Callable[..., Result]
+    study: Path, as_json: AsJson, normexp: Normexp
 ) -> None:
     """Another seed's, whole, in its place: nothing is read from it, and a sweep trains it anew."""
-    runs = [next(swept.glob(f"batch-m0.1-s{seed}-*")) for seed in (0, 1)]
+    runs = [run_of(study, f"batch-m0.1-s{seed}") for seed in (0, 1)]
     mine, other = (json.loads((run / "manifest.json").read_text()) for run in runs)
-    place = swept / "trajectories" / mine["trajectory_id"]
+    place = study / "trajectories" / mine["trajectory_id"]
     shutil.rmtree(place)
     shutil.copytree(place.with_name(other["trajectory_id"]), place)
     asked = normexp("budget", runs[0].name)
-    answer = as_json("sweep", *STUDY, "log.every=1")
+    answer = as_json("sweep", *STORED, "log.every=1")
 
     assert asked.exit_code == 1
     assert "cannot be read" in asked.stderr
     assert "type normexp verify" in asked.stderr
     assert (answer["to_train"], answer["failed"]) == (1, 0)
     assert normexp("budget", runs[0].name).exit_code == 0
-
-
-def test_a_table_that_cannot_be_read_is_named(swept: Path, normexp: Callable[..., Result]) -> None:
-    """Of the right size, yet rubbish: one line instead of a traceback."""
-    run = next(swept.glob("batch-m0.1-s1-*"))
-    size = (run / "metrics.parquet").stat().st_size
-    (run / "metrics.parquet").write_bytes(b"x" * size)
-    shown = normexp("show", run.name)
-
-    assert shown.exit_code == 1
-    assert "metrics.parquet cannot be read" in shown.stderr
-
-
-def test_a_store_that_cannot_be_written_is_one_clear_line(
-    normexp: Callable[..., Result],
-) -> None:
-    """A file where the directory should be."""
-    Path("runs").write_text("in the way")
-    result = normexp("sweep", *SMALL)
-
-    assert result.exit_code == 1
-    assert result.stderr.startswith("error: cannot work in runs")
-    assert "store.dir=DIR" in result.stderr

@@ -12,29 +12,20 @@ from typing import Any
 
 import mutations
 import pytest
-from conftest import SMALL, store_of
+from conftest import STORED
 from typer.testing import Result
 
 import normexp as package
+from normexp.store.layout import StudyDirectory
+from normexp.store.locks import Locks
 from normexp.store.process import machine
+from normexp.store.sweep import SweepDirectory
+from normexp.sweeps.events import Done, Event, encode
+from normexp.sweeps.in_slurm import found
+from normexp.sweeps.remote import Reader
 
 Normexp = Callable[..., Result]
 AsJson = Callable[..., Any]
-STUDY = [*SMALL, "norm=batch", "norm.momentum=0.1,0.5,0.9", "seed=0,1"]
-HERE = Path("runs/bn_regression")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of six runs, made once."""
-    return store_of(tmp_path_factory.mktemp("whole") / "runs", *STUDY)
-
-
-@pytest.fixture
-def study(whole: Path) -> Path:
-    """The study, in this test's own store."""
-    shutil.copytree(whole, "runs")
-    return HERE
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +42,11 @@ def _in_time() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
+def owner(process: object) -> bytes:
+    """A control file that names a process of this machine."""
+    return json.dumps({"machine": machine(), "process": process, "started": ""}).encode()
+
+
 CONTROLS = ("alive.json", ".slurm-1_0.alive.json", ".slurm/job.json", "stop")
 """Of an unfinished sweep."""
 
@@ -60,26 +56,22 @@ ODD: dict[str, bytes | None] = {
     "directory": None,
     "deep": b"[" * 10**5,
     "deep inside": b'{"machine": ' + b"[" * 10**5 + b"]" * 10**5 + b"}",
-    "a process of thirty digits": json.dumps(
-        {"machine": machine(), "process": 10**30, "started": ""}
-    ).encode(),
-    "a large process": json.dumps(
-        {"machine": machine(), "process": 2**40, "started": ""}
-    ).encode(),
-    "all processes": json.dumps({"machine": machine(), "process": -1, "started": ""}).encode(),
-    "our own group": json.dumps({"machine": machine(), "process": 0, "started": ""}).encode(),
-    "text for a process": b'{"machine": "' + machine().encode() + b'", "process": "1"}',
+    "a process of thirty digits": owner(10**30),
+    "a large process": owner(2**40),
+    "all processes": owner(-1),
+    "our own group": owner(0),
+    "text for a process": owner("1"),
     "a number without end": b'{"machine": ' + b"9" * 10**6 + b"}",
     "a real without end": b"1e999",
     "no Unicode": b"\xff\xfe{",
     "a list": b"[]",
     "nothing": b"",
-}  # fmt: skip
+}
 
 
 def put(path: Path, what: str) -> None:
     """Put something odd in the place of a file."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     path.unlink(missing_ok=True)
     content = ODD[what]
     if what == "pipe":
@@ -102,49 +94,55 @@ def unfinished(study: Path) -> Path:
 
 
 @pytest.mark.parametrize("what", ODD)
-def test_control_files_of_any_kind_stop_nobody(study: Path, as_json: AsJson, what: str) -> None:
-    """Whoever it says is at work is dead: `ls` says so, and the same command goes on."""
+def test_whatever_stands_for_a_control_file_says_nothing(what: str) -> None:
+    """Whoever it says is at work is dead, and no cluster has anything of it."""
+    study = StudyDirectory(Path("study"))
+    sweep = SweepDirectory(study.sweeps / "20200101T000000Z-00000000")
+    for control in CONTROLS:
+        put(sweep.path / control, what)
+    put(study.trajectories / ".aaaaaaaaaaaa.lock", what)
+
+    assert not sweep.is_alive()
+    assert found(sweep) is None
+    assert not Locks(study, "another").is_held("aaaaaaaaaaaa")
+
+
+@pytest.mark.parametrize("what", ["pipe", "link", "deep inside", "a large process"])
+def test_odd_control_files_and_locks_stop_nobody(study: Path, as_json: AsJson, what: str) -> None:
+    """`ls` says that the sweep is unfinished, and the same command goes on."""
     sweep = unfinished(study)
     for control in CONTROLS:
         put(sweep / control, what)
+    for trajectory in list((study / "trajectories").iterdir()):
+        put(study / "trajectories" / f".{trajectory.name}.lock", what)
     (listed,) = as_json("ls")
-    swept = as_json("sweep", *STUDY)
+    swept = as_json("sweep", *STORED)
 
     assert (listed["status"], listed["job"]) == ("unfinished", None)
     assert (swept["trained"], swept["observed"], swept["failed"]) == (0, 1, 0)
     assert len(package.read(study)) == 6
 
 
-@pytest.mark.parametrize("what", ODD)
-def test_a_lock_of_any_kind_is_nobodys(study: Path, normexp: Normexp, what: str) -> None:
-    """On a training of which there is more to observe; a directory alone is left to its owner."""
+@pytest.mark.parametrize("what", ["pipe", "directory", "deep"])
+@pytest.mark.parametrize("name", ["study.lock", "trajectories/.ID.lock"])
+def test_a_lock_that_is_no_file_is_not_waited_for(
+    study: Path, normexp: Normexp, as_json: AsJson, name: str, what: str
+) -> None:
+    """A lock needs no content; a directory cannot be locked, and is left to its owner."""
     unfinished(study)
     for trajectory in list((study / "trajectories").iterdir()):
-        put(study / "trajectories" / f".{trajectory.name}.lock", what)
-    result = normexp("sweep", *STUDY, "norm.momentum=0.1,0.7")
-
-    if what == "directory":
-        assert result.exit_code == 1
-        assert result.stderr.startswith("error: cannot work in runs/bn_regression: Is a directory")
-    else:
-        assert result.exit_code == 0, result.stderr
-        assert len(package.read(study)) == 7
-
-
-@pytest.mark.parametrize("what", ["pipe", "directory", "deep"])
-def test_a_lock_that_is_no_file_is_not_waited_for(
-    study: Path, normexp: Normexp, as_json: AsJson, what: str
-) -> None:
-    """A lock needs no content; what cannot be locked is told in a line."""
-    unfinished(study)
-    put(study / "study.lock", what)
+        path = study / name.replace("ID", trajectory.name)
+        if not path.is_dir():
+            put(path, what)
     (listed,) = as_json("ls")
-    result = normexp("sweep", *STUDY)
+    result = normexp("sweep", *STORED)
 
     assert listed["status"] == "unfinished"
     assert result.exit_code == (1 if what == "directory" else 0), result.output
     assert "Traceback" not in result.output
-    assert result.exit_code == 0 or result.stderr.startswith("error: ")
+    assert result.exit_code == 0 or result.stderr.startswith(
+        "error: cannot work in runs/bn_regression: Is a directory"
+    )
 
 
 @pytest.mark.parametrize("what", ["pipe", "link", "no Unicode"])
@@ -153,7 +151,7 @@ def test_an_older_report_of_any_kind_is_written_over(
 ) -> None:
     """Its Markdown says which pictures it had, if it is one."""
     put(Path("here/report.md"), what)
-    result = normexp("report", str(min(study.glob("batch-*"))), "--out", "here")
+    result = normexp("report", str(min(study.glob("none-*"))), "--out", "here")
 
     assert result.exit_code == 0, result.output
     assert Path("here/report.md").read_text().startswith("# ")
@@ -177,20 +175,20 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize("content", HEADS.values(), ids=HEADS.keys())
-def test_reproduce_reads_no_yaml_but_plain(study: Path, normexp: Normexp, content: bytes) -> None:
+def test_reproduce_reads_no_yaml_but_plain(study: Path, normexp: Normexp) -> None:
     """With a digest that fits, as a stranger makes one: refused in a line, at once."""
     run = min(study.glob("batch-*"))
-    (run / ".hydra/hydra.yaml").write_bytes(content)
-    mutations.fix(run / ".hydra/hydra.yaml")
-    began = time.monotonic()
-    result = normexp("reproduce", str(run))
+    for name, content in HEADS.items():
+        (run / ".hydra/hydra.yaml").write_bytes(content)
+        mutations.fix(run / ".hydra/hydra.yaml")
+        began = time.monotonic()
+        result = normexp("reproduce", str(run))
 
-    assert result.exit_code == 4, result.output
-    assert [line for line in result.stderr.splitlines() if line.startswith("error:")] == [
-        f"error: {run}/.hydra/hydra.yaml cannot be read"
-    ]
-    assert time.monotonic() - began < 20
+        assert result.exit_code == 4, (name, result.output)
+        assert [line for line in result.stderr.splitlines() if line.startswith("error:")] == [
+            f"error: {run}/.hydra/hydra.yaml cannot be read"
+        ]
+        assert time.monotonic() - began < 20, name
     assert not Path("owned").exists()
 
 
@@ -199,9 +197,8 @@ def test_what_is_no_certificate_is_not_written_over(
     study: Path, normexp: Normexp, what: str
 ) -> None:
     """Whatever stands where the certificate would go."""
-    run = min(study.glob("batch-*"))
     put(Path("mine.json"), what)
-    result = normexp("reproduce", run.name, "--out", "mine.json")
+    result = normexp("reproduce", min(study.glob("batch-*")).name, "--out", "mine.json")
 
     assert result.exit_code == 2
     assert "something else than a certificate is there" in result.stderr
@@ -209,9 +206,6 @@ def test_what_is_no_certificate_is_not_written_over(
 
 def test_news_of_any_kind_are_no_news(tmp_path: Path) -> None:
     """Lines of workers: a pipe, a link, one that is deep, and one that says less than it should."""
-    from normexp.sweeps.events import Done, Event, encode
-    from normexp.sweeps.remote import Reader
-
     put(tmp_path / "a.txt", "pipe")
     put(tmp_path / "b.txt", "link")
     (tmp_path / "c.txt").write_bytes(
@@ -223,26 +217,20 @@ def test_news_of_any_kind_are_no_news(tmp_path: Path) -> None:
     assert events == [Event("ended", 1, done=Done(2, 3))]
 
 
-def sign_of_another(sweep: Path, age: float) -> None:
-    """Leave a sign of another machine, last seen alive so long ago by the store's clock."""
-    path = sweep / "alive.json"
-    path.write_text(json.dumps({"machine": "other-01234567", "process": 1, "started": "1"}))
-    now = path.stat().st_mtime
-    os.utime(path, (now - age, now - age))
-
-
 @pytest.mark.parametrize("ahead", [600.0, 0.0, -600.0])
 @pytest.mark.parametrize("age", [0.0, 300.0])
 def test_who_lives_is_judged_by_the_clock_of_the_file_system(
     study: Path, as_json: AsJson, monkeypatch: pytest.MonkeyPatch, ahead: float, age: float
 ) -> None:
-    """Whatever this machine's own clock says; and looking leaves nothing behind."""
-    sweep = unfinished(study)
-    sign_of_another(sweep, age)
-    before = sorted(path.name for path in sweep.iterdir())
+    """A sign of another machine, so old by the store's clock; looking leaves nothing behind."""
+    path = unfinished(study) / "alive.json"
+    path.write_text(json.dumps({"machine": "other-01234567", "process": 1, "started": "1"}))
+    then = path.stat().st_mtime - age
+    os.utime(path, (then, then))
+    before = sorted(path.parent.iterdir())
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + ahead)
     (listed,) = as_json("ls")
 
     assert listed["status"] == ("unfinished" if age else "running")
-    assert sorted(path.name for path in sweep.iterdir()) == before
+    assert sorted(path.parent.iterdir()) == before

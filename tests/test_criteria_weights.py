@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import normexp as package
-from normexp.claims import evidence
+from normexp.claims import metrics as measured
 from normexp.claims.check import CLAIMS, judged
-from normexp.claims.evidence import Evidence
+from normexp.claims.criteria import runs_of
 from normexp.claims.studies import STUDIES
 from normexp.engine.numerics import one_thread
+from normexp.store.stored import stored
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
 
@@ -22,7 +24,7 @@ def test_correlation_is_the_mean_of_its_absolute_values() -> None:
     """Channels x, −x and noise: |r| of 1, r, r."""
     rng = torch.Generator().manual_seed(0)
     x, noise = torch.randn(2, 50, 1, 8, 8, generator=rng)
-    found = evidence.mean_correlation(torch.cat([x, -x, noise], 1))
+    found = measured.mean_correlation(torch.cat([x, -x, noise], 1))
     r = np.corrcoef(x.flatten(), noise.flatten())[0, 1]
 
     assert found == pytest.approx((1 + 2 * abs(r)) / 3, rel=1e-5)
@@ -53,18 +55,18 @@ def lenet_of(weights: dict[str, torch.Tensor], norm: type[torch.nn.Module]) -> t
     return network
 
 
-def swept(tmp_path: Path, *overrides: str) -> Evidence:
+def swept(tmp_path: Path, *overrides: str) -> pd.DataFrame:
     """Real runs of a short training on digits, six seeds."""
     result = package.sweep(*STUDIES["digits norms"], "data.train_size=40", "train.epochs=1",
                            "seed=range(6)", f"store.dir={tmp_path}", *overrides)  # fmt: skip
-    return Evidence({"digits norms": package.read(result.directory)})
+    return package.read(result.directory)
 
 
 def digits(row: Any) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401  a row of a frame
     """A run's test images and labels."""
     from normexp.data.draw import draw
 
-    found = draw(evidence.config_of(row))
+    found = draw(stored(Path(row["directory"])).config)
     return found.test_x, found.test_y
 
 
@@ -78,8 +80,8 @@ def test_correlations_are_those_that_hooks_see_in_pytorch(tmp_path: Path) -> Non
     """S4.2: after group norm over before, of both convolutions of trained LeNets, by seed."""
     found = swept(tmp_path, "norm=batch,group", "norm.groups=2", "train.batch_size=8")
     seen: dict[int, list[float]] = {1: [], 5: []}
-    for row in found.runs("digits norms", {"norm": "group"}).to_dict("records"):
-        network = lenet_of(evidence.last_weights(row), torch.nn.GroupNorm)  # type: ignore[arg-type]
+    for row in runs_of(found, {"norm": "group"}).to_dict("records"):
+        network = lenet_of(measured.last_weights(row), torch.nn.GroupNorm)  # type: ignore[arg-type]
         for place, ratios in seen.items():
             network[place].register_forward_hook(
                 lambda _layer, given, out, kept=ratios: kept.append(
@@ -89,7 +91,7 @@ def test_correlations_are_those_that_hooks_see_in_pytorch(tmp_path: Path) -> Non
         with torch.no_grad():
             network(digits(row)[0])
     with one_thread():
-        cells = judged(BY_ID["S4.2"], found).cells
+        cells = judged(BY_ID["S4.2"], {"digits norms": found}).cells
     estimates = [cell.comparison.estimate for cell in cells]
 
     assert estimates == pytest.approx([math.exp(np.mean(each)) for each in seen.values()], rel=1e-4)
@@ -102,8 +104,8 @@ def test_small_and_sorted_test_batches_are_those_of_pytorch(tmp_path: Path) -> N
     from torch.nn import functional
 
     found = swept(tmp_path, "norm=batch", "train.batch_size=8", "data.test_size=35")
-    row: Any = found.runs("digits norms", {}).to_dict("records")[0]
-    network = lenet_of(evidence.last_weights(row), torch.nn.BatchNorm2d)
+    row: Any = found.to_dict("records")[0]
+    network = lenet_of(measured.last_weights(row), torch.nn.BatchNorm2d)
     x, y = digits(row)
     order = y.argsort(stable=True)
     with torch.no_grad():
@@ -113,11 +115,11 @@ def test_small_and_sorted_test_batches_are_those_of_pytorch(tmp_path: Path) -> N
             for some in (order[:18], order[18:])
         ]
     by_class = sum(loss * n for loss, n in parts) / 35
-    metrics = [evidence.in_test_batches(size, by_class=sort)
+    several = [measured.in_test_batches(size, by_class=sort)
                for size, sort in ((35, False), (16, True), (16, False))]  # fmt: skip
     with one_thread():
-        *measured, at_random = [metric(row) for metric in metrics if callable(metric)]
+        *losses, at_random = [metric(row) for metric in several]
 
-    assert measured == pytest.approx([whole, by_class], rel=1e-4)
+    assert losses == pytest.approx([whole, by_class], rel=1e-4)
     assert row["test_loss_test_batch"] == pytest.approx(whole, rel=1e-4)
     assert at_random != pytest.approx(by_class, rel=1e-3)

@@ -8,13 +8,12 @@ from typing import Any
 import pandas as pd
 
 from normexp.claims import momentum, norms
-from normexp.claims.claim import Cell, Claim, Settled, Verdict, verdict
-from normexp.claims.evidence import Evidence
+from normexp.claims.claim import Cell, Claim, Frames, Settled, Verdict, verdict
 from normexp.claims.settled import IDENTITIES, NOT_CHECKABLE
 from normexp.claims.studies import STUDIES
 from normexp.config.field import quoted
 from normexp.errors import UsageError, did_you_mean
-from normexp.store.stored import rows_of
+from normexp.store.stored import Stored
 from normexp.sweeps.plan import Plan
 from normexp.sweeps.sweep import plan, study_directory
 
@@ -118,14 +117,14 @@ def check(
         warnings |= dict.fromkeys(planned.warnings)
         places[name] = str(study_directory(planned.study).path), len(frames[name])
     with one_thread():  # small tensors: more threads would only wait for each other
-        found = tuple(judged(claim, Evidence(frames)) for claim in claims)
+        found = tuple(judged(claim, frames) for claim in claims)
     return Verdicts(found, tuple(settled), places, tuple(failed), tuple(warnings))
 
 
-def judged(claim: Claim, evidence: Evidence) -> Judged:
+def judged(claim: Claim, frames: Frames) -> Judged:
     """Return the verdict on a claim; undecided where the runs of a study are missing."""
-    there = all(not evidence.studies.get(name, pd.DataFrame()).empty for name in claim.studies)
-    cells = tuple(claim.judge(evidence)) if there else ()
+    there = all(not frames.get(name, pd.DataFrame()).empty for name in claim.studies)
+    cells = tuple(condition(frames) for condition in claim.conditions) if there else ()
     return Judged(claim, verdict(cells), cells)
 
 
@@ -153,7 +152,7 @@ def as_data(found: Verdicts) -> dict[str, Any]:
 
 
 def described(claim: Claim) -> dict[str, Any]:
-    """Return a claim as data, its judge left out."""
+    """Return a claim as data, without its conditions."""
     names = ("id", "text", "criterion", "measure", "studies", "expected", "because")
     return {name: getattr(claim, name) for name in names}
 
@@ -161,4 +160,4 @@ def described(claim: Claim) -> dict[str, Any]:
 def _frame(planned: Plan) -> pd.DataFrame:
     """Return a study's stored runs as a frame, one row a run."""
     there = study_directory(planned.study).intact_runs([run.id for run in planned.study.runs])
-    return pd.DataFrame(rows_of(path for _, path, _ in there))
+    return pd.DataFrame([Stored(path, manifest).row for _, path, manifest in there])

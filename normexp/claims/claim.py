@@ -1,20 +1,18 @@
-"""A claim of a source, how it is judged, and the verdict that follows from its conditions."""
+"""A claim of a source, the conditions under which it is judged, and the verdict."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from normexp.insight.comparison import FEWEST, Comparison
+from normexp.insight.comparison import Comparison
 
 if TYPE_CHECKING:
-    from normexp.claims.evidence import Evidence
+    import pandas as pd
 
 Verdict = Literal["holds", "fails", "holds only if", "undecided", "not checkable"]
-Rule = Callable[[Comparison], bool | None]
-"""Whether a claim holds by a comparison; None if that is undecided."""
 
-MARGIN = 1.1
-"""A ratio within it either way counts as no difference."""
+Frames = Mapping[str, "pd.DataFrame"]
+"""The stored runs of the studies by the studies' names, one row a run."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +36,21 @@ class Cell:
     posed: bool = True
 
 
+Criterion = Callable[[Frames], Cell]
+"""Judges one condition, see `normexp.claims.criteria`."""
+
+
 @dataclass(frozen=True)
 class Claim:
-    """What a source says, and the criterion by which runs confirm or refute it.
+    """A source's sentence, and the criterion by which runs confirm or refute it.
 
     Attributes:
         id: such as `S1.3`.
         text: the claim, as the source puts it.
-        criterion: when it holds and when it fails; `judge` computes the same.
+        criterion: when it holds and when it fails; `conditions` compute the same.
         measure: the effect, as the head of a table's column.
         studies: names in `normexp.claims.studies` that it needs.
-        judge: gives the cells, the most important one first.
+        conditions: the most important one first.
         expected: the verdict by the project's reading of the sources; None if left open.
         because: the reason for that.
     """
@@ -58,17 +60,14 @@ class Claim:
     criterion: str
     measure: str
     studies: tuple[str, ...]
-    judge: "Callable[[Evidence], Iterator[Cell]]"
+    conditions: tuple[Criterion, ...]
     expected: Verdict | None
     because: str
 
 
 @dataclass(frozen=True)
 class Settled:
-    """A claim without a verdict of its own: an identity, or nothing that runs can check.
-
-    An identity cannot come out otherwise: `tests/test_identities.py` proves it.
-    """
+    """A claim without a verdict by runs: an identity, or nothing that runs can check."""
 
     id: str
     text: str
@@ -87,26 +86,3 @@ def verdict(cells: Sequence[Cell]) -> Verdict:
     if False in found:
         return "holds only if" if True in found else "fails"
     return "holds" if found == {True} else "undecided"
-
-
-def below(found: Comparison, bound: float | None = None) -> bool | None:
-    """Return whether the whole interval is below a bound; by default below no difference."""
-    limit = found.nothing if bound is None else bound
-    if min(found.n) < FEWEST or not found.low <= found.high:
-        return None
-    if found.high < limit:
-        return True
-    return False if found.low > limit else None
-
-
-def above(found: Comparison, bound: float | None = None) -> bool | None:
-    """Return whether the whole interval is above a bound; by default above no difference."""
-    held = below(found, bound)
-    return None if held is None else not held
-
-
-def differs(found: Comparison) -> bool | None:
-    """Return whether a ratio differs from 1; False if it surely lies within `MARGIN` of 1."""
-    if found.decided:
-        return True
-    return False if below(found, MARGIN) and above(found, 1 / MARGIN) else None

@@ -1,52 +1,28 @@
 """The claims on momentum and moving averages: sources S0 and S2."""
 
-from collections.abc import Iterator, Sequence
 from functools import partial
 
-import pandas as pd
-
-from normexp.claims.claim import Cell, Claim, above, below, differs
-from normexp.claims.evidence import (
-    Contrast,
-    Evidence,
-    Of,
-    Series,
-    by_seed,
-    compared,
-    final_error,
-    judge,
+from normexp.claims.claim import Claim
+from normexp.claims.criteria import (
+    BATCH,
+    above,
+    best_momentum,
+    contrast,
+    differs,
+    excess,
 )
+from normexp.claims.metrics import final_error
 
-BATCH_NORM = {"norm": "batch"}
+error = partial(contrast, metric=final_error)
+"""The error of the running means in σ at the end."""
+
+GRID = (0.01, 0.03, 0.1, 0.3, 0.5, 0.9)
+STEPS = (0.01, 0.03, 0.1, 0.3, 0.9)
 
 
-def momentum(value: float) -> Of:
-    """Return the runs of one momentum."""
+def momentum(value: float) -> dict[str, float]:
+    """Runs of one momentum."""
     return {"norm.momentum": value}
-
-
-excess = partial(Contrast, metric="excess_loss", scale="difference")
-error = partial(Contrast, metric=final_error)
-
-
-def best_by_batch_size(evidence: Evidence) -> Iterator[Cell]:
-    """Compare, by seed, the momentum of the least test loss: batches of 16 against 256."""
-    grid, steps = (0.01, 0.03, 0.1, 0.3, 0.5, 0.9), (0.01, 0.03, 0.1, 0.3, 0.9)
-    conditions: list[tuple[str, str, Sequence[float], Of]] = [
-        ("lr 0.03, 12 epochs", "grid", grid, {"optim.lr": 0.03}),
-        ("lr 0.003, 12 epochs", "grid", grid, {"optim.lr": 0.003}),
-        *((f"lr 0.01, {n} epochs", "steps", steps, {"train.epochs": n}) for n in (16, 4, 1)),
-    ]
-    for where, study, momenta, of in conditions:
-        many, few = (evidence.runs(study, {**of, "train.batch_size": size}) for size in (256, 16))
-        values = _best(many, momenta), _best(few, momenta)
-        yield compared(where, values, below, runs=(many, few))
-
-
-def _best(runs: pd.DataFrame, momenta: Sequence[float]) -> Series:
-    """Return the momentum of the least test loss, by seed."""
-    losses = {a: by_seed(runs[runs["norm.momentum"] == a], "test_loss") for a in momenta}
-    return pd.DataFrame(losses).dropna().idxmin(axis=1).astype(float)
 
 
 CLAIMS = (
@@ -58,14 +34,10 @@ CLAIMS = (
         "0.1 (interval of the difference below 0), fails where it is above.",
         "excess loss, a − 0.1",
         ("convention", "momenta"),
-        judge(
-            *(
-                excess(
-                    f"{value} on {where}", study, {**BATCH_NORM, **momentum(0.1)}, momentum(value)
-                )
-                for study, where in (("convention", "S0's classifier"), ("momenta", "S1's data"))
-                for value in (0.99, 0.01)
-            )
+        tuple(
+            excess(f"{value} on {where}", study, {**BATCH, **momentum(0.1)}, momentum(value))
+            for study, where in (("convention", "S0's classifier"), ("momenta", "S1's data"))
+            for value in (0.99, 0.01)
         ),
         "holds only if",
         "0.99 is a TensorFlow value; in PyTorch it means the last batch alone",
@@ -77,7 +49,7 @@ CLAIMS = (
         "0), fails if above.",
         "excess loss, 0.99 − 0.01",
         ("convention",),
-        judge(excess("", "convention", momentum(0.01), momentum(0.99))),
+        (excess("", "convention", momentum(0.01), momentum(0.99)),),
         "fails",
         "0.99 is the worst of the three",
     ),
@@ -89,7 +61,7 @@ CLAIMS = (
         "that of 0.01. Holds if both do.",
         "mean error",
         ("steps", "rest and drift"),
-        judge(
+        (
             error(
                 "faster: 8 steps, 0.9 : 0.01",
                 "steps",
@@ -114,11 +86,9 @@ CLAIMS = (
         "(interval below 1), by learning rate; fails where above.",
         "error of 0.01 : 0.3",
         ("rest and drift",),
-        judge(
-            *(
-                error(where, "rest and drift", {"optim.lr": rate, **momentum(0.3)}, momentum(0.01))
-                for rate, where in ((0.01, "lr 0.01"), (0.001, "lr 0.001"), (1e-6, "at rest"))
-            )
+        tuple(
+            error(where, "rest and drift", {"optim.lr": rate, **momentum(0.3)}, momentum(0.01))
+            for rate, where in ((0.01, "lr 0.01"), (0.001, "lr 0.001"), (1e-6, "at rest"))
         ),
         "holds only if",
         "only for stationary statistics, wrong under drift",
@@ -131,9 +101,7 @@ CLAIMS = (
         "surely are within 1.1.",
         "loss of 0.5 : 0.1",
         ("momenta",),
-        judge(
-            Contrast("", "momenta", {**BATCH_NORM, **momentum(0.1)}, momentum(0.5), rule=differs)
-        ),
+        (contrast("", "momenta", {**BATCH, **momentum(0.1)}, momentum(0.5), rule=differs),),
         "holds",
         "right",
     ),
@@ -144,19 +112,17 @@ CLAIMS = (
         "with population statistics (interval above 1), fails if below.",
         "running : population",
         ("steps",),
-        judge(
-            *(
-                Contrast(
-                    f"{steps} steps",
-                    "steps",
-                    {"train.batch_size": size, "train.epochs": 1, **momentum(0.01)},
-                    {},
-                    metric="test_loss_population",
-                    metric_of_other="test_loss",
-                    rule=above,
-                )
-                for size, steps in ((256, 8), (64, 32), (16, 125))
+        tuple(
+            contrast(
+                f"{steps} steps",
+                "steps",
+                {"train.batch_size": size, "train.epochs": 1, **momentum(0.01)},
+                {},
+                metric="test_loss_population",
+                metric_of_other="test_loss",
+                rule=above,
             )
+            for size, steps in ((256, 8), (64, 32), (16, 125))
         ),
         "holds",
         "right",
@@ -168,7 +134,13 @@ CLAIMS = (
         "of 256 (interval of the ratio below 1), fails if above.",
         "best a, batch 16 : 256",
         ("grid", "steps"),
-        best_by_batch_size,
+        (
+            best_momentum("lr 0.03, 12 epochs", "grid", {"optim.lr": 0.03}, GRID),
+            best_momentum("lr 0.003, 12 epochs", "grid", {"optim.lr": 0.003}, GRID),
+            best_momentum("lr 0.01, 16 epochs", "steps", {"train.epochs": 16}, STEPS),
+            best_momentum("lr 0.01, 4 epochs", "steps", {"train.epochs": 4}, STEPS),
+            best_momentum("lr 0.01, 1 epochs", "steps", {"train.epochs": 1}, STEPS),
+        ),
         "holds",
         "right direction",
     ),

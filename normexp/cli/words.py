@@ -1,15 +1,15 @@
-"""Words that people bring from elsewhere, and what to type here in their place."""
+"""Words from other tools, with what to type here instead, and how a wrong command line ends."""
 
 import re
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from normexp.errors import NormexpError, UsageError
+from normexp.errors import NormexpError, UsageError, did_you_mean, nearest
 
 HINTS = {
     "type normexp plan: it says what a sweep would do": "dry-run dryrun preview simulate",
@@ -52,7 +52,7 @@ WORDS = {word: hint for hint, words in HINTS.items() for word in words.split()}
 
 
 class Commands(TyperGroup):
-    """The commands; what Typer refuses ends in an `error:` and a `hint:`, as all else does."""
+    """The commands; Typer's refusals end in an `error:` and a `hint:`, as all others do."""
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **named: Any) -> Any:  # noqa: ANN401
         """Run the command that `args` says, or the arguments of this process."""
@@ -63,67 +63,61 @@ class Commands(TyperGroup):
             _refuse_empty(typed)
             code = super().main(typed, *rest, **named | {"standalone_mode": False})
         except typer.Abort:
-            sys.exit(1)
-        except typer.TyperException as error:
-            _end(UsageError(_message(error), self._hint(typed, error)))
-        except NormexpError as error:
-            _end(error)
+            code = 1
+        except (typer.TyperException, NormexpError) as error:
+            from normexp.console.streams import print_error
+
+            if not isinstance(error, NormexpError):
+                error = UsageError(_message(error), self._hint(typed, error))
+            print_error(error)
+            code = error.exit_code
         sys.exit(code or 0)
 
     def _hint(self, typed: Sequence[str], error: typer.TyperException) -> str:
-        """What to type in place of what Typer does not know."""
+        """Return what to type instead of a command or an option that Typer does not know."""
         known = "requires" in error.message or "does not take" in error.message
         option = "" if known else str(getattr(error, "option_name", ""))
         unknown = re.search(r"No such command '(.*?)'", error.message)
         whole = next((each for each in typed if option and each.startswith(option)), option)
         word = whole.lstrip("-").partition("=")[0] or (unknown[1] if unknown else "")
-        command = self.commands.get(next((each for each in typed if each in self.commands), ""))
         if word in WORDS:
             return WORDS[word]
+        if unknown and "=" in word:
+            return f"type normexp sweep {word}"
         if unknown:
-            return _for_command(word, list(self.commands))
-        if not (option and command):
-            return f"type normexp {command.name} --help" if command else "type normexp --help"
-        from normexp.errors import nearest
-
-        keys = _keys(word) if any(each.name == "overrides" for each in command.params) else []
-        options = [name for each in command.params for name in each.opts if name[:2] == "--"]
-        if near := nearest(word, [name[2:] for name in options]):
-            keys = keys or [f"--{name}" for name in near]
-        return f"type {' or '.join(keys)}" if keys else f"type normexp {command.name} --help"
+            return did_you_mean(word, self.commands, f"there is {', '.join(self.commands)}")
+        command = self.commands.get(next((each for each in typed if each in self.commands), ""))
+        if command is None:
+            return "type normexp --help"
+        meant: list[str] = []
+        if option:
+            names = [name for each in command.params for name in each.opts if name[:2] == "--"]
+            meant = [f"--{near}" for near in nearest(word, [name[2:] for name in names])]
+            if any(each.name == "overrides" for each in command.params):
+                meant = _keys(word) or meant
+        return f"type {' or '.join(meant)}" if meant else f"type normexp {command.name} --help"
 
 
 def _keys(word: str) -> list[str]:
-    """The overrides that an option means by its name, such as `--batch-size`."""
+    """Return the overrides that an option such as `--batch-size` means."""
     from normexp.config.schema import KINDS
     from normexp.config.tree import known_keys
 
     name = word.replace("-", "_")
-    groups = [f"{group}=CHOICE" for group in ("study", *KINDS) if name == group]
-    keys = [f"{key}=VALUE" for key in known_keys() if name in (key, key.rpartition(".")[2])]
-    return groups or keys
+    if name in ("study", *KINDS):
+        return [f"{name}=CHOICE"]
+    return [f"{key}=VALUE" for key in known_keys() if name in (key, key.rpartition(".")[2])]
 
 
 def refuse_words(context: typer.Context, words: list[str] | None) -> list[str] | None:
-    """The overrides; a word among them that is none, and that people use elsewhere, is refused."""
+    """Return the overrides, or refuse a word among them that other tools know."""
+    root = context.find_root().command
+    commands = root.commands if isinstance(root, TyperGroup) else {}
     for word in words or []:
-        hint = f"type normexp {word}" if word in _commands(context) else WORDS.get(word)
+        hint = f"type normexp {word}" if word in commands else WORDS.get(word)
         if hint:
             raise UsageError(f"{word!r} is no override, which is KEY=VALUE", hint)
     return words
-
-
-def _commands(context: typer.Context) -> Sequence[str]:
-    root = context.find_root().command
-    return list(root.commands) if isinstance(root, TyperGroup) else []
-
-
-def _for_command(word: str, commands: Sequence[str]) -> str:
-    if "=" in word:
-        return f"type normexp sweep {word}"
-    from normexp.errors import did_you_mean
-
-    return did_you_mean(word, commands, f"there is {', '.join(commands)}")
 
 
 def _message(error: typer.TyperException) -> str:
@@ -132,15 +126,8 @@ def _message(error: typer.TyperException) -> str:
 
 
 def _refuse_empty(typed: Sequence[str]) -> None:
-    """An empty text would be the current directory; it is a shell's variable that is not set."""
+    """Refuse an empty option, from a shell's variable that is not set: it would mean `.`."""
     for option, value in pairwise([*typed, " "]):
         if option.startswith("--") and (not value or option.endswith("=")):
             name = option.rstrip("=")
             raise UsageError(f"{name} '' is empty", f"leave {name} out, or type a value")
-
-
-def _end(error: NormexpError) -> NoReturn:
-    from normexp.console.streams import print_error
-
-    print_error(error)
-    sys.exit(error.exit_code)

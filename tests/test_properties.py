@@ -16,6 +16,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from strategies import CHARACTERS, TEXTS, examples, sections, trees, values
+from test_grammar import study_file
 from typer.testing import Result
 
 import normexp as package
@@ -25,7 +26,11 @@ from normexp.config.schema import IDENTITY_GROUPS, KINDS, RunConfig
 from normexp.config.tree import field_specs, flatten, from_tree, nest
 from normexp.study.compose import composer, resolve
 
-# Overrides
+
+@cache
+def ids_of(*overrides: str) -> set[str]:
+    """Return the ids of the runs of these overrides."""
+    return {run.id for run in package.load(overrides).runs}
 
 
 @examples(300)
@@ -50,11 +55,8 @@ def test_a_quoted_text_comes_back_as_it_was(text: str) -> None:
     assert resolve({"path": override.value()}) == {"path": text}
 
 
-FILE_NAMES = TEXTS.map(lambda text: text.replace("/", "|")).filter(lambda text: text.strip(". "))
-
-
 @examples(8)
-@given(FILE_NAMES)
+@given(TEXTS.map(lambda text: text.replace("/", "|")).filter(lambda text: text.strip(". ")))
 @example('o\'clock \\${seed} "é" \\')
 def test_a_run_on_a_file_of_any_name_has_a_command(name: str) -> None:
     """The command gives the run with the same id and the same path."""
@@ -74,15 +76,15 @@ def test_a_run_on_a_file_of_any_name_has_a_command(name: str) -> None:
     assert again.id == run.id
 
 
-SPELLINGS: dict[str, Callable[[float], str]] = {
-    "as Python does": repr,
-    "with an exponent": lambda value: f"{value:.16e}",
-    "with a capital exponent": lambda value: f"{value:.16E}",
-    "with a sign": lambda value: f"+{value!r}",
-    "in decimals": lambda value: format(Decimal(repr(value)), "f"),
-    "with a trailing zero": lambda value: f"{format(Decimal(repr(value)), '.40f')}0",
-    "without a leading zero": lambda value: f"{value:.20f}".removeprefix("0"),
-}
+SPELLINGS: list[Callable[[float], str]] = [
+    repr,
+    lambda value: f"{value:.16e}",
+    lambda value: f"{value:.16E}",
+    lambda value: f"+{value!r}",
+    lambda value: format(Decimal(repr(value)), "f"),
+    lambda value: f"{format(Decimal(repr(value)), '.40f')}0",
+    lambda value: f"{value:.20f}".removeprefix("0"),
+]
 
 
 @examples(12)
@@ -90,8 +92,7 @@ SPELLINGS: dict[str, Callable[[float], str]] = {
 def test_a_number_in_any_spelling_is_the_same_run(data: st.DataObject) -> None:
     """Many at once, as an axis: the values as they are, and the ids of the plain spelling."""
     numbers = data.draw(st.lists(st.floats(1e-4, 1), min_size=1, max_size=12, unique=True))
-    ways = [data.draw(st.sampled_from(sorted(SPELLINGS))) for _ in numbers]
-    typed = [SPELLINGS[way](value) for way, value in zip(ways, numbers, strict=True)]
+    typed = [data.draw(st.sampled_from(SPELLINGS))(value) for value in numbers]
     read_back = list(dict.fromkeys(map(float, typed)))
     spelled = package.load("norm=batch", "seed=0", f"norm.momentum={','.join(typed)}").runs
     plain = package.load("norm=batch", "seed=0", f"norm.momentum={','.join(map(repr, read_back))}")
@@ -107,7 +108,7 @@ SCALARS = ["norm=batch", "norm.momentum=0.3", "seed=1,2", "optim.lr=1e-3,0.02", 
 @examples(10)
 @given(st.permutations(SCALARS))
 def test_the_order_of_overrides_changes_no_run(overrides: list[str]) -> None:
-    """The same runs, groups first or last."""
+    """The same four runs, groups first or last."""
     runs = package.load(overrides).runs
 
     assert {run.id for run in runs} == ids_of(*SCALARS)
@@ -120,18 +121,10 @@ STUDY = {
     "train": {"epochs": 3, "batch_size": 32, "shuffle": False},
     "study": {"about": "any order", "axes": {"norm": "none,batch", "seed": [1, 2]}},
 }
-
-
 TYPED_STUDY = (
     "model.width=7", "model.depth=3", "optim.lr=0.003", "optim.eps=1e-7", "train.epochs=3",
     "train.batch_size=32", "train.shuffle=false", "~norm.momentum", "norm=none,batch", "seed=1,2",
 )  # fmt: skip
-
-
-@cache
-def ids_of(*overrides: str) -> set[str]:
-    """The ids of the runs of these overrides."""
-    return {run.id for run in package.load(overrides).runs}
 
 
 @st.composite
@@ -144,11 +137,9 @@ def shuffled(draw: st.DrawFn, tree: dict[str, Any]) -> dict[str, Any]:
 @examples(10)
 @given(shuffled(STUDY))
 def test_the_order_of_keys_in_a_study_changes_no_run(tree: dict[str, Any]) -> None:
-    """Sections and fields in any order are the runs of the same values typed."""
-    path = Path("own/study/mine.yaml")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("# @package _global_\n" + yaml.safe_dump(tree, sort_keys=False))
-    runs = package.load("study=mine", config_dir="own").runs
+    """Sections and fields in any order are the four runs of the same values typed."""
+    own = study_file(yaml.safe_dump(tree, sort_keys=False))
+    runs = package.load("study=mine", config_dir=own).runs
 
     assert {run.id for run in runs} == ids_of(*TYPED_STUDY)
     assert len(runs) == 4
@@ -185,9 +176,6 @@ def test_no_override_ends_in_a_traceback(
     assert result.stderr.splitlines()[:1] == errors
 
 
-# Identity
-
-
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[RunConfig, RunConfig]:
     """A configuration, and one in which few fields, or one section's kind, may differ."""
@@ -205,25 +193,21 @@ def pairs(draw: st.DrawFn) -> tuple[RunConfig, RunConfig]:
     return from_tree(tree), from_tree(other)
 
 
-def fields_of(config: RunConfig, roles: tuple[Role, ...]) -> dict[str, Any]:
-    """The fields with these roles."""
-    flat = flatten(config)
-    known = field_specs(nest(flat))
-    return {path: value for path, value in flat.items() if known[path].rule.role in roles}
-
-
 @examples(150)
 @given(pairs())
 def test_names_are_equal_exactly_where_their_fields_are(pair: tuple[RunConfig, RunConfig]) -> None:
     """Run: all but runtime fields; trajectory: not the observed ones; stack: structural ones."""
-    one, other = pair
     for name_of, roles in (
         (run_id, EVERYTHING),
         (trajectory_id, WEIGHTS),
         (stack_key, (Role.STRUCTURAL,)),
     ):
-        same = fields_of(one, roles) == fields_of(other, roles)
-        assert (name_of(one) == name_of(other)) == same
+        one, other = (
+            {path: v for path, v in flatten(each).items() if known[path].rule.role in roles}
+            for each in pair
+            for known in [field_specs(nest(flatten(each)))]
+        )
+        assert (name_of(pair[0]) == name_of(pair[1])) == (one == other)
 
 
 @examples(60)
@@ -246,18 +230,23 @@ def test_momentum_and_its_like_never_name_a_training(
 @examples(80)
 @given(trees())
 def test_a_configuration_survives_every_form_it_takes(tree: dict[str, Any]) -> None:
-    """Flat, nested, as a run's YAML, read by PyYAML or by OmegaConf, and as JSON."""
+    """Flat, nested, as a run's YAML, read by PyYAML or by OmegaConf, as JSON, and as overrides."""
     from normexp.store.texts import config_yaml, to_json
 
     config = from_tree(tree)
     nested = nest(flatten(config))
     text = config_yaml(nested).decode()
+    plain: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    flat = {path: v for path, v in flatten(config).items() if not path.endswith(".kind")}
+    with composer() as hydra:
+        parsed = [hydra.parse(f"{path}={quoted(value)}") for path, value in flat.items()]
+    typed: Any = {f"{group}.kind": tree[group]["kind"] for group in KINDS}
+    typed |= {each.key_or_group: each.value() for each in parsed}
 
-    assert from_tree(nested) == config
-    assert from_tree(yaml.safe_load(text)) == config
+    assert from_tree(nested) == from_tree(yaml.safe_load(text)) == from_tree(plain) == config
     assert from_tree(json.loads(to_json(nested))) == config
-    plain = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
-    assert from_tree(plain) == config  # type: ignore[arg-type]
+    assert from_tree(resolve(nest(typed))) == config
+    assert all(quoted(value) == spell(value) for value in flat.values() if type(value) is not str)
 
 
 def test_a_digest_that_looks_like_a_number_stays_a_text() -> None:
@@ -268,23 +257,3 @@ def test_a_digest_that_looks_like_a_number_stays_a_text() -> None:
         content = to_yaml({"digest": text}).decode()
         assert OmegaConf.to_container(OmegaConf.create(content)) == {"digest": text}
         assert yaml.safe_load(content) == {"digest": text}
-
-
-@examples(60)
-@given(trees())
-def test_every_value_is_spelled_so_that_it_comes_back(tree: dict[str, Any]) -> None:
-    """All fields of a configuration as overrides, read by Hydra's grammar: the same values."""
-    flat = {k: v for k, v in flatten(from_tree(tree)).items() if not k.endswith(".kind")}
-    with composer() as hydra:
-        parsed = [hydra.parse(f"{path}={quoted(value)}") for path, value in flat.items()]
-    given_back = resolve(nest({each.key_or_group: each.value() for each in parsed}))  # type: ignore[misc]
-    kinds = {f"{group}.kind": tree[group]["kind"] for group in KINDS}
-
-    assert from_tree(nest({**kinds, **_flat(given_back)})) == from_tree(tree)
-    assert all(quoted(value) == spell(value) for value in flat.values() if type(value) is not str)
-
-
-def _flat(tree: dict[str, Any]) -> dict[str, Any]:
-    whole = {k: v for k, v in tree.items() if not isinstance(v, dict)}
-    sections = {k: v for k, v in tree.items() if isinstance(v, dict)}
-    return whole | {f"{name}.{f}": v for name, part in sections.items() for f, v in part.items()}

@@ -1,11 +1,15 @@
-"""What a training leaves behind, all that any momentum will ever need; and what one makes of it."""
+"""The record of a training, all that any momentum will ever need, and observations made from it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import NamedTuple
 
 import torch
+
+TENSORS = ("train_loss", "batch_mean", "batch_var", "population_mean", "population_var")
+
+GROWTH_OF_DIVERGENCE = {"squared error": 1e6, "cross entropy": 1e3}
+"""A training loss this many times the loss at the start has diverged too, though it be finite."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +36,31 @@ class Record:
         return self.population_mean.shape[1] - 1
 
     def select(self, index: torch.Tensor) -> "Record":
-        """The record of these models, in this order, repeats allowed."""
-        return _made(self.sites, lambda part: part(self)[index], self)
+        """Return the record of these models, in this order, repeats allowed."""
+        return _combined([self], lambda parts: parts[0][index])
 
 
 def join(records: Sequence[Record]) -> Record:
-    """Records of one structure side by side."""
-    return _joined(records, axis=0)
+    """Return records of one structure side by side."""
+    return _combined(records, torch.cat)
 
 
 def follow(records: Sequence[Record]) -> Record:
-    """Records of the same models one after the other, as they trained."""
-    return _joined(records, axis=1)
+    """Return records of the same models one after the other, as they trained."""
+    return _combined(records, lambda parts: torch.cat(parts, 1))
+
+
+def _combined(
+    records: Sequence[Record], combine: Callable[[list[torch.Tensor]], torch.Tensor]
+) -> Record:
+    """A record whose every tensor is made from the same tensor of others."""
+    first = records[0]
+    return Record(
+        first.sites,
+        *(combine([getattr(each, name) for each in records]) for name in TENSORS),
+        {name: combine([each.references[name] for each in records]) for name in first.references},
+        {name: combine([each.weights[name] for each in records]) for name in first.weights},
+    )
 
 
 class Kept(NamedTuple):
@@ -56,43 +73,21 @@ class Kept(NamedTuple):
     memory: dict[str, torch.Tensor]  # each [models, ...]: the optimizer's, and that of norms
 
     def select(self, index: torch.Tensor) -> "Kept":
-        """What these models need, in this order."""
+        """Return what these models need, in this order."""
         memory = {name: values[index] for name, values in self.memory.items()}
         return Kept(self.record.select(index), memory)
 
 
 def join_kept(several: Sequence[Kept]) -> Kept:
-    """What networks of one structure need, side by side."""
+    """Return what networks of one structure need, side by side."""
     names = several[0].memory
     memory = {name: torch.cat([kept.memory[name] for kept in several]) for name in names}
     return Kept(join([kept.record for kept in several]), memory)
 
 
-Part = Callable[[Record], torch.Tensor]
-"""Takes one tensor out of a record."""
-
-
-def _joined(records: Sequence[Record], axis: int) -> Record:
-    first = records[0]
-    return _made(first.sites, lambda part: torch.cat([part(r) for r in records], axis), first)
-
-
-def _made(sites: dict[str, int], make: Callable[[Part], torch.Tensor], like: Record) -> Record:
-    """A record whose every tensor is made from the same part of others."""
-    return Record(
-        sites=sites,
-        **{name: make(attrgetter(name)) for name in TENSORS},
-        references={n: make(lambda record, n=n: record.references[n]) for n in like.references},  # type: ignore[misc]
-        weights={n: make(lambda record, n=n: record.weights[n]) for n in like.weights},  # type: ignore[misc]
-    )
-
-
-TENSORS = ("train_loss", "batch_mean", "batch_var", "population_mean", "population_var")
-
-
 @dataclass(frozen=True)
 class Observation:
-    """One run's running statistics and what they cost.
+    """One run's running statistics, and its test losses under them.
 
     Rows are the logged steps: every `log.every`-th, and the evaluation points.
     """
@@ -103,12 +98,8 @@ class Observation:
     scores: dict[str, torch.Tensor]  # each [points]: test loss, accuracy under these statistics
 
 
-GROWTH_OF_DIVERGENCE = {"squared error": 1e6, "cross entropy": 1e3}
-"""A training loss this many times the loss at the start has diverged too, though it be finite."""
-
-
 def diverged_step(record: Record, model: int) -> int | None:
-    """The first step, counted from 1, at which a training has diverged; None if it has not.
+    """Return the first step, counted from 1, at which a training has diverged; None if none.
 
     Its batch's loss is not finite or has grown beyond all measure since the start; or the weights
     are not finite at an evaluation point, which sees the last update as well. Adam's steps are

@@ -13,11 +13,13 @@ import normexp
 from normexp.config.tree import known_keys
 
 AsJson = Callable[..., Any]
-STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1,0.5", "seed=range(5)"]
 
 ODD = ["model.depth=3", "model.width=7", "model.activation=silu", "data.train_size=150",
        "data.test_size=21", "train.batch_size=13", "train.epochs=3"]  # fmt: skip
 """Sizes that are no multiple of anything: here alignment and vector tails would show."""
+
+SIZES = {"even": SMALL, "odd": ODD}
+ARM = ["norm=batch", "norm.momentum=0.1,0.9,null", "optim.lr=0.03"]
 
 
 def assert_same(found: dict[str, bytes], expected: dict[str, bytes]) -> None:
@@ -26,8 +28,13 @@ def assert_same(found: dict[str, bytes], expected: dict[str, bytes]) -> None:
     assert {name for name in found if found[name] != expected[name]} == set()
 
 
-SIZES = {"even": SMALL, "odd": ODD}
-ARM = ["norm=batch", "norm.momentum=0.1,0.9,null", "optim.lr=0.03"]
+def trajectory_files(store: Path) -> dict[str, bytes]:
+    """Every file of every trajectory, manifests aside."""
+    return {
+        f"{path.parent.name}/{path.name}": path.read_bytes()
+        for path in store.glob("*/trajectories/*/*")
+        if path.name != "manifest.json"
+    }
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +46,6 @@ def forty(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes
         normexp.sweep(*sizes, *ARM, "seed=range(40)", f"store.dir={store}")
         found[name] = run_files(store)
     return found
-
-
-def trajectory_files(store: Path) -> dict[str, bytes]:
-    """Every file of every trajectory, manifests aside."""
-    return {
-        f"{path.parent.name}/{path.name}": path.read_bytes()
-        for path in store.glob("*/trajectories/*/*")
-        if path.name != "manifest.json"
-    }
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -67,10 +65,10 @@ def trajectory_files(store: Path) -> dict[str, bytes]:
     ids=" ".join,
 )
 def test_company_order_stack_size_and_workers_change_no_bit(
-    as_json: AsJson, forty: dict[str, dict[str, bytes]], sizes: str, way: list[str]
+    forty: dict[str, dict[str, bytes]], sizes: str, way: list[str]
 ) -> None:
     """Forty networks at once, more than one block of lanes, and some of them in other ways."""
-    as_json("sweep", *SIZES[sizes], *ARM, *way)
+    normexp.sweep(*SIZES[sizes], *ARM, *way)
     there = forty[sizes]
     found = {name: content for name, content in run_files(Path("runs")).items() if name in there}
 
@@ -80,46 +78,31 @@ def test_company_order_stack_size_and_workers_change_no_bit(
 @pytest.mark.parametrize(
     "norm", ["none", "ghost", "batch_renorm", "ema_train", "layer", "rms", "group"]
 )
-def test_company_changes_no_bit_of_any_norm(as_json: AsJson, norm: str) -> None:
+def test_company_changes_no_bit_of_any_norm(norm: str) -> None:
     """Eleven networks in threes, and one alone."""
     study = [*ODD, f"norm={norm}", "train.batch_size=12", "norm.momentum=0.1,null",
              "norm.groups=1", "norm.size=4"]  # fmt: skip
     choices = {each: known_keys().get(each.partition("=")[0], ()) for each in study}
     own = [each for each in study if "norm." not in each or f"norm={norm}" in choices[each]]
-    as_json("sweep", *own, "seed=range(11)", "executor.stack_size=3", "store.dir=all")
-    as_json("sweep", *own, "seed=7", "store.dir=one")
+    normexp.sweep(*own, "seed=range(11)", "executor.stack_size=3", "store.dir=all")
+    normexp.sweep(*own, "seed=7", "store.dir=one")
     there, found = run_files(Path("all")), run_files(Path("one"))
 
     assert_same(found, {name: there[name] for name in found})
 
 
-def test_a_run_observed_later_is_the_run_observed_at_once(as_json: AsJson) -> None:
-    """A new momentum on a stored trajectory trains nothing and leaves the same bits."""
-    as_json("sweep", *SMALL, "norm=batch", "norm.momentum=0.1,0.3", "store.dir=once")
-    as_json("sweep", *SMALL, "norm=batch", "norm.momentum=0.1", "store.dir=later")
-    second = as_json("sweep", *SMALL, "norm=batch", "norm.momentum=0.3", "store.dir=later")
+def test_runs_observed_later_or_apart_are_the_runs_observed_at_once(as_json: AsJson) -> None:
+    """Momentum never touches training: a new one trains nothing and leaves the same bits."""
+    study = [*SMALL, "norm=batch", "seed=0,1"]
+    as_json("sweep", *study, "norm.momentum=0.1,0.3", "store.dir=once")
+    as_json("sweep", *study, "norm.momentum=0.1", "store.dir=later")
+    second = as_json("sweep", *study, "norm.momentum=0.3", "store.dir=later")
+    as_json("sweep", *study, "norm.momentum=0.9", "store.dir=apart")
 
-    assert (second["runs"], second["to_train"], second["cached"]) == (8, 0, 0)
-    assert_same(run_files(Path("later")), run_files(Path("once")))
-    assert len(run_files(Path("later"))) == len(run_files(Path("once")))
-
-
-def test_momenta_swept_apart_leave_the_same_trajectories(as_json: AsJson) -> None:
-    """Momentum never touches training: the files of the trainings are equal to the bit."""
-    for store, momentum in (("slow", "0.01"), ("fast", "0.9")):
-        arguments = [*SMALL, "norm=batch", f"norm.momentum={momentum}", f"store.dir={store}"]
-        as_json("sweep", *arguments)
-
-    assert_same(trajectory_files(Path("slow")), trajectory_files(Path("fast")))
-
-
-def test_two_fresh_directories_get_the_same_bits(as_json: AsJson) -> None:
-    """Runs and trajectories alike, manifests (time, place) aside."""
-    for store in ("one", "two"):
-        as_json("sweep", *STUDY, f"store.dir={store}")
-
-    assert_same(run_files(Path("one")), run_files(Path("two")))
-    assert_same(trajectory_files(Path("one")), trajectory_files(Path("two")))
+    assert (second["runs"], second["to_train"], second["cached"]) == (2, 0, 0)
+    assert run_files(Path("later")) == run_files(Path("once"))
+    for store in ("later", "apart"):
+        assert trajectory_files(Path(store)) == trajectory_files(Path("once")) != {}
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
@@ -141,7 +124,8 @@ def test_the_number_of_threads_changes_no_bit() -> None:
 
 def test_the_command_of_a_run_gives_that_run_alone(as_json: AsJson) -> None:
     """Each run's reproduction command, in a fresh store: one run, the same bits."""
-    as_json("sweep", *STUDY, "model.bias_init=-0.2,0.5", "seed=1", "store.dir=all")
+    as_json("sweep", *SMALL, "norm=none,batch", "norm.momentum=0.1,0.5", "seed=1",
+            "model.bias_init=-0.2,0.5", "store.dir=all")  # fmt: skip
     names = {name.partition("/")[0] for name in run_files(Path("all"))}
     assert len(names) == 6
     for name in names:
@@ -150,6 +134,7 @@ def test_the_command_of_a_run_gives_that_run_alone(as_json: AsJson) -> None:
         assert as_json(*command[1:], "store.dir=alone")["runs"] == 1
 
     assert_same(run_files(Path("alone")), run_files(Path("all")))
+    assert trajectory_files(Path("alone")) == trajectory_files(Path("all"))
 
 
 def test_a_diverged_network_disturbs_nobody(as_json: AsJson) -> None:
@@ -159,8 +144,7 @@ def test_a_diverged_network_disturbs_nobody(as_json: AsJson) -> None:
     answer = as_json("sweep", *arguments, "optim.lr=0.01,1e6,1e30", "store.dir=loud")
     rows = normexp.read(answer["directory"])
     absurd = rows["optim.lr"] > 1
-    quiet = run_files(Path("quiet"))
-    loud = run_files(Path("loud"))
+    quiet, loud = run_files(Path("quiet")), run_files(Path("loud"))
 
     assert answer["failed"] == 0
     assert answer["diverged"] == 8
@@ -170,28 +154,28 @@ def test_a_diverged_network_disturbs_nobody(as_json: AsJson) -> None:
     assert_same({name: loud[name] for name in quiet}, quiet)
 
 
-def test_a_classifier_diverges_at_a_cross_entropy_beyond_all_measure(as_json: AsJson) -> None:
+def test_a_classifier_diverges_at_a_cross_entropy_beyond_all_measure() -> None:
     """It grows with the logits only: a thousand times the start is enough to call it so."""
     study = ["data=digits", "norm=batch", "norm.momentum=0.1", "optim=sgd", "seed=0",
              "train.epochs=2"]  # fmt: skip
-    answer = as_json("sweep", *study, "optim.lr=0.01,1e6")
-    rows = normexp.read(answer["directory"]).set_index("optim.lr")
+    result = normexp.sweep(*study, "optim.lr=0.01,1e6")
+    rows = normexp.read(result.directory).set_index("optim.lr")
 
     assert rows["status"].to_dict() == {0.01: "complete", 1e6: "diverged"}
 
 
-def test_a_loss_that_starts_at_zero_has_not_diverged(as_json: AsJson) -> None:
+def test_a_loss_that_starts_at_zero_has_not_diverged() -> None:
     """However much larger the next one is."""
     rng = np.random.default_rng(0)
     y = np.concatenate([np.zeros(8), rng.normal(size=32)])
     np.savez("zeros.npz", x=rng.normal(size=(40, 2)), y=y, test_x=np.zeros((4, 2)),
              test_y=np.zeros(4))  # fmt: skip
-    answer = as_json(
-        "sweep", "data=arrays", "data.path=zeros.npz", "norm=none", "model.weight_std=0", "seed=0",
+    result = normexp.sweep(
+        "data=arrays", "data.path=zeros.npz", "norm=none", "model.weight_std=0", "seed=0",
         "model.bias_init=0", "train.batch_size=8", "train.shuffle=false", "train.epochs=1",
     )  # fmt: skip
 
-    assert normexp.read(answer["directory"])["status"].to_list() == ["complete"]
+    assert normexp.read(result.directory)["status"].to_list() == ["complete"]
 
 
 def test_a_network_that_blows_up_in_its_last_update_has_diverged(as_json: AsJson) -> None:

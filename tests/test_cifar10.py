@@ -16,11 +16,11 @@ from typer.testing import Result
 import normexp
 from normexp.data.cifar10 import PIXELS, read_release
 from normexp.data.draw import draw
+from normexp.errors import UsageError
 
 AsJson = Callable[..., Any]
 Command = Callable[..., Result]
-PYTHON = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
-BINARY = [f"{name}.bin" for name in PYTHON]
+NAMES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
 PER_FILE = 7
 
 
@@ -31,80 +31,46 @@ def batch(number: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     return pixels, rng.integers(0, 10, PER_FILE)
 
 
-def python_release(directory: Path) -> None:
-    """Small files in the format of the python release: pickled by Python 2's protocol."""
+def release(directory: Path, *, binary: bool = False) -> Path:
+    """A directory with small files in the format of a release.
+
+    The python release is pickled by Python 2's protocol; the binary one has a label's byte, then
+    the pixels.
+    """
     directory.mkdir(parents=True)
-    for number, name in enumerate(PYTHON):
+    for number, name in enumerate(NAMES):
         pixels, labels = batch(number)
-        content = {b"data": pixels, b"labels": labels.tolist(), b"batch_label": b"small"}
-        (directory / name).write_bytes(pickle.dumps(content, protocol=2))
+        if binary:
+            records = np.concatenate([labels[:, None].astype(np.uint8), pixels], 1)
+            (directory / f"{name}.bin").write_bytes(records.tobytes())
+        else:
+            content = {b"data": pixels, b"labels": labels.tolist(), b"batch_label": b"small"}
+            (directory / name).write_bytes(pickle.dumps(content, protocol=2))
+    return directory
 
 
-def binary_release(directory: Path) -> None:
-    """The same images in the format of the binary release: a label's byte, then the pixels."""
-    directory.mkdir(parents=True)
-    for number, name in enumerate(BINARY):
-        pixels, labels = batch(number)
-        records = np.concatenate([labels[:, None].astype(np.uint8), pixels], 1)
-        (directory / name).write_bytes(records.tobytes())
-
-
-def archive(directory: Path, name: str) -> None:
-    """A release as it is downloaded."""
+def archive(directory: Path, name: str) -> Path:
+    """A release as it is downloaded, beside its directory."""
     with tarfile.open(directory.parent / name, "w:gz") as tar:
         tar.add(directory, arcname=f"cifar-10/{directory.name}")
+    return directory.parent / name
 
 
-RELEASES: dict[str, Callable[[Path], Path]] = {}
+WAYS: dict[str, Callable[[Path], Path]] = {
+    "where the path points": lambda top: release(top / "files"),
+    "in the archive's folder": lambda top: release(top / "cifar-10-batches-py").parent,
+    "binary": lambda top: release(top / "cifar-10-batches-bin", binary=True).parent,
+    "archive in a directory": lambda top: (
+        archive(release(top / "a/files"), "cifar-10-python.tar.gz").parent
+    ),
+    "archive itself": lambda top: archive(release(top / "files", binary=True), "mine.tar.gz"),
+}
 
 
-def release(make: Callable[[Path], Path]) -> Callable[[Path], Path]:
-    """Remember a way in which the files may lie; it gives the path to type."""
-    RELEASES[make.__name__] = make
-    return make
-
-
-@release
-def python_files(top: Path) -> Path:
-    """Right where the path points."""
-    python_release(top / "files")
-    return top / "files"
-
-
-@release
-def python_folder(top: Path) -> Path:
-    """In the folder that the archive has."""
-    python_release(top / "cifar-10-batches-py")
-    return top
-
-
-@release
-def binary_folder(top: Path) -> Path:
-    """The other release."""
-    binary_release(top / "cifar-10-batches-bin")
-    return top
-
-
-@release
-def python_archive(top: Path) -> Path:
-    """Not unpacked, in a directory."""
-    python_release(top / "files")
-    archive(top / "files", "cifar-10-python.tar.gz")
-    return top
-
-
-@release
-def binary_archive(top: Path) -> Path:
-    """Not unpacked, the file itself."""
-    binary_release(top / "files")
-    archive(top / "files", "mine.tar.gz")
-    return top / "mine.tar.gz"
-
-
-@pytest.mark.parametrize("way", RELEASES)
+@pytest.mark.parametrize("way", WAYS)
 def test_cifar10_is_read_from_either_release(way: str, tmp_path: Path) -> None:
     """All 35 training and 7 test images, pixel by pixel, wherever and however they lie."""
-    train, test = read_release(RELEASES[way](tmp_path), verify=False)
+    train, test = read_release(WAYS[way](tmp_path), verify=False)
     parts = [batch(number) for number in range(6)]
     pixels = np.concatenate([part[0] for part in parts[:5]])
 
@@ -123,42 +89,51 @@ def test_the_same_images_are_the_same_run_wherever_they_lie(
     as_json: AsJson, tmp_path: Path
 ) -> None:
     """The run is named by what the files hold; its command compares them."""
-    first = RELEASES["python_folder"](tmp_path / "a")
-    second = RELEASES["binary_archive"](tmp_path / "b")
+    first = WAYS["in the archive's folder"](tmp_path / "a")
+    second = WAYS["archive itself"](tmp_path / "b")
     swept = as_json("sweep", *SMALL_CIFAR, f"data.path={first}")
     (run,) = normexp.read(swept["directory"])["run_id"]
     again = as_json("plan", *SMALL_CIFAR, f"data.path={second}")
-    command = as_json("show", run)["command"]
+    typed = shlex.split(as_json("show", run)["command"])[1:]
 
     assert again["cached"] == 1
-    assert "data.digest=" in command
-    assert f"data.path='{first}'" in shlex.split(command)
-    moved = [each for each in shlex.split(command)[1:] if not each.startswith("data.path")]
+    assert any(each.startswith("data.digest=") for each in typed)
+    assert f"data.path='{first}'" in typed
+    moved = [each for each in typed if not each.startswith("data.path")]
     assert as_json(*moved, f"data.path={second}", "store.dir=again")["runs"] == 1
-    assert_same_files(Path("runs"), Path("again"))
+    assert run_files(Path("runs")) == run_files(Path("again")) != {}
 
 
-def assert_same_files(one: Path, other: Path) -> None:
-    """Every file of every run, manifests aside, is equal to the bit."""
-    assert run_files(one)
-    assert run_files(one) == run_files(other)
-
-
-def test_images_are_in_units_of_the_training_set(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-14)])
+def test_images_are_in_units_of_the_training_set(
+    tmp_path: Path, dtype: str, tolerance: float
+) -> None:
     """Mean 0 and standard deviation 1 of every channel over the training images."""
-    path = RELEASES["python_files"](tmp_path / "release")
-    (run,) = normexp.load(*SMALL_CIFAR, f"data.path={path}").runs
+    path = release(tmp_path / "files")
+    (run,) = normexp.load(*SMALL_CIFAR, f"data.path={path}", f"train.dtype={dtype}").runs
     data = draw(run.config)
+    zeros, std = torch.zeros(3, dtype=data.x.dtype), data.x.std((0, 2, 3), correction=0)
 
     assert data.x.shape == (30, 3, 32, 32)
     assert data.y.dtype == torch.int64
-    torch.testing.assert_close(data.x.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
-    torch.testing.assert_close(data.x.std((0, 2, 3), correction=0), torch.ones(3))
-    (run,) = normexp.load(*SMALL_CIFAR, f"data.path={path}", "train.dtype=float64").runs
-    exact = draw(run.config).x
-    zeros, ones = torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
-    torch.testing.assert_close(exact.mean((0, 2, 3)), zeros, atol=1e-14, rtol=0)
-    torch.testing.assert_close(exact.std((0, 2, 3), correction=0), ones, atol=1e-14, rtol=0)
+    torch.testing.assert_close(data.x.mean((0, 2, 3)), zeros, atol=tolerance, rtol=0)
+    torch.testing.assert_close(std, zeros + 1, atol=tolerance, rtol=0)
+
+
+def test_images_can_be_in_the_files_order(command: Command, tmp_path: Path) -> None:
+    """The first of the release train; digits come in no file, so there is no such order."""
+    typed = [*SMALL_CIFAR, f"data.path={release(tmp_path / 'files')}", "train.shuffle=false"]
+    labels = np.concatenate([batch(number)[1] for number in range(5)]).tolist()
+    by_seed, by_file = (
+        draw(normexp.load(*typed, f"data.order={order}").runs[0].config).y.tolist()
+        for order in ("seed", "file")
+    )
+    digits = command("plan", "data=digits", "train.shuffle=false", "norm=none", "seed=0",
+                     "model=lenet").stdout  # fmt: skip
+
+    assert by_file == labels[:30] != by_seed
+    assert "data.order=file is the file's" in command("plan", *typed).stdout
+    assert "in the one order that the seed has drawn\n" in digits
 
 
 class Malice:
@@ -168,25 +143,15 @@ class Malice:
         return (Path.touch, (Path("touched"),))
 
 
-def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path, command: Command) -> None:
-    """And runs nothing."""
-    path = RELEASES["python_files"](tmp_path / "release")
-    (path / "data_batch_3").write_bytes(pickle.dumps({b"data": Malice(), b"labels": [1]}))
-    result = command("plan", *SMALL_CIFAR, f"data.path={path}")
-
-    assert result.exit_code == 2
-    assert "data_batch_3" in result.stderr
-    assert "which is not data" in result.stderr
-    assert not Path("touched").exists()
-
-
-def damaged(path: Path, way: str) -> list[str]:
-    """Break a release; what to type then."""
+def damage(path: Path, way: str) -> list[str]:
+    """Break a release; return what to type then."""
     if way == "missing":
         (path / "data_batch_2").unlink()
     elif way == "cut":
         content = (path / "test_batch").read_bytes()
         (path / "test_batch").write_bytes(content[: len(content) // 2])
+    elif way == "malice":
+        (path / "data_batch_3").write_bytes(pickle.dumps({b"data": Malice(), b"labels": [1]}))
     elif way == "too few":
         return ["data.train_size=36"]
     elif way == "another digest":
@@ -199,6 +164,7 @@ def damaged(path: Path, way: str) -> list[str]:
     [
         ("missing", "no CIFAR-10 in", "https://www.cs.toronto.edu/~kriz/cifar.html"),
         ("cut", "test_batch of", "get it again"),
+        ("malice", "which is not data", "get it again"),
         ("not published", "its checksum differs", "data.verify=false"),
         ("too few", "hold 35 such images", "data.train_size=35"),
         ("another digest", "not the same data", "leave out data.digest"),
@@ -207,12 +173,28 @@ def damaged(path: Path, way: str) -> list[str]:
 def test_files_that_are_not_what_they_should_be_are_refused(
     tmp_path: Path, command: Command, way: str, message: str, hint: str
 ) -> None:
-    """One line, and what to do; nothing on disk."""
-    path = RELEASES["python_files"](tmp_path / "release")
-    result = command("sweep", *SMALL_CIFAR, f"data.path={path}", *damaged(path, way))
+    """One line, and what to do; nothing on disk, and nothing executed."""
+    path = release(tmp_path / "release")
+    result = command("sweep", *SMALL_CIFAR, f"data.path={path}", *damage(path, way))
     first, second = result.stderr.splitlines()
 
     assert result.exit_code == 2
     assert message in first
     assert hint in second
     assert not Path("runs").exists()
+    assert not Path("touched").exists()
+
+
+def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+    """Whichever byte is another one."""
+    files = tmp_path / "files"
+    files.mkdir()
+    for name in NAMES:
+        content = np.random.default_rng(0).integers(0, 4, 3000, np.uint8).tobytes()
+        (files / name).write_bytes(content)
+    whole = archive(files, "whole.tar.gz").read_bytes()
+    for place in range(12, len(whole), 200):
+        flipped = whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]
+        Path("mine.tar.gz").write_bytes(flipped)
+        with pytest.raises(UsageError, match=r"mine\.tar\.gz"):
+            normexp.load(*SMALL_CIFAR, "data.path=mine.tar.gz")

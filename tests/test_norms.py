@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import SMALL
@@ -13,8 +13,11 @@ from torch import nn
 
 import normexp
 from normexp.config.norm import BatchRenorm, GroupNorm, InstanceNorm, LayerNorm
+from normexp.engine.observe import observe
+from normexp.engine.train import train
 from normexp.nets.layout import Affine
 from normexp.nets.norms import limits, normalize_batch, normalize_example
+from normexp.nets.structure import parameter_shapes
 
 AsJson = Callable[..., Any]
 PLAIN = Affine(None, None)
@@ -37,10 +40,9 @@ def test_normalising_by_the_unbiased_variance_is_the_hand_written_batch_norm(bat
     x = images(batch, 4, 1).squeeze((3, 4)).transpose(1, 2)  # [1, channels, batch]
     unbiased, _ = normalize_batch(x, PLAIN, 1e-12, "unbiased")
     biased = nn.BatchNorm1d(4, eps=1e-12, affine=False).double()(x[0].T).T
-    ratio = ((batch - 1) / batch) ** 0.5
 
     torch.testing.assert_close(unbiased, hand_written(x, (2,)))
-    torch.testing.assert_close(unbiased[0], biased * ratio)
+    torch.testing.assert_close(unbiased[0], biased * ((batch - 1) / batch) ** 0.5)
 
 
 @pytest.mark.parametrize(
@@ -67,48 +69,40 @@ def test_the_hand_written_norms_of_s4_differ_by_their_variance(
 
 def test_layer_norm_per_channel_is_group_norm_of_one_group() -> None:
     """S4's layer norm; PyTorch's has a weight an element."""
-    study = ["data=digits", "model=lenet", "norm=layer", "seed=0", "train.epochs=1"]
-    shapes = {}
-    for per in ("element", "channel"):
-        (run,) = normexp.load(*study, f"norm.affine_per={per}").runs
-        shapes[per] = normexp_network_shapes(run.config)
+    typed = [
+        "data=digits",
+        "model=lenet",
+        "norm=layer",
+        "seed=0",
+        "norm.affine_per=element,channel",
+    ]
+    element, channel = (parameter_shapes(run.config) for run in normexp.load(*typed).runs)
 
-    assert shapes["element"]["conv1.norm.weight"] == (6, 8, 8)
-    assert shapes["channel"]["conv1.norm.weight"] == (6,)
-    assert shapes["element"]["linear1.norm.weight"] == shapes["channel"]["linear1.norm.weight"]
-
-
-def normexp_network_shapes(config: Any) -> dict[str, tuple[int, ...]]:  # noqa: ANN401
-    """The parameters of a configuration's network."""
-    from normexp.nets.network import Network
-
-    return Network(config).shapes
+    assert element["conv1.norm.weight"] == (6, 8, 8)
+    assert channel["conv1.norm.weight"] == (6,)
+    assert element["linear1.norm.weight"] == channel["linear1.norm.weight"]
 
 
 @pytest.mark.parametrize(
-    ("model", "values_of_the_last_batch"),
-    [([], {"hidden1": 8, "hidden2": 8}),
-     (["data=digits", "model=lenet", "~data.test_size"], {"conv1": 8 * 64, "linear1": 8})],
+    ("model", "values"),
+    [([], [8] * 9), (["data=digits", "model=lenet"], [512] * 6 + [128] * 16 + [8] * 204)],
     ids=["mlp", "lenet"],
-)  # fmt: skip
+)
 def test_the_biased_running_variance_is_that_of_keras_and_s2(
-    as_json: AsJson, model: list[str], values_of_the_last_batch: dict[str, int]
+    model: list[str], values: list[int]
 ) -> None:
     """With momentum 1 it is the last batch's variance: (n − 1)/n of PyTorch's, without training."""
     sizes = SMALL if not model else ["data.train_size=40", "train.batch_size=16", "train.epochs=1"]
     study = [*model, *sizes, "norm=batch", "norm.momentum=1", "seed=0", "train.dtype=float64"]
-    answer = as_json("sweep", *study, "norm.running_variance=unbiased,biased")
-    stats = normexp.read(answer["directory"], table="stats")
-    runs = normexp.read(answer["directory"]).set_index("run_id")["norm.running_variance"]
-    last = stats[stats["step"] == stats["step"].max()]
-    kind = last["run_id"].map(runs)
+    runs = normexp.load(*study, "norm.running_variance=unbiased,biased").runs
+    configs = [run.config for run in runs]
+    unbiased, biased = (
+        each.running_var[-1] for each in observe(train(configs[:1]), configs, [0, 0])
+    )
+    n = torch.tensor(values, dtype=torch.float64)
 
-    assert answer["trajectories"] == 1
-    for layer, n in values_of_the_last_batch.items():
-        of_layer = last["layer"] == layer
-        biased = last[of_layer & (kind == "biased")]["running_var"].to_numpy()
-        unbiased = last[of_layer & (kind == "unbiased")]["running_var"].to_numpy()
-        np.testing.assert_allclose(biased, unbiased * (n - 1) / n, rtol=1e-12)
+    assert len({run.trajectory_id for run in runs}) == 1
+    torch.testing.assert_close(biased, unbiased * (n - 1) / n, rtol=1e-12, atol=0)
 
 
 def test_a_norm_without_affine_learns_nothing(as_json: AsJson) -> None:
@@ -128,12 +122,12 @@ def test_a_norm_without_affine_learns_nothing(as_json: AsJson) -> None:
     ("norm", "trajectories"), [("batch", 1), ("ghost", 1), ("batch_renorm", 4), ("ema_train", 4)]
 )
 def test_momenta_share_a_trajectory_unless_they_enter_training(
-    as_json: AsJson, norm: str, trajectories: int
+    norm: str, trajectories: int
 ) -> None:
     """Whether momentum is observed is the norm's own; the plan knows only its role."""
-    plan = as_json("plan", f"norm={norm}", "norm.momentum=0.01,0.1,0.5,null", "seed=0")
+    plan = normexp.plan(f"norm={norm}", "norm.momentum=0.01,0.1,0.5,null", "seed=0")
 
-    assert (plan["runs"], plan["trajectories"]) == (4, trajectories)
+    assert plan.to_train == trajectories
 
 
 def test_ghost_norm_updates_its_statistics_once_a_virtual_batch(as_json: AsJson) -> None:
@@ -141,8 +135,6 @@ def test_ghost_norm_updates_its_statistics_once_a_virtual_batch(as_json: AsJson)
     as_json("sweep", *SMALL, "norm=ghost", "norm.size=4", "norm.momentum=0.1", "seed=0",
             "train.epochs=1", "train.drop_last=false", "data.train_size=42")  # fmt: skip
     (path,) = Path("runs/bn_regression/trajectories").glob("*/batch_stats.parquet")
-    import pandas as pd
-
     table = pd.read_parquet(path)
     of_a_channel = table[(table["layer"] == "hidden1") & (table["channel"] == 0)]
 
@@ -151,13 +143,13 @@ def test_ghost_norm_updates_its_statistics_once_a_virtual_batch(as_json: AsJson)
 
 
 def test_a_ghosts_half_life_is_in_steps(as_json: AsJson) -> None:
-    """Sixteen updates a step forget sixteen times as fast."""
-    study = ["norm.momentum=0.1", "seed=0", "train.epochs=1", "train.batch_size=64"]
+    """Four updates a step forget four times as fast."""
+    study = [*SMALL, "norm.momentum=0.1", "seed=0", "data.train_size=32"]
     batch = as_json("sweep", *study, "norm=batch")["arms"][0]["half_life_steps"]
     ghost = as_json("sweep", *study, "norm=ghost", "norm.size=4")["arms"][0]["half_life_steps"]
 
     assert batch == pytest.approx(6.579, abs=1e-3)
-    assert ghost == pytest.approx(batch / 16)
+    assert ghost == pytest.approx(batch / 4)
 
 
 def test_renormalisation_warms_up_and_ramps() -> None:

@@ -1,138 +1,87 @@
-"""Observation: running statistics and their losses against `torch.nn.BatchNorm1d`."""
+"""Observation against plain networks of PyTorch, and fvcore's rule for precise statistics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 from conftest import SMALL
-from reference import PlainMlp, PlainNetwork, batch_norm, evaluate
+from reference import Batch, PlainMlp, batch_norm, evaluate
 from torch import nn
 
 import normexp
-from normexp.config.norm import BatchNorm
 from normexp.config.schema import RunConfig
 from normexp.data.draw import draw
+from normexp.data.examples import orders
 from normexp.engine import predict
-from normexp.engine.estimators import RunningStatistics
 from normexp.engine.observe import observe
 from normexp.engine.train import TrainingStack, train
 
-MOMENTA = [0.0, 0.01, 0.1, 0.5, 0.99, 1.0, None]
+AsJson = Callable[..., Any]
+
+DOUBLE = ["norm=batch", "seed=0", "train.dtype=float64"]
+STUDY = [*SMALL, *DOUBLE, "norm.momentum=0.1", "train.epochs=3"]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_row_of_the_statistics_is_of_its_own_step(dtype: str) -> None:
-    """Not of the last one: each follows from the one before and the batch of its step."""
-    made = normexp.sweep(
-        *SMALL, "norm=batch", "norm.momentum=0.1", "seed=0", "log.every=1", f"train.dtype={dtype}"
-    )
-    (run,) = made.rows
-    stats = normexp.read(run["directory"], "stats")
-    study = made.directory.parents[1]
-    batches = pd.read_parquet(study / "trajectories" / run["trajectory_id"] / "batch_stats.parquet")
-
-    for name, start in (("mean", 0.0), ("var", 1.0)):
-        rows = _by_channel(stats, f"running_{name}")
-        new = _by_channel(batches, f"batch_{name}")
-        assert (rows.loc[0] == start).all()
-        expected = 0.9 * rows.to_numpy()[:-1] + 0.1 * new.to_numpy()
-        np.testing.assert_allclose(rows.to_numpy()[1:], expected, rtol=1e-5, atol=1e-6)
+def config_of(*overrides: str) -> RunConfig:
+    """The one configuration of these overrides."""
+    (run,) = normexp.load(*overrides).runs
+    return run.config
 
 
-def _by_channel(table: pd.DataFrame, values: str) -> pd.DataFrame:
-    """A row a step, a column a channel of a layer."""
-    return table.pivot_table(values, "step", ["layer", "channel"], observed=True)
+def tests_of(config: RunConfig) -> Batch:
+    """A run's test set, examples first."""
+    data = draw(config)
+    return data.test_x.T, data.test_y.T
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_running_statistics_are_those_of_torch(dtype: torch.dtype) -> None:
-    """For every momentum, 0, 1 and None included, after each of 50 batches."""
-    channels = 6
-    norms = [nn.BatchNorm1d(channels, momentum=momentum).to(dtype) for momentum in MOMENTA]
-    running = RunningStatistics([BatchNorm(momentum=momentum) for momentum in MOMENTA], channels)
-    rng = torch.Generator().manual_seed(0)
-    for _ in range(50):
-        x = 3 + 2 * torch.randn(16, channels, generator=rng, dtype=dtype)
-        var, mean = torch.var_mean(x, 0)
-        each = (len(MOMENTA), channels)
-        running.update(mean.expand(each), var.expand(each), torch.full((channels,), len(x)))
-
-        for row, norm in enumerate(norms):
-            norm(x)
-            torch.testing.assert_close(running.mean[row].to(dtype), norm.running_mean)
-            torch.testing.assert_close(running.var[row].to(dtype), norm.running_var)
-
-
-@pytest.mark.parametrize("momentum", MOMENTA)
+@pytest.mark.parametrize("momentum", [0.0, 0.1, 0.99, None])
 def test_a_run_is_what_a_plain_network_with_this_momentum_sees(momentum: float | None) -> None:
     """The oracle takes each batch in training mode with our weights, then evaluates."""
     typed = "null" if momentum is None else str(momentum)
-    (run,) = normexp.load(
-        "norm=batch", f"norm.momentum={typed}", "seed=3", "train.epochs=2", "train.dtype=float64"
-    ).runs
-    record = train([run.config])
-    (observation,) = observe(record, [run.config], [0])
+    config = config_of(*DOUBLE, f"norm.momentum={typed}", "train.epochs=2", "data.train_size=500")
+    (observation,) = observe(train([config]), [config], [0])
     network = PlainMlp(8, 10, norm=batch_norm(momentum), input_norm=True).double()
-    stack = TrainingStack([run.config])
-    data = examples_of_test(run.config)
+    stack = TrainingStack([config])
 
-    losses = [plain_test_loss(network, stack, data)]
+    def put() -> None:
+        network.put({name: values[0] for name, values in stack.weights().items()})
+
+    put()
+    losses = [evaluate(network, tests_of(config))]
     for epoch in range(2):
         for x, y in stack.batches(epoch):
-            network.put({name: values[0] for name, values in stack.weights().items()})
+            put()
             network.train()
             network(x[0].T)
             stack.step(x, y)
-        losses.append(plain_test_loss(network, stack, data))
+        put()
+        losses.append(evaluate(network, tests_of(config)))
 
     torch.testing.assert_close(observation.scores["loss"], torch.stack(losses))
     torch.testing.assert_close(observation.running_mean[-1], network.channels("running_mean"))
     torch.testing.assert_close(observation.running_var[-1], network.channels("running_var"))
 
 
-def plain_test_loss(
-    network: PlainNetwork, stack: TrainingStack, data: tuple[torch.Tensor, torch.Tensor]
-) -> torch.Tensor:
-    """The oracle's loss in evaluation mode, with the stack's weights of now."""
-    network.put({name: values[0] for name, values in stack.weights().items()})
-    return evaluate(network, data)
-
-
-def examples_of_test(config: RunConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    """A run's test set, examples first."""
-    data = draw(config)
-    return data.test_x.T, data.test_y.T
-
-
 def test_population_statistics_are_a_full_batch_in_training_mode() -> None:
     """With momentum 1, one pass over the whole training set leaves them in torch's buffers."""
-    (run,) = normexp.load(
-        "norm=batch", "norm.momentum=0.1", "seed=0", "train.epochs=1", "train.dtype=float64"
-    ).runs
-    record = train([run.config])
-    stack = TrainingStack([run.config])
+    config = config_of(*DOUBLE, "norm.momentum=0.1", "train.epochs=1")
+    record = train([config])
     network = PlainMlp(8, 10, norm=batch_norm(1.0), input_norm=True).double()
     network.put({name: values[0, -1] for name, values in record.weights.items()})
-    whole = [torch.cat(part, -1)[0].T for part in zip(*stack.batches(0), strict=True)]
+    data = draw(config)
     network.train()
-    fitted = network(whole[0])
-    x, y = examples_of_test(run.config)
+    fitted = (network(data.x.T) - data.y.T).square().mean().detach()
+    found = {name: values[0, -1] for name, values in record.references.items()}
+    x, y = tests_of(config)
 
     torch.testing.assert_close(record.population_mean[0, -1], network.channels("running_mean"))
     torch.testing.assert_close(record.population_var[0, -1], network.channels("running_var"))
-    torch.testing.assert_close(
-        record.references["train_loss_population"][0, -1],
-        (fitted - whole[1]).square().mean().detach(),
-    )
-    torch.testing.assert_close(
-        record.references["test_loss_population"][0, -1], evaluate(network, (x, y))
-    )
+    torch.testing.assert_close(found["train_loss_population"], fitted)
+    torch.testing.assert_close(found["test_loss_population"], evaluate(network, (x, y)))
     network.train()
     by_itself = (network(x) - y).square().mean().detach()
-    torch.testing.assert_close(record.references["test_loss_test_batch"][0, -1], by_itself)
+    torch.testing.assert_close(found["test_loss_test_batch"], by_itself)
 
 
 def test_population_statistics_of_large_data_are_those_of_evenly_spaced_examples(
@@ -140,9 +89,9 @@ def test_population_statistics_of_large_data_are_those_of_evenly_spaced_examples
 ) -> None:
     """As many as memory allows, 1,024 at least: here 1,024 of 2,000."""
     monkeypatch.setattr(predict, "MOST_BYTES", 10**6)
-    (run,) = normexp.load("norm=batch", "norm.momentum=0.1", "seed=0", "train.epochs=1").runs
-    record = train([run.config])
-    x = draw(run.config).x[0, torch.arange(1024) * 2000 // 1024]
+    config = config_of("norm=batch", "norm.momentum=0.1", "seed=0", "train.epochs=1")
+    record = train([config])
+    x = draw(config).x[0, torch.arange(1024) * 2000 // 1024]
 
     torch.testing.assert_close(record.population_mean[0, 0, 0], x.mean())
     torch.testing.assert_close(record.population_var[0, 0, 0], x.var())
@@ -151,25 +100,182 @@ def test_population_statistics_of_large_data_are_those_of_evenly_spaced_examples
 @pytest.mark.parametrize(
     ("study", "there", "examples"),
     [
-        (["norm=batch"], 2000, 2000),
-        (["data=digits", "model=resnet", "norm=batch"], 1440, 1440),
-        (["norm=batch"], 1_000_000, 209_715),
+        ([], 2000, 2000),
+        (["data=digits", "model=resnet"], 1440, 1440),
+        ([], 1_000_000, 209_715),
     ],
 )
 def test_population_statistics_are_of_the_whole_training_set_if_it_fits(
     study: list[str], there: int, examples: int
 ) -> None:
     """256 MB for the largest layer of 32 networks of ten units, or of one ResNet."""
-    (run,) = normexp.load(*study, "norm.momentum=0.1", "seed=0").runs
+    config = config_of(*study, "norm=batch", "norm.momentum=0.1", "seed=0")
 
-    assert len(predict.as_one_batch(run.config, there)) == examples
+    assert len(predict.as_one_batch(config, there)) == examples
 
 
-def test_a_network_without_norm_has_no_excess(as_json: Callable[..., Any]) -> None:
+def test_a_network_without_norm_has_no_excess(as_json: AsJson) -> None:
     """Its three test losses are one number, and its statistics tables are empty."""
-    directory = as_json("sweep", "norm=none", "seed=0", "train.epochs=1")["directory"]
+    directory = as_json("sweep", *SMALL, "norm=none", "seed=0")["directory"]
     (row,) = normexp.read(directory).to_dict("records")
 
     assert row["test_loss"] == row["test_loss_population"] == row["test_loss_test_batch"]
     assert row["excess_loss"] == 0
     assert normexp.read(directory, table="stats").empty
+
+
+def plain(config: RunConfig) -> tuple[PlainMlp, torch.Tensor, torch.Tensor]:
+    """A plain network with a training's last weights, the data, and the loss that is observed."""
+    record = train([config])
+    (observation,) = observe(record, [config], [0])
+    network = PlainMlp(2, 4, norm=batch_norm(None), input_norm=True).double()
+    network.put({name: values[0, -1] for name, values in record.weights.items()})
+    return network, draw(config).x.T, observation.scores["loss"][-1]
+
+
+def sites(network: PlainMlp) -> list[nn.BatchNorm1d]:
+    """The norms of a plain network in the order of the forward pass."""
+    found: list[nn.BatchNorm1d] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda m, _: found.append(m))
+        for module in network.modules()
+        if isinstance(module, nn.BatchNorm1d)
+    ]
+    network.eval()
+    with torch.no_grad():
+        network(torch.zeros(2, 1, dtype=torch.float64))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def update_bn_stats(network: PlainMlp, batches: Iterable[torch.Tensor]) -> int:
+    """Fvcore's function of this name, `fvcore/nn/precise_bn.py` of 0.1.5, and the values it saw.
+
+    At momentum 1 PyTorch leaves each batch's unbiased variance; its population estimator makes it
+    biased, averages it with the squared mean by the sizes, and never goes back to unbiased.
+    """
+    norms, total = sites(network), 0
+    for norm in norms:
+        norm.momentum = 1.0
+    pooled = [(torch.zeros(()), torch.zeros(()))] * len(norms)
+    network.train()
+    for batch in batches:
+        with torch.no_grad():
+            network(batch)
+        total += len(batch)
+        share, bessel = len(batch) / total, (len(batch) - 1) / len(batch)
+        for place, norm in enumerate(norms):
+            mean, var = norm.running_mean, norm.running_var
+            assert mean is not None
+            assert var is not None
+            old, squares = pooled[place]
+            pooled[place] = (
+                old + (mean - old) * share,
+                squares + (mean**2 + var * bessel - squares) * share,
+            )
+    for norm, (mean, squares) in zip(norms, pooled, strict=True):
+        norm.running_mean, norm.running_var = mean, squares - mean**2
+    return total
+
+
+def coming(config: RunConfig, x: torch.Tensor, number: int) -> list[torch.Tensor]:
+    """The batches that a training would go on with, of as many epochs as it takes."""
+    found: list[torch.Tensor] = []
+    epoch = config.train.epochs
+    while len(found) < number:
+        (order,) = orders([config], epoch)
+        parts = list(torch.split(x[order], config.train.batch_size))
+        if config.train.drop_last and len(parts[-1]) < config.train.batch_size:
+            parts.pop()
+        found += parts
+        epoch += 1
+    return found[:number]
+
+
+@pytest.mark.parametrize(
+    ("typed", "number"),
+    [
+        ([], 3),
+        (["norm.precise_batches=1"], 1),
+        (["norm.precise_batches=8"], 8),
+        (["data.train_size=90", "norm.precise_batches=5"], 5),
+        (["data.train_size=90", "train.drop_last=true", "norm.precise_batches=7"], 7),
+        (["data.train_size=90"], 6),
+    ],
+)
+def test_precise_statistics_are_those_of_update_bn_stats(typed: list[str], number: int) -> None:
+    """The mean is fvcore's; the variance N/(N − 1) times its, and without that factor another."""
+    config = config_of(*STUDY, "norm.estimator=precise", *typed)
+    network, x, observed = plain(config)
+    total = update_bn_stats(network, coming(config, x, number))
+
+    assert not torch.isclose(observed, evaluate(network, tests_of(config)), rtol=1e-6)
+    for norm in sites(network):
+        assert norm.running_var is not None
+        norm.running_var *= total / (total - 1)
+    torch.testing.assert_close(observed, evaluate(network, tests_of(config)))
+
+
+def test_recalibration_goes_layer_by_layer_in_evaluation_mode() -> None:
+    """Each norm of a plain network gets the statistics of what comes to it, the first one first."""
+    config = config_of(*STUDY, "norm.estimator=recalibrated")
+    network, x, observed = plain(config)
+    for norm in sites(network):
+        seen: list[torch.Tensor] = []
+        hook = norm.register_forward_pre_hook(lambda _, x, seen=seen: seen.append(x[0]))
+        network.eval()
+        with torch.no_grad():
+            network(x)
+        hook.remove()
+        norm.running_var, norm.running_mean = torch.var_mean(seen[0], 0)
+
+    torch.testing.assert_close(observed, evaluate(network, tests_of(config)))
+
+
+def test_the_population_is_of_training_mode_and_recalibration_of_evaluation() -> None:
+    """One batch of all N: what comes to the first hidden norm varies by (N − 1)/N of training's."""
+    study = [*STUDY, "data.train_size=12", "train.batch_size=12"]
+    configs = [
+        config_of(*study, f"norm.estimator={name}")
+        for name in ("population", "precise", "recalibrated")
+    ]
+    population, precise, recalibrated = (
+        each.running_var[-1] for each in observe(train(configs[:1]), configs, [0, 0, 0])
+    )
+
+    torch.testing.assert_close(precise, population)
+    torch.testing.assert_close(recalibrated[:1], population[:1])  # of the input
+    ratios = recalibrated[1:5] / population[1:5]
+    torch.testing.assert_close(ratios, torch.full_like(ratios, 11 / 12), rtol=1e-3, atol=0)
+
+
+def test_a_number_of_batches_is_a_runs_own() -> None:
+    """Side by side as alone; an epoch's number is no number."""
+    numbers = ["null", "1", "2", "3", "7"]
+    configs = [
+        config_of(*STUDY, "norm.estimator=precise", f"norm.precise_batches={number}")
+        for number in numbers
+    ]
+    record = train(configs[:1])
+    losses = [float(each.scores["loss"][-1]) for each in observe(record, configs, [0] * 5)]
+
+    assert losses[0] == losses[3]  # three batches an epoch
+    assert len(set(losses)) == 4
+    for config, loss in zip(configs, losses, strict=True):
+        (alone,) = observe(record, [config], [0])
+        assert float(alone.scores["loss"][-1]) == loss
+
+
+def test_without_a_number_of_batches_ids_are_those_of_before(as_json: AsJson) -> None:
+    """The field has come later: null is no part of a name; a number is, of precise alone."""
+    precise = [*STUDY, "log.every=1", "norm.estimator=precise"]
+    plain_ids, typed = (
+        {run.id for run in normexp.load(*precise, *more).runs}
+        for more in ([], ["norm.precise_batches=2"])
+    )
+    vain = as_json("plan", *STUDY, "norm.precise_batches=2")["notes"]
+
+    assert plain_ids == {"59bd134fbc67"}
+    assert typed != plain_ids
+    assert any("norm.precise_batches=2 has no effect here" in note for note in vain)

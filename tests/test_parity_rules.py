@@ -31,107 +31,49 @@ Take = Callable[[State, torch.Tensor, torch.Tensor, int], State]
 Read = Callable[[State], tuple[torch.Tensor, torch.Tensor]]
 
 
-def as_kept(state: State) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is kept is what is used."""
-    return state.mean, state.var
+def average(decay: float, *, bessel: bool = False) -> Take:
+    """`running * decay + batch * (1 - decay)`, counted; of n/(n − 1) of the variance, or of it."""
+
+    def take(state: State, mean: torch.Tensor, var: torch.Tensor, n: int) -> State:
+        adjusted = var * (n / max(n - 1, 1)) if bessel else var
+        return State(
+            state.mean * decay + mean * (1 - decay),
+            state.var * decay + adjusted * (1 - decay),
+            state.count + 1,
+        )
+
+    return take
 
 
-def torch_kernel(state: State, mean: torch.Tensor, var: torch.Tensor, n: int) -> State:
-    """`momentum * mean + (1 - momentum) * running_mean`, of `var_sum / (n - 1)`.
-
-    pytorch/pytorch aten/src/ATen/native/Normalization.cpp@000e068, and timm's tf_* models.
-    """
-    unbiased = var * n / (n - 1)
-    return State(0.1 * mean + 0.9 * state.mean, 0.1 * unbiased + 0.9 * state.var)
+def first_copied(state: State, mean: torch.Tensor, var: torch.Tensor, n: int) -> State:
+    """The first batch, then `(1 - momentum) * batch + momentum * running`."""
+    return average(0.99)(state, mean, var, n) if state.count else State(mean, var, 1)
 
 
-def keras(state: State, mean: torch.Tensor, var: torch.Tensor, _n: int) -> State:
-    """`moving * momentum + value * (1 - momentum)`, of `ops.moments`.
-
-    keras-team/keras keras/src/layers/normalization/batch_normalization.py@3422977; tf-keras
-    (batch_normalization.py@dd0a723) on vectors takes `tf.nn.moments`, biased too. Flax:
-    google/flax flax/linen/normalization.py@18f8f31.
-    """
-    return State(state.mean * 0.99 + mean * (1 - 0.99), state.var * 0.99 + var * (1 - 0.99))
-
-
-def fused(state: State, mean: torch.Tensor, var: torch.Tensor, n: int) -> State:
-    """The same, of `variance * rest_size_adjust`, n / max(n - 1, 1): Bessel's correction.
-
-    tensorflow/tensorflow tensorflow/core/kernels/fused_batch_norm_op.cc@057091d.
-    """
-    adjusted = var * (n / max(n - 1, 1))
-    return State(state.mean * 0.99 + mean * 0.01, state.var * 0.99 + adjusted * 0.01)
-
-
-def haiku(state: State, mean: torch.Tensor, var: torch.Tensor, _n: int) -> State:
-    """`hidden * decay + value * (1 - decay)`, counted.
-
-    google-deepmind/dm-haiku haiku/_src/moving_averages.py@f4d858a, with decay_rate=0.9.
-    """
-    return State(state.mean * 0.9 + mean * 0.1, state.var * 0.9 + var * 0.1, state.count + 1)
-
-
-def haiku_average(state: State) -> tuple[torch.Tensor, torch.Tensor]:
-    """`hidden / (1 - decay ** counter)`, zero-debiased."""
-    weight = 1 - 0.9**state.count
-    return state.mean / weight, state.var / weight
-
-
-def equinox_ema(state: State, mean: torch.Tensor, var: torch.Tensor, _n: int) -> State:
-    """The first batch copied, then `(1 - momentum) * batch + momentum * running`.
-
-    patrick-kidger/equinox equinox/nn/_batch_norm.py@9336d82, mode="ema".
-    """
-    if not state.count:
-        return State(mean, var, 1)
-    return State(0.01 * mean + 0.99 * state.mean, 0.01 * var + 0.99 * state.var, 1)
-
-
-def equinox_batch(state: State, mean: torch.Tensor, var: torch.Tensor, _n: int) -> State:
-    """The same file, mode="batch": `hidden` from 0 and 1, and a counter."""
-    return State(0.01 * mean + 0.99 * state.mean, 0.01 * var + 0.99 * state.var, state.count + 1)
-
-
-def equinox_inference(state: State) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both `/ (1 - momentum ** counter)`, the initial variance of 1 and all."""
-    weight = 1 - 0.99**state.count
-    return state.mean / weight, state.var / weight
-
-
-def nine_tenths(state: State, mean: torch.Tensor, var: torch.Tensor, _n: int) -> State:
-    """`running * momentum + batch * (1 - momentum)` of the biased variance, momentum 0.9.
-
-    apache/mxnet src/operator/nn/batch_norm.cc@b84609d (in the backward pass), PaddlePaddle
-    paddle/phi/kernels/cpu/batch_norm_kernel.cc@0b3b64e, pytorch/pytorch
-    caffe2/operators/spatial_batch_norm_op.h@00a1092, onnx/onnx
-    onnx/reference/ops/op_batch_normalization.py@f754691 ("population size N").
-    """
-    return State(state.mean * 0.9 + mean * (1 - 0.9), state.var * 0.9 + var * (1 - 0.9))
-
-
-def chainer(state: State, mean: torch.Tensor, var: torch.Tensor, n: int) -> State:
-    """`running *= decay`, then `+= (1 - decay) * m / max(m - 1, 1) * var`.
-
-    chainer/chainer chainer/functions/normalization/batch_normalization.py@a8e15cb.
-    """
-    adjusted = n / max(n - 1, 1) * var
-    return State(state.mean * 0.9 + (1 - 0.9) * mean, state.var * 0.9 + (1 - 0.9) * adjusted)
-
-
-def caffe(state: State, mean: torch.Tensor, var: torch.Tensor, n: int) -> State:
-    """Three blobs: sums `blob = blob * fraction + value`, and their weight.
-
-    BVLC/caffe src/caffe/layers/batch_norm_layer.cpp@9b89154; bias_correction_factor is m/(m - 1),
-    1 for m = 1.
-    """
-    factor = n / (n - 1) if n > 1 else 1
+def sums(state: State, mean: torch.Tensor, var: torch.Tensor, n: int) -> State:
+    """Three blobs: sums `blob = blob * fraction + value`, and their weight."""
+    factor = n / (n - 1) if n > 1 else 1  # bias_correction_factor
     return State(
         mean + 0.999 * state.mean, factor * var + 0.999 * state.var, state.count * 0.999 + 1
     )
 
 
-def caffe_global(state: State) -> tuple[torch.Tensor, torch.Tensor]:
+def as_kept(state: State) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is kept is what is used."""
+    return state.mean, state.var
+
+
+def divided(decay: float) -> Read:
+    """`hidden / (1 - decay ** counter)`, the initial value and all."""
+
+    def read(state: State) -> tuple[torch.Tensor, torch.Tensor]:
+        weight = 1 - decay**state.count
+        return state.mean / weight, state.var / weight
+
+    return read
+
+
+def per_weight(state: State) -> tuple[torch.Tensor, torch.Tensor]:
     """`blob / scale_factor`."""
     return state.mean / state.count, state.var / state.count
 
@@ -147,23 +89,42 @@ class Rule:
     trains_by_average: bool = False
 
 
+TORCH = average(0.9, bessel=True)
+KERAS = average(0.99)
+NINE_TENTHS = average(0.9)
+
 RULES = {
-    "torch": Rule(torch_kernel),
-    "timm_tf": Rule(torch_kernel, eps=1e-3),
-    "keras": Rule(keras, eps=1e-3),
-    "tf_keras": Rule(keras, eps=1e-3),
-    "tf_keras_fused": Rule(fused, eps=1e-3),
-    "flax": Rule(keras),
-    "haiku": Rule(haiku, haiku_average, initial_var=0.0),
-    "equinox_ema": Rule(equinox_ema, trains_by_average=True),
-    "equinox_batch": Rule(equinox_batch, equinox_inference),
-    "mxnet": Rule(nine_tenths, eps=1e-3),
-    "gluon": Rule(nine_tenths),
-    "paddle": Rule(nine_tenths),
-    "caffe": Rule(caffe, caffe_global, initial_var=0.0),
-    "caffe2": Rule(nine_tenths, initial_var=0.0),
-    "chainer": Rule(chainer, eps=2e-5),
-    "onnx": Rule(nine_tenths),
+    # pytorch/pytorch aten/src/ATen/native/Normalization.cpp@000e068, of `var_sum / (n - 1)`
+    "torch": Rule(TORCH),
+    "timm_tf": Rule(TORCH, eps=1e-3),
+    # keras-team/keras keras/src/layers/normalization/batch_normalization.py@3422977, `ops.moments`
+    "keras": Rule(KERAS, eps=1e-3),
+    # batch_normalization.py@dd0a723: `tf.nn.moments` on vectors, biased too
+    "tf_keras": Rule(KERAS, eps=1e-3),
+    # tensorflow/tensorflow tensorflow/core/kernels/fused_batch_norm_op.cc@057091d, Bessel's
+    # correction: `variance * rest_size_adjust`, n / max(n - 1, 1)
+    "tf_keras_fused": Rule(average(0.99, bessel=True), eps=1e-3),
+    # google/flax flax/linen/normalization.py@18f8f31
+    "flax": Rule(KERAS),
+    # google-deepmind/dm-haiku haiku/_src/moving_averages.py@f4d858a, decay_rate=0.9, zero-debiased
+    "haiku": Rule(NINE_TENTHS, divided(0.9), initial_var=0.0),
+    # patrick-kidger/equinox equinox/nn/_batch_norm.py@9336d82, mode="ema" and mode="batch"
+    "equinox_ema": Rule(first_copied, trains_by_average=True),
+    "equinox_batch": Rule(KERAS, divided(0.99)),
+    # apache/mxnet src/operator/nn/batch_norm.cc@b84609d (in the backward pass)
+    "mxnet": Rule(NINE_TENTHS, eps=1e-3),
+    "gluon": Rule(NINE_TENTHS),
+    # PaddlePaddle paddle/phi/kernels/cpu/batch_norm_kernel.cc@0b3b64e
+    "paddle": Rule(NINE_TENTHS),
+    # BVLC/caffe src/caffe/layers/batch_norm_layer.cpp@9b89154
+    "caffe": Rule(sums, per_weight, initial_var=0.0),
+    # pytorch/pytorch caffe2/operators/spatial_batch_norm_op.h@00a1092
+    "caffe2": Rule(NINE_TENTHS, initial_var=0.0),
+    # chainer/chainer chainer/functions/normalization/batch_normalization.py@a8e15cb, `running *=
+    # decay`, then `+= (1 - decay) * m / max(m - 1, 1) * var`
+    "chainer": Rule(TORCH, eps=2e-5),
+    # onnx/onnx onnx/reference/ops/op_batch_normalization.py@f754691 ("population size N")
+    "onnx": Rule(NINE_TENTHS),
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from strategies import TEXTS, examples
-from test_cifar10 import SMALL_CIFAR, binary_release, python_release
+from test_cifar10 import SMALL_CIFAR, release
 from typer.testing import Result
 
 import normexp
@@ -129,12 +129,12 @@ def test_images_of_a_release_are_read_from_where_they_lay(
     command: Command, as_json: AsJson, reader: str
 ) -> None:
     """Files that are not the published ones too, as recorded; other images are refused."""
-    python_release(Path("own"))
+    release(Path("own"))
     done = command("sweep", *SMALL_CIFAR, "data.path=own")
     before = as_json(*READERS[reader])
-    python_release(Path("data/cifar-10"))
+    release(Path("data/cifar-10"))
     Path("own").rename("moved")
-    binary_release(Path("spoilt"))
+    release(Path("spoilt"), binary=True)
     content = bytearray((Path("spoilt") / "test_batch.bin").read_bytes())
     content[100] ^= 1
     (Path("spoilt") / "test_batch.bin").write_bytes(content)

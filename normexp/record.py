@@ -56,10 +56,12 @@ def _combined(
     """A record whose every tensor is made from the same tensor of others."""
     first = records[0]
     return Record(
-        first.sites,
-        *(combine([getattr(each, name) for each in records]) for name in TENSORS),
-        {name: combine([each.references[name] for each in records]) for name in first.references},
-        {name: combine([each.weights[name] for each in records]) for name in first.weights},
+        sites=first.sites,
+        **{name: combine([getattr(each, name) for each in records]) for name in TENSORS},
+        references={
+            name: combine([each.references[name] for each in records]) for name in first.references
+        },
+        weights={name: combine([each.weights[name] for each in records]) for name in first.weights},
     )
 
 

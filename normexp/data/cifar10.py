@@ -54,7 +54,7 @@ class Images(NamedTuple):
 
 
 def read_release(path: Path, *, verify: bool) -> tuple[Images, Images]:
-    """The training and the test images of a release.
+    """Return the training and the test images of a release.
 
     Args:
         path: a directory with the files or the archive, or the archive itself.
@@ -63,48 +63,43 @@ def read_release(path: Path, *, verify: bool) -> tuple[Images, Images]:
     Raises:
         UsageError: there is no release at `path`, or it is damaged.
     """
-    files = _files(path)
-    binary = all(name.endswith(".bin") for name in files)
     parts = {}
-    for name, content in files.items():
-        if verify:
-            _check(path, name, content)
+    for name, content in _files(path).items():
+        published = PYTHON.get(name) or BINARY[name]
+        digest = hashlib.new("sha256" if name in BINARY else "md5", content)
+        if verify and digest.hexdigest() != published:
+            raise UsageError(
+                f"{name} of {path} is not the published file: its checksum differs",
+                f"get it again from {SOURCE}, or type data.verify=false to use it as it is",
+            )
         try:
-            parts[Path(name).stem] = _from_binary(content) if binary else _from_pickle(content)
+            parts[Path(name).stem] = _images(content, binary=name in BINARY)
         except Exception as error:  # a damaged pickle raises whatever its bytes say
             raise UsageError(
                 f"{name} of {path} is no CIFAR-10 file: {error}", f"get it again from {SOURCE}"
             ) from error
-    train = [parts[name] for name in BATCHES if name in parts]
-    whole = Images(*(np.concatenate(column) for column in zip(*train, strict=True)))
-    return whole, parts[TEST]
+    train = [parts[name] for name in BATCHES]
+    return Images(*(np.concatenate(column) for column in zip(*train, strict=True))), parts[TEST]
 
 
 def _files(path: Path) -> dict[str, bytes]:
     """The six files of the release at a path, by name, those of an archive too."""
-    candidates = [path] if path.is_file() else [path / name for name in ARCHIVES]
+    missing = ""
     for folder in (path / name for name in FOLDERS):
-        for names in (tuple(PYTHON), tuple(BINARY)):
-            if all((folder / name).is_file() for name in names):
+        for names in (PYTHON, BINARY):
+            lacking = [name for name in names if not (folder / name).is_file()]
+            if not lacking:
                 return {name: (folder / name).read_bytes() for name in names}
-    for archive in candidates:
+            if len(lacking) < len(names):
+                missing = missing or f"; {folder} has no {', '.join(lacking)}"
+    for archive in [path] if path.is_file() else [path / name for name in ARCHIVES]:
         if archive.is_file():
             return _unpacked(archive)
     raise UsageError(
-        f"data=cifar10: no CIFAR-10 in {path}{_what_is_missing(path)}",
+        f"data=cifar10: no CIFAR-10 in {path}{missing}",
         f"get cifar-10-python.tar.gz or cifar-10-binary.tar.gz from {SOURCE}, put it there, "
         "or type data.path=DIRECTORY",
     )
-
-
-def _what_is_missing(path: Path) -> str:
-    """Which files of a release that is there in part."""
-    for names in (PYTHON, BINARY):
-        for folder in (path / name for name in FOLDERS):
-            missing = [name for name in names if not (folder / name).is_file()]
-            if len(missing) < len(names):
-                return f"; {folder} has no {', '.join(missing)}"
-    return ""
 
 
 def _unpacked(archive: Path) -> dict[str, bytes]:
@@ -112,7 +107,7 @@ def _unpacked(archive: Path) -> dict[str, bytes]:
     try:
         with tarfile.open(archive) as tar:
             members = {Path(m.name).name: m for m in tar.getmembers() if m.isfile()}
-            for names in (tuple(PYTHON), tuple(BINARY)):
+            for names in (PYTHON, BINARY):
                 if all(name in members for name in names):
                     streams = {name: tar.extractfile(members[name]) for name in names}
                     return {name: stream.read() for name, stream in streams.items() if stream}
@@ -123,30 +118,19 @@ def _unpacked(archive: Path) -> dict[str, bytes]:
     )
 
 
-def _check(path: Path, name: str, content: bytes) -> None:
-    published = PYTHON.get(name) or BINARY[name]
-    digest = hashlib.new("sha256" if name in BINARY else "md5", content)
-    if digest.hexdigest() != published:
-        raise UsageError(
-            f"{name} of {path} is not the published file: its checksum differs",
-            f"get it again from {SOURCE}, or type data.verify=false to use it as it is",
-        )
+def _images(content: bytes, *, binary: bool) -> Images:
+    """The images of a file.
 
-
-def _from_binary(content: bytes) -> Images:
-    """Records of a label's byte and 3,072 bytes of pixels, red, green, blue, row by row."""
-    records = np.frombuffer(content, np.uint8).reshape(-1, 1 + PIXELS)
-    return _images(records[:, 1:], records[:, 0])
-
-
-def _from_pickle(content: bytes) -> Images:
-    """A dictionary with `data` [examples, 3072] and `labels`."""
-    batch = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
-    named = {key.decode() if isinstance(key, bytes) else key: batch[key] for key in batch}
-    return _images(np.asarray(named["data"]), np.asarray(named["labels"]))
-
-
-def _images(pixels: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Images:
+    Binary are records of a label's byte and 3,072 bytes of pixels, red, green, blue, row by row;
+    pickled is a dictionary with `data` [examples, 3072] and `labels`.
+    """
+    if binary:
+        records = np.frombuffer(content, np.uint8).reshape(-1, 1 + PIXELS)
+        pixels, labels = records[:, 1:], records[:, 0]
+    else:
+        batch = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
+        named = {key.decode() if isinstance(key, bytes) else key: batch[key] for key in batch}
+        pixels, labels = np.asarray(named["data"]), np.asarray(named["labels"])
     if pixels.dtype != np.uint8 or labels.dtype.kind not in "iu":
         raise ValueError("pixels and labels are not whole numbers of a byte")
     if pixels.shape != (len(labels), PIXELS) or not len(labels):

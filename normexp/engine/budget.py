@@ -1,4 +1,4 @@
-"""Error budgets: what running statistics are off by, and of which three things it is made.
+"""Error budgets: the error of running statistics, and the three parts that it is made of.
 
 An average of linear weights is off from the population by exactly
 
@@ -41,29 +41,31 @@ class Budget:
     @property
     def error(self) -> Statistics:
         """Running statistics minus the population's: the sum of the parts."""
-        parts = (self.initial, self.drift, self.noise)
-        mean, var = (sum(each[i] for each in parts) for i in (0, 1))
-        return Statistics(mean, var)  # type: ignore[arg-type]
+        mean, var = (
+            initial + drift + noise
+            for initial, drift, noise in zip(self.initial, self.drift, self.noise, strict=True)
+        )
+        return Statistics(mean, var)
 
 
 class Weights(NamedTuple):
-    """What an average consists of."""
+    """The weights of an average."""
 
     batches: torch.Tensor  # [runs, updates]
     initial: torch.Tensor  # [runs, 1]
 
 
 def has_budget(norm: Norm) -> bool:
-    """Whether the norm's estimator is an average of linear weights."""
+    """Return whether the norm's estimator is an average of linear weights."""
     known = (*REFERENCES, "mixed")
     return isinstance(norm, BatchKind) and getattr(norm, "estimator", "ema") not in known
 
 
 def weights(norms: Sequence[Norm], newest: torch.Tensor) -> Weights:
-    """The weights of all batches and of the initial value, after so many updates.
+    """Return the weights of all batches and of the initial value, after so many updates.
 
     A batch of an average weighs a_i·Π_(j>i)(1 − a_j), the initial value Π(1 − a_j); see
-    `normexp.engine.estimators` for what the other estimators make of that.
+    `normexp.engine.estimators` for the other estimators.
 
     Args:
         norms: of the runs.
@@ -90,80 +92,66 @@ def weights(norms: Sequence[Norm], newest: torch.Tensor) -> Weights:
 def budget(
     record: Record, configs: Sequence[RunConfig], points: Sequence[int] | None = None
 ) -> Budget:
-    """The budgets of runs on one trajectory.
+    """Return the budgets of runs on one trajectory.
 
     Args:
         record: of the trajectory, one model.
         configs: one a run; of norms that have a budget.
         points: the evaluation points to look at; all by default.
     """
-    chosen = range(record.epochs + 1) if points is None else points
     series = _Series(record, configs)
+    chosen = list(range(record.epochs + 1) if points is None else points)
     parts = [series.at(point) for point in chosen]
-    population = Statistics(
-        *(torch.stack([each[point] for point in chosen])[None] for each in series.population)
+    return Budget(
+        Statistics(*(each[chosen][None] for each in series.population)),
+        *(
+            Statistics(*(torch.stack(each, 1) for each in zip(*part, strict=True)))
+            for part in zip(*parts, strict=True)
+        ),
     )
-    each_part = (
-        Statistics(*(torch.stack(each, 1) for each in zip(*part, strict=True)))
-        for part in zip(*parts, strict=True)
-    )
-    return Budget(population, *each_part)
 
 
 class _Series:
     """The batches of a trajectory in order, and the population at the time of each."""
 
     def __init__(self, record: Record, configs: Sequence[RunConfig]) -> None:
-        config, network = configs[0], Network(configs[0])
-        sizes = batch_sizes(config)
-        counts = torch.cat([network.counts(size) for size in sizes]).double()
-        parts = [len(network.counts(size)) for size in sizes]
+        network, sizes = Network(configs[0]), batch_sizes(configs[0])
+        counts = [network.counts(size).double() for size in sizes]  # each [parts, channels]
+        updates = record.batch_mean.shape[1]
         self._norms = [each.norm for each in configs]
-        self._per_epoch, updates = len(counts), record.batch_mean.shape[1]
+        self._per_epoch = sum(map(len, counts))
         momenta = Momenta(self._norms, updates)
         self._newest = torch.cat([momenta.weight(update) for update in range(updates)], 1)
         self.population = Statistics(
             record.population_mean[0].double(), record.population_var[0].double()
         )
-        steps = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(parts))
-        gone = steps.double() / len(sizes)
-        self._truth = Statistics(*(_between(each, gone) for each in self.population))
-        var = record.batch_var[0].double()
-        share = ((counts - 1) / counts).repeat(record.epochs, 1)
+        steps = [step for step, parts in enumerate(counts) for _ in parts]
+        gone = torch.tensor(steps).double()[:, None] / len(sizes)
+        self._truth = [
+            (each[:-1, None] + gone * (each[1:] - each[:-1])[:, None]).flatten(0, 1)
+            for each in self.population
+        ]
+        var, count = record.batch_var[0].double(), torch.cat(counts)
         self._batches = Statistics(record.batch_mean[0].double(), var)
-        self._biased_var = var * share
+        self._biased_var = var * ((count - 1) / count).repeat(record.epochs, 1)
 
-    def at(self, point: int) -> tuple[Statistics, ...]:
-        """Initial, drift and noise at an evaluation point, each [runs, channels]."""
+    def at(self, point: int) -> tuple[Statistics, Statistics, Statistics]:
+        """Return initial, drift and noise at an evaluation point, each [runs, channels]."""
         updates = self._per_epoch * point
-        start = Statistics(
-            column(self._norms, "initial_mean", 0.0), column(self._norms, "initial_var", 1.0)
-        )
-        now = Statistics(*(each[point] for each in self.population))
+        start = (column(self._norms, "initial_mean", 0.0), column(self._norms, "initial_var", 1.0))
+        now = [each[point] for each in self.population]
         if not updates:
-            nothing = torch.zeros(len(self._norms), len(now.mean), dtype=torch.float64)
+            nothing = torch.zeros(len(self._norms), len(now[0]), dtype=torch.float64)
             initial = Statistics(*(s - p for s, p in zip(start, now, strict=True)))
             return initial, Statistics(nothing, nothing), Statistics(nothing, nothing)
         batches, left = weights(self._norms, self._newest[:, :updates])
         total = batches.sum(1, keepdim=True)
         truth = [batches @ each[:updates] for each in self._truth]
-        seen = batches @ self._batches.mean[:updates], self._seen_var(batches)
+        seen = [batches @ each[:updates] for each in self._batches]
+        if (biased := mask_of(self._norms, "running_variance", "biased")) is not None:
+            seen[1] = torch.where(biased, batches @ self._biased_var[:updates], seen[1])
         return (
             Statistics(*(left * s - (1 - total) * p for s, p in zip(start, now, strict=True))),
             Statistics(*(t - total * p for t, p in zip(truth, now, strict=True))),
             Statistics(*(s - t for s, t in zip(seen, truth, strict=True))),
         )
-
-    def _seen_var(self, batches: torch.Tensor) -> torch.Tensor:
-        """The average of the batches' variances, by `norm.running_variance`."""
-        updates = batches.shape[1]
-        found = batches @ self._batches.var[:updates]
-        if (biased := mask_of(self._norms, "running_variance", "biased")) is None:
-            return found
-        return torch.where(biased, batches @ self._biased_var[:updates], found)
-
-
-def _between(points: torch.Tensor, gone: torch.Tensor) -> torch.Tensor:
-    """Straight lines between evaluation points, [points · updates of an epoch, channels]."""
-    steps = points[1:] - points[:-1]
-    return (points[:-1, None] + gone[:, None] * steps[:, None]).flatten(0, 1)

@@ -60,7 +60,6 @@ class Structure:
         return sum(prod((site.channels, *site.pixels)) for site in self.layers.values())
 
     def linear(self, name: str, x: Shape, units: int) -> Shape:
-        """See `Operations`."""
         (features,) = x
         self.parameters |= {f"{name}.weight": (units, features), f"{name}.bias": (units,)}
         self.multiplications += units * features
@@ -69,7 +68,6 @@ class Structure:
     def convolution(  # noqa: PLR0913
         self, name: str, x: Shape, channels: int, *, kernel: int, stride: int = 1, padding: int = 0
     ) -> Shape:
-        """See `Operations`."""
         if len(x) == 1:
             raise UsageError(
                 f"layer {name} is a convolution and needs images; this data has {x[0]} numbers",
@@ -89,7 +87,6 @@ class Structure:
         return (channels, *pixels)
 
     def entrance(self, x: Shape, *, norm: bool) -> Shape:
-        """See `Operations`."""
         if norm:
             self.sites[ENTRANCE] = Site(x[0], x[1:])
         return x
@@ -97,7 +94,6 @@ class Structure:
     def unit(
         self, name: str, x: Shape, shortcut: Shape | None = None, *, norm: bool = True
     ) -> Shape:
-        """See `Operations`."""
         assert shortcut in (None, x)  # noqa: S101
         self.layers[name] = Site(x[0], x[1:])
         if norm:
@@ -105,7 +101,6 @@ class Structure:
         return x
 
     def max_pool(self, x: Shape, size: int) -> Shape:
-        """See `Operations`."""
         channels, *sides = x
         if min(sides) < size:
             raise UsageError(
@@ -115,15 +110,12 @@ class Structure:
         return (channels, *(side // size for side in sides))
 
     def average(self, x: Shape) -> Shape:
-        """See `Operations`."""
         return x[:1]
 
     def flatten(self, x: Shape) -> Shape:
-        """See `Operations`."""
         return (prod(x),)
 
     def shrink(self, x: Shape, channels: int, stride: int) -> Shape:
-        """See `Operations`."""
         return (channels, *(-(-side // stride) for side in x[1:]))
 
 

@@ -49,7 +49,6 @@ class Tensors:
         self._listener = listener
 
     def linear(self, name: str, x: torch.Tensor, units: int) -> torch.Tensor:
-        """See `Operations`."""
         y = self._parameters[f"{name}.weight"] @ x
         assert y.shape[1] == units  # noqa: S101
         return y.add_(self._parameters[f"{name}.bias"].unsqueeze(-1))  # in place: one array less
@@ -78,7 +77,6 @@ class Tensors:
         return y.view(len(y), len(x), channels, *y.shape[2:]).transpose(0, 1)
 
     def entrance(self, x: torch.Tensor, *, norm: bool) -> torch.Tensor:
-        """See `Operations`."""
         self._listener(ENTRANCE, "pre_activation", x)
         if norm:
             x = self._normalize(ENTRANCE, x)
@@ -93,7 +91,6 @@ class Tensors:
         *,
         norm: bool = True,
     ) -> torch.Tensor:
-        """See `Operations`."""
         self._listener(name, "pre_activation", x)
         if norm and self._norm_first:
             x = self._normalize(name, x)
@@ -104,19 +101,15 @@ class Tensors:
         return x
 
     def max_pool(self, x: torch.Tensor, size: int) -> torch.Tensor:
-        """See `Operations`."""
         y = functional.max_pool2d(x.flatten(0, 1), size)
         return y.view(*x.shape[:2], *y.shape[1:])
 
     def average(self, x: torch.Tensor) -> torch.Tensor:
-        """See `Operations`."""
         return x.mean((3, 4)).transpose(1, 2)
 
     def flatten(self, x: torch.Tensor) -> torch.Tensor:
-        """See `Operations`."""
         return x if x.dim() == VECTOR else x.flatten(2).transpose(1, 2)
 
     def shrink(self, x: torch.Tensor, channels: int, stride: int) -> torch.Tensor:
-        """See `Operations`."""
         x = x[..., ::stride, ::stride]
         return functional.pad(x, (0, 0, 0, 0, 0, channels - x.shape[2]))

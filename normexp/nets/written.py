@@ -85,7 +85,6 @@ class WrittenPass:
         }
 
     def linear(self, name: str, x: torch.Tensor, units: int) -> torch.Tensor:
-        """See `Operations`."""
         weight, bias = self._parameters[f"{name}.weight"], self._parameters[f"{name}.bias"]
         y = x.new_empty(len(x), units, x.shape[-1])
         self._calls += [partial(torch.bmm, weight, x, out=y), partial(y.add_, bias.unsqueeze(-1))]
@@ -102,11 +101,9 @@ class WrittenPass:
         return y
 
     def entrance(self, x: torch.Tensor, *, norm: bool) -> torch.Tensor:
-        """See `Operations`."""
         return self._normalized(ENTRANCE, x) if norm else x
 
     def unit(self, name: str, x: torch.Tensor, *, norm: bool = True) -> torch.Tensor:
-        """See `Operations`."""
         first = self._norm is None or self._norm.placement == "before"
         if norm and first:
             x = self._normalized(name, x)
@@ -114,7 +111,6 @@ class WrittenPass:
         return x if first or not norm else self._normalized(name, x)
 
     def flatten(self, x: torch.Tensor) -> torch.Tensor:
-        """See `Operations`."""
         return x
 
     def _activated(self, x: torch.Tensor) -> torch.Tensor:

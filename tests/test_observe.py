@@ -15,7 +15,7 @@ from normexp.data.draw import draw
 from normexp.data.examples import orders
 from normexp.engine import predict
 from normexp.engine.observe import observe
-from normexp.engine.train import TrainingStack, train
+from normexp.engine.train import train
 
 AsJson = Callable[..., Any]
 
@@ -33,34 +33,6 @@ def tests_of(config: RunConfig) -> Batch:
     """A run's test set, examples first."""
     data = draw(config)
     return data.test_x.T, data.test_y.T
-
-
-@pytest.mark.parametrize("momentum", [0.0, 0.1, 0.99, None])
-def test_a_run_is_what_a_plain_network_with_this_momentum_sees(momentum: float | None) -> None:
-    """The oracle takes each batch in training mode with our weights, then evaluates."""
-    typed = "null" if momentum is None else str(momentum)
-    config = config_of(*DOUBLE, f"norm.momentum={typed}", "train.epochs=2", "data.train_size=500")
-    (observation,) = observe(train([config]), [config], [0])
-    network = PlainMlp(8, 10, norm=batch_norm(momentum), input_norm=True).double()
-    stack = TrainingStack([config])
-
-    def put() -> None:
-        network.put({name: values[0] for name, values in stack.weights().items()})
-
-    put()
-    losses = [evaluate(network, tests_of(config))]
-    for epoch in range(2):
-        for x, y in stack.batches(epoch):
-            put()
-            network.train()
-            network(x[0].T)
-            stack.step(x, y)
-        put()
-        losses.append(evaluate(network, tests_of(config)))
-
-    torch.testing.assert_close(observation.scores["loss"], torch.stack(losses))
-    torch.testing.assert_close(observation.running_mean[-1], network.channels("running_mean"))
-    torch.testing.assert_close(observation.running_var[-1], network.channels("running_var"))
 
 
 def test_population_statistics_are_a_full_batch_in_training_mode() -> None:

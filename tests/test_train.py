@@ -118,24 +118,6 @@ def test_each_step_of_a_stack_is_plain_pytorch_s(arm: str, dtype: str) -> None:
                 assert_near(after[name][m], parameter.detach(), dtype)
 
 
-@pytest.mark.parametrize("arm", ARMS)
-def test_the_first_twenty_steps_are_plain_pytorch_s(arm: str) -> None:
-    """A training of 20 steps in float64 has the losses of the oracle's own training.
-
-    At a small learning rate, since at S1's the last bit has grown to 1e-6 by then.
-    """
-    overrides = ["train.dtype=float64", "data.train_size=640", "train.epochs=2", "optim.lr=0.001"]
-    settings = configs(*ARMS[arm], *overrides, "seed=0,1,2")
-    stack = TrainingStack(settings)
-    record = train(settings)
-
-    for m, config in enumerate(settings):
-        network = plain(config, of(m, stack.weights()))
-        losses = train_plainly(network, batches_of(stack, m, epochs=2), config.optim.lr)
-        assert len(losses) == 20
-        assert_near(record.train_loss[m], torch.stack(losses), "float64")
-
-
 def test_whole_trainings_end_where_plain_pytorch_s_end() -> None:
     """Beyond chaos, by distribution: final training losses of 10 seeds are of one population."""
     settings = configs("norm=batch", "seed=range(10)", "data.train_size=1000", "train.epochs=6")

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +18,33 @@ from normexp.sweeps.events import Event
 
 AsJson = Callable[..., Any]
 COMMAND = [sys.executable, "-m", "normexp", "sweep"]
-PROCESSES = 10
+PROCESSES = 6
 
 
-def begin(*overrides: str) -> subprocess.Popen[bytes]:
+def begin(*overrides: str, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     """A sweep in a process of its own, which answers in JSON."""
-    command = [*COMMAND, *overrides, "--json"]
+    command = [*before, *COMMAND, *overrides, "--json"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def test_ten_sweeps_at_once_make_every_run_once(as_json: AsJson) -> None:
-    """Ten processes over overlapping seeds and momenta: the sums are those of one sweep."""
-    study = [*SMALL, "train.epochs=30", "norm=none,batch", "executor.stack_size=8"]
-    sweeps = [
-        [*study, f"seed=range({start},{start + 24})", f"norm.momentum=0.1,{0.2 + start / 40:g}"]
-        for start in range(0, 2 * PROCESSES, 2)
-    ]
-    started = [begin(*each) for each in sweeps]
+def answers_of(started: Sequence[subprocess.Popen[bytes]]) -> list[dict[str, Any]]:
+    """The answers of sweeps that have begun."""
     answers = []
     for process in started:
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err.decode()
         answers.append(json.loads(out))
+    return answers
+
+
+def test_six_sweeps_at_once_make_every_run_once(as_json: AsJson) -> None:
+    """Six processes over overlapping seeds and momenta: the sums are those of one sweep."""
+    study = [*SMALL, "train.epochs=30", "norm=none,batch", "executor.stack_size=8"]
+    sweeps = [
+        [*study, f"seed=range({start},{start + 24})", f"norm.momentum=0.1,{0.2 + start / 40:g}"]
+        for start in range(0, 2 * PROCESSES, 2)
+    ]
+    answers = answers_of([begin(*each) for each in sweeps])
     for each in sweeps:
         as_json("sweep", *each, "store.dir=alone", "executor.stack_size=64")
     trajectories = list(Path("runs").glob("*/trajectories/*"))
@@ -61,19 +66,10 @@ def test_two_machines_share_a_store(as_json: AsJson) -> None:
     if not Path(UNSHARE).exists() or subprocess.run([*elsewhere, "true"], check=False).returncode:
         pytest.skip("making a container needs unshare, and root")
     study = [*SMALL, "train.epochs=60", "norm=none,batch", "norm.momentum=0.1", "seed=range(24)",
-             "executor.stack_size=4", "--json"]  # fmt: skip
-    started = [
-        subprocess.Popen(
-            [*before, *COMMAND, *study], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        for before in ([], elsewhere, elsewhere)
-    ]
-    answers = []
-    for process in started:
-        out, err = process.communicate(timeout=200)
-        assert process.returncode == 0, err.decode()
-        answers.append(json.loads(out))
-    as_json("sweep", *study[:-1], "store.dir=alone")
+             "executor.stack_size=4"]  # fmt: skip
+    machines: list[list[str]] = [[], elsewhere, elsewhere]
+    answers = answers_of([begin(*study, before=before) for before in machines])
+    as_json("sweep", *study, "store.dir=alone")
 
     assert sum(answer["trained"] for answer in answers) == 48
     assert sum(answer["observed"] for answer in answers) == 48
@@ -144,11 +140,10 @@ def test_a_sweep_waits_for_what_another_makes(as_json: AsJson) -> None:
     begun = []
     meddle = Meddle(lambda: begun.append(begin(*slow, "norm.momentum=0.1,0.3")))
     first = normexp.sweep(*slow, "norm.momentum=0.1", progress=meddle)
-    out, err = begun[0].communicate(timeout=120)
-    second = json.loads(out)
+    (second,) = answers_of(begun)
 
     assert (first.trained, first.observed) == (2, 2)
-    assert (second["trained"], second["observed"], second["failed"]) == (0, 2, 0), err.decode()
+    assert (second["trained"], second["observed"], second["failed"]) == (0, 2, 0)
     assert as_json("sweep", *slow, "norm.momentum=0.1,0.3")["cached"] == 4
 
 

@@ -21,7 +21,6 @@ scatters by (2s⁴ + 4m²s²)/f: a noncentral χ² in which f channels are free,
 channels' noise is alike (Satterthwaite 1946, Biometrics Bulletin 2: C²/tr R² for correlations R).
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -34,15 +33,18 @@ from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
 from normexp.engine.budget import Budget, budget, weights
 from normexp.engine.estimators import Momenta
 from normexp.engine.numerics import one_thread
-from normexp.engine.scatter import apart
-from normexp.insight.budget import Array, averaging, mean_of
+from normexp.engine.scatter import (
+    INDEPENDENT_PAIRS,
+    Scatter,
+    drift_and_noise,
+    in_units,
+    straight,
+)
+from normexp.insight.budget import Array, averaging
 from normexp.insight.training import Training
 from normexp.nets.network import Network
 from normexp.record import Record
 from normexp.store.stored import Stored
-
-INDEPENDENT_PAIRS = 2 / 3
-"""Of pairs of neighbours, which share batches: their mean squares scatter 1.5 times as much."""
 
 MANY = 1e4
 """Degrees of freedom from which the root of χ² is as good as normal."""
@@ -81,19 +83,12 @@ class _Left(NamedTuple):
     bias: Array  # of the running variance, where batch variances are biased
 
 
-class _Scale(NamedTuple):
-    """How noisy one example's statistic is, and how large random steps are."""
-
-    noise: float
-    steps: float
-
-
 class _Layer(NamedTuple):
     """A layer's scales: over σ² and σ⁴, and of its mean over channels of the variance over σ²."""
 
-    mean: _Scale
-    var: _Scale
-    together: _Scale
+    mean: Scatter
+    var: Scatter
+    together: Scatter
     freedom: float  # of how many channels the mean's noise is
 
 
@@ -178,7 +173,7 @@ class _Remaining:
         self._whole, self._repeats = train_size(config), not config.train.shuffle
         truth = record.population_var[0].double().numpy()
         gone = np.repeat(np.arange(len(sizes)) / len(sizes), [len(part) for part in parts])
-        self._var = _straight(truth, gone)  # [epochs, updates of one, channels]
+        self._var = straight(truth, gone)  # [epochs, updates of one, channels]
         biased = [getattr(norm, "running_variance", "") == "biased" for norm in self._norms]
         self._biased = np.array(biased)[:, None]
 
@@ -224,55 +219,17 @@ def _steps(by_epoch: Array, unit: Array) -> Array:
 
 def _layers(record: Record, config: RunConfig) -> list[_Layer]:
     """Of all layers, by how batches differ from the straight course of the population."""
-    mean, var = (
-        each[0].double().numpy() for each in (record.population_mean, record.population_var)
-    )
-    per_epoch = record.batch_mean.shape[1] // record.epochs
-    gone = np.arange(per_epoch) / per_epoch
-    course, unit = (_straight(each, gone).reshape(-1, each.shape[1]) for each in (mean, var))
-    means = (record.batch_mean[0].double().numpy() - course) / np.sqrt(unit)
-    variances = record.batch_var[0].double().numpy() / unit
+    means, variances = in_units(record)
+    var = record.population_var[0].double().numpy()
     found, start = [], 0
     for width in record.sites.values():
         alive = start + np.flatnonzero((var[:, start : start + width] > 0).all(0))
         together = variances[:, alive].mean(1, keepdims=True)
         several = (means[:, alive], variances[:, alive], together)
-        mine, its, all_of_it = (_scale(each, config) for each in several)
+        mine, its, all_of_it = (drift_and_noise(each, config) for each in several)
         found.append(_Layer(mine, its, all_of_it, _freedom(means[:, alive])))
         start += width
     return found
-
-
-def _straight(points: Array, gone: Array) -> Array:
-    """The population between evaluation points, [epochs, updates of one, channels].
-
-    Args:
-        points: [points, channels].
-        gone: share of an epoch that has gone at each of its updates.
-    """
-    straight: Array = points[:-1, None] + gone[:, None] * (points[1:] - points[:-1])[:, None]
-    return straight
-
-
-def _scale(batches: Array, config: RunConfig) -> _Scale:
-    """By batches of an epoch that are neighbours, and half an epoch apart.
-
-    E(e_(i+k) − e_i)² = 2v + w·k·(1 − k/K) for noise v beside a bridge of steps w, which count
-    where they are more than twice what chance makes of noise.
-    """
-    sizes = np.array([part for size in batch_sizes(config) for part in part_sizes(config, size)])
-    updates, examples = len(sizes), int(sizes.max())
-    epochs = batches.reshape(-1, updates, batches.shape[1])
-    late = epochs[len(epochs) // 2 :, sizes == examples]
-    lags = (1, max(1, updates // 2))
-    counted = np.ones(late.shape[:2], dtype=bool)
-    near, far = (mean_of(apart(late, counted, lag)) for lag in lags)
-    bridge = [k * (1 - k / updates) for k in lags]
-    longer = bridge[1] - bridge[0]
-    chance = 2 * near * math.sqrt(2 / INDEPENDENT_PAIRS / max(1, len(late) * updates))
-    steps = (far - near) / longer if longer > 0 and far - near > chance else 0.0
-    noise = (near - steps * bridge[0]) / 2
-    return _Scale(examples * max(0.0, noise) if np.isfinite(noise) else noise, steps)
 
 
 def _freedom(batches: Array) -> float:

@@ -251,9 +251,8 @@ def _losses(
 def _settings(members: Sequence[Training]) -> dict[str, Setting]:
     """Each layer's mean as a setting for `normexp.theory`, medians over trainings of one kind.
 
-    Drift is the population's over the last epoch; noise and random steps are told apart by batches
-    one and two updates from each other in the last quarter of the training. Nothing is said of
-    trainings that have no such pairs.
+    Drift is the population's over the last epoch; `normexp.engine.scatter` tells noise from random
+    steps. Nothing is said of trainings that have too few batches for that.
     """
     config = members[0].configs[0]
     measured = [_measured(training.record(), config) for training in members]
@@ -266,7 +265,7 @@ def _settings(members: Sequence[Training]) -> dict[str, Setting]:
 
 
 def _setting(config: RunConfig, drift: float, walk: float, noise: float, initial: float) -> Setting:
-    """A layer's setting; noise is a batch's variance over σ²."""
+    """A layer's setting; noise is an example's variance over σ²."""
     sizes = batch_sizes(config)
     parts = part_sizes(config, sizes[0])
     whole = len(parts) == 1
@@ -280,33 +279,26 @@ def _setting(config: RunConfig, drift: float, walk: float, noise: float, initial
         initial_error=initial,
         drift_per_step=drift / len(parts),
         walk_per_step=walk,
-        noise_scale=noise * parts[0],
+        noise_scale=noise,
     )
 
 
 def _measured(record: "Record", config: RunConfig) -> dict[str, tuple[float, float, float, float]]:
-    """By layer: drift a step, random step, variance of a batch's mean, initial error; in σ."""
-    from normexp.engine.scatter import apart
+    """By layer: drift a step, random step, noise of an example's mean, initial error; in σ."""
+    from normexp.engine.scatter import drift_and_noise, in_units
 
-    truth = record.population_mean[0].double().numpy()
-    sigma = np.sqrt(record.population_var[0, -1].double().numpy())
-    batches = record.batch_mean[:1].double().numpy()
-    steps = batch_sizes(config)
-    sizes = [part for size in steps for part in part_sizes(config, size)]
-    updates = batches.shape[1]
-    full = np.tile(np.array(sizes) == max(sizes), updates // len(sizes))
-    late = (full & (np.arange(updates) >= updates * 3 // 4))[None]
-    with np.errstate(divide="ignore", invalid="ignore"):  # of a channel that does not vary
-        drift = ((truth[-1] - truth[-2]) / len(steps) / sigma) ** 2
-        initial = ((truth[-1] - getattr(config.norm, "initial_mean", 0.0)) / sigma) ** 2
-        near, far = (apart(batches, late, k) / sigma**2 for k in (1, 2))
+    truth, var = (
+        each[0].double().numpy() for each in (record.population_mean, record.population_var)
+    )
+    means, _ = in_units(record)
     found, start = {}, 0
     for layer, width in record.sites.items():
-        channels = slice(start, start + width)
-        those = (each[channels] for each in (drift, initial, near, far))
-        d, r, n, f = (mean_of(each[np.isfinite(each)]) for each in those)
-        walk = f - n if isnan(f) else max(0.0, f - n)
-        noise = (n - walk) / 2
-        found[layer] = (d**0.5, walk**0.5, noise if isnan(noise) else max(0.0, noise), r**0.5)
+        alive = start + np.flatnonzero((var[:, start : start + width] > 0).all(0))
+        sigma, last = np.sqrt(var[-1, alive]), truth[-1, alive]
+        drift = (last - truth[-2, alive]) / len(batch_sizes(config)) / sigma
+        initial = (last - getattr(config.norm, "initial_mean", 0.0)) / sigma
+        scatter = drift_and_noise(means[:, alive], config)
+        d, r = (mean_of(np.square(each)) ** 0.5 for each in (drift, initial))
+        found[layer] = (d, scatter.walk**0.5, scatter.noise, r)
         start += width
     return found

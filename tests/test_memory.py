@@ -22,7 +22,6 @@ HUGE = {
     "optim=sgd model.width=1000000": (7e12 * 4 * 5 * 32, "model.width"),
     "train.dtype=float64 model.width=1000000": (7e12 * 8 * 6 * 32, "model.width"),
     "data=digits model=lenet model.units1=2000000000": (1e11, "model.units1"),
-    "train.epochs=1000000000": (1e9 * 700 * 4, "train.epochs"),
     "train.epochs=9223372036854775807": (9.2e18 * 700 * 4, "train.epochs"),
     "norm=ghost norm.size=2 data.train_size=10000000000": (
         1e10 * 12 / 2 * 80 * 2 * 4,
@@ -49,11 +48,11 @@ def gigabytes(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 def test_what_cannot_fit_is_refused_at_once(
     normexp: Normexp, gigabytes: Callable[[int], None], typed: str
 ) -> None:
-    """With what is needed, what there is, and what to make smaller."""
+    """With what is needed, what there is, and what to make smaller; weights count most closely."""
     gigabytes(16)
     least, field = HUGE[typed]
     start = time.perf_counter()
-    result = normexp("plan", "norm=batch", "seed=0", *typed.split())
+    result = normexp("sweep", "norm=batch", "seed=0", *typed.split())
     error, hint = result.stderr.splitlines()
     needed, there = (float(each.replace(",", "")) for each in re.findall(r"([\d,.]+) GB", error))
 
@@ -61,18 +60,9 @@ def test_what_cannot_fit_is_refused_at_once(
     assert time.perf_counter() - start < SECONDS
     assert "a training needs at least" in error
     assert needed * 1e9 > max(0.999 * least, there * 1e9)
+    assert needed * 1e9 < 1.1 * least or field != "model.width"
     assert hint.startswith("hint: type ")
     assert field in hint
-    assert normexp("sweep", "norm=batch", "seed=0", *typed.split()).stderr == result.stderr
-
-
-def test_what_is_named_is_close_to_what_weights_take(normexp: Normexp) -> None:
-    """Seven matrices of 10¹² numbers: weights, gradient, rates, two moments and their room."""
-    error = normexp("plan", "norm=none", "seed=0", "model.width=1000000").stderr
-    found = re.search(r"([\d,.]+) GB", error)
-
-    assert found
-    assert 1 < float(found[1].replace(",", "")) / (7e12 * 4 * 6 * 32 / 1e9) < 1.1
 
 
 def test_a_stack_that_is_too_large_may_be_made_smaller(
@@ -95,17 +85,17 @@ def test_a_stack_that_is_too_large_may_be_made_smaller(
 @pytest.mark.parametrize(
     ("typed", "hint"),
     [
-        (["norm=none", "model.depth=9223372036854775807"], "model.depth=8"),
-        (["norm=group", "norm.groups=9223372036854775807"], "norm.groups=2"),
-        (["norm=ghost", "norm.size=9223372036854775807", "data.train_size=65"],
+        ("norm=none model.depth=9223372036854775807", "model.depth=8"),
+        ("norm=group norm.groups=9223372036854775807", "norm.groups=2"),
+        ("norm=ghost norm.size=9223372036854775807 data.train_size=65",
          "another train.batch_size"),
-        (["norm=ghost", "norm.size=1", "train.batch_size=9223372036854775807"], "norm.size=2"),
+        ("norm=ghost norm.size=1 train.batch_size=9223372036854775807", "norm.size=2"),
     ],
 )  # fmt: skip
-def test_no_number_makes_a_refusal_long(normexp: Normexp, typed: list[str], hint: str) -> None:
+def test_no_number_makes_a_refusal_long(normexp: Normexp, typed: str, hint: str) -> None:
     """Nor is anything counted one by one on the way to it."""
     start = time.perf_counter()
-    result = normexp("plan", *typed, "seed=0")
+    result = normexp("plan", *typed.split(), "seed=0")
 
     assert result.exit_code == 2
     assert hint in result.stderr

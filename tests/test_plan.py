@@ -10,7 +10,9 @@ from conftest import SMALL, in_new_process
 from typer.testing import Result
 
 import normexp
+from normexp.store.layout import StudyDirectory
 
+AsJson = Callable[..., Any]
 COUNTS = ("runs", "cached", "trajectories", "to_train", "stacks")
 
 
@@ -31,22 +33,33 @@ def counts(plan: dict[str, Any]) -> tuple[int, ...]:
         (["norm=none", "seed=range(100)", "executor.stack_size=30"], (100, 0, 100, 100, 4)),
         (["norm=none,batch", "norm.momentum=0.01,0.1,0.5,0.9", "seed=range(32)",
           "train.batch_size=16,64,256"], (480, 0, 192, 192, 6)),
+        # Memory bounds a stack, yet never below the 32 networks that it is padded to.
+        (["norm=none", "seed=range(64)", "train.epochs=20000", "executor.workers=1"],
+         (64, 0, 64, 64, 2)),
     ],
 )  # fmt: skip
 def test_runs_are_grouped_by_the_roles_of_their_fields(
-    as_json: Callable[..., Any], overrides: list[str], expected: tuple[int, ...]
+    as_json: AsJson, overrides: list[str], expected: tuple[int, ...]
 ) -> None:
     """Observed fields share a trajectory, stackable ones a stack, structural ones neither."""
-    assert counts(as_json("plan", *overrides, "executor.workers=2")) == expected
+    assert counts(as_json("plan", "executor.workers=2", *overrides)) == expected
 
 
-def test_what_is_there_is_not_done_again(as_json: Callable[..., Any]) -> None:
-    """The same command twice trains nothing; a wider one trains what is new."""
+def test_what_is_there_is_not_done_again(as_json: AsJson, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same command twice trains nothing; the store is scanned once, whatever there is to do."""
     arguments = [*SMALL, "norm=batch", "norm.momentum=0.1"]
+    names, scans = StudyDirectory.names, list[int]()
+
+    def scanning(*given: Any) -> dict[str, str]:  # noqa: ANN401
+        scans.append(1)
+        return names(*given)
+
+    monkeypatch.setattr(StudyDirectory, "names", scanning)
     first = as_json("sweep", *arguments, "seed=0,1")
     second = as_json("sweep", *arguments, "seed=0,1")
     wider = as_json("plan", *arguments, "seed=0,1,2", "norm.momentum=0.1,0.2")
 
+    assert len(scans) == 3
     assert counts(first) == (2, 0, 2, 2, 1)
     assert counts(second) == (2, 2, 2, 0, 0)
     assert counts(wider) == (6, 2, 3, 1, 2)
@@ -54,40 +67,18 @@ def test_what_is_there_is_not_done_again(as_json: Callable[..., Any]) -> None:
     assert first["arms"] == second["arms"]
 
 
-def test_denser_tables_are_observed_again_and_nothing_is_trained(
-    as_json: Callable[..., Any],
-) -> None:
-    """`log.every` is no part of identity, yet what it asks for must be there."""
-    arguments = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0"]
-    as_json("sweep", *arguments, "log.every=4")
-    denser = as_json("sweep", *arguments, "log.every=1")
-    steps = set(normexp.read(denser["directory"], table="stats")["step"])
-
-    assert counts(denser) == (1, 0, 1, 0, 1)
-    assert steps == set(range(7))
-    assert counts(as_json("plan", *arguments, "log.every=2")) == (1, 1, 1, 0, 0)
-
-
-def test_tables_never_get_sparser(as_json: Callable[..., Any]) -> None:
-    """Asked for every 4th step where there is every 6th, a run gets every 2nd: both."""
+def test_tables_get_denser_by_observation_alone_and_never_sparser(as_json: AsJson) -> None:
+    """`log.every` is no part of identity. Every 4th step where there is every 6th: every 2nd."""
     arguments = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0", "train.epochs=4"]
     as_json("sweep", *arguments, "log.every=6")
-    second = as_json("sweep", *arguments, "log.every=4")
-    (run,) = (path for path in Path("runs/bn_regression").iterdir() if path.name[:5] == "batch")
+    denser = as_json("sweep", *arguments, "log.every=4")
+    (run,) = Path("runs/bn_regression").glob("batch*")
 
     assert set(normexp.read(run, table="stats")["step"]) == {0, 2, 3, 4, 6, 8, 9, 10, 12}
-    assert counts(second) == (1, 0, 1, 0, 1)
+    assert counts(denser) == (1, 0, 1, 0, 1)
     for every in (2, 4, 6, 12):
         assert counts(as_json("plan", *arguments, f"log.every={every}"))[1] == 1
-
-
-@pytest.mark.parametrize("epochs", [1500, 20000])
-def test_long_trainings_still_fill_their_lanes(as_json: Callable[..., Any], epochs: int) -> None:
-    """Memory bounds a stack, yet never below the 32 networks that it is padded to."""
-    plan = as_json("plan", "norm=batch", "norm.momentum=0.1", "seed=range(64)",
-                   f"train.epochs={epochs}", "executor.workers=1")  # fmt: skip
-
-    assert plan["stacks"] == 2
+    assert counts(as_json("plan", *arguments, "log.every=1")) == (1, 0, 1, 0, 1)
 
 
 def test_ten_thousand_runs_are_planned_without_torch() -> None:
@@ -105,20 +96,15 @@ def test_ten_thousand_runs_are_planned_without_torch() -> None:
     assert answer == [10_000, 1_000, []]
 
 
-def test_a_plan_says_what_a_person_wants_to_know(normexp: Callable[..., Result]) -> None:
-    """Counts, axes, where an axis does not apply, and about how long it takes."""
+def test_a_plan_says_what_a_person_wants_to_know(
+    normexp: Callable[..., Result], as_json: AsJson
+) -> None:
+    """Counts, axes, where an axis does not apply, about how long; what a convention means."""
     shown = normexp("plan", "norm=none,batch", "norm.momentum=0.1,0.3").stdout
+    keras = as_json("plan", "norm=batch", "norm.convention=keras", "seed=0")
 
     assert "24 runs → 16 trajectories → 2 stacks" in shown
     assert "norm.momentum  0.1, 0.3" in shown
     assert "norm.momentum applies to norm=batch only, not to norm=none" in shown
     assert "estimate: " in shown
-
-
-def test_a_convention_rereads_the_studys_own_momenta_and_says_so(
-    as_json: Callable[..., Any],
-) -> None:
-    """0.01 typed the Keras way is PyTorch's 0.99: nobody should find out by accident."""
-    plan = as_json("plan", "norm=batch", "norm.convention=keras", "seed=0")
-
-    assert any("is read in the convention you typed" in note for note in plan["notes"])
+    assert any("is read in the convention you typed" in note for note in keras["notes"])

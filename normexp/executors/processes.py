@@ -27,7 +27,7 @@ ATTEMPTS = 3
 """At tasks whose processes were killed; those that had ended are not begun again."""
 
 KILLED = re.compile(r"\bSIG\w+\(")
-"""How joblib says that a process was ended by a signal."""
+"""joblib's words for a process that was ended by a signal."""
 
 
 SAFE = "PYTHONSAFEPATH"
@@ -119,7 +119,7 @@ def _outcome(packed: bytes, parent: int, number: int, task: Task) -> tuple[int, 
     _follow(parent)
     try:
         return number, pickle.loads(packed)(task)  # noqa: S301  from our own parent
-    except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
+    except Exception as error:  # noqa: BLE001  passed on, whatever it is
         return number, error
 
 

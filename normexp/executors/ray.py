@@ -167,5 +167,5 @@ def _next(driver: Connection, log: IO[str]) -> tuple[int, Any]:
         return number, WorkerLostError(content)
     try:
         return number, pickle.loads(content)  # noqa: S301  from our own work
-    except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
+    except Exception as error:  # noqa: BLE001  passed on, whatever it is
         return number, error

@@ -37,7 +37,7 @@ class LeftError(Exception):
 
 
 class ClusterError(Exception):
-    """What is wrong with the cluster, and what to type next."""
+    """A fault of the cluster, and a hint what to type next."""
 
 
 def main() -> None:
@@ -109,7 +109,7 @@ def _work_there(path: list[str], work: bytes, task: bytes) -> bytes:
     outcome: object
     try:
         outcome = pickle.loads(work)(pickle.loads(task))  # noqa: S301  from our own driver
-    except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
+    except Exception as error:  # noqa: BLE001  passed on, whatever it is
         outcome = error
     dumps: Callable[[object], bytes] = cloudpickle.dumps
     try:

@@ -81,7 +81,7 @@ class State(StrEnum):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will come of it."""
+        """True if nothing more will come of it."""
         return self not in {State.QUEUED, State.RUNNING}
 
 
@@ -148,7 +148,7 @@ class Array:
         return {task: found.get(task, Status(State.GONE)) for task in range(self.tasks)}
 
     def is_in_queue(self) -> bool | None:
-        """Whether any task waits or runs; None while Slurm does not answer."""
+        """True if any task waits or runs; None while Slurm does not answer."""
         return is_in_queue(self.statuses())
 
     def cancel(self, *, waiting_only: bool = False) -> None:
@@ -171,12 +171,12 @@ class Array:
 
 
 def is_in_queue(statuses: Mapping[int, Status] | None) -> bool | None:
-    """Whether any of these tasks waits or runs; None if Slurm does not answer."""
+    """True if any of these tasks waits or runs; None if Slurm does not answer."""
     return None if statuses is None else not all(s.state.is_over for s in statuses.values())
 
 
 def queued(statuses: Mapping[int, Status]) -> tuple[int, str]:
-    """How many tasks wait, and why in Slurm's words; none while others run."""
+    """The number of tasks that wait, and Slurm's reason; 0 while others run."""
     states = [each.state for each in statuses.values()]
     if State.RUNNING in states:
         return 0, ""

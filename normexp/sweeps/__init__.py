@@ -1,1 +1,1 @@
-"""What the commands do, for the terminal and for notebooks alike."""
+"""Sweeps: plans, the work on their stacks, and listings; for the terminal and for notebooks."""

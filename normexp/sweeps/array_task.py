@@ -99,7 +99,7 @@ class ArrayTask:
         return DelayedSubmission(again)
 
     def _has_moved(self) -> bool:
-        """Whether anything that lasts was written since it began, by the clock of this node."""
+        """True if anything that lasts was written since it began, by the clock of this node."""
         study = self._worker.directory
         names = [each.id for stack in self._stacks.values() for each in stack.trajectories]
         paths = [*map(study.checkpoint, names), *map(study.trajectory, names)]
@@ -132,4 +132,4 @@ class ArrayTask:
             if isinstance(done.error, StoppedError) and not here.place.stop.exists():
                 continue  # this task alone stops: the stack goes on when it is started again
             if not send(encode(Event("ended", numbers[stack.trajectories[0].id], done=done))):
-                raise OSError(errno.EIO, "cannot say what came of a stack", str(path))
+                raise OSError(errno.EIO, "cannot report the end of a stack", str(path))

@@ -31,7 +31,7 @@ PRODUCTS_OF_AN_ELEMENT = {False: 60, True: 250}
 """Multiplications behind an activation that take as long as its element-wise operations."""
 
 SHARE_OF_A_WORKER = {False: 0.7, True: 0.95}
-"""What a worker does beside another of what it does alone: threads share the interpreter.
+"""Speed of a worker beside others, relative to one alone: threads share the interpreter.
 
 Of threads, and of processes.
 """
@@ -41,7 +41,7 @@ LARGEST_NODE = 2**44
 """Bytes; for machines that the plan does not know."""
 
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Where Linux says how much of the machine a container has."""
+"""Linux files with the memory of a container."""
 
 
 def training_seconds(config: RunConfig, networks: int) -> float:
@@ -80,7 +80,7 @@ def _arithmetic(config: RunConfig) -> float:
 
 
 def record_bytes(config: RunConfig) -> int:
-    """How much one trajectory holds in memory: batch statistics and weights."""
+    """Bytes of one trajectory in memory: batch statistics and weights."""
     parts, steps = structure(config), total_steps(config)
     parameters = sum(prod(shape) for shape in parts.parameters.values())
     channels = sum(site.channels for site in parts.sites.values())

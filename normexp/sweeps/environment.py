@@ -38,7 +38,7 @@ Hydra's part is in the configuration, and numbers depend on threads and cores no
 """
 
 ALWAYS = {"device": "cpu"}
-"""What an entry is in records that do not have it: there was no other choice then."""
+"""Entries of records that do not have them: there was no other choice then."""
 
 PROCESSOR = ("torch_capability", "cpu", "instructions")
 """Those that tell one node of a cluster from another."""
@@ -180,7 +180,7 @@ def digest(package: Path) -> str:
 
 
 def installed(name: str) -> str | None:
-    """The version of a package, None if it is not there: the doctor has to say so."""
+    """The version of a package, None if it is not there."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Events of a sweep: what its progress display hears, from threads and from other processes.
+"""Events of a sweep: input of its progress display, from threads and from other processes.
 
 Workers in other processes and on other machines write events as lines of JSON into a file each.
 """
@@ -28,7 +28,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Done(NamedTuple):
-    """What came of a stack."""
+    """The result of the work on a stack."""
 
     trained: int = 0  # trajectories
     observed: int = 0  # runs
@@ -104,7 +104,7 @@ class Relay:
 
 
 def encode(event: Event) -> str:
-    """A line that says what happened, without the plan."""
+    """An event as a line, without the plan."""
     every = -(-len(event.losses) // MOST_POINTS) or 1
     losses = [float(f"{loss:.4g}") for loss in (*event.losses[:-1:every], *event.losses[-1:])]
     done = [*event.done[:3], _encoded(event.done.error)]
@@ -112,7 +112,7 @@ def encode(event: Event) -> str:
 
 
 def decode(line: str) -> Event | None:
-    """The event that a line says; None for a line that no worker has written."""
+    """The event of a line; None for a line that no worker has written."""
     try:
         kind, count, name, losses, (trained, observed, held, error) = json.loads(line)
         done = Done(int(trained), int(observed), tuple(map(str, held)), _decoded(error))
@@ -123,7 +123,7 @@ def decode(line: str) -> Event | None:
 
 
 def _encoded(error: Exception | None) -> list[Any] | None:
-    """An error as data: those that a sweep tells apart by kind, others by their words."""
+    """An error as data: its kind if a sweep distinguishes it, else its text."""
     if error is None:
         return None
     if isinstance(error, StoppedError):

@@ -92,7 +92,7 @@ def in_processes(
 
     work = partial(_work_and_send, worker, send)
     with one_thread():
-        yield from map(_told, processes.run(stacks, work, workers, lambda: worker.stop.ask(0)))
+        yield from map(_with_done, processes.run(stacks, work, workers, lambda: worker.stop.ask(0)))
 
 
 def _work_and_send(worker: "Worker", send: Callable[[str], bool], stack: Stack) -> Done:
@@ -100,7 +100,7 @@ def _work_and_send(worker: "Worker", send: Callable[[str], bool], stack: Stack) 
     return worker.work(stack, Relay(send))
 
 
-def _told(ended: tuple[Stack, Done | Exception]) -> tuple[Stack, Done]:
+def _with_done(ended: tuple[Stack, Done | Exception]) -> tuple[Stack, Done]:
     """A stack with what came of it, also where its process or worker was lost."""
     stack, result = ended
     return stack, result if isinstance(result, Done) else Done(error=NormexpError(describe(result)))
@@ -128,7 +128,7 @@ def _in_ray(plan: Plan, options: Ray, worker: "Worker", listen: Listener) -> End
             address=options.cluster,
             gpus=options.gpus,
         ):
-            yield _told((stack, result))
+            yield _with_done((stack, result))
 
 
 def _work_in_ray(worker: "Worker", news: Path, workers: int, task: tuple[int, Stack]) -> Done:

@@ -182,7 +182,7 @@ def follow(sent: Sent, stop: Stop, listen: Listener) -> Iterator[tuple[int, Done
 
 
 class _Following:
-    """What is known of the tasks, and what is still to come."""
+    """The state of the tasks, and the stacks that are still to come."""
 
     def __init__(self, sent: Sent) -> None:
         self._sent, self._array, self._reader = sent, sent.array, Reader(sent.news)
@@ -196,17 +196,17 @@ class _Following:
     def stacks(self, stop: Stop, listen: Listener) -> Iterator[tuple[int, Done]]:
         """The stacks as they end."""
         seconds_between = pause(self._array.tasks) / 4
-        hear: Callable[[Event], None] = ignore  # of what was reported before anybody listened
+        pass_on: Callable[[Event], None] = ignore  # what was reported before anybody listened
         while self._left:
             queued, over = self._queued, self._over()
             # After that: a task that is over has reported everything.
             for event in self._reader.events(self._news_file(task).name for task in over):
                 if event.kind != "ended":
-                    hear(event)
+                    pass_on(event)
                 elif event.count in self._left:
                     self._left.discard(event.count)
                     yield event.count, event.done
-            hear, seconds = listen, stop.seconds_left()
+            pass_on, seconds = listen, stop.seconds_left()
             if self._queued != queued:
                 listen(self._queued)
             if seconds is not None:

@@ -10,14 +10,14 @@ from normexp.store.layout import StudyDirectory, holds
 from normexp.sweeps.environment import PROCESSOR, changed_since
 
 OnCodeChange = Literal["warn", "rerun", "ignore"]
-"""What becomes of runs that other code, or another machine, has made."""
+"""What to do about runs that other code, or another machine, has made."""
 
 POLICIES: tuple[OnCodeChange, ...] = get_args(OnCodeChange)
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What is there of some runs and trajectories, by their ids.
+    """Stored runs and trajectories among those of a study, by their ids.
 
     Attributes:
         cached: runs that are complete and hold what is asked.
@@ -38,7 +38,7 @@ class Inventory:
 
 @dataclass(frozen=True)
 class Standard:
-    """What counts as done.
+    """The standard by which a stored run counts as done.
 
     Args:
         on_code_change: whether runs made otherwise are made again, or mentioned.
@@ -58,7 +58,7 @@ class Standard:
         return tuple(name for name in names if not (self.any_processor and name in PROCESSOR))
 
     def accepts(self, manifest: Mapping[str, Any]) -> bool:
-        """Whether a run need not be made again for its code or environment."""
+        """True if a run need not be made again for its code or environment."""
         return self.on_code_change != "rerun" or not self.differing(manifest)
 
 

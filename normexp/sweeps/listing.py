@@ -1,4 +1,4 @@
-"""What there is: sweeps, runs, one run whole. Reads manifests, imports neither torch nor pandas."""
+"""Listings of sweeps, runs, and one run. Reads manifests, imports neither torch nor pandas."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ METRICS = ("test_loss", "excess_loss", "test_accuracy")
 
 @dataclass(frozen=True)
 class StudyRuns:
-    """The runs of a study, and what tells them apart.
+    """The runs of a study, and the fields in which they differ.
 
     Attributes:
         study: its name.

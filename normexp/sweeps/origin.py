@@ -23,7 +23,7 @@ ELSEWHERE = {"executor": next(iter(KINDS["executor"]))}
 
 @dataclass(frozen=True)
 class Origin:
-    """What the runs of a sweep have in common.
+    """The provenance that the runs of a sweep share.
 
     Args:
         study: that they are of; its runs are not needed.
@@ -51,7 +51,7 @@ class Origin:
             run: which.
             config: its configuration, logged as densely as its tables are.
             place: its directory.
-            training: what is to be said of its training.
+            training: entries about its training.
         """
         overrides = self.study.command(config, run.base.choices)
         return Provenance(

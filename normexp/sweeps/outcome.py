@@ -1,4 +1,4 @@
-"""What came of a sweep, from what is in the store and what its stacks came to."""
+"""The outcome of a sweep: the work that was done, and the runs that are stored."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,7 +21,7 @@ NOTHING = "–"
 
 @dataclass
 class Outcome:
-    """What came of a sweep.
+    """The outcome of a sweep.
 
     Attributes:
         plan: of what this command found to do.
@@ -63,7 +63,7 @@ class Outcome:
 
     @property
     def differing(self) -> tuple[str, ...]:
-        """What tells the arms apart: fields, and frameworks in the place of what these set."""
+        """Fields in which the arms differ; frameworks stand for the fields that they set."""
         names = self._frameworks
         if not names:
             return self.plan.differing
@@ -91,7 +91,7 @@ class Outcome:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """The end of the sweep, as its manifest says it."""
+        """The manifest of a sweep that has ended."""
         head = {"kind": "sweep", "study": self.plan.study.name, "status": self.status}
         return head | self._ending
 

@@ -77,7 +77,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep will do.
+    """The work that a sweep will do.
 
     Attributes:
         study: whose runs these are.
@@ -99,7 +99,7 @@ class Plan:
 
     @property
     def executor(self) -> Executor:
-        """Where the stacks are worked on."""
+        """The executor of the study."""
         return self.study.runs[0].config.executor
 
     @property
@@ -119,7 +119,7 @@ class Plan:
 
     @property
     def processes(self) -> bool:
-        """Whether workers are processes: where threads would wait for each other, if it pays."""
+        """True if workers are processes: where threads would wait for each other, if it pays."""
         if isinstance(self.executor, Local) and self.executor.processes is not None:
             return self.executor.processes
         several = min(self.workers, len(self.stacks)) > 1

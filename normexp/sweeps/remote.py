@@ -33,7 +33,7 @@ HEARTBEAT_SECONDS = 20.0
 
 SHORTEST_PAUSE_SECONDS = 2.0
 WORKERS_A_SECOND = 100
-"""That look whether to stop, or say how far they are: together no burden to a file system."""
+"""Workers that may look at a file, or write to one, within a second: no burden to a server."""
 
 
 def pause(workers: int) -> float:
@@ -63,7 +63,7 @@ class Reader:
 
         Args:
             ended: names of files in which nothing more will be written: these are opened, since
-                what a shared file system tells of a directory and of sizes may be a minute old.
+                a shared file system may list a directory and sizes as they were a minute ago.
         """
         names = list(ended)
         with suppress(OSError), os.scandir(self._directory) as entries:

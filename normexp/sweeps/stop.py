@@ -42,7 +42,7 @@ class Stop:
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is something to stop."""
+        """True once there is something to stop."""
         return bool(self._flags)
 
     def ask(self, seconds: float) -> None:

@@ -46,7 +46,7 @@ SHARE = 50
 
 @dataclass(frozen=True)
 class Worker:
-    """What the work on any stack of a plan needs to know.
+    """Works on any stack of a plan.
 
     Args:
         directory: of the study.
@@ -86,7 +86,7 @@ class Worker:
         try:
             mine = self.locks.take(names)
             done = self._work([each for each in stack.trajectories if each.id in mine], listen)
-        except Exception as error:  # noqa: BLE001  whatever it is, the caller is told
+        except Exception as error:  # noqa: BLE001  passed on, whatever it is
             done = Done(error=error)
         finally:
             if mine:
@@ -230,7 +230,7 @@ class Worker:
                 listen(Event("observed", name=run.id, losses=tuple(losses)))
 
     def _training(self, trajectory: Trajectory, record: Record, model: int) -> dict[str, Any]:
-        """What the manifests of a trajectory's runs say of its training."""
+        """Entries of the manifests of a trajectory's runs about its training."""
         diverged = diverged_step(record, model)
         manifest = read_manifest(self.directory.trajectory(trajectory.id))
         return {

@@ -103,6 +103,18 @@ def sweep(  # noqa: PLR0913  the options of a command line
         SweepInterruptedError: it was to end early.
     """
     study = load(*overrides, config_dir=config_dir, filed_as=filed_as)
+    return sweep_study(study, on_code_change, detach=detach, progress=progress, stop=stop)
+
+
+def sweep_study(
+    study: Study,
+    on_code_change: OnCodeChange = "warn",
+    *,
+    detach: bool = False,
+    progress: Listener = ignore,
+    stop: Stop | None = None,
+) -> Outcome:
+    """The same for a study that has been loaded."""
     standard = _standard(study, on_code_change)
     plan, directory, stop = _plan(study, standard), study_directory(study), stop or Stop()
     if detach and not isinstance(plan.executor, Slurm):

@@ -5,15 +5,13 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from normexp.config.executor import Local
+from normexp.config.executor import Local, Store
 from normexp.config.identity import run_id
 from normexp.config.tree import flatten, nest
-from normexp.errors import NormexpError, UsageError, VerificationError, describe
+from normexp.errors import NormexpError, UsageError, VerificationError
 from normexp.store.files import CERTIFICATE, write_file
-from normexp.store.layout import StudyDirectory
-from normexp.store.locks import Locks
 from normexp.store.places import Place, find_data, typed_places
 from normexp.store.regular import MOST_BYTES, check_files, read_json, read_regular
 from normexp.store.stored import Stored
@@ -22,17 +20,10 @@ from normexp.study.check import check
 from normexp.study.run import Base, Run
 from normexp.study.settle import settle
 from normexp.study.study import Study
-from normexp.sweeps.environment import environment, torch_environment
-from normexp.sweeps.events import Event, Listener, ignore
-from normexp.sweeps.inventory import Inventory, Standard
-from normexp.sweeps.origin import Origin
-from normexp.sweeps.plan import Plan, build
-from normexp.sweeps.stop import Stop
+from normexp.sweeps.events import Listener, ignore
+from normexp.sweeps.sweep import study_directory, sweep_study
 from normexp.trust.certificate import certificate
 from normexp.trust.recorded import TYPE_VERIFY, find, not_this_run, recorded, understood
-
-if TYPE_CHECKING:
-    from normexp.sweeps.worker import Worker
 
 
 def reproduce(
@@ -71,7 +62,7 @@ def reproduce(
     _check_writable(path)
     with tempfile.TemporaryDirectory(prefix="normexp-") as place:
         start = time.perf_counter()
-        made = _train(run, was, StudyDirectory(Path(place) / "study"), progress)
+        made = _train(run, was, place, progress)
         seconds = time.perf_counter() - start
         content = certificate(was, made, run.config.train.dtype) | {"seconds": seconds}
     try:
@@ -130,37 +121,13 @@ def _unwritable(path: Path, why: str) -> NormexpError:
     return UsageError(f"cannot write {path}: {why}", "type --out FILE for another place")
 
 
-def _train(run: Run, was: Stored, place: StudyDirectory, progress: Listener) -> Stored:
-    """The run, made alone in a new place by the ordinary pipeline."""
-    from normexp.engine.numerics import one_thread
-
-    config = replace(run.config, executor=Local(workers=1, processes=False))
+def _train(run: Run, was: Stored, place: str, progress: Listener) -> Stored:
+    """The run, made alone in a store of its own by an ordinary sweep."""
+    executor = Local(workers=1, processes=False)
+    config = replace(run.config, executor=executor, store=Store(dir=place))
     name, base = str(was.manifest["study"]), run.base.choices.get("study", "")
     study = Study(name, "", (), (replace(run, config=config),), (), (), None, base)
-    plan = build(study, Inventory())
-    progress(Event("began", plan=plan))
-    with one_thread():
-        done = _worker(study, plan, place).work(plan.stacks[0], progress)
-    progress(Event("ended", done=done))
-    if done.error is not None:
-        raise NormexpError(
-            f"run {was.id} failed: {describe(done.error)}", "type --debug for more"
-        ) from done.error
-    return recorded(place.runs()[run.id])
-
-
-def _worker(study: Study, plan: Plan, place: StudyDirectory) -> "Worker":
-    """As a sweep would have it; in a place of its own there is nobody to share it with."""
-    from normexp.sweeps.worker import Worker
-
-    here = {**environment(), **torch_environment()}
-    return Worker(
-        place,
-        Locks(place, "reproduce"),
-        Origin(replace(study, runs=()), here),
-        plan.differing,
-        Standard("warn", here),
-        Stop(),
-        {},
-        frozenset(),
-    )
+    outcome = sweep_study(study, progress=progress)
+    if outcome.failed:
+        raise NormexpError(f"run {was.id} failed: {'; '.join(outcome.errors)}")
+    return recorded(study_directory(study).runs()[run.id])

@@ -29,8 +29,6 @@ THREADS = 4
 """Reading, hashing and Parquet's footers release the lock; the rest does not."""
 
 UNSEEN = "it cannot be looked at"
-LINK = Problem("it is a link, not a directory", damages=False)
-
 ATTEMPTS = 3
 """At a directory that another process puts in place meanwhile."""
 
@@ -93,7 +91,7 @@ class _Seen(NamedTuple):
     kind: Kind
     path: Path
     found: Checked
-    inode: int
+    inode: int = 0
 
 
 def verify(
@@ -106,67 +104,78 @@ def verify(
         report: told how many directories are done, of how many.
     """
     result = Verification(len(selection.runs), len(selection.trajectories), hidden=selection.hidden)
-    everything: list[tuple[Kind, Path]] = [
-        *(("run", path) for path in selection.runs),
-        *(("trajectory", path) for path in selection.trajectories),
-    ]
-    of = len(everything) + len(selection.sweeps)
-    remedies, damaged = _Remedies(selection), []
-    for done, seen in enumerate(_checked(everything, at_home=selection.at_home), start=1):
-        result.hidden += seen.found.hidden
-        if seen.kind == "run":
-            remedies.learn(seen.path, seen.found)
-            manifest = seen.found.manifest
-            if manifest and not selection.has_trajectory(seen.path, manifest):
-                result.alone.append(selection.relative(seen.path))
-        if seen.found.problems:
-            damaged.append(seen)
+    whole: list[tuple[Kind, Path]] = [("run", path) for path in selection.runs]
+    whole += [("trajectory", path) for path in selection.trajectories]
+    ended: list[tuple[Kind, Path]] = []
+    for path in selection.sweeps:
+        if path.is_symlink() or has_ended(path):
+            ended.append(("sweep", path))
         else:
-            unmark(seen.path)
-        report(done, of)
-    result.findings += [_finding(selection, remedies, each) for each in damaged]
-    for done, path in enumerate(selection.sweeps, start=len(everything) + 1):
-        _verify_sweep(path, selection, remedies, result)
-        report(done, of)
+            result.unfinished.append(selection.relative(path))
+    result.sweeps = len(ended)
+    remedies, done = _Remedies(selection), 0
+    for items in (whole, ended):  # a sweep is compared with runs that are not marked
+        wrong = []
+        for seen in _checked(items, selection):
+            _count(seen, selection, remedies, result)
+            wrong += [seen] if seen.found.problems else []
+            done += 1
+            report(done, len(whole) + len(ended))
+        result.findings += [_finding(selection, remedies, each) for each in wrong]
     return result
 
 
-def _checked(items: list[tuple[Kind, Path]], *, at_home: bool) -> Iterator[_Seen]:
+def _checked(items: list[tuple[Kind, Path]], selection: Selection) -> Iterator[_Seen]:
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         try:
-            yield from pool.map(lambda item: _check(*item, at_home=at_home), items)
+            yield from pool.map(lambda item: _check(item[0], item[1], selection), items)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _check(kind: Kind, path: Path, *, at_home: bool) -> _Seen:
+def _check(kind: Kind, path: Path, selection: Selection) -> _Seen:
     """Check a directory, again if it was replaced meanwhile."""
     if path.is_symlink():
-        return _Seen(kind, path, Checked(None, [LINK]), 0)
+        what = Problem("it is a link, not a directory", damages=False)
+        return _Seen(kind, path, Checked(None, [what]))
     inode = 0
     for _ in range(ATTEMPTS):
         try:
             inode = path.stat().st_ino
-            found = check(path, kind, at_home=at_home)
+            if kind == "sweep":
+                found = check_sweep(path, selection.runs_of(StudyDirectory(path.parents[1])))
+            else:
+                found = check(path, kind, at_home=selection.at_home)
             if not found.problems or path.stat().st_ino == inode:
                 break
         except OSError as error:
-            found = _unseen(error)
+            what = Problem(f"{UNSEEN}: {error.strerror}", damages=False)
+            found = Checked(None, [what])
     return _Seen(kind, path, found, inode)
 
 
-def _unseen(error: OSError) -> Checked:
-    return Checked(None, [Problem(f"{UNSEEN}: {error.strerror}", damages=False)])
+def _count(seen: _Seen, selection: Selection, remedies: "_Remedies", result: Verification) -> None:
+    """Take down what is no problem, and unmark what is whole."""
+    manifest = seen.found.manifest
+    result.hidden += seen.found.hidden
+    if seen.kind == "run":
+        remedies.learn(seen.path, seen.found)
+        if manifest and not selection.has_trajectory(seen.path, manifest):
+            result.alone.append(selection.relative(seen.path))
+    if manifest is not None and not any(each.damages for each in seen.found.problems):
+        unmark(seen.path)
 
 
 def _finding(selection: Selection, remedies: "_Remedies", seen: _Seen) -> Finding:
     kind, path, found, inode = seen
     name, whats = selection.relative(path), tuple(problem.what for problem in found.problems)
     damages = [problem.what for problem in found.problems if problem.damages]
+    if kind == "sweep":
+        is_mended = all(what.endswith(NOT_THERE) for what in whats)
+        remedy = remedies.of(kind, path) if is_mended else "remove it; its runs are untouched"
+        return Finding(name, kind, whats, remedy)
     if not damages:
-        if found.manifest is not None:
-            unmark(path)
         return Finding(name, kind, whats, _advice(whats))
     with suppress(OSError):  # made anew meanwhile, or gone
         if path.stat().st_ino == inode:
@@ -175,36 +184,12 @@ def _finding(selection: Selection, remedies: "_Remedies", seen: _Seen) -> Findin
 
 
 def _advice(whats: Iterable[str]) -> str:
-    """What to do about a directory that a sweep cannot mend, and need not."""
+    """The advice on a directory that a sweep cannot mend, and need not."""
     if any(what.startswith(UNSEEN) for what in whats):
         return "look at its disk and its rights, and verify again"
     if any(what.startswith("its name ") for what in whats):
         return "give it back the name that ends in its id, or move it away"
     return "move it away: it is no part of what normexp stores"
-
-
-def _verify_sweep(
-    path: Path, selection: Selection, remedies: "_Remedies", result: Verification
-) -> None:
-    name = selection.relative(path)
-    if path.is_symlink():
-        found = Checked(None, [LINK])
-    elif not has_ended(path):
-        result.unfinished.append(name)
-        return
-    else:
-        try:
-            found = check_sweep(path, selection.runs_of(StudyDirectory(path.parents[1])))
-        except OSError as error:
-            found = _unseen(error)
-    result.hidden += found.hidden
-    result.sweeps += 1
-    whats = tuple(problem.what for problem in found.problems)
-    if whats:
-        is_mended_by_sweep = all(what.endswith(NOT_THERE) for what in whats)
-        remedy = "remove it; its runs are untouched"
-        remedy = remedies.of("sweep", path) if is_mended_by_sweep else remedy
-        result.findings.append(Finding(name, "sweep", whats, remedy))
 
 
 class _Remedies:

@@ -29,10 +29,11 @@ from normexp.config.schema import (
 from normexp.config.tree import nest, without_gone
 from normexp.errors import NormexpError
 from normexp.nets.structure import parameter_shapes, structure
-from normexp.store import parquet, summary
+from normexp.store import parquet
 from normexp.store.files import CERTIFICATE, DAMAGE, MANIFEST, intact, read_sealed, write_file
 from normexp.store.manifest import METRICS, WEIGHTS
 from normexp.store.places import understood, weights_yaml
+from normexp.store.read import read_summary
 from normexp.store.regular import LOST, MOST_BYTES, check_files, read_json, read_regular, reason
 from normexp.store.stored import row
 from normexp.store.sweep import JOB, SUMMARY, TEXTS, TYPED
@@ -277,7 +278,7 @@ def _sweep(directory: Path, manifest: Mapping[str, Any], runs: Mapping[str, Path
     except (OSError, ValueError) as error:
         yield f"environment.json: {reason(error)}"
     try:
-        rows = summary.read(directory / SUMMARY).to_pylist()
+        rows = read_summary(directory).to_pylist()
     except NormexpError as error:
         yield f"{SUMMARY}: {error.message.rpartition('cannot be read ')[2].strip('()')}"
         return

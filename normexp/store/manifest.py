@@ -1,13 +1,12 @@
 """The schema of manifests, by which msgspec refuses what a stranger may have written."""
 
-from functools import cache
-from types import NoneType
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import msgspec
 
-from normexp.config.field import LARGEST, FieldSpec, specs
-from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
+from normexp.config.field import LARGEST
+from normexp.config.schema import IDENTITY_GROUPS
+from normexp.config.tree import field_types
 from normexp.store.columns import RUN_TABLES, TRAJECTORY_TABLES
 from normexp.store.texts import from_json
 
@@ -133,27 +132,10 @@ def parse(raw: bytes) -> dict[str, Any]:
 
 
 def _check_config(config: dict[str, Any]) -> None:
-    known = config_types()
+    known = field_types()
     for path, value in config.items():
         if path in known and type(value) not in known[path]:
             raise ValueError(f"'config' has a {path} of the wrong type")
     for group in IDENTITY_GROUPS:
         if f"{group}.kind" not in config:
             raise ValueError(f"'config' has no {group}.kind")
-
-
-@cache
-def config_types() -> dict[str, frozenset[type]]:
-    """Return the types that JSON may have for every dotted field of the schema."""
-    found = {path: _types(spec) for path, spec in specs(RunConfig).items()}
-    sections = [(name, cls) for name, kinds in KINDS.items() for cls in kinds.values()]
-    for section, cls in [*sections, *SECTIONS.items()]:
-        for name, spec in specs(cls).items():
-            path = f"{section}.{name}"
-            found[path] = found.get(path, frozenset()) | _types(spec)
-    return found
-
-
-def _types(spec: FieldSpec) -> frozenset[type]:
-    types = {int, float} if spec.type is float else {spec.type}
-    return frozenset(types | {NoneType} if spec.optional else types)

@@ -1,26 +1,33 @@
-"""Reading back: any part of a store as a pandas frame."""
+"""Runs as tables: one row a run, as summaries and `normexp.read` have it, and the long tables."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from normexp.errors import NotFoundError, pick
-from normexp.store import parquet, summary
+from normexp.config.schema import IDENTITY_GROUPS, OUTSIDE
+from normexp.config.tree import field_types
+from normexp.errors import NormexpError, NotFoundError, pick
+from normexp.store import parquet
 from normexp.store.columns import RUN_TABLES
 from normexp.store.files import MANIFEST, read_manifest
 from normexp.store.layout import ID_LENGTH, StudyDirectory, studies
-from normexp.store.stored import rows_of
-from normexp.store.sweep import SUMMARY, has_ended
+from normexp.store.stored import FINAL, HEAD, TAIL, Row, rows_of
+from normexp.store.sweep import SUMMARY, TYPED, has_ended
 
 if TYPE_CHECKING:
     import pandas as pd
 
+NUMBERS = {"half_life_steps": pa.float64(), "diverged_step": pa.int64()}
+"""Of the columns that follow the losses; the others are text."""
+
 
 def read(path: str | Path, table: str = "runs") -> "pd.DataFrame":
-    """A run, a sweep, a study or a whole store as a frame.
+    """Return a run, a sweep, a study or a whole store as a frame.
 
     Args:
         path: the directory of any of these.
@@ -32,58 +39,47 @@ def read(path: str | Path, table: str = "runs") -> "pd.DataFrame":
         UsageError: there is no such table.
     """
     pick(str(table), dict.fromkeys(("runs", *RUN_TABLES)), "table")
-    directories = run_directories(Path(path))
-    is_summary = table == "runs"
-    arrow = summary.table(rows_of(directories)) if is_summary else _long(directories, table)
+    directories = _complete_runs(Path(path))
+    if table == "runs":
+        arrow = rows_table(rows_of(directories))
+    else:
+        arrow, ids = stacked(directories, table)
+        places = arrow["place"].combine_chunks()
+        arrow = arrow.set_column(0, "run_id", pa.DictionaryArray.from_arrays(places, pa.array(ids)))
     frame: pd.DataFrame = arrow.to_pandas()
     return frame
 
 
-def run_directories(path: Path) -> list[Path]:
-    """The complete runs in a directory of any kind.
+def _complete_runs(path: Path) -> list[Path]:
+    """Return the complete runs in a directory of any kind.
 
     Raises:
         NotFoundError: there is none.
     """
     if (path / "metrics.parquet").is_file():
-        found = [path]
-    elif (path / "sweep.yaml").is_file():
-        found = _runs_of_sweep(path)
-    else:
+        return [path]
+    if not (path / TYPED).is_file():
         own = list(StudyDirectory(path).runs().values())
         found = own or [run for study in studies(path) for run in study.runs().values()]
-    if not found:
-        raise NotFoundError(f"no complete run in {path}", "type normexp ls to see what there is")
-    return found
-
-
-def _runs_of_sweep(path: Path) -> list[Path]:
-    if not (path / SUMMARY).is_file():
+    elif not (path / SUMMARY).is_file():
         raise NotFoundError(
             f"the sweep {path} has not ended", "read its study, or repeat the command to continue"
         )
-    whole = path if len(path.parts) > len(("sweeps", path.name)) else path.resolve()
-    there = StudyDirectory(whole.parents[1]).runs()
-    files = read_manifest(path).get("files") if has_ended(path) else None  # not of old sweeps
-    wanted = summary.read(path / SUMMARY, files)["run_id"].to_pylist()
-    return [there[name] for name in dict.fromkeys(wanted) if name in there]
-
-
-def _long(directories: Sequence[Path], table: str) -> pa.Table:
-    """The tables of all runs that have them, one below the other, each row with its run's id."""
-    whole, ids = stacked(directories, table)
-    places = whole["place"].combine_chunks()
-    return whole.set_column(0, "run_id", pa.DictionaryArray.from_arrays(places, pa.array(ids)))
+    else:
+        place = path if path.parent.parent.name else path.resolve()  # "." has no parents
+        there = StudyDirectory(place.parents[1]).runs()
+        files = read_manifest(path).get("files") if has_ended(path) else None  # not of old sweeps
+        ids = read_summary(path, files)["run_id"].to_pylist()
+        found = [there[name] for name in dict.fromkeys(ids) if name in there]
+    if not found:
+        raise NotFoundError(f"no complete run in {path}", "type normexp ls to see what there is")
+    return found
 
 
 def stacked(directories: Sequence[Path], table: str) -> tuple[pa.Table, list[str]]:
     """Return the tables of runs one below the other, and the ids of the runs.
 
     In front of each row is its run's `place` among these.
-
-    Args:
-        directories: at least one; all have the table.
-        table: its name.
 
     Raises:
         NormexpError: a table is not as its manifest says; without a manifest, not a table.
@@ -93,7 +89,71 @@ def stacked(directories: Sequence[Path], table: str) -> tuple[pa.Table, list[str
         alone = not os.path.lexists(directory / MANIFEST)
         manifest = {} if alone else read_manifest(directory)
         part = parquet.read(directory / f"{table}.parquet", manifest.get("files"))
-        places = pa.array([place] * part.num_rows, pa.int32())
-        parts.append(part.add_column(0, "place", places))
+        parts.append(part.add_column(0, "place", pa.array([place] * part.num_rows, pa.int32())))
         ids.append(str(manifest.get("run_id", directory.name[-ID_LENGTH:])))
     return pa.concat_tables(parts, promote_options="permissive").unify_dictionaries(), ids
+
+
+def rows_table(rows: Sequence[Row]) -> pa.Table:
+    """Return rows with the types of the schema; a column that no run has is left out.
+
+    A loss that is not finite is null: the run's `metrics.parquet` has it as it was.
+    """
+    present = {name for each in rows for name in each} or {*HEAD, *FINAL}
+    fields = [pa.field(name, kind) for name, kind in _column_types().items() if name in present]
+    columns = [parquet.column([each.get(f.name) for each in rows], f.type) for f in fields]
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+def encode_summary(rows: Sequence[Row]) -> bytes:
+    """Return the summary of a sweep as a Parquet file's content."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows_table(rows), sink, compression="zstd")
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def read_summary(sweep: Path, files: Mapping[str, Any] | None = None) -> pa.Table:
+    """Return a sweep's summary; see `parquet.read`.
+
+    Raises:
+        NormexpError: it cannot be read, or its columns are not those of a summary.
+    """
+    found = parquet.read(sweep / SUMMARY, files)
+    types, names = _column_types(), found.column_names
+    fits = all(types.get(field.name) == field.type for field in found.schema)
+    if not fits or "run_id" not in names or len({*names}) < len(names):
+        raise NormexpError(
+            f"{sweep / SUMMARY} cannot be read (its columns are not those of a summary)",
+            f"remove {sweep}: its runs are untouched",
+        )
+    return found
+
+
+def summary_ids(sweep: Path, *, with_trajectories: bool = False) -> list[str]:
+    """Return the ids of a sweep's runs; none where its summary cannot be read."""
+    names = ("run_id", "trajectory_id")[: 1 + with_trajectories]
+    with suppress(NormexpError):
+        found = read_summary(sweep)
+        return [str(each) for name in names if name in found.schema.names for each in found[name]]
+    return []
+
+
+def _column_types() -> dict[str, pa.DataType]:
+    """Return the type of every column that a summary may have, in their order.
+
+    `norm.kind` and its like are the columns `norm`, ...
+    """
+    arrow = {bool: pa.bool_(), float: pa.float64(), int: pa.int64(), str: pa.string()}
+    config = {
+        path: next(arrow[kind] for kind in arrow if kind in types)
+        for path, types in field_types().items()
+        if not path.endswith(".kind") and path.partition(".")[0] not in OUTSIDE
+    }
+    return {
+        **dict.fromkeys((*HEAD, *IDENTITY_GROUPS), pa.string()),
+        **config,
+        **dict.fromkeys(FINAL, pa.float64()),
+        **dict.fromkeys((*TAIL, "directory"), pa.string()),
+        **NUMBERS,
+    }

@@ -123,9 +123,9 @@ def whole_runs(directories: Iterable[Path]) -> Iterator[Stored]:
 
 def frame(runs: Iterable[Stored]) -> "pd.DataFrame":
     """Return runs as a frame, one row a run, its columns typed by the schema."""
-    from normexp.store import summary
+    from normexp.store.read import rows_table
 
-    table: pd.DataFrame = summary.table([run.row for run in runs]).to_pandas()
+    table: pd.DataFrame = rows_table([run.row for run in runs]).to_pandas()
     return table
 
 

@@ -103,9 +103,9 @@ class SweepDirectory:
 
     def end(self, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
         """Write the summary and, last, the manifest."""
-        from normexp.store import summary  # imports pyarrow, which planning need not wait for
+        from normexp.store.read import encode_summary  # pyarrow, which planning need not wait for
 
-        encoded = summary.encode(rows)
+        encoded = encode_summary(rows)
         write_file(self.path / SUMMARY, encoded)
         written = {name: read_regular(self.path / name, MOST_IN_MEMORY) for name in TEXTS}
         written[SUMMARY] = encoded

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from normexp.store import summary
 from normexp.store.check import (
     NOT_THERE,
     Checked,
@@ -22,6 +21,7 @@ from normexp.store.check import (
     unmark,
 )
 from normexp.store.layout import ID_LENGTH, StudyDirectory
+from normexp.store.read import summary_ids
 from normexp.store.selection import Selection
 from normexp.store.sweep import has_ended, typed
 
@@ -242,7 +242,7 @@ def _typed(study: StudyDirectory) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for sweep in study.sweep_directories():
         if (words := typed(sweep)) is not None:
-            ids = summary.ids(sweep, with_trajectories=True)
+            ids = summary_ids(sweep, with_trajectories=True)
             found |= dict.fromkeys([NEWEST, *ids], _without_store(words))
     return found
 

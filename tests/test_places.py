@@ -1,7 +1,7 @@
 """Data in files, asked for again: from where they stood, compared, or from where somebody says."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,7 @@ Command = Callable[..., Result]
 RUNS = ["norm=batch", "norm.momentum=0.1,0.5", "seed=0,1", "train.epochs=2", "train.batch_size=16",
         "model.depth=2", "model.width=4"]  # fmt: skip
 STUDY = "runs/bn_regression"
-READERS: Mapping[str, tuple[str, ...]] = {
-    "budget": ("budget", STUDY),
-    "predict": ("predict", STUDY),
-}
+READERS = ("budget", "predict")
 
 
 def write(path: str, seed: int, *, labels: bool = True) -> None:
@@ -37,78 +34,84 @@ def write(path: str, seed: int, *, labels: bool = True) -> None:
     np.savez(path, x=x, y=(x[:, 0] > 0).astype(np.int64) if labels else x[:, :1] ** 2)
 
 
-def sweep(command: Command, path: str) -> None:
-    """Two seeds and momenta on a file."""
-    done = command("sweep", "data=arrays", f"data.path={quoted(path)}", *RUNS)
-    assert done.exit_code == 0, done.stderr
+@pytest.fixture
+def swept(command: Command) -> Callable[..., None]:
+    """Writes files and sweeps two seeds and momenta on each."""
+
+    def sweep(*paths: str) -> None:
+        for number, path in enumerate(paths):
+            write(path, number)
+            done = command("sweep", "data=arrays", f"data.path={quoted(path)}", *RUNS)
+            assert done.exit_code == 0, done.stderr
+
+    return sweep
 
 
-@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("name", ["mine.npz", "a b/it's, mine=1.npz"])
 def test_another_file_where_data_lie_by_default_is_not_used(
-    command: Command, as_json: AsJson, reader: str, name: str
+    swept: Callable[..., None], as_json: AsJson, name: str
 ) -> None:
     """The recorded path counts: the numbers are the same with and without such a file."""
-    write(name, 0)
-    sweep(command, name)
-    before = as_json(*READERS[reader])
+    swept(name)
+    before = [as_json(reader, STUDY) for reader in READERS]
     write("data/arrays.npz", 1)
 
-    assert as_json(*READERS[reader]) == before
+    assert [as_json(reader, STUDY) for reader in READERS] == before
 
 
-@pytest.mark.parametrize("reader", READERS)
-def test_a_moved_file_is_said_where_it_is(command: Command, as_json: AsJson, reader: str) -> None:
+def test_a_moved_file_is_said_where_it_is(
+    swept: Callable[..., None], command: Command, as_json: AsJson
+) -> None:
     """Without it nothing is said; a file of other numbers is refused, by a path or in its place."""
-    write("mine.npz", 0)
-    sweep(command, "mine.npz")
-    before = as_json(*READERS[reader])
+    swept("mine.npz")
+    before = [as_json(reader, STUDY) for reader in READERS]
     Path("mine.npz").rename("moved.npz")
     write("other.npz", 1)
-    gone = command(*READERS[reader])
-    other = command(*READERS[reader], "data.path=other.npz")
-    moved = as_json(*READERS[reader], "data.path=moved.npz")
-    shutil.copy("other.npz", "mine.npz")
-    replaced = command(*READERS[reader])
+    for reader, whole in zip(READERS, before, strict=True):
+        Path("mine.npz").unlink(missing_ok=True)
+        gone, other = command(reader, STUDY), command(reader, STUDY, "data.path=other.npz")
+        moved = as_json(reader, STUDY, "data.path=moved.npz")
+        shutil.copy("other.npz", "mine.npz")
+        replaced = command(reader, STUDY)
 
-    assert moved == before
-    assert [each.exit_code for each in (gone, other, replaced)] == [2, 2, 2]
-    assert "no file" in gone.stderr
-    assert "data.path=FILE" in gone.stderr.splitlines()[1]
-    assert "other.npz has" in other.stderr
-    assert "mine.npz has" in replaced.stderr
-    assert "not the same data" in other.stderr
-    assert "not the same data" in replaced.stderr
+        assert moved == whole
+        assert [each.exit_code for each in (gone, other, replaced)] == [2, 2, 2]
+        assert "no file" in gone.stderr
+        assert "data.path=FILE" in gone.stderr.splitlines()[1]
+        for refused, name in ((other, "other.npz"), (replaced, "mine.npz")):
+            assert f"{name} has" in refused.stderr
+            assert "not the same data" in refused.stderr
 
 
-@pytest.mark.parametrize("reader", READERS)
 def test_of_several_data_sets_only_the_missing_one_is_left_out(
-    command: Command, as_json: AsJson, reader: str
+    swept: Callable[..., None], command: Command, as_json: AsJson
 ) -> None:
     """A note says which; with both places all is there again, in any order."""
-    for number, name in enumerate(("first.npz", "second.npz")):
-        write(name, number)
-        sweep(command, name)
-    whole = as_json(*READERS[reader])
+    swept("first.npz", "second.npz")
+    before = [as_json(reader, STUDY) for reader in READERS]
+    frame = normexp.budget(STUDY)
     Path("first.npz").rename("moved.npz")
-    done = command(*READERS[reader], "--json")
-    again = as_json(*READERS[reader], "data.path=second.npz", "data.path=moved.npz")
-    nobody = command(*READERS[reader], "data.path=moved.npz", "data.path=missing.npz")
+    for reader, whole in zip(READERS, before, strict=True):
+        done = command(reader, STUDY, "--json")
+        nobody = command(reader, STUDY, "data.path=moved.npz", "data.path=missing.npz")
 
-    assert done.exit_code == 0
-    assert "note: 4 runs left out: " in done.stderr
-    assert "first.npz" in done.stderr
-    assert len(as_json(*READERS[reader])) == len(whole) / 2
-    assert again == whole
-    assert nobody.exit_code == 2
-    assert "missing.npz" in nobody.stderr
+        assert done.exit_code == 0
+        assert "note: 4 runs left out: " in done.stderr
+        assert "first.npz" in done.stderr
+        assert len(as_json(reader, STUDY)) == len(whole) / 2
+        assert as_json(reader, STUDY, "data.path=second.npz", "data.path=moved.npz") == whole
+        assert nobody.exit_code == 2
+        assert "missing.npz" in nobody.stderr
+    with pytest.warns(UserWarning, match=r"4 runs left out: .*first\.npz"):
+        assert len(normexp.budget(STUDY)) == len(frame) / 2
+    assert normexp.budget(STUDY, "data.path=moved.npz").equals(frame)
 
 
-def test_a_report_says_whose_error_it_does_not_show(command: Command, as_json: AsJson) -> None:
+def test_a_report_says_whose_error_it_does_not_show(
+    swept: Callable[..., None], as_json: AsJson
+) -> None:
     """Of changed data neither budget nor prediction is drawn; the others', and told places, are."""
-    for number, name in enumerate(("first.npz", "second.npz")):
-        write(name, number)
-        sweep(command, name)
+    swept("first.npz", "second.npz")
     shutil.move("first.npz", "moved.npz")
     write("first.npz", 7)
     partly = as_json("report", "bn_regression", "--out", "one")
@@ -124,28 +127,28 @@ def test_a_report_says_whose_error_it_does_not_show(command: Command, as_json: A
     assert [any("error-budget" in name for name in each) for each in figures] == [True, True, False]
 
 
-@pytest.mark.parametrize("reader", READERS)
 def test_images_of_a_release_are_read_from_where_they_lay(
-    command: Command, as_json: AsJson, reader: str
+    command: Command, as_json: AsJson
 ) -> None:
     """Files that are not the published ones too, as recorded; other images are refused."""
     release(Path("own"))
     done = command("sweep", *SMALL_CIFAR, "data.path=own")
-    before = as_json(*READERS[reader])
+    assert done.exit_code == 0, done.stderr
+    before = [as_json(reader, STUDY) for reader in READERS]
     release(Path("data/cifar-10"))
     Path("own").rename("moved")
     release(Path("spoilt"), binary=True)
     content = bytearray((Path("spoilt") / "test_batch.bin").read_bytes())
     content[100] ^= 1
     (Path("spoilt") / "test_batch.bin").write_bytes(content)
-    gone = command(*READERS[reader])
-    spoilt = command(*READERS[reader], "data.path=spoilt", "data.verify=false")
+    for reader, whole in zip(READERS, before, strict=True):
+        gone = command(reader, STUDY)
+        spoilt = command(reader, STUDY, "data.path=spoilt", "data.verify=false")
 
-    assert done.exit_code == 0, done.stderr
-    assert as_json(*READERS[reader], "data.path=moved") == before
-    assert (gone.exit_code, spoilt.exit_code) == (2, 2)
-    assert "no CIFAR-10 in" in gone.stderr
-    assert "not the same data" in spoilt.stderr
+        assert as_json(reader, STUDY, "data.path=moved") == whole
+        assert (gone.exit_code, spoilt.exit_code) == (2, 2)
+        assert "no CIFAR-10 in" in gone.stderr
+        assert "not the same data" in spoilt.stderr
 
 
 def test_a_run_is_reproduced_from_where_its_data_stood(command: Command, as_json: AsJson) -> None:
@@ -162,20 +165,6 @@ def test_a_run_is_reproduced_from_where_its_data_stood(command: Command, as_json
     assert as_json("reproduce", str(run))["verdict"] == "identical"
 
 
-def test_pandas_warns_of_what_is_left_out(command: Command) -> None:
-    """And takes places as the command line does."""
-    for number, name in enumerate(("first.npz", "second.npz")):
-        write(name, number)
-        sweep(command, name)
-    whole = normexp.budget(STUDY)
-    Path("second.npz").rename("moved.npz")
-    with pytest.warns(UserWarning, match=r"4 runs left out: .*second\.npz"):
-        part = normexp.budget(STUDY)
-
-    assert len(part) == len(whole) / 2
-    assert normexp.budget(STUDY, "data.path=moved.npz").equals(whole)
-
-
 def test_no_reader_takes_numbers_of_another_digest() -> None:
     """A file that changes after a run is composed is refused where its numbers are drawn."""
     write("mine.npz", 0)
@@ -186,16 +175,13 @@ def test_no_reader_takes_numbers_of_another_digest() -> None:
         draw(run.config)
 
 
-@pytest.mark.parametrize("override", ["seed=2", "data.path=", "data.verify=maybe", "norm=batch"])
-def test_stored_runs_are_taken_as_they_are(command: Command, override: str) -> None:
+@pytest.mark.usefixtures("study")
+def test_stored_runs_are_taken_as_they_are(command: Command) -> None:
     """Nothing but a place can be said of them; and drawn data have none."""
-    done = command("sweep", "norm=batch", "norm.momentum=0.1", "seed=0", "data.train_size=40",
-                   "data.test_size=20", "train.epochs=1")  # fmt: skip
-
-    assert done.exit_code == 0
-    for reader in READERS.values():
-        assert command(*reader, override).exit_code == 2
-        drawn = command(*reader, "data.path=mine.npz")
+    for reader in READERS:
+        for override in ("seed=2", "data.path=", "data.verify=maybe", "norm=batch"):
+            assert command(reader, STUDY, override).exit_code == 2
+        drawn = command(reader, STUDY, "data.path=mine.npz")
         assert drawn.exit_code == 2
         assert "data=quadratic has no data.path" in drawn.stderr
 

@@ -15,8 +15,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 THREADS = ["norm=none,batch", "norm.momentum=0.1,0.5,null", "seed=range(48)",
            "executor.stack_size=32", "store.checkpoint_after=0"]  # fmt: skip
@@ -27,14 +27,12 @@ STUDIES = {"threads": THREADS, "processes": PROCESSES}
 """One stacked and in threads, one with convolutions and in processes, both with checkpoints."""
 
 
-@dataclass(frozen=True)
-class Reference:
-    """What an uninterrupted sweep has left, and how long it took."""
+class Reference(NamedTuple):
+    """What an uninterrupted sweep has left, its answer, and how long it took."""
 
     files: dict[str, bytes]
+    answer: dict[str, Any]
     seconds: float
-    trajectories: int
-    runs: int
 
 
 def main() -> int:
@@ -52,93 +50,78 @@ def main() -> int:
             name = "processes" if rng.random() < 1 / 4 else "threads"
             store = Path(place, f"kill{phases.total()}")
             kills = min(rng.choice([1, 1, 2, 3]), arguments.kills - phases.total())
-            seen, faults = survive(store, name, references[name], kills, rng)
+            seen = [kill(store, name, references[name], rng) for _ in range(kills)]
+            faults = resumed(store, name, references[name])
             phases.update(f"{name}: {phase}" for phase in seen)
             broken += [f"{store.name} ({name}, {', '.join(seen)}): {fault}" for fault in faults]
             print(f"{phases.total()} kills: {seen} {faults or 'whole'}", flush=True)
     for phase, times in sorted(phases.items()):
         print(f"{times:4} killed in {phase}")
-    print(f"{phases.total()} kills, {len(broken)} broken promises")
-    print("\n".join(broken))
+    print(f"{phases.total()} kills, {len(broken)} broken promises", *broken, sep="\n")
     return bool(broken)
+
+
+def command(store: Path, name: str) -> list[str]:
+    """The one command, the same each time."""
+    sweep = [sys.executable, "-m", "normexp", "sweep", *STUDIES[name]]
+    return [*sweep, f"store.dir={store}", "--json"]
 
 
 def uninterrupted(store: Path, name: str) -> Reference:
     """The sweep that nobody disturbs."""
     start = time.perf_counter()
     done = subprocess.run(command(store, name), capture_output=True, check=True)
-    seconds = time.perf_counter() - start
-    answer = json.loads(done.stdout)
-    return Reference(files(store), seconds, answer["trajectories"], answer["runs"])
+    return Reference(files(store), json.loads(done.stdout), time.perf_counter() - start)
 
 
-def survive(
-    store: Path, name: str, reference: Reference, kills: int, rng: random.Random
-) -> tuple[list[str], list[str]]:
-    """In which phases the sweep was killed, and which promises it broke."""
-    seen, faults = [], []
-    for _ in range(kills):
-        process = subprocess.Popen(
-            command(store, name),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        time.sleep(rng.uniform(0, reference.seconds))
-        if rng.random() < 1 / 2:  # alone, or with all that it has started
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        seen.append(phase(store, reference))
-    before = complete(store)
-    done = subprocess.run(command(store, name), capture_output=True, check=False, text=True)
-    if done.returncode:
-        return seen, [f"the command ended with {done.returncode}: {done.stderr[-500:]}"]
-    answer = json.loads(done.stdout)
-    after = complete(store)
-    if again := [path for path, made in before.items() if after.get(path) != made]:
-        faults.append(f"made again, though complete: {again}")
-    if answer["trained"] > reference.trajectories - sum("trajectories" in p for p in before):
-        faults.append(f"trained {answer['trained']} with {len(before)} complete")
-    found = files(store)
-    if found.keys() != reference.files.keys():
-        faults.append(f"files: {sorted(found.keys() ^ reference.files.keys())[:5]}")
-    if other := [path for path in found if found[path] != reference.files.get(path)]:
-        faults.append(f"other bits: {other[:5]}")
-    if left := [str(path) for path in store.rglob(".*") if path.name != ".hydra"]:
-        faults.append(f"left over: {left}")
-    return seen, faults
-
-
-def command(store: Path, name: str) -> list[str]:
-    """The one command, the same each time."""
-    return [
-        sys.executable,
-        "-m",
-        "normexp",
-        "sweep",
-        *STUDIES[name],
-        f"store.dir={store}",
-        "--json",
-    ]
-
-
-def phase(store: Path, reference: Reference) -> str:
-    """What the sweep was at when it was killed, by what it has left."""
-    (study,) = store.glob("*") if store.exists() else (store,)
-    sweeps = sorted(study.glob("sweeps/2*"))
-    trajectories = len(list(study.glob("trajectories/*/manifest.json")))
-    runs = len(list(study.glob("*/manifest.json")))
+def kill(store: Path, name: str, reference: Reference, rng: random.Random) -> str:
+    """Begin or resume a sweep, kill it, and return what it was at, by what it has left."""
+    process = subprocess.Popen(
+        command(store, name),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    time.sleep(rng.uniform(0, reference.seconds))
+    if rng.random() < 1 / 2:  # alone, or with all that it has started
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    sweeps = sorted(store.glob("*/sweeps/2*"))
+    trajectories = len(list(store.glob("*/trajectories/*/manifest.json")))
     if not sweeps:
         return "start-up and planning"
     if (sweeps[-1] / "manifest.json").exists():
         return "the end"
     if not trajectories:
         return "training"
-    if trajectories < reference.trajectories:
+    if trajectories < reference.answer["trajectories"]:
         return "training and storing"
-    return "observing" if runs < reference.runs else "summing up"
+    runs = len(list(store.glob("*/*/manifest.json")))
+    return "observing" if runs < reference.answer["runs"] else "summing up"
+
+
+def resumed(store: Path, name: str, reference: Reference) -> list[str]:
+    """The promises that a sweep breaks when it is resumed."""
+    before = complete(store)
+    done = subprocess.run(command(store, name), capture_output=True, check=False, text=True)
+    if done.returncode:
+        return [f"the command ended with {done.returncode}: {done.stderr[-500:]}"]
+    found, after, faults = files(store), complete(store), []
+    if again := [path for path, made in before.items() if after.get(path) != made]:
+        faults.append(f"made again, though complete: {again}")
+    stored = sum("trajectories" in path for path in before)
+    trained = json.loads(done.stdout)["trained"]
+    if trained > reference.answer["trajectories"] - stored:
+        faults.append(f"trained {trained} with {stored} complete")
+    if found.keys() != reference.files.keys():
+        faults.append(f"files: {sorted(found.keys() ^ reference.files.keys())[:5]}")
+    if other := [path for path in found if found[path] != reference.files.get(path)]:
+        faults.append(f"other bits: {other[:5]}")
+    if left := [str(path) for path in store.rglob(".*") if path.name != ".hydra"]:
+        faults.append(f"left over: {left}")
+    return faults
 
 
 def complete(store: Path) -> dict[str, tuple[int, int]]:

@@ -32,7 +32,7 @@ from normexp.nets.structure import parameter_shapes, structure
 from normexp.store import parquet
 from normexp.store.files import CERTIFICATE, DAMAGE, MANIFEST, intact, read_sealed, write_file
 from normexp.store.manifest import METRICS, WEIGHTS
-from normexp.store.places import understood, weights_yaml
+from normexp.store.places import understood
 from normexp.store.read import read_summary
 from normexp.store.regular import LOST, MOST_BYTES, check_files, read_json, read_regular, reason
 from normexp.store.stored import row
@@ -178,13 +178,10 @@ def _trajectory(directory: Path, manifest: Mapping[str, Any], contents: Contents
     written = contents.get(CONFIG["trajectory"])
     if written is None:
         return
-    tree = from_yaml(written)
-    config = understood(tree)
+    config = understood(from_yaml(written))
     made, identity = trajectory_id(config), manifest["trajectory_id"]
     if made != identity:
         raise ValueError(f"it is that of {made}, its manifest says {identity}")
-    if weights_yaml(config, tree) != written:
-        raise ValueError("it is not written as normexp writes it")
     yield from _tables(directory, config, contents)
     if WEIGHTS in contents and (what := _unlike_model(directory / WEIGHTS, config)):
         yield f"{WEIGHTS}: {what}"

@@ -25,6 +25,7 @@ RUN_NAME = re.compile(rf".+-[0-9a-f]{{{ID_LENGTH}}}", re.DOTALL)
 FEW, MANY, THREADS = 64, 2048, 32
 """Directories that show whether reading is mostly waiting; those of a batch; threads for them."""
 
+Item = TypeVar("Item")
 Seen = TypeVar("Seen")
 
 
@@ -99,7 +100,7 @@ class StudyDirectory:
         """
         names = self.names() if names is None else names
         paths = (self.path / names[run] for run in wanted if run in names)
-        for path, manifest in looked(paths, _with_manifest):
+        for path, manifest in looked(paths, lambda path: (path, intact(path))):
             if manifest is not None and manifest.get("run_id") == path.name[-ID_LENGTH:]:
                 yield manifest["run_id"], path, manifest
 
@@ -111,11 +112,11 @@ class StudyDirectory:
 
     def intact_trajectories(self, wanted: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield id and manifest of those of the wanted trajectories that are whole."""
-        for path, manifest in looked(map(self.trajectory, wanted), _with_manifest):
+        for name, manifest in looked(wanted, lambda name: (name, intact(self.trajectory(name)))):
             if manifest is None or manifest["kind"] != "trajectory":
                 continue
-            if manifest["trajectory_id"] == path.name:
-                yield path.name, manifest
+            if manifest["trajectory_id"] == name:
+                yield name, manifest
 
     def run_directories(self) -> list[Path]:
         """What is a run or should be one: it has a manifest, or the name of a run."""
@@ -141,7 +142,7 @@ class StudyDirectory:
         return sum(path.name.startswith(".") for path in found)
 
 
-def looked(directories: Iterable[Path], look: Callable[[Path], Seen]) -> Iterator[Seen]:
+def looked(directories: Iterable[Item], look: Callable[[Item], Seen]) -> Iterator[Seen]:
     """Yield what a function returns for each of the directories, in their order.
 
     On a shared file system every request takes a way there and back. Where the first directories
@@ -159,10 +160,6 @@ def looked(directories: Iterable[Path], look: Callable[[Path], Seen]) -> Iterato
     with ThreadPoolExecutor(THREADS, "look") as pool:
         while some := list(islice(todo, MANY)):
             yield from pool.map(look, some)
-
-
-def _with_manifest(path: Path) -> tuple[Path, dict[str, Any] | None]:
-    return path, intact(path)
 
 
 def holds(manifest: Mapping[str, Any], log: Log) -> bool:

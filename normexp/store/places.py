@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from normexp.config.data import Arrays, Cifar10, Data
-from normexp.config.field import Role, Scalar, specs, unquoted
+from normexp.config.field import Scalar, specs, unquoted
+from normexp.config.identity import WEIGHTS
 from normexp.config.schema import KINDS, OUTSIDE, PLACES, SECTIONS, RunConfig
 from normexp.config.tree import (
     field_specs,
@@ -37,22 +38,11 @@ def kept(config: RunConfig) -> dict[str, Any]:
     return {path: value for path, value in flat.items() if path not in PLACES}
 
 
-def weights_yaml(config: RunConfig, of_its_time: Mapping[str, Any] | None = None) -> bytes:
-    """Return what weights depend on as YAML: the same whichever run of a trajectory came first.
-
-    Args:
-        config: of a run.
-        of_its_time: the tree that it was read from; neutral fields that this lacks are left out.
-    """
+def weights_yaml(config: RunConfig) -> bytes:
+    """Return what weights depend on as YAML: the same whichever run of a trajectory came first."""
     flat = flatten(config)
-    rules = {path: spec.rule for path, spec in field_specs(nest(flat)).items()}
-    weights = {p: v for p, v in flat.items() if rules[p].role in (Role.STRUCTURAL, Role.STACKABLE)}
-    if of_its_time is not None:
-        for path in [p for p, value in weights.items() if value == rules[p].neutral]:
-            section, _, field = path.rpartition(".")
-            if field not in of_its_time.get(section, {}):
-                del weights[path]
-    return config_yaml(nest(weights))
+    roles = {path: spec.rule.role for path, spec in field_specs(nest(flat)).items()}
+    return config_yaml(nest({path: v for path, v in flat.items() if roles[path] in WEIGHTS}))
 
 
 def understood(tree: Mapping[str, Any]) -> RunConfig:

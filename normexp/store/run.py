@@ -24,30 +24,16 @@ from normexp.store.trajectory import point_steps
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a run comes from.
+    """Where a run comes from, and what its manifest says beyond results and digests."""
 
-    Attributes:
-        overrides: that give this run alone.
-        choices: of every config group.
-        hydra_version: that composed it.
-        manifest: what the manifest says beyond results and digests.
-    """
-
-    overrides: list[str]
-    choices: dict[str, str]
-    hydra_version: str
+    overrides: list[str]  # that give this run alone
+    choices: dict[str, str]  # of every config group
+    hydra_version: str  # that composed it
     manifest: dict[str, Any]
 
 
 class RunWriter:
-    """Stores runs of one trajectory that log equally densely; what they share is made once.
-
-    Args:
-        config: of any of them.
-        record: of trajectories.
-        model: which of these is theirs.
-        rows: steps that they log.
-    """
+    """Stores runs of one trajectory that log the same steps; what they share is made once."""
 
     def __init__(self, config: RunConfig, record: Record, model: int, rows: torch.Tensor) -> None:
         self._dtype, self._steps = config.train.dtype, point_steps(config)
@@ -73,14 +59,7 @@ class RunWriter:
     def write(
         self, final: Path, config: RunConfig, observation: Observation, provenance: Provenance
     ) -> None:
-        """Store one run, in the place of what is there.
-
-        Args:
-            final: the run's directory.
-            config: of the run.
-            observation: its own.
-            provenance: goes into `.hydra/` and the manifest.
-        """
+        """Store one run, in the place of what is there."""
         flat = kept(config)
         scores = {f"test_{n}": values.double().numpy() for n, values in observation.scores.items()}
         with np.errstate(invalid="ignore"):  # of a diverged training: inf − inf
@@ -103,14 +82,9 @@ class RunWriter:
 
 
 class Population:
-    """Population statistics of one trajectory; distances of running statistics from them.
+    """Distances of running statistics from the population's, [points, channels] in float64.
 
     A channel that gives the same for every example has no σ, and is left out.
-
-    Args:
-        mean: [points, channels], in float64 as all here.
-        var: the same.
-        sites: layers and their channels, in order.
     """
 
     def __init__(self, mean: Array, var: Array, sites: Mapping[str, int]) -> None:

@@ -17,7 +17,6 @@ from normexp.store.files import intact, read_manifest
 from normexp.store.layout import StudyDirectory, looked
 from normexp.store.manifest import METRICS
 from normexp.store.regular import reason, verified
-from normexp.store.selection import select
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,19 +98,6 @@ def stored(directory: Path) -> Stored:
     """
     place = directory if directory.name not in ("", "..") else directory.resolve()
     return Stored(place, read_run(place))
-
-
-def stored_runs(store: Path, wanted: str | None = None) -> list[Stored]:
-    """Return the whole runs that are meant; damaged and unfinished ones are left out.
-
-    Args:
-        store: where names are looked for.
-        wanted: a study, sweep, run or training, see `select`; None is the whole store.
-
-    Raises:
-        NotFoundError: there is no such thing.
-    """
-    return list(whole_runs(select(store, wanted).runs))
 
 
 def whole_runs(directories: Iterable[Path]) -> Iterator[Stored]:

@@ -27,14 +27,7 @@ REFERENCES = (*REFERENCE_LOSSES, *REFERENCE_ACCURACIES)
 def write_trajectory(
     final: Path, config: RunConfig, record: Record, manifest: Mapping[str, Any]
 ) -> None:
-    """Store a record of one model.
-
-    Args:
-        final: the trajectory's directory.
-        config: any run's of this trajectory.
-        record: of one model.
-        manifest: what it says beyond the files' digests.
-    """
+    """Store a record of one model, which `config` has; the manifest gets the files' digests."""
     files = {"config.yaml": weights_yaml(config)}
     for name, columns in _tables(config, record).items():
         files[f"{name}.parquet"] = parquet.encode(name, config.train.dtype, columns)
@@ -135,13 +128,9 @@ def _read(directory: Path) -> Record:
 def write_checkpoint(path: Path, trajectory: str, kept: Kept, made_by: Mapping[str, Any]) -> None:
     """Store what one network's training needs to go on, in the place of an older checkpoint.
 
-    The file has a digest of the rest, a line of JSON, and tensors in safetensors' format.
-
-    Args:
-        path: of the checkpoint.
-        trajectory: the id of what is trained; only the same may go on from it.
-        kept: of one network.
-        made_by: what its bits depend on beside the configuration; only the same may go on from it.
+    The file has a digest of the rest, a line of JSON, and tensors in safetensors' format. Only the
+    same trajectory may go on from it, and only with the same `made_by`: what its bits depend on
+    beside the configuration.
     """
     record = kept.record
     parts = {

@@ -39,11 +39,9 @@ REFERENCE_ACCURACIES = tuple(
     Column(column.name.replace("loss", "accuracy"), "loss", "share", column.doc, optional=True)
     for column in REFERENCE_LOSSES
 )
+REFERENCES = (*REFERENCE_LOSSES, *REFERENCE_ACCURACIES)
 POPULATION_MEAN = Column(
-    "population_mean",
-    "statistic",
-    "activation",
-    "over the training set as one batch",
+    "population_mean", "statistic", "activation", "over the training set as one batch"
 )
 POPULATION_VAR = Column(
     "population_var", "statistic", "activation²", "the same, unbiased (divided by n − 1)"
@@ -75,10 +73,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         STEP,
         LAYER,
         Column(
-            "mean_error",
-            "loss",
-            "σ",
-            "RMS of (running − population mean) / σ, of varying channels",
+            "mean_error", "loss", "σ", "RMS of (running − population mean) / σ, of varying channels"
         ),
         Column(
             "log_var_ratio",
@@ -104,10 +99,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "points": (
         STEP,
         EPOCH,
-        *(
-            replace(column, kind="statistic")
-            for column in (*REFERENCE_LOSSES, *REFERENCE_ACCURACIES)
-        ),
+        *(replace(column, kind="statistic") for column in REFERENCES),
     ),
     "population": (STEP, LAYER, CHANNEL, POPULATION_MEAN, POPULATION_VAR),
 }

@@ -44,15 +44,9 @@ class Owner(msgspec.Struct, omit_defaults=True):
     sweep: str = ""
     worker: str | None = None
 
-    @property
-    def is_here(self) -> bool:
-        """Whether its process number means something on this machine."""
-        return self.machine == machine()
-
-    @property
-    def lives(self) -> bool:
-        """Whether the same process still runs on this machine."""
-        return lives(self.process, self.started)
+    def lives_here(self) -> bool | None:
+        """Whether it still runs on this machine; None if it is another machine's."""
+        return lives(self.process, self.started) if self.machine == machine() else None
 
 
 def myself(sweep: str = "", worker: str | None = None) -> bytes:
@@ -106,9 +100,9 @@ class Sign:
     def is_alive(self, now: float | None = None) -> bool:
         """Return whether its owner still works; `now` by the file system's clock, if known."""
         try:
-            owner = read_json(self.path, Owner, MOST_BYTES)
-            if owner.is_here:
-                return owner.lives
+            here = read_json(self.path, Owner, MOST_BYTES).lives_here()
+            if here is not None:
+                return here
             beat = os.lstat(self.path).st_mtime
             return (_clock(self.path.parent) if now is None else now) - beat < LEASE_SECONDS
         except (OSError, ValueError):
@@ -166,7 +160,7 @@ class Locks:
     def is_held(self, trajectory: str) -> bool:
         """Return whether somebody else who lives works on a trajectory."""
         owner = self._owner(trajectory)
-        if owner is None or (owner.is_here and not owner.lives):
+        if owner is None or owner.lives_here() is False:
             return False
         sweep = Path(owner.sweep).name
         if owner.worker is not None and (sweep, owner.worker) == (self.sweep, self.worker):

@@ -61,11 +61,7 @@ class SweepDirectory:
 
     @property
     def began(self) -> float:
-        """When it was begun, by the clock of its file system.
-
-        Raises:
-            OSError: it cannot be read.
-        """
+        """When it was begun, by the clock of its file system."""
         return (self.path / TYPED).stat().st_mtime
 
     @contextmanager

@@ -15,13 +15,11 @@ from normexp.config.schema import RunConfig, batch_sizes, part_sizes, steps_per_
 from normexp.errors import NormexpError
 from normexp.record import TENSORS, Kept, Record
 from normexp.store import parquet
-from normexp.store.columns import REFERENCE_ACCURACIES, REFERENCE_LOSSES
+from normexp.store.columns import REFERENCES
 from normexp.store.files import read_manifest, write_directory, write_file
 from normexp.store.parquet import Array
 from normexp.store.places import weights_yaml
 from normexp.store.regular import check_files, require_regular
-
-REFERENCES = (*REFERENCE_LOSSES, *REFERENCE_ACCURACIES)
 
 
 def write_trajectory(

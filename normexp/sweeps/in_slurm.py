@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from normexp.config.executor import Slurm
 from normexp.errors import NormexpError
 from normexp.executors import slurm
@@ -14,7 +16,6 @@ from normexp.executors.slurm import Array, State
 from normexp.store.files import write_file
 from normexp.store.regular import read_json
 from normexp.store.sweep import JOB, SweepDirectory
-from normexp.store.texts import to_json
 from normexp.sweeps.events import Done, Event, Listener, ignore
 from normexp.sweeps.plan import Plan
 from normexp.sweeps.remote import Reader, forget_news, new_news, pause
@@ -48,6 +49,15 @@ SILENT_SECONDS = 600.0
 
 class SilentError(NormexpError):
     """Slurm does not answer; what it has goes on without us."""
+
+
+class Job(msgspec.Struct):
+    """The file that says under which number, and where, a cluster has a sweep's stacks."""
+
+    job: str
+    cluster: str
+    tasks: tuple[tuple[int, ...], ...]
+    news: str
 
 
 @dataclass(frozen=True)
@@ -119,8 +129,8 @@ def send(plan: Plan, worker: "Worker") -> Sent:
         for group in groups
     ]
     array = slurm.submit(place.path / FOLDER, calls, options)
-    job = {"job": array.job, "cluster": limits.cluster, "tasks": groups, "news": news.name}
-    write_file(place.path / JOB, to_json(job))
+    job = Job(array.job, limits.cluster, groups, news.name)
+    write_file(place.path / JOB, msgspec.json.encode(job))
     return Sent(array, groups, news, limits.cluster)
 
 
@@ -130,12 +140,11 @@ def found(place: SweepDirectory) -> Sent | None:
     if (path / FOLDER).is_symlink():
         return None
     try:
-        job = read_json(path / JOB, dict)
-        groups = tuple(tuple(int(number) for number in group) for group in job["tasks"])
-        array = Array(path / FOLDER, str(job["job"]), len(groups))
-        return Sent(array, groups, path / Path(str(job["news"])).name, str(job["cluster"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        job = read_json(path / JOB, Job)
+    except (OSError, ValueError):
         return None
+    array = Array(path / FOLDER, job.job, len(job.tasks))
+    return Sent(array, job.tasks, path / Path(job.news).name, job.cluster)
 
 
 def jobs(place: SweepDirectory) -> list[str]:

@@ -162,12 +162,7 @@ def sealed(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
 
 
 def read_sealed(directory: Path) -> dict[str, Any]:
-    """Return the manifest of a directory, as it was written and of the right types.
-
-    Raises:
-        OSError: it is missing, or a link.
-        ValueError: it is not one, or not as it was written.
-    """
+    """Return the manifest of a directory, as it was written; OSError or ValueError if not."""
     content = read_regular(f"{directory}/{MANIFEST}", MOST_BYTES)
     manifest = parse(content)
     if not _is_as_written(content, manifest):

@@ -1,6 +1,8 @@
 """Files that anybody may have put there: regular ones, so much and no more, as a manifest says.
 
-All that normexp reads of a store is opened here, large Parquet files and weights apart.
+All that normexp reads of a store is opened here, large Parquet files and weights apart. Functions
+raise OSError where a file is missing, too large or something else than a file, and ValueError where
+its content is not what it should be.
 """
 
 import errno
@@ -34,11 +36,7 @@ LOST = (
 
 
 def open_regular(path: str | Path) -> int:
-    """Return a descriptor of a regular file: no link is followed, no pipe waited for.
-
-    Raises:
-        OSError: it is missing, or something else than a file.
-    """
+    """Return a descriptor of a regular file: no link is followed, no pipe waited for."""
     file = os.open(path, FLAGS)
     if not stat.S_ISREG(mode := os.fstat(file).st_mode):
         os.close(file)
@@ -47,21 +45,13 @@ def open_regular(path: str | Path) -> int:
 
 
 def require_regular(path: Path) -> None:
-    """Make sure that libraries may open a file by its name: they follow links and wait for pipes.
-
-    Raises:
-        OSError: it is missing, or something else than a file.
-    """
+    """Make sure that a library may open a file, which would follow links and wait for pipes."""
     if not stat.S_ISREG(mode := path.lstat().st_mode):
         raise _no_file(mode, path)
 
 
 def read_regular(path: str | Path, most: int) -> bytes:
-    """Return the content of a regular file of at most so many bytes.
-
-    Raises:
-        OSError: it is missing, larger, or something else than a file.
-    """
+    """Return the content of a regular file of at most so many bytes."""
     file = open_regular(path)
     try:
         content = _read(file, most + 1)
@@ -73,22 +63,12 @@ def read_regular(path: str | Path, most: int) -> bytes:
 
 
 def read_json(path: str | Path, kind: type[T], most: int = MOST_BYTES) -> T:
-    """Return the content of a file of JSON as a value of a type.
-
-    Raises:
-        OSError: it is missing, larger, or something else than a file.
-        ValueError: it has something else.
-    """
+    """Return the content of a file of JSON as a value of a type."""
     return from_json(read_regular(path, most), kind)
 
 
 def verified(path: str | Path, about: Mapping[str, Any]) -> bytes | None:
-    """Return a file's content if it is what the manifest says; None if it is too large for memory.
-
-    Raises:
-        OSError: it is missing, or something else than a file.
-        ValueError: its size or digest is another.
-    """
+    """Return a file's content if it is what the manifest says; None if too large for memory."""
     file = open_regular(path)
     try:
         size = os.fstat(file).st_size

@@ -4,7 +4,7 @@ A digest shows that a file is as it was written. Ids, commands, tables and shape
 the configuration as well, since a stranger can make digests too.
 """
 
-import shlex
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -49,41 +49,26 @@ OF_ITS_TIME = ("label", "directory", "log.every", *GONE)
 
 NOT_THERE = "not in the study"
 
+COMMAND = re.compile(r"""normexp sweep(?: (?:[\w@%+=:,./-]|'[^']*'|"'")+)*""", re.ASCII)
+
 
 class Problem(NamedTuple):
-    """One thing that is wrong.
-
-    Attributes:
-        what: in words, beginning with the file's name where it is one file's.
-        damages: whether the directory has to be made anew; what merely lies about does not.
-    """
+    """One thing that is wrong, in words that begin with the file's name where it is one file's."""
 
     what: str
-    damages: bool = True
+    damages: bool = True  # whether the directory has to be made anew; what lies about does not
 
 
 class Checked(NamedTuple):
-    """The result of checking one directory.
+    """The result of checking one directory."""
 
-    Attributes:
-        manifest: if it can be believed.
-        problems: all of them.
-        hidden: files with names that begin with a dot and are no part of the directory.
-    """
-
-    manifest: dict[str, Any] | None
+    manifest: dict[str, Any] | None  # if it can be believed
     problems: list[Problem]
-    hidden: int = 0
+    hidden: int = 0  # names that begin with a dot and are no part of the directory
 
 
 def check(directory: Path, kind: Kind, *, at_home: bool = True) -> Checked:
-    """Return all that is wrong with the directory of a run or a trajectory.
-
-    Args:
-        directory: of the run or trajectory.
-        kind: which of these.
-        at_home: whether it stands in a study, where its name says its id.
-    """
+    """Return all that is wrong with a run or trajectory; `at_home`, its name says its id."""
     manifest = _manifest(directory, kind)
     if isinstance(manifest, str):
         return Checked(None, [Problem(manifest)])
@@ -112,12 +97,7 @@ def check(directory: Path, kind: Kind, *, at_home: bool = True) -> Checked:
 
 
 def check_sweep(directory: Path, runs: Mapping[str, Path]) -> Checked:
-    """Return all that is wrong with the directory of a sweep that has ended.
-
-    Args:
-        directory: of the sweep.
-        runs: the directories of its study's runs, by id.
-    """
+    """Return all that is wrong with a sweep that has ended, whose study has these runs by id."""
     manifest = _manifest(directory, "sweep")
     if isinstance(manifest, str):
         problems = [manifest]
@@ -188,12 +168,8 @@ def _trajectory(directory: Path, manifest: Mapping[str, Any], contents: Contents
 
 
 def is_own_command(command: str) -> bool:
-    """Return whether a command is one sweep, quoted as normexp quotes it, and nothing besides."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return False
-    return words[:2] == ["normexp", "sweep"] and shlex.join(words) == command
+    """Return whether a command is one sweep, quoted as `shlex` does, and nothing besides."""
+    return COMMAND.fullmatch(command) is not None
 
 
 def _tables(

@@ -17,23 +17,14 @@ SWEEP_FILE = "sweep.yaml"
 
 @dataclass(frozen=True)
 class Selection:
-    """Directories to look at.
+    """Directories to look at."""
 
-    Attributes:
-        root: to which paths are shown relative.
-        studies: of the rest; none of a run that was copied away.
-        runs: of these.
-        trajectories: of these.
-        sweeps: of these.
-        hidden: number of names in the studies that begin with a dot.
-    """
-
-    root: Path
-    studies: tuple[StudyDirectory, ...]
+    root: Path  # to which paths are shown relative
+    studies: tuple[StudyDirectory, ...]  # of the rest; none of a run that was copied away
     runs: tuple[Path, ...] = ()
     trajectories: tuple[Path, ...] = ()
     sweeps: tuple[Path, ...] = ()
-    hidden: int = 0
+    hidden: int = 0  # names in the studies that begin with a dot
 
     @property
     def at_home(self) -> bool:

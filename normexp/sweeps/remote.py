@@ -152,7 +152,7 @@ def arrived(worker: "Worker", name: str, news: Path, workers: int) -> Iterator["
 
     device = device_environment(worker.standard.environment["device"])
     here = {**environment(), **torch_environment(), **device}
-    if here["code"] != worker.origin.environment["code"]:
+    if here["code"] != worker.environment["code"]:
         raise NormexpError(
             f"{machine()} has another normexp than the sweep was planned with, or it was changed "
             "since: install the same on every node, and type the command again"
@@ -166,7 +166,7 @@ def arrived(worker: "Worker", name: str, news: Path, workers: int) -> Iterator["
         with sign.beating(HEARTBEAT_SECONDS):
             yield replace(
                 worker,
-                origin=replace(worker.origin, environment=here),
+                environment=here,
                 locks=replace(worker.locks, worker=name),
                 standard=replace(worker.standard, environment=here),
                 stop=Stop(place.stop, own, pause=pause(workers)),

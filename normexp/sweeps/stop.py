@@ -1,18 +1,31 @@
-"""Stopping a sweep early: asked by a signal, noticed by everybody who works on it, wherever."""
+"""Stopping a sweep early: asked by a signal, noticed by everybody who works on it, wherever.
 
+What a training has come to by then is kept as a checkpoint.
+"""
+
+import math
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from normexp.store.files import write_file
 from normexp.store.locks import MOST_BYTES
 from normexp.store.regular import read_regular
+
+if TYPE_CHECKING:
+    from normexp.record import Kept
 
 GRACE_SECONDS = 5.0
 """For what can be finished soon, once a sweep has been asked to stop: more is left for later."""
 
 LOOK_SECONDS = 0.2
 """Between two looks at the file that asks processes to stop."""
+
+
+SHARE = 50
+"""A checkpoint is written when so many times what the last one took has passed: 2 % of the time."""
 
 
 class StoppedError(Exception):
@@ -76,3 +89,43 @@ class Stop:
         """Asked twice, the earlier end counts; the same file read again asks for nothing new."""
         if self._end is None or seconds <= 0:
             self._end = time.monotonic() + seconds
+
+
+class Checkpoints:
+    """Decides at the evaluation points of a training whether to write one, and whether to stop.
+
+    Args:
+        write: stores a checkpoint.
+        epochs: from the first that is trained to the last.
+        after: seconds of training before the first checkpoint; None: none is written.
+        stop: whether to stop.
+    """
+
+    def __init__(
+        self, write: Callable[["Kept"], None], epochs: range, after: float | None, stop: Stop
+    ) -> None:
+        self._write, self._epochs, self._after, self._stop = write, epochs, after, stop
+        self._began = self._last = time.perf_counter()
+        self._cost = 0.0
+
+    def __call__(self, epochs: int, kept: Callable[[], "Kept"]) -> None:
+        """`epochs` are done, and `kept` makes what is needed to go on.
+
+        Raises:
+            StoppedError: the sweep is to stop and the rest would take too long.
+        """
+        now, left = time.perf_counter(), self._stop.seconds_left()
+        leaves = False
+        if left is not None:
+            each = (now - self._began) / (epochs - self._epochs.start)
+            soon = math.inf if self._after is None else GRACE_SECONDS  # else its work were lost
+            leaves = each * (self._epochs.stop - epochs) > min(left, soon)
+        if self._after is not None:
+            lasts = left is not None or now - self._began >= self._after
+            if leaves or (lasts and now - self._last >= SHARE * self._cost):
+                with suppress(OSError):  # no room: the training may end all the same
+                    self._write(kept())
+                self._last = time.perf_counter()
+                self._cost = self._last - now
+        if leaves:
+            raise StoppedError

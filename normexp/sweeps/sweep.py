@@ -206,7 +206,6 @@ def _place(plan: Plan, directory: StudyDirectory) -> tuple[SweepDirectory, Sent 
 
 def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -> "Worker":
     from normexp.sweeps.environment import device_environment, torch_environment
-    from normexp.sweeps.origin import Origin
     from normexp.sweeps.worker import Worker
 
     is_here = isinstance(plan.executor, Local)
@@ -217,7 +216,8 @@ def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -
     return Worker(
         directory,
         Locks(directory, place.path.name),
-        Origin(replace(plan.study, runs=()), here),
+        replace(plan.study, runs=()),
+        here,
         plan.differing,
         standard,
         stop,

@@ -1,26 +1,27 @@
 """The work on one stack: lock, train or read, store, observe, store. Any executor can call it."""
 
-import math
+import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from normexp.config.schema import steps_per_epoch
+from normexp.config.identity import SCHEMA_VERSION
+from normexp.config.schema import KINDS, PLACES, RunConfig, number_of_parts, steps_per_epoch
 from normexp.engine.observe import observe
 from normexp.engine.predict import population_examples
 from normexp.engine.train import train
 from normexp.errors import NormexpError
 from normexp.record import Kept, Record, diverged_step, join, join_kept
 from normexp.store.files import read_manifest
-from normexp.store.layout import StudyDirectory, merged
+from normexp.store.layout import ID_LENGTH, StudyDirectory, merged
 from normexp.store.locks import Locks
-from normexp.store.run import RunWriter
+from normexp.store.run import Provenance, RunWriter
 from normexp.store.sweep import SweepDirectory
 from normexp.store.trajectory import (
     read_checkpoint,
@@ -28,20 +29,22 @@ from normexp.store.trajectory import (
     write_checkpoint,
     write_trajectory,
 )
+from normexp.study.compose import packaged_configs
+from normexp.study.study import Study
 from normexp.sweeps import inventory
 from normexp.sweeps.environment import deciding
 from normexp.sweeps.events import Done, Event, Listener
 from normexp.sweeps.inventory import Standard
-from normexp.sweeps.origin import Origin
 from normexp.sweeps.plan import Stack, Trajectory, label
-from normexp.sweeps.stop import GRACE_SECONDS, Stop, StoppedError
+from normexp.sweeps.stop import Checkpoints, Stop, StoppedError
+from normexp.theory.memory import half_life
 
 if TYPE_CHECKING:
     from normexp.config.executor import Log
     from normexp.study.run import Run
 
-SHARE = 50
-"""A checkpoint is written when so many times what the last one took has passed: 2 % of the time."""
+ELSEWHERE = {"executor": next(iter(KINDS["executor"]))}
+"""The executor of every run's choices, wherever it was computed: that is no part of what it is."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Worker:
     Args:
         directory: of the study.
         locks: of the sweep.
-        origin: of all that it makes.
+        study: of the runs; its runs are not needed.
+        environment: in which all is made.
         differing: names of the fields that tell the study's runs apart.
         standard: what counts as done.
         stop: whether to stop early.
@@ -61,12 +65,13 @@ class Worker:
 
     directory: StudyDirectory
     locks: Locks
-    origin: Origin
+    study: Study
+    environment: Mapping[str, Any]
     differing: tuple[str, ...]
     standard: Standard
     stop: Stop
-    known: Mapping[str, str]
-    earlier: frozenset[str]
+    known: Mapping[str, str] = field(default_factory=dict)
+    earlier: frozenset[str] = frozenset()
 
     @property
     def place(self) -> SweepDirectory:
@@ -151,7 +156,7 @@ class Worker:
         by_epoch: dict[int, list[tuple[Trajectory, Kept | None]]] = {}
         for trajectory in missing:
             path = self.directory.checkpoint(trajectory.id)
-            kept = read_checkpoint(path, trajectory.id, deciding(self.origin.environment))
+            kept = read_checkpoint(path, trajectory.id, deciding(self.environment))
             by_epoch.setdefault(kept.record.epochs if kept else 0, []).append((trajectory, kept))
         for group in by_epoch.values():
             several = [kept for _, kept in group if kept is not None]
@@ -173,7 +178,7 @@ class Worker:
         record = train(configs, step, checkpoints, start)
         seconds = time.perf_counter() - began
         for model, trajectory in enumerate(some):
-            manifest = self.origin.head("trajectory") | {
+            manifest = self._head("trajectory") | {
                 "trajectory_id": trajectory.id,
                 "diverged_step": diverged_step(record, model),
                 "population_examples": population_examples(trajectory.config),
@@ -188,7 +193,7 @@ class Worker:
 
     def _keep(self, some: Sequence[Trajectory], kept: Kept) -> None:
         """Write the checkpoints of trajectories that train together."""
-        made_by = deciding(self.origin.environment)
+        made_by = deciding(self.environment)
         for model, trajectory in enumerate(some):
             one = kept.select(torch.tensor([model]))
             path = self.directory.checkpoint(trajectory.id)
@@ -221,7 +226,7 @@ class Worker:
                 self.stop.raise_if_over()
                 old = known.get(run.id)
                 place = self._place(run) if old is None else self.directory.path / old
-                origin = self.origin.of(run, config, place, trainings[model])
+                origin = self._origin(run, config, place, trainings[model])
                 if model not in writers:
                     writers[model] = RunWriter(config, record, model, seen.rows)
                 writers[model].write(place, config, seen, origin)
@@ -240,42 +245,59 @@ class Worker:
             "training_environment": deciding(manifest["environment"]),
         }
 
+    def _head(self, kind: str) -> dict[str, Any]:
+        """The beginning of every manifest."""
+        return {
+            "kind": kind,
+            "schema": SCHEMA_VERSION,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "environment": self.environment,
+        }
 
-class Checkpoints:
-    """Decides at the evaluation points of a training whether to write one, and whether to stop.
+    def _origin(
+        self, run: "Run", config: RunConfig, place: Path, training: Mapping[str, Any]
+    ) -> Provenance:
+        """The provenance of one run.
 
-    Args:
-        write: stores a checkpoint.
-        epochs: from the first that is trained to the last.
-        after: seconds of training before the first checkpoint; None: none is written.
-        stop: whether to stop.
-    """
-
-    def __init__(
-        self, write: Callable[[Kept], None], epochs: range, after: float | None, stop: Stop
-    ) -> None:
-        self._write, self._epochs, self._after, self._stop = write, epochs, after, stop
-        self._began = self._last = time.perf_counter()
-        self._cost = 0.0
-
-    def __call__(self, epochs: int, kept: Callable[[], Kept]) -> None:
-        """`epochs` are done, and `kept` makes what is needed to go on.
-
-        Raises:
-            StoppedError: the sweep is to stop and the rest would take too long.
+        Args:
+            run: which.
+            config: its configuration, logged as densely as its tables are.
+            place: its directory.
+            training: entries about its training.
         """
-        now, left = time.perf_counter(), self._stop.seconds_left()
-        leaves = False
-        if left is not None:
-            each = (now - self._began) / (epochs - self._epochs.start)
-            soon = math.inf if self._after is None else GRACE_SECONDS  # else its work were lost
-            leaves = each * (self._epochs.stop - epochs) > min(left, soon)
-        if self._after is not None:
-            lasts = left is not None or now - self._began >= self._after
-            if leaves or (lasts and now - self._last >= SHARE * self._cost):
-                with suppress(OSError):  # no room: the training may end all the same
-                    self._write(kept())
-                self._last = time.perf_counter()
-                self._cost = self._last - now
-        if leaves:
-            raise StoppedError
+        overrides = self.study.command(config, run.base.choices)
+        return Provenance(
+            overrides=[each for each in overrides if not each.startswith(PLACES)],
+            choices={**run.base.choices, **ELSEWHERE},
+            hydra_version=str(self.environment["hydra-core"]),
+            manifest=self._head("run")
+            | {
+                "run_id": run.id,
+                "trajectory_id": run.trajectory_id,
+                "study": self.study.name,
+                "label": place.name[: -ID_LENGTH - 1],
+                "half_life_steps": _half_life(config),
+                "log_every": config.log.every,
+                "command": f"{self._command} {shlex.join(overrides)}",
+                **training,
+            },
+        )
+
+    @cached_property
+    def _command(self) -> str:
+        """The beginning of a command line for a shell, from any directory.
+
+        Every field is in what follows; a study may be in no other place than it is.
+        """
+        study, own = self.study, self.study.config_dir
+        packaged = (packaged_configs() / "study" / f"{study.base or study.name}.yaml").is_file()
+        place = [] if packaged or own is None else ["--config-dir", str(own.resolve())]
+        return shlex.join(["normexp", "sweep", *place, *study.filed])
+
+
+def _half_life(config: RunConfig) -> float | None:
+    """In steps, if momentum stays; of ghost norm, with several updates a step, a part of one."""
+    if getattr(config.norm, "momentum_schedule", "constant") != "constant":
+        return None
+    updates = half_life(getattr(config.norm, "momentum", None))
+    return None if updates is None else updates / number_of_parts(config, config.train.batch_size)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch: workers of pytest share the cores
 
@@ -15,6 +15,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from normexp.cli import app
+
+if TYPE_CHECKING:
+    from ray_cluster import Cluster
 
 SMALL = ["model.depth=2", "model.width=4", "data.train_size=40", "data.test_size=20",
          "train.batch_size=16", "train.epochs=2"]  # fmt: skip
@@ -71,6 +74,16 @@ def cluster() -> Iterator[Path]:
         pytest.skip(reason)
     with slurm.cluster() as conf:
         yield conf
+
+
+@pytest.fixture(scope="session")
+def two_nodes() -> Iterator["Cluster"]:
+    """A Ray cluster that every test leaves as it was."""
+    import ray_cluster
+
+    ray_cluster.need_ray()
+    with ray_cluster.cluster() as there:
+        yield there
 
 
 def in_new_process(code: str) -> str:

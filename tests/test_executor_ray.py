@@ -5,12 +5,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from ray_cluster import cluster, drivers, in_session, need_ray
+from ray_cluster import Cluster, drivers, in_session, need_ray
 from running import until
 
 from normexp.errors import NormexpError, UsageError
@@ -23,14 +22,6 @@ pytestmark = pytest.mark.usefixtures("_ray")
 @pytest.fixture(scope="module")
 def _ray() -> None:
     need_ray()
-
-
-@pytest.fixture(scope="module")
-def two_nodes() -> Iterator[str]:
-    """The address of a cluster of two nodes."""
-    need_ray()
-    with cluster() as there:
-        yield there.address
 
 
 def abandoned() -> None:
@@ -106,10 +97,10 @@ def where(_: int) -> str:
     return "127.0.0.3" if "--node_ip_address=127.0.0.3" in line else "127.0.0.2"
 
 
-def test_a_cluster_that_is_there_is_used_and_left_as_it_was(two_nodes: str) -> None:
+def test_a_cluster_that_is_there_is_used_and_left_as_it_was(two_nodes: Cluster) -> None:
     """Both nodes work; a second call finds them again."""
     for _ in range(2):
-        ended = dict(ray.run(range(20), where, 2, abandoned, address=two_nodes, gpus=0))
+        ended = dict(ray.run(range(20), where, 2, abandoned, address=two_nodes.address, gpus=0))
 
         assert ended.keys() == set(range(20))
         assert set(ended.values()) == {"127.0.0.2", "127.0.0.3"}

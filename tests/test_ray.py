@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,6 @@ LONG = [*SMALL[:-1], "norm=batch", "norm.momentum=0.1,0.5", "seed=0,1", "train.e
 @pytest.fixture(autouse=True, scope="module")
 def _ray() -> None:
     need_ray()
-
-
-@pytest.fixture(scope="module")
-def two_nodes() -> Iterator[Cluster]:
-    """A cluster that every test leaves as it was."""
-    need_ray()
-    with cluster() as there:
-        yield there
 
 
 def same(store: Path) -> None:

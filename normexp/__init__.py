@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from normexp.errors import NormexpError as NormexpError
     from normexp.insight.budget import budget as budget
     from normexp.store.read import read as read
-    from normexp.sweeps.sweep import load as load
+    from normexp.study.study import load as load
     from normexp.sweeps.sweep import plan as plan
     from normexp.sweeps.sweep import sweep as sweep
 
@@ -34,7 +34,7 @@ __all__ = ["NormexpError", "budget", "load", "plan", "read", "sweep"]
 
 _ROOMS = {
     "NormexpError": "normexp.errors",
-    "load": "normexp.sweeps.sweep",
+    "load": "normexp.study.study",
     "plan": "normexp.sweeps.sweep",
     "sweep": "normexp.sweeps.sweep",
     "read": "normexp.store.read",

@@ -14,6 +14,7 @@ from typer.testing import Result
 
 from normexp.store.layout import FEW, looked
 from normexp.store.sweep import tidy
+from normexp.study.study import load
 from normexp.sweeps import sweep
 from normexp.sweeps.execute import execute
 from normexp.sweeps.inventory import Inventory
@@ -29,7 +30,7 @@ ONE = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0"]
 def test_a_stack_takes_few_bytes_a_run_on_its_way_to_a_worker() -> None:
     """Runs share what they have in common, and carry no second copy of their fields."""
     sizes = [
-        len(pickle.dumps(build(sweep.load(*STACKS, f"seed=range({n})"), Inventory()).stacks))
+        len(pickle.dumps(build(load(*STACKS, f"seed=range({n})"), Inventory()).stacks))
         for n in (16, 32)
     ]
 

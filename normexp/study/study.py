@@ -30,6 +30,9 @@ from normexp.study.notes import notes, overruled, refuse_turned, refuse_unknown
 from normexp.study.run import NO_FRAMEWORK, Base, Run, framed, taken
 from normexp.study.settle import settle
 
+Overrides = str | Sequence[str]
+"""One override, or a list of them."""
+
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 MOST_CHARACTERS = 100
 """The characters of a name that the user gives a study."""
@@ -94,20 +97,22 @@ def _typed(name: str, section: Any) -> tuple[str, ...]:  # noqa: ANN401
 
 
 def load(
-    overrides: Sequence[str] = (), config_dir: Path | None = None, filed_as: str | None = None
+    *overrides: Overrides, config_dir: str | Path | None = None, filed_as: str | None = None
 ) -> Study:
-    """Return the study that the overrides describe.
+    """Return the study that the overrides describe, as `normexp sweep` would take them.
 
     Args:
-        overrides: as in Hydra: `norm=none,batch`, `norm.momentum=0.1,0.5`, `seed=range(8)`.
-        config_dir: a directory of the user's own configs, searched before the packaged ones.
-        filed_as: the name that it is kept under; else its own.
+        overrides: such as `"norm=none,batch"`, `"seed=range(8)"`; lists of such will do.
+        config_dir: the user's own configs, searched before the packaged ones.
+        filed_as: the name that the study is kept under; else its own.
 
     Raises:
         UsageError: an override, a config or a combination that makes no sense.
     """
-    with composer(config_dir) as hydra:
-        given = from_overrides(hydra, overrides)
+    texts = _texts(overrides)
+    user = None if config_dir is None else Path(config_dir)
+    with composer(user) as hydra:
+        given = from_overrides(hydra, texts)
         typed = list({axis.key: axis for axis in given}.values())  # the last one counts
         name = _study_name(typed)
         tree, chosen = hydra.tree({"study": name} if name else {})
@@ -143,8 +148,8 @@ def load(
             *others,
             *dict.fromkeys(line for run in runs.values() for line in remarks(run.config)),
         ),
-        overrides=tuple(overrides),
-        config_dir=config_dir,
+        overrides=tuple(texts),
+        config_dir=user,
         base=name,
     )
 
@@ -295,3 +300,16 @@ def _on_other_data(
             f"{' '.join(axis.spelled() for axis in others)}: {name} has other data or another "
             "model; --as NAME keeps these runs as a study of their own"
         )
+
+
+def _texts(overrides: Sequence[Overrides]) -> list[str]:
+    texts: list[str] = []
+    for each in overrides:
+        several = [each] if isinstance(each, str) else each
+        if not isinstance(several, list | tuple) or not all(isinstance(t, str) for t in several):
+            raise UsageError(
+                f"overrides are texts, not {type(each).__name__}",
+                "write for example plan('seed=0', 'norm=batch')",
+            )
+        texts += several
+    return texts

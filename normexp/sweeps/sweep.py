@@ -3,7 +3,7 @@
 import errno
 import hashlib
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +15,7 @@ from normexp.errors import NormexpError, UsageError, describe
 from normexp.store.layout import StudyDirectory
 from normexp.store.locks import Locks, locked
 from normexp.store.sweep import SweepDirectory, begin, has_ended, over, planned, tidy
-from normexp.study import study as studies
-from normexp.study.study import Study
+from normexp.study.study import Overrides, Study, load
 from normexp.sweeps import inventory
 from normexp.sweeps.environment import environment
 from normexp.sweeps.events import Event, Listener, ignore
@@ -36,34 +35,6 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 8.0
 
 Broken = list[tuple[Stack, Exception]]
 """Stacks that have failed, and why."""
-
-Overrides = str | Sequence[str]
-"""One override, or a list of them."""
-
-
-def load(
-    *overrides: Overrides, config_dir: str | Path | None = None, filed_as: str | None = None
-) -> Study:
-    """The study that these overrides describe, as `normexp sweep` would take them.
-
-    Args:
-        overrides: such as `"norm=none,batch"`, `"seed=range(8)"`; lists of such will do.
-        config_dir: the user's own configs, searched before the packaged ones.
-        filed_as: the name that the study is kept under; else its own.
-
-    Raises:
-        UsageError: an override, a config or a combination that makes no sense.
-    """
-    texts: list[str] = []
-    for each in overrides:
-        several = [each] if isinstance(each, str) else each
-        if not isinstance(several, list | tuple) or not all(isinstance(t, str) for t in several):
-            raise UsageError(
-                f"overrides are texts, not {type(each).__name__}",
-                "write for example plan('seed=0', 'norm=batch')",
-            )
-        texts += several
-    return studies.load(texts, None if config_dir is None else Path(config_dir), filed_as)
 
 
 def plan(

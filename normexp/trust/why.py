@@ -11,11 +11,11 @@ from normexp.store.files import DAMAGE, MANIFEST, intact
 from normexp.store.layout import StudyDirectory, holds, studies
 from normexp.store.regular import check_files
 from normexp.study.run import Run
-from normexp.study.study import Study
+from normexp.study.study import Study, load
 from normexp.sweeps.environment import changed_since, environment, unknown
 from normexp.sweeps.inventory import POLICIES
 from normexp.sweeps.plan import differing, label
-from normexp.sweeps.sweep import load, study_directory
+from normexp.sweeps.sweep import study_directory
 from normexp.trust.diff import compared
 from normexp.trust.recorded import locate, recorded, understood
 

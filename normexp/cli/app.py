@@ -62,6 +62,9 @@ RUNS = Path("runs")
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+UNWRAPPED = "\b\n"
+"""Keeps the lines of a paragraph of help apart."""
+
 P = ParamSpec("P")
 
 
@@ -104,7 +107,8 @@ def command(
         run.__signature__ = signature.replace(  # type: ignore[attr-defined]
             parameters=[*signature.parameters.values(), *extra], return_annotation=None
         )
-        app.command(name, **settings)(run)
+        text = inspect.cleandoc(function.__doc__ or "").replace("Example:", UNWRAPPED + "Example:")
+        app.command(name, help=text, **settings)(run)
         return function
 
     return register

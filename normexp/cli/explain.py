@@ -17,10 +17,9 @@ def diff(
 ) -> Answer:
     """Print where two runs differ: configuration, results, layers, and what made them.
 
-    \b
     Example:
       normexp diff 64fdd590 bb21f7a0
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     from normexp.console.explain import print_diff
     from normexp.trust import diff as trust
 
@@ -50,11 +49,10 @@ def why(
     For described runs that are not stored, names the stored ones that are most like them, and every
     field that differs.
 
-    \b
     Example:
       normexp why 64fdd590
       normexp why norm=batch norm.momentum=0.1 seed=3
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     from normexp.console.explain import print_why
     from normexp.trust import why as trust
 

@@ -39,11 +39,10 @@ def compare(
     Student's t and bootstrap. For what is undecided, the table has about how many more seeds would
     settle it.
 
-    \b
     Example:
       normexp compare bn_regression norm.momentum=0.1
       normexp compare bn_regression norm --metric test_loss_population
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     from normexp.console.compare import print_comparisons
     from normexp.insight.compare import compare_field, report_numbers
 
@@ -69,12 +68,11 @@ def claims(
     holds only under conditions, or is undecided; effects have 95 % intervals over seeds. Claims
     that cannot come out otherwise are listed as identities, without a verdict by runs.
 
-    \b
     Example:
       normexp claims
       normexp claims S1.3
       normexp claims S2 --list
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     from normexp.claims import check
     from normexp.console.compare import print_criteria, print_verdicts
     from normexp.console.streams import warn
@@ -126,11 +124,10 @@ def budget(
     batch; how far the population has moved since the averaged batches; and the sampling error of
     those batches. One run is shown layer by layer, several arm by arm.
 
-    \b
     Example:
       normexp budget 64fdd590
       normexp budget bn_regression
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     from normexp.console.budget import print_budget_of_arms, print_budget_of_run
     from normexp.insight.budget import budgets, by_arm, report
     from normexp.store.places import typed_places

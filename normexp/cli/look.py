@@ -17,11 +17,10 @@ def list_store(
 ) -> Answer:
     """List the sweeps of the store, or the runs of one study.
 
-    \b
     Example:
       normexp ls
       normexp ls bn_regression
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     from normexp.console.look import print_runs, print_sweeps
     from normexp.sweeps import listing
 
@@ -43,11 +42,10 @@ def show(
 ) -> Answer:
     """Show one run: configuration, metrics, files, and the command that makes it again.
 
-    \b
     Example:
       normexp show 64fdd590
       normexp show runs/bn_regression/none-s0-64fdd590c34c
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     from normexp.console.look import print_run
     from normexp.sweeps import listing
 
@@ -79,11 +77,10 @@ def report(
 
     Two or more studies or sweeps are laid side by side; runs are one report together.
 
-    \b
     Example:
       normexp report bn_regression
       normexp report bn_regression placement --out comparison
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     from normexp.config.schema import PLACES
     from normexp.console.streams import note, stdout
     from normexp.report.contents import compose
@@ -132,11 +129,10 @@ def watch(
 
     The sweep runs elsewhere: in another terminal, or on another machine that shares the store.
 
-    \b
     Example:
       normexp watch
       normexp watch bn_regression --port 8000
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     from normexp.console.streams import stderr, stdout, warn
     from normexp.report.live import Live, study_of
     from normexp.report.server import LOOPBACK, ReportServer

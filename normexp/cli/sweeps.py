@@ -54,12 +54,11 @@ def sweep(  # noqa: PLR0913  the options of a command line
     The last line is the sweep's directory. Ctrl-C ends it within seconds and in good order, twice
     at once; the same command continues.
 
-    \b
     Example:
       normexp sweep norm=none,batch norm.momentum=0.01,0.1,0.5 'seed=range(32)'
       normexp sweep norm=batch train.batch_size=16,64,256 optim.lr=0.003,0.03
       normexp sweep executor=slurm executor.partition=cpu 'seed=range(500)' --detach
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     if detach and watch:
         raise UsageError(
             "--watch serves a page as long as this command runs, and --detach ends it at once",
@@ -131,10 +130,9 @@ def plan(
 ) -> Answer:
     """Show what a sweep would do: runs, trajectories, stacks, what is stored, about how long.
 
-    \b
     Example:
       normexp plan norm=batch norm.momentum=0.1,0.3
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     from normexp.console.sweeps import print_plan
     from normexp.sweeps.inventory import policy
     from normexp.sweeps.sweep import plan as made_of

@@ -64,13 +64,12 @@ def predict(  # noqa: PLR0913  a number each
     From stored trainings: the loss on their training data in evaluation mode under each momentum;
     no test loss is used.
 
-    \b
     Example:
       normexp predict --steps 384 --batch-size 64
       normexp predict --steps 384 --batch-size 64 --train-size 2000 --drift 0.01
       normexp predict --steps 100 --batch-size 8 --momentum 0.2,0.05 --json
       normexp predict bn_regression
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     momenta = _momenta(momentum)
     if wanted is not None:
         numbers = {
@@ -178,11 +177,10 @@ def convert(  # noqa: PLR0913  the options of a command line
 
     Without a value: the conventions of all frameworks, read in their sources.
 
-    \b
     Example:
       normexp convert 0.99 --from keras --to torch --batch-size 32
       normexp convert --list
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     from normexp.console.theory import print_conversion, print_frameworks
     from normexp.frameworks.convert import convert as converted
     from normexp.frameworks.table import FRAMEWORKS

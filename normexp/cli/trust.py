@@ -32,12 +32,11 @@ def verify(
     What is damaged is marked, so that the next sweep makes exactly that anew. Ends with exit code 4
     if anything is wrong.
 
-    \b
     Example:
       normexp verify
       normexp verify bn_regression
       normexp verify runs/bn_regression/none-s0-64fdd590c34c
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     from normexp.console.trust import print_verification, verifying
     from normexp.store.selection import select
     from normexp.trust import verify as trust
@@ -70,11 +69,10 @@ def reproduce(
     numbers depend on, files must be equal to the bit; otherwise they must agree as far as training
     lets them. Ends with exit code 4 if they do not.
 
-    \b
     Example:
       normexp reproduce 64fdd590
       normexp reproduce none-s0-64fdd590c34c --out certificate.json
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     from normexp.console.progress import LiveProgress
     from normexp.console.trust import print_certificate
     from normexp.trust.reproduce import reproduce as again
@@ -105,11 +103,10 @@ def doctor(*, directory: StoreDir = RUNS) -> Answer:
     Trains a tiny study in temporary directories; your files are not touched. Ends with exit code 4
     if a check fails.
 
-    \b
     Example:
       normexp doctor
       normexp doctor --dir /data/runs --json
-    """  # noqa: D301  \b keeps the lines of the example apart
+    """
     from normexp.console.trust import print_check, print_environment
     from normexp.sweeps.environment import environment
     from normexp.trust.doctor import examine, report

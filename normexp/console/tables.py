@@ -3,6 +3,8 @@
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -33,46 +35,6 @@ class Column(NamedTuple):
     is_whole: bool = False
 
 
-class Table(NamedTuple):
-    """Lines of the titles with the rule below them, lines of each row, and titles left out."""
-
-    head: list[str]
-    rows: list[list[str]]
-    left_out: list[str]
-
-
-def table(
-    rows: Sequence[Any],
-    columns: Sequence[Column],
-    drop_order: Sequence[str] = (),
-    *,
-    width: int,
-) -> Table:
-    """A table of at most this width, if it can be.
-
-    Args:
-        rows: one a row of the table.
-        columns: from left to right.
-        drop_order: titles of columns to leave out where there is no room, the first first.
-        width: of the terminal.
-    """
-    kept = [_Filled(each, [_clean(each.cell(row)) for row in rows]) for each in columns]
-    left_out = []
-    for title in drop_order:
-        if _total(kept, NARROW) <= width:
-            break
-        left_out += [title for each in kept if each.column.title == title]
-        kept = [each for each in kept if each.column.title != title]
-    widths = _widths(kept, width)
-    titles = [_wraps(e.column.title, e, w) for e, w in zip(kept, widths, strict=True)]
-    most = max(map(len, titles), default=1)
-    lines = zip(*([""] * (most - len(title)) + title for title in titles), strict=True)
-    head = [_line(line, kept, widths) for line in lines]
-    body = [_row(row, kept, widths) for row in zip(*(each.cells for each in kept), strict=True)]
-    rule = max(cell_len(line) for each in (head, *body) for line in each)
-    return Table([*head, " " + "─" * (min(rule, width) - 1)], body, left_out)
-
-
 def print_table(
     console: Console,
     rows: Sequence[Any],
@@ -80,18 +42,38 @@ def print_table(
     drop_order: Sequence[str] = (),
     highlighted: object = None,
 ) -> None:
-    """Print a table as wide as the console, one row highlighted, and what there is no room for."""
-    made = table(rows, columns, drop_order, width=console.width)
-    for line in made.head:
+    """Print a table as wide as the console.
+
+    Args:
+        console: to print on.
+        rows: one a row of the table.
+        columns: from left to right.
+        drop_order: titles of columns to leave out where there is no room, the first first.
+        highlighted: a row to be printed bold.
+    """
+    kept = [_Filled(each, [_clean(each.cell(row)) for row in rows]) for each in columns]
+    left_out = []
+    for title in drop_order:
+        if _total(kept, NARROW) > console.width:
+            left_out += [title for each in kept if each.column.title == title]
+            kept = [each for each in kept if each.column.title != title]
+    widths = _widths(kept, console.width)
+    titles = [_wraps(e.column.title, e, w) for e, w in zip(kept, widths, strict=True)]
+    most = max(map(len, titles))
+    above = zip(*([""] * (most - len(title)) + title for title in titles), strict=True)
+    head = [_line(line, kept, widths) for line in above]
+    body = [_row(row, kept, widths) for row in zip(*(each.cells for each in kept), strict=True)]
+    rule = max(cell_len(line) for each in (head, *body) for line in each)
+    for line in [*head, " " + "─" * (min(rule, console.width) - 1)]:
         console.print(Text(line, "bold"), soft_wrap=True)
-    for row, lines in zip(rows, made.rows, strict=True):
+    for row, lines in zip(rows, body, strict=True):
         for line in lines:
             if row is highlighted:
                 console.print(Text(line, "bold"), soft_wrap=True)
             else:
                 stdout_line(line)
-    if made.left_out:
-        names = ", ".join(made.left_out).replace("\n", " ")
+    if left_out:
+        names = ", ".join(left_out).replace("\n", " ")
         console.print(f"no room for {names}", style="dim")
 
 
@@ -141,13 +123,14 @@ def one_line(text: str) -> str:
     return text if text.isprintable() else re.sub(r"\s+", " ", UNSAFE.sub("", text))
 
 
-class _Filled(NamedTuple):
+@dataclass
+class _Filled:
     """A column and its cells."""
 
     column: Column
     cells: list[str]
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Of the widest line."""
         return max(_width(text) for text in (self.column.title, *self.cells))
@@ -205,6 +188,8 @@ def _wraps(text: str, column: _Filled, width: int) -> list[str]:
 
 
 def _width(text: str) -> int:
+    if text.isascii() and text.isprintable():
+        return len(text)
     return max(map(cell_len, text.split("\n")))
 
 

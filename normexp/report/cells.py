@@ -1,16 +1,15 @@
-"""Arms that differ in their momentum alone, with what they are measured by and predicted from."""
+"""Arms that differ in their momentum alone, and the best momentum that is predicted for them."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normexp.config.norm import WITHOUT_MOMENTUM
 from normexp.errors import NormexpError, UsageError
-from normexp.insight.arms import Arm, Estimate
+from normexp.insight.arms import Estimate
 from normexp.report.naming import arm_name
-from normexp.report.source import MOMENTUM, Source
+from normexp.report.source import MOMENTUM, UNKNOWN, Source
 
 if TYPE_CHECKING:
     from normexp.insight.forecast import Forecast
@@ -29,88 +28,78 @@ OBSERVED = ("batch", "ghost")
 
 
 @dataclass(frozen=True)
-class Point:
-    """A momentum of a cell.
-
-    Attributes:
-        momentum: weight of the newest batch; None is the cumulative mean.
-        name: of the arm.
-        arm: its numbers.
-    """
-
-    momentum: float | None
-    name: str
-    arm: Arm
-
-    def value(self, metric: str) -> Estimate:
-        """Mean and interval of a metric; NaN where there is none."""
-        return self.arm.estimates.get(metric, Estimate(math.nan, math.nan, 0))
-
-    @property
-    def words(self) -> str:
-        """`0.1`, or `cumulative`."""
-        return "cumulative" if self.momentum is None else f"{self.momentum:g}"
-
-
-@dataclass(frozen=True)
 class Cell:
     """Arms that differ in their momentum alone, at least two of them.
 
     Attributes:
-        name: what tells it from the other cells; empty if it is the only one.
-        values: of the other fields.
-        points: by momentum, the cumulative mean first.
-        plain: the arm without a norm that is otherwise alike.
+        name: the fields that tell it from other cells; empty if it is the only one.
+        values: of all fields but the momentum.
+        momenta: by arm, by size, the cumulative mean (None) first.
+        plain: the arm without a norm that is otherwise alike; empty if there is none.
         forecast: of some of its trainings.
     """
 
     name: str
     values: dict[str, Any]
-    points: tuple[Point, ...]
-    plain: Arm | None = None
+    momenta: dict[str, float | None]
+    plain: str
+    source: Source
     forecast: "Forecast | None" = None
 
-    def measured(self, metric: str) -> list[Point]:
-        """The points that have a finite mean."""
-        return [each for each in self.points if math.isfinite(each.value(metric).mean)]
+    def known(self, metric: str) -> list[str]:
+        """The arms that have a finite mean."""
+        return [
+            arm for arm in self.momenta if math.isfinite(self.source.estimate(arm, metric).mean)
+        ]
 
-    def best(self, metric: str) -> Point | None:
-        """The point with the least loss, or the largest accuracy."""
-        sign = -1 if "accuracy" in metric else 1
-        return min(
-            self.measured(metric), key=lambda each: sign * each.value(metric).mean, default=None
-        )
+    def best(self, metric: str) -> str:
+        """The arm with the least loss, or the largest accuracy; empty if none is known."""
+        rank = self.source.rank
+        return min(self.known(metric), key=lambda arm: rank(arm, metric), default="")
 
-    def population(self, metric: str) -> Estimate | None:
-        """The level under the population's statistics, where all momenta have the same."""
+    def level(self, of: str, metric: str) -> Estimate:
+        """The metric under the population's statistics, where momenta share it, or of no norm."""
+        if of == "no norm":
+            return self.source.estimate(self.plain, metric) if self.plain else UNKNOWN
         if self.values.get("norm.kind", "batch") not in OBSERVED:
-            return None
-        most = max(self.points, key=lambda each: each.arm.n)
-        return most.arm.estimates.get(f"{metric}_population")
+            return UNKNOWN
+        most = max(self.momenta, key=lambda arm: self.source.arms[arm].n)
+        return self.source.estimate(most, f"{metric}_population")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether forecasts, which are of plain averages, are of this cell's."""
+        return (
+            self.values.get("norm.kind", "batch") in OBSERVED
+            and self.values.get("norm.estimator", "ema") == "ema"
+            and self.values.get("norm.momentum_schedule", "constant") == "constant"
+        )
 
 
 def cells(source: Source) -> list[Cell]:
     """The cells with at least two momenta, in the order of the arms."""
     fields = [path for path in source.fields if path != MOMENTUM]
-    grouped: dict[str, list[Point]] = {}
-    plain: dict[str, Arm] = {}
-    for name, arm in zip(source.arm_names, source.arms, strict=True):
+    grouped: dict[str, tuple[dict[str, Any], dict[str, float | None]]] = {}
+    plain: dict[str, str] = {}
+    for name, arm in source.arms.items():
         values = {path: arm.values[path] for path in fields if path in arm.values}
         if arm.values.get("norm.kind") == "none":
-            plain[_outside(values)] = arm
-        elif _has_curve(arm):
-            point = Point(arm.values[MOMENTUM], name, arm)
-            grouped.setdefault(repr(values), []).append(point)
-    kept = [members for members in grouped.values() if _differ(members)]
-    telling = [path for path in fields if len({_value(each[0], path) for each in kept}) > 1]
-    found = []
-    for members in kept:
-        values = {path: members[0].arm.values.get(path) for path in fields}
-        there = {path: value for path, value in values.items() if path in members[0].arm.values}
-        name = arm_name(there, telling) if telling else ""
-        points = sorted(members, key=lambda each: -1.0 if each.momentum is None else each.momentum)
-        found.append(Cell(name, there, tuple(points), plain.get(_outside(there))))
-    return found
+            plain[_outside(values)] = name
+        elif MOMENTUM in arm.values and arm.values.get("norm.estimator") not in WITHOUT_MOMENTUM:
+            of = values | {"norm.estimator": arm.values["norm.estimator"]}
+            grouped.setdefault(repr(values), (of, {}))[1][name] = arm.values[MOMENTUM]
+    kept = [each for each in grouped.values() if len({m for m in each[1].values() if m}) > 1]
+    telling = [path for path in fields if len({repr(of.get(path)) for of, _ in kept}) > 1]
+    return [
+        Cell(
+            arm_name(values, telling) if telling else "",
+            values,
+            dict(sorted(momenta.items(), key=lambda pair: -1.0 if pair[1] is None else pair[1])),
+            plain.get(_outside({path: values[path] for path in fields if path in values}), ""),
+            source,
+        )
+        for values, momenta in kept
+    ]
 
 
 def forecast(source: Source, found: Sequence[Cell]) -> tuple[list[Cell], int, list[str]]:
@@ -118,80 +107,38 @@ def forecast(source: Source, found: Sequence[Cell]) -> tuple[list[Cell], int, li
 
     Where one seed of every cell would take too long, that is none, and nothing is forecast.
     """
-    plain = [each for each in found if _is_plain(each)]
-    seeds = min(MOST_SEEDS, _affordable(source) // max(1, len(plain)))
-    if not seeds:
-        return list(found), 0, []
-    places: dict[str, dict[int, list[Path]]] = {}
-    for row in source.complete:
-        by_seed = places.setdefault(row["arm"], {})
-        by_seed.setdefault(row["seed"], []).append(Path(row["directory"]))
-    lost: dict[str, None] = {}
+    large = any((row.get("data.train_size") or 0) > MOST_EXAMPLES for row in source.complete)
+    few = min((MOST_TRAININGS.get(row["model.kind"], 0) for row in source.complete), default=0)
+    seeds = min(MOST_SEEDS, few // max(1, sum(each.is_plain for each in found))) * (not large)
+    lost: list[str] = []
     made = [
-        replace(cell, forecast=_forecast(source, places, cell, seeds, lost))
-        if _is_plain(cell)
-        else cell
-        for cell in found
+        replace(each, forecast=_forecast(each, seeds, lost)) if seeds and each.is_plain else each
+        for each in found
     ]
-    return made, seeds, list(lost)
+    return made, seeds, list(dict.fromkeys(lost))
 
 
-def _affordable(source: Source) -> int:
-    """The trainings that can be forecast, by the largest there are."""
-    if any((row.get("data.train_size") or 0) > MOST_EXAMPLES for row in source.complete):
-        return 0
-    return min((MOST_TRAININGS.get(row["model.kind"], 0) for row in source.complete), default=0)
-
-
-def _forecast(
-    source: Source,
-    places: dict[str, dict[int, list[Path]]],
-    cell: Cell,
-    most: int,
-    lost: dict[str, None],
-) -> "Forecast | None":
+def _forecast(cell: Cell, most: int, lost: list[str]) -> "Forecast | None":
     """The forecast of a cell's first seeds; None where trainings or data are not there."""
     from normexp.insight.forecast import forecasts_of
-    from normexp.insight.training import trainings_at, with_data
+    from normexp.insight.training import trainings_of, with_data
 
-    mine = [places[each.name] for each in cell.points if each.name in places]
-    seeds = sorted({seed for each in mine for seed in each})[:most]
-    chosen = [path for each in mine for seed in seeds for path in each.get(seed, ())]
+    mine = [row for row in cell.source.complete if row["arm"] in cell.momenta]
+    seeds = sorted({row["seed"] for row in mine})[:most]
+    chosen = cell.source.stored(row for row in mine if row["seed"] in seeds)
     try:
-        kept, notes = with_data(trainings_at(chosen), source.places)
+        kept, notes = with_data(trainings_of(chosen), cell.source.places)
         made = forecasts_of(kept, parts=())
     except UsageError as error:
-        lost[f"{error.message}; {error.hint}"] = None
+        lost.append(f"{error.message}; {error.hint}")
         return None
     except NormexpError:  # copied without its trainings: what was measured is still worth a look
         return None
-    lost.update(dict.fromkeys(notes))
+    lost += notes
     known = [each for each in made if math.isfinite(each.best.training_loss)]
     return known[0] if len(known) == 1 else None
 
 
-def _is_plain(cell: Cell) -> bool:
-    """Whether forecasts, which are of plain averages, are of this cell's."""
-    return (
-        cell.values.get("norm.kind", "batch") in OBSERVED
-        and cell.points[0].arm.values.get("norm.estimator", "ema") == "ema"
-        and cell.values.get("norm.momentum_schedule", "constant") == "constant"
-    )
-
-
-def _has_curve(arm: Arm) -> bool:
-    return MOMENTUM in arm.values and arm.values.get("norm.estimator") not in WITHOUT_MOMENTUM
-
-
-def _differ(members: Sequence[Point]) -> bool:
-    """Whether they make a curve: two momenta above zero."""
-    return len({each.momentum for each in members if each.momentum}) > 1
-
-
-def _value(point: Point, path: str) -> str:
-    return repr(point.arm.values.get(path))
-
-
 def _outside(values: dict[str, Any]) -> str:
-    """What an arm is but for its norm."""
+    """An arm's values but for its norm."""
     return repr({path: value for path, value in values.items() if not path.startswith("norm.")})

@@ -1,15 +1,21 @@
 """A figure of a report: a chart, the sentence that says what to see, and its numbers."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from normexp.console.words import NOTHING, interval, number
+from normexp.insight.arms import Estimate
+
 if TYPE_CHECKING:
     import altair as alt
 
-    Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart
+    Chart = alt.Chart | alt.LayerChart | alt.FacetChart
+
+MOST_ROWS = 400
 
 
 @dataclass(frozen=True)
@@ -23,9 +29,6 @@ class Link:
         return self.text
 
 
-Cell = str | Link
-
-
 @dataclass(frozen=True)
 class Table:
     """Figures as a table, for those who cannot or would rather not see a chart.
@@ -37,8 +40,27 @@ class Table:
     """
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[str | Link, ...], ...]
     prose: bool = False
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """A table of any values, in the digits that they deserve; of too many rows the first."""
+    cells = [tuple(map(_cell, row)) for row in rows]
+    if len(cells) > MOST_ROWS:
+        more = f"and {len(cells) - MOST_ROWS} more: normexp.read() has all"
+        cells = [*cells[:MOST_ROWS], (more, *("" for _ in columns[1:]))]
+    return Table(tuple(columns), tuple(cells))
+
+
+def _cell(value: Any) -> str | Link:  # noqa: ANN401  whatever a table has
+    if isinstance(value, Link):
+        return value
+    if value is None or (isinstance(value, Estimate) and math.isnan(value.mean)):
+        return NOTHING
+    if isinstance(value, Estimate):
+        return interval(value)
+    return number(float(value)) if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True)
@@ -47,7 +69,7 @@ class Control:
 
     Attributes:
         parameter: its name in the chart, whose own value is that of the start.
-        label: what it is.
+        label: a word for it.
         values: that it can have, in order; numbers or texts.
         words: of each value, such as `0.1 (Keras 0.9)`.
         start: position of the value that pictures show.
@@ -61,8 +83,15 @@ class Control:
 
     @property
     def value(self) -> Any:  # noqa: ANN401
-        """That at the start."""
+        """The value at the start."""
         return self.values[self.start]
+
+
+def epoch_slider(parameter: str, epochs: Sequence[int]) -> tuple[Control, ...]:
+    """A slider over epochs that starts at the last one; none if there is one epoch."""
+    words = tuple(f"{epoch} of {epochs[-1]}" for epoch in epochs)
+    slider = Control(parameter, "Epoch", tuple(epochs), words, len(epochs) - 1)
+    return (slider,) if len(epochs) > 1 else ()
 
 
 @dataclass(frozen=True)
@@ -72,10 +101,10 @@ class Figure:
     Attributes:
         name: of its files and its anchor, such as `momentum-curve`.
         title: a few words.
-        sentence: what to see, made from the numbers; may be several, never empty.
-        description: what is drawn, for those who do not see it: axes, marks, number of series.
+        sentence: the result, made from the numbers; may be several sentences, never empty.
+        description: axes, marks and series, for those who do not see them.
         chart: in Vega-Lite, with widths in pixels; the page makes it fit. None: the table is all.
-        table: its numbers; None where they are too many (the note then says which table has them).
+        table: its numbers; None where another figure's table has them.
         controls: sliders under it.
         note: how it was made, what was thinned, what marks mean.
         open: whether the table shows without a click.
@@ -103,11 +132,16 @@ class Figure:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A figure that does not fit what is reported on, and why, in half a sentence."""
+    """A figure that does not fit, and why, in half a sentence."""
 
     title: str
     why: str
 
 
 Drawn = Sequence[Figure | LeftOut]
-"""What a drawing function comes to."""
+"""What a drawing function returns."""
+
+
+def said(*parts: str) -> str:
+    """The sentences that there are, one after the other."""
+    return " ".join(part for part in parts if part)

@@ -2,88 +2,147 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
+from normexp.config.differences import in_order
 from normexp.config.field import spell
-from normexp.console.words import NOTHING, SKEWED_NOTE, counted, heading, interval, number
-from normexp.report.figure import Drawn, Figure, LeftOut, Table
-from normexp.report.grid import Map, Square, axes_of, map_of, sign
-from normexp.report.naming import arm_name
-from normexp.report.series import WIDTH
+from normexp.console.words import NOTHING, SKEWED_NOTE, counted, interval, number
+from normexp.report.charts import Options, heat_map
+from normexp.report.figure import Drawn, Figure, LeftOut, said, table
+from normexp.report.naming import title_of
 from normexp.report.source import MOMENTUM, SOURCE, Source
-from normexp.report.style import GRID, INK, SOFT
-
-if TYPE_CHECKING:
-    import altair as alt
-
-    from normexp.report.figure import Chart
+from normexp.report.words import short
 
 TITLE = "Heat map"
 
-CELL = 34
-"""Height of a cell, in pixels."""
+FIRST = (MOMENTUM, "train.batch_size", "optim.lr", "model.width", "model.depth", "train.epochs",
+         "norm.kind", "norm.placement", "norm.estimator")  # fmt: skip
+"""Axes in the order in which they are chosen; then the others as the schema has them."""
 
-PANEL = 330
-"""Width of one map of several, in pixels."""
+MOST_VALUES = 24
+"""Of an axis: more could not be read."""
 
-MARGIN = 60
-"""What axes take of a map's width, in pixels."""
+MOST_PANELS = 4
+"""Values of a third axis that get a map each."""
 
-STAR = "★ "
+FILLED = 0.5
+"""Share of a map's cells that must have runs."""
 
-DIGIT = 7.2
-"""Width of a character in a cell, in pixels."""
 
-SPAN = 1000.0
-"""Times the best loss from which on colours no longer differ."""
+@dataclass(frozen=True)
+class Square:
+    """A cell of a map: the best arm of those with its values; `arm` is empty if there is none."""
 
-DARK, BRIGHT = "#10151a", "#ffffff"
-"""Words on bright and on dark cells, by light and dark alike: cells keep their colours."""
-
-SCHEME: Literal["viridis"] = "viridis"
+    values: tuple[Any, ...]
+    arm: str = ""
+    among: int = 0
 
 
 def heat(source: Source) -> Drawn:
     """Test loss, and accuracy of labels, over two axes."""
-    wanted = ["test_loss", *(["test_accuracy"] if source.on_labels else [])]
-    axes = axes_of(source)
-    if axes is None:
+    axes = _axes(source)
+    if not axes:
         return [LeftOut(TITLE, "no two fields have two values each that go together")]
-    found = [(metric, map_of(source, axes, metric)) for metric in wanted]
-    return [
-        _figure(made, metric)
-        if made.best(metric)
-        else LeftOut(TITLE, f"no run has a finite {metric.replace('_', ' ')}")
-        for metric, made in found
-    ]
+    return [_figure(source, axes, metric) for metric in source.metrics]
 
 
-def _figure(made: Map, metric: str) -> Figure:
-    what = metric.replace("_", " ")
-    across, up = (_title(path) for path in made.axes[:2])
-    panels = len(made.values(2))
-    each = f", one for each {_title(made.axes[2])}" if panels > 1 else ""
+def _axes(source: Source) -> tuple[str, ...]:
+    """Two fields whose values go together, and a third for panels; empty if there are none."""
+    fields = [path for path in source.fields if path != SOURCE]
+    ordered = sorted(fields, key=[*FIRST, *fields].index)
+    for i, x in enumerate(ordered):
+        for y in ordered[i + 1 :]:
+            if _fill(source, (x, y), MOST_VALUES):
+                others = [p for p in source.fields if p == SOURCE] + [
+                    path for path in ordered if path not in (x, y)
+                ]
+                third = [path for path in others if _fill(source, (x, y, path), MOST_PANELS)]
+                return (x, y, *third[:1])
+    return ()
+
+
+def _fill(source: Source, axes: tuple[str, ...], most: int) -> bool:
+    """Whether these fields make a grid: enough of its cells, and not too many values."""
+    two = [arm.values for arm in source.arms.values() if all(p in arm.values for p in axes[:2])]
+    there = [values for values in two if axes[-1] in values]
+    sizes = [len({repr(values[path]) for values in there}) for path in axes]
+    cells = {repr([values[path] for path in axes]) for values in there}
+    fits = len(there) == len(two) and 2 <= sizes[-1] <= most  # noqa: PLR2004
+    fits = fits and all(2 <= size <= MOST_VALUES for size in sizes)  # noqa: PLR2004
+    return fits and len(cells) >= FILLED * math.prod(sizes)
+
+
+def _squares(source: Source, axes: tuple[str, ...], metric: str) -> list[Square]:
+    """All cells, panel by panel, each with its best arm."""
+    grouped: dict[str, list[str]] = {}
+    kept = {name: arm for name, arm in source.arms.items() if all(p in arm.values for p in axes)}
+    for name, arm in kept.items():
+        grouped.setdefault(repr([arm.values[path] for path in axes]), []).append(name)
+    ordered = [in_order(path, [arm.values[path] for arm in kept.values()]) for path in axes]
+    panels = [(each,) for each in ordered[2]] if len(axes) > 2 else [()]  # noqa: PLR2004
+    found = []
+    for values in ((x, y, *panel) for panel in panels for y in ordered[1] for x in ordered[0]):
+        names = grouped.get(repr([*values]), [])
+        best = min(names, key=lambda arm: source.rank(arm, metric), default="")
+        found.append(Square(values, best, len(names)))
+    return found
+
+
+def _figure(source: Source, axes: tuple[str, ...], metric: str) -> Figure | LeftOut:
+    squares, what = _squares(source, axes, metric), metric.replace("_", " ")
+    known = [each for each in squares if each.arm and math.isfinite(source.rank(each.arm, metric))]
+    if not known:
+        return LeftOut(TITLE, f"no run has a finite {what}")
+    ranked = sorted(known, key=lambda each: source.rank(each.arm, metric))
+    best = ranked[0]
+    several = any(each.among > 1 for each in squares)
+    titles = [title_of(path) for path in axes]
+    panels = len({repr(each.values[2:]) for each in squares})
+    diverged = sum(bool(each.arm) and not source.arms[each.arm].n for each in squares)
     return Figure(
         name="heat-map" if metric == "test_loss" else "heat-map-accuracy",
-        title=f"{what.capitalize()} by {across} and {up}",
-        sentence=_sentence(made, metric),
-        description=f"{counted(panels, 'heat map')}{each}: mean {what} by {across}, to the right, "
-        f"and {up}, upwards; {len(made.values(0))} by {len(made.values(1))} cells, the better the "
-        "brighter, the best with a frame and a star.",
-        chart=_chart(made, metric),
-        table=_table(made, metric),
-        note=_note(made, metric),
-    )
+        title=f"{what.capitalize()} by {titles[0]} and {titles[1]}",
+        sentence=_sentence(source, axes, best, ranked[-1], metric),
+        description=f"{counted(panels, 'heat map')}: mean {what} by {titles[0]}, to the right, and "
+        f"{titles[1]}, upwards; the better the brighter, the best with a frame.",
+        chart=_chart(source, axes, squares, best, metric),
+        table=table(
+            (*titles, what, "seeds", *["best of"] * several, ""),
+            [
+                (*map(_spelled, axes, each.values), _value(source, each, metric),
+                 source.arms[each.arm].n, *[f"{each.among}: {each.arm}"] * several,
+                 "best" if each is best else "")
+                for each in squares if each.arm
+            ],
+        ),
+        note=said(
+            "Means over seeds; a dash is a cell without a run.",
+            "Colours are on a logarithmic scale." if metric == "test_loss" else "",
+            SKEWED_NOTE,
+            "Of arms that differ in other fields a cell shows the best." if several else "",
+            f"In {counted(diverged, 'cell')} every run diverged." if diverged else "",
+            "With each momentum stands Keras's, 1 − a; 1/t is the cumulative mean."
+            if MOMENTUM in axes else "",
+        ),
+    )  # fmt: skip
 
 
-def _title(path: str) -> str:
-    return heading(path, keras=False).replace("\n", " ")
+def _sentence(
+    source: Source, axes: tuple[str, ...], best: Square, worst: Square, metric: str
+) -> str:
+    def place(square: Square) -> str:
+        spelled = map(_spelled, axes, square.values)
+        return ", ".join(f"{title_of(path)} {v}" for path, v in zip(axes, spelled, strict=True))
 
-
-def _place(made: Map, square: Square) -> str:
-    """Where a square is, in words."""
-    values = zip(made.axes, (square.x, square.y, square.panel), strict=False)
-    return ", ".join(f"{_title(path)} {_spelled(path, value)}" for path, value in values)
+    what = metric.replace("_", " ")
+    text = f"Best is {place(best)}: {what} {interval(source.estimate(best.arm, metric))}"
+    if worst is best:
+        return f"{text}."
+    low, high = (source.estimate(each.arm, metric).mean for each in (best, worst))
+    if metric == "test_loss" and low > 0:
+        return f"{text}. Worst is {place(worst)}, {number(high / low)} times as high."
+    return f"{text}. Worst is {place(worst)}: {number(high)}."
 
 
 def _spelled(path: str, value: Any) -> str:  # noqa: ANN401
@@ -92,215 +151,62 @@ def _spelled(path: str, value: Any) -> str:  # noqa: ANN401
     return NOTHING if value is None else spell(value)
 
 
-def _sentence(made: Map, metric: str) -> str:
-    best = made.best(metric)
-    assert best is not None  # noqa: S101  the caller has looked
-    assert best.arm is not None  # noqa: S101
-    known = [each for each in made.squares if math.isfinite(each.mean(metric))]
-    worst = max(known, key=lambda each: sign(metric) * each.mean(metric))
-    what = metric.replace("_", " ")
-    text = f"Best is {_place(made, best)}: {what} {interval(best.arm.estimates[metric])}"
-    low, high = best.mean(metric), worst.mean(metric)
-    if worst is best:
-        return text + "; nothing else is known."
-    if sign(metric) > 0 and low > 0:
-        return f"{text}. Worst is {_place(made, worst)}, {number(high / low)} times as high."
-    return f"{text}. Worst is {_place(made, worst)}: {number(high)}."
-
-
-def _note(made: Map, metric: str) -> str:
-    log = sign(metric) > 0
-    scale = "Colours are on a logarithmic scale. " if log else ""
-    parts = [f"Means over seeds. {scale}A dash is a cell without a run. {SKEWED_NOTE}"]
-    if made.rest:
-        fields = ", ".join(_title(path) for path in made.rest)
-        parts.append(f"Of arms that differ in {fields} a cell shows the best.")
-    diverged = sum(each.arm is not None and not each.arm.n for each in made.squares)
-    if diverged:
-        parts.append(f"In {counted(diverged, 'cell')} every run diverged.")
-    if MOMENTUM in made.axes:
-        parts.append("Under each momentum stands Keras's, 1 − a; 1/t is the cumulative mean.")
-    return " ".join(parts)
-
-
-def _table(made: Map, metric: str) -> Table:
-    best = made.best(metric)
-    known = [each for each in made.squares if each.arm is not None]
-    titles = [_title(path) for path in made.axes]
-    rest = ("best of",) if made.rest else ()
-    rows = tuple(
-        (
-            *(_spelled(path, value) for path, value in
-              zip(made.axes, (each.x, each.y, each.panel), strict=False)),
-            _value(each, metric),
-            f"{each.arm.n}" if each.arm else NOTHING,
-            *((f"{each.among}: {each.name}",) if made.rest else ()),
-            "best" if each is best else "",
-        )
-        for each in known
-    )  # fmt: skip
-    return Table((*titles, metric.replace("_", " "), "seeds", *rest, ""), rows)
-
-
-def _value(square: Square, metric: str) -> str:
-    if square.arm is None:
-        return NOTHING
-    if not square.arm.n:
-        return "diverged"
-    found = square.arm.estimates.get(metric)  # accuracy is of labels only
-    return interval(found) if found else NOTHING
-
-
-def _chart(made: Map, metric: str) -> "Chart":
-    import altair as alt
-
-    panels = made.values(2)
-    several = len(panels) > 1
-    width = PANEL if several else WIDTH
-    rows = _rows(made, metric)
-    scale = _scale(rows, metric)
-    need = max(len(row["text"]) for row in rows) * DIGIT * len(made.values(0))
-    if need > width - MARGIN:  # the frame alone says which is best
-        rows = [{**row, "text": row["text"].removeprefix(STAR)} for row in rows]
-        need = max(len(row["text"]) for row in rows) * DIGIT * len(made.values(0))
-    for row in rows:
-        row["words"] = DARK if _share(row.get("value"), scale) > 0.5 else BRIGHT  # noqa: PLR2004
-    layers = _layers(made, metric, scale, need)
-    height = CELL * len(made.values(1))
-    data = alt.InlineData(values=rows)
-    if not several:
-        return alt.layer(*layers, data=data, width=width, height=height)
-    facet = alt.Facet("panel:N", title=None, sort=[_named(made, panel) for panel in panels])
-    shown = alt.layer(*layers).properties(width=width - MARGIN, height=height)
-    return shown.facet(facet, data=data, columns=2)
-
-
-def _named(made: Map, panel: Any) -> str:  # noqa: ANN401
-    if len(made.axes) < 3:  # noqa: PLR2004
-        return ""
-    path = made.axes[2]
-    if path == SOURCE:
-        return f"{panel}"
-    if path == "norm.estimator" or panel is None:
-        return f"{_title(path)} {_spelled(path, panel)}"
-    return arm_name({path: panel}, [path])
-
-
-def _rows(made: Map, metric: str) -> list[dict[str, Any]]:
-    best, rows = made.best(metric), []
-    for each in made.squares:
-        mean, arm = each.mean(metric), each.arm
-        row: dict[str, Any] = {
-            "x": _label(made.axes[0], each.x),
-            "y": _label(made.axes[1], each.y),
-            "panel": _named(made, each.panel),
-            "text": NOTHING,
-            "what": "nothing",
-        }
-        if arm is not None:
-            row |= {"arm": each.name, "n": arm.n, "said": _value(each, metric)}
-            row["text"] = "div." if not arm.n else NOTHING
-        if math.isfinite(mean) and (mean > 0 or sign(metric) < 0):
-            star = STAR if each is best else ""
-            row |= {"value": float(f"{mean:.5g}"), "text": f"{star}{_brief(mean)}"}
-            row["what"] = "best" if each is best else "value"
-        rows.append(row)
-    return rows
-
-
-def _brief(value: float) -> str:
-    """Three digits, which is what a cell has room for."""
-    return f"{value:.0f}" if 100 <= abs(value) < 1e5 else f"{value:.3g}"  # noqa: PLR2004
-
-
 def _label(path: str, value: Any) -> str:  # noqa: ANN401
-    """A value on an axis; a momentum with Keras's below it."""
-    if path == MOMENTUM and value is not None:
-        return f"{value:g}|{1 - value:.6g}"
-    if path == MOMENTUM:
-        return "1/t"
-    return _spelled(path, value)
+    """A value on an axis; a momentum with Keras's."""
+    if path != MOMENTUM:
+        return _spelled(path, value)
+    return "1/t" if value is None else f"{value:g}|{1 - value:.6g}"
 
 
-def _scale(rows: Sequence[dict[str, Any]], metric: str) -> tuple[float, float, bool]:
-    """Ends of the colours, and whether they are logarithmic."""
-    known = [row["value"] for row in rows if "value" in row]
-    if sign(metric) < 0:
-        return min(known), max(known), False
-    low = min(known)
-    return low, max(min(max(known), low * SPAN), low * 1.0001), True
+def _value(source: Source, square: Square, metric: str) -> str:
+    arm = source.arms[square.arm]
+    return interval(source.estimate(square.arm, metric)) if arm.n else "diverged"
 
 
-def _share(value: float | None, scale: tuple[float, float, bool]) -> float:
-    """How bright a cell is, from 0 to 1."""
-    low, high, log = scale
-    if value is None or low == high:
-        return 1.0
-    if log:
-        return 1 - min(1.0, math.log(value / low) / math.log(high / low))
-    return (value - low) / (high - low)
+def _chart(
+    source: Source, axes: tuple[str, ...], squares: Sequence[Square], best: Square, metric: str
+) -> Any:  # noqa: ANN401  a chart
+    import pandas as pd
+
+    rows = []
+    for each in squares:
+        labels = [_label(path, value) for path, value in zip(axes, each.values, strict=True)]
+        panel = f"{title_of(axes[2])} {labels[2]}" if labels[2:] else ""
+        row = {"x": labels[0], "y": labels[1], "panel": panel, "text": NOTHING, "said": NOTHING,
+               "best": each is best}  # fmt: skip
+        if each.arm:
+            mean = source.estimate(each.arm, metric).mean
+            shown = math.isfinite(mean) and (mean > 0 or metric != "test_loss")
+            row |= {"arm": each.arm, "n": source.arms[each.arm].n, "value": mean if shown else None,
+                    "said": _value(source, each, metric)}  # fmt: skip
+            row["text"] = short(mean) if shown else "div."
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    tips = {"x:N": title_of(axes[0]), "y:N": title_of(axes[1]), "said:N": metric.replace("_", " "),
+            "n": "seeds", "arm:N": "arm"}  # fmt: skip
+    panels = list(dict.fromkeys(frame["panel"]))
+    return heat_map(
+        frame,
+        x=_axis(axes[0], list(dict.fromkeys(frame["x"])), split=True),
+        y=_axis(axes[1], list(dict.fromkeys(frame["y"]))[::-1], split=False),
+        title=metric.replace("_", " "),
+        log=metric == "test_loss",
+        tips=tips,
+        facet={"field": "panel", "sort": panels, "columns": 2} if len(panels) > 1 else None,
+    )
 
 
-def _layers(
-    made: Map, metric: str, scale: tuple[float, float, bool], need: float
-) -> "list[alt.Chart]":
+def _axis(path: str, labels: Sequence[str], *, split: bool) -> Options:
+    """An axis of labels; of momenta with Keras's beside or, if `split`, below."""
     import altair as alt
 
-    low, high, log = scale
-    title = metric.replace("_", " ")
-    x = _position(alt.X, "x", made, 0)
-    y = _position(alt.Y, "y", made, 1)
-    kind: Any = "log" if log else "linear"
-    colors = alt.Scale(type=kind, domain=[low, high], scheme=SCHEME, reverse=log, clamp=True)
-    legend = alt.Legend(title=title, orient="top", gradientLength=200, format=",.3~r", tickCount=3)
-    tips = [
-        *(
-            alt.Tooltip(f"{name}:N", title=_title(path).replace("momentum", "momentum | Keras"))
-            for name, path in zip(("x", "y"), made.axes, strict=False)
+    keras = " (below it Keras's)" if split else " · Keras's"
+    return {
+        "sort": list(labels),
+        "title": title_of(path) + (keras if path == MOMENTUM else ""),
+        "scale": alt.Scale(paddingInner=0.04, paddingOuter=0),
+        "axis": alt.Axis(
+            labelExpr="split(datum.label, '|')" if split else "replace(datum.label, '|', ' · ')",
+            labelAngle=0, labelOverlap=len(labels) > 12, ticks=False, domain=False, grid=False,  # noqa: PLR2004
         ),
-        alt.Tooltip("said:N", title=title),
-        alt.Tooltip("n:Q", title="seeds"),
-        alt.Tooltip("arm:N"),
-    ]
-    known = "datum.what !== 'nothing'"
-    cells = alt.Chart().encode(x=x, y=y)
-    empty = cells.transform_filter("datum.what === 'nothing'")
-    layers = [
-        cells.transform_filter(known)
-        .mark_rect(stroke=None)
-        .encode(color=alt.Color("value:Q", scale=colors, legend=legend), tooltip=tips),
-        empty.mark_rect(fill="transparent", stroke=GRID, strokeDash=[3, 3]).encode(tooltip=tips),
-        empty.mark_text(fill=SOFT).encode(text="text:N"),
-        cells.transform_filter("datum.what === 'best'")
-        .mark_rect(filled=False, stroke=INK, strokeWidth=5)
-        .encode(tooltip=tips),
-        cells.transform_filter("datum.what === 'best'")
-        .mark_rect(filled=False, stroke=DARK, strokeWidth=3)
-        .encode(tooltip=tips),
-    ]
-    wide = "child_width" if len(made.values(2)) > 1 else "width"  # as Vega-Lite calls a panel's
-    fits = alt.ExprRef(expr=f"{wide} >= {need:.0f} ? 1 : 0")  # a page's chart may be narrow
-    text = cells.transform_filter(known).mark_text(opacity=fits)
-    words = alt.Fill("words:N", scale=None, legend=None)
-    return [*layers, text.encode(text="text:N", fill=words, tooltip=tips)]
-
-
-def _position(kind: Any, name: str, made: Map, axis: int) -> Any:  # noqa: ANN401  X and Y alike
-    import altair as alt
-
-    path = made.axes[axis]
-    labels = [_label(path, value) for value in made.values(axis)]
-    title = _title(path)
-    if path == MOMENTUM:
-        title = "momentum (below it Keras's)" if name == "x" else "momentum · Keras's"
-    split = "split(datum.label, '|')" if name == "x" else "replace(datum.label, '|', ' · ')"
-    return kind(
-        f"{name}:N",
-        sort=labels if name == "x" else labels[::-1],
-        title=title,
-        scale=alt.Scale(paddingInner=0.04, paddingOuter=0),
-        axis=alt.Axis(
-            labelExpr=split, labelAngle=0, labelOverlap=len(labels) > 12,  # noqa: PLR2004
-            ticks=False, domain=False, grid=False,
-        ),
-    )  # fmt: skip
+    }  # fmt: skip

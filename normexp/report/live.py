@@ -1,14 +1,15 @@
-"""A report that follows a study while it grows."""
+"""A report that follows a study while it grows, made again whenever the study has changed."""
 
 import hashlib
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock, Thread
 
 from normexp.console.words import counted
 from normexp.errors import NormexpError, NotFoundError
-from normexp.report.contents import Report, compose
+from normexp.report.compose import Report, compose
 from normexp.report.page import page
 from normexp.report.source import Source, gather
 from normexp.store.layout import StudyDirectory, look_around, studies
@@ -39,7 +40,7 @@ class Live:
         self._study = study
         self._ended, self._lock = Event(), Lock()
         self._seen = self._trouble = ""
-        self._version = Version("", self._page(self._nothing("The report is being made."), ""))
+        self._version = Version("", page(self._empty("The report is being made."), live=STATE))
 
     def version(self) -> Version:
         """The newest one."""
@@ -47,7 +48,7 @@ class Live:
             return self._version
 
     def words(self) -> str:
-        """What happens now, for the page."""
+        """The state of the study, for the page."""
         running = sum(SweepDirectory(path).is_alive() for path in self._study.sweep_directories())
         runs = counted(len(self._study.run_directories()), "run")
         if self._trouble:
@@ -75,36 +76,36 @@ class Live:
 
     def _fingerprint(self) -> str:
         """Changes with every run, and when a sweep begins or ends."""
-        places = [*self._study.run_directories(), *self._study.sweep_directories()]
-        names = " ".join(f"{path.name}:{_changed(path)}" for path in places)
-        return hashlib.sha256(names.encode()).hexdigest()[:12]
+        hashed = hashlib.sha256()
+        for path in [*self._study.run_directories(), *self._study.sweep_directories()]:
+            hashed.update(path.name.encode())
+            with suppress(OSError):
+                hashed.update(str(path.stat().st_mtime_ns).encode())
+        return hashed.hexdigest()[:12]
 
     def _make(self) -> None:
         """A new version; the last one stays where something is wrong, and the page says so."""
-        seen = self._fingerprint()
+        seen, made, trouble = self._fingerprint(), None, ""
         try:
-            made, trouble = Version(seen, self._page(self._report(), seen)), ""
+            made = Version(seen, page(self._report(), live=STATE, number=seen))
         except (NormexpError, OSError) as error:  # replaced while we read: look again
-            seen, made, trouble = "", None, str(error)
+            seen, trouble = "", str(error)
         except Exception as error:  # noqa: BLE001  whatever it is, the page goes on
-            made, trouble = None, f"{type(error).__name__}: {error}"
+            trouble = f"{type(error).__name__}: {error}"
         with self._lock:
             self._seen, self._trouble = seen, trouble
             self._version = made or self._version
 
-    def _page(self, report: Report, number: str) -> str:
-        return page(report, live=STATE, number=number)
+    def _report(self) -> Report:
+        """The report of the study; an empty one as long as no run has ended."""
+        if not self._study.runs():
+            return self._empty("No run has ended yet. This page fills by itself.")
+        return compose(gather(self._study.path, [str(self._study.path)]))
 
-    def _nothing(self, about: str) -> Report:
+    def _empty(self, about: str) -> Report:
         """A report without a figure."""
         name = self._study.path.name
-        return Report(name, about, (), (), Source((name,), (), (), (), 0))
-
-    def _report(self) -> Report:
-        """Of what is there; an empty one as long as that is nothing."""
-        if not self._study.runs():
-            return self._nothing("No run has ended yet. This page fills by itself.")
-        return compose(gather(self._study.path, [str(self._study.path)]))
+        return Report(name, about, (), (), Source((name,)))
 
 
 def study_of(store: Path, wanted: str | None) -> StudyDirectory:
@@ -124,10 +125,3 @@ def study_of(store: Path, wanted: str | None) -> StudyDirectory:
             look_around(store) if wanted else "type normexp sweep --watch, or --dir for a store",
         )
     return max(sweeps, key=lambda each: each[0])[1]
-
-
-def _changed(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0

@@ -1,4 +1,4 @@
-"""What an arm is called in charts and their legends: short, unique, and the same everywhere."""
+"""The names of arms in charts and legends: short, unique, and the same everywhere."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -9,7 +9,7 @@ from normexp.config.tree import section_class
 from normexp.console.words import NOTHING, field_value, heading
 
 KEPT = ("norm.kind", "norm.momentum", "source")
-"""Whose values say by themselves what they are."""
+"""Fields whose values need no name of the field."""
 
 SAID = {"norm.running_variance": "{} variance", "norm.normalizing_variance": "by {} variance"}
 """Fields whose value comes first."""
@@ -25,29 +25,34 @@ def arm_name(values: Mapping[str, Any], fields: Sequence[str]) -> str:
         values: of the fields that the arm has.
         fields: that tell the arms apart.
     """
-    head = [word for path in fields if path in KEPT and (word := _kept(path, values))]
+    there = [path for path in fields if path in values]
+    head = [word for path in there if path in KEPT and (word := _kept(path, values))]
     rest = [
         word
-        for path in fields
-        if path not in KEPT and path in values and (word := _said(path, values))
-        if len(fields) <= FEW or not _is_ordinary(path, values)
+        for path in there
+        if path not in KEPT and (word := _named(path, values))
+        if len(fields) <= FEW or not _is_default(path, values)
     ]
     first = " ".join(head)
-    if first.endswith(":"):  # a source, and what it is the source of
+    if first.endswith(":"):  # a source, and the fields beside norm and momentum
         return f"{first} {', '.join(rest)}" if rest else first.removesuffix(":")
     return ", ".join([first, *rest] if head else rest) or "all runs"
 
 
-def unsaid(fields: Sequence[str]) -> str:
-    """What is said of fields that names leave out; empty if they leave out none."""
+def unnamed(fields: Sequence[str]) -> str:
+    """A sentence on the fields that names leave out; empty if they leave out none."""
     left = [path for path in fields if path.startswith("norm.") and path not in KEPT]
     if len(fields) <= FEW or not left:
         return ""
-    return "Of the norm's fields names tell those that are not at their defaults."
+    return "Names leave out fields of the norm that are at their defaults."
 
 
-def _is_ordinary(path: str, values: Mapping[str, Any]) -> bool:
-    """Whether a field of the norm is at the default of its kind."""
+def title_of(path: str) -> str:
+    """A field's name for people, such as `momentum` or `batch size`."""
+    return heading(path, keras=False).replace("\n", " ")
+
+
+def _is_default(path: str, values: Mapping[str, Any]) -> bool:
     kind = values.get("norm.kind")
     if kind is None or not path.startswith("norm."):
         return False
@@ -57,14 +62,11 @@ def _is_ordinary(path: str, values: Mapping[str, Any]) -> bool:
 
 @cache
 def _defaults(kind: str) -> Mapping[str, Any]:
-    """Defaults of a norm's fields."""
     found = specs(section_class("norm", {"norm": {"kind": kind}}))
     return {f"norm.{field}": spec.default for field, spec in found.items()}
 
 
 def _kept(path: str, values: Mapping[str, Any]) -> str:
-    if path not in values:
-        return ""
     if path == "source":
         return f"{values[path]}:"
     if path == "norm.kind" and values[path] == "none":
@@ -73,17 +75,13 @@ def _kept(path: str, values: Mapping[str, Any]) -> str:
     return "" if word == NOTHING else word
 
 
-def _said(path: str, values: Mapping[str, Any]) -> str:
+def _named(path: str, values: Mapping[str, Any]) -> str:
     """A field with its name, where its value alone would not say it."""
-    if path == "norm.estimator":
-        if values[path] in ("ema", "cumulative") and values.get("norm.momentum", 0) is None:
-            return ""  # said by the momentum
-        return "" if values[path] == "ema" else str(values[path])
-    if path.endswith(".kind"):
-        return spell(values[path])
     value = values[path]
+    if path == "norm.estimator":
+        by_momentum = value in ("ema", "cumulative") and values.get("norm.momentum", 0) is None
+        return "" if by_momentum or value == "ema" else str(value)
+    if path.endswith(".kind"):
+        return spell(value)
     spelled = f"{value:g}" if isinstance(value, float) else spell(value)
-    if path in SAID:
-        return SAID[path].format(spelled)
-    name = heading(path, keras=False).replace("\n", " ")
-    return f"{name} {spelled}"
+    return SAID[path].format(spelled) if path in SAID else f"{title_of(path)} {spelled}"

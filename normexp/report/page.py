@@ -1,20 +1,35 @@
-"""The page: one file of HTML that asks nobody for anything."""
+"""A report's files: the page, which makes no network requests, figures as pictures, Markdown."""
 
 import base64
 import hashlib
 import json
 import os
+import re
+import shlex
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from normexp.report.contents import Report
-from normexp.report.figure import Figure
-from normexp.report.said import tight
-from normexp.report.source import MOMENTUM
+from normexp.errors import UsageError
+from normexp.report.compose import Report
+from normexp.report.figure import Figure, Table
+from normexp.report.source import MOMENTUM, Source
 from normexp.report.style import DARK, LIGHT, specification
+from normexp.report.words import tight
+from normexp.store.files import write_file
+from normexp.store.manifest import MOST_BYTES
+from normexp.store.regular import read_regular
+
+PAGE, MARKDOWN, FIGURES, REPORTS = "report.html", "report.md", "figures", "reports"
+
+MOST_CHARACTERS = 120
+"""Of a directory's name."""
+
+PIXELS = 2
+"""Of a PNG for each of the chart's."""
 
 MARKS = {
     "circle": "M17 3a4 4 0 1 0 .01 0z",
@@ -29,11 +44,78 @@ MARKS = {
 """Vega's shapes, as paths for the legend."""
 
 
+def place(store: Path, source: Source) -> Path:
+    """The directory of a report in the store: `reports/`, by the names of its sources."""
+    name = "+".join(each.replace("/", "-") for each in source.names)
+    if len(name) > MOST_CHARACTERS or name.startswith("."):
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = f"{name[:MOST_CHARACTERS].lstrip('.')}-{digest}"
+    return store / REPORTS / name
+
+
+def check_target(out: Path, *, in_store: bool) -> None:
+    """Make sure that a report can be written, before anything is drawn.
+
+    Args:
+        out: where to; a link, if the user has named it.
+        in_store: whether it is the store's own place for it.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    for path in (*((out.parent, out) if in_store else ()), out / FIGURES):
+        if path.is_symlink():
+            raise UsageError(
+                f"{path} is a link, and a report writes and removes pictures only in directories "
+                "of its own",
+                f"type rm {shlex.quote(str(path))}, or --out DIR for another place",
+            )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{out} cannot be a directory: {error.strerror}",
+            "type --out DIR for a directory of the report's own",
+        ) from None
+
+
+def write(report: Report, directory: Path) -> Path:
+    """Write all files, in the place of older ones, and return the page's path."""
+    import vl_convert
+
+    figures = directory / FIGURES
+    figures.mkdir(parents=True, exist_ok=True)
+    for old in _pictures_of(directory / MARKDOWN):  # of the report before, nobody else's files
+        for suffix in (".png", ".svg"):
+            (figures / old).with_suffix(suffix).unlink(missing_ok=True)
+    for each in (figure for figure in report.figures if figure.chart is not None):
+        svg = vl_convert.vegalite_to_svg(specification(each.vega_lite, page=False))
+        write_file(figures / f"{each.name}.svg", svg.encode())
+        write_file(figures / f"{each.name}.png", vl_convert.svg_to_png(svg, scale=PIXELS))
+    write_file(directory / MARKDOWN, markdown(report).encode())
+    write_file(directory / PAGE, page(report, directory).encode())
+    return directory / PAGE
+
+
+def as_data(report: Report, written: Path) -> dict[str, Any]:
+    """The report for programs."""
+    return {
+        "page": str(written),
+        "title": report.title,
+        "runs": len(report.source.rows),
+        "figures": [
+            {"name": each.name, "title": each.title, "sentence": each.sentence}
+            for each in report.figures
+        ],
+        "left_out": [{"title": each.title, "why": each.why} for each in report.left_out],
+    }
+
+
 def page(report: Report, base: Path | None = None, *, live: str = "", number: str = "") -> str:
     """The report as HTML.
 
     Args:
-        report: of what.
+        report: its contents.
         base: the directory that the page will stand in, for its links; without it has none.
         live: an address that says when there is a newer one, empty in a file.
         number: of this version, which that address tells.
@@ -45,10 +127,12 @@ def page(report: Report, base: Path | None = None, *, live: str = "", number: st
 
     environment = Environment(autoescape=True, trim_blocks=True)
     environment.filters["tight"] = tight
-    environment.filters["address"] = lambda path: _address(path, base)
-    template = environment.from_string(_asset("page.html.jinja"))
+    environment.filters["address"] = lambda path: (
+        quote(os.path.relpath(path.resolve(), base.resolve() if base else None)) + "/"
+    )
     bundle, script = _bundle(), _asset("page.js")
-    return template.render(
+    momenta = any(MOMENTUM in row for row in report.source.rows)
+    return environment.from_string(_asset("page.html.jinja")).render(
         report=report,
         looks=report.looks,
         marks=MARKS,
@@ -58,27 +142,16 @@ def page(report: Report, base: Path | None = None, *, live: str = "", number: st
         script=Markup(script),  # noqa: S704
         policy=_policy(bundle, script, live=bool(live)),
         version=__version__,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M UTC}",
         base=base,
-        legend=_legend(report),
+        legend="Numbers after a norm are momenta as in PyTorch." if momenta else "",
         live=live,
         number=number,
     )
 
 
-def _legend(report: Report) -> str:
-    """What the names of the arms mean."""
-    momentum = MOMENTUM in report.source.fields and any(MOMENTUM in r for r in report.source.rows)
-    return "Numbers after a norm are momenta as in PyTorch." if momentum else ""
-
-
-def _address(path: Path, base: Path | None) -> str:
-    """A directory as a link from the page's own."""
-    return quote(os.path.relpath(path.resolve(), base.resolve() if base else None)) + "/"
-
-
 def _data(figure: Figure) -> str:
-    """What draws a figure; no end of a script element is in it."""
+    """The specification that draws a figure; no end of a script element is in it."""
     content = {
         "spec": specification(figure.vega_lite, page=True),
         "controls": {
@@ -107,7 +180,7 @@ def _style() -> str:
 
 
 def _policy(*scripts: str, live: bool) -> str:
-    """What a browser may do for this page: run these very scripts and draw."""
+    """The page's content security policy: run these very scripts and draw."""
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()}'"
         for each in scripts
@@ -121,3 +194,40 @@ def _policy(*scripts: str, live: bool) -> str:
 
 def _asset(name: str) -> str:
     return (files("normexp.report") / name).read_text("utf-8")
+
+
+def markdown(report: Report) -> str:
+    """The report as Markdown, with its pictures beside it."""
+    parts = [f"# {_plain(report.title)}", report.about]
+    for each in report.figures:
+        parts += [f"## {each.title}", _plain(each.sentence)]
+        if each.chart is not None:
+            parts.append(f"![{_plain(each.description)}]({FIGURES}/{each.name}.png)")
+        if each.note:
+            parts.append(f"*{_plain(each.note)}*")
+        if each.table is not None and (each.open or each.chart is None):
+            parts.append(_table(each.table))
+    if report.left_out:
+        parts.append("## Left out")
+        parts.append("\n".join(f"- {e.title}: {_plain(e.why)}" for e in report.left_out))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table) -> str:
+    lines = [table.columns, tuple("---" for _ in table.columns), *table.rows]
+    cells = [[_plain(str(c)).replace("|", "\\|").replace("\n", " ") for c in row] for row in lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown takes for nothing else: names may come from a stranger."""
+    return re.sub(r"([\\`*_\[\]<>])", r"\\\1", text)
+
+
+def _pictures_of(page: Path) -> list[str]:
+    """The pictures of an older report, by its Markdown."""
+    try:
+        text = read_regular(page, MOST_BYTES).decode()
+        return re.findall(rf"\]\({FIGURES}/([\w-]+)\.png\)", text)
+    except (OSError, ValueError):
+        return []

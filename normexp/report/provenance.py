@@ -1,18 +1,16 @@
-"""What each run is: its configuration, what made it, where it lies, how to make it again."""
+"""The runs of a report: their configuration, code and commands, and where they lie."""
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from normexp.config.field import spell
 from normexp.console.words import cell, counted
-from normexp.errors import NormexpError
-from normexp.report.figure import Cell, Drawn, Figure, Link, Table
+from normexp.report.figure import Drawn, Figure, Link, Table, table
 from normexp.report.source import Source
-from normexp.store.stored import Row, read_run
+from normexp.store.stored import Row
 from normexp.store.sweep import typed
 
 MOST_RUNS = 200
@@ -22,7 +20,7 @@ MOST_VALUES = 8
 MOST_SWEEPS = 10
 
 WITH = ("normexp", "code", "commit", "python", "torch", "numpy", "platform", "cpu")
-"""What of an environment is told."""
+"""The entries of an environment that are shown."""
 
 
 def provenance(source: Source) -> Drawn:
@@ -31,22 +29,24 @@ def provenance(source: Source) -> Drawn:
 
 
 def _configuration(source: Source) -> Figure:
-    """What is alike in all runs, and what is not; what follows from a kind counts as alike."""
-    fields = [path for path in source.fields if "." in path]
-    varied = [path for path in (*fields, "seed") if len(_values(source.rows, path)) > 1]
+    """The fields that differ, and the others; those that follow from a kind count as alike."""
+    paths = dict.fromkeys(path for row in source.rows for path in row if "." in path)
+    values = {path: _values(source.rows, path) for path in [*paths, "seed"]}
+    fields = [path for path in source.fields if path in values]
+    varied = [path for path in (*fields, "seed") if len(values[path]) > 1]
     groups: dict[str, list[str]] = {}
-    for path in dict.fromkeys(path for row in source.rows for path in row if "." in path):
+    for path in paths:
         if path not in varied:
             group, _, field = path.rpartition(".")
-            groups.setdefault(group, []).append(f"{field}={_listed(_values(source.rows, path))}")
-    rows = [(path, _listed(_values(source.rows, path))) for path in varied]
+            groups.setdefault(group, []).append(f"{field}={_listed(values[path])}")
+    rows = [(path, _listed(values[path])) for path in varied]
     rows += [(group, "  ".join(each)) for group, each in groups.items()]
-    told = ", ".join(varied)
     return Figure(
         name="configuration",
         title="What differs, and what does not",
-        sentence=f"These runs differ in {told}; all else is the same, or follows from these."
-        if told
+        sentence=f"These runs differ in {', '.join(varied)}; all else is the same, or follows from "
+        "these."
+        if varied
         else "There is one configuration.",
         description="",
         table=Table(("field", "values"), tuple(rows), prose=True),
@@ -54,8 +54,8 @@ def _configuration(source: Source) -> Figure:
     )
 
 
-def _values(rows: Sequence[Row], path: str) -> list[str]:
-    """What a field is, each value once, among the runs that have it."""
+def _values(rows: Iterable[Row], path: str) -> list[str]:
+    """A field's values, each once, among the runs that have it."""
     return list(dict.fromkeys(spell(row[path]) for row in rows if path in row))
 
 
@@ -66,31 +66,25 @@ def _listed(values: Sequence[str]) -> str:
 
 
 def _making(source: Source) -> Figure:
-    """Which code, libraries and machines have made the runs, and which commands."""
-    manifests = [manifest for row in source.rows if (manifest := _manifest(row))]
-    created = sorted(manifest["created"] for manifest in manifests)
+    """Code, libraries, machines and commands that have made the runs."""
+    created = [datetime.fromisoformat(run.manifest["created"]) for run in source.runs]
+    when = (f"{each.astimezone(UTC):%Y-%m-%d %H:%M UTC}" for each in (min(created), max(created)))
     made = {
-        name: Counter(cell(manifest["environment"].get(name)) for manifest in manifests)
+        name: Counter(cell(run.manifest["environment"].get(name)) for run in source.runs)
         for name in WITH
     }
-    rows: list[tuple[Cell, ...]] = [
-        (
-            "made",
-            " to ".join(dict.fromkeys(map(_when, (created[0], created[-1])))) if created else "",
-        )
-    ]
+    rows = [("made", " to ".join(dict.fromkeys(when)))]
     rows += [(name, _counts(found)) for name, found in made.items()]
     rows += [("sweep", command) for command in _commands(source)]
-    one = source.rows[0]["directory"]
-    rows += [("one run again", f"normexp reproduce {shlex.quote(one)}")]
+    rows += [("one run again", f"normexp reproduce {shlex.quote(source.rows[0]['directory'])}")]
     several = [name for name, found in made.items() if len(found) > 1]
     sentence = (
         f"The runs were made with more than one {', '.join(several)}: normexp why RUN says what "
         "that can mean."
         if several
-        else f"All {len(manifests):,} runs were made by the same code on the same kind of machine."
-        if len(manifests) > 1
-        else "What has made the run, and how to make it again."
+        else f"All {len(source.runs):,} runs were made by the same code on one kind of machine."
+        if len(source.runs) > 1
+        else "The code and the machine that made the run, and how to make it again."
     )
     return Figure(
         name="provenance",
@@ -102,18 +96,6 @@ def _making(source: Source) -> Figure:
     )
 
 
-def _when(created: str) -> str:
-    """`2026-11-21 15:07 UTC`."""
-    return datetime.fromisoformat(created).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _manifest(row: Row) -> Mapping[str, Any] | None:
-    try:
-        return read_run(Path(row["directory"]))
-    except NormexpError:
-        return None
-
-
 def _counts(found: Counter[str]) -> str:
     if len(found) == 1:
         return next(iter(found))
@@ -121,81 +103,67 @@ def _counts(found: Counter[str]) -> str:
 
 
 def _commands(source: Source) -> list[str]:
-    """What was typed for the sweeps that these runs belong to, the newest ones."""
-    found = [_command(path) for path in source.sweeps[-MOST_SWEEPS:]]
-    return list(dict.fromkeys(each for each in found if each))
-
-
-def _command(sweep: Path) -> str:
-    words = typed(sweep)
-    if words is None:
-        return ""
-    if "--as" in words:
-        return shlex.join(["normexp", "sweep", *words])
-    study = f"study={sweep.parents[1].name}"
-    own = [each for each in words if not each.startswith("study=")]
-    return shlex.join(["normexp", "sweep", study, *own])
+    """The commands of the sweeps that these runs belong to, the newest ones."""
+    found = []
+    for path in source.sweeps[-MOST_SWEEPS:]:
+        words = list(typed(path) or ())
+        if words and "--as" not in words:
+            own = [each for each in words if not each.startswith("study=")]
+            words = [f"study={path.parents[1].name}", *own]
+        found += [shlex.join(["normexp", "sweep", *words])] if typed(path) is not None else []
+    return list(dict.fromkeys(found))
 
 
 def _runs(source: Source) -> Figure:
     """The runs and where they lie."""
-    parts = source.parts
-    rows = [{**row, "arm": part.arm_name(row)} for part in parts.values() for row in part.rows]
-    shown = rows if len(rows) <= MOST_RUNS else _middle(rows)
-    columns = ("run", "arm", "seed", "test loss", "excess", "directory")
+    rows = [row for part in source.parts.values() for row in part.rows]
+    shown = rows if len(rows) <= MOST_RUNS else _middle(rows)[:MOST_RUNS]
     note = "A run again, compared with what is stored: normexp reproduce RUN."
     if len(shown) < len(rows):
         note = (
             f"{len(shown)} of {len(rows):,} runs: each arm's in the middle by test loss; "
             f"normexp.read() has all. {note}"
         )
+    ranges = [f"{name}: {_range(part)}" if name else _range(part)
+              for name, part in source.parts.items()]  # fmt: skip
     return Figure(
         name="runs",
         title="The runs",
-        sentence=" ".join(
-            f"{name}: {_sentence(part)}" if name else _sentence(part)
-            for name, part in parts.items()
-        ),
+        sentence=" ".join(ranges),
         description="",
-        table=Table(columns, tuple(map(_run, shown))),
+        table=table(("run", "arm", "seed", "test loss", "excess", "directory"), map(_run, shown)),
         note=note,
     )
 
 
-def _sentence(source: Source) -> str:
-    known = [row for row in source.rows if row.get("test_loss") is not None]
+def _run(row: Row) -> tuple[object, ...]:
+    place = Path(row["directory"])
+    loss = row.get("test_loss") if row["status"] == "complete" else row["status"]
+    excess = row.get("excess_loss") if "norm.momentum" in row else None
+    return (row["run_id"], row["arm"], row["seed"], loss, excess, Link(place.name, place))
+
+
+def _range(source: Source) -> str:
+    known = sorted(
+        (row for row in source.rows if row.get("test_loss") is not None),
+        key=lambda row: row["test_loss"],
+    )
     if not known:
         return f"{counted(len(source.rows), 'run')}, none with a finite test loss."
-    best, worst = (pick(known, key=lambda row: row["test_loss"]) for pick in (min, max))
-    if best is worst:
-        return f"The test loss is {cell(best['test_loss'])}."
-    return (
-        f"Test losses of single runs go from {cell(best['test_loss'])} ({source.arm_name(best)}, "
-        f"seed {best['seed']}) to {cell(worst['test_loss'])} ({source.arm_name(worst)}, seed "
-        f"{worst['seed']})."
+    best, worst = (
+        f"{cell(row['test_loss'])} ({row['arm']}, seed {row['seed']})"
+        for row in (known[0], known[-1])
     )
-
-
-def _run(row: Row) -> tuple[Cell, ...]:
-    excess = row.get("excess_loss") if "norm.momentum" in row else None
-    place = Path(row["directory"])
-    return (
-        row["run_id"],
-        row["arm"],
-        str(row["seed"]),
-        cell(row.get("test_loss")) if row["status"] == "complete" else row["status"],
-        cell(excess),
-        Link(place.name, place),
-    )
+    return f"Test losses of single runs go from {best} to {worst}."
 
 
 def _middle(rows: Sequence[Row]) -> list[Row]:
-    """Of each arm the run with the median test loss."""
+    """The run of each arm with the median test loss."""
     by_arm: dict[str, list[Row]] = {}
     for row in rows:
         by_arm.setdefault(row["arm"], []).append(row)
-    found = []
-    for members in by_arm.values():
-        ranked = sorted(members, key=lambda row: (row["test_loss"] is None, row["test_loss"] or 0))
-        found.append(ranked[(len(ranked) - 1) // 2])
-    return found[:MOST_RUNS]
+    ranked = (
+        sorted(members, key=lambda row: (row["test_loss"] is None, row["test_loss"] or 0))
+        for members in by_arm.values()
+    )
+    return [members[(len(members) - 1) // 2] for members in ranked]

@@ -1,9 +1,10 @@
-"""One look for all charts: what an arm looks like, and colours that follow light and dark."""
+"""One look for all charts: colours that follow light and dark, and the marks of arms."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,9 +12,6 @@ if TYPE_CHECKING:
 
 ARM = "arm"
 """The column that colours mean."""
-
-HIDDEN = "hidden"
-"""The parameter with the arms that the reader has switched off."""
 
 LIGHT = {
     "ink": "#1b1f24", "soft": "#5d6773", "grid": "#dfe3e8", "paper": "#ffffff",
@@ -33,12 +31,10 @@ DARK = {
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right",
           "triangle-left")  # fmt: skip
-DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (10, 4),
-                                      (4, 2), (1, 3))  # fmt: skip
+DASHES = ((1, 0), (1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (10, 4), (4, 2), (1, 3))
 
 MOST_ARMS = len(SHAPES)
 """Arms that are drawn one by one: more cannot be told apart."""
-
 
 LEGEND_WIDTH = 680
 
@@ -63,73 +59,54 @@ class Palette:
     arms: tuple[str, ...]
     plain: frozenset[str] = frozenset()
 
-    def _number(self, arm: str) -> int:
-        """Which look: grey for what has no norm, then the others in order."""
-        if arm in self.plain:
-            return 0
-        others = [each for each in self.arms if each not in self.plain]
-        return 1 + others.index(arm)
-
-    def color_of(self, arm: str) -> str:
-        """The colour of an arm."""
-        return token(f"arm{self._number(arm)}")
-
-    @property
-    def columns(self) -> int:
-        """Of a picture's legend."""
-        return columns(self.arms)
-
+    @cached_property
     def looks(self) -> dict[str, dict[str, Any]]:
-        """By arm, for the page's legend."""
+        """Colour, shape and dashes of each arm."""
+        colored = [arm for arm in self.arms if arm not in self.plain]
+        numbers = {arm: 1 + colored.index(arm) if arm in colored else 0 for arm in self.arms}
         return {
-            arm: {"color": self.color_of(arm), "shape": SHAPES[self._number(arm) % len(SHAPES)],
-                  "dash": DASHES[self._number(arm) % len(DASHES)]}
-            for arm in self.arms
+            arm: {"color": token(f"arm{n}"), "shape": SHAPES[n % MOST_ARMS],
+                  "dash": DASHES[n % MOST_ARMS]}
+            for arm, n in numbers.items()
         }  # fmt: skip
 
-    def color(self, **options: Any) -> "alt.Color":  # noqa: ANN401
-        """The encoding of arms by colour; the page drops its legend for one of its own."""
+    def encode(self, what: str, arms: Sequence[str], legend: str = "") -> Any:  # noqa: ANN401
+        """The encoding of arms by `color`, `shape` or `dash`.
+
+        Args:
+            what: one of these.
+            arms: that are drawn; those that the palette has not are in ink, without a legend.
+            legend: marks of a picture's, `points` or `lines`; the page has its own for all figures.
+        """
         import altair as alt
 
-        colors = [self.color_of(arm) for arm in self.arms]
-        options.setdefault(
-            "legend",
-            alt.Legend(
+        other = {"color": INK, "shape": SHAPES[0], "dash": DASHES[0]}
+        ordered = [*(arm for arm in self.arms if arm in arms),
+                   *(arm for arm in arms if arm not in self.arms)]  # fmt: skip
+        scale = alt.Scale(
+            domain=ordered, range=[self.looks.get(arm, other)[what] for arm in ordered]
+        )
+        kind = {"color": alt.Color, "shape": alt.Shape, "dash": alt.StrokeDash}[what]
+        known = [arm for arm in ordered if arm in self.arms]
+        if not legend or not known:
+            return kind(f"{ARM}:N", scale=scale, legend=None)
+        columns = max(1, min(4, LEGEND_WIDTH // (7 * max(map(len, known)) + 30)))
+        looks: dict[str, dict[str, Any]] = {
+            "points": {"symbolSize": 70, "symbolDash": [1, 0]},
+            "lines": {"symbolSize": 500, "symbolType": "stroke"},
+        }
+        return kind(
+            f"{ARM}:N",
+            scale=scale,
+            legend=alt.Legend(
                 title=None,
                 orient="top",
-                columns=self.columns,
+                columns=columns,
+                values=known,
                 symbolOpacity=1,
-                symbolStrokeWidth=0,
-                symbolSize=70,
+                **looks[legend],
             ),
         )
-        return alt.Color(
-            f"{ARM}:N", scale=alt.Scale(domain=list(self.arms), range=colors), **options
-        )
-
-    def dash(self) -> "alt.StrokeDash":
-        """The encoding of arms by dashes."""
-        import altair as alt
-
-        dashes = [list(DASHES[self._number(arm) % len(DASHES)]) for arm in self.arms]
-        return alt.StrokeDash(
-            f"{ARM}:N", scale=alt.Scale(domain=list(self.arms), range=dashes), legend=None
-        )
-
-    def shape(self) -> "alt.Shape":
-        """The encoding of arms by the shape of points."""
-        import altair as alt
-
-        shapes = [SHAPES[self._number(arm) % len(SHAPES)] for arm in self.arms]
-        return alt.Shape(
-            f"{ARM}:N", scale=alt.Scale(domain=list(self.arms), range=shapes), legend=None
-        )
-
-
-def columns(arms: Sequence[str]) -> int:
-    """Of a picture's legend: as many as names of this length leave room for."""
-    longest = max(map(len, arms), default=0)
-    return max(1, min(4, LEGEND_WIDTH // (7 * longest + 30)))
 
 
 def switchable(chart: "alt.Chart") -> "alt.Chart":
@@ -137,17 +114,17 @@ def switchable(chart: "alt.Chart") -> "alt.Chart":
 
     The chart that holds it needs `hidden()` among its parameters, once.
     """
-    return chart.transform_filter(f"indexof({HIDDEN}, datum.{ARM}) < 0")
+    return chart.transform_filter(f"indexof(hidden, datum.{ARM}) < 0")
 
 
 def hidden() -> "alt.Parameter":
     """The parameter of switched-off arms."""
     import altair as alt
 
-    return alt.param(name=HIDDEN, value=[])
+    return alt.param(name="hidden", value=[])
 
 
-def zoom(name: str = "zoom", encodings: Sequence[str] = ("x", "y")) -> "alt.Parameter":
+def zoom() -> "alt.Parameter":
     """Zoom by shift and wheel, move by dragging with a mouse; a double click ends it.
 
     Without shift a wheel scrolls the page, a finger always does.
@@ -156,14 +133,16 @@ def zoom(name: str = "zoom", encodings: Sequence[str] = ("x", "y")) -> "alt.Para
 
     mouse = "event.pointerType !== 'touch'"
     return alt.selection_interval(
-        name=name,
+        name="zoom",
         bind="scales",
-        encodings=list(encodings),  # type: ignore[arg-type]
+        encodings=["x", "y"],
         zoom="wheel![event.shiftKey]",
         translate=f"[pointerdown[{mouse}], window:pointerup] > window:pointermove!",
         clear="dblclick",
     )
 
+
+SMALL: dict[str, Any] = {"labelFontSize": 12, "titleFontSize": 12}
 
 CONFIG: dict[str, Any] = {
     "background": "transparent",
@@ -171,13 +150,12 @@ CONFIG: dict[str, Any] = {
     "view": {"stroke": None},
     "axis": {
         "labelColor": SOFT, "titleColor": SOFT, "tickColor": GRID, "domainColor": GRID,
-        "gridColor": GRID, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
+        "gridColor": GRID, **SMALL, "titleFontWeight": "normal",
         "titlePadding": 8, "labelOverlap": True,
     },
-    "header": {"labelColor": SOFT, "titleColor": SOFT, "labelFontSize": 12, "titleFontSize": 12},
-    "legend": {"labelColor": INK, "titleColor": SOFT, "labelFontSize": 12, "titleFontSize": 12,
-               "titleFontWeight": "normal", "labelLimit": LEGEND_WIDTH,
-               "symbolStrokeWidth": 2},
+    "header": {"labelColor": INK, "titleColor": SOFT, **SMALL},
+    "legend": {"labelColor": INK, "titleColor": SOFT, **SMALL, "titleFontWeight": "normal",
+               "labelLimit": LEGEND_WIDTH, "symbolStrokeWidth": 2},
     "title": {"color": INK, "fontSize": 13, "fontWeight": "normal", "anchor": "start"},
     "line": {"strokeWidth": 2},
     "point": {"size": 50, "filled": True},
@@ -196,57 +174,27 @@ def specification(chart: Mapping[str, Any], *, page: bool) -> dict[str, Any]:
     """
     spec: dict[str, Any] = deepcopy({**chart, "config": CONFIG})
     if page:
-        _drop_arm_legends(spec)
+        for node in _nodes(spec):
+            if node.get("field") == ARM and "legend" in node:
+                node["legend"] = None
         if "width" in spec and ("mark" in spec or "layer" in spec):
             spec["width"] = "container"
             spec["autosize"] = {"type": "fit-x", "contains": "padding"}
         return spec
-    _trim_arm_legends(spec, _arms_in(spec))
-    spec["background"] = LIGHT["paper"]
-    return _in_light(spec)
-
-
-def _in_light(spec: Mapping[str, Any]) -> dict[str, Any]:
-    text = json.dumps(spec)
+    text = json.dumps({**spec, "background": PAPER})
     for name, value in LIGHT.items():
         text = text.replace(token(name), value)
     found: dict[str, Any] = json.loads(text)
     return found
 
 
-def _drop_arm_legends(node: Any) -> None:  # noqa: ANN401
-    """Every legend of arms in a specification: the page has one for all charts."""
+def _nodes(node: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
+    """All objects of a specification, its data aside."""
     if isinstance(node, list):
         for each in node:
-            _drop_arm_legends(each)
+            yield from _nodes(each)
     elif isinstance(node, dict):
-        if node.get("field") == ARM and "legend" in node:
-            node["legend"] = None
+        yield node
         for key, each in node.items():
             if key not in ("datasets", "data"):
-                _drop_arm_legends(each)
-
-
-def _arms_in(node: Any) -> set[str]:  # noqa: ANN401
-    """The arms that a specification has data of."""
-    if isinstance(node, list):
-        return set().union(*map(_arms_in, node))
-    if not isinstance(node, dict):
-        return set()
-    own = {node[ARM]} if isinstance(node.get(ARM), str) else set()
-    return own.union(*map(_arms_in, node.values()))
-
-
-def _trim_arm_legends(node: Any, drawn: set[str]) -> None:  # noqa: ANN401
-    """Legends of arms list those that are drawn, in as many columns as their names leave."""
-    if isinstance(node, list):
-        for each in node:
-            _trim_arm_legends(each, drawn)
-    elif isinstance(node, dict):
-        if node.get("field") == ARM and node.get("legend"):
-            legend, known = node["legend"], node.get("scale", {}).get("domain", [])
-            values = [arm for arm in known if arm in drawn and arm in legend.get("values", known)]
-            node["legend"] = {**legend, "values": values, "columns": columns(values)}
-        for key, each in node.items():
-            if key not in ("datasets", "data"):
-                _trim_arm_legends(each, drawn)
+                yield from _nodes(each)

@@ -1,4 +1,4 @@
-"""What a report consists of: every figure that fits, and what was left out."""
+"""The contents of a report: every figure that fits, and what was left out."""
 
 import re
 from collections.abc import Callable
@@ -7,38 +7,24 @@ from typing import Any
 
 from normexp.console.words import counted
 from normexp.errors import NormexpError
-from normexp.report.convergence import convergence
-from normexp.report.differences import differences
-from normexp.report.error_budget import error_budget
+from normexp.report.arms import differences, headline
+from normexp.report.budget import error_budget
+from normexp.report.course import convergence, training
 from normexp.report.figure import Drawn, Figure, LeftOut
 from normexp.report.fitted import fitted
-from normexp.report.headline import headline
 from normexp.report.heat import heat
 from normexp.report.histograms import histograms
 from normexp.report.momentum import momentum
 from normexp.report.provenance import provenance
 from normexp.report.source import Source
-from normexp.report.training import training
 
 DRAWINGS: tuple[Callable[[Source], Drawn], ...] = (
-    headline,
-    differences,
-    momentum,
-    heat,
-    training,
-    fitted,
-    histograms,
-    convergence,
-    error_budget,
-)
+    headline, differences, momentum, heat, training, fitted, histograms, convergence, error_budget,
+)  # fmt: skip
 """Of runs on one data set, in the order of the page."""
-
 
 SENTENCE = re.compile(r"(?:^|(?<=\. ))[a-z](?=[a-z]*[ ,])")
 """The first letter of a sentence that begins with a word; names with other signs stay."""
-
-
-HEADLINE = re.compile(r"headline(-\d+)?")
 
 
 @dataclass(frozen=True)
@@ -46,11 +32,11 @@ class Report:
     """A report, whatever form it takes.
 
     Attributes:
-        title: what is reported on.
-        about: how much of it there is.
+        title: the names of its sources.
+        about: numbers of runs, trainings and arms.
         figures: in order.
         left_out: figures that do not fit.
-        source: what all of it is drawn from.
+        source: the runs.
     """
 
     title: str
@@ -63,12 +49,12 @@ class Report:
     def looks(self) -> dict[str, dict[str, Any]]:
         """The looks of all arms that are drawn, for the legend."""
         parts = self.source.parts.values()
-        return {arm: look for part in parts for arm, look in part.palette.looks().items()}
+        return {arm: look for part in parts for arm, look in part.palette.looks.items()}
 
     @property
     def headlines(self) -> list[str]:
-        """What the arms come to, a sentence for each data set."""
-        return [each.sentence for each in self.figures if HEADLINE.fullmatch(each.name)]
+        """The headline's sentence for each data set."""
+        return [f.sentence for f in self.figures if re.fullmatch(r"headline(-\d+)?", f.name)]
 
 
 def compose(source: Source) -> Report:
@@ -119,22 +105,17 @@ def _attempt(draw: Callable[[Source], Drawn], source: Source) -> Drawn:
 
 
 def _about(source: Source) -> str:
-    trainings = len({each["trajectory_id"] for each in source.rows})
-    shared = len(source.rows) - len({each["run_id"] for each in source.rows})
-    diverged = sum(each["status"] == "diverged" for each in source.rows)
-    parts = [
-        counted(len(source.rows), "run"),
-        counted(trainings, "training"),
-        counted(sum(len(part.arms) for part in source.parts.values()), "arm"),
-    ]
-    if len(source.parts) > 1:
-        parts.append(f"{len(source.parts)} data sets, whose losses are not compared")
-    if shared:
-        parts.append(f"{counted(shared, 'run')} of them on both sides")
-    if diverged:
-        parts.append(f"{counted(diverged, 'run')} diverged and left out of means")
-    if source.missing:
-        parts.append(f"{counted(source.missing, 'run')} missing, which a sweep has left undone")
-    if source.unfinished:
-        parts.append(f"{counted(source.unfinished, 'directory')} unfinished or damaged")
-    return ", ".join(parts) + "."
+    rows = source.rows
+    shared = len(rows) - len({row["run_id"] for row in rows})
+    diverged = sum(row["status"] == "diverged" for row in rows)
+    parts = {
+        counted(len(rows), "run"): True,
+        counted(len({row["trajectory_id"] for row in rows}), "training"): True,
+        counted(sum(len(part.arms) for part in source.parts.values()), "arm"): True,
+        f"{len(source.parts)} data sets, whose losses are not compared": len(source.parts) > 1,
+        f"{counted(shared, 'run')} of them on both sides": shared,
+        f"{counted(diverged, 'run')} diverged and left out of means": diverged,
+        f"{counted(source.missing, 'run')} missing, which a sweep has left undone": source.missing,
+        f"{counted(source.unfinished, 'directory')} unfinished or damaged": source.unfinished,
+    }
+    return ", ".join(part for part, is_so in parts.items() if is_so) + "."

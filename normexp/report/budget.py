@@ -1,0 +1,225 @@
+"""The error of running statistics by its parts: initial value, drift and noise, and their cost."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from normexp.errors import UsageError
+from normexp.insight.budget import ALL, PARTS, RunBudget, averaging, budgets_of
+from normexp.insight.thinning import evenly
+from normexp.insight.training import trainings_of, with_data
+from normexp.report.charts import plain, ticks, tooltips
+from normexp.report.course import MOST_LAYERS, sample
+from normexp.report.figure import Drawn, Figure, LeftOut, epoch_slider, said, table
+from normexp.report.source import Source, some
+from normexp.report.style import ARM, INK, hidden, switchable
+from normexp.report.words import short
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from normexp.report.figure import Chart
+
+TITLE = "Error budget of the running means"
+
+MOST_EPOCHS = 17
+
+FLOOR = 1e-4
+"""σ, below which a part is not drawn."""
+
+NAMES = {"initial": "initial value", "drift": "drift", "noise": "noise", "error": "whole error"}
+
+MARKS = {
+    "initial value": "M0,-1L1,0L0,1L-1,0Z",
+    "drift": "M-1,-.35H.1V-.9L1.1,0L.1,.9V.35H-1Z",
+    "noise": "M-1.2,.6L-.7,-.7L-.2,.6L.3,-.7L.8,.6L1.2,-.4",
+    "whole error": "M0,-1.5V1.5",
+}
+"""A diamond, an arrow, a zigzag and a bar: not the shapes of arms, whose colours they have."""
+
+MOSTLY = 0.6
+"""Share of the mean square error from which on one part is most of it."""
+
+NOTE = (
+    "Root mean squares over a layer's channels, in σ of the population, mean over seeds. In every "
+    "channel initial value + drift + noise is the error; root mean squares do not add up. Below "
+    f"{FLOOR:g} σ nothing is drawn."
+)
+
+COST_NOTE = (
+    "Training loss in evaluation mode with statistics that differ from the population's by a part "
+    "alone, or by all of it, minus that with the population's: medians over seeds, after training. "
+    "Excess loss: the same of the test loss. Below 0, running statistics do better."
+)
+
+
+def error_budget(source: Source) -> Drawn:
+    """By layer and arm, and what each part costs."""
+    import pandas as pd
+
+    chosen = sample(source)
+    if not chosen.rows:
+        return [LeftOut(TITLE, chosen.why)]
+    trainings = averaging(trainings_of(source.stored(chosen.rows)))
+    if not trainings:
+        why = "the trainings are not there, or no arm is normalised by an average of its batches"
+        return [LeftOut(TITLE, why)]
+    try:
+        kept, notes = with_data(trainings, source.places)
+    except UsageError as error:
+        return [LeftOut(TITLE, f"{error.message}; {error.hint}")]
+    arms = {row["run_id"]: row[ARM] for row in chosen.rows}
+    found = list(budgets_of(kept))
+    frame = pd.DataFrame([row for each in found for row in _rows(arms[each.run.id], each)])
+    frame = frame[np.isfinite(frame[list(ALL)].to_numpy()).all(axis=1)]
+    if frame.empty:
+        return [LeftOut(TITLE, "no layer has a finite error")]
+    frame = frame.groupby([ARM, "epoch", "layer"], sort=False).mean().reset_index()
+    last = frame[frame["epoch"] == frame.groupby(ARM)["epoch"].transform("max")]
+    return [
+        _figure(source, frame, last, chosen.note),
+        _costs(source, arms, found, chosen.note),
+        *(LeftOut(f"{TITLE} of some runs", note) for note in notes),
+    ]
+
+
+def _rows(arm: str, budget: RunBudget) -> list[dict[str, Any]]:
+    """By epoch and layer: root mean squares by part, and each part's share of the mean square.
+
+    A share is the mean over channels of part · error: these add up to the mean square error, half
+    of each product to either as in `theory.budget.Budget.squares`.
+    """
+    rows, start = [], 0
+    for layer, width in budget.sites.items():
+        channels = slice(start, start + width)
+        start += width
+        for epoch in evenly(len(budget.steps), MOST_EPOCHS):
+            alive = budget.varies[epoch, channels]
+            parts = {part: budget.mean[part][epoch, channels][alive] for part in ALL}
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                row: dict[str, Any] = {ARM: arm, "epoch": epoch, "layer": layer}
+                row |= {part: np.sqrt(np.square(parts[part]).sum() / alive.sum()) for part in ALL}
+                row |= {f"{part}_share": (parts[part] * parts["error"]).sum() / alive.sum()
+                        for part in PARTS}  # fmt: skip
+            rows.append(row)
+    return rows
+
+
+def _figure(source: Source, frame: "pd.DataFrame", last: "pd.DataFrame", note: str) -> Figure:
+    layers = list(dict.fromkeys(frame["layer"]))
+    kept = some(layers, MOST_LAYERS)
+    shown, ends = (each[each["layer"].isin(kept)] for each in (frame, last))
+    epochs = sorted(int(each) for each in set(frame["epoch"]))
+    few = f"{len(kept)} of {len(layers)} layers, evenly." if len(kept) < len(layers) else ""
+    return Figure(
+        name="error-budget",
+        title=TITLE,
+        sentence=_sentence(last),
+        description="Dot charts, one an arm: a row a layer, on it a diamond for what is left of "
+        "the initial value, an arrow for drift, a zigzag for noise and a bar for the whole error, "
+        "along a logarithmic axis in σ.",
+        chart=_chart(source, shown, kept, epochs[-1]),
+        table=table(
+            ("arm", "layer", "error in σ", *(NAMES[part] for part in PARTS)),
+            ends[[ARM, "layer", "error", *PARTS]].to_numpy(),
+        ),
+        controls=epoch_slider("budget_epoch", epochs),
+        note=said(NOTE, few, note),
+    )
+
+
+def _chart(source: Source, frame: "pd.DataFrame", layers: Sequence[str], epoch: int) -> "Chart":
+    import altair as alt
+
+    data = frame.melt([ARM, "epoch", "layer"], list(ALL), "part", "value").replace({"part": NAMES})
+    data = data[data["value"] >= FLOOR]
+    arms = [arm for arm in source.arms if arm in set(data[ARM])]
+    low, high = (data["value"].min(), data["value"].max()) if len(data) else (FLOOR, 1.0)
+    scale = alt.Scale(type="log", nice=False, padding=8, domain=[low, high])  # of all epochs
+    axis = alt.Axis(values=ticks(low, high), format="~g", labelOverlap="greedy")
+    legend = alt.Legend(title=None, orient="top", symbolStrokeColor=INK, symbolFillColor=None)
+    shapes = alt.Scale(domain=list(MARKS), range=list(MARKS.values()))
+    tips = {"arm:N": "arm", "layer:N": "layer", "epoch": "epoch", "part:N": "part",
+            "value": "RMS in σ"}  # fmt: skip
+    drawn = (
+        switchable(alt.Chart().transform_filter("datum.epoch === budget_epoch"))
+        .mark_point(filled=False, opacity=1, size=46, strokeWidth=1.7)
+        .encode(
+            alt.X("value:Q", title="RMS in σ", scale=scale, axis=axis),
+            alt.Y("layer:N", title=None, sort=list(layers), scale=alt.Scale(domain=list(layers)),
+                  axis=alt.Axis(grid=True, ticks=False)),
+            alt.Shape("part:N", scale=shapes, legend=legend),
+            source.palette.encode("color", arms),
+            tooltip=tooltips(tips),
+        )
+        .properties(width=200, height=max(60, 21 * len(layers)))
+    )  # fmt: skip
+    lines = "split(replace(datum.label, ': ', ':, '), ', ')"
+    header = alt.Header(labelExpr=lines, labelPadding=4, labelLimit=200)
+    facet = alt.Facet(f"{ARM}:N", title=None, sort=arms, header=header)
+    chart: Chart = drawn.facet(facet=facet, data=alt.InlineData(values=plain(data)), columns=3)
+    return chart.add_params(hidden(), alt.param(name="budget_epoch", value=epoch))
+
+
+def _sentence(last: "pd.DataFrame") -> str:
+    """The farthest layer of the arms that end farthest and closest, and its largest parts."""
+    by_arm = last.groupby(ARM)["error"].mean()
+    worst, best = by_arm.idxmax(), by_arm.idxmin()
+    off = _of_arm(last[last[ARM] == worst])
+    if best == worst:
+        return f"With {worst}, {off}."
+    closest = _of_arm(last[last[ARM] == best])
+    return f"Farthest off on average is {worst}: {off}. Closest is {best}: {closest}."
+
+
+def _of_arm(last: "pd.DataFrame") -> str:
+    row = last.iloc[int(last["error"].to_numpy().argmax())]
+    shares = {part: row[f"{part}_share"] for part in PARTS}
+    first, second, _ = sorted(shares, key=lambda part: -shares[part])
+    off = f"the running mean of {row['layer']} ends {short(row['error'])} σ off"
+    if not row["error"]:
+        return off
+    if shares[first] >= MOSTLY * sum(shares.values()):
+        return f"{off}, mostly {_word(first)}"
+    return f"{off}, by {_word(first)} and {_word(second)}"
+
+
+def _word(part: str) -> str:
+    return {"initial": "what is left of the initial value"}.get(part, part)
+
+
+def _costs(source: Source, arms: dict[str, str], found: Sequence[RunBudget], note: str) -> Figure:
+    """The cost of each part at the end: medians over seeds."""
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {ARM: arms[each.run.id], **each.cost, "excess": each.run.row["excess_loss"]}
+        for each in found
+    ).astype({"excess": float})
+    grouped = frame.groupby(ARM)
+    costs, n = grouped.median(), grouped.size()
+    ordered = [arm for arm in source.arms if arm in costs.index]
+    known = costs[np.isfinite(costs["error"])]
+    text = "No arm's cost is finite."
+    if len(known):
+        worst, best = known["error"].idxmax(), known["error"].idxmin()
+        most, least = (_most(known.loc[arm]) for arm in (worst, best))
+        text = f"Running statistics raise the training loss most with {worst}, by {most}"
+        text += f", and least with {best}, by {least}." if best != worst else "."
+    titles = ("arm", "n", *(f"{NAMES[part]} alone" for part in PARTS), "all of it", "excess loss")
+    columns = [*PARTS, "error", "excess"]
+    return Figure(
+        name="error-cost",
+        title="What each part of the error costs",
+        sentence=text,
+        description="",
+        table=table(titles, [(arm, n[arm], *costs.loc[arm, columns]) for arm in ordered]),
+        note=said(COST_NOTE, note),
+        open=True,
+    )
+
+
+def _most(cost: "pd.Series[float]") -> str:
+    most = max(PARTS, key=lambda part: cost[part])
+    return f"{short(cost['error'])} ({_word(most)} alone would do most)"

@@ -1,168 +1,129 @@
 """Arms against one another: test loss and accuracy with intervals, and paired differences."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from normexp.config.differences import varying
 from normexp.console.compare import PAIRED, decision, estimate_with_interval, sample_size
 from normexp.console.words import SKEWED_NOTE, counted, field_value, interval, number
 from normexp.insight.compare import baseline_of, comparisons
-from normexp.insight.comparison import FEWEST, Comparison
+from normexp.insight.comparison import FEWEST
 from normexp.insight.pairing import ArmComparison, compare_arms
 from normexp.report.charts import dot_plot, value_axis
-from normexp.report.figure import Drawn, Figure, LeftOut, said, table
+from normexp.report.figure import Drawn, Figure, LeftOut, Table, said, table
 from normexp.report.naming import title_of, unnamed
-from normexp.report.source import MOMENTUM, SOURCE, UNKNOWN, Source, some
-from normexp.report.words import PERCENT
+from normexp.report.source import MOMENTUM, SOURCE, UNKNOWN, Source
+from normexp.report.style import PERCENT
 
 if TYPE_CHECKING:
+    from normexp.report.figure import Chart
     from normexp.store.stored import Row
-
-EXCESS = "excess_loss"
 
 DIFFERENCES = "Differences, paired where they can be"
 
-MOST = 40
+MOST = 20
 """Comparisons that are made: each costs a bootstrap."""
-
-MOST_DRAWN = 20
-"""Of these: the table has the others."""
 
 
 def headline(source: Source) -> Drawn:
     """Every arm's test loss and accuracy, and how much of them the running statistics are."""
-    return [
-        _headline(source, metric)
-        for metric in source.metrics
-        if metric == "test_loss" or _known(source, metric)
-    ]
+    return [_headline(source, metric) for metric in source.metrics]
 
 
 def _headline(source: Source, metric: str) -> Figure:
-    import pandas as pd
-
-    is_loss = metric == "test_loss"
-    what = metric.replace("_", " ")
-    drawn = [arm for arm in _known(source, metric) if arm in source.palette.arms]
-    tracked = [arm for arm in drawn if source.arms[arm].has_statistics]
-    frame = pd.DataFrame([_row(source, arm, metric) for arm in drawn])
+    is_loss, what = metric == "test_loss", metric.replace("_", " ")
+    frame = source.summary(metric)
+    frame = frame[frame["arm"].isin(source.palette.arms)]
     chart = None
-    if drawn:
-        both = pd.concat([frame, frame.assign(mean=frame["reference"]).dropna(subset="mean")])
+    if len(frame):
         axis = value_axis(
-            what,
-            both,
-            log=is_loss and both["mean"].min() > 0,
-            within=(-math.inf, math.inf) if is_loss else (0, 1),
+            what, frame, log=is_loss, within=(-math.inf, math.inf) if is_loss else (0, 1)
         )
         tips = {"arm:N": "arm", "said:N": what, "truth:N": "population", "n": "seeds"}
-        chart = dot_plot(frame, source.palette, x=axis, tips=tips)
-    truth = (
-        "Upright stroke: the same weights under population statistics; the bar between is what the "
-        f"running statistics cost{', the excess loss' if is_loss else ''}."
-    )
+        chart = dot_plot(frame.assign(name=frame["arm"]), source.palette, x=axis, tips=tips)
     return Figure(
         name="headline" if is_loss else "headline-accuracy",
         title="What each arm comes to" if is_loss else "Accuracy of each arm",
         sentence=_sentence(source, metric),
-        description=f"Dot chart: {what} of each arm with its 95{PERCENT} interval over seeds"
-        f"{', and that of the same weights under population statistics' if tracked else ''}.",
         chart=chart,
         table=_table(source) if is_loss else None,
         note=said(
             f"Mark: mean {what} and 95{PERCENT} interval over seeds (Student's t).",
-            truth if tracked else "",
+            "Upright stroke: the same weights under population statistics; the bar between is what "
+            "running statistics cost."
+            if frame["reference"].notna().any() else "",
             SKEWED_NOTE,
-            *([source.thinned, unnamed(source.fields)] if is_loss else []),
+            source.thinned,
+            unnamed(source.fields),
         ),
         open=is_loss,
-    )
+    )  # fmt: skip
 
 
-def _known(source: Source, metric: str) -> list[str]:
-    """The arms with a finite mean."""
-    return [arm for arm in source.arms if math.isfinite(source.estimate(arm, metric).mean)]
-
-
-def _row(source: Source, arm: str, metric: str) -> dict[str, Any]:
-    value = source.estimate(arm, metric)
-    known = source.arms[arm].has_statistics
-    truth = source.estimate(arm, f"{metric}_population") if known else UNKNOWN
-    return {
-        "name": arm,
-        "arm": arm,
-        "mean": value.mean,
-        "low": value.mean - value.half_width,
-        "high": value.mean + value.half_width,
-        "reference": truth.mean,
-        "said": interval(value),
-        "truth": interval(truth),
-        "n": value.n,
-    }
-
-
-def _table(source: Source) -> Any:  # noqa: ANN401
+def _table(source: Source) -> Table:
     """All arms in all that is known of them."""
-    columns = {"test loss": "test_loss", "excess": EXCESS, "population": "test_loss_population"}
+    columns = {
+        "test loss": "test_loss",
+        "excess": "excess_loss",
+        "population": "test_loss_population",
+    }
     if len(source.metrics) > 1:
         columns |= {"accuracy": "test_accuracy", "population accuracy": "test_accuracy_population"}
-    lives = any(arm.half_life_steps is not None for arm in source.arms.values())
-    diverged = any(arm.diverged for arm in source.arms.values())
-    head = ["arm", "n", *columns, *["half-life, steps"] * lives, *["diverged"] * diverged]
+    arms = source.arms.values()
+    more = {
+        "half-life, steps": [arm.half_life_steps for arm in arms],
+        "diverged": [arm.diverged or None for arm in arms],
+    }
+    more = {title: values for title, values in more.items() if any(values)}
     rows = []
-    for name, arm in source.arms.items():
-        estimates = [source.estimate(name, metric) for metric in columns.values()]
-        if not arm.has_statistics:
-            estimates[1] = UNKNOWN
-        life = None if arm.half_life_steps is None else f"{arm.half_life_steps:.3g}"
-        rows.append((name, arm.n, *estimates, *[life] * lives, *[arm.diverged or None] * diverged))
-    return table(head, rows)
+    for number_of, (name, arm) in enumerate(source.arms.items()):
+        estimates = [
+            source.estimate(name, metric)
+            if arm.has_statistics or metric != "excess_loss"
+            else UNKNOWN
+            for metric in columns.values()
+        ]
+        rows.append((name, arm.n, *estimates, *(values[number_of] for values in more.values())))
+    return table(("arm", "n", *columns, *more), rows)
 
 
 def _sentence(source: Source, metric: str) -> str:
     """The best and the worst arm, and what running statistics cost."""
-    known = sorted(_known(source, metric), key=lambda arm: source.rank(arm, metric))
-    if not known:
+    ranked = sorted(source.summary(metric)["arm"], key=lambda arm: source.rank(arm, metric))
+    if not ranked:
         return "No arm has a finite test loss: every run has diverged."
-    best, worst = known[0], known[-1]
+    best, worst = ranked[0], ranked[-1]
+    values = [interval(source.estimate(arm, metric)) for arm in (best, worst)]
     what = metric.replace("_", " ")
-    value = interval(source.estimate(best, metric))
     if best == worst:
-        first = f"{best}: {what} {value}."
+        first = f"{best}: {what} {values[0]}."
     else:
         most, least = ("least", "most") if metric == "test_loss" else ("highest", "lowest")
-        other = interval(source.estimate(worst, metric))
-        first = f"{best} has the {most} {what}, {value}; {worst} the {least}, {other}."
-    return said(first, *_cost(source, best, metric))
+        first = f"{best} has the {most} {what}, {values[0]}; {worst} the {least}, {values[1]}."
+    return said(first, *(_cost(source, best) if metric == "test_loss" else ()))
 
 
-def _cost(source: Source, best: str, metric: str) -> list[str]:
+def _cost(source: Source, best: str) -> Iterator[str]:
     """What running statistics cost the best arm, and where they cost most."""
     costs = {
-        arm: source.rank(arm, metric) - source.rank(arm, metric + "_population")
-        for arm in _known(source, metric)
+        arm: source.estimate(arm, "excess_loss").mean
+        for arm in source.summary("excess_loss")["arm"]
         if source.arms[arm].has_statistics
     }
-    costs = {arm: cost for arm, cost in costs.items() if math.isfinite(cost)}
-    told = []
-    if best in costs and metric == "test_loss":
+    if best in costs:
+        cost = number(costs[best])
         truth = number(source.estimate(best, "test_loss_population").mean)
-        cost = (
-            f"{number(costs[best])} of its loss is the running statistics"
+        yield f"The same weights reach {truth} under population statistics: " + (
+            f"{cost} of its loss is the running statistics."
             if costs[best] > 0
-            else f"its running statistics do no harm, {number(costs[best])}"
+            else f"its running statistics do no harm, {cost}."
         )
-        told.append(f"The same weights reach {truth} under population statistics: {cost}.")
-    most = max(costs, key=lambda arm: costs[arm], default=best)
+    most = max(costs, key=costs.__getitem__, default=best)
     if most != best and costs[most] > 0:
-        share = f"{100 * costs[most] / source.estimate(most, metric).mean:.3g}{PERCENT} of its loss"
-        points = f"{100 * costs[most]:.3g} points"
-        told.append(
-            f"Running statistics cost {most} most: {share if metric == 'test_loss' else points}."
-        )
-    return told
+        share = 100 * costs[most] / source.estimate(most, "test_loss").mean
+        yield f"Running statistics cost {most} most: {share:.3g}{PERCENT} of its loss."
 
 
 class Difference(NamedTuple):
@@ -172,11 +133,6 @@ class Difference(NamedTuple):
     baseline: str
     found: ArmComparison
 
-    @property
-    def result(self) -> Comparison:
-        """The numbers."""
-        return self.found.result
-
 
 def differences(source: Source) -> Drawn:
     """How far the values of one field lie apart, everything else alike."""
@@ -184,8 +140,6 @@ def differences(source: Source) -> Drawn:
         return [LeftOut(DIFFERENCES, "every run has diverged")]
     there = [path for path in varying(source.rows) if path != "seed"]
     fields = [SOURCE] if SOURCE in source.fields else there
-    if not fields:
-        return [LeftOut(DIFFERENCES, "there is nothing to compare: one arm")]
     tried = (
         (each, list(islice(_differences(source, each), MOST + 1)))
         for each in sorted(fields, key=lambda path: path != MOMENTUM)
@@ -194,31 +148,27 @@ def differences(source: Source) -> Drawn:
     if not found:
         return [LeftOut(DIFFERENCES, "no two arms are alike but for one field")]
     shown = found[:MOST]
-    ratios = sum(each.result.scale == "ratio" for each in shown)
+    ratios = sum(each.found.result.scale == "ratio" for each in shown)
     scale = "ratio" if 2 * ratios >= len(shown) else "difference"  # for one axis
-    known = [e for e in shown if math.isfinite(e.result.low) and e.result.scale == scale]
-    ranked = some(sorted(known, key=lambda each: each.result.estimate), MOST_DRAWN)
-    drawn = [each for each in known if each in ranked]
+    kind = {"ratio": "ratio of geometric means, arm ÷ baseline",
+            "difference": "difference of means, arm − baseline"}[scale]  # fmt: skip
     columns = ("arm", "baseline", "paired", "n", f"{scale} [95{PERCENT} interval]", "decided")
-    kind = {
-        "ratio": "ratio of geometric means, arm ÷ baseline",
-        "difference": "difference of means, arm − baseline",
-    }[scale]
+    rows = [
+        (each.name, each.baseline, PAIRED[each.found.pairing], sample_size(each.found.result),
+         estimate_with_interval(each.found.result, scale), decision(each.found.result))
+        for each in shown
+    ]  # fmt: skip
     return [
         Figure(
             name="differences",
             title=DIFFERENCES,
             sentence=_decided(shown, field),
-            description=f"Interval chart: the {scale} of test losses for {len(drawn)} comparisons, "
-            "with a rule where there is no difference.",
-            chart=_chart(drawn, scale, _against(source, drawn, field), source) if drawn else None,
-            table=table(columns, (_cells(each, scale) for each in shown)),
+            chart=_chart(source, shown, scale, field),
+            table=table(columns, rows),
             note=said(
                 f"Test loss, {kind}, with its 95{PERCENT} interval over seeds (Student's t and "
                 "bootstrap). Runs of one training are paired on their weights, others by seed. "
                 f"Decided: no difference lies outside the interval, n ≥ {FEWEST}.",
-                f"{len(drawn)} of {len(known)} are drawn, evenly by size."
-                if len(drawn) < len(known) else "",
                 f"The first {MOST} comparisons; normexp compare has all."
                 if len(found) > MOST else "",
             ),
@@ -226,7 +176,7 @@ def differences(source: Source) -> Drawn:
     ]  # fmt: skip
 
 
-def _differences(source: Source, field: str) -> Iterable[Difference]:
+def _differences(source: Source, field: str) -> Iterator[Difference]:
     names = {row["run_id"]: row["arm"] for row in source.rows}
     if field == SOURCE:
         yield from _between_sources(source)
@@ -238,7 +188,7 @@ def _differences(source: Source, field: str) -> Iterable[Difference]:
             yield Difference(names[ids[-1]], names[ids[0]], each.found)
 
 
-def _between_sources(source: Source) -> Iterable[Difference]:
+def _between_sources(source: Source) -> Iterator[Difference]:
     """Arms of the first source against those of the others that are otherwise alike."""
     alike: dict[str, dict[str, list[Row]]] = {}
     inner = [path for path in source.fields if path != SOURCE]
@@ -252,73 +202,53 @@ def _between_sources(source: Source) -> Iterable[Difference]:
             yield Difference(other[0]["arm"], first[0]["arm"], found)
 
 
-def _cells(each: Difference, scale: str) -> tuple[Any, ...]:
-    return (
-        each.name,
-        each.baseline,
-        PAIRED[each.found.pairing],
-        sample_size(each.result),
-        estimate_with_interval(each.result, scale),
-        decision(each.result),
-    )
-
-
-def _against(source: Source, found: Sequence[Difference], field: str) -> str:
-    """The baseline of all, in a few words."""
-    baselines = {each.baseline for each in found}
-    if len(baselines) == 1:
-        return baselines.pop()
-    if field == SOURCE:
-        return "the same arm of the first"
-    spelled = field_value(field, source.arms[next(iter(baselines))].values, keras=False)
-    return f"{title_of(field)} {spelled}, all else alike"
-
-
 def _decided(found: Sequence[Difference], field: str) -> str:
     """How many differences are decided, and the largest."""
-    decided = [each for each in found if each.result.decided]
+    decided = [each for each in found if each.found.result.decided]
     name = "their source" if field == SOURCE else title_of(field)
+    few = max(min(each.found.result.n) for each in found)
     text = (
         f"{name.capitalize()}: {len(decided) or 'none'} of {counted(len(found), 'difference')} "
         f"{'are' if len(decided) > 1 else 'is'} decided"
     )
-    few = max(min(each.result.n) for each in found)
     if few < FEWEST:
         text += (
-            f", for which {FEWEST} seeds are needed and {few} {'is' if few == 1 else 'are'} here"
+            f", for which {FEWEST} seeds are needed, and here {counted(few, 'seed')} can be used"
         )
-    known = [e for e in decided or found if math.isfinite(e.result.estimate)]
-    known = [e for e in known if e.result.scale == known[0].result.scale]
+    known = [e for e in decided or found if e.found.result.scale == "ratio"]
+    known = [e for e in known if 0 < e.found.result.estimate < math.inf]
     if not known:
         return f"{text}."
-    largest = max(known, key=lambda each: _size(each.result))
-    estimate = largest.result.estimate
-    amount = f"{estimate:.3g} times" if largest.result.scale == "ratio" else f"{estimate:+.3g} from"
+    largest = max(known, key=lambda each: abs(math.log(each.found.result.estimate)))
     return (
-        f"{text}. The largest: the test loss of {largest.name} is {amount} that of "
-        f"{largest.baseline}."
+        f"{text}. The largest: the test loss of {largest.name} is "
+        f"{largest.found.result.estimate:.3g} times that of {largest.baseline}."
     )
 
 
-def _size(result: Comparison) -> float:
-    positive = result.scale == "ratio" and result.estimate > 0
-    return abs(math.log(result.estimate)) if positive else abs(result.estimate)
-
-
-def _chart(found: Sequence[Difference], scale: str, against: str, source: Source) -> Any:  # noqa: ANN401
+def _chart(source: Source, found: Sequence[Difference], scale: str, field: str) -> "Chart | None":
     """Ratios or differences with intervals; an arm with several baselines has each in its name."""
     import pandas as pd
 
+    results = [(each, each.found.result) for each in found]
     unique = len({each.name for each in found}) == len(found)
-    rows = [
+    frame = pd.DataFrame(
         {"name": each.name if unique else f"{each.name} : {each.baseline}",
-         "baseline": each.baseline, "mean": each.result.estimate, "low": each.result.low,
-         "high": each.result.high, "faint": decision(each.result) != "yes",
-         "decided": decision(each.result), "said": estimate_with_interval(each.result, scale)}
-        for each in found
-    ]  # fmt: skip
+         "baseline": each.baseline, "mean": result.estimate, "low": result.low, "high": result.high,
+         "faint": not result.decided, "decided": decision(result),
+         "said": estimate_with_interval(result, scale)}
+        for each, result in results
+        if math.isfinite(result.low) and result.scale == scale
+    )  # fmt: skip
+    if frame.empty:
+        return None
+    baselines = {each.baseline for each in found}
+    against = next(iter(baselines))
+    if len(baselines) > 1:
+        values = source.arms[against].values
+        one = f"{title_of(field)} {field_value(field, values, keras=False)}, all else alike"
+        against = "the same arm of the first" if field == SOURCE else one
     nothing = 1.0 if scale == "ratio" else 0.0
-    frame = pd.DataFrame(rows)
     shown = pd.concat([frame, pd.DataFrame([{"mean": nothing}])])
     axis = value_axis(f"test loss, {scale} to {against}", shown, log=scale == "ratio")
     tips = {"name:N": "arm", "baseline:N": "baseline", "said:N": scale, "decided:N": "decided"}

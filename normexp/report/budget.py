@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from normexp.console.words import number
 from normexp.errors import UsageError
 from normexp.insight.budget import ALL, PARTS, RunBudget, averaging, budgets_of
 from normexp.insight.thinning import evenly
@@ -14,7 +15,6 @@ from normexp.report.course import MOST_LAYERS, sample
 from normexp.report.figure import Drawn, Figure, LeftOut, epoch_slider, said, table
 from normexp.report.source import Source, some
 from normexp.report.style import ARM, INK, hidden, switchable
-from normexp.report.words import short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,9 +116,6 @@ def _figure(source: Source, frame: "pd.DataFrame", last: "pd.DataFrame", note: s
         name="error-budget",
         title=TITLE,
         sentence=_sentence(last),
-        description="Dot charts, one an arm: a row a layer, on it a diamond for what is left of "
-        "the initial value, an arrow for drift, a zigzag for noise and a bar for the whole error, "
-        "along a logarithmic axis in σ.",
         chart=_chart(source, shown, kept, epochs[-1]),
         table=table(
             ("arm", "layer", "error in σ", *(NAMES[part] for part in PARTS)),
@@ -177,7 +174,7 @@ def _of_arm(last: "pd.DataFrame") -> str:
     row = last.iloc[int(last["error"].to_numpy().argmax())]
     shares = {part: row[f"{part}_share"] for part in PARTS}
     first, second, _ = sorted(shares, key=lambda part: -shares[part])
-    off = f"the running mean of {row['layer']} ends {short(row['error'])} σ off"
+    off = f"the running mean of {row['layer']} ends {number(row['error'], 3)} σ off"
     if not row["error"]:
         return off
     if shares[first] >= MOSTLY * sum(shares.values()):
@@ -213,7 +210,6 @@ def _costs(source: Source, arms: dict[str, str], found: Sequence[RunBudget], not
         name="error-cost",
         title="What each part of the error costs",
         sentence=text,
-        description="",
         table=table(titles, [(arm, n[arm], *costs.loc[arm, columns]) for arm in ordered]),
         note=said(COST_NOTE, note),
         open=True,
@@ -222,4 +218,4 @@ def _costs(source: Source, arms: dict[str, str], found: Sequence[RunBudget], not
 
 def _most(cost: "pd.Series[float]") -> str:
     most = max(PARTS, key=lambda part: cost[part])
-    return f"{short(cost['error'])} ({_word(most)} alone would do most)"
+    return f"{number(cost['error'], 3)} ({_word(most)} alone would do most)"

@@ -33,72 +33,67 @@ class Cell:
 
     Attributes:
         name: the fields that tell it from other cells; empty if it is the only one.
-        values: of all fields but the momentum.
         momenta: by arm, by size, the cumulative mean (None) first.
         plain: the arm without a norm that is otherwise alike; empty if there is none.
+        source: of the arms.
         forecast: of some of its trainings.
     """
 
     name: str
-    values: dict[str, Any]
     momenta: dict[str, float | None]
     plain: str
     source: Source
     forecast: "Forecast | None" = None
 
+    def mean(self, arm: str, metric: str) -> float:
+        """An arm's mean over seeds."""
+        return self.source.estimate(arm, metric).mean
+
     def known(self, metric: str) -> list[str]:
         """The arms that have a finite mean."""
-        return [
-            arm for arm in self.momenta if math.isfinite(self.source.estimate(arm, metric).mean)
-        ]
+        return [arm for arm in self.momenta if math.isfinite(self.mean(arm, metric))]
 
     def best(self, metric: str) -> str:
         """The arm with the least loss, or the largest accuracy; empty if none is known."""
         rank = self.source.rank
         return min(self.known(metric), key=lambda arm: rank(arm, metric), default="")
 
+    def value(self, name: str, default: object = None) -> Any:  # noqa: ANN401  of any field
+        """A field of all of its arms."""
+        return self.source.arms[next(iter(self.momenta))].values.get(name, default)
+
     def level(self, of: str, metric: str) -> Estimate:
         """The metric under the population's statistics, where momenta share it, or of no norm."""
         if of == "no norm":
             return self.source.estimate(self.plain, metric) if self.plain else UNKNOWN
-        if self.values.get("norm.kind", "batch") not in OBSERVED:
+        if self.value("norm.kind", "batch") not in OBSERVED:
             return UNKNOWN
         most = max(self.momenta, key=lambda arm: self.source.arms[arm].n)
         return self.source.estimate(most, f"{metric}_population")
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether forecasts, which are of plain averages, are of this cell's."""
-        return (
-            self.values.get("norm.kind", "batch") in OBSERVED
-            and self.values.get("norm.estimator", "ema") == "ema"
-            and self.values.get("norm.momentum_schedule", "constant") == "constant"
-        )
 
 
 def cells(source: Source) -> list[Cell]:
     """The cells with at least two momenta, in the order of the arms."""
     fields = [path for path in source.fields if path != MOMENTUM]
-    grouped: dict[str, tuple[dict[str, Any], dict[str, float | None]]] = {}
+    grouped: dict[str, dict[str, float | None]] = {}
     plain: dict[str, str] = {}
     for name, arm in source.arms.items():
         values = {path: arm.values[path] for path in fields if path in arm.values}
         if arm.values.get("norm.kind") == "none":
             plain[_outside(values)] = name
         elif MOMENTUM in arm.values and arm.values.get("norm.estimator") not in WITHOUT_MOMENTUM:
-            of = values | {"norm.estimator": arm.values["norm.estimator"]}
-            grouped.setdefault(repr(values), (of, {}))[1][name] = arm.values[MOMENTUM]
-    kept = [each for each in grouped.values() if len({m for m in each[1].values() if m}) > 1]
-    telling = [path for path in fields if len({repr(of.get(path)) for of, _ in kept}) > 1]
+            grouped.setdefault(repr(values), {})[name] = arm.values[MOMENTUM]
+    kept = [momenta for momenta in grouped.values() if len({m for m in momenta.values() if m}) > 1]
+    values_of = [source.arms[next(iter(momenta))].values for momenta in kept]
+    telling = [path for path in fields if len({repr(of.get(path)) for of in values_of}) > 1]
     return [
         Cell(
             arm_name(values, telling) if telling else "",
-            values,
             dict(sorted(momenta.items(), key=lambda pair: -1.0 if pair[1] is None else pair[1])),
             plain.get(_outside({path: values[path] for path in fields if path in values}), ""),
             source,
         )
-        for values, momenta in kept
+        for momenta, values in zip(kept, values_of, strict=True)
     ]
 
 
@@ -107,15 +102,23 @@ def forecast(source: Source, found: Sequence[Cell]) -> tuple[list[Cell], int, li
 
     Where one seed of every cell would take too long, that is none, and nothing is forecast.
     """
+    plain = [cell for cell in found if _is_plain(cell)]
     large = any((row.get("data.train_size") or 0) > MOST_EXAMPLES for row in source.complete)
     few = min((MOST_TRAININGS.get(row["model.kind"], 0) for row in source.complete), default=0)
-    seeds = min(MOST_SEEDS, few // max(1, sum(each.is_plain for each in found))) * (not large)
+    seeds = 0 if large else min(MOST_SEEDS, few // max(1, len(plain)))
     lost: list[str] = []
     made = [
-        replace(each, forecast=_forecast(each, seeds, lost)) if seeds and each.is_plain else each
-        for each in found
+        replace(cell, forecast=_forecast(cell, seeds, lost)) if seeds and cell in plain else cell
+        for cell in found
     ]
     return made, seeds, list(dict.fromkeys(lost))
+
+
+def _is_plain(cell: Cell) -> bool:
+    """Whether forecasts, which are of plain averages, are of this cell's."""
+    plain = {"norm.estimator": "ema", "norm.momentum_schedule": "constant"}
+    is_plain = all(cell.value(path, value) == value for path, value in plain.items())
+    return is_plain and cell.value("norm.kind", "batch") in OBSERVED
 
 
 def _forecast(cell: Cell, most: int, lost: list[str]) -> "Forecast | None":

@@ -35,6 +35,9 @@ TICKS = ((0.3, (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)),
 MOST_DECADES = 7
 """With a tick each."""
 
+TINY = 1e-300
+"""Zero and less on a logarithmic axis."""
+
 BRIGHT, DARK_INK = "#ffffff", "#10151a"
 """Words on dark and on bright cells, by light and dark alike: cells keep their colours."""
 
@@ -75,25 +78,27 @@ def value_axis(
 
     Args:
         title: of the axis.
-        frame: mean, and perhaps low and high.
+        frame: mean, and perhaps low and high, and `reference`, another mean.
         log: whether it is logarithmic; a mean that is not above zero is not shown then.
         within: values that there can be, such as 0 to 1 of a share.
         room: share of the axis kept free at either end.
     """
     import altair as alt
+    import numpy as np
 
-    middle = frame["mean"][frame["mean"] > 0] if log else frame["mean"]
-    scaled = math.log if log else float
-    bottom, top = scaled(middle.min()), scaled(middle.max())
-    span = (top - bottom) or 1.0
-    far = math.log(FAR) if log else span / FAR
-    for low, high in zip(frame.get("low", ()), frame.get("high", ()), strict=True):
-        if high > (0 if log else -math.inf):
-            top = max(top, min(scaled(high), scaled(middle.max()) + far))
-            reach = scaled(low) if low > 0 or not log else -math.inf
-            bottom = min(bottom, max(reach, scaled(middle.min()) - far))
-    bottom, top = bottom - room * (top - bottom), top + room * (top - bottom)
-    low, high = (math.exp(bottom), math.exp(top)) if log else (bottom, top)
+    def scaled(*columns: str) -> Any:  # noqa: ANN401  an array
+        there = [name for name in columns if name in frame]
+        values = frame[there].to_numpy(dtype=float).ravel()
+        return np.log(np.maximum(values, TINY)) if log else values
+
+    middle = scaled("mean", "reference")
+    middle = middle[np.isfinite(middle) & (not log or middle > math.log(TINY))]
+    bottom, top = middle.min(), middle.max()
+    far = math.log(FAR) if log else ((top - bottom) or 1.0) / FAR
+    lowest, highest = np.nanmin([bottom, *scaled("low")]), np.nanmax([top, *scaled("high")])
+    bottom, top = max(lowest, bottom - far), min(highest, top + far)
+    margin = room * ((top - bottom) or 1.0)
+    low, high = (math.exp(end) if log else float(end) for end in (bottom - margin, top + margin))
     low, high = max(low, within[0]), min(high, within[1])
     kind: Options = {"type": "log"} if log else {"zero": False}
     axis: Options = {"values": ticks(low, high), "format": ",~r"} if log else {"tickCount": 5}
@@ -140,6 +145,7 @@ def band_plot(  # noqa: PLR0913  the parts of a chart
     """
     import altair as alt
 
+    frame = _on_axis(frame, y)
     size_of_marks = (50 if join else 80) if facet is None else (22 if join else 55)
 
     def of(what: str) -> "alt.Chart":
@@ -166,6 +172,15 @@ def band_plot(  # noqa: PLR0913  the parts of a chart
     interval = ([band] if join else [rule]) if bands else []
     layers = [*below, *interval, *lines, mark.add_params(zoom()), *above]
     return panels(layers, frame, size, facet)
+
+
+def _on_axis(frame: "pd.DataFrame", axis: Options) -> "pd.DataFrame":
+    """The frame with values below a logarithmic axis, such as zero, at its lower end."""
+    if axis["scale"].to_dict().get("type") != "log":
+        return frame
+    floor = axis["scale"]["domain"][0]
+    names = [name for name in ("mean", "low", "reference") if name in frame]
+    return frame.assign(**{name: frame[name].clip(lower=floor) for name in names})
 
 
 def panels(
@@ -215,7 +230,7 @@ def dot_plot(
     """
     import altair as alt
 
-    names = list(frame["name"])
+    frame, names = _on_axis(frame, x), list(frame["name"])
     long = max(map(len, names)) > 18  # noqa: PLR2004  such names stand above their rows
     look: Options = {"labelColor": INK, "ticks": False, "domain": False}
     if long:

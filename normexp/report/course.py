@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from normexp.config.norm_fields import REFERENCES, WITHOUT_MOMENTUM
-from normexp.console.words import counted
+from normexp.console.words import counted, number
 from normexp.insight.thinning import evenly
 from normexp.report.charts import Options, band_plot, count_axis, means, value_axis
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, said, table
 from normexp.report.source import Source, some
-from normexp.report.style import ARM, INK, SOFT, switchable
-from normexp.report.words import PERCENT, percent, short
+from normexp.report.style import ARM, INK, PERCENT, SOFT, percent, switchable
 from normexp.store.stored import Row
 
 if TYPE_CHECKING:
@@ -70,10 +69,8 @@ def _by_epoch(source: Source, frame: "pd.DataFrame", metric: str) -> Figure | Le
     return Figure(
         name=metric.replace("_", "-"),
         title=title,
-        sentence=f"{arms[0]} ends at {short(ends[arms[0]])}"
-        f"{f', {arms[-1]} at {short(ends[arms[-1]])}' if len(arms) > 1 else ''}.",
-        description=f"Line chart: {what}{', logarithmic,' if log else ''} against epoch, one line "
-        f"for each of {counted(len(arms), 'arm')}, means over seeds.",
+        sentence=f"{arms[0]} ends at {number(ends[arms[0]], 3)}"
+        f"{f', {arms[-1]} at {number(ends[arms[-1]], 3)}' if len(arms) > 1 else ''}.",
         chart=band_plot(
             points.rename(columns={"epoch": "x"}).assign(what="point"),
             source.palette,
@@ -251,8 +248,6 @@ def _converging(  # noqa: PLR0913, PLR0917  what it is made of
         name=measure.column.replace("_", "-"),
         title=measure.title,
         sentence=_closest(by_error, ends, both, measure),
-        description=f"Line charts, one a layer: {measure.title.lower()}, a line an arm; theory for "
-        "one of them is dashed, with its 95 % band.",
         chart=_multiples(source, chosen.rows, points, band, measure, start),
         table=table(
             ("arm", "layer", "step", "measured", "theory", "its band from", "to"),
@@ -271,8 +266,8 @@ def _closest(
         return "No layer has a finite error."
     worst = ends.iloc[int(ends["mean"].abs().to_numpy().argmax())]
     off = (
-        f"{short(abs(worst['mean']))} σ off" if measure.log
-        else f"{short(math.exp(worst['mean']))} times the population's"
+        f"{number(abs(worst['mean']), 3)} σ off" if measure.log
+        else f"{number(math.exp(worst['mean']), 3)} times the population's"
     )  # fmt: skip
     text = (
         f"The running {'mean' if measure.log else 'variance'} of {worst['layer']} ends farthest, "

@@ -102,7 +102,6 @@ class Figure:
         name: of its files and its anchor, such as `momentum-curve`.
         title: a few words.
         sentence: the result, made from the numbers; may be several sentences, never empty.
-        description: axes, marks and series, for those who do not see them.
         chart: in Vega-Lite, with widths in pixels; the page makes it fit. None: the table is all.
         table: its numbers; None where another figure's table has them.
         controls: sliders under it.
@@ -113,7 +112,6 @@ class Figure:
     name: str
     title: str
     sentence: str
-    description: str
     chart: "Chart | None" = None
     table: Table | None = None
     controls: tuple[Control, ...] = ()

@@ -12,7 +12,6 @@ from normexp.report.charts import Options, heat_map
 from normexp.report.figure import Drawn, Figure, LeftOut, said, table
 from normexp.report.naming import title_of
 from normexp.report.source import MOMENTUM, SOURCE, Source
-from normexp.report.words import short
 
 TITLE = "Heat map"
 
@@ -98,14 +97,12 @@ def _figure(source: Source, axes: tuple[str, ...], metric: str) -> Figure | Left
     best = ranked[0]
     several = any(each.among > 1 for each in squares)
     titles = [title_of(path) for path in axes]
-    panels = len({repr(each.values[2:]) for each in squares})
+    len({repr(each.values[2:]) for each in squares})
     diverged = sum(bool(each.arm) and not source.arms[each.arm].n for each in squares)
     return Figure(
         name="heat-map" if metric == "test_loss" else "heat-map-accuracy",
         title=f"{what.capitalize()} by {titles[0]} and {titles[1]}",
         sentence=_sentence(source, axes, best, ranked[-1], metric),
-        description=f"{counted(panels, 'heat map')}: mean {what} by {titles[0]}, to the right, and "
-        f"{titles[1]}, upwards; the better the brighter, the best with a frame.",
         chart=_chart(source, axes, squares, best, metric),
         table=table(
             (*titles, what, "seeds", *["best of"] * several, ""),
@@ -179,7 +176,7 @@ def _chart(
             shown = math.isfinite(mean) and (mean > 0 or metric != "test_loss")
             row |= {"arm": each.arm, "n": source.arms[each.arm].n, "value": mean if shown else None,
                     "said": _value(source, each, metric)}  # fmt: skip
-            row["text"] = short(mean) if shown else "div."
+            row["text"] = number(mean, 3) if shown else "div."
         rows.append(row)
     frame = pd.DataFrame(rows)
     tips = {"x:N": title_of(axes[0]), "y:N": title_of(axes[1]), "said:N": metric.replace("_", " "),

@@ -7,8 +7,7 @@ from normexp.report.charts import tooltips
 from normexp.report.figure import Drawn, Figure, LeftOut, epoch_slider, said, table
 from normexp.report.pictures import Pictured, intervals, pictured
 from normexp.report.source import Source, some
-from normexp.report.style import ARM, INK, hidden, switchable
-from normexp.report.words import percent
+from normexp.report.style import ARM, INK, TIGHT, hidden, percent, switchable
 
 if TYPE_CHECKING:
     from normexp.engine.pictures import Picture
@@ -20,55 +19,50 @@ MOST_LAYERS = 10
 
 KINDS = {"pre_activation": "pre-activations", "activation": "activations"}
 
-SATURATED = 0.8
-"""The outermost of ten bins from −1 to 1 begin there."""
-
 LABELLED = (
     "datum.value % 5 === 0 || abs(datum.value) === 1 || abs(datum.value) === 4 ? datum.label : ''"
 )
 """Ticks that have a number: 0, the ends of bins for layers, and fives for the input."""
 
-NOTABLE = 0.01
-"""A share of values beyond the bins that is worth a sentence."""
-
-FULLEST, OUTSIDE, SATURATION = "fullest bin", "outside the bins", "saturated"
+SATURATED = "activations beyond ±0.8"
+FULLEST, OUTSIDE = "pre-activations in the fullest bin", "pre-activations outside the bins"
 
 
 def histograms(source: Source) -> Drawn:
     """Pre-activations and activations over layers, of a network without a norm and the best one."""
     if not source.complete:
         return [LeftOut(TITLE, "no run is complete")]
-    arms, which = _chosen(source)
+    arms = _chosen(source)
     found = pictured(source, arms)
     if not found.pictures:
         return [LeftOut(TITLE, "; ".join(found.lost))]
     last = {arm: each[max(each)] for arm, each in found.pictures.items()}
     layers = list(dict.fromkeys(layer for each in last.values() for layer, _ in each.histograms))
+    shares = {arm: [_shares(each, layer) for layer in layers] for arm, each in last.items()}
+    columns = [(name, arm) for arm in shares for name in shares[arm][-1]]
     kept = some(layers, MOST_LAYERS)
-    figures = {
-        arm: {layer: _figures(each, layer) for layer in layers} for arm, each in last.items()
-    }
-    names = list(dict.fromkeys(n for by in figures.values() for each in by.values() for n in each))
-    columns = [(name, arm) for name in names for arm in figures]
+    ends = [
+        f"{', '.join(f'{percent(share)} of its {name}' for name, share in each[-1].items())} ({arm})"
+        for arm, each in shares.items()
+    ]
     return [
         Figure(
             name="histograms",
             title=TITLE,
-            sentence=_sentence(figures, layers[-1]),
-            description=f"Small histograms of {len(kept)} layers, one a column; rows are "
-            f"pre-activations and activations of {' and '.join(figures)}, on one axis from 0 to "
-            "100 % of all values.",
+            sentence=f"Of {layers[-1]}, the last layer, after the last epoch: {'; '.join(ends)}.",
             chart=_chart(source, found, kept),
             table=table(
                 ("layer", *(f"{name}, {arm}" for name, arm in columns)),
-                [(layer, *(percent(figures[arm][layer].get(name)) for name, arm in columns))
-                 for layer in layers],
+                [(layer, *(percent(shares[arm][place].get(name)) for name, arm in columns))
+                 for place, layer in enumerate(layers)],
             ),
             controls=epoch_slider("epoch", found.epochs),
             note=said(
                 "Bars: shares of all values over test set and channels, under running statistics; "
                 "pre-activations come before the norm.",
-                which,
+                f"{len(arms)} of {len(source.arms)} arms are drawn: the best with a norm by test "
+                "loss, and one without a norm or else the worst."
+                if len(arms) < len(source.arms) else "",
                 found.note,
                 f"{len(kept)} of {len(layers)} layers." if len(kept) < len(layers) else "",
             ),
@@ -76,56 +70,29 @@ def histograms(source: Source) -> Drawn:
     ]  # fmt: skip
 
 
-def _chosen(source: Source) -> tuple[list[str], str]:
+def _chosen(source: Source) -> list[str]:
     """One arm without a norm and the best with one, of like settings; else best and worst."""
     ranked = sorted({row[ARM]: row for row in source.complete}, key=source.rank)
     values = {arm: source.arms[arm].values for arm in ranked}
     rest = [path for path in source.fields if not path.startswith("norm.")]
     without = [arm for arm in ranked if values[arm].get("norm.kind") == "none"]
     with_one = [arm for arm in ranked if arm not in without]
-    if without and with_one:
-        best = [values[with_one[0]].get(path) for path in rest]
-        like = [arm for arm in without if [values[arm].get(path) for path in rest] == best]
-        chosen, words = (
-            [(like or without)[0], with_one[0]],
-            "one without a norm and the best with one",
-        )
-    else:
-        chosen, words = list(dict.fromkeys([ranked[0], ranked[-1]])), "the best and the worst"
-    if len(chosen) == len(source.arms):
-        return chosen, ""
-    return chosen, f"{len(chosen)} of {len(source.arms)} arms are drawn: {words} by test loss."
+    if not without or not with_one:
+        return list(dict.fromkeys([ranked[0], ranked[-1]]))
+    best = [values[with_one[0]].get(path) for path in rest]
+    like = [arm for arm in without if [values[arm].get(path) for path in rest] == best]
+    return [(like or without)[0], with_one[0]]
 
 
-def _figures(picture: "Picture", layer: str) -> dict[str, float]:
+def _shares(picture: "Picture", layer: str) -> dict[str, float]:
     """Shares of a layer's pre-activations in one bin and in none, and of saturated activations."""
     before = picture.histograms[layer, "pre_activation"]
     after = picture.histograms[layer, "activation"]
     shares = before.counts.numpy() / before.total
     found = {FULLEST: float(shares.max()), OUTSIDE: max(0.0, 1 - float(shares.sum()))}
     if (after.low, after.high) == (-1.0, 1.0):
-        found[SATURATION] = float(after.counts[[0, -1]].sum()) / after.total
+        found[SATURATED] = float(after.counts[[0, -1]].sum()) / after.total
     return found
-
-
-def _sentence(figures: dict[str, dict[str, dict[str, float]]], layer: str) -> str:
-    """How much of the last layer saturates, lies beyond the bins, or in one of them."""
-    found = {arm: by_layer[layer] for arm, by_layer in figures.items()}
-
-    def shares(name: str, what: str) -> str:
-        parts = [f"{percent(of[name])}{{}} ({arm})" for arm, of in found.items() if name in of]
-        return " and ".join(parts).replace("{}", f" of {what}", 1).replace("{}", "")
-
-    where = f"In {layer}, the last layer, after the last epoch"
-    saturates = any(SATURATION in of for of in found.values())
-    return said(
-        f"{where}, {shares(SATURATION, 'activations')} are saturated, beyond ±{SATURATED}."
-        if saturates
-        else f"{where}, the fullest of ten bins holds {shares(FULLEST, 'pre-activations')}.",
-        f"Beyond the bins lie {shares(OUTSIDE, 'pre-activations')}."
-        if any(of[OUTSIDE] >= NOTABLE for of in found.values())
-        else "",
-    )
 
 
 def _chart(source: Source, found: Pictured, layers: Sequence[str]) -> "Chart":
@@ -150,13 +117,13 @@ def _chart(source: Source, found: Pictured, layers: Sequence[str]) -> "Chart":
         .transform_calculate(
             left="datum.low + datum.bin * datum.width",
             right="datum.left + datum.width",
-            percent="format(100 * datum.share, '.1f') + '\u00a0%'",
+            percent=f"format(100 * datum.share, '.1f') + '{TIGHT}%'",
         )
     )
     across = alt.Axis(grid=False, tickCount=3, format="~g", labelFontSize=10, labelFlush=True,
                       labelExpr=LABELLED)  # fmt: skip
-    up = alt.Axis(values=[0, 0.5, 1], labelExpr="100 * datum.value + '\u00a0%'", labelFontSize=10,
-                  labelOverlap=False)  # fmt: skip
+    up = alt.Axis(values=[0, 0.5, 1], labelExpr=f"100 * datum.value + '{TIGHT}%'",
+                  labelFontSize=10, labelOverlap=False)  # fmt: skip
     tips = {"arm:N": "arm", "layer:N": "layer", "kind:N": "values", "left": "from", "right": "to",
             "percent:N": "share"}  # fmt: skip
     bars = bins.mark_bar(binSpacing=1, clip=True).encode(
@@ -172,7 +139,7 @@ def _chart(source: Source, found: Pictured, layers: Sequence[str]) -> "Chart":
         **head, labelAngle=0, labelAlign="right", labelExpr="split(datum.value, '|')"
     )
     order = [_row(words, arm) for words in KINDS.values() for arm in arms]
-    faceted: alt.FacetChart = bars.facet(
+    faceted: Chart = bars.facet(
         row=alt.Row("row:N", sort=order, header=lines),
         column=alt.Column("layer:N", sort=list(layers), header=alt.Header(**head)),
         title=alt.Title(alt.ExprRef("'epoch ' + epoch")),

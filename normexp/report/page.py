@@ -17,8 +17,7 @@ from normexp.errors import UsageError
 from normexp.report.compose import Report
 from normexp.report.figure import Figure, Table
 from normexp.report.source import MOMENTUM, Source
-from normexp.report.style import DARK, LIGHT, specification
-from normexp.report.words import tight
+from normexp.report.style import DARK, LIGHT, specification, tight
 from normexp.store.files import write_file
 from normexp.store.manifest import MOST_BYTES
 from normexp.store.regular import read_regular
@@ -202,7 +201,7 @@ def markdown(report: Report) -> str:
     for each in report.figures:
         parts += [f"## {each.title}", _plain(each.sentence)]
         if each.chart is not None:
-            parts.append(f"![{_plain(each.description)}]({FIGURES}/{each.name}.png)")
+            parts.append(f"![{_plain(each.title)}]({FIGURES}/{each.name}.png)")
         if each.note:
             parts.append(f"*{_plain(each.note)}*")
         if each.table is not None and (each.open or each.chart is None):

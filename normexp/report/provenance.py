@@ -48,7 +48,6 @@ def _configuration(source: Source) -> Figure:
         "these."
         if varied
         else "There is one configuration.",
-        description="",
         table=Table(("field", "values"), tuple(rows), prose=True),
         open=True,
     )
@@ -90,7 +89,6 @@ def _making(source: Source) -> Figure:
         name="provenance",
         title="What made them",
         sentence=sentence,
-        description="",
         table=Table(("what", "by which"), tuple(rows), prose=True),
         open=True,
     )
@@ -130,7 +128,6 @@ def _runs(source: Source) -> Figure:
         name="runs",
         title="The runs",
         sentence=" ".join(ranges),
-        description="",
         table=table(("run", "arm", "seed", "test loss", "excess", "directory"), map(_run, shown)),
         note=note,
     )

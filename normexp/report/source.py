@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from normexp.config.answers import ANSWERS, data_set, data_sets
 from normexp.config.differences import varying
+from normexp.console.words import interval
 from normexp.errors import NotFoundError
 from normexp.insight.arms import Arm, Estimate, arms
 from normexp.insight.compare import ranking
@@ -71,6 +72,27 @@ class Source:
     def estimate(self, arm: str, metric: str) -> Estimate:
         """Mean and interval of an arm's metric; NaN where there is none."""
         return self.arms[arm].estimates.get(metric, UNKNOWN)
+
+    def summary(self, metric: str) -> "pd.DataFrame":
+        """A row an arm with a finite mean: mean, low, high and n; and the population's mean.
+
+        Columns `said` and `truth` have mean and population with their intervals as texts;
+        `reference`, the population's, is there for arms with running statistics.
+        """
+        import pandas as pd
+
+        rows = []
+        for name, arm in self.arms.items():
+            value = self.estimate(name, metric)
+            known = arm.has_statistics and not metric.startswith("excess")
+            truth = self.estimate(name, f"{metric}_population") if known else UNKNOWN
+            rows.append({
+                "arm": name, "mean": value.mean, "low": value.mean - value.half_width,
+                "high": value.mean + value.half_width, "n": value.n, "said": interval(value),
+                "reference": truth.mean, "truth": interval(truth),
+            })  # fmt: skip
+        frame = pd.DataFrame(rows)
+        return frame[frame["mean"].abs() < math.inf]
 
     @cached_property
     def parts(self) -> "dict[str, Source]":

@@ -1,11 +1,15 @@
 """One look for all charts: colours that follow light and dark, and the marks of arms."""
 
 import json
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from normexp.console.words import NOTHING
 
 if TYPE_CHECKING:
     import altair as alt
@@ -32,6 +36,11 @@ DARK = {
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right",
           "triangle-left")  # fmt: skip
 DASHES = ((1, 0), (1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (10, 4), (4, 2), (1, 3))
+
+TIGHT = "\u00a0"
+"""A space that no line ends at."""
+
+PERCENT = f"{TIGHT}%"
 
 MOST_ARMS = len(SHAPES)
 """Arms that are drawn one by one: more cannot be told apart."""
@@ -107,6 +116,27 @@ class Palette:
                 **looks[legend],
             ),
         )
+
+
+def percent(share: float | None) -> str:
+    """`12 %`; a share that is not all or nothing is not rounded to it."""
+    if share is None or math.isnan(share):
+        return NOTHING
+    if 0 < share < 0.01:  # noqa: PLR2004
+        return f"under 1{PERCENT}"
+    if 0.99 < share < 1:  # noqa: PLR2004
+        return f"over 99{PERCENT}"
+    return f"{100 * share:.0f}{PERCENT}"
+
+
+def keras(momentum: float | None) -> str | None:
+    """A momentum in Keras's convention: the weight of the old value; None for the cumulative."""
+    return None if momentum is None else f"{1 - momentum:.10g}"
+
+
+def tight(text: str) -> str:
+    """A text whose numbers stay with their units."""
+    return re.sub(r"(?<=\d) (?=[%σ±])|(?<=±) (?=\d)", TIGHT, text)
 
 
 def switchable(chart: "alt.Chart") -> "alt.Chart":

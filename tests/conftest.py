@@ -121,3 +121,21 @@ def study(whole: Path) -> Path:
     """The directory of that study in this test's own store."""
     shutil.copytree(whole, "runs")
     return Path("runs/bn_regression")
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with eight arms of three seeds, and its report: no test changes it."""
+    place = tmp_path_factory.mktemp("reported") / "runs"
+    small = [each for each in SMALL if "batch_size" not in each]
+    axes = ["norm=none,batch", "norm.momentum=0.1,0.5,null", "train.batch_size=8,16"]
+    store_of(place, *small, *axes, "seed=range(3)")
+    result = CliRunner().invoke(app, ["report", "bn_regression", "--dir", str(place)])
+    assert result.exit_code == 0, result.output
+    return place
+
+
+@pytest.fixture(scope="session")
+def page(reported: Path) -> str:
+    """The page of that report."""
+    return (reported / "reports/bn_regression/report.html").read_text("utf-8")

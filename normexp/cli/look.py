@@ -83,9 +83,9 @@ def report(
     """
     from normexp.config.schema import PLACES
     from normexp.console.streams import note, stdout
-    from normexp.report.contents import compose
+    from normexp.report.compose import compose
+    from normexp.report.page import as_data, check_target, place, write
     from normexp.report.source import gather
-    from normexp.report.write import as_data, check_target, place, write
     from normexp.store.places import typed_places
 
     if out == "":

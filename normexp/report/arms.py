@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from normexp.config.differences import varying
 from normexp.console.compare import PAIRED, decision, estimate_with_interval, sample_size
@@ -72,11 +72,13 @@ def _table(source: Source) -> Table:
     if len(source.metrics) > 1:
         columns |= {"accuracy": "test_accuracy", "population accuracy": "test_accuracy_population"}
     arms = source.arms.values()
-    more = {
-        "half-life, steps": [arm.half_life_steps for arm in arms],
-        "diverged": [arm.diverged or None for arm in arms],
-    }
-    more = {title: values for title, values in more.items() if any(values)}
+    lives = [
+        None if arm.half_life_steps is None else number(arm.half_life_steps, 3) for arm in arms
+    ]
+    every: dict[str, list[Any]] = {
+        "half-life, steps": lives, "diverged": [arm.diverged or None for arm in arms]
+    }  # fmt: skip
+    more = {title: values for title, values in every.items() if any(values)}
     rows = []
     for number_of, (name, arm) in enumerate(source.arms.items()):
         estimates = [
@@ -245,8 +247,8 @@ def _chart(source: Source, found: Sequence[Difference], scale: str, field: str) 
     baselines = {each.baseline for each in found}
     against = next(iter(baselines))
     if len(baselines) > 1:
-        values = source.arms[against].values
-        one = f"{title_of(field)} {field_value(field, values, keras=False)}, all else alike"
+        word = field_value(field, dict(source.values(against)))
+        one = f"{title_of(field)} {word}, all else alike"
         against = "the same arm of the first" if field == SOURCE else one
     nothing = 1.0 if scale == "ratio" else 0.0
     shown = pd.concat([frame, pd.DataFrame([{"mean": nothing}])])

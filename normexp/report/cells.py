@@ -60,7 +60,7 @@ class Cell:
 
     def value(self, name: str, default: object = None) -> Any:  # noqa: ANN401  of any field
         """A field of all of its arms."""
-        return self.source.arms[next(iter(self.momenta))].values.get(name, default)
+        return self.source.values(next(iter(self.momenta))).get(name, default)
 
     def level(self, of: str, metric: str) -> Estimate:
         """The metric under the population's statistics, where momenta share it, or of no norm."""
@@ -84,7 +84,7 @@ def cells(source: Source) -> list[Cell]:
         elif MOMENTUM in arm.values and arm.values.get("norm.estimator") not in WITHOUT_MOMENTUM:
             grouped.setdefault(repr(values), {})[name] = arm.values[MOMENTUM]
     kept = [momenta for momenta in grouped.values() if len({m for m in momenta.values() if m}) > 1]
-    values_of = [source.arms[next(iter(momenta))].values for momenta in kept]
+    values_of = [source.values(next(iter(momenta))) for momenta in kept]
     telling = [path for path in fields if len({repr(of.get(path)) for of in values_of}) > 1]
     return [
         Cell(

@@ -1,25 +1,26 @@
 """The course of a training: losses by epoch, and how running statistics approach the truth."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from normexp.config.norm_fields import REFERENCES, WITHOUT_MOMENTUM
+from normexp.config.norm import REFERENCES
 from normexp.console.words import counted, number
 from normexp.insight.thinning import evenly
 from normexp.report.charts import Options, band_plot, count_axis, means, value_axis
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, said, table
 from normexp.report.source import Source, some
 from normexp.report.style import ARM, INK, PERCENT, SOFT, percent, switchable
-from normexp.store.stored import Row
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import altair as alt
     import pandas as pd
 
     from normexp.report.figure import Chart
+    from normexp.store.stored import Row
 
 WIDE = 5
 """The largest mean over the smallest from which on an axis is logarithmic."""
@@ -53,68 +54,59 @@ def training(source: Source) -> Drawn:
 
 def _by_epoch(source: Source, frame: "pd.DataFrame", metric: str) -> Figure | LeftOut:
     what = metric.replace("_", " ")
-    title = f"{what.capitalize()} by epoch"
     points = means(frame, metric, [ARM, "epoch"])
     if points.empty:
-        return LeftOut(title, "no mean is finite")
+        return LeftOut(f"{what.capitalize()} by epoch", "no mean is finite")
     bands = points[ARM].nunique() <= MOST_BANDS and points["n"].median() >= FEWEST_SEEDS
     low, high = points["mean"].min(), points["mean"].max()
     log = bool(metric == "test_loss" and low > 0 and high / low > WIDE)
     within = (0.0, 1.0) if metric == "test_accuracy" else (-math.inf, math.inf)
-    ends = points.sort_values("epoch").groupby(ARM, sort=False)["mean"].last()
-    arms = sorted(ends.index, key=lambda arm: ends[arm], reverse=metric != "test_loss")
     wide = points.pivot_table(index="epoch", columns=ARM, values="mean", observed=True)
-    shown = [arm for arm in source.palette.arms if arm in wide]
+    wide = wide[[arm for arm in source.palette.arms if arm in wide]]
+    ends = {str(arm): number(values.dropna().iloc[-1], 3) for arm, values in wide.items()}
+    ranked = sorted(ends, key=lambda arm: source.rank(arm, metric))
+    extremes = dict.fromkeys([ranked[0], ranked[-1]])
     band = f"95{PERCENT} interval (Student's t)"
+    tips = {"arm:N": "arm", "x": "epoch", "mean": what, "low": f"95{PERCENT} from", "high": "to",
+            "n": "seeds"}  # fmt: skip
     return Figure(
         name=metric.replace("_", "-"),
-        title=title,
-        sentence=f"{arms[0]} ends at {number(ends[arms[0]], 3)}"
-        f"{f', {arms[-1]} at {number(ends[arms[-1]], 3)}' if len(arms) > 1 else ''}.",
+        title=f"{what.capitalize()} by epoch",
+        sentence=f"At the end {' and '.join(f'{arm} is at {ends[arm]}' for arm in extremes)}.",
         chart=band_plot(
             points.rename(columns={"epoch": "x"}).assign(what="point"),
             source.palette,
             x=count_axis("epoch", points["epoch"]),
             y=value_axis(what, points if bands else points[["mean"]], log=log, within=within),
-            tips={"arm:N": "arm", "x": "epoch", "mean": what, "low": f"95{PERCENT} from",
-                  "high": "to", "n": "seeds"},
+            tips=tips,
             bands=bands,
         ),
-        table=table(("epoch", *shown), [(e, *row) for e, row in
-                                        zip(wide.index, wide[shown].to_numpy(), strict=True)]),
+        table=table(("epoch", *ends), wide.reset_index().itertuples(index=False)),
         note=said(
-            f"Mean over seeds; the band is its {band}." if bands
-            else f"Mean over seeds; point at a mark to read its {band}." if points["n"].max() > 1
+            f"Mean over seeds; {'the band is' if bands else 'point at a mark to read'} its {band}."
+            if points["n"].max() > 1
             else "One seed an arm: there are no intervals.",
             source.thinned,
         ),
-    )  # fmt: skip
+    )
 
 
 class Sample(NamedTuple):
-    """Some runs with running statistics, for figures that read whole trainings.
+    """The first seeds of arms that are drawn and average batches; a note; why there is none."""
 
-    Attributes:
-        rows: of the first seeds of every arm that is drawn and averages batches.
-        note: how many seeds there are of how many, and which arms have no error; may be empty.
-        why: why there is none.
-    """
-
-    rows: list[Row]
+    rows: "list[Row]"
     note: str
     why: str
 
 
 def sample(source: Source) -> Sample:
-    """The first seeds of every arm that is drawn and has running statistics."""
+    """Some runs with running statistics, for figures that read whole trainings."""
     kept: dict[str, list[Row]] = {}
     exact: dict[str, None] = {}
     for row in sorted(source.complete, key=lambda row: row["seed"]):
-        if row[ARM] not in source.palette.arms or "norm.estimator" not in row:
-            continue
-        if row["norm.estimator"] in REFERENCES:
+        if row[ARM] in source.palette.arms and row.get("norm.estimator") in REFERENCES:
             exact[row[ARM]] = None
-        else:
+        elif row[ARM] in source.palette.arms and "norm.estimator" in row:
             kept.setdefault(row[ARM], []).append(row)
     most = max(map(len, kept.values()), default=0)
     note = said(
@@ -122,14 +114,10 @@ def sample(source: Source) -> Sample:
         f"Without {', '.join(exact)}, which average nothing." if exact else "",
         source.thinned,
     )
-    why = (
-        "every run diverged" if not source.complete
-        else "no arm that is drawn has running statistics of its own"
-        if any(arm.has_statistics for arm in source.arms.values())
-        else "no run has running statistics"
-    )  # fmt: skip
+    tracked = any(arm.has_statistics for arm in source.arms.values())
+    why = f"no {'arm that is drawn' if tracked else 'run'} has running statistics"
     ordered = [row for arm in source.arms for row in kept.get(arm, ())[:MOST_SEEDS]]
-    return Sample(ordered, note, why)
+    return Sample(ordered, note, why if source.complete else "every run diverged")
 
 
 class Measure(NamedTuple):
@@ -140,12 +128,15 @@ class Measure(NamedTuple):
     title: str
     axis: str
     log: bool
+    note: str
 
 
 MEASURES = (
-    Measure("mean_error", "error", "Error of the running mean by step", "error in σ", log=True),
+    Measure("mean_error", "error", "Error of the running mean by step", "error in σ", log=True,
+            note="Root mean square over channels of (running − population mean) / σ"),
     Measure("log_var_ratio", "ratio", "Error of the running variance by step",
-            "ln(running / population)", log=False),
+            "ln(running / population)", log=False,
+            note="Mean over channels of ln(running / population variance), where 0 is right"),
 )  # fmt: skip
 
 
@@ -159,18 +150,18 @@ def convergence(source: Source) -> Drawn:
         return [LeftOut(CONVERGENCE, "there is one evaluation point")]
     layers = list(dict.fromkeys(frame["layer"]))
     kept = some(layers, MOST_LAYERS)
-    steps = {
-        (arm, step)
-        for arm, part in frame.groupby(ARM)["step"]
-        for step in some(sorted(set(part)), MOST_POINTS)
-    }
-    shown = frame["layer"].isin(kept) & frame[[ARM, "step"]].apply(tuple, axis=1).isin(steps)
-    theory = _theory(source, chosen.rows, frame.groupby(ARM)["step"].nunique().max(), kept)
+    points = evenly(int(frame.groupby(ARM)["step"].nunique().max()), MOST_POINTS)
+    frame = frame[frame["layer"].isin(kept)]
+    place = frame.groupby([ARM, "run_id", "layer"]).cumcount()  # of the evaluation point
+    theory = _theory(source, chosen.rows, points, kept)
     few = f"{len(kept)} of {len(layers)} layers, evenly." if len(kept) < len(layers) else ""
-    return [_converging(source, chosen, frame[shown], theory, measure, few) for measure in MEASURES]
+    shown = frame[place.isin(points)]
+    return [_converging(source, chosen, shown, theory, measure, few) for measure in MEASURES]
 
 
-def _theory(source: Source, rows: Sequence[Row], points: int, kept: list[str]) -> "pd.DataFrame":
+def _theory(
+    source: Source, rows: "Sequence[Row]", points: list[int], kept: list[str]
+) -> "pd.DataFrame":
     """Expected errors and their variances, means over seeds; no rows where trainings are gone."""
     import pandas as pd
 
@@ -180,10 +171,10 @@ def _theory(source: Source, rows: Sequence[Row], points: int, kept: list[str]) -
     arms = {row["run_id"]: row[ARM] for row in rows}
     names, parts = ("error", "error_variance", "ratio", "ratio_variance"), []
     for each in trainings_of(source.stored(rows)):
-        for course in courses(each, evenly(int(points), MOST_POINTS)):
-            steps, layers = len(course.steps), len(course.layers)
+        for course in courses(each, points):
+            layers = len(course.layers)
             columns = {ARM: arms[course.run.id], "step": np.repeat(course.steps, layers),
-                       "layer": list(course.layers) * steps}  # fmt: skip
+                       "layer": list(course.layers) * len(course.steps)}  # fmt: skip
             columns |= {name: getattr(course, name).ravel() for name in names}
             parts.append(pd.DataFrame(columns))
     if not parts:
@@ -200,16 +191,17 @@ def _band(theory: "pd.DataFrame", measure: Measure) -> "pd.DataFrame":
     """95 % of such means: of errors, which are positive, a gamma's with their mean and variance."""
     from scipy.stats import gamma, norm
 
-    mean = theory[measure.theory].astype(float)
-    variance = theory[f"{measure.theory}_variance"].astype(float)
-    if measure.log:
-        with np.errstate(all="ignore"):  # without noise there is no band
-            shape, scale = mean**2 / variance, variance / mean
-            noisy = variance > mean**2 * 1e-12
-            low, high = (np.where(noisy, gamma.ppf(q, shape, scale=scale), mean)
-                         for q in (0.025, 0.975))  # fmt: skip
-    else:
-        low, high = ((mean + norm.ppf(q) * np.sqrt(variance)).to_numpy() for q in (0.025, 0.975))
+    mean, variance = (theory[name].to_numpy(dtype=float)
+                      for name in (measure.theory, f"{measure.theory}_variance"))  # fmt: skip
+    with np.errstate(all="ignore"):  # without noise there is no band
+        low, high = (
+            gamma.ppf(q, mean**2 / variance, scale=variance / mean)
+            if measure.log
+            else mean + norm.ppf(q) * np.sqrt(variance)
+            for q in (0.025, 0.975)
+        )
+    noisy = variance > mean**2 * 1e-12
+    low, high = (np.where(noisy, each, mean) for each in (low, high))
     found: pd.DataFrame = theory[KEY].assign(mean=mean, low=low, high=high)
     return found.dropna()
 
@@ -227,91 +219,59 @@ def _converging(  # noqa: PLR0913, PLR0917  what it is made of
     band = _band(theory, measure)
     both = points.merge(band, on=KEY, how="left", suffixes=("", "_expected"))
     ends = both[both["step"] == both.groupby(ARM)["step"].transform("max")]
+    ranked = ends.groupby(ARM)["mean"].agg(lambda each: each.abs().mean()).sort_values().index
     arms = [arm for arm in source.palette.arms if arm in set(band[ARM])]
-    by_error = ends.groupby(ARM)["mean"].agg(lambda each: each.abs().mean()).sort_values()
-    middle = [arm for arm in by_error.index if arm in arms]
+    middle = [arm for arm in ranked if arm in arms]
     start = middle[len(middle) // 2] if middle else ""
-    slider = Control("theory", "Theory of", tuple(arms), tuple(arms), arms.index(start)
-                     if start else 0)  # fmt: skip
-    what = (
-        "Root mean square over channels of (running − population mean) / σ, mean over seeds; marks "
-        "at the foot are half-lives, steps are by square root."
-        if measure.log
-        else "Mean over channels of ln(running / population variance), and over seeds; 0 is right."
-    )
-    dashed = (
-        "Dashed: theory of one arm, exact but for the noise of batches, with 95 % of such means."
-        if arms
-        else "Without theory: the trainings are not there, or no arm is an average."
-    )
+    slider = (Control("theory", "Theory of", tuple(arms), tuple(arms), arms.index(start)),) if (
+        len(arms) > 1
+    ) else ()  # fmt: skip
+    known = both[(both["step"] > 0) & both["low"].notna()]
+    slack = 1e-6 * known["mean"].abs()  # of float32
+    inside = known["mean"].between(known["low"] - slack, known["high"] + slack).mean()
+    text = f"{ranked[0]} ends closest on average" if len(ranked) else "No layer has a finite error"
+    text += f", {ranked[-1]} farthest" if len(ranked) > 1 else ""
+    columns = [ARM, "layer", "step", "mean", "mean_expected", "low", "high"]
     return Figure(
         name=measure.column.replace("_", "-"),
         title=measure.title,
-        sentence=_closest(by_error, ends, both, measure),
-        chart=_multiples(source, chosen.rows, points, band, measure, start),
+        sentence=said(
+            f"{text}.",
+            f"{percent(inside)} of the measured points lie within theory's 95 % band."
+            if len(known)
+            else "",
+        ),
+        chart=_multiples(source, points, band, measure, start),
         table=table(
             ("arm", "layer", "step", "measured", "theory", "its band from", "to"),
-            ends[[*KEY[:1], "layer", "step", "mean", "mean_expected", "low", "high"]].to_numpy(),
+            ends[columns].itertuples(index=False),
         ),
-        controls=(slider,) if len(arms) > 1 else (),
-        note=said(what, dashed, few, chosen.note),
+        controls=slider,
+        note=said(
+            f"{measure.note}, mean over seeds. Steps are by square root.",
+            "Dashed: theory of one arm, exact but for batches' noise, with 95 % of such means."
+            if arms
+            else "Without theory: the trainings are not there, or no arm is an average.",
+            few,
+            chosen.note,
+        ),
     )
 
 
-def _closest(
-    by_error: "pd.Series[float]", ends: "pd.DataFrame", both: "pd.DataFrame", measure: Measure
-) -> str:
-    """The arms that end closest and farthest, and how well theory knew."""
-    if ends.empty:
-        return "No layer has a finite error."
-    worst = ends.iloc[int(ends["mean"].abs().to_numpy().argmax())]
-    off = (
-        f"{number(abs(worst['mean']), 3)} σ off" if measure.log
-        else f"{number(math.exp(worst['mean']), 3)} times the population's"
-    )  # fmt: skip
-    text = (
-        f"The running {'mean' if measure.log else 'variance'} of {worst['layer']} ends farthest, "
-        f"{off}, with {worst[ARM]}"
-    )
-    if len(by_error) > 1:
-        text += f"; closest on average is {by_error.index[0]}"
-    known = both[(both["step"] > 0) & both["low"].notna()]
-    if known.empty:
-        return f"{text}."
-    slack = 1e-6 * known["mean"].abs()  # of float32
-    inside = known["mean"].between(known["low"] - slack, known["high"] + slack).mean()
-    return f"{text}. {percent(inside)} of the points lie within theory's 95 % band."
-
-
-def _multiples(  # noqa: PLR0913, PLR0917  what is drawn
-    source: Source,
-    rows: Sequence[Row],
-    points: "pd.DataFrame",
-    band: "pd.DataFrame",
-    measure: Measure,
-    start: str,
+def _multiples(
+    source: Source, points: "pd.DataFrame", band: "pd.DataFrame", measure: Measure, start: str
 ) -> "Chart":
-    """A chart a layer: an arm a line, theory dashed over it, half-lives at the foot."""
+    """A chart a layer: an arm a line, theory dashed over it."""
     import altair as alt
     import pandas as pd
 
-    lives = {
-        row[ARM]: float(row["half_life_steps"])
-        for row in rows
-        if row["half_life_steps"] is not None and row["norm.estimator"] not in WITHOUT_MOMENTUM
-    }
     layers = list(dict.fromkeys(points["layer"]))
-    last = points["step"].max()
-    feet = [{ARM: arm, "step": life, "layer": layer, "what": "foot"}
-            for arm, life in lives.items() if life <= last for layer in layers]  # fmt: skip
-    parts = [points.assign(what="point"), band.assign(what="theory"), pd.DataFrame(feet)]
-    frame = pd.concat([each for each in parts if len(each)], ignore_index=True)
-    if measure.log:  # zero has no place on it
-        frame = frame[(frame["mean"] > 0) | frame["mean"].isna()]
-        y = value_axis(measure.axis, points[points["mean"] > 0], log=True)
-        floor = y["scale"]["domain"][0]
-        frame = frame.assign(**{name: frame[name].clip(lower=floor) for name in ("mean", "low")
-                                if name in frame})  # fmt: skip
+    parts = [
+        each for each in (points.assign(what="point"), band.assign(what="theory")) if len(each)
+    ]
+    frame = pd.concat(parts, ignore_index=True).rename(columns={"step": "x"})
+    if measure.log:
+        y = value_axis(measure.axis, points, log=True)
     else:
         scale = alt.Scale(type="symlog", constant=0.1, nice=False, padding=5)
         y = {"title": measure.axis, "scale": scale, "axis": alt.Axis(values=RATIOS, format="~g")}
@@ -319,8 +279,18 @@ def _multiples(  # noqa: PLR0913, PLR0917  what is drawn
                      labelSeparation=8)  # fmt: skip
     x: Options = {"title": "step", "axis": steps,
                   "scale": alt.Scale(type="sqrt", nice=False, padding=6)}  # fmt: skip
+
+    def extra(of: "Callable[[str], alt.Chart]") -> "tuple[list[alt.Chart], list[alt.Chart]]":
+        at, mean = alt.X("x:Q", **x), alt.Y("mean:Q", **y)
+        theory = switchable(of("theory")).transform_filter(f"datum.{ARM} === theory")
+        area = theory.mark_area(clip=True, opacity=0.22, color=INK)
+        line = theory.mark_line(clip=True, color=INK, strokeDash=[4, 3], strokeWidth=1.4)
+        zero = alt.Chart().mark_rule(color=SOFT, strokeDash=[2, 2]).encode(alt.YDatum(0, **y))
+        over = [area.encode(at, alt.Y("low:Q", **y), alt.Y2("high:Q")), line.encode(at, mean)]
+        return ([] if measure.log else [zero]), over
+
     chart = band_plot(
-        frame.rename(columns={"step": "x"}),
+        frame,
         source.palette,
         x=x,
         y=y,
@@ -328,44 +298,6 @@ def _multiples(  # noqa: PLR0913, PLR0917  what is drawn
         bands=False,
         facet={"field": "layer", "sort": layers, "columns": 2 if len(layers) == 2 * 2 else 3},
         size=(190, 150),
-        extra=lambda of: _theory_layers(
-            of, source, x, y, list(dict.fromkeys(points[ARM])), measure
-        ),
+        extra=extra,
     )
     return chart.add_params(alt.param(name="theory", value=start))
-
-
-def _theory_layers(  # noqa: PLR0913, PLR0917  what they are made of
-    of: "Callable[[str], alt.Chart]",
-    source: Source,
-    x: Options,
-    y: Options,
-    arms: Sequence[str],
-    measure: Measure,
-) -> "tuple[list[alt.Chart], list[alt.Chart]]":
-    """Zero under the points; theory of the chosen arm, and half-lives, over them."""
-    import altair as alt
-
-    at = alt.X("x:Q", **x)
-    theory = switchable(of("theory")).transform_filter(f"datum.{ARM} === theory")
-    above = [
-        theory.mark_area(clip=True, opacity=0.22, color=INK)
-        .encode(at, alt.Y("low:Q", **y), alt.Y2("high:Q")),
-        theory.mark_line(clip=True, color=INK, strokeDash=[4, 3], strokeWidth=1.4)
-        .encode(at, alt.Y("mean:Q", **y)),
-    ]  # fmt: skip
-    if arms:
-        foot = switchable(of("foot")).encode(at, source.palette.encode("color", arms))
-        life: Any = [alt.Tooltip(f"{ARM}:N"), alt.Tooltip("x:Q", title="half-life in steps",
-                                                          format=".3g")]  # fmt: skip
-        top = alt.value(138)
-        above += [
-            foot.mark_rule(strokeWidth=2).encode(y=alt.value(150), y2=top),
-            foot.mark_point(opacity=1, size=36).encode(
-                y=top, shape=source.palette.encode("shape", arms), tooltip=life
-            ),
-        ]
-    if measure.log:
-        return [], above
-    zero = alt.YDatum(0, **y)
-    return [alt.Chart().mark_rule(color=SOFT, strokeDash=[2, 2]).encode(zero)], above

@@ -99,14 +99,14 @@ def _cells(source: Source) -> dict[str, str]:
 
 def _word(source: Source, arm: str) -> str:
     """An arm's momentum as text; empty if it has none."""
-    word = field_value(MOMENTUM, source.arms[arm].values, keras=False)
+    word = field_value(MOMENTUM, source.values(arm))
     return "" if word == NOTHING else word
 
 
 def _momentum_slider(source: Source, errors: Mapping[str, float]) -> tuple[Control, ...]:
     """A slider over momenta that starts at the best curve's; none if there is one momentum."""
     arms = [arm for arm in errors if _word(source, arm)]
-    values = {_word(source, arm): source.arms[arm].values[MOMENTUM] for arm in arms}
+    values = {_word(source, arm): source.values(arm)[MOMENTUM] for arm in arms}
     momenta = sorted(values, key=lambda word: (values[word] is None, values[word] or 0))
     if len(momenta) < 2:  # noqa: PLR2004
         return ()
@@ -131,7 +131,7 @@ def _chart(
     import altair as alt
 
     firsts = {cells[arm]: arm for arm in reversed(curves)}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"kind": kind, "cell": cells[arm], "epoch": epoch, "from": epoch, "until": until,
          **({ARM: arm, "momentum": _word(source, arm)} if kind == "prediction" else {}),
          **_lists(curves[arm][epoch], kind)}

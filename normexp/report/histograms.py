@@ -42,14 +42,14 @@ def histograms(source: Source) -> Drawn:
     columns = [(name, arm) for arm in shares for name in shares[arm][-1]]
     kept = some(layers, MOST_LAYERS)
     ends = [
-        f"{', '.join(f'{percent(share)} of its {name}' for name, share in each[-1].items())} ({arm})"
+        f"{arm} has {', '.join(f'{percent(v)} of its {name}' for name, v in each[-1].items())}"
         for arm, each in shares.items()
     ]
     return [
         Figure(
             name="histograms",
             title=TITLE,
-            sentence=f"Of {layers[-1]}, the last layer, after the last epoch: {'; '.join(ends)}.",
+            sentence=f"In {layers[-1]}, the last layer, after the last epoch, {'; '.join(ends)}.",
             chart=_chart(source, found, kept),
             table=table(
                 ("layer", *(f"{name}, {arm}" for name, arm in columns)),
@@ -73,7 +73,7 @@ def histograms(source: Source) -> Drawn:
 def _chosen(source: Source) -> list[str]:
     """One arm without a norm and the best with one, of like settings; else best and worst."""
     ranked = sorted({row[ARM]: row for row in source.complete}, key=source.rank)
-    values = {arm: source.arms[arm].values for arm in ranked}
+    values = {arm: source.values(arm) for arm in ranked}
     rest = [path for path in source.fields if not path.startswith("norm.")]
     without = [arm for arm in ranked if values[arm].get("norm.kind") == "none"]
     with_one = [arm for arm in ranked if arm not in without]

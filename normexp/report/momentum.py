@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from normexp.console.words import SKEWED_NOTE, number
 from normexp.report.cells import Cell, cells, forecast
-from normexp.report.charts import HEIGHT, WIDTH, Options, band_plot, label, tooltips, value_axis
+from normexp.report.charts import (
+    HEIGHT,
+    WIDTH,
+    Options,
+    band_plot,
+    label,
+    plain,
+    tooltips,
+    value_axis,
+)
 from normexp.report.figure import Drawn, Figure, LeftOut, Table, said, table
 from normexp.report.momentum_words import best_sentence, cost_sentence
 from normexp.report.source import Source, some
@@ -15,12 +24,16 @@ from normexp.report.style import ARM, GRID, INK, PERCENT, SOFT, Palette, keras, 
 if TYPE_CHECKING:
     import altair as alt
 
+    from normexp.insight.forecast import Forecast
     from normexp.report.figure import Chart
 
 TITLE = "Momentum curve"
 EXCESS = "excess_loss"
-NAMES = {"test_loss": ("momentum-curve", TITLE), EXCESS: ("momentum-excess", "What the momentum costs"),
-         "test_accuracy": ("momentum-accuracy", "Momentum curve of accuracy")}  # fmt: skip
+NAMES = {
+    "test_loss": ("momentum-curve", TITLE),
+    "test_accuracy": ("momentum-accuracy", "Momentum curve of accuracy"),
+    EXCESS: ("momentum-excess", "What the momentum costs"),
+}
 """Names and titles of figures by metric."""
 
 MOST_PANELS = 9
@@ -110,9 +123,10 @@ def _table(whole: Sequence[Cell], metric: str) -> Table:
             marks += ["predicted"] * (value is not None and value == predicted)
             estimate = cell.source.estimate(arm, metric) if arm else None
             lost = bool(arm and not cell.source.arms[arm].n)
-            rows.append((cell.name, "cumulative" if value is None else f"{value:g}",
-                         keras(value), estimate and estimate.n, "diverged" if lost else estimate,
-                         None if value is None else costs.get(value), " and ".join(marks)))  # fmt: skip
+            row = (cell.name, "cumulative" if value is None else f"{value:g}", keras(value))
+            figures = (estimate and estimate.n, "diverged" if lost else estimate)
+            cost = None if value is None else costs.get(value)
+            rows.append((*row, *figures, cost, " and ".join(marks)))
         for of in ("population", "no norm") if metric != EXCESS else ():
             level = cell.level(of, metric)
             rows += [(cell.name, of, None, level.n, level, None, "")] if level.n else []
@@ -147,9 +161,10 @@ def _chart(found: Sequence[Cell], metric: str, palette: Palette) -> "Chart":
     has_edge = any(None in cell.momenta.values() for cell in found)
     ends = ((edge if has_edge else min(momenta)) / 1.25, max(momenta) * 1.25)
     middle = math.sqrt(ends[0] * ends[1])
-    frame = frame.assign(side=["left" if x < middle else "right" for x in frame["x"]])
-    tips = {"momentum:N": "momentum (PyTorch)", "keras:N": "Keras", "said:N": metric.replace("_", " "),
-            "n": "seeds"}  # fmt: skip
+    is_left = (frame["x"] < middle) != (frame["what"] == "level")  # levels away from the best
+    frame = frame.assign(side=is_left.map({True: "left", False: "right"}))
+    what = metric.replace("_", " ")
+    tips = {"momentum:N": "momentum (PyTorch)", "keras:N": "Keras", "said:N": what, "n": "seeds"}
     panels = {"field": "cell", "sort": [cell.name for cell in found], "columns": 3}
     above = _axis(ends, momenta, narrow=narrow, convention="Keras")
     return band_plot(
@@ -168,36 +183,41 @@ def _chart(found: Sequence[Cell], metric: str, palette: Palette) -> "Chart":
 def _rows(cell: Cell, metric: str, edge: float) -> Iterator[dict[str, Any]]:
     """Points, best, levels and predictions of a cell, each kind under its own `what`."""
     frame = cell.source.summary(metric)
-    for row in frame[frame[ARM].isin(cell.momenta)].to_dict("records"):
-        value = cell.momenta[str(row[ARM])]
+    for row in plain(frame[frame[ARM].isin(cell.momenta)].drop(columns="reference")):
+        value = cell.momenta[row[ARM]]
         if value == 0:  # a logarithmic axis has no place for it
             continue
         word = "cumulative" if value is None else f"{value:g}"
         row |= {"cell": cell.name, "x": edge if value is None else value, "momentum": word,
                 "keras": keras(value) or "–", "apart": value is None}  # fmt: skip
-        del row["reference"]
         yield {**row, "what": "point"}
         if row[ARM] == cell.best(metric):
             yield {**row, "what": "best", "label": f"best: {word}"}
         elif value is None:
             yield {**row, "what": "aside", "label": word}
     most = max(cell.mean(arm, metric) for arm in cell.known(metric))
+    best = cell.momenta[cell.best(metric)] or edge
     for of in ("population", "no norm") if metric != EXCESS else ():
         level = cell.level(of, metric).mean
         if math.isfinite(level) and 0 < level <= FAR * most:
-            label = f"{of} {number(level)}"
-            yield {"what": "level", "cell": cell.name, "level": of, "mean": level, "label": label}
+            yield {"what": "level", "cell": cell.name, "level": of, "mean": level,
+                   "label": f"{of} {number(level)}", "x": best}  # fmt: skip
     if cell.forecast is not None:
-        best = cell.forecast.best.momentum
-        if best > 0:
-            label = f"predicted best: {best:g}"
-            yield {"what": "rule", "cell": cell.name, "x": best, "label": label}
-        base = 0.0 if metric == EXCESS else cell.level("population", metric).mean
-        least, *_, largest = sorted(value for value in cell.momenta.values() if value)
-        for each in cell.forecast.tried if metric != "test_accuracy" else ():
-            if least <= each.momentum <= largest:
-                mean = base + each.cost
-                yield {"what": "course", "cell": cell.name, "x": each.momentum, "mean": mean}
+        yield from _predicted(cell, cell.forecast, metric)
+
+
+def _predicted(cell: Cell, made: "Forecast", metric: str) -> Iterator[dict[str, Any]]:
+    """The best momentum predicted, and of losses the predicted course."""
+    best = made.best.momentum
+    if best > 0:
+        label = f"predicted best: {best:g}"
+        yield {"what": "rule", "cell": cell.name, "x": best, "label": label}
+    base = 0.0 if metric == EXCESS else cell.level("population", metric).mean
+    momenta = [value for value in cell.momenta.values() if value]
+    for each in made.tried if metric != "test_accuracy" else ():
+        if min(momenta) <= each.momentum <= max(momenta):
+            mean = base + each.cost
+            yield {"what": "course", "cell": cell.name, "x": each.momentum, "mean": mean}
 
 
 def _axis(
@@ -252,15 +272,14 @@ def _extra(
     best = switchable(of("best")).encode(x, value)
     ring = best.mark_point(color=INK, filled=False, size=190 if narrow else 260, opacity=1)
     above = [ring]
-    for side, dx in (("left", 10), ("right", -10)):
+    for side, dx, end in (("left", 10, 0), ("right", -10, "width")):
         beside: Options = {"align": side, "fontSize": size}
         mine = f"datum.side === '{side}'"
         above += label(best.transform_filter(mine), dx=dx, dy=20, fontWeight="bold", **beside)
         above += label(rule.transform_filter(mine).encode(y=alt.value(8)), dx=dx / 2, **beside)
-    at = level.encode(x=alt.value("width"), y=value)
-    for name, dy in (("population", 11), ("no norm", -7)):
-        mine = f"datum.level === '{name}'"
-        above += label(at.transform_filter(mine), align="right", dx=-4, dy=dy, fontSize=size)
+        for name, dy in (("population", 11), ("no norm", -7)):
+            rows = level.transform_filter(f"{mine} && datum.level === '{name}'")
+            above += label(rows.encode(x=alt.value(end), y=value), dx=dx / 2, dy=dy, **beside)
     if narrow:
         return below, above
     there = [{"x": at, "label": words} for at, words in DEFAULTS.items() if low < at < high]

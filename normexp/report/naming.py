@@ -49,7 +49,7 @@ def unnamed(fields: Sequence[str]) -> str:
 
 def title_of(path: str) -> str:
     """A field's name for people, such as `momentum` or `batch size`."""
-    return heading(path, keras=False).replace("\n", " ")
+    return heading(path).replace("\n", " ")
 
 
 def _is_default(path: str, values: Mapping[str, Any]) -> bool:
@@ -71,7 +71,7 @@ def _kept(path: str, values: Mapping[str, Any]) -> str:
         return f"{values[path]}:"
     if path == "norm.kind" and values[path] == "none":
         return "no norm"
-    word = field_value(path, values, keras=False)
+    word = field_value(path, values)
     return "" if word == NOTHING else word
 
 

@@ -13,9 +13,6 @@ from normexp.report.source import Source
 from normexp.store.stored import Row
 from normexp.store.sweep import typed
 
-MOST_RUNS = 200
-"""Rows of the table of runs; of more, each arm's run in the middle."""
-
 MOST_VALUES = 8
 MOST_SWEEPS = 10
 
@@ -115,21 +112,15 @@ def _commands(source: Source) -> list[str]:
 def _runs(source: Source) -> Figure:
     """The runs and where they lie."""
     rows = [row for part in source.parts.values() for row in part.rows]
-    shown = rows if len(rows) <= MOST_RUNS else _middle(rows)[:MOST_RUNS]
-    note = "A run again, compared with what is stored: normexp reproduce RUN."
-    if len(shown) < len(rows):
-        note = (
-            f"{len(shown)} of {len(rows):,} runs: each arm's in the middle by test loss; "
-            f"normexp.read() has all. {note}"
-        )
     ranges = [f"{name}: {_range(part)}" if name else _range(part)
               for name, part in source.parts.items()]  # fmt: skip
+    columns = ("run", "arm", "seed", "test loss", "excess", "directory")
     return Figure(
         name="runs",
         title="The runs",
         sentence=" ".join(ranges),
-        table=table(("run", "arm", "seed", "test loss", "excess", "directory"), map(_run, shown)),
-        note=note,
+        table=table(columns, map(_run, rows)),
+        note="A run again, compared with what is stored: normexp reproduce RUN.",
     )
 
 
@@ -152,15 +143,3 @@ def _range(source: Source) -> str:
         for row in (known[0], known[-1])
     )
     return f"Test losses of single runs go from {best} to {worst}."
-
-
-def _middle(rows: Sequence[Row]) -> list[Row]:
-    """The run of each arm with the median test loss."""
-    by_arm: dict[str, list[Row]] = {}
-    for row in rows:
-        by_arm.setdefault(row["arm"], []).append(row)
-    ranked = (
-        sorted(members, key=lambda row: (row["test_loss"] is None, row["test_loss"] or 0))
-        for members in by_arm.values()
-    )
-    return [members[(len(members) - 1) // 2] for members in ranked]

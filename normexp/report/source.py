@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from normexp.config.answers import ANSWERS, data_set, data_sets
+from normexp.config.data import ANSWERS, data_set, data_sets
 from normexp.config.differences import varying
 from normexp.console.words import interval
 from normexp.errors import NotFoundError
@@ -69,6 +69,10 @@ class Source:
         names = dict.fromkeys(row["arm"] for row in self.rows)
         return dict(zip(names, arms(self.rows, self.fields), strict=True))
 
+    def values(self, arm: str) -> dict[str, Any]:
+        """The fields that tell an arm from the others, by dotted name."""
+        return self.arms[arm].values  # noqa: PD011  not of pandas
+
     def estimate(self, arm: str, metric: str) -> Estimate:
         """Mean and interval of an arm's metric; NaN where there is none."""
         return self.arms[arm].estimates.get(metric, UNKNOWN)
@@ -118,7 +122,7 @@ class Source:
 
     def stored(self, rows: Iterable[Row]) -> list[Stored]:
         """The runs of rows."""
-        by_directory = {str(run.directory): run for run in self.runs}
+        by_directory = {run.row["directory"]: run for run in self.runs}
         return [by_directory[row["directory"]] for row in rows]
 
     def table(self, rows: Sequence[Row], name: str) -> "pd.DataFrame":

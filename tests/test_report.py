@@ -13,7 +13,10 @@ from PIL import Image
 from reports import cells, specs
 from typer.testing import Result
 
-from normexp.store.files import read_manifest, write_directory
+from normexp.errors import SweepInterruptedError
+from normexp.sweeps.events import Event
+from normexp.sweeps.stop import Stop
+from normexp.sweeps.sweep import sweep
 
 Normexp = Callable[..., Result]
 
@@ -158,9 +161,7 @@ def test_names_are_text_whatever_they_hold(normexp: Normexp, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("wanted", ["nowhere", "bn_regresion"])
-def test_what_is_not_there_is_said_in_a_line(
-    normexp: Normexp, reported: Path, wanted: str
-) -> None:
+def test_what_is_not_there_is_said_in_a_line(normexp: Normexp, reported: Path, wanted: str) -> None:
     """Exit code 3, no traceback, nothing written."""
     result = normexp("report", wanted, "--dir", str(reported), "--out", "out")
 
@@ -214,12 +215,17 @@ def test_where_no_report_can_be_is_said_before_it_is_drawn(
 
 def test_runs_that_a_sweep_has_left_are_missed(normexp: Normexp, tmp_path: Path) -> None:
     """The report says how many, until the same command has made them."""
-    study = [*SMALL, "norm=batch", "norm.momentum=0.1"]
-    store_of(tmp_path / "runs", *study, "seed=0")
-    (sweep,) = Path("runs/bn_regression/sweeps").iterdir()
-    manifest = read_manifest(sweep)
-    files = {name: (sweep / name).read_bytes() for name in manifest.pop("files")}
-    later = sweep.with_name("2" + sweep.name[1:])
-    other = {**manifest, "status": "interrupted", "failed": ["0" * 12]}
-    write_directory(later, files, other)
-    assert "1 run missing, which a sweep has left undone" in normexp("report").stdout
+    study = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0,1"]
+    store_of(tmp_path / "runs", *study[:-1], "seed=0")
+    stop = Stop()
+
+    def at_once(event: Event) -> None:
+        if event.kind == "began":
+            stop.ask(0)
+
+    with pytest.raises(SweepInterruptedError):
+        sweep(*study, progress=at_once, stop=stop)
+    assert "1 run missing" in normexp("report").stdout
+
+    store_of(tmp_path / "runs", *study)
+    assert "missing" not in normexp("report").stdout

@@ -17,9 +17,8 @@ def specs(page: str) -> dict[str, Any]:
 
 def rows_of(page: str, figure: str) -> pd.DataFrame:
     """The rows that a figure is drawn from."""
-    spec = specs(page)[figure]["spec"]
-    (rows,) = spec["datasets"].values()
-    return pd.DataFrame(rows)
+    datasets = specs(page)[figure]["spec"]["datasets"].values()
+    return pd.DataFrame(max(datasets, key=len))  # others are marks of axes
 
 
 def cells(page: str, figure: str) -> list[list[str]]:

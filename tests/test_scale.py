@@ -37,29 +37,27 @@ def test_a_stack_takes_few_bytes_a_run_on_its_way_to_a_worker() -> None:
     assert (sizes[1] - sizes[0]) / 32 < 400
 
 
-def test_many_are_looked_at_side_by_side_where_one_has_to_wait() -> None:
-    """The first are waited for; then so many at a time that four meet, and the order is kept."""
+def test_directories_are_looked_at_side_by_side_where_one_has_to_wait() -> None:
+    """The first are waited for; then so many at a time that four meet, and the order is kept.
+
+    Where none has to wait, threads would only take turns, and there are none.
+    """
     paths = [Path(str(number)) for number in range(FEW + 8)]
     meeting = threading.Barrier(4, timeout=30)
 
-    def look(path: Path) -> str:
+    def wait(path: Path) -> str:
         if int(path.name) < FEW:
             time.sleep(0.001)
         else:
             meeting.wait()
         return path.name
 
-    assert list(looked(paths, look)) == [path.name for path in paths]
-
-
-def test_one_is_looked_at_after_the_other_where_none_has_to_wait() -> None:
-    """Threads would only take turns."""
-
-    def look(_: Path) -> int:
+    def work(_: Path) -> int:
         sum(range(2000))
         return threading.get_ident()
 
-    assert {*looked([Path()] * 4 * FEW, look)} == {threading.get_ident()}
+    assert list(looked(paths, wait)) == [path.name for path in paths]
+    assert {*looked([Path()] * 4 * FEW, work)} == {threading.get_ident()}
 
 
 def test_a_stack_does_not_read_the_directory_of_all_runs(

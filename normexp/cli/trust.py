@@ -1,6 +1,7 @@
 """Checking what is stored and what is installed: `verify`, `reproduce`, `doctor`."""
 
 import signal
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -45,9 +46,9 @@ def verify(
     with verifying() as progress:
         result = trust.verify(selection, progress)
     return Answer(
-        result.as_dict,
+        lambda: asdict(result),
         lambda: print_verification(result),
-        code=VerificationError.exit_code if result.findings else 0,
+        code=VerificationError.exit_code if result.problems else 0,
     )
 
 

@@ -57,9 +57,9 @@ def verifying() -> Iterator[Callable[[int, int], None]]:
 
 def print_verification(result: "Verification") -> None:
     """Problems with what to do, notes on stderr, and the summary on the last line."""
-    console, findings = stdout(), result.findings
+    console, findings = stdout(), result.problems
     if findings:
-        remedies = dict.fromkeys(each.remedy for each in findings)
+        remedies = dict.fromkeys(each.to_do for each in findings)
         commands = [remedy for remedy in remedies if remedy.startswith("normexp ")]
         columns = [
             words_of("directory", lambda row: row[0], is_whole=True),  # to be copied
@@ -71,7 +71,7 @@ def print_verification(result: "Verification") -> None:
             console.print(f"[{i}] {command}", soft_wrap=True)
     if any(each.marked for each in findings):
         note("what is damaged is marked; a sweep that has it makes it anew, and nothing else")
-    if size := len(result.alone):
+    if size := len(result.without_trajectory):
         note(f"{counted(size, 'run')} without a trajectory in the study: whole, not observable")
     if size := len(result.unfinished):
         note(f"{counted(size, 'sweep')} not ended, killed or still running: no error")
@@ -87,18 +87,18 @@ def _problems(findings: "Sequence[Finding]", commands: Sequence[str]) -> Iterabl
     """Rows of the table; of many directories with the same problems only the first are named."""
     groups: dict[tuple[str, tuple[str, ...]], list[Finding]] = {}
     for each in findings:
-        groups.setdefault((each.kind, each.problems), []).append(each)
+        groups.setdefault((each.kind, each.what), []).append(each)
     for (kind, problems), members in groups.items():
         for each in members[:MOST_ALIKE]:
-            yield each.path, "\n".join(problems), _to_do(each, commands)
+            yield each.directory, "\n".join(problems), _to_do(each, commands)
         if (rest := len(members) - MOST_ALIKE) > 0:
             yield f"and {counted(rest, kind).replace(' ', ' more such ')}", "", ""
 
 
 def _to_do(finding: "Finding", commands: Sequence[str]) -> str:
-    if finding.remedy not in commands:
-        return finding.remedy
-    place = commands.index(finding.remedy) + 1
+    if finding.to_do not in commands:
+        return finding.to_do
+    place = commands.index(finding.to_do) + 1
     typed = f"type [{place}]" if place <= MOST_COMMANDS else "see --json"
     return f"it cannot be marked: remove it, then {typed}" if finding.marked is False else typed
 

@@ -1,1 +1,1 @@
-"""How each framework normalises by batches: its words, its defaults, its update rule."""
+"""Batch norm of each framework: its words, its defaults, its update rule."""

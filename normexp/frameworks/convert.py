@@ -95,7 +95,7 @@ def convert(
 def differences(
     source: Framework, target: Framework, values: int | None = None
 ) -> tuple[Difference, ...]:
-    """What makes the target's results differ from the source's, momentum aside.
+    """Everything but momentum that makes the target's results differ from the source's.
 
     Args:
         source: whose results are wanted.
@@ -158,7 +158,7 @@ def _eps(framework: Framework) -> str:
 
 
 def _at(framework: Framework, newest: int) -> str:
-    """What happens where the newest batch weighs all or nothing; empty if not known."""
+    """The effect of a newest batch that weighs all or nothing; empty if not known."""
     is_zero = (framework.weighs == "new") == (newest == 0)
     return framework.at_zero if is_zero else framework.at_one
 

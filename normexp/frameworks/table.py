@@ -9,7 +9,7 @@ from typing import Literal
 from normexp.errors import pick
 
 Weighs = Literal["new", "old", "time constant", "nothing"]
-"""What the parameter is the weight of: the new batch, the old value; or how long it remembers."""
+"""The parameter is the weight of the new batch, of the old value, or a time of remembering."""
 
 Variance = Literal["biased", "unbiased", "depends on version", "not verified"]
 """Over n, over n − 1, one in some versions, or a source that has not been read."""
@@ -18,7 +18,7 @@ Normalises = Literal["batch", "running average", "instance"]
 """Whose statistics x is normalised by in training."""
 
 Debiasing = Literal["none", "debiased", "divided"]
-"""Whether the initial value is taken out of the average when it is used.
+"""Treatment of the initial value when the average is used.
 
 debiased: (r_t − w_t r_0) / (1 − w_t), with w_t the weight left on the initial value r_0.
 divided: r_t / (1 − w_t), the initial value and all.

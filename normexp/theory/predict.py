@@ -32,7 +32,7 @@ POINTS_PER_DECADE = 60
 
 @dataclass(frozen=True)
 class Row:
-    """What one momentum is expected to do.
+    """The expectation of one momentum.
 
     Attributes:
         momentum: weight of the newest batch; Keras's is 1 minus that.

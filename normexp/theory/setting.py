@@ -1,4 +1,4 @@
-"""What a running mean depends on in a training."""
+"""The parameters of a training that a running mean depends on."""
 
 import math
 from dataclasses import dataclass

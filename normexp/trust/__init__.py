@@ -1,1 +1,1 @@
-"""Whether numbers can be trusted: verify, reproduce, why, doctor."""
+"""Trust in numbers: verify, reproduce, why, diff, doctor."""

@@ -212,7 +212,7 @@ def _deviation(steps: "Numbers", far: "Numbers", until: int) -> Deviation:
 
 
 def _distance(table: str, name: str, recorded: "pd.DataFrame", found: "pd.DataFrame") -> "Numbers":
-    """How far every row of a column is off; 0 where it is equal."""
+    """Deviations of a column, [rows]; 0 where it is equal."""
     kinds = {column.name: column.kind for column in TABLES.get(table, ())}
     if kinds.get(name, "text") in ("int", "text"):
         other = recorded[name].astype(str).to_numpy() != found[name].astype(str).to_numpy()

@@ -30,13 +30,13 @@ MEANINGS = {
     Role.STACKABLE: "another training, can be side by side",
     Role.OBSERVED: "the same training, observed otherwise",
 }
-"""What it means that two runs differ in a field of a role."""
+"""The consequence of a difference, by the role of the field."""
 
 Report = dict[str, Any]
 
 
 def diff(left: str, right: str, *, store: str | Path = "runs") -> Report:
-    """What differs between two stored runs, and what they share.
+    """Compare two stored runs: fields, results, layers, and what made them.
 
     Args:
         left: a run, by id, name or directory.
@@ -60,13 +60,13 @@ def diff(left: str, right: str, *, store: str | Path = "runs") -> Report:
         "shared": "nothing" if pairing == "unpaired" else pairing,
         "same_data": same_data,
         "results": _results(one.manifest["metrics"], other.manifest["metrics"], same_data),
-        "layers": _side_by_side(_layers(one), _layers(other)),
+        "layers": _layers(one, other),
         "provenance": _provenance(one.manifest, other.manifest),
     }
 
 
 def compared(left: Mapping[str, Scalar], right: Mapping[str, Scalar]) -> Report:
-    """How far two configurations go together, and the fields in which they differ.
+    """Compare two configurations: the fields that differ, and what still is the same.
 
     A difference has `key`, `role`, and the value of each side that has the field. The norm's
     fields come first, the seed last; runtime fields are left out.
@@ -126,23 +126,18 @@ def _results(left: Mapping[str, Any], right: Mapping[str, Any], comparable: bool
     return found
 
 
-def _layers(run: Stored) -> dict[str, dict[str, float]]:
-    """How far the running statistics of each layer are off at the last evaluation point."""
+def _layers(left: Stored, right: Stored) -> list[Report]:
+    """Errors of running statistics at the end: layers of the left, then of the right alone."""
     from normexp.store import parquet
 
-    table = parquet.read(run.directory / "layers.parquet", run.manifest["files"])
-    last = run.manifest["metrics"]["step"]
-    return {
-        str(each["layer"]): {name: each[name] for name in ("mean_error", "log_var_ratio")}
-        for each in table.to_pylist()
-        if each["step"] == last
-    }
-
-
-def _side_by_side(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Report]:
-    """The layers of both, in the order of the left, then those of the right alone."""
-    names = dict.fromkeys([*left, *right])
-    return [{"layer": name, **_sides(name, left, right)} for name in names]
+    errors, sides = ("mean_error", "log_var_ratio"), []
+    for run in (left, right):
+        last = run.manifest["metrics"]["step"]
+        table = parquet.read(run.directory / "layers.parquet", run.manifest["files"])
+        rows = [row for row in table.to_pylist() if row["step"] == last]
+        sides.append({row["layer"]: {name: row[name] for name in errors} for row in rows})
+    names = dict.fromkeys([*sides[0], *sides[1]])
+    return [{"layer": name, **_sides(name, *sides)} for name in names]
 
 
 def _provenance(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Report]:

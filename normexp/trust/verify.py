@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from normexp.store.check import (
     NOT_THERE,
@@ -42,47 +42,31 @@ class Finding:
     """One directory that is not as it should be.
 
     Attributes:
-        path: of the directory, relative to what was verified.
-        kind: what it is.
-        problems: all of them.
-        remedy: what to do.
+        directory: relative to what was verified.
+        kind: of the directory.
+        what: all its problems.
+        to_do: a command, or advice.
         marked: whether the next sweep will make it anew; None if that is not needed.
     """
 
-    path: str
+    directory: str
     kind: Kind
-    problems: tuple[str, ...]
-    remedy: str
+    what: tuple[str, ...]
+    to_do: str
     marked: bool | None = None
 
 
 @dataclass
 class Verification:
-    """What has been verified, and what was found."""
+    """The counts of a verification and the directories that it found."""
 
     runs: int
     trajectories: int
     sweeps: int = 0
     unfinished: list[str] = field(default_factory=list)
     hidden: int = 0
-    alone: list[str] = field(default_factory=list)  # runs whose trajectory is not there
-    findings: list[Finding] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The verification as data."""
-        return {
-            "runs": self.runs,
-            "trajectories": self.trajectories,
-            "sweeps": self.sweeps,
-            "unfinished": self.unfinished,
-            "hidden": self.hidden,
-            "without_trajectory": self.alone,
-            "problems": [
-                {"directory": each.path, "kind": each.kind, "what": list(each.problems),
-                 "to_do": each.remedy, "marked": each.marked}
-                for each in self.findings
-            ],
-        }  # fmt: skip
+    without_trajectory: list[str] = field(default_factory=list)
+    problems: list[Finding] = field(default_factory=list)
 
 
 class _Seen(NamedTuple):
@@ -121,7 +105,7 @@ def verify(
             wrong += [seen] if seen.found.problems else []
             done += 1
             report(done, len(whole) + len(ended))
-        result.findings += [_finding(selection, remedies, each) for each in wrong]
+        result.problems += [_finding(selection, remedies, each) for each in wrong]
     return result
 
 
@@ -162,7 +146,7 @@ def _count(seen: _Seen, selection: Selection, remedies: "_Remedies", result: Ver
     if seen.kind == "run":
         remedies.learn(seen.path, seen.found)
         if manifest and not selection.has_trajectory(seen.path, manifest):
-            result.alone.append(selection.relative(seen.path))
+            result.without_trajectory.append(selection.relative(seen.path))
     if manifest is not None and not any(each.damages for each in seen.found.problems):
         unmark(seen.path)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from normexp.config.differences import between
 from normexp.config.field import Scalar
 from normexp.errors import NormexpError, UsageError, VerificationError
 from normexp.store.files import DAMAGE, MANIFEST, intact
@@ -33,7 +34,7 @@ REASONS = {
     "observe": "not stored, to be observed on a stored trajectory",
     "train": "not stored, to be trained",
 }
-"""What a sweep finds of a run, by name."""
+"""A run as a sweep finds it, by name."""
 
 Report = dict[str, Any]
 
@@ -146,7 +147,8 @@ def _against(directory: Path, study: Study) -> Report:
 
 def _distance(left: Mapping[str, Scalar], right: Mapping[str, Scalar]) -> int:
     """The number of fields that both have and in which they differ."""
-    return sum("left" in row and "right" in row for row in compared(left, right)["differences"])
+    common = [path for path in between(left, right) if path in left and path in right]
+    return len(common) + (left["seed"] != right["seed"])
 
 
 def _why_study(study: Study, directory: StudyDirectory) -> Report:
@@ -183,7 +185,7 @@ def _why_study(study: Study, directory: StudyDirectory) -> Report:
 
 
 def _reason(run: Run, path: Path | None, *, is_trained: bool) -> str:
-    """What a sweep finds of a described run: a name in `REASONS`."""
+    """The state of a described run: a name in `REASONS`."""
     if path is None:
         return "observe" if is_trained else "train"
     manifest = intact(path)
@@ -235,7 +237,7 @@ def _state_of(trajectory: Path) -> str:
 
 
 def _policies(trajectory: str, *, lost: bool, changed: bool) -> dict[str, str]:
-    """What a sweep would do by each `--on-code-change`."""
+    """The action of a sweep, by `--on-code-change`."""
     if lost:
         again = "observes it again" if trajectory == "whole" else "trains it again"
         return dict.fromkeys(POLICIES, again)

@@ -11,24 +11,22 @@ and on damage that `verify` does not see.
 import argparse
 import collections
 import json
-import os
-import queue
+import multiprocessing
 import random
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import mutations
 from conftest import store_of
-from mutations import BYTES, MANIFEST, PLACES, Spoil
+from mutations import BYTES, HARMLESS, MANIFEST, PLACES, Spoil
 
 SECONDS = 60
 """For a case; it takes a twentieth of one, a report some seconds."""
@@ -45,42 +43,45 @@ SWEEPS = (
 )  # fmt: skip
 
 
+def is_listed(path: Path) -> bool:
+    """Whether a manifest has the digest of this file."""
+    return path.name != MANIFEST and "sweeps" not in path.parts
+
+
 def kinds_for(path: Path) -> dict[str, tuple[Spoil, bool]]:
-    """The ways to spoil this file, and whether the manifest's digest is mended afterwards."""
-    found: dict[str, tuple[Spoil, bool]] = {
-        each.__name__: (each, False) for each in (*BYTES, *PLACES)
+    """Return the ways to spoil this file, and whether the manifest's digest is mended after it."""
+    listed = is_listed(path)
+    ways: dict[str, tuple[int, Spoil]] = {
+        ".yaml": (9, mutations.edit_yaml),
+        ".parquet": (6, mutations.spoil_table),
+        ".safetensors": (12, mutations.spoil_weights),
+        ".json": (20 if path.name == MANIFEST else 1, mutations.spoil_json),
     }
-    listed = path.name != MANIFEST and "sweeps" not in path.parts
+    found = {name: (spoil, False) for name, spoil in (BYTES | PLACES).items()}
     if listed:
-        fixed = (*BYTES, mutations.sparse_end)
-        found |= {f"{each.__name__}, digest mended": (each, True) for each in fixed}
+        found |= {f"{name}, digest mended": (spoil, True) for name, spoil in BYTES.items()}
+        found["sparse, digest mended"] = (lambda path, _: mutations.grow(path, 2**27), True)
+    if path.suffix in ways:
+        times, spoil = ways[path.suffix]
+        found |= {f"edit {number}": (spoil, listed) for number in range(times)}
     if path.suffix == ".json":
-        for each in (mutations.spoil_json, mutations.spoil_json, mutations.raw_json):
-            found |= {each.__name__: (each, False)}
-        if path.name == MANIFEST:
-            found |= {f"spoil_json {n}": (mutations.spoil_json, False) for n in range(20)}
+        found["raw JSON"] = (mutations.raw_json, False)
     if path.suffix == ".yaml":
-        found |= {
-            each.__name__: (each, listed) for each in (mutations.spoil_yaml, mutations.edit_yaml)
-        }
-        found |= {f"edit_yaml {n}": (mutations.edit_yaml, listed) for n in range(8)}
+        found["YAML that hurts"] = (mutations.spoil_yaml, listed)
     if path.suffix == ".parquet":
-        found |= {f"spoil_table {n}": (mutations.spoil_table, listed) for n in range(6)}
-        found |= {"bomb_table": (mutations.bomb_table, listed)}
-        found |= {f"flip_end {n}": (mutations.flip_end, listed) for n in range(6)}
-    if path.suffix == ".safetensors":
-        found |= {f"spoil_weights {n}": (mutations.spoil_weights, listed) for n in range(12)}
+        found["many rows"] = (mutations.bomb_table, listed)
+        found |= {f"flip the end {number}": (BYTES["flip the end"], listed) for number in range(6)}
     return found
 
 
 def make_store(place: Path) -> None:
-    """A run of S1's and one of digits by LeNet, with their trajectories and sweeps."""
+    """Make a run of S1 and one of digits by LeNet, with their trajectories and sweeps."""
     for overrides in SWEEPS:
         store_of(place, *overrides)
 
 
 def case(base: Path, place: Path, number: int) -> dict[str, Any]:
-    """One case: what was done, and what went wrong."""
+    """Return one case: what was done, and what went wrong."""
     rng = random.Random(number)  # noqa: S311  nothing secret
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(base, place)
@@ -91,82 +92,68 @@ def case(base: Path, place: Path, number: int) -> dict[str, Any]:
     kinds = kinds_for(path)
     kind = rng.choice(sorted(kinds))
     spoil, mended = kinds[kind]
-    told = {"case": number, "kind": spoil.__name__, "file": str(path.relative_to(place))}
     before = path.read_bytes()
     spoil(path, rng)
     if mended:
         with suppress(OSError):
             mutations.fix(path)
-    listed = path.name != MANIFEST and "sweeps" not in path.parts
-    lost = listed and not mended and spoil not in (mutations.rename, mutations.stray)
-    if lost and spoil in BYTES and path.is_file() and path.read_bytes() == before:
-        lost = False
-    told["problems"] = list(_read_all(place, directory, rng, lost=lost))
-    return told
+    is_lost = is_listed(path) and not mended and kind not in HARMLESS
+    if kind in BYTES and path.is_file() and path.read_bytes() == before:
+        is_lost = False
+    return {
+        "case": number,
+        "kind": kind,
+        "file": str(path.relative_to(place)),
+        "problems": list(_read_all(place, directory, rng, is_lost=is_lost)),
+    }
 
 
 def _home(path: Path) -> Path:
     return path.parent.parent if path.parent.name == ".hydra" else path.parent
 
 
-def _read_all(store: Path, directory: Path, rng: random.Random, *, lost: bool) -> Iterator[str]:
-    """What the readers did wrong."""
-    study = store / "bn_regression"
-    as_json = rng.choice(([], ["--json"]))
+def _read_all(store: Path, directory: Path, rng: random.Random, *, is_lost: bool) -> Iterator[str]:
+    """Yield what the readers did wrong."""
+    import normexp
+    from normexp.store.trajectory import read_trajectory
+
+    study, place, run = store / "bn_regression", ["--dir", str(store)], str(directory)
     commands = [
-        ["ls", "--dir", str(store), *as_json],
-        ["ls", "bn_regression", "--dir", str(store), *as_json],
-        ["show", str(directory), *as_json],
-        ["compare", "bn_regression", "norm", "--dir", str(store), *as_json],
-        ["show", directory.name[-12:], "--dir", str(store), *as_json],
-        ["verify", str(directory), *as_json],
-        ["verify", "--dir", str(store), *as_json],
+        ["ls", *place],
+        ["ls", "bn_regression", *place],
+        ["show", run],
+        ["compare", "bn_regression", "norm", *place],
+        ["show", directory.name[-12:], *place],
+        ["verify", run],
+        ["verify", *place],
     ]
     if rng.random() < 0.1:
-        commands.append(["why", str(directory), *as_json])
-        commands.append(["why", "norm=batch", "--dir", str(store), *as_json])
+        commands += [["why", run], ["why", "norm=batch", *place]]
     if rng.random() < 0.02:
-        commands.append(["reproduce", str(directory), "--out", str(store / "made.json"), *as_json])
+        commands.append(["reproduce", run, "--out", str(store / "made.json")])
     if rng.random() < 0.1:
         commands.append(["plan", *rng.choice(SWEEPS), f"store.dir={store}"])
     if rng.random() < 0.05:
-        commands.append(
-            ["diff", str(directory), str(rng.choice(list(study.glob("*-s0-*")))), *as_json]
-        )
-        commands.append(
-            ["report", "bn_regression", "--dir", str(store), "--out", str(store / "page"), *as_json]
-        )
-    code = None
+        commands.append(["diff", run, str(rng.choice(list(study.glob("*-s0-*"))))])
+        commands.append(["report", "bn_regression", *place, "--out", str(store / "page")])
+    as_json = rng.choice(([], ["--json"]))
     for command in commands:
-        problem, code = _invoke(command)
+        problem, code = _invoke([*command, *as_json] if command[0] != "plan" else command)
         if problem:
             yield problem
-        if command[:2] == ["verify", "--dir"] and lost and code != 4:
+        if command[:2] == ["verify", "--dir"] and is_lost and code != 4:
             yield f"verify did not see it: {code}"
-    tables = ("runs", "metrics", "stats", "layers")
-    for table in tables:
-        for place in (directory, study):
-            yield from _call(f"read {table}", lambda p=place, t=table: _frame(p, t))
-    yield from _call("read_trajectory", lambda: _trajectory(directory))
+    for table in ("runs", "metrics", "stats", "layers"):
+        for where in (directory, study):
+            yield from _call(f"read {table}", normexp.read, where, table)
+    yield from _call("read_trajectory", read_trajectory, directory)
 
 
-def _frame(place: Path, table: str) -> None:
-    import normexp
-
-    str(normexp.read(place, table))
-
-
-def _trajectory(place: Path) -> None:
-    from normexp.store.trajectory import read_trajectory
-
-    read_trajectory(place)
-
-
-def _call(name: str, call: Any) -> Iterator[str]:  # noqa: ANN401
+def _call(name: str, call: Callable[..., object], *args: object) -> Iterator[str]:
     from normexp import NormexpError
 
     try:
-        call()
+        str(call(*args))
     except NormexpError:
         pass
     except BaseException as error:  # noqa: BLE001  PyO3's panics are no Exception
@@ -179,16 +166,16 @@ def _invoke(command: list[str]) -> tuple[str | None, int]:
     from normexp.cli import app
 
     result = CliRunner().invoke(app, command)
-    name = " ".join(command[:1] + [word for word in command if word == "--json"])
+    problem = None
     if result.exception is not None and not isinstance(result.exception, SystemExit):
-        return f"{name}: {_described(result.exception)}", result.exit_code
-    if result.exit_code not in CODES:
-        return f"{name}: exit code {result.exit_code}", result.exit_code
-    if "Traceback" in result.output:
-        return f"{name}: traceback", result.exit_code
-    if any(bad in result.output for bad in "\x1b\x07\x9b\u202e"):
-        return f"{name}: escape sequences on the terminal", result.exit_code
-    return None, result.exit_code
+        problem = _described(result.exception)
+    elif result.exit_code not in CODES:
+        problem = f"exit code {result.exit_code}"
+    elif "Traceback" in result.output:
+        problem = "traceback"
+    elif any(bad in result.output for bad in "\x1b\x07\x9b\u202e"):
+        problem = "escape sequences on the terminal"
+    return problem and f"{' '.join(command)}: {problem}", result.exit_code
 
 
 def _described(error: BaseException) -> str:
@@ -198,19 +185,16 @@ def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error)[:120]} at {Path(last.filename).name}:{last.lineno}"
 
 
-def work(base: Path) -> None:
-    """A worker: numbers of cases in, a line of JSON each out."""
-    place = Path(tempfile.mkdtemp(prefix="fuzz-"))
-    out = os.fdopen(os.dup(1), "w")
-    for line in sys.stdin:
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        told = case(base, place / "store", int(line))
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - grown
-        if grown > MOST_GROWTH:
-            told["problems"].append(f"memory: grew by {grown // 1024} MB")
-        out.write(json.dumps(told) + "\n")
-        out.flush()
-    shutil.rmtree(place, ignore_errors=True)
+def work(base: Path, line: Connection) -> None:
+    """Do the cases whose numbers come in, in a process of its own; None ends it."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
+        for number in iter(line.recv, None):
+            grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            done = case(base, Path(place) / "store", number)
+            grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - grown
+            if grown > MOST_GROWTH:
+                done["problems"].append(f"memory: grew by {grown // 1024} MB")
+            line.send(done)
 
 
 class Hand:
@@ -221,87 +205,60 @@ class Hand:
         self._begin()
 
     def _begin(self) -> None:
-        command = [sys.executable, __file__, "--worker", str(self._base)]
-        same = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=same
-        )
-        self._lines: queue.Queue[str] = queue.Queue()
-        assert self._process.stdout is not None
-        self._thread = threading.Thread(
-            target=_forward, args=(self._process.stdout, self._lines), daemon=True
-        )
-        self._thread.start()
+        context = multiprocessing.get_context("spawn")
+        self._line, there = context.Pipe()
+        self._process = context.Process(target=work, args=(self._base, there), daemon=True)
+        self._process.start()
+        there.close()
 
     def do(self, number: int) -> dict[str, Any]:
-        """One case; a worker that does not answer is ended."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{number}\n")
-        self._process.stdin.flush()
-        try:
-            answer = self._lines.get(timeout=SECONDS)
-        except queue.Empty:
-            answer = ""
-            self._process.kill()
-        if answer:
-            told: dict[str, Any] = json.loads(answer)
-            return told
-        self.end()
-        code = self._process.returncode
+        """Return one case; a worker that does not answer is ended."""
+        self._line.send(number)
+        with suppress(EOFError):
+            if self._line.poll(SECONDS):
+                done: dict[str, Any] = self._line.recv()
+                return done
+        self._process.kill()
+        self._process.join()
+        code = self._process.exitcode
         self._begin()
         return {"case": number, "kind": "?", "file": "?", "problems": [f"ended with {code}"]}
 
     def end(self) -> None:
         """Let it go."""
-        assert self._process.stdin is not None
         with suppress(OSError):  # it has crashed
-            self._process.stdin.close()
-        self._process.wait()
-        self._thread.join()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-
-def _forward(stream: IO[str], lines: "queue.Queue[str]") -> None:
-    for line in stream:
-        lines.put(line)
-    lines.put("")
+            self._line.send(None)
+        self._process.join()
 
 
 def fuzz(base: Path, cases: range) -> list[dict[str, Any]]:
-    """All that was done, case by case."""
+    """Return all that was done, case by case."""
     hand = Hand(base)
     done = []
     try:
         for number in cases:
             done.append(hand.do(number))
             if done[-1]["problems"]:
-                sys.stdout.write(json.dumps(done[-1]) + "\n")
-                sys.stdout.flush()
+                print(json.dumps(done[-1]), flush=True)
         return done
     finally:
         hand.end()
 
 
 def main() -> int:
-    """Run many cases and say what they found."""
+    """Run many cases and print what they found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=5000)
     parser.add_argument("--start", type=int, default=0)
-    parser.add_argument("--worker", type=Path)
     given = parser.parse_args()
-    if given.worker:
-        work(given.worker)
-        return 0
     with tempfile.TemporaryDirectory(prefix="fuzz-base-") as place:
         base = Path(place) / "store"
         make_store(base)
         done = fuzz(base, range(given.start, given.start + given.cases))
-    counts = collections.Counter(told["kind"] for told in done)
-    wrong = [told for told in done if told["problems"]]
-    for kind, count in counts.most_common():
-        sys.stdout.write(f"{kind:<16}{count:6}\n")
-    sys.stdout.write(f"{len(done)} mutations, {len(wrong)} with problems\n")
+    for kind, count in collections.Counter(each["kind"] for each in done).most_common():
+        sys.stdout.write(f"{kind:<32}{count:6}\n")
+    wrong = sum(bool(each["problems"]) for each in done)
+    sys.stdout.write(f"{len(done)} mutations, {wrong} with problems\n")
     return bool(wrong)
 
 

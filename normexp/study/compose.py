@@ -166,11 +166,16 @@ class Composer:
         return deepcopy(_composed[key])
 
     def preset(self, group: str, choice: str) -> Tree:
-        """Return the values that the file of a choice sets."""
+        """Return the fields of the norm that the file of a framework sets."""
         self._check_text(f"{group}/{choice}")
         tree = self._compose(f"{group}={choice} does not compose", f"{group}/{choice}")
-        del tree["hydra"]
-        return tree
+        if others := sorted(tree.keys() - {"norm", "hydra"}):
+            raise UsageError(
+                f"{group}={choice} sets {others[0]}, and a framework sets fields of the norm",
+                "begin its file with '# @package norm' and put the fields below it",
+            )
+        fields: Tree = tree.get("norm", {})
+        return fields
 
     def _compose(self, failure: str, name: str, overrides: tuple[str, ...] = ()) -> Tree:
         try:

@@ -17,7 +17,6 @@ from normexp.config.tree import (
     known_keys,
     section_class,
 )
-from normexp.errors import UsageError
 from normexp.study.axis import Axis
 from normexp.study.compose import Composer, Tree, resolve
 
@@ -131,7 +130,7 @@ def framed(hydra: Composer, choices: Mapping[str, str], *, is_typed: bool) -> Ba
         chosen[FRAMEWORK] = framework
     elif framework and section_class("norm", tree) in get_args(BatchKind):
         # The last group of configs/config.yaml, so that this is what Hydra gives, in less time.
-        preset = _fields_of(framework, hydra.preset(FRAMEWORK, framework))
+        preset = hydra.preset(FRAMEWORK, framework)
         kind = tree["norm"]["kind"]
         if preset.get("kind", kind) != kind:
             tree, chosen = hydra.tree(plain | {"norm": preset["kind"]})
@@ -155,13 +154,3 @@ def framed(hydra: Composer, choices: Mapping[str, str], *, is_typed: bool) -> Ba
         frozenset(f"norm.{field}" for field in preset),
         is_typed,
     )
-
-
-def _fields_of(framework: str, preset: Tree) -> dict[str, Any]:
-    if others := sorted(set(preset) - {"norm"}):
-        raise UsageError(
-            f"{FRAMEWORK}={framework} sets {others[0]}, and a framework sets fields of the norm",
-            "begin its file with '# @package norm' and put the fields below it",
-        )
-    fields: dict[str, Any] = preset.get("norm", {})
-    return fields

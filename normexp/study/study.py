@@ -114,15 +114,7 @@ def load(
     with composer(user) as hydra:
         given = from_overrides(hydra, texts)
         typed = list({axis.key: axis for axis in given}.values())  # the last one counts
-        name = _study_name(typed)
-        tree, chosen = hydra.tree({"study": name} if name else {})
-        name = name or chosen["study"]
-        head = resolve({"study": tree.get("study") or {}})["study"]
-        if unknown := sorted(set(head) - {"about", "axes"}):
-            raise UsageError(
-                f"study {name} has {unknown[0]!r} where only 'about' and 'axes' can be",
-                "begin its file with '# @package _global_' and put the axes below 'study: axes:'",
-            )
+        name, head = _head(hydra, typed)
         own = from_study(hydra, head.get("axes", {}))
         keys = {axis.key for axis in typed}
         axes = [axis for axis in own if axis.key not in keys] + typed
@@ -134,7 +126,12 @@ def load(
     read: set[str] = set()
     parts = [list(_runs(base, axes, read)) for base in bases]
     runs = {run.id: run for part in parts for run in part}
-    _check_runtime(list(runs.values()))
+    values = taken(runs.values())
+    for path, spec in bases[0].specs.items():
+        if spec.rule.role is Role.RUNTIME and len(values[path]) > 1:
+            raise UsageError(
+                f"{path} differs between the runs of this sweep", f"type {path}=VALUE, one for all"
+            )
     in_force = [axis for axis in axes if not (axis.drops or overruled(axis, bases))]
     return Study(
         name=filed,
@@ -143,7 +140,7 @@ def load(
         runs=tuple(runs.values()),
         notes=(
             *notes(axes, bases, given),
-            *_without_effect(in_force, runs.values(), read),
+            *_without_effect(in_force, values, read),
             *_equal_frameworks(parts),
             *others,
             *dict.fromkeys(line for run in runs.values() for line in remarks(run.config)),
@@ -154,14 +151,22 @@ def load(
     )
 
 
-def _study_name(typed: Sequence[Axis]) -> str | None:
-    names = next((axis.values for axis in typed if axis.key == "study"), None)
-    if names is not None and len(names) > 1:
+def _head(hydra: Composer, typed: Sequence[Axis]) -> tuple[str, dict[str, Any]]:
+    """Return the study's name, and what its YAML says of it: a line and its axes."""
+    names = next((axis.values for axis in typed if axis.key == "study"), ())
+    if len(names) > 1:
         raise UsageError(
             f"study={','.join(names)}: a sweep is of one study",
             "type the command once for each study",
         )
-    return str(names[0]) if names else None
+    tree, chosen = hydra.tree({"study": str(names[0])} if names else {})
+    head = resolve({"study": tree.get("study") or {}})["study"]
+    if unknown := sorted(set(head) - {"about", "axes"}):
+        raise UsageError(
+            f"study {chosen['study']} has {unknown[0]!r} where only 'about' and 'axes' can be",
+            "begin its file with '# @package _global_' and put the axes below 'study: axes:'",
+        )
+    return chosen["study"], head
 
 
 def _directory_name(name: str, filed_as: str | None, studies: Sequence[str]) -> str:
@@ -236,23 +241,12 @@ def _runs(base: Base, axes: Sequence[Axis], read: set[str]) -> Iterator[Run]:
         yield Run(config, base)
 
 
-def _check_runtime(runs: Sequence[Run]) -> None:
-    """Refuse runs of one sweep that would be made in different ways."""
-    values = taken(runs)
-    for path, spec in runs[0].base.specs.items():
-        if spec.rule.role is Role.RUNTIME and len(values[path]) > 1:
-            raise UsageError(
-                f"{path} differs between the runs of this sweep", f"type {path}=VALUE, one for all"
-            )
-
-
 def _without_effect(
-    axes: Sequence[Axis], runs: Collection[Run], read: Collection[str]
+    axes: Sequence[Axis], values: Mapping[str, Collection[Any]], read: Collection[str]
 ) -> Iterator[str]:
     """Yield notes on axes whose values all come to one, and on those that no estimator reads."""
-    everywhere = taken(runs)
     for axis in axes:
-        is_single = len(everywhere.get(axis.key, ())) == 1 and axis.key != "norm.convention"
+        is_single = len(values.get(axis.key, ())) == 1 and axis.key != "norm.convention"
         if axis.is_group or not is_single:
             continue
         if axis.is_swept:

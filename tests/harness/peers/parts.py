@@ -13,13 +13,14 @@ INTERVAL = 0.002
 
 ROOMS = {
     "store": "write",
-    "planning": "plan",
     "study": "plan",
     "config": "plan",
-    "session": "other",
+    "sweeps": "other",
     "cli": "other",
 }
 """What a room of normexp is doing; the engine does one of two things."""
+
+PLANNING = ("plan.py", "cost.py")
 
 
 def main(*overrides: str) -> None:
@@ -71,7 +72,7 @@ def _part_of(frame: FrameType | None) -> str:
             elif engine is not None:
                 return engine
             elif room in ROOMS:
-                return ROOMS[room]
+                return "plan" if parts[-1] in PLANNING else ROOMS[room]
         frame = frame.f_back
     return engine or "other"
 

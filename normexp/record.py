@@ -32,7 +32,7 @@ class Record:
 
     @property
     def epochs(self) -> int:
-        """How many epochs it covers."""
+        """Epochs that it covers."""
         return self.population_mean.shape[1] - 1
 
     def select(self, index: torch.Tensor) -> "Record":

@@ -1,4 +1,4 @@
-"""What y is: labels of classes, or targets. Needs no torch.
+"""Answers y: labels of classes, or targets. Needs no torch.
 
 Whole numbers are labels and others are targets, unless `data.y_size` says otherwise: of one column,
 1 is a target, and more are classes.
@@ -12,7 +12,7 @@ from normexp.errors import UsageError
 MOST_LABELS = 100_000
 
 FEW_VALUES = 20
-"""So many different whole numbers at most look like classes."""
+"""Floats with at most so many different whole values look like classes."""
 
 RELABEL = "save numpy.unique(y, return_inverse=True)[1] as y"
 

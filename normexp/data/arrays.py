@@ -28,7 +28,7 @@ FORMATS = {
     ".npz": "save it with numpy.savez(FILE, x=..., y=...), and test_x, test_y if there are tests",
     ".parquet": "it needs a column y, and a column x of lists or one column of numbers a feature",
 }
-"""What a file should hold, for messages."""
+"""Contents that each format needs, for messages."""
 
 FEWEST = 2
 """Examples for training, and for testing."""
@@ -37,7 +37,7 @@ VECTORS, GREY, IMAGES = 2, 3, 4
 """Dimensions of x: of vectors, of images without a channel, of images with channels."""
 
 MOST_NAMES = 10
-"""Of columns, in a message."""
+"""Names of columns listed in a message."""
 
 
 class Examples(NamedTuple):

@@ -9,7 +9,7 @@ from normexp.data.draw import VECTORS, Dataset, draw
 from normexp.rng import stream
 
 MOST_NUMBERS = 2**24
-"""Of the batches that are gathered at a time."""
+"""Numbers in the batches that are gathered at a time."""
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """x [models, features, examples] or [models, examples, channels, height, width], and y, labels

@@ -25,7 +25,7 @@ DIGEST = 12
 """Hex digits, as of a run."""
 
 SHARE_FOR_TESTING = 5
-"""Of so many examples one is for testing, unless the file or the user says otherwise."""
+"""One example of so many is for testing, unless the file or the user says otherwise."""
 
 
 def settled_data(data: Data) -> Data:

@@ -19,7 +19,7 @@ from normexp.errors import UsageError
 
 
 class Arithmetic(NamedTuple):
-    """Of IEEE 754: the largest and the smallest normal number, and the digits of a mantissa."""
+    """IEEE 754: the largest and the smallest normal number, and the digits of a mantissa."""
 
     largest: float
     smallest: float
@@ -32,7 +32,7 @@ DTYPES = {
 }
 
 COARSE = 1 / 8
-"""Of a standard deviation: the largest step that is let through.
+"""Largest step that is let through, in standard deviations.
 
 Standard normal features with an offset, trained in float32: with steps of 1/16 as well as without
 (accuracy .984 and .974), of 1/4 the loss is half as high again, of 1/2 thrice as high.
@@ -45,7 +45,7 @@ MODEST = 2.0**20
 
 
 class Spread(NamedTuple):
-    """How large the numbers of a column are, and their standard deviation."""
+    """Largest absolute value of a column, and its standard deviation."""
 
     name: str
     largest: float
@@ -90,7 +90,7 @@ def _check(
 
 
 def _problem(column: Spread, dtype: str, batch: int) -> str | None:
-    """What this dtype cannot hold of a column."""
+    """Return the problem that a dtype has with a column, if any."""
     _, largest, std = column
     arithmetic = DTYPES[dtype]
     if not largest <= math.sqrt(arithmetic.largest / batch):
@@ -140,7 +140,7 @@ def _spreads(data: Data, steps: int) -> Iterator[Spread]:
 
 
 def _std(values: list[float]) -> float:
-    """Of numbers scaled by the largest, so that none overflows."""
+    """Standard deviation of numbers scaled by the largest, so that none overflows."""
     largest = max(map(abs, values))
     if not 0 < largest < math.inf:
         return 0.0

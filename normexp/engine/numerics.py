@@ -1,6 +1,6 @@
-"""The settings under which a network's bits do not depend on its company.
+"""Settings under which a network's bits do not depend on the rest of its stack.
 
-Three things could make them: a scalar tail of an element-wise operation (stacks are padded to whole
+Three things could make them depend: a scalar tail of an element-wise operation (stacks are padded to whole
 vectors), the number of threads (a stack runs on one), and the alignment of its matrices in memory.
 The last is MKL's doing: it picks its kernels by alignment unless told otherwise, and a network's
 place in the stack decides how its matrices are aligned. Measured on an AMD EPYC: with 7 units and
@@ -19,7 +19,7 @@ import torch
 
 @cache
 def company_matters() -> bool:
-    """Whether a matrix product depends on its place in a batch here: it must not.
+    """Return whether a matrix product depends on its place in a batch here: it must not.
 
     It does where MKL was called before normexp was imported, and may with another library.
     """
@@ -35,7 +35,7 @@ def company_matters() -> bool:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """PyTorch's operations on the calling thread alone; parallelism comes from stacks."""
+    """Run PyTorch's operations on the calling thread alone; parallelism comes from stacks."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -50,7 +50,7 @@ KEPT_BYTES = 2**27
 """Free memory that the process keeps."""
 
 LARGEST_BYTES = 2**24
-"""Arrays up to this size come from what is kept."""
+"""Arrays up to this size are taken from that memory."""
 
 
 def keep_freed_memory() -> None:

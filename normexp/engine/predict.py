@@ -73,7 +73,7 @@ def population_examples(config: RunConfig) -> int:
 
 
 def _bytes(config: RunConfig) -> int:
-    """Of one example at the input or the layer where it is largest, for a cacheful of networks."""
+    """Bytes of one example at its largest layer, or at the input, for a cacheful of networks."""
     dtype: torch.dtype = getattr(torch, config.train.dtype)
     layers = structure(config).layers.values()
     numbers = (layer.channels * layer.positions for layer in layers)

@@ -162,7 +162,7 @@ RECOMPUTED: dict[str, Callable[[Snapshot], BySite]] = {
     "mixed": mixed,
     "test_batch": test_batch,
 }
-"""By the name of the estimator; `population` stands in the record."""
+"""Functions by estimator; `population` is in the record."""
 
 
 class Pool:
@@ -186,6 +186,6 @@ class Pool:
         self._count, self._dtype = total, mean.dtype
 
     def statistics(self) -> Statistics:
-        """Of all values, the variance unbiased, in the dtype of the parts."""
+        """Return mean and unbiased variance of all values, in the dtype of the parts."""
         var = self._squares / (self._count - 1)
         return Statistics(self._mean.to(self._dtype), var.to(self._dtype))

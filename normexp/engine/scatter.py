@@ -11,14 +11,15 @@ from normexp.record import Record
 Array = np.ndarray[Any, Any]
 
 FEWEST_PAIRS = 2
-"""Pairs of batches without which nothing is said of their noise."""
+"""Fewest pairs of batches from which noise is measured."""
 
 INDEPENDENT_PAIRS = 2 / 3
-"""Of pairs of neighbours, which share batches: their mean squares scatter 1.5 times as much."""
+"""Share among pairs of neighbours, which share batches: their mean squares scatter 1.5 times as
+much."""
 
 
 class Scatter(NamedTuple):
-    """How batches scatter about the straight course of the population."""
+    """Scatter of batches about the straight course of the population."""
 
     noise: float  # variance of one example's statistic; NaN where there are too few batches
     walk: float  # variance of a random step of the population, an update

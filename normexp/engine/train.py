@@ -232,5 +232,5 @@ class TrainingStack:
         return [part[: self.networks].clone() for part in parts]
 
     def _kept(self, parts: Iterable[torch.Tensor]) -> list[torch.Tensor]:
-        """The same, out of the device's memory."""
+        """Copies without the padding, in the CPU's memory."""
         return [part.cpu() for part in self._unpadded(parts)]

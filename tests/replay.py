@@ -5,9 +5,7 @@ a new process can read them. Vectors go through an MLP, images through a LeNet.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
-import pyarrow.parquet as pq
 import torch
 from reference import Norm, PlainLenet, PlainMlp, PlainNetwork, evaluate, loss_of
 from torch import nn
@@ -15,7 +13,8 @@ from torch import nn
 import normexp
 from normexp.data.draw import draw
 from normexp.engine.numerics import one_thread
-from normexp.engine.train import TrainingStack
+from normexp.engine.observe import observe
+from normexp.engine.train import TrainingStack, train
 
 Tensors = dict[str, torch.Tensor]
 
@@ -59,36 +58,22 @@ class Wrapped(nn.Module):
         return y
 
 
-def stored(case: str, frameworks: Sequence[str], *overrides: str) -> dict[str, Tensors]:
-    """What normexp has kept of a run of each preset, in a store of the working directory.
+def kept(case: str, framework: str, *overrides: str) -> Tensors:
+    """What normexp keeps of a run of a preset.
 
     `train_loss` [steps] and `test_loss`, `SITE.mean` and `SITE.var` [steps, channels].
     """
-    common = [*CASES[case], *SETTINGS, *overrides]
-    result = normexp.sweep(*common, f"norm/framework={','.join(frameworks)}")
-    assert not result.failed
-    found = {}
-    for framework in frameworks:
-        (run,) = normexp.load(*common, f"norm/framework={framework}").runs
-        directory = next(Path("runs").glob(f"*/*-{run.id}"))
-        trajectory = next(Path("runs").glob(f"*/trajectories/{run.trajectory_id}"))
-        found[framework] = _of(directory, trajectory)
-    return found
-
-
-def _of(directory: Path, trajectory: Path) -> Tensors:
-    steps = pq.read_table(trajectory / "steps.parquet").to_pandas()
-    metrics = pq.read_table(directory / "metrics.parquet").to_pandas()
-    stats = pq.read_table(directory / "stats.parquet").to_pandas()
-    found = {
-        "train_loss": torch.tensor(steps.sort_values("step")["train_loss"].to_numpy().copy()),
-        "test_loss": torch.tensor(metrics.sort_values("step")["test_loss"].iloc[-1]),
-    }
-    for layer, rows in stats[stats["step"].isin(STEPS)].groupby("layer", observed=True):
-        for name in ("mean", "var"):
-            table = rows.pivot_table(index="step", columns="channel", values=f"running_{name}")
-            assert list(table.index) == list(STEPS)
-            found[f"{layer}.{name}"] = torch.tensor(table.to_numpy().copy())
+    typed = [*CASES[case], *SETTINGS, *overrides, f"norm/framework={framework}"]
+    (run,) = normexp.load(*typed).runs
+    with one_thread():
+        record = train([run.config])
+        (seen,) = observe(record, [run.config], [0])
+    assert seen.rows.tolist() == [0, *STEPS]
+    found = {"train_loss": record.train_loss[0], "test_loss": seen.scores["loss"][-1]}
+    widths = list(record.sites.values())
+    for name, rows in (("mean", seen.running_mean[1:]), ("var", seen.running_var[1:])):
+        for site, values in zip(record.sites, torch.split(rows, widths, 1), strict=True):
+            found[f"{site}.{name}"] = values
     return found
 
 
@@ -107,7 +92,7 @@ def draws(case: str, *overrides: str) -> Tensors:
 
 
 def replay(case: str, drawn: Tensors, norm: Norm, lr: float | None) -> Tensors:
-    """The same as `stored`, by the oracle with this norm.
+    """The same as `kept`, by the oracle with this norm.
 
     Args:
         case: `vectors` or `images`.

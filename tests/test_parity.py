@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from other_frameworks import answer
-from replay import CASES, Tensors, assert_same, draws, largest_error, stored, under
+from replay import CASES, Tensors, assert_same, draws, kept, largest_error, under
 from safetensors.torch import load_file, save_file
 
 TOLERANCE = 1e-6
@@ -67,10 +67,10 @@ def answers(
     return {layer: under(layer, found) for layer in LAYERS[framework]}
 
 
-def kept(case: str, preset: str, framework: str) -> Tensors:
+def of_preset(case: str, preset: str, framework: str) -> Tensors:
     """What a run of a preset has kept, at the learning rate of a framework's layers."""
     lr = next(iter(LAYERS[framework].values())) or NO_LEARNING
-    return stored(case, [preset], f"optim.lr={lr}")[preset]
+    return kept(case, preset, f"optim.lr={lr}")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -78,7 +78,7 @@ def test_a_preset_trains_and_evaluates_as_the_framework_does(
     case: str, framework: str, answers: dict[str, Tensors]
 ) -> None:
     """Running statistics of every step, the loss of every batch, the loss of the tests after."""
-    found = kept(case, framework, framework)
+    found = of_preset(case, framework, framework)
 
     assert list(answers) == list(LAYERS[framework])
     for layer in answers.values():
@@ -89,7 +89,7 @@ def test_another_frameworks_preset_is_told_apart(
     framework: str, answers: dict[str, Tensors]
 ) -> None:
     """By its running statistics, and by its loss in evaluation."""
-    found = kept("vectors", "keras" if framework == "torch" else "torch", framework)
+    found = of_preset("vectors", "keras" if framework == "torch" else "torch", framework)
 
     for layer in answers.values():
         for name in ("input.mean", "input.var", "hidden1.var", "test_loss"):

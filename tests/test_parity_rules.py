@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from replay import CASES, Tensors, Wrapped, assert_same, draws, largest_error, replay, stored
+from replay import CASES, Tensors, Wrapped, assert_same, draws, kept, largest_error, replay
 from torch import nn
 
 TOLERANCE = 1e-10
@@ -159,11 +159,10 @@ def case(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def kept(case: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensors]:
+def presets(case: str) -> dict[str, Tensors]:
     """A run of every preset."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("parity"))
-        return stored(case, list(RULES), f"optim.lr={LEARNING_RATE}", "train.dtype=float64")
+    typed = [f"optim.lr={LEARNING_RATE}", "train.dtype=float64"]
+    return {framework: kept(case, framework, *typed) for framework in RULES}
 
 
 @pytest.fixture(scope="module")
@@ -174,13 +173,13 @@ def drawn(case: str) -> Tensors:
 
 @pytest.mark.parametrize("framework", RULES)
 def test_a_preset_is_the_rule_of_the_source(
-    framework: str, case: str, kept: dict[str, Tensors], drawn: Tensors
+    framework: str, case: str, presets: dict[str, Tensors], drawn: Tensors
 ) -> None:
     """Running statistics of every step, the loss of every batch, the loss of the tests after."""
     rule = RULES[framework]
     expected = replay(case, drawn, lambda channels, _: by_hand(rule, channels), LEARNING_RATE)
 
-    assert_same(kept[framework], expected, TOLERANCE)
+    assert_same(presets[framework], expected, TOLERANCE)
 
 
 def test_every_preset_has_a_rule() -> None:
@@ -190,9 +189,9 @@ def test_every_preset_has_a_rule() -> None:
     assert set(RULES) == {path.stem for path in folder.glob("*.yaml")}
 
 
-def test_rules_that_differ_give_runs_that_differ(kept: dict[str, Tensors]) -> None:
+def test_rules_that_differ_give_runs_that_differ(presets: dict[str, Tensors]) -> None:
     """In the statistics that they end with, or, of eps alone, in the loss."""
     for one, rule in RULES.items():
         for other, another in RULES.items():
             if rule != another:
-                assert largest_error(kept[one], kept[other]) > 1e4 * TOLERANCE, (one, other)
+                assert largest_error(presets[one], presets[other]) > 1e4 * TOLERANCE, (one, other)

@@ -2,7 +2,7 @@
 
 Three things could make them depend on it: a scalar tail of an element-wise operation (stacks are
 padded to whole vectors), the number of threads (a stack runs on one), and the alignment of its
-matrices in memory. The last is MKL's doing: it picks its kernels by alignment unless told otherwise,
+matrices in memory. The last is MKL's doing: it picks kernels by alignment unless told otherwise,
 and a network's place in the stack decides how its matrices are aligned. Measured on an AMD EPYC:
 with 7 units and batches of 13, reversing a stack changed the weights by 2.8 after 60 steps; with
 MKL_CBWR set, as `import normexp` does, not in the last bit.

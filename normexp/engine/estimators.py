@@ -95,15 +95,11 @@ class RunningStatistics:
         self._window = column(norms, "window", 1)[self._windowed]
         longest = int(self._window.max()) if self._windowed else 0
         self._newest: deque[Statistics] = deque(maxlen=longest)
-        self._updates = 0
+        self.updates = 0  # taken in
 
     def newest(self) -> torch.Tensor:
         """Return the weight that the next batch gets, [runs, 1]."""
-        return self._momenta.weight(self._updates)
-
-    def recall(self, mean: torch.Tensor, var: torch.Tensor, updates: int) -> None:
-        """Go on from averages after so many updates."""
-        self.mean, self.var, self._updates = mean, var, updates
+        return self._momenta.weight(self.updates)
 
     def update(
         self, batch_mean: torch.Tensor, batch_var: torch.Tensor, count: torch.Tensor
@@ -117,7 +113,7 @@ class RunningStatistics:
         """
         newest = self.newest()
         oldest = 1 - newest
-        self._updates += 1
+        self.updates += 1
         mean, var = batch_mean.double(), batch_var.double()
         if self._biased is not None:
             var = var * torch.where(self._biased, (count - 1) / count.double(), 1.0)
@@ -145,7 +141,7 @@ class RunningStatistics:
             found = torch.where(self._divided & come, average / weight, found)
         if total is not None:
             found = found.clone()
-            found[self._windowed] = total / self._window.clamp(max=self._updates)
+            found[self._windowed] = total / self._window.clamp(max=self.updates)
         return found
 
     def _totals(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:

@@ -175,6 +175,21 @@ class TrainingStack:
 
     def memory(self) -> dict[str, torch.Tensor]:
         """Return what the next step depends on beside weights and batch, each [models, ...]."""
+        state = self._state()
+        return dict(zip(state, self._kept(state.values()), strict=True))
+
+    def recall(self, kept: Kept) -> None:
+        """Go on from an evaluation point of the same training."""
+        for name, values in self.by_name(self._flat).items():
+            values.copy_(self._padded(kept.record.weights[name][:, -1]))
+        for name, values in self._state().items():
+            values.copy_(self._padded(kept.memory[name]))
+        self.steps_taken = self._optimizer.steps = kept.record.train_loss.shape[1]
+        if self._running is not None:
+            self._running.updates = self.steps_taken
+
+    def _state(self) -> dict[str, torch.Tensor]:
+        """Moments of the optimizer and running statistics by name, with padding, as they are."""
         found = {
             f"{moment}/{name}": values
             for moment, flat in self._optimizer.moments.items()
@@ -182,19 +197,7 @@ class TrainingStack:
         }
         if self._running is not None:
             found |= {"running/mean": self._running.mean, "running/var": self._running.var}
-        return dict(zip(found, self._kept(found.values()), strict=True))
-
-    def recall(self, kept: Kept) -> None:
-        """Go on from an evaluation point of the same training."""
-        last = {name: values[:, -1] for name, values in kept.record.weights.items()}
-        self._flat.copy_(self._packed(last))
-        for moment, flat in self._optimizer.moments.items():
-            flat.copy_(self._packed({name: kept.memory[f"{moment}/{name}"] for name in last}))
-        self.steps_taken = kept.record.train_loss.shape[1]
-        self._optimizer.steps = self.steps_taken
-        if self._running is not None:
-            mean, var = (self._padded(kept.memory[f"running/{of}"]) for of in ("mean", "var"))
-            self._running.recall(mean, var, self.steps_taken)
+        return found
 
     def _gradient(self, x: torch.Tensor, y: torch.Tensor) -> tuple[Step, torch.Tensor]:
         losses, statistics, gradient = self._gradients(x, y, self._memory())
@@ -210,12 +213,6 @@ class TrainingStack:
         by_site = self._network.split(Statistics(self._running.mean, self._running.var))
         newest = self._running.newest()
         return {site: Memory(*each, newest, self.steps_taken) for site, each in by_site.items()}
-
-    def _packed(self, parameters: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Parameters without padding, each [models, *shape], as a flat vector with it."""
-        filled = {name: self._padded(values) for name, values in parameters.items()}
-        models = range(len(self._configs))
-        return self._packing.pack([{n: v[m] for n, v in filled.items()} for m in models])
 
     def _padded(self, values: torch.Tensor) -> torch.Tensor:
         """With copies of the last model's."""

@@ -9,6 +9,7 @@ import torch
 
 from normexp.config.norm import BatchKind, NoNorm
 from normexp.config.schema import RunConfig, part_sizes
+from normexp.nets.kernels import ACTIVATIONS
 from normexp.nets.layout import Affine, Memory, Statistics, batch_axis
 from normexp.nets.models import FORWARD
 from normexp.nets.norms import in_training, normalize_batch, normalize_example, normalize_with
@@ -159,7 +160,8 @@ class Network:
             return normalize_example(norm, x, affine)
 
         first = getattr(norm, "placement", "before") == "before"
-        net = Tensors(parameters, normalize, model.activation, norm_first=first, listener=listener)
+        activation = ACTIVATIONS[model.activation].forward
+        net = Tensors(parameters, normalize, activation, first, listener)
         prediction: torch.Tensor = FORWARD[type(model)](model, net, x, self.config.data.outputs)
         return prediction
 

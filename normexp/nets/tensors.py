@@ -1,11 +1,11 @@
 """The operations of a model on the tensors of a stack."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
-from normexp.nets.kernels import ACTIVATIONS
 from normexp.nets.layout import VECTOR
 from normexp.nets.structure import ENTRANCE
 
@@ -20,38 +20,30 @@ def nobody(layer: str, values: str, x: torch.Tensor) -> None:
     """Ignore the numbers."""
 
 
+@dataclass(frozen=True)
 class Tensors:
     """One pass of a stack; see `Operations`.
 
     Vectors are `[models, features, batch]`, images `[models, batch, channels, height, width]`.
 
-    Args:
+    Attributes:
         parameters: by name, each `[models, *shape]`.
         normalize: normalises at a site, in this pass.
-        activation: its name.
+        activation: of every number.
         norm_first: whether the norm stands before the activation.
         listener: told of every layer's output.
     """
 
-    def __init__(
-        self,
-        parameters: Mapping[str, torch.Tensor],
-        normalize: Normalize,
-        activation: str,
-        *,
-        norm_first: bool,
-        listener: Listener = nobody,
-    ) -> None:
-        self._parameters = parameters
-        self._normalize = normalize
-        self._activation = ACTIVATIONS[activation].forward
-        self._norm_first = norm_first
-        self._listener = listener
+    parameters: Mapping[str, torch.Tensor]
+    normalize: Normalize
+    activation: Callable[[torch.Tensor], torch.Tensor]
+    norm_first: bool
+    listener: Listener = nobody
 
     def linear(self, name: str, x: torch.Tensor, units: int) -> torch.Tensor:
-        y = self._parameters[f"{name}.weight"] @ x
+        y = self.parameters[f"{name}.weight"] @ x
         assert y.shape[1] == units  # noqa: S101
-        return y.add_(self._parameters[f"{name}.bias"].unsqueeze(-1))  # in place: one array less
+        return y.add_(self.parameters[f"{name}.bias"].unsqueeze(-1))  # in place: one array less
 
     def convolution(  # noqa: PLR0913
         self,
@@ -64,7 +56,7 @@ class Tensors:
         padding: int = 0,
     ) -> torch.Tensor:
         """See `Operations`; the networks of a stack are groups of channels."""
-        weight, bias = self._parameters[f"{name}.weight"], self._parameters[f"{name}.bias"]
+        weight, bias = self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"]
         assert weight.shape[1::3] == (channels, kernel)  # noqa: S101
         y = functional.conv2d(
             x.transpose(0, 1).flatten(1, 2),
@@ -77,10 +69,10 @@ class Tensors:
         return y.view(len(y), len(x), channels, *y.shape[2:]).transpose(0, 1)
 
     def entrance(self, x: torch.Tensor, *, norm: bool) -> torch.Tensor:
-        self._listener(ENTRANCE, "pre_activation", x)
+        self.listener(ENTRANCE, "pre_activation", x)
         if norm:
-            x = self._normalize(ENTRANCE, x)
-        self._listener(ENTRANCE, "activation", x)
+            x = self.normalize(ENTRANCE, x)
+        self.listener(ENTRANCE, "activation", x)
         return x
 
     def unit(
@@ -91,13 +83,13 @@ class Tensors:
         *,
         norm: bool = True,
     ) -> torch.Tensor:
-        self._listener(name, "pre_activation", x)
-        if norm and self._norm_first:
-            x = self._normalize(name, x)
-        x = self._activation(x if shortcut is None else x + shortcut)
-        self._listener(name, "activation", x)
-        if norm and not self._norm_first:
-            x = self._normalize(name, x)
+        self.listener(name, "pre_activation", x)
+        if norm and self.norm_first:
+            x = self.normalize(name, x)
+        x = self.activation(x if shortcut is None else x + shortcut)
+        self.listener(name, "activation", x)
+        if norm and not self.norm_first:
+            x = self.normalize(name, x)
         return x
 
     def max_pool(self, x: torch.Tensor, size: int) -> torch.Tensor:

@@ -11,6 +11,8 @@ from conftest import SMALL, in_new_process, run_files
 
 import normexp
 from normexp.config.tree import known_keys
+from normexp.engine.train import train
+from normexp.record import diverged_step
 
 AsJson = Callable[..., Any]
 
@@ -19,6 +21,8 @@ ODD = ["model.depth=3", "model.width=7", "model.activation=silu", "data.train_si
 """Sizes that are no multiple of anything: here alignment and vector tails would show."""
 
 SIZES = {"even": SMALL, "odd": ODD}
+ZEROS = ["data=arrays", "data.path=zeros.npz", "train.batch_size=8", "train.shuffle=false",
+         "train.epochs=1"]  # fmt: skip
 ARM = ["norm=batch", "norm.momentum=0.1,0.9,null", "optim.lr=0.03"]
 
 
@@ -151,41 +155,29 @@ def test_a_diverged_network_disturbs_nobody(as_json: AsJson) -> None:
     assert set(rows["status"][~absurd]) == {"complete"}
     assert set(rows["status"][absurd]) == {"diverged"}
     assert set(rows["diverged_step"][absurd]) == {2}
+    assert {arm["n"] for arm in answer["arms"]} == {0, 2}
     assert_same({name: loud[name] for name in quiet}, quiet)
 
 
-def test_a_classifier_diverges_at_a_cross_entropy_beyond_all_measure() -> None:
-    """It grows with the logits only: a thousand times the start is enough to call it so."""
-    study = ["data=digits", "norm=batch", "norm.momentum=0.1", "optim=sgd", "seed=0",
-             "train.epochs=2"]  # fmt: skip
-    result = normexp.sweep(*study, "optim.lr=0.01,1e6")
-    rows = normexp.read(result.directory).set_index("optim.lr")
-
-    assert rows["status"].to_dict() == {0.01: "complete", 1e6: "diverged"}
-
-
-def test_a_loss_that_starts_at_zero_has_not_diverged() -> None:
-    """However much larger the next one is."""
+@pytest.mark.parametrize(
+    ("typed", "diverged"),
+    [
+        (["data=digits", "optim=sgd", "optim.lr=0.01"], False),
+        (["data=digits", "optim=sgd", "optim.lr=1e6"], True),
+        ([*SMALL, "optim.lr=1e30", "data.train_size=16", "train.epochs=1"], True),
+        ([*ZEROS, "model.weight_std=0", "model.bias_init=0"], False),
+    ],
+    ids=["learns", "cross entropy a thousandfold", "in its last update", "from zero"],
+)
+def test_a_training_has_diverged_or_not(typed: list[str], *, diverged: bool) -> None:
+    """By a loss beyond all measure, or by what the last update left; not by a start at zero."""
     rng = np.random.default_rng(0)
     y = np.concatenate([np.zeros(8), rng.normal(size=32)])
     np.savez("zeros.npz", x=rng.normal(size=(40, 2)), y=y, test_x=np.zeros((4, 2)),
              test_y=np.zeros(4))  # fmt: skip
-    result = normexp.sweep(
-        "data=arrays", "data.path=zeros.npz", "norm=none", "model.weight_std=0", "seed=0",
-        "model.bias_init=0", "train.batch_size=8", "train.shuffle=false", "train.epochs=1",
-    )  # fmt: skip
+    norm = ["norm=none"] if "data=arrays" in typed else ["norm=batch", "norm.momentum=0.1"]
+    (run,) = normexp.load(*norm, "train.epochs=2", "seed=0", *typed).runs
+    found = diverged_step(train([run.config]), 0)
 
-    assert normexp.read(result.directory)["status"].to_list() == ["complete"]
-
-
-def test_a_network_that_blows_up_in_its_last_update_has_diverged(as_json: AsJson) -> None:
-    """One step only: its loss was fine, what it left is not."""
-    answer = as_json(
-        "sweep", *SMALL, "norm=none,batch", "norm.momentum=0.1", "seed=0,1", "optim.lr=1e30",
-        "data.train_size=16", "train.epochs=1",
-    )  # fmt: skip
-    rows = normexp.read(answer["directory"])
-
-    assert set(rows["status"]) == {"diverged"}
-    assert set(rows["diverged_step"]) == {1}
-    assert [arm["n"] for arm in answer["arms"]] == [0, 0]
+    assert (found is not None) == diverged
+    assert found == 1 or "data.train_size=16" not in typed

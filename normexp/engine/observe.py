@@ -174,7 +174,8 @@ class Watch:
         if name == "population":
             of_all = self._record.population_mean, self._record.population_var
             return Statistics(*(each[self._index, point].double() for each in of_all))
-        found = Statistics(*(torch.zeros_like(each) for each in self._averages.current()))
+        averages = self._averages.current()
+        found = Statistics(*(torch.zeros_like(each) for each in averages))
         known: dict[object, Statistics] = {}
         for runs in self.groups:
             some = slice(runs.start, runs.stop)
@@ -185,7 +186,7 @@ class Watch:
             models = tuple(zip(self._index[some].tolist(), batches, strict=True))
             if models not in known or name == "mixed":  # which has the runs' averages in it
                 parameters = self._weights(point, runs)
-                running = self._by_site(self._averages.current(), runs)
+                running = self._by_site(averages, runs)
                 snapshot = Snapshot(
                     configs, self._network, parameters, self.examples, runs, point, running
                 )

@@ -25,12 +25,9 @@ def orders(configs: Sequence[RunConfig], epoch: int) -> list[torch.Tensor]:
 
 
 class Examples:
-    """Training and test examples of some networks, `models` leading in all that it gives.
+    """Training and test examples of some networks of one structure, `models` leading everywhere.
 
-    Args:
-        configs: one a network, all of one structure.
-        tests_only: keep no training examples in memory.
-        device: that they go to.
+    With `tests_only` no training examples are kept in memory.
     """
 
     def __init__(

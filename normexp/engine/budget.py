@@ -92,13 +92,7 @@ def weights(norms: Sequence[Norm], newest: torch.Tensor) -> Weights:
 def budget(
     record: Record, configs: Sequence[RunConfig], points: Sequence[int] | None = None
 ) -> Budget:
-    """Return the budgets of runs on one trajectory.
-
-    Args:
-        record: of the trajectory, one model.
-        configs: one a run; of norms that have a budget.
-        points: the evaluation points to look at; all by default.
-    """
+    """Return the budgets of runs on a trajectory of one model, at all points or the given ones."""
     series = _Series(record, configs)
     chosen = list(range(record.epochs + 1) if points is None else points)
     parts = [series.at(point) for point in chosen]

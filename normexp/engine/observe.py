@@ -87,12 +87,7 @@ def _observe_chunk(
 class Watch:
     """Runs side by side on their trajectories, as far as they have been observed.
 
-    Inside, they are padded with copies of the last run.
-
-    Args:
-        record: of the trajectories.
-        configs: one a run, all of one structure.
-        model_of: which model of the record each run is observed from.
+    Made as `observe` is called. Inside, they are padded with copies of the last run.
     """
 
     def __init__(
@@ -151,13 +146,7 @@ class Watch:
     def predict(
         self, point: int, runs: range, listener: Listener = nobody
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return predictions [runs, outputs, tests] at the point just reached, and y.
-
-        Args:
-            point: the evaluation point.
-            runs: one of the groups.
-            listener: told of every layer's output.
-        """
+        """Return predictions [runs, outputs, tests] of a group at the point just reached, and y."""
         weights, statistics = self._weights(point, runs), self._by_site(self._recent, runs)
         step = point * len(self._sizes)
 

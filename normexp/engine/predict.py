@@ -34,13 +34,9 @@ Give = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 def predict(
     config: RunConfig, forward: Callable[[torch.Tensor], torch.Tensor], give: Give, examples: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predictions [models, outputs, examples], and y.
+    """Predictions [models, outputs, examples] of so many examples, and y.
 
-    Args:
-        config: of any of the networks; it alone decides how many examples go at a time.
-        forward: to predictions; no example's may depend on another.
-        give: the examples.
-        examples: how many there are.
+    The configuration alone decides how many go at a time; none may depend on another.
     """
     predictions, answers = [], []
     for chosen in pieces(config, examples):
@@ -95,12 +91,6 @@ def evaluate(network: Network, parameters: Parameters, examples: Examples, step:
     The population statistics are those of the training set as one batch in training mode: each
     layer's are taken where the layers below are normalised by the set's own mean and variance over
     N. Evaluation has the variance over N − 1 there; `recompute.recalibrated` takes that in.
-
-    Args:
-        network: of all.
-        parameters: of the stack, by name.
-        examples: of the stack.
-        step: steps taken so far.
     """
     parts = []
     models = len(next(iter(parameters.values())))
@@ -154,12 +144,8 @@ def training_losses(record: Record, config: RunConfig, statistics: Statistics) -
     """Return the losses [runs] of a trajectory's last weights under each set of statistics.
 
     They are of training data in evaluation mode, and so judge statistics without a test label. The
-    examples are those behind the population statistics; the arithmetic is in float64.
-
-    Args:
-        record: of the trajectory, one model.
-        config: of any of its runs.
-        statistics: [runs, channels]; negative variances count as 0.
+    examples are those behind the population statistics; the arithmetic is in float64. Statistics
+    are [runs, channels]; negative variances count as 0.
     """
     network = Network(config)
     weights = {name: values[:1, -1].double() for name, values in record.weights.items()}

@@ -20,25 +20,15 @@ from normexp.nets.norms import normalize_with
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Some networks at an evaluation point.
+    """Some networks at an evaluation point."""
 
-    Attributes:
-        configs: of the networks, one a run.
-        network: of all.
-        parameters: by name, each [runs, ...].
-        examples: of these networks and perhaps others.
-        runs: which of the examples' networks these are.
-        epoch: epochs done.
-        running: averages by site, rounded to the training's dtype.
-    """
-
-    configs: Sequence[RunConfig]
-    network: Network
-    parameters: Parameters
-    examples: Examples
-    runs: range
-    epoch: int
-    running: BySite
+    configs: Sequence[RunConfig]  # one a run
+    network: Network  # of all
+    parameters: Parameters  # by name, each [runs, ...]
+    examples: Examples  # of these networks and perhaps others
+    runs: range  # which of the examples' networks these are
+    epoch: int  # epochs done
+    running: BySite  # averages, in the training's dtype
 
     @property
     def step(self) -> int:

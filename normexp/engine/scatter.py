@@ -26,11 +26,9 @@ class Scatter(NamedTuple):
 
 
 def straight(points: Array, gone: Array) -> Array:
-    """Return the population between evaluation points, [epochs, updates of one, channels].
+    """Return the population between points [points, channels]: [epochs, updates of one, channels].
 
-    Args:
-        points: [points, channels].
-        gone: share of an epoch that has gone at each of its updates.
+    `gone` is the share of an epoch that has gone at each of its updates.
     """
     course: Array = points[:-1, None] + gone[:, None] * (points[1:] - points[:-1])[:, None]
     return course
@@ -58,11 +56,7 @@ def drift_and_noise(batches: Array, config: RunConfig) -> Scatter:
     The rule: of full batches in the second half of the training, within an epoch, since at
     evaluation points the course is known. E(e_(i+k) − e_i)² = 2v + w·k·(1 − k/K) for noise v beside
     a Brownian bridge of steps w over the K updates of an epoch; steps count where they are more
-    than twice what chance makes of noise.
-
-    Args:
-        batches: statistics as `in_units` gives them, [updates, channels].
-        config: of the training.
+    than twice what chance makes of noise. Batches are as `in_units` gives them.
     """
     sizes = np.array([part for size in batch_sizes(config) for part in part_sizes(config, size)])
     updates, examples = len(sizes), int(sizes.max())

@@ -79,9 +79,7 @@ class Network:
     def join(self, by_site: BySite, like: torch.Tensor) -> Statistics:
         """Return statistics by site side by side, [models, (parts,) channels].
 
-        Args:
-            by_site: of the tracked sites.
-            like: says how many models and which dtype, if there are no such sites.
+        If no site is tracked, there are as many models as in `like`, and no channels.
         """
         found = [by_site[site] for site in self.tracked]
         if not found:
@@ -93,10 +91,7 @@ class Network:
     ) -> tuple[torch.Tensor, dict[str, Statistics]]:
         """Predictions in training mode, and statistics of the batch's parts by site.
 
-        Args:
-            parameters: by name.
-            x: of the batch.
-            memory: by site, for norms whose running statistics enter training.
+        Norms whose running statistics enter training find them in `memory`, by site.
         """
         found: dict[str, Statistics] = {}
         sizes = part_sizes(self.config, x.shape[batch_axis(x)])
@@ -141,14 +136,7 @@ class Network:
         over_batch: NormalizeOverBatch,
         listener: Listener = nobody,
     ) -> torch.Tensor:
-        """Predictions [models, outputs, batch].
-
-        Args:
-            parameters: by name, each [models, *shape].
-            x: vectors or images of a stack.
-            over_batch: normalises at the tracked sites.
-            listener: told of every layer's output.
-        """
+        """Predictions [models, outputs, batch]; `over_batch` normalises at the tracked sites."""
         norm, model = self.config.norm, self.config.model
 
         def normalize(site: str, x: torch.Tensor) -> torch.Tensor:

@@ -47,14 +47,9 @@ def looks_back(config: Norm) -> bool:
 def in_training(
     config: BatchKind, x: torch.Tensor, affine: Affine, sizes: Sequence[int], memory: Memory | None
 ) -> Normalized:
-    """Training mode of a norm over the batch.
+    """Training mode of a norm over the batch, in parts of these sizes if it is ghost norm.
 
-    Args:
-        config: of the norm.
-        x: vectors or images of a stack.
-        affine: of channels.
-        sizes: examples of the parts that are normalised apart.
-        memory: running statistics before this step, for norms that look back.
+    Norms that look back are given the running statistics before this step.
     """
     if isinstance(config, GhostNorm):
         return _normalize_parts(config, x, affine, sizes)

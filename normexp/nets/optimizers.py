@@ -64,13 +64,7 @@ class OptimizerState:
         self.steps = 0
 
     def update(self, parameters: torch.Tensor, gradient: torch.Tensor, scale: float = 1.0) -> None:
-        """Take one step, in place.
-
-        Args:
-            parameters: to be changed.
-            gradient: of the loss.
-            scale: of the learning rate, by the schedule.
-        """
+        """Change the parameters in place; the schedule's factor scales the learning rate."""
         lr = self._lr if scale == 1 else self._lr * scale
         if isinstance(self._config, AdamW):
             if self._decay is not None:

@@ -40,19 +40,13 @@ class Structure:
 
     It is filled by running the model on the shape of one example: (features,) of vectors,
     (channels, height, width) of images.
-
-    Attributes:
-        parameters: shapes of weights and biases by name, those of norms left out.
-        layers: outputs of the hidden layers by name.
-        sites: places that a norm may normalise: hidden layers, and perhaps the entrance.
-        multiplications: for one example.
     """
 
     def __init__(self) -> None:
-        self.parameters: dict[str, Shape] = {}
-        self.layers: dict[str, Site] = {}
-        self.sites: dict[str, Site] = {}
-        self.multiplications = 0
+        self.parameters: dict[str, Shape] = {}  # weights and biases, those of norms left out
+        self.layers: dict[str, Site] = {}  # outputs of the hidden layers
+        self.sites: dict[str, Site] = {}  # hidden layers, and perhaps the entrance
+        self.multiplications = 0  # for one example
 
     @property
     def activations(self) -> int:

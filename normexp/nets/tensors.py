@@ -25,19 +25,12 @@ class Tensors:
     """One pass of a stack; see `Operations`.
 
     Vectors are `[models, features, batch]`, images `[models, batch, channels, height, width]`.
-
-    Attributes:
-        parameters: by name, each `[models, *shape]`.
-        normalize: normalises at a site, in this pass.
-        activation: of every number.
-        norm_first: whether the norm stands before the activation.
-        listener: told of every layer's output.
     """
 
-    parameters: Mapping[str, torch.Tensor]
+    parameters: Mapping[str, torch.Tensor]  # by name, each [models, *shape]
     normalize: Normalize
     activation: Callable[[torch.Tensor], torch.Tensor]
-    norm_first: bool
+    norm_first: bool  # whether the norm stands before the activation
     listener: Listener = nobody
 
     def linear(self, name: str, x: torch.Tensor, units: int) -> torch.Tensor:

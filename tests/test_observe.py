@@ -29,7 +29,7 @@ def config_of(*overrides: str) -> RunConfig:
     return run.config
 
 
-def tests_of(config: RunConfig) -> Batch:
+def held_out(config: RunConfig) -> Batch:
     """A run's test set, examples first."""
     data = draw(config)
     return data.test_x.T, data.test_y.T
@@ -45,7 +45,7 @@ def test_population_statistics_are_a_full_batch_in_training_mode() -> None:
     network.train()
     fitted = (network(data.x.T) - data.y.T).square().mean().detach()
     found = {name: values[0, -1] for name, values in record.references.items()}
-    x, y = tests_of(config)
+    x, y = held_out(config)
 
     torch.testing.assert_close(record.population_mean[0, -1], network.channels("running_mean"))
     torch.testing.assert_close(record.population_var[0, -1], network.channels("running_var"))
@@ -182,11 +182,11 @@ def test_precise_statistics_are_those_of_update_bn_stats(typed: list[str], numbe
     network, x, observed = plain(config)
     total = update_bn_stats(network, coming(config, x, number))
 
-    assert not torch.isclose(observed, evaluate(network, tests_of(config)), rtol=1e-6)
+    assert not torch.isclose(observed, evaluate(network, held_out(config)), rtol=1e-6)
     for norm in sites(network):
         assert norm.running_var is not None
         norm.running_var *= total / (total - 1)
-    torch.testing.assert_close(observed, evaluate(network, tests_of(config)))
+    torch.testing.assert_close(observed, evaluate(network, held_out(config)))
 
 
 def test_recalibration_goes_layer_by_layer_in_evaluation_mode() -> None:
@@ -202,7 +202,7 @@ def test_recalibration_goes_layer_by_layer_in_evaluation_mode() -> None:
         hook.remove()
         norm.running_var, norm.running_mean = torch.var_mean(seen[0], 0)
 
-    torch.testing.assert_close(observed, evaluate(network, tests_of(config)))
+    torch.testing.assert_close(observed, evaluate(network, held_out(config)))
 
 
 def test_the_population_is_of_training_mode_and_recalibration_of_evaluation() -> None:

@@ -90,7 +90,8 @@ class Worker:
         mine: list[str] = []
         try:
             mine = self.locks.take(names)
-            done = self._work([each for each in stack.trajectories if each.id in mine], listen)
+            locked = [each for each in stack.trajectories if each.id in mine]
+            done = self._work(locked, listen) if locked else Done()
         except Exception as error:  # noqa: BLE001  passed on, whatever it is
             done = Done(error=error)
         finally:

@@ -116,7 +116,7 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     """
     study = ["norm=batch", "norm.momentum=0.1", "seed=range(32)", "model.activation=silu",
              "model.width=7", "data.train_size=165", "train.batch_size=165",
-             "train.epochs=20"]  # fmt: skip
+             "train.epochs=8"]  # fmt: skip
     for threads in (1, 2):
         in_new_process(
             f"import os; os.environ['OMP_NUM_THREADS'] = '{threads}'\n"

@@ -26,7 +26,7 @@ Command = Callable[..., Result]
 Sweeping = Callable[..., subprocess.Popen[str]]
 Queue = Callable[[], dict[str, str]]
 
-LONG = [*SMALL, "norm=batch", "norm.momentum=0.1,0.5", "seed=0,1", "train.epochs=2000",
+LONG = [*SMALL, "norm=batch", "norm.momentum=0.1,0.5", "seed=0,1", "train.epochs=1500",
         "store.checkpoint_after=0", "executor.stack_size=1"]  # fmt: skip
 """Two stacks of a training each, long enough to be met in the middle."""
 

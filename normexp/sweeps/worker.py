@@ -101,6 +101,8 @@ class Worker:
 
     def _work(self, locked: Sequence[Trajectory], listen: Listener) -> Done:
         """Look again at what is there, since another sweep may have been faster; make the rest."""
+        if not locked:
+            return Done()
         runs = {run.id: trajectory.id for trajectory in locked for run in trajectory.runs}
         names, log = [trajectory.id for trajectory in locked], locked[0].config.log
         known = self._directories(locked)

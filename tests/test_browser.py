@@ -43,25 +43,8 @@ def browser() -> Iterator["Browser"]:
         found.close()
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One study: none and batch norm with four momenta, three seeds, pictures kept."""
-    place = tmp_path_factory.mktemp("browser") / "runs"
-    return store_of(
-        place, *SMALL, "norm=none,batch", "norm.momentum=0.01,0.1,0.9,null", "seed=0,1,2"
-    )
-
-
-@pytest.fixture(scope="module")
-def written(store: Path) -> Path:
-    """The page of its report."""
-    command = [sys.executable, "-m", "normexp", "report", "bn_regression", "--dir", str(store)]
-    subprocess.run(command, check=True, capture_output=True, cwd=store.parent)
-    return store / "reports/bn_regression/report.html"
-
-
 @pytest.fixture
-def opened(browser: "Browser", written: Path) -> Iterator["Opener"]:
+def opened(browser: "Browser", reported: Path) -> Iterator["Opener"]:
     """Opens the page without a network; whatever it asks for or complains of fails the test."""
     asked: list[str] = []
     said: list[str] = []
@@ -74,7 +57,7 @@ def opened(browser: "Browser", written: Path) -> Iterator["Opener"]:
         page.on("request", lambda request: asked.append(request.url))
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(written.as_uri())
+        page.goto((reported / "reports/bn_regression/report.html").as_uri())
         page.wait_for_selector("body[data-drawn=true]")
         return page
 
@@ -181,20 +164,22 @@ def test_dark_mode_is_dark_and_paper_is_white(opened: "Opener") -> None:
 def test_legend_switches_an_arm_off_everywhere_by_keyboard(opened: "Opener") -> None:
     """Space on its button hides the arm in every chart and says so; once more brings it back."""
     page = opened()
-    button = page.locator(".legend button", has_text="batch 0.01")
+    name = "batch 0.5, batch size 8"
+    button = page.locator(".legend button", has_text=name)
 
     def arms() -> set[str]:
         return {row["arm"] for row in rows(page, "test-loss") if "arm" in row}
 
-    assert "batch 0.01" in arms()
+    every = arms()
+    assert name in every
     button.focus()
     page.keyboard.press("Space")
     page.wait_for_timeout(300)
     assert button.get_attribute("aria-pressed") == "false"
-    assert arms() == {"no norm", "batch 0.1", "batch 0.9", "batch cumulative"}
+    assert arms() == every - {name}
     page.keyboard.press("Space")
     page.wait_for_timeout(300)
-    assert "batch 0.01" in arms()
+    assert arms() == every
 
 
 def test_everything_can_be_reached_by_keyboard(opened: "Opener") -> None:
@@ -294,10 +279,10 @@ def served(command: list[str]) -> Iterator[str]:
 
 
 def test_a_live_page_keeps_what_the_reader_has_set(
-    browser: "Browser", tmp_path: Path, store: Path
+    browser: "Browser", tmp_path: Path, reported: Path
 ) -> None:
     """New runs come in; the arm that was switched off stays off, the slider where it was."""
-    mine = shutil.copytree(store / "bn_regression", tmp_path / "runs/bn_regression").parent
+    mine = shutil.copytree(reported / "bn_regression", tmp_path / "runs/bn_regression").parent
     command = [sys.executable, "-m", "normexp", "watch", "--dir", str(mine)]
     with served(command) as address:
         page = browser.new_page()
@@ -306,18 +291,21 @@ def test_a_live_page_keeps_what_the_reader_has_set(
         page.goto(address)
         page.wait_for_selector("figure svg")
         page.wait_for_selector("body[data-drawn=true]")
-        page.locator(".legend button", has_text="batch 0.01").click()
+        name = "batch 0.5, batch size 8"
+        page.locator(".legend button", has_text=name).click()
         slider = page.locator("input[type=range]").first
         slider.focus()
         page.keyboard.press("Home")
 
-        store_of(mine, *SMALL, "norm=none,batch", "norm.momentum=0.01,0.1,0.9,null", "seed=0,1,2,3")
+        small = [each for each in SMALL if "batch_size" not in each]
+        axes = ["norm=none,batch", "norm.momentum=0.1,0.5,null", "train.batch_size=8,16"]
+        store_of(mine, *small, *axes, "seed=range(4)")
 
-        page.locator(".about", has_text="20 runs").wait_for(timeout=60_000)
+        page.locator(".about", has_text="32 runs").wait_for(timeout=60_000)
         page.wait_for_selector("body[data-drawn=true]")
-        button = page.locator(".legend button", has_text="batch 0.01")
+        button = page.locator(".legend button", has_text=name)
         assert button.get_attribute("aria-pressed") == "false"
-        assert "batch 0.01" not in {row.get("arm") for row in rows(page, "test-loss")}
+        assert name not in {row.get("arm") for row in rows(page, "test-loss")}
         assert page.locator("input[type=range]").first.input_value() == "0"
         assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
         page.close()

@@ -6,7 +6,7 @@ not drawn. A faceted chart has one set of data, so kinds of rows are told apart 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from normexp.insight.arms import half_width
 from normexp.report.style import ARM, GRID, INK, PAPER, SOFT, Palette, hidden, switchable, zoom
@@ -154,24 +154,24 @@ def band_plot(  # noqa: PLR0913  the parts of a chart
     points = switchable(of("point"))
     arms = list(dict.fromkeys(frame[frame["what"] == "point"][ARM]))
     color = palette.encode("color", arms, "points" if join else "")
-    at, value = alt.X("x:Q", **x), alt.Y("mean:Q", **y)
+    value, at = alt.Y("mean:Q", **y), alt.X("x:Q", **x)
+    quiet = at if join else alt.X("x:Q", scale=x["scale"], axis=None)  # one axis below is enough
     ranged = points.transform_filter("isValid(datum.high)").encode(
-        at, alt.Y("low:Q", **y), alt.Y2("high:Q"), color
-    )
-    band = ranged.mark_area(opacity=0.09, clip=True)
-    rule = ranged.mark_rule(opacity=0.5, strokeWidth=3, clip=True)
-    line = points.mark_line(clip=True).encode(at, value, color, palette.encode("dash", arms))
-    thread = points.transform_filter("!datum.apart").mark_line(
-        color=INK, strokeWidth=1.5, clip=True
+        quiet, alt.Y("low:Q", **y), alt.Y2("high:Q"), color
     )
     mark = points.mark_point(clip=True, opacity=1, size=size_of_marks).encode(
-        at, value, color, palette.encode("shape", arms), tooltip=tooltips(tips)
+        quiet, value, color, palette.encode("shape", arms), tooltip=tooltips(tips)
     )
+    if join:
+        interval = ranged.mark_area(opacity=0.09, clip=True)
+        line = points.mark_line(clip=True).encode(at, value, color, palette.encode("dash", arms))
+    else:
+        interval = ranged.mark_rule(opacity=0.5, strokeWidth=3, clip=True)
+        line = points.transform_filter("!datum.apart").encode(at, value)
+        line = line.mark_line(color=INK, strokeWidth=1.5, clip=True)
     below, above = extra(of) if extra else ([], [])
-    lines = [line] if join else [thread.encode(at, value)]
-    interval = ([band] if join else [rule]) if bands else []
-    layers = [*below, *interval, *lines, mark.add_params(zoom()), *above]
-    return panels(layers, frame, size, facet)
+    layers = [*below, *([interval] if bands else []), line, mark.add_params(zoom()), *above]
+    return panels(layers, frame, size, facet, axes="shared" if join else "independent")
 
 
 def _on_axis(frame: "pd.DataFrame", axis: Options) -> "pd.DataFrame":
@@ -188,6 +188,8 @@ def panels(
     frame: "pd.DataFrame",
     size: tuple[int, int],
     facet: Options | None,
+    *,
+    axes: Literal["shared", "independent"] = "shared",
 ) -> "Chart":
     """Layers as a chart, or one a value of a field; with the parameter of switched-off arms.
 
@@ -196,18 +198,21 @@ def panels(
         frame: all their rows.
         size: width and height of a panel.
         facet: the field, its values in order, and how many are side by side; None for one chart.
+        axes: whether layers and panels have one x axis together.
     """
     import altair as alt
 
     data = alt.InlineData(values=plain(frame))
-    whole = alt.layer(*layers).properties(width=size[0], height=size[1])
+    whole = alt.layer(*layers).properties(width=size[0], height=size[1]).resolve_axis(x=axes)
     if facet is None:
         whole.data = data
-        return whole.add_params(hidden())
+        alone: Chart = whole.add_params(hidden())
+        return alone
     header = alt.Header(labelPadding=4, labelLimit=size[0])
     of = alt.Facet(f"{facet['field']}:N", title=None, sort=facet["sort"], header=header)
-    made: Chart = whole.facet(facet=of, data=data, columns=facet["columns"])
-    return made.add_params(hidden())
+    faceted: Chart = whole.facet(facet=of, data=data, columns=facet["columns"]).resolve_axis(x=axes)
+    made: Chart = faceted.add_params(hidden())
+    return made
 
 
 def dot_plot(

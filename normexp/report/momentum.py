@@ -161,7 +161,8 @@ def _chart(found: Sequence[Cell], metric: str, palette: Palette) -> "Chart":
     has_edge = any(None in cell.momenta.values() for cell in found)
     ends = ((edge if has_edge else min(momenta)) / 1.25, max(momenta) * 1.25)
     middle = math.sqrt(ends[0] * ends[1])
-    is_left = (frame["x"] < middle) != (frame["what"] == "level")  # levels away from the best
+    away = frame["level"] == "population" if "level" in frame else False  # from the best one
+    is_left = (frame["x"] < middle) != away
     frame = frame.assign(side=is_left.map({True: "left", False: "right"}))
     what = metric.replace("_", " ")
     tips = {"momentum:N": "momentum (PyTorch)", "keras:N": "Keras", "said:N": what, "n": "seeds"}

@@ -22,9 +22,6 @@ MOST_EPOCHS = 13
 MOST_IMAGES = 40_000
 """Images that are passed through networks, over arms and epochs."""
 
-MOST_NAMED = 3
-"""Arms that a note names."""
-
 FOREVER = 1e9
 """An epoch that none reaches."""
 
@@ -147,11 +144,7 @@ def _of_training(
 def _seeds(rows: Mapping[str, Row]) -> str:
     """The seeds that are drawn, as a sentence."""
     seeds = [row["seed"] for row in rows.values()]
-    if len(rows) == 1:
-        return f"Drawn is seed {seeds[0]}, whose final test loss is the arm's median."
     common = max(seeds, key=seeds.count)
-    others = [f"{arm} seed {row['seed']}" for arm, row in rows.items() if row["seed"] != common]
-    text = f"Drawn is seed {common}, whose final test losses lie nearest to the arms' medians"
-    if len(others) > MOST_NAMED:
-        return f"{text}; {len(others)} arms that lack it have the seed nearest to their own."
-    return f"{text}; in its stead {', '.join(others)}." if others else f"{text}."
+    text = f"Drawn is seed {common}, nearest to the arms' medians by rank of final test loss"
+    others = [arm for arm, row in rows.items() if row["seed"] != common]
+    return f"{text}; of {len(others)} arms without it, another." if others else f"{text}."

@@ -134,13 +134,13 @@ def band_plot(  # noqa: PLR0913  the parts of a chart
     Args:
         frame: x, mean, low, high, `arm` of rows whose `what` is `point`; and others, for `extra`.
         palette: of the arms.
-        x: of the axis along which they are.
-        y: of the other.
+        x: of the axis along which they are, as `y` of the other.
+        y: the same.
         tips: titles of columns that a point shows under the mouse.
         bands: whether intervals are drawn.
         join: whether each arm is a line; else all points are on one, in ink.
-        facet: the field, columns and order of panels.
-        size: width and height of a panel.
+        facet: see `panels`, as `size`.
+        size: the same.
         extra: makes layers under and over the points from those of a `what`.
     """
     import altair as alt

@@ -69,27 +69,21 @@ def compose(source: Source) -> Report:
     return Report(
         title=" and ".join(source.names),
         about=_about(source),
-        figures=tuple(_capital(each) for each in drawn if isinstance(each, Figure)),
+        figures=tuple(each for each in drawn if isinstance(each, Figure)),
         left_out=tuple(each for each in drawn if isinstance(each, LeftOut)),
         source=source,
     )
 
 
 def _named(drawn: Figure | LeftOut, data: str, number: int) -> Figure | LeftOut:
-    """A figure of one data set of several, with its name."""
-    if not data:
-        return drawn
-    title = f"{drawn.title} · {data}"
+    """A figure with the name of its data set, if there are several; its sentences with capitals."""
+    title = f"{drawn.title} · {data}" if data else drawn.title
     if isinstance(drawn, LeftOut):
         return replace(drawn, title=title)
     name = drawn.name if number == 1 else f"{drawn.name}-{number}"
-    return replace(drawn, name=name, title=title, sentence=f"{data}: {drawn.sentence}")
-
-
-def _capital(figure: Figure) -> Figure:
-    """The figure, its sentences with capitals: names of arms have none."""
-    sentence = SENTENCE.sub(lambda found: found[0].upper(), figure.sentence)
-    return replace(figure, sentence=sentence)
+    text = f"{data}: {drawn.sentence}" if data else drawn.sentence
+    sentence = SENTENCE.sub(lambda found: found[0].upper(), text)  # names of arms have none
+    return replace(drawn, name=name, title=title, sentence=sentence)
 
 
 def _attempt(draw: Callable[[Source], Drawn], source: Source) -> Drawn:

@@ -31,7 +31,7 @@ def arm_name(values: Mapping[str, Any], fields: Sequence[str]) -> str:
         word
         for path in there
         if path not in KEPT and (word := _named(path, values))
-        if len(fields) <= FEW or not _is_default(path, values)
+        if len(fields) <= FEW or _defaults(values.get("norm.kind")).get(path, "") != values[path]
     ]
     first = " ".join(head)
     if first.endswith(":"):  # a source, and the fields beside norm and momentum
@@ -52,17 +52,10 @@ def title_of(path: str) -> str:
     return heading(path).replace("\n", " ")
 
 
-def _is_default(path: str, values: Mapping[str, Any]) -> bool:
-    kind = values.get("norm.kind")
-    if kind is None or not path.startswith("norm."):
-        return False
-    defaults = _defaults(str(kind))
-    return path in defaults and bool(defaults[path] == values[path])
-
-
 @cache
-def _defaults(kind: str) -> Mapping[str, Any]:
-    found = specs(section_class("norm", {"norm": {"kind": kind}}))
+def _defaults(kind: str | None) -> Mapping[str, Any]:
+    """The default values of a norm's fields."""
+    found = specs(section_class("norm", {"norm": {"kind": kind}})) if kind else {}
     return {f"norm.{field}": spec.default for field, spec in found.items()}
 
 

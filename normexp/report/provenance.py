@@ -2,18 +2,16 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from normexp.config.field import spell
-from normexp.console.words import cell, counted
+from normexp.console.words import cell, counted, listed
 from normexp.report.figure import Drawn, Figure, Link, Table, table
 from normexp.report.source import Source
 from normexp.store.stored import Row
 from normexp.store.sweep import typed
 
-MOST_VALUES = 8
 MOST_SWEEPS = 10
 
 WITH = ("normexp", "code", "commit", "python", "torch", "numpy", "platform", "cpu")
@@ -28,15 +26,18 @@ def provenance(source: Source) -> Drawn:
 def _configuration(source: Source) -> Figure:
     """The fields that differ, and the others; those that follow from a kind count as alike."""
     paths = dict.fromkeys(path for row in source.rows for path in row if "." in path)
-    values = {path: _values(source.rows, path) for path in [*paths, "seed"]}
+    values = {
+        path: list({spell(row[path]): row[path] for row in source.rows if path in row}.values())
+        for path in [*paths, "seed"]
+    }
     fields = [path for path in source.fields if path in values]
     varied = [path for path in (*fields, "seed") if len(values[path]) > 1]
     groups: dict[str, list[str]] = {}
     for path in paths:
         if path not in varied:
             group, _, field = path.rpartition(".")
-            groups.setdefault(group, []).append(f"{field}={_listed(values[path])}")
-    rows = [(path, _listed(values[path])) for path in varied]
+            groups.setdefault(group, []).append(f"{field}={listed(values[path])}")
+    rows = [(path, listed(values[path])) for path in varied]
     rows += [(group, "  ".join(each)) for group, each in groups.items()]
     return Figure(
         name="configuration",
@@ -48,17 +49,6 @@ def _configuration(source: Source) -> Figure:
         table=Table(("field", "values"), tuple(rows), prose=True),
         open=True,
     )
-
-
-def _values(rows: Iterable[Row], path: str) -> list[str]:
-    """A field's values, each once, among the runs that have it."""
-    return list(dict.fromkeys(spell(row[path]) for row in rows if path in row))
-
-
-def _listed(values: Sequence[str]) -> str:
-    if len(values) > MOST_VALUES:
-        return f"{', '.join(values[:3])}, ..., {values[-1]} ({len(values)} values)"
-    return ", ".join(values)
 
 
 def _making(source: Source) -> Figure:

@@ -61,27 +61,20 @@ def understood(tree: Mapping[str, Any]) -> RunConfig:
 
 
 def located(manifest: Mapping[str, Any]) -> RunConfig:
-    """Return the configuration of a stored run, its data where they stood when it was made.
+    """Return the configuration of a stored run, its data where its command says that they stood.
 
     Raises:
         NormexpError: it is none, or not one of a run.
     """
-    config = without_gone(manifest["config"])
-    return understood(nest({**config, **recorded_place(manifest)}))
-
-
-def recorded_place(manifest: Mapping[str, Any]) -> Place:
-    """Return where the data of a run stood when it was made, by its command; empty if nowhere."""
-    kind: Any = KINDS["data"].get(manifest["config"].get("data.kind"))
-    if kind not in (Arrays, Cifar10):
-        return {}
-    found: dict[str, Scalar] = {}
-    with suppress(ValueError):
-        for word in shlex.split(str(manifest["command"])):
-            key, _, value = word.partition("=")
-            if key in PLACES and key.removeprefix("data.") in specs(kind):
-                found[key] = unquoted(value) if key == "data.path" else value == "true"
-    return found
+    flat = without_gone(manifest["config"])
+    kind: Any = KINDS["data"].get(flat.get("data.kind", ""))
+    if kind in (Arrays, Cifar10):
+        with suppress(ValueError):
+            for word in shlex.split(manifest["command"]):
+                key, _, value = word.partition("=")
+                if key in PLACES and key.removeprefix("data.") in specs(kind):
+                    flat[key] = unquoted(value) if key == "data.path" else value == "true"
+    return understood(nest(flat))
 
 
 def typed_places(overrides: Iterable[str]) -> list[Place]:

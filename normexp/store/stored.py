@@ -86,7 +86,7 @@ class Stored:
 
     @cached_property
     def row(self) -> Row:
-        """Identity, configuration by dotted names and final metrics; see `row`."""
+        """The run's row, see `row`, with today's fields."""
         return row({**self.manifest, "config": self.flat}, self.directory)
 
 
@@ -101,10 +101,10 @@ def stored(directory: Path) -> Stored:
 
 
 def whole_runs(directories: Iterable[Path]) -> Iterator[Stored]:
-    """Return the runs in those of the directories that are whole."""
-    for found in looked(directories, _whole):
-        if found is not None:
-            yield found
+    """Yield the runs in those of the directories that are whole."""
+    for directory, manifest in looked(directories, lambda path: (path, intact(path))):
+        if manifest is not None and manifest["kind"] == "run":
+            yield Stored(directory, manifest)
 
 
 def frame(runs: Iterable[Stored]) -> "pd.DataFrame":
@@ -116,12 +116,7 @@ def frame(runs: Iterable[Stored]) -> "pd.DataFrame":
 
 
 def row(manifest: Mapping[str, Any], directory: Path) -> Row:
-    """Return a run's row: what summaries and listings show.
-
-    Args:
-        manifest: the run's.
-        directory: where it stands, for those who want to go there.
-    """
+    """Return a run's row: identity, configuration, final metrics, and where it stands."""
     # Rows share their texts: those of a million runs take 2 GB, and would take 10.
     there = without_gone(manifest["config"])
     config = {intern(path): _shared(value) for path, value in there.items()}
@@ -133,11 +128,7 @@ def row(manifest: Mapping[str, Any], directory: Path) -> Row:
 
 
 def rows_of(directories: Iterable[Path]) -> list[Row]:
-    """Return the rows of complete runs, older ones completed.
-
-    Raises:
-        NormexpError: one of them cannot be read, or is none.
-    """
+    """Return the rows of runs, older ones completed; NormexpError if one cannot be read."""
     return list(looked(directories, lambda directory: stored(directory).row))
 
 
@@ -158,12 +149,6 @@ def read_run(directory: Path) -> dict[str, Any]:
             f"remove {directory} and sweep again: only what is missing is made again",
         ) from error
     return manifest
-
-
-def _whole(directory: Path) -> Stored | None:
-    manifest = intact(directory)
-    is_run = manifest is not None and manifest["kind"] == "run"
-    return Stored(directory, manifest) if manifest is not None and is_run else None
 
 
 def _shared(value: Any) -> Any:  # noqa: ANN401  a cell of a table

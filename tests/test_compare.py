@@ -12,7 +12,9 @@ from conftest import SMALL, store_of
 from typer.testing import Result
 
 import normexp as package
+from normexp.config.differences import completed
 from normexp.config.norm import Estimator, unread
+from normexp.store.stored import stored_runs
 
 AsJson = Callable[..., Any]
 Command = Callable[..., Result]
@@ -80,34 +82,20 @@ def test_batch_sizes_are_compared_in_excess_loss_by_difference(as_json: AsJson, 
     assert not found["comparisons"][0]["decided"]
 
 
-def test_estimators_are_compared_at_their_momentum(as_json: AsJson) -> None:
-    """Debiased with the average of the same momentum; population, which has none, with each."""
+def test_estimators_are_compared_where_they_average_alike(as_json: AsJson) -> None:
+    """Debiased with its own momentum and variance; population, which averages none, with all."""
     as_json("sweep", *SMALL, "norm=batch", "norm.estimator=ema,debiased,population", "seed=0,1",
-            "norm.momentum=0.1,0.5")  # fmt: skip
+            "norm.running_variance=unbiased,biased", "norm.momentum=0.1,0.5")  # fmt: skip
     found = as_json("compare", "bn_regression", "norm.estimator")["comparisons"]
-    pairs = {(c["baseline"]["norm.momentum"], *c["other"].values(), c["pairing"]) for c in found}
-
-    assert pairs == {
-        (0.1, "debiased", 0.1, "weights"),
-        (0.5, "debiased", 0.5, "weights"),
-        (0.1, "population", None, "weights"),
-        (0.5, "population", None, "weights"),
-    }
-
-
-def test_estimators_are_compared_where_they_average_the_same_variance(as_json: AsJson) -> None:
-    """Biased with biased, unbiased with unbiased; population, which averages none, with both."""
-    as_json("sweep", *SMALL, "norm=batch", "norm.estimator=ema,debiased,population", "seed=0,1",
-            "norm.running_variance=unbiased,biased", "norm.initial_mean=0,1",
-            "norm.momentum=0.1")  # fmt: skip
-    found = as_json("compare", "bn_regression", "norm.estimator")["comparisons"]
-    fields = ("norm.running_variance", "norm.initial_mean")
+    fields = ("norm.momentum", "norm.running_variance")
     pairs = [([c["baseline"][f] for f in fields], [c["other"][f] for f in fields])
              for c in found if c["other"]["norm.estimator"] == "debiased"]  # fmt: skip
     population = [c for c in found if c["other"]["norm.estimator"] == "population"]
 
     assert len(pairs) == len(population) == 4
     assert all(one == other for one, other in pairs)
+    assert {c["other"]["norm.momentum"] for c in population} == {None}
+    assert {c["pairing"] for c in found} == {"weights"}
 
 
 UNLIKE = {"norm.momentum": 0.3, "norm.window": 7, "norm.mix": 0.25, "norm.initial_mean": 2.0,
@@ -132,23 +120,9 @@ def test_what_settling_resets_is_what_an_estimator_does_not_read(
     assert unread(run.flat) - at_default == reset - at_default
 
 
-def test_one_seed_is_said_to_be_too_few(normexp: Command) -> None:
-    """Not that more than a thousand would be wanted."""
-    assert normexp("sweep", *SMALL, "norm=batch", "norm.momentum=0.1,0.5", "seed=0").exit_code == 0
-    shown = normexp("compare", "bn_regression", "norm.momentum").stdout
-
-    assert "needs 2 seeds or more" in " ".join(shown.split())
-    assert "1000" not in shown
-
-
-def test_older_runs_are_read_as_todays_of_the_same_id(as_json: AsJson, store: str) -> None:
+def test_older_runs_are_read_as_todays_of_the_same_id(store: str) -> None:
     """A field that the schema has got since stands at the value that changes no id."""
-    from normexp.config.differences import completed
-    from normexp.store.stored import rows_of
-
-    assert as_json("ls", "--dir", store)
-    row = next(r for r in rows_of(Path(store, "bn_regression").glob("batch-*"))
-               if r["norm.momentum"] == 0.5)  # fmt: skip
+    row = next(run.row for run in stored_runs(Path(store)) if run.row.get("norm.momentum") == 0.5)
     later = ("norm.estimator", "norm.window", "norm.initial_var", "train.schedule")
     older = {path: value for path, value in row.items() if path not in later}
 
@@ -156,17 +130,20 @@ def test_older_runs_are_read_as_todays_of_the_same_id(as_json: AsJson, store: st
     assert completed(older) == row
 
 
-def test_a_sweep_is_compared_alone(as_json: AsJson, tmp_path: Path) -> None:
-    """Its directory stands for its runs, the study's others left out."""
-    fields = [*SMALL, "norm=batch", f"store.dir={tmp_path}"]
+def test_a_sweep_is_compared_alone(command: Command, as_json: AsJson) -> None:
+    """Its directory stands for its runs; one seed is said to be too few, not a thousand more."""
+    fields = [*SMALL, "norm=batch"]
     as_json("sweep", *fields, "norm.momentum=0.1,0.9", "seed=range(6)")
     sweep = as_json("sweep", *fields, "norm.momentum=0.1,0.2", "seed=0,1")["directory"]
-    found = as_json("compare", sweep, "norm.momentum")
+    one = as_json("sweep", *fields, "norm.momentum=0.1,0.5", "seed=0")["directory"]
+    (found,) = as_json("compare", sweep, "norm.momentum")["comparisons"]
+    shown = command("compare", one, "norm.momentum").stdout
 
-    assert [c["other"]["norm.momentum"] for c in found["comparisons"]] == [0.2]
-    assert found["comparisons"][0]["n"] == [2, 2]
-    assert not found["comparisons"][0]["decided"]
-    assert found["comparisons"][0]["more_seeds"] >= 4
+    assert (found["other"], found["n"]) == ({"norm.momentum": 0.2}, [2, 2])
+    assert not found["decided"]
+    assert found["more_seeds"] >= 4
+    assert "needs 2 seeds or more" in " ".join(shown.split())
+    assert "1000" not in shown
 
 
 def test_a_table_fits_eighty_columns_and_says_n(

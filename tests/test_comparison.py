@@ -1,10 +1,12 @@
-"""Comparisons: intervals that cover, effect sizes by their formulas, nothing decided by too few."""
+"""Comparisons: intervals that cover, effect sizes by their formulas, arms paired as they can be."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from normexp.config.tree import flatten, from_tree
 from normexp.insight.comparison import (
     FEWEST,
     Comparison,
@@ -12,6 +14,7 @@ from normexp.insight.comparison import (
     compare_unpaired,
     scale_of,
 )
+from normexp.insight.pairing import compare_arms
 
 RNG = np.random.default_rng(20261121)
 
@@ -21,27 +24,22 @@ def covered(results: list[Comparison], truth: float) -> float:
     return float(np.mean([each.low <= truth <= each.high for each in results]))
 
 
-def test_a_paired_difference_has_its_mean_and_effect_size() -> None:
-    """D_z is the mean of the differences over their standard deviation."""
+def test_differences_have_their_means_and_effect_sizes() -> None:
+    """Paired: mean over standard deviation; else Hedges' g, the pooled deviation written out."""
     before, after = RNG.normal(5, 1, 12), RNG.normal(6, 1, 12)
-    found = compare_paired(list(before), list(after))
-    differences = after - before
-
-    assert found.n == (12, 12)
-    assert found.estimate == pytest.approx(differences.mean())
-    assert found.effect_size == pytest.approx(differences.mean() / differences.std(ddof=1))
-    assert found.low < found.estimate < found.high
-
-
-def test_an_unpaired_difference_has_hedges_g() -> None:
-    """Against the formula with the pooled standard deviation, written out."""
+    paired, differences = compare_paired(list(before), list(after)), after - before
     first, second = RNG.normal(0, 1, 9), RNG.normal(2, 3, 14)
-    found = compare_unpaired(list(first), list(second))
+    unpaired = compare_unpaired(list(first), list(second))
     pooled = math.sqrt((8 * first.var(ddof=1) + 13 * second.var(ddof=1)) / 21)
-    small_sample = 1 - 3 / (4 * 23 - 9)
 
-    assert found.estimate == pytest.approx(second.mean() - first.mean())
-    assert found.effect_size == pytest.approx(found.estimate / pooled * small_sample)
+    assert (paired.n, unpaired.n) == ((12, 12), (9, 14))
+    assert paired.estimate == pytest.approx(differences.mean())
+    assert paired.effect_size == pytest.approx(differences.mean() / differences.std(ddof=1))
+    assert paired.low < paired.estimate < paired.high
+    assert unpaired.estimate == pytest.approx(second.mean() - first.mean())
+    assert unpaired.effect_size == pytest.approx(
+        unpaired.estimate / pooled * (1 - 3 / (4 * 23 - 9))
+    )
 
 
 def test_a_ratio_is_of_geometric_means_and_knows_no_units() -> None:
@@ -69,9 +67,9 @@ def test_the_interval_of_many_values_is_that_of_the_normal_distribution() -> Non
 
 @pytest.mark.parametrize("n", [6, 8])
 def test_the_interval_of_few_values_holds_the_truth_95_times_in_a_hundred(n: int) -> None:
-    """250 samples of normal values: at most three standard errors (4 %) less, paired or not."""
+    """200 samples of normal values: at most three standard errors (4 %) less, paired or not."""
     rng = np.random.default_rng(n)
-    samples = rng.normal(1, 2, (250, 2, n))
+    samples = rng.normal(1, 2, (200, 2, n))
     paired = [compare_paired(list(a), list(b)) for a, b in samples]
     unpaired = [compare_unpaired(list(a), list(b)) for a, b in samples]
 
@@ -79,24 +77,18 @@ def test_the_interval_of_few_values_holds_the_truth_95_times_in_a_hundred(n: int
     assert covered(unpaired, 0) >= 0.91
 
 
-def test_long_tails_are_covered_too() -> None:
-    """Student's t with 3 degrees of freedom, n = 6: the BCa bootstrap alone holds 0 in 91 %."""
-    samples = np.random.default_rng(3).standard_t(3, (500, 6))
-    found = [compare_paired([0.0] * 6, list(sample)) for sample in samples]
-
-    assert covered(found, 0) >= 0.94
-
-
-def test_skew_is_covered_better_than_by_students_t() -> None:
-    """Exponential differences of mean 1, n = 8: t alone holds it in 90 %."""
+def test_long_tails_and_skew_are_covered_too() -> None:
+    """Of Student's t BCa alone holds 0 in 91 %, of exponential values t alone 1 in 90 %."""
     from scipy.stats import t
 
-    samples = np.random.default_rng(4).exponential(size=(500, 8))
-    found = [compare_paired([0.0] * 8, list(sample)) for sample in samples]
-    half = t.ppf(0.975, 7) * samples.std(axis=1, ddof=1) / math.sqrt(8)
-    by_t = float(np.mean(np.abs(samples.mean(axis=1) - 1) <= half))
+    tails = np.random.default_rng(3).standard_t(3, (400, 6))
+    skew = np.random.default_rng(4).exponential(size=(400, 8))
+    half = t.ppf(0.975, 7) * skew.std(axis=1, ddof=1) / math.sqrt(8)
+    by_t = float(np.mean(np.abs(skew.mean(axis=1) - 1) <= half))
 
-    assert covered(found, 1) >= max(0.91, by_t + 0.01)
+    assert covered([compare_paired([0.0] * 6, list(each)) for each in tails], 0) >= 0.94
+    found = covered([compare_paired([0.0] * 8, list(each)) for each in skew], 1)
+    assert found >= max(0.91, by_t + 0.01)
 
 
 def test_the_interval_holds_students_and_welchs() -> None:
@@ -126,46 +118,35 @@ def test_skewed_losses_are_covered_as_ratios() -> None:
     assert covered(found, 2) >= 0.91
 
 
-def test_the_same_values_give_the_same_interval() -> None:
-    """Resampling draws from a fixed stream."""
-    values = list(RNG.normal(size=7))
+def test_a_clear_difference_is_decided_and_the_same_every_time() -> None:
+    """Six pairs that all say the same; resampling draws from a fixed stream."""
+    pairs = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [3.1, 4.0, 5.2, 5.9, 7.1, 8.0]
+    found = compare_paired(*pairs)
 
-    assert compare_paired(values, values[::-1]) == compare_paired(values, values[::-1])
-
-
-def test_a_clear_difference_is_decided_and_wants_no_more_seeds() -> None:
-    """Six pairs that all say the same."""
-    found = compare_paired([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [3.1, 4.0, 5.2, 5.9, 7.1, 8.0])
-
-    assert found.decided
-    assert found.more_seeds == 0
+    assert (found.decided, found.more_seeds) == (True, 0)
+    assert found == compare_paired(*pairs)
 
 
 def test_more_seeds_are_as_many_as_make_the_interval_narrower_than_the_difference() -> None:
-    """By Student's t at the observed spread: the first n with t·s/√n < |difference|."""
+    """By t at the observed spreads: the first n with t·(standard error) < |difference|."""
     from scipy.stats import t
 
-    before, after = [0.0] * 6, [-1.0, 2.0, -0.5, 1.5, 0.2, 0.4]
-    found = compare_paired(before, after)
-    mean, spread = np.mean(after), np.std(after, ddof=1)
-    enough = next(n for n in range(6, 999) if t.ppf(0.975, n - 1) * spread / math.sqrt(n) < mean)
+    def enough(mean: float, variance: float, freedom: int) -> int:
+        return next(
+            n
+            for n in range(6, 999)
+            if t.ppf(0.975, freedom * (n - 1)) * math.sqrt(variance / n) < mean
+        )
 
-    assert not found.decided
-    assert found.more_seeds == enough - 6
-    assert enough > 10
-
-
-def test_more_seeds_of_independent_samples_count_both_spreads() -> None:
-    """The standard error of a difference of means, as many of each."""
-    from scipy.stats import t
-
+    after = [-1.0, 2.0, -0.5, 1.5, 0.2, 0.4]
     first, second = [0.0, 1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.5, 0.5, 5.0]
-    found = compare_unpaired(first, second)
+    paired, unpaired = compare_paired([0.0] * 6, after), compare_unpaired(first, second)
     total = np.var(first, ddof=1) + np.var(second, ddof=1)
-    gap = np.mean(second) - np.mean(first)
-    enough = next(n for n in range(6, 999) if t.ppf(0.975, 2 * n - 2) * math.sqrt(total / n) < gap)
 
-    assert found.more_seeds == enough - 5
+    assert not paired.decided
+    assert paired.more_seeds == enough(float(np.mean(after)), float(np.var(after, ddof=1)), 1) - 6
+    gap = float(np.mean(second) - np.mean(first))
+    assert unpaired.more_seeds == enough(gap, float(total), 2) - 5
 
 
 def test_a_tiny_difference_is_worth_no_number_of_seeds() -> None:
@@ -238,3 +219,110 @@ def test_positive_losses_are_compared_by_ratio_all_else_by_difference() -> None:
     assert scale_of("test_loss", [1.0, 0.0]) == "difference"
     assert scale_of("excess_loss", [1.0, 2.0]) == "difference"
     assert scale_of("test_accuracy", [0.5, 0.6]) == "difference"
+
+
+def row(seed: int, loss: float | None, **given: object) -> dict[str, object]:
+    """A run of batch norm by its row; `norm__momentum=0.5` sets a field."""
+    fields = {name.replace("__", "."): value for name, value in given.items() if "__" in name}
+    flat = flatten(CONFIG) | {"seed": seed} | fields
+    return {
+        "run_id": f"{seed}-{fields}",
+        "status": "complete",
+        "trajectory_id": f"abc{seed}",
+        "test_loss": loss,
+        **flat,
+        **{name: value for name, value in given.items() if "__" not in name},
+    }
+
+
+CONFIG = from_tree({"data": {"kind": "quadratic"}, "model": {"kind": "mlp", "input_norm": True},
+                    "norm": {"kind": "batch"}, "optim": {"kind": "adam"}})  # fmt: skip
+
+
+def test_momenta_are_paired_on_their_weights_even_where_seeds_vary_more() -> None:
+    """Losses of seeds span a thousandfold, each momentum's is 1.1 times the other's: decided."""
+    losses = RNG.lognormal(0, 3, 6)
+    noise = RNG.normal(1.1, 0.01, 6)
+    before = [row(s, x, norm__momentum=0.1) for s, x in enumerate(losses)]
+    after = [row(s, x * k, norm__momentum=0.5) for (s, x), k in
+             zip(enumerate(losses), noise, strict=True)]  # fmt: skip
+    found = compare_arms(before, after[::-1], "test_loss")
+
+    assert found.pairing == "weights"
+    assert found.result.decided
+    assert found.result.estimate == pytest.approx(1.1, rel=0.02)
+    assert len(set(found.run_ids)) == 12
+
+
+@pytest.mark.parametrize(
+    ("fields", "pairing"),
+    [
+        ({"optim__lr": 0.1}, "seed"),
+        ({"train__batch_size": 16}, "seed"),
+        ({"model__bias_init": 1.0}, "seed"),
+        ({"model__input_norm": False}, "seed"),
+        ({"model__width": 20}, "unpaired"),
+        ({"data__train_size": 100}, "unpaired"),
+    ],
+    ids=str,
+)
+def test_trainings_are_paired_by_seed_where_they_share_data_and_initial_weights(
+    fields: dict[str, object], pairing: str
+) -> None:
+    """Another rate, batch or bias does; another width or other data do not."""
+    before = [row(seed, 1.0 + seed) for seed in range(3)]
+    after = [row(seed, 2.0 + seed, trajectory_id=f"x{seed}", **fields) for seed in range(3)]
+
+    assert compare_arms(before, after, "test_loss").pairing == pairing
+
+
+def test_other_seeds_are_independent_and_fewer_seeds_are_paired() -> None:
+    """Seeds 0 to 2 against 3 to 5 are no pairs; 0 to 2 against 0 to 5 are three."""
+    few, many = [row(s, 1.0 + s) for s in range(3)], [row(s, 2.0 + s) for s in range(6)]
+    disjoint = compare_arms(few, many[3:], "test_loss")
+    within = compare_arms(few, many, "test_loss")
+
+    assert (disjoint.pairing, disjoint.result.n) == ("unpaired", (3, 3))
+    assert (within.pairing, within.result.n, within.unmatched) == ("weights", (3, 3), 3)
+
+
+def test_arms_that_lost_one_seed_each_are_still_paired() -> None:
+    """Seeds 0 to 7; seed 1 diverged here and seed 6 there: six pairs, two runs without partner."""
+    losses = RNG.lognormal(0, 3, 8)
+    before = [row(s, x, status="diverged" if s == 1 else "complete") for s, x in enumerate(losses)]
+    after = [row(s, x * 1.1, status="diverged" if s == 6 else "complete")
+             for s, x in enumerate(losses)]  # fmt: skip
+    found = compare_arms(before, after, "test_loss")
+
+    assert (found.pairing, found.result.n) == ("weights", (6, 6))
+    assert (found.diverged, found.unmatched) == (2, 2)
+    assert found.result.estimate == pytest.approx(1.1)
+    assert found.result.decided
+
+
+def test_where_no_seed_is_left_on_both_sides_there_is_no_pair() -> None:
+    """Each of two seeds diverged on one side: nothing to compare, nothing raised."""
+    before = [row(0, 1.0), row(1, 1.0, status="diverged")]
+    after = [row(0, 1.0, status="diverged"), row(1, 1.0)]
+    found = compare_arms(before, after, "test_loss")
+
+    assert (found.pairing, found.result.n, found.unmatched) == ("weights", (0, 0), 2)
+
+
+def test_a_missing_loss_is_left_out() -> None:
+    """As a summary has it where it is not finite."""
+    found = compare_arms([row(0, 1.0), row(1, None)], [row(0, 2.0), row(1, 2.0)], "test_loss")
+
+    assert (found.result.n, found.result.left_out) == ((1, 1), 1)
+
+
+def test_norms_are_paired_by_seed() -> None:
+    """Standardised input or not: the layers start from the same weights."""
+    kinds = {"data": "quadratic", "norm": "layer", "model": "mlp", "optim": "adam"}
+    layer = replace(CONFIG, norm=from_tree({g: {"kind": kind} for g, kind in kinds.items()}).norm)
+    before = [row(seed, 1.0 + seed) for seed in range(3)]
+    fields = {"status": "complete", "test_loss": 2.0}
+    after = [{**flatten(layer), **fields, "seed": seed, "run_id": str(seed), "trajectory_id": "t"}
+             for seed in range(3)]  # fmt: skip
+
+    assert compare_arms(before, after, "test_loss").pairing == "seed"

@@ -23,8 +23,7 @@ def samples(draw: Callable[[np.random.Generator, tuple[int, int]], Any], n: int)
     return draw(np.random.default_rng(n), (REPEATS, n)).tolist()
 
 
-@pytest.mark.parametrize("n", [4, 8, 16])
-@pytest.mark.parametrize("sigma", [0.25, 0.5, 0.75, 1.0])
+@pytest.mark.parametrize(("sigma", "n"), [(0.25, 4), (0.5, 8), (0.75, 16), (1.0, 4), (1.0, 8)])
 def test_an_interval_without_the_sign_misses_no_more_than_seven_in_a_hundred(
     sigma: float, n: int
 ) -> None:
@@ -40,15 +39,15 @@ def test_an_interval_without_the_sign_misses_no_more_than_seven_in_a_hundred(
         assert np.mean([each.is_skewed for each in found]) > 0.9
 
 
-@pytest.mark.parametrize(("n", "most"), [(4, 0.2), (8, 0.05), (16, 0.01), (64, 0.0)])
-def test_normal_values_have_no_sign(n: int, most: float) -> None:
+@pytest.mark.parametrize(("n", "most"), [(4, 0.2), (16, 0.01)])
+@pytest.mark.parametrize("location", [10.0, 0.0])
+def test_normal_values_have_no_sign(location: float, n: int, most: float) -> None:
     """Four values look skewed one time in six, sixteen hardly ever; the interval holds 95 %."""
-    for location in (10.0, 0.0):
-        found = [estimate(each) for each in samples(lambda r, s: r.normal(location, 1, s), n)]  # noqa: B023  drawn at once
-        held = [abs(each.mean - location) <= each.half_width for each in found]
+    found = [estimate(each) for each in samples(lambda r, s: r.normal(location, 1, s), n)]
+    held = [abs(each.mean - location) <= each.half_width for each in found]
 
-        assert np.mean([each.is_skewed for each in found]) <= most
-        assert np.mean(held) == pytest.approx(0.95, abs=0.015)
+    assert np.mean([each.is_skewed for each in found]) <= most
+    assert np.mean(held) == pytest.approx(0.95, abs=0.015)
 
 
 def seen(population: Any, excess: Any) -> Arm:  # noqa: ANN401
@@ -113,13 +112,9 @@ def test_the_sign_stands_at_the_number_and_the_note_explains_it(
             found = arm["estimates"][name]
             assert found["median"] == pytest.approx(rows[name].median())
             assert found["mean"] == pytest.approx(rows[name].mean())
+    assert interval(estimate([1.0, 1.1, 9.0, 40.0])).endswith("~")
+    assert interval(estimate([10.0, 10.2, 9.9, 10.1])) == "10.05 ± 0.21"
     for command in ("budget", "predict"):
         text = " ".join(normexp(command, "bn_regression").stdout.split()).lower()
         assert "medians over" in text
         assert "where sweep's tables have means" in text
-
-
-def test_a_number_is_marked_behind_its_interval() -> None:
-    """Skewed, and not."""
-    assert interval(estimate([1.0, 1.1, 9.0, 40.0])).endswith("~")
-    assert interval(estimate([10.0, 10.2, 9.9, 10.1])) == "10.05 ± 0.21"

@@ -109,16 +109,10 @@ def budgets(
 ) -> tuple[list[RunBudget], list[str]]:
     """Return the budgets of the runs that are meant, and notes on runs left out.
 
-    Args:
-        store: where names are looked for.
-        wanted: a study, sweep or run, by name, id or path; None is the whole store.
-        places: where data in files may stand now.
-        last_only: at the last evaluation point only, not at all of them.
+    Of all evaluation points, or of the last one only; see `trainings` and `with_data`.
 
     Raises:
-        NotFoundError: there is no such run, or its trajectory is not there.
-        UsageError: no run is normalised by an average, which alone has a budget; or the data of
-            none can be read.
+        UsageError: no run is normalised by an average, which alone has a budget.
     """
     chosen = averaging(trainings(store, wanted))
     if not chosen:

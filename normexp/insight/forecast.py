@@ -96,15 +96,10 @@ def forecasts(
 ) -> tuple[list[Forecast], list[str]]:
     """Return how well each momentum does on the trainings, and notes on runs left out.
 
-    Args:
-        store: where names are looked for.
-        wanted: a study, sweep or run, by name, id or path; None is the whole store.
-        momenta: to try beside the grid and those of stored runs.
-        places: where data in files may stand now.
+    The momenta are tried beside the grid and those of stored runs; see `trainings`, `with_data`.
 
     Raises:
-        NotFoundError: there is no such run, or its training is not there.
-        UsageError: no training whose momentum could be another, or whose data can be read.
+        UsageError: momentum enters the weights of every training.
     """
     for momentum in momenta:
         momentum_of(momentum)
@@ -123,10 +118,7 @@ def forecasts_of(
 ) -> list[Forecast]:
     """Return the forecasts of trainings, without those in which momentum enters the weights.
 
-    Args:
-        found: the trainings, their data at hand.
-        momenta: to try beside the grid and those of stored runs.
-        parts: of the error that are told apart; each costs as much as the whole.
+    Each of the parts of the error that are told apart takes as long as the whole error.
     """
     groups = [group for each in found if _is_free(each) for group in _by_basis(each)]
     rows = [group.runs[0].row for group in groups]

@@ -19,8 +19,6 @@ from normexp.store.manifest import METRICS
 from normexp.store.regular import reason, verified
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from normexp.config.schema import RunConfig
 
 FINAL = tuple(c.name for c in TABLES["metrics"] if c.name not in ("step", "epoch"))
@@ -105,14 +103,6 @@ def whole_runs(directories: Iterable[Path]) -> Iterator[Stored]:
     for directory, manifest in looked(directories, lambda path: (path, intact(path))):
         if manifest is not None and manifest["kind"] == "run":
             yield Stored(directory, manifest)
-
-
-def frame(runs: Iterable[Stored]) -> "pd.DataFrame":
-    """Return runs as a frame, one row a run, its columns typed by the schema."""
-    from normexp.store.read import rows_table
-
-    table: pd.DataFrame = rows_table([run.row for run in runs]).to_pandas()
-    return table
 
 
 def row(manifest: Mapping[str, Any], directory: Path) -> Row:

@@ -236,7 +236,7 @@ def test_the_table_has_every_framework_at_80_columns(
     assert all(each["source"] for each in listed)
 
 
-@pytest.mark.parametrize("source", ["torch", "cntk", "onnx", "equinox_batch"])
+@pytest.mark.parametrize("source", ["cntk", "equinox_batch"])
 def test_no_advice_is_cut_at_80_columns(
     normexp: Normexp, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:

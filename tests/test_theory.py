@@ -151,20 +151,6 @@ def test_a_small_difference_of_large_numbers_is_exact(momentum: float) -> None:
     assert budget(setting, momentum).noise ** 2 == pytest.approx(float(exact), rel=1e-7, abs=0)
 
 
-def test_shuffled_noise_is_least_at_an_epochs_end() -> None:
-    """Where a is small against 1/K, about (a·K)²/12 of independent batches'."""
-    a, batches, epochs = 1e-3, 30, 10_000
-    end = Setting(updates=batches * epochs, batch_size=1, train_size=batches, order="shuffled")
-    noise = budget(end, a).noise
-    within = [budget(replace(end, updates=end.updates + k), a).noise for k in range(1, batches)]
-
-    assert noise**2 == pytest.approx(a**3 * (batches**2 - 1) / 24, rel=0.01)
-    assert noise**2 / memory.noise_factor(a) ** 2 == pytest.approx(
-        (a * batches) ** 2 / 12, rel=0.01
-    )
-    assert min(within) > noise
-
-
 def test_a_small_last_batch_is_worth_dropping() -> None:
     """S1: 2,000 examples in batches of 64, the last one of 16."""
     ragged = Setting(updates=3200, batch_size=64, train_size=2000, order="shuffled")

@@ -30,9 +30,9 @@ LONG_PROCESSES = ["data=digits", "model=lenet", "norm=batch,layer", "norm.moment
 
 
 def begun(*overrides: str) -> subprocess.Popen[str]:
-    """A sweep once it has a checkpoint."""
+    """A sweep once both of its trainings have a checkpoint."""
     process = began(*overrides)
-    until(checkpoints, process)
+    until(lambda: len(checkpoints()) > 1, process)
     return process
 
 

@@ -11,8 +11,7 @@ from normexp.errors import NormexpError, NotFoundError, did_you_mean
 from normexp.store.files import MANIFEST, intact, read_manifest
 from normexp.store.layout import ID_LENGTH, StudyDirectory, look_around, studies
 from normexp.store.manifest import METRICS, WEIGHTS
-
-SWEEP_FILE = "sweep.yaml"
+from normexp.store.sweep import TYPED
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ def _of_path(path: Path) -> Selection:
     """Return what stands at a path, whatever it is."""
     if path.name in ("sweeps", "trajectories") and _studies_at(path.parent):
         return _of_studies(path.parent, [StudyDirectory(path.parent)])
-    if os.path.lexists(path / SWEEP_FILE) and path.parent.name == "sweeps":
+    if os.path.lexists(path / TYPED) and path.parent.name == "sweeps":
         return _sweep(path)
     if os.path.lexists(path / WEIGHTS):
         return _trajectory(path)
@@ -157,7 +156,7 @@ def _of_path(path: Path) -> Selection:
     study = StudyDirectory(path)
     if study.sweeps.is_dir() or study.trajectories.is_dir() or study.run_directories():
         return _of_studies(path, [study])
-    if os.path.lexists(path / SWEEP_FILE):
+    if os.path.lexists(path / TYPED):
         raise NotFoundError(
             f"the sweep {path} is not in its study: its runs are not beside it",
             "copy the whole study, or verify its runs",

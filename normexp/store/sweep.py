@@ -133,10 +133,9 @@ def begin(
 
 
 def tidy(study: StudyDirectory, sweep: str) -> None:
-    """Delete what killed processes have left of no use; `sweep` names the sweep that does it.
+    """Delete what killed processes have left of no use, for the sweep of this name.
 
-    Half-written directories and files of this machine, signs of life and locks of sweeps that are
-    no more, and checkpoints of trainings that are stored by now. Other checkpoints are of use.
+    That is half-written directories, signs of life, locks, and checkpoints of stored trainings.
     """
     for directory in (study.path, study.trajectories, study.sweeps):
         remove_abandoned(directory)

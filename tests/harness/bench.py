@@ -19,9 +19,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from peers.agreement import difference
 from peers.aside import parts_and_limits, start_and_read
-from peers.process import Figures, heard, start
+from peers.process import Figures, difference, heard, start
 from peers.work import Final, Work, work_named
 
 CORES = sorted(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(2))[:2]

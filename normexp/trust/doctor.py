@@ -89,15 +89,15 @@ def packages() -> str:
     needed = [Requirement(line) for line in requires("normexp") or ()]
     ours = [each for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
     versions = {each.name: installed(each.name) for each in ours}
-    lacking = [
-        each
-        for each in ours
-        if not each.specifier.contains(versions[each.name] or "", prereleases=True)
-    ]
+    lacking = []
+    for each in ours:
+        there = versions[each.name]
+        if there is None or not each.specifier.contains(there, prereleases=True):
+            lacking.append(each)
     if lacking:
-        there = ", ".join(f"{each.name} {versions[each.name] or 'missing'}" for each in lacking)
+        found = ", ".join(f"{each.name} {versions[each.name] or 'missing'}" for each in lacking)
         names = " ".join(f"'{each.name}{each.specifier}'" for each in lacking)
-        raise NormexpError(there, f"type pip install {names}")
+        raise NormexpError(found, f"type pip install {names}")
     return f"{len(ours)} installed, each in a version that will do"
 
 

@@ -133,7 +133,7 @@ def test_the_table_is_the_mean_and_t_interval_of_the_runs(as_json: AsJson, store
 
 
 def test_json_answers_have_the_promised_keys(as_json: AsJson, store: str) -> None:
-    """What programs may rely on."""
+    """The keys that programs may rely on."""
     plan = as_json("plan", *STUDY, f"store.dir={store}")
     swept = as_json("sweep", *STUDY, f"store.dir={store}")
     run = as_json("ls", "bn_regression", "--dir", store)[0]["run"]

@@ -1,4 +1,4 @@
-"""What all commands share: options, the answer as text or JSON, errors, and `normexp` itself."""
+"""Shared by all commands: options, answers as text or JSON, errors."""
 
 import functools
 import inspect
@@ -155,14 +155,6 @@ def _root(*, version: Version = False) -> None:
     """Options of no command."""
 
 
-def print_notes(notes: Iterable[str]) -> None:
-    """Print notes on an answer, on stderr."""
-    from normexp.console.streams import note
-
-    for each in notes:
-        note(each)
-
-
 def warn_of_damage(*directories: Path) -> None:
     """Warn on stderr of runs that are not as their manifests say."""
     from normexp.console.streams import warn
@@ -174,10 +166,13 @@ def warn_of_damage(*directories: Path) -> None:
         warn(f"{lost[0]}{others} damaged: normexp verify says what and what to type")
 
 
-def warn_of_lost(store: Path, wanted: str) -> None:
-    """Warn on stderr of runs that were left out of an answer because they are damaged."""
+def warn_of_lost(store: Path, wanted: str, notes: Iterable[str] = ()) -> None:
+    """Print notes on an answer, and warn of damaged runs that were left out, on stderr."""
+    from normexp.console.streams import note
     from normexp.store.selection import select
 
+    for each in notes:
+        note(each)
     warn_of_damage(*select(store, wanted).runs)
 
 

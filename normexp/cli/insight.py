@@ -1,4 +1,4 @@
-"""What stored runs say together: `compare`, `claims`, `budget`."""
+"""Stored runs taken together: `compare`, `claims`, `budget`."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +12,6 @@ from normexp.cli.app import (
     Places,
     StoreDir,
     command,
-    print_notes,
     warn_of_lost,
 )
 
@@ -133,8 +132,7 @@ def budget(
     from normexp.store.places import typed_places
 
     found, notes = budgets(directory, wanted, typed_places(places or ()), last_only=True)
-    print_notes(notes)
-    warn_of_lost(directory, wanted)
+    warn_of_lost(directory, wanted, notes)
 
     def show() -> None:
         if len(found) == 1:

@@ -104,7 +104,7 @@ def swept(
             error.exit_code = 128 + signals[0] if signals else error.exit_code
             raise
         finally:
-            progress.close(told=complete)
+            progress.close(with_failures=not complete)
     return outcome, 128 + signals[0] if signals else 0
 
 

@@ -12,7 +12,6 @@ from normexp.cli.app import (
     Places,
     StoreDir,
     command,
-    print_notes,
     warn_of_lost,
 )
 from normexp.errors import UsageError
@@ -140,8 +139,7 @@ def _predict_stored(
     from normexp.store.places import typed_places
 
     found, notes = forecasts(directory, wanted, momenta, typed_places(places))
-    print_notes(notes)
-    warn_of_lost(directory, wanted)
+    warn_of_lost(directory, wanted, notes)
     return Answer(lambda: [as_data(each) for each in found], lambda: print_forecasts(found))
 
 

@@ -1,1 +1,1 @@
-"""What a person sees: tables on stdout, narration and progress on stderr."""
+"""Output for people: tables on stdout, narration and progress on stderr."""

@@ -1,4 +1,4 @@
-"""What running statistics cost: error budgets, and momenta tried on stored trainings."""
+"""Tables of error budgets, and of momenta tried on stored trainings."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from functools import partial
 
 from rich.console import Console
 
-from normexp.console.streams import stdout
+from normexp.console.streams import legend, stdout
 from normexp.console.tables import Column, field_columns, print_table, words_of
 from normexp.console.theory import print_curve
 from normexp.console.words import counted, number, short
@@ -40,11 +40,10 @@ def print_budget_of_run(budget: RunBudget) -> None:
         Column("ln\nratio", lambda layer: f"{layer['log_var_ratio']:.3f}"),
     ]
     print_table(console, report(budget)["layers"], columns)
-    console.print(
+    legend(
         "means in σ of the population, RMS over channels: error = initial + drift + noise in every "
         "channel. variance: mean of (running − population) / population, and of ln(running / "
-        "population).",
-        style="dim",
+        "population)."
     )
     parts = ", ".join(f"{part} {number(cost[part])}" for part in PARTS)
     console.print(f"raises the training loss by {number(cost['error'])}; parts alone: {parts}")
@@ -68,13 +67,12 @@ def print_budget_of_arms(arms: Sequence[ArmBudget], fields: Sequence[str]) -> No
     ]
     names = field_columns(arms, fields, figures, width=console.width)
     print_table(console, arms, [*names, *figures])
-    console.print(
+    legend(
         "medians over seeds at the end, where sweep's tables have means. error: RMS over channels "
         "of (running − population mean) / σ. all of it: what it raises the training loss by in "
         "evaluation mode; alone: the same of each part. excess: what the test loss has risen by. "
         "Below 0, running statistics do better than the population's, as they can where the net "
-        "fits badly.",
-        style="dim",
+        "fits badly."
     )
 
 
@@ -101,10 +99,9 @@ def print_forecasts(forecasts: Sequence[Forecast]) -> None:
     ]
     names = field_columns(forecasts, fields, figures, width=console.width)
     print_table(console, forecasts, [*names, *figures])
-    console.print(
+    legend(
         "best: the momentum with the least training loss; test loss: of stored runs there. "
-        f"{MEDIANS}",
-        style="dim",
+        f"{MEDIANS}"
     )
 
 
@@ -124,11 +121,10 @@ def _print_cell(console: Console, forecast: Forecast) -> None:
         if each.momentum in SHOWN or each.measured is not None or each is best
     ]
     print_table(console, shown, columns, highlighted=best)
-    console.print(
+    legend(
         f"{MEDIANS} initial, drift, noise: what the training loss would rise by if the statistics "
         "were off from the population's by that alone; where a net fits badly, some errors lower "
-        "the loss.",
-        style="dim",
+        "the loss."
     )
     console.print(
         f"best momentum {best.momentum:g}, keras {short(1 - best.momentum, 10)}: training loss "
@@ -151,7 +147,7 @@ def _print_cell(console: Console, forecast: Forecast) -> None:
 
 
 def _print_layers(console: Console, layers: Mapping[str, Setting]) -> None:
-    """What theory makes of each layer alone."""
+    """Drift, noise and the best momentum of each layer by theory."""
     if not layers:
         console.print(
             "too few batches in the last quarter to tell noise from drift, layer by layer"
@@ -176,9 +172,8 @@ def _print_layers(console: Console, layers: Mapping[str, Setting]) -> None:
         Column("keras", lambda row: short(1 - row[2], 10)),
     ]
     print_table(console, rows, columns)
-    console.print(
+    legend(
         "each layer's means at the end of the training, in σ, and the momentum that is best for "
         "them alone by theory. Noise far below σ/√B is no slip: where the layers below are "
-        "normalised by the batch, its mean hardly scatters.",
-        style="dim",
+        "normalised by the batch, its mean hardly scatters."
     )

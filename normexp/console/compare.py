@@ -10,7 +10,7 @@ from rich.console import Console
 
 from normexp.claims.check import SOURCES, Judged, Verdicts
 from normexp.claims.claim import Cell, Claim, Settled
-from normexp.console.streams import note, stdout
+from normexp.console.streams import legend, note, stdout
 from normexp.console.tables import Column, field_column, print_table, words_of
 from normexp.console.words import NOTHING, counted, field_value, heading, number, short
 from normexp.insight.compare import FieldComparison, FieldReport
@@ -53,12 +53,11 @@ def print_comparisons(report: FieldReport) -> None:
         "ratio": "ratio of geometric means, value : baseline",
         "difference": "difference of means, value − baseline",
     }[scale]
-    console.print(
+    legend(
         f"{what}; interval over seeds by Student's t and bootstrap. Paired by "
         f"{'; '.join(MEANINGS[name] for name in MEANINGS if name in pairings)}. Decided: the "
         f"interval excludes no difference, n ≥ {FEWEST}; else about how many more seeds would "
-        "settle it.",
-        style="dim",
+        "settle it."
     )
     _note_left_out(comparisons)
 
@@ -131,10 +130,9 @@ def print_verdicts(found: Verdicts, *, details: bool) -> None:
         counts = Counter(each.verdict for each in found.judged)
         verdicts = " · ".join(f"{verdict} {number}" for verdict, number in counts.most_common())
         console.print(f"{counted(len(found.judged), 'claim')} judged by runs: {verdicts}")
-        console.print(
+        legend(
             "Effects over seeds with 95 % intervals by t and bootstrap; a : b is a ratio. "
-            "normexp claims ID shows all conditions and the criterion.",
-            style="dim",
+            "normexp claims ID shows all conditions and the criterion."
         )
     for name, (place, size) in found.studies.items():
         text = f"{letters[name]} {name}: {counted(size, 'run')} in {place}"
@@ -143,14 +141,14 @@ def print_verdicts(found: Verdicts, *, details: bool) -> None:
 
 
 def print_criteria(claims: Sequence[Claim], settled: Sequence[Settled]) -> None:
-    """What would be judged and how, without running anything."""
+    """The claims and their criteria, without running anything."""
     console = stdout()
     for claim in claims:
         console.print(f"{claim.id} {claim.text}", style="bold")
         console.print(f"  {claim.criterion}")
         if claim.studies:
-            console.print(f"  studies: {', '.join(claim.studies)}", style="dim")
-        console.print(f"  expected: {_expected(claim)}", style="dim")
+            legend(f"  studies: {', '.join(claim.studies)}")
+        legend(f"  expected: {_expected(claim)}")
     _print_settled(console, settled)
 
 

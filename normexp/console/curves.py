@@ -30,7 +30,7 @@ Scale = tuple[float, float]
 
 @dataclass
 class Arm:
-    """What has come in of one arm: counts, sums of losses, and when its first run came."""
+    """The stored runs of one arm: counts, sums of losses, and the place of the first."""
 
     values: Mapping[str, Any]
     runs: int = 0

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from normexp.config.field import Role, spell
-from normexp.console.streams import stdout
+from normexp.console.streams import legend, stdout
 from normexp.console.sweeps import ROUNDING
 from normexp.console.tables import Column, print_table, words_of
 from normexp.console.trust import print_changes
@@ -105,7 +105,7 @@ def _print_results(console: Console, report: Report) -> None:
         print_table(console, shown, columns, ("difference", "ratio"))
     else:
         print_table(console, shown, columns[:-2])
-        console.print("losses on different data are not compared", style="dim")
+        legend("losses on different data are not compared")
 
 
 def _without_rounding(row: Report, rows: Sequence[Report], values: Report) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def _print_layers(console: Console, layers: Sequence[Report]) -> None:
     print_table(console, shown, columns, [each.title for each in columns[3:]])
     if len(shown) < len(layers):
         others = counted(len(layers) - len(shown), "layer").replace(" ", " more ")
-        console.print(f"… {others}, not as far off: --json", style="dim")
+        legend(f"… {others}, not as far off: --json")
 
 
 def _layer_error(name: str, side: str, layer: Report) -> str:
@@ -168,7 +168,7 @@ def _print_provenance(console: Console, rows: Sequence[Report]) -> None:
     columns += _two(words_of, lambda side, row: _entry(row.get(side)))
     print_table(console, rows, columns)
     if any(row["deciding"] for row in rows):
-        console.print("* numbers may depend on it", style="dim")
+        legend("* numbers may depend on it")
 
 
 def _entry(value: object) -> str:
@@ -233,7 +233,7 @@ def _print_roles(console: Console, rows: Sequence[Report], titles: Sequence[str]
     ]
     print_table(console, rows, columns)
     for role in (role for role in Role if any(row["role"] == role.value for row in rows)):
-        console.print(f"{role.value}: {MEANINGS[role]}", style="dim")
+        legend(f"{role.value}: {MEANINGS[role]}")
 
 
 def _print_study(report: Report) -> None:

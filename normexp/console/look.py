@@ -1,4 +1,4 @@
-"""What a store holds: its sweeps, the runs of a study, one run whole."""
+"""Listings of a store: its sweeps, the runs of a study, one run."""
 
 import textwrap
 from collections import Counter
@@ -11,7 +11,7 @@ from rich.console import Console
 from normexp.config.field import as_override, quoted, spell
 from normexp.config.identity import describing
 from normexp.config.schema import KIND_FIELDS
-from normexp.console.streams import stdout, stdout_line
+from normexp.console.streams import legend, stdout, stdout_line
 from normexp.console.tables import Column, field_column, fits, print_table, words_of, wrapped
 from normexp.console.words import NOTHING, counted, number, short
 from normexp.insight.thinning import evenly
@@ -74,7 +74,7 @@ def _shortened(words: Sequence[str] | None, common: Sequence[str]) -> str:
 
 
 def _typed(row: Row) -> list[str] | None:
-    """What was typed, without what the listing says anyway; None if it cannot be read."""
+    """The words typed for a sweep, its study and store left out; None if they cannot be read."""
     if row["typed"] is None:
         return None
     filed = ("--as", str(row["study"])) if "--as" in row["typed"] else ()
@@ -120,13 +120,7 @@ def _figure(name: str, row: Row) -> str:
 
 
 def print_run(manifest: Row, metrics: Sequence[Row], *, whole: bool = False) -> None:
-    """What a run is, what it came to, its files, and how to make it again.
-
-    Args:
-        manifest: of the run, with its directory.
-        metrics: at every evaluation point.
-        whole: with every field and every evaluation point.
-    """
+    """A run: fields, metrics, files, and how to make it again; `whole` with all details."""
     console = stdout()
     name = f"{manifest['label']}  {manifest['run_id']}  {manifest['status']}"
     console.print(name, style="bold", soft_wrap=True)
@@ -171,7 +165,7 @@ def _print_config(console: Console, config: Row, *, whole: bool) -> None:
         for line in wrapped([as_override(path, config[path]) for path in paths], console.width):
             stdout_line(line)
     others = counted(len(config) - len(shown), "other field")
-    console.print(f"{others} at the default: --all", style="dim")
+    legend(f"{others} at the default: --all")
 
 
 def _print_metrics(console: Console, metrics: Sequence[Row], most: int) -> None:
@@ -184,11 +178,11 @@ def _print_metrics(console: Console, metrics: Sequence[Row], most: int) -> None:
     print_table(console, shown, columns, DROP_ORDER)
     if more := len(metrics) - len(shown):
         points = counted(more, "evaluation point").replace(" ", " more ", 1)
-        console.print(f"… {points}: --all", style="dim")
+        legend(f"… {points}: --all")
 
 
 def _print_files(console: Console, files: Row, *, whole: bool) -> None:
-    """How large they are: together with the names of the tables, or one by one."""
+    """The size of all files and the names of the tables, or the size of each."""
     if whole:
         columns = [
             words_of("file", lambda each: each[0]),

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from rich.console import Console, Group
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from normexp.config.schema import total_steps
 from normexp.console.curves import Curves
-from normexp.console.streams import note, stderr, warn
+from normexp.console.streams import stderr, warn
 from normexp.console.words import counted, duration, number
 from normexp.errors import describe
 from normexp.sweeps.cost import observing_seconds, training_seconds
@@ -40,7 +40,7 @@ AROUND = 5
 
 
 def is_drawable(console: Console) -> bool:
-    """Whether this is a terminal that can move its cursor and knows blocks.
+    """Return whether a console is a terminal that moves its cursor and knows blocks.
 
     `FORCE_COLOR` makes no terminal of a file, `NO_COLOR` takes nothing but colours.
     """
@@ -49,14 +49,9 @@ def is_drawable(console: Console) -> bool:
 
 
 class LiveProgress:
-    """A listener that shows the events of a sweep."""
+    """A listener that shows the events of a sweep; `at_start` is called before all else."""
 
     def __init__(self, at_start: Callable[[Plan], None] | None = None) -> None:
-        """Nothing to show yet.
-
-        Args:
-            at_start: called once, before anything is shown.
-        """
         self._at_start = at_start
         self._console = stderr()
         self._is_live = is_drawable(self._console)
@@ -70,17 +65,15 @@ class LiveProgress:
         """Show what has happened."""
         if event.kind == "began" and event.plan is not None:
             self._begin(event.plan)
-        elif event.kind == "ended" and not isinstance(event.done.error, StoppedError):
-            self._ended += 1
-            if not self._is_live:
-                text = f"stack {self._ended}/{self._stacks}: {_came_of(event.done)}"
-                self._console.print(text, soft_wrap=True)
-            elif event.done.error is not None:
-                self._failures.append(describe(event.done.error))
-        elif event.kind in WORDS and (event.count or event.kind == "stopping"):
-            self._write(WORDS[event.kind](event))
-        if self._display is not None:
-            self._display.add(event)
+        elif self._is_live:
+            if event.kind == "ended" and _has_failed(event):
+                self._failures.append(_came_of(event.done))
+            if self._display is not None:
+                self._display.add(event)
+        elif event.kind == "stopping":  # by a signal, which may come between a console's lines
+            os.write(sys.stderr.fileno(), b"stopping within seconds; once more to leave at once\n")
+        elif text := self._text(event):
+            self._console.print(text, soft_wrap=True)
 
     def _begin(self, plan: Plan) -> None:
         """Show how much there is to do; a second time what another sweep has left."""
@@ -98,12 +91,12 @@ class LiveProgress:
         before = self._display
         goes_on = before is not None and before.plan.study is plan.study
         curves = before.curves if before and goes_on else Curves(plan)
-        self._display = Display(plan, self._console, curves, len(self._failures))
+        self._display = Display(plan, self._console, curves, self._failures)
         if before is None:
             self._warnings = self._live.enter_context(warnings.catch_warnings(record=True))
             self._live.enter_context(
                 Live(
-                    get_renderable=self._picture,
+                    get_renderable=lambda: self._display or "",
                     console=self._console,
                     refresh_per_second=DRAWINGS_PER_SECOND,
                     transient=True,
@@ -113,45 +106,40 @@ class LiveProgress:
                 )
             )
 
-    def _picture(self) -> "Display | str":
-        return self._display or ""
+    def _text(self, event: Event) -> str:
+        """A line about an event where there is no display; empty for steps and runs."""
+        if event.kind == "ended" and not isinstance(event.done.error, StoppedError):
+            self._ended += 1
+            return f"stack {self._ended}/{self._stacks}: {_came_of(event.done)}"
+        if event.kind == "waiting":
+            stacks = counted(event.count, "trajectory")
+            return f"waiting for another sweep that works on {stacks}"
+        if event.kind == "queued" and event.count:
+            return f"{counted(event.count, 'task')} {_queued(event)}"
+        return ""
 
-    def close(self, *, told: bool = True) -> None:
-        """Take the display away, and print what came up meanwhile.
-
-        Args:
-            told: whether the failed stacks are reported elsewhere.
-        """
+    def close(self, *, with_failures: bool = False) -> None:
+        """Take the display away; print warnings, and failures if nobody else does."""
         self._live.close()
         self._display = None
         for text in dict.fromkeys(str(each.message) for each in self._warnings):
             warn(text)
-        for text in [] if told else dict.fromkeys(self._failures):
-            note(text, "failed", "bold red")
+        for text in dict.fromkeys(self._failures) if with_failures else []:
+            self._console.print(Text(text, "bold red"), soft_wrap=True)
         self._warnings, self._failures = [], []
 
-    def _write(self, text: str) -> None:
-        """Not by the console, whose lines a signal may come between; the display has it too."""
-        if not self._is_live:
-            os.write(sys.stderr.fileno(), f"{text}\n".encode())
+
+def _has_failed(event: Event) -> bool:
+    """Return whether a stack has ended by an error; to be stopped is none."""
+    return event.done.error is not None and not isinstance(event.done.error, StoppedError)
 
 
 def _queued(event: Event) -> str:
     return f"in Slurm's queue{f': {event.name}' if event.name else ''}"
 
 
-WORDS: dict[str, Callable[[Event], str]] = {
-    "waiting": lambda event: (
-        f"waiting for another sweep that works on {counted(event.count, 'trajectory')}"
-    ),
-    "queued": lambda event: f"{counted(event.count, 'task')} {_queued(event)}",
-    "stopping": lambda _: "stopping within seconds; once more to leave at once",
-}
-"""Lines of events, where there is no display."""
-
-
 def _came_of(done: Done) -> str:
-    """What came of a stack, in words."""
+    """The result of a stack, in words."""
     if done.error is not None:
         return f"failed: {describe(done.error)}"
     parts = [f"{counted(done.trained, 'trajectory')} trained"] if done.trained else []
@@ -162,7 +150,7 @@ def _came_of(done: Done) -> str:
 
 
 class Display:
-    """How far a sweep is, how fast it goes, and a curve for each arm.
+    """The bar of a sweep, its speed, and a curve for each arm.
 
     Training and observing weigh what the plan estimates for them, so that a sweep whose training is
     done need not be nearly done; how long that takes here is measured.
@@ -173,25 +161,16 @@ class Display:
         plan: Plan,
         console: Console,
         curves: Curves,
-        failed: int = 0,
+        failures: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing done yet.
-
-        Args:
-            plan: of the work.
-            console: to draw on.
-            curves: of the arms.
-            failed: stacks that failed before.
-            clock: seconds.
-        """
         self.plan, self.curves, self._console = plan, curves, console
         work = [stack for stack in plan.stacks if not stack.stored]
         self._all_steps = sum(total_steps(s.config) * len(s.trajectories) for s in work)
         self._training = sum(training_seconds(s.config, len(s.trajectories)) for s in work)
         self._observing = sum(s.runs * observing_seconds(s.config) for s in plan.stacks)
         self._steps = self._resumed = self._runs = self._ended = 0
-        self._failed, self._waits, self._stops = failed, "", False
+        self._failures, self._waits, self._stops = failures, "", False
         self._lock = threading.Lock()
         bar = max(SHORTEST_BAR, min(BAR, console.width - BESIDE_BAR))
         self._progress = Progress(
@@ -226,10 +205,9 @@ class Display:
                 self._waits = _queued(event) if event.count else ""
             elif event.kind == "ended" and not isinstance(event.done.error, StoppedError):
                 self._ended += 1
-                self._failed += event.done.error is not None
 
     def __rich__(self) -> Group:
-        """What to draw now."""
+        """The lines to draw now."""
         width, height = self._console.size
         with self._lock:
             self._update()
@@ -239,7 +217,7 @@ class Display:
             return Group(*parts)
 
     def _update(self) -> None:
-        """Tell the bar what is done."""
+        """Move the bar."""
         trained = min(1.0, self._steps / self._all_steps) if self._all_steps else 0.0
         observed = min(1.0, self._runs / self.plan.to_observe) if self.plan.to_observe else 0.0
         ahead = 1 - self._resumed / self._all_steps if self._all_steps else 0.0
@@ -274,6 +252,6 @@ class Display:
             networks = steps * self.plan.to_train / self._all_steps if self._all_steps else 0.0
             parts = [f"{steps:,.0f} steps/s", f"{number(networks, 2)} networks/s", *parts]
         line = Text(" · ".join(parts), no_wrap=True, overflow="ellipsis")
-        if self._failed:
-            line.append(" · ").append(f"{counted(self._failed, 'stack')} failed", "red")
+        if self._failures:
+            line.append(" · ").append(f"{counted(len(self._failures), 'stack')} failed", "red")
         return line

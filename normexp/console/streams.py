@@ -21,12 +21,12 @@ OTHERWISE = "type normexp COMMAND --help: it says what can be typed"
 UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""What commands a terminal or turns its text around: no text that we print needs it."""
+"""Control characters, and those that turn text around: nothing that we print needs them."""
 
 
 @dataclass(frozen=True)
 class _Cleaned:
-    """Something printable without what commands a terminal."""
+    """Something printable without control characters."""
 
     inner: ConsoleRenderable
 
@@ -62,8 +62,13 @@ def stdout() -> Console:
     return console
 
 
+def legend(text: str) -> None:
+    """Print what a table's columns mean."""
+    stdout().print(text, style="dim")
+
+
 def stdout_line(text: str) -> None:
-    """Print a line of data as it is, without what commands a terminal."""
+    """Print a line of data as it is, without control characters."""
     sys.stdout.write(UNSAFE.sub("", text) + "\n")
 
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from normexp.config.data import data_set, data_sets
 from normexp.config.norm import WITHOUT_MOMENTUM
-from normexp.console.streams import note, stdout, warn
+from normexp.console.streams import legend, note, stdout, warn
 from normexp.console.tables import Column, field_column, fits, print_table, words_of
 from normexp.console.words import (
     NOTHING,
@@ -127,7 +127,7 @@ def print_arms(console: Console, arms: Sequence[Arm], differing: Sequence[str]) 
         notes |= dict.fromkeys(_print_part(console, part, differing))
     if len(names) > 1:
         notes["losses on different data are not compared."] = None
-    console.print(" ".join(notes), style="dim")
+    legend(" ".join(notes))
 
 
 def _print_part(console: Console, arms: Sequence[Arm], differing: Sequence[str]) -> list[str]:
@@ -150,7 +150,7 @@ def _print_part(console: Console, arms: Sequence[Arm], differing: Sequence[str])
 
 
 def _columns(arms: Sequence[Arm], fields: Sequence[str]) -> list[Column]:
-    """What an arm is, and what it came to."""
+    """Fields and results of an arm."""
     columns = []
     for path in fields:
         columns.append(field_column(path, lambda arm: arm.values))

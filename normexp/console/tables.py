@@ -42,15 +42,7 @@ def print_table(
     drop_order: Sequence[str] = (),
     highlighted: object = None,
 ) -> None:
-    """Print a table as wide as the console.
-
-    Args:
-        console: to print on.
-        rows: one a row of the table.
-        columns: from left to right.
-        drop_order: titles of columns to leave out where there is no room, the first first.
-        highlighted: a row to be printed bold.
-    """
+    """Print a table as wide as the console; titles of `drop_order` go first if it is too wide."""
     kept = [_Filled(each, [_clean(each.cell(row)) for row in rows]) for each in columns]
     left_out = []
     for title in drop_order:
@@ -64,7 +56,7 @@ def print_table(
     head = [_line(line, kept, widths) for line in above]
     body = [_row(row, kept, widths) for row in zip(*(each.cells for each in kept), strict=True)]
     rule = max(cell_len(line) for each in (head, *body) for line in each)
-    for line in [*head, " " + "─" * (min(rule, console.width) - 1)]:
+    for line in ["", *head, " " + "─" * (min(rule, console.width) - 1)]:
         console.print(Text(line, "bold"), soft_wrap=True)
     for row, lines in zip(rows, body, strict=True):
         for line in lines:
@@ -78,7 +70,7 @@ def print_table(
 
 
 def fits(rows: Sequence[Any], columns: Sequence[Column], width: int) -> bool:
-    """Whether all columns have room without wrapping a word."""
+    """Return whether all columns have room without wrapping a word."""
     return _total([_Filled(each, [each.cell(row) for row in rows]) for each in columns]) <= width
 
 
@@ -137,7 +129,7 @@ class _Filled:
 
     @property
     def is_soft(self) -> bool:
-        """Whether its words may be wrapped."""
+        """Its words may be wrapped."""
         return not (self.column.is_figure or self.column.is_whole)
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from rich.console import Console
 
-from normexp.console.streams import stdout
+from normexp.console.streams import legend, stdout
 from normexp.console.tables import Column, print_table, words_of
 from normexp.console.words import NOTHING, counted, number, short
 from normexp.frameworks.convert import Conversion
@@ -45,12 +45,7 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
 
 
 def print_drifts(predictions: Sequence[Prediction], momenta: Sequence[float] = ()) -> None:
-    """The best momentum of one setting at several drifts, and which of these is likely.
-
-    Args:
-        predictions: one a drift.
-        momenta: whose errors are shown beside the defaults'.
-    """
+    """The best momentum of one setting at several drifts, and which of these is likely."""
     console = stdout()
     _print_setting(console, predictions[0].setting, moving="not given")
     columns = [
@@ -107,10 +102,9 @@ def _print(console: Console, prediction: Prediction) -> None:
     if prediction.setting.batches_per_epoch is None:
         columns = [column for column in columns if column.title != "in\nepochs"]
     print_table(console, prediction.rows, columns, DROP_ORDER, highlighted=prediction.best)
-    console.print(
+    legend(
         "error, drift lag and noise in σ; half life in steps; weight left of the initial "
-        "value; noise factor: in the long run, of independent batches.",
-        style="dim",
+        "value; noise factor: in the long run, of independent batches."
     )
     console.print(_best_line(prediction), style="bold")
     least = prediction.best.budget.error
@@ -125,7 +119,7 @@ def _print(console: Console, prediction: Prediction) -> None:
 
 
 def _print_setting(console: Console, setting: Setting, moving: str = "") -> None:
-    """What was assumed, the drift as `moving` says it."""
+    """The assumptions, the drift in words if `moving` has some."""
     order = {"shuffled": "a new order every epoch", "fixed": "the same order in every epoch"}
     head = f"{counted(setting.updates, 'update')} with batches of {setting.batch_size:,}"
     epoch = setting.batches_per_epoch
@@ -160,13 +154,7 @@ def _best_line(prediction: Prediction) -> str:
 
 
 def print_curve(console: Console, what: str, points: Sequence[tuple[float, float]]) -> None:
-    """Plot a curve by momentum on logarithmic axes, its least value marked.
-
-    Args:
-        console: to print on.
-        what: the values are.
-        points: momenta ascending and positive; values not negative.
-    """
+    """Plot a curve by momentum on logarithmic axes, its least value marked."""
     import plotext  # imported where a curve is drawn: it takes 0.1 s
 
     largest = max(value for _, value in points)
@@ -183,7 +171,7 @@ def print_curve(console: Console, what: str, points: Sequence[tuple[float, float
     plotext.yscale("log")
     for ticks, axis in ((plotext.xticks, momenta), (plotext.yticks, values)):
         shown = _ticks(min(axis), max(axis))
-        ticks(shown, [f"{each:.3g}" for each in shown])
+        ticks(shown, [f"{each:.4g}" for each in shown])
     plotext.plot(momenta, values, marker="*" if is_plain else "braille")
     plotext.scatter([momenta[least]], [values[least]], marker="O" if is_plain else "●")
     console.print(f"\n{what} by momentum; both axes logarithmic")
@@ -243,7 +231,7 @@ def print_conversion(conversion: Conversion) -> None:
     elif one != other:
         console.print("nothing else differs")
     for remark in conversion.remarks:
-        console.print(remark, style="dim")
+        legend(remark)
 
 
 def print_frameworks(frameworks: Sequence[Framework]) -> None:
@@ -264,4 +252,4 @@ def print_frameworks(frameworks: Sequence[Framework]) -> None:
     ]
     print_table(console, frameworks, columns)
     below = "".join(f"... of {each.name}: {each.parameter}\n" for each in long)
-    console.print(below + LEGEND, style="dim")
+    legend(below + LEGEND)

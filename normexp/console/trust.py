@@ -1,6 +1,5 @@
 """Verification, certificates, and the checks of an installation."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
@@ -11,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from normexp.config.field import spell
-from normexp.console.streams import note, stderr, stdout
+from normexp.console.streams import legend, note, stderr, stdout
 from normexp.console.tables import Column, print_table, words_of
 from normexp.console.words import counted, duration
 from normexp.sweeps.environment import PACKAGES
@@ -149,24 +148,19 @@ def _print_deviations(content: Mapping[str, Any]) -> None:
         words_of("table", lambda row: row[0]),
         words_of("column", lambda row: row[1]),
         Column("first at step", lambda row: str(row[2]["first_step"])),
-        Column("largest", lambda row: _far(row[2]["largest"])),
+        Column("largest", lambda row: f"{row[2]['largest']:.1e}"),
     ]
     if judged:
         columns += [
-            Column("early", lambda row: _far(row[2]["early"])),
-            Column("allowed", lambda row: _far(limits.get(row[0], limits["tables"]))),
+            Column("early", lambda row: f"{row[2]['early']:.1e}"),
+            Column("allowed", lambda row: f"{limits.get(row[0], limits['tables']):.1e}"),
         ]
     print_table(stdout(), rows, columns)
     if judged:
-        stdout().print(
+        legend(
             f"early: step 0, and batches up to {judged['steps']}, which is judged; what comes "
-            "later is chaotic, and counts jump.",
-            style="dim",
+            "later is chaotic, and counts jump."
         )
-
-
-def _far(deviation: float) -> str:
-    return f"{deviation:.1e}" if math.isfinite(deviation) else "infinite"
 
 
 def print_changes(changes: Mapping[str, Any], unknown: Sequence[str]) -> None:
@@ -196,7 +190,7 @@ def _print_pairs(rows: Sequence[Pair], titles: tuple[str, str, str]) -> None:
 
 
 def print_environment(environment: Mapping[str, Any]) -> None:
-    """What numbers are made with here, a row a kind."""
+    """Versions, machine and settings, a line a kind."""
     known = dict(environment)
     names = {"mkl_cbwr": "MKL_CBWR", "aten_cpu_capability": "ATEN_CPU_CAPABILITY"}
     groups = {

@@ -77,11 +77,9 @@ def listed(values: Sequence[Any], most: int = 8) -> str:
     return ", ".join(spelled)
 
 
-def heading(path: str, *, keras: bool = False) -> str:
+def heading(path: str) -> str:
     """A column's title for a field: the group for its kind, the field's own name otherwise."""
     group, _, field = path.rpartition(".")
-    if path == "norm.momentum":
-        return "momentum\n(keras)" if keras else "momentum"
     if path == "optim.momentum":
         return "optim\nmomentum"
     if path == FRAMEWORK:
@@ -90,8 +88,8 @@ def heading(path: str, *, keras: bool = False) -> str:
     return name.replace("_", "\n")
 
 
-def field_value(path: str, values: Mapping[str, Any], *, keras: bool = False) -> str:
-    """A field's value, a dash if there is no such field; a momentum in both conventions."""
+def field_value(path: str, values: Mapping[str, Any]) -> str:
+    """A field's value, a dash if there is no such field."""
     if path not in values:
         return NOTHING
     value = values[path]
@@ -101,9 +99,9 @@ def field_value(path: str, values: Mapping[str, Any], *, keras: bool = False) ->
         return spell(value)
     if value is None:
         return NOTHING if values.get("norm.estimator") in WITHOUT_MOMENTUM else "cumulative"
-    return f"{value:g} ({1 - value:g})" if keras else f"{value:g}"
+    return f"{value:g}"
 
 
 def cell(value: Any) -> str:  # noqa: ANN401
     """Any value in a table."""
-    return str(value) if isinstance(value, str) else number(value)
+    return number(value) if value is None or isinstance(value, float) else str(value)

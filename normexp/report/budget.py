@@ -10,11 +10,11 @@ from normexp.errors import UsageError
 from normexp.insight.budget import ALL, PARTS, RunBudget, averaging, budgets_of
 from normexp.insight.thinning import evenly
 from normexp.insight.training import trainings_of, with_data
-from normexp.report.charts import plain, ticks, tooltips
+from normexp.report.charts import panels, ticks, tooltips
 from normexp.report.course import MOST_LAYERS, sample
 from normexp.report.figure import Drawn, Figure, LeftOut, epoch_slider, said, table
 from normexp.report.source import Source, some
-from normexp.report.style import ARM, INK, hidden, switchable
+from normexp.report.style import ARM, INK, switchable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,13 +150,10 @@ def _chart(source: Source, frame: "pd.DataFrame", layers: Sequence[str], epoch: 
             source.palette.encode("color", arms),
             tooltip=tooltips(tips),
         )
-        .properties(width=200, height=max(60, 21 * len(layers)))
     )  # fmt: skip
-    lines = "split(replace(datum.label, ': ', ':, '), ', ')"
-    header = alt.Header(labelExpr=lines, labelPadding=4, labelLimit=200)
-    facet = alt.Facet(f"{ARM}:N", title=None, sort=arms, header=header)
-    chart: Chart = drawn.facet(facet=facet, data=alt.InlineData(values=plain(data)), columns=3)
-    return chart.add_params(hidden(), alt.param(name="budget_epoch", value=epoch))
+    size, facet = (200, max(60, 21 * len(layers))), {"field": ARM, "sort": arms, "columns": 3}
+    chart = panels([drawn], data, size, facet)
+    return chart.add_params(alt.param(name="budget_epoch", value=epoch))
 
 
 def _sentence(last: "pd.DataFrame") -> str:

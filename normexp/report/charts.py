@@ -208,7 +208,8 @@ def panels(
         whole.data = data
         alone: Chart = whole.add_params(hidden())
         return alone
-    header = alt.Header(labelPadding=4, labelLimit=size[0])
+    lines = "split(replace(datum.label, ': ', ':, '), ', ')"
+    header = alt.Header(labelExpr=lines, labelPadding=4, labelLimit=size[0])
     of = alt.Facet(f"{facet['field']}:N", title=None, sort=facet["sort"], header=header)
     faceted: Chart = whole.facet(facet=of, data=data, columns=facet["columns"]).resolve_axis(x=axes)
     made: Chart = faceted.add_params(hidden())

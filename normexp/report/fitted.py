@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normexp.console.words import NOTHING, field_value, number
-from normexp.report.charts import HEIGHT, WIDTH, tooltips
+from normexp.report.charts import HEIGHT, WIDTH, panels, tooltips
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, epoch_slider, said, table
 from normexp.report.naming import arm_name
 from normexp.report.pictures import intervals, pictured
 from normexp.report.source import MOMENTUM, Source, some
-from normexp.report.style import ARM, SOFT, hidden, keras, switchable, zoom
+from normexp.report.style import ARM, SOFT, keras, switchable, zoom
 
 if TYPE_CHECKING:
     import altair as alt
@@ -80,6 +80,9 @@ def fitted(source: Source) -> Drawn:
                 found.note,
                 f"{MOST_POINTS} of {tests} test points are drawn." if tests > MOST_POINTS else "",
                 source.thinned if len(cells) < len(source.arms) else "",
+                "Curves in ink are arms that the legend has not."
+                if {*curves} - {*source.palette.arms}
+                else "",
             ),
         )
     ]
@@ -129,6 +132,7 @@ def _chart(
 ) -> "Chart":
     """Test points as dots, the chosen momentum's curves strong, the other ones' faint."""
     import altair as alt
+    import pandas as pd
 
     firsts = {cells[arm]: arm for arm in reversed(curves)}
     rows: list[dict[str, Any]] = [
@@ -142,26 +146,25 @@ def _chart(
     ys = np.array([y for row in rows if row["kind"] == "y" for y in row["y"]])
     room = BEYOND * (ys.max() - ys.min())
     domain = [float(ys.min() - room), float(ys.max() + room)]
+    facet = {"field": "cell", "sort": list(cells.values()), "columns": 2}
     alone = len(firsts) == 1
-    layers = alt.layer(
-        *_layers(source, list(curves), domain, {each.parameter for each in controls}),
-        data=alt.InlineData(values=rows),
-        width=WIDTH if alone else 320,
-        height=HEIGHT if alone else 200,
+    whole = panels(
+        _layers(source, list(curves), domain, {each.parameter for each in controls}),
+        pd.DataFrame(rows),
+        (WIDTH, HEIGHT) if alone else (320, 200),
+        None if alone else facet,
     )
-    words = " + ', ' + ".join(f"'{each.parameter} ' + {each.parameter}" for each in controls)
-    title = alt.Title(alt.ExprRef(words)) if controls else alt.Undefined
-    chosen: list[Any] = [alt.FlattenTransform(["x", "y"])]
+    whole.transform = [alt.FlattenTransform(["x", "y"])]  # in the facets VL 6.4 loses their data
     if any(each.parameter == "epoch" for each in controls):
-        chosen.insert(0, alt.FilterTransform("datum.from <= epoch && epoch < datum.until"))
-    header = alt.Header(title=None, labelLimit=320)
-    facet = alt.Facet("cell:N", sort=list(cells.values()), header=header)
-    whole = layers.properties(title=title) if alone else (
-        layers.facet(facet=facet, columns=2, title=title)
-    )  # fmt: skip
-    whole.transform = chosen  # inside the facets, Vega-Lite 6.4 loses their data
-    started = [alt.param(name=each.parameter, value=each.value) for each in controls]
-    return whole.add_params(hidden(), *started)
+        valid = alt.FilterTransform("datum.from <= epoch && epoch < datum.until")
+        whole.transform = [valid, *whole.transform]
+    if controls:
+        words = " + ', ' + ".join(f"'{each.parameter} ' + {each.parameter}" for each in controls)
+        whole.title = alt.Title(alt.ExprRef(words))
+    made: Chart = whole.add_params(
+        *(alt.param(name=each.parameter, value=each.value) for each in controls)
+    )
+    return made
 
 
 def _layers(

@@ -18,7 +18,7 @@ from normexp.report.charts import (
 )
 from normexp.report.figure import Drawn, Figure, LeftOut, Table, said, table
 from normexp.report.momentum_words import best_sentence, cost_sentence
-from normexp.report.source import Source, some
+from normexp.report.source import UNKNOWN, Source, some
 from normexp.report.style import ARM, GRID, INK, PERCENT, SOFT, Palette, keras, switchable
 
 if TYPE_CHECKING:
@@ -110,35 +110,26 @@ def _figure(
 
 def _table(whole: Sequence[Cell], metric: str) -> Table:
     """Every momentum of every cell, and the levels under it."""
+    what = metric.replace("_", " ")
+    titles = ("where", "momentum", "Keras", "seeds", what, "predicted cost", "best")
     rows: list[tuple[Any, ...]] = []
     for cell in whole:
+        arms = {value: arm for arm, value in cell.momenta.items()}
         best, made = cell.best(metric), cell.forecast
-        costs = {each.momentum: each.cost for each in made.tried} if made else {}
-        predicted = made.best.momentum if made else None
-        values: list[tuple[str, float | None]] = list(cell.momenta.items())
-        if predicted is not None and predicted not in cell.momenta.values():
-            values.append(("", predicted))
-        for arm, value in values:
+        costs: dict[float | None, float] = {}
+        if made:
+            costs = {each.momentum: each.cost for each in made.tried}
+            arms.setdefault(made.best.momentum, "")
+        for value, arm in arms.items():
+            estimate = cell.source.estimate(arm, metric) if arm else UNKNOWN
             marks = ["measured"] * bool(arm and arm == best)
-            marks += ["predicted"] * (value is not None and value == predicted)
-            estimate = cell.source.estimate(arm, metric) if arm else None
-            lost = bool(arm and not cell.source.arms[arm].n)
-            row = (cell.name, "cumulative" if value is None else f"{value:g}", keras(value))
-            figures = (estimate and estimate.n, "diverged" if lost else estimate)
-            cost = None if value is None else costs.get(value)
-            rows.append((*row, *figures, cost, " and ".join(marks)))
+            marks += ["predicted"] * bool(made and value == made.best.momentum)
+            word = "cumulative" if value is None else f"{value:g}"
+            rows.append((cell.name, word, keras(value), estimate.n, estimate, costs.get(value),
+                         " and ".join(marks)))  # fmt: skip
         for of in ("population", "no norm") if metric != EXCESS else ():
             level = cell.level(of, metric)
             rows += [(cell.name, of, None, level.n, level, None, "")] if level.n else []
-    titles = (
-        "where",
-        "momentum",
-        "Keras",
-        "seeds",
-        metric.replace("_", " "),
-        "predicted cost",
-        "best",
-    )
     alone = len(whole) == 1
     return table(titles[alone:], [row[alone:] for row in rows])
 

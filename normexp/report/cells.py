@@ -88,7 +88,7 @@ def cells(source: Source) -> list[Cell]:
     telling = [path for path in fields if len({repr(of.get(path)) for of in values_of}) > 1]
     return [
         Cell(
-            arm_name(values, telling) if telling else "",
+            arm_name(values, telling).replace("all runs", "ema") if telling else "",
             dict(sorted(momenta.items(), key=lambda pair: -1.0 if pair[1] is None else pair[1])),
             plain.get(_outside({path: values[path] for path in fields if path in values}), ""),
             source,

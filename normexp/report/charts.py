@@ -101,9 +101,10 @@ def value_axis(
     low, high = (math.exp(end) if log else float(end) for end in (bottom - margin, top + margin))
     low, high = max(low, within[0]), min(high, within[1])
     kind: Options = {"type": "log"} if log else {"zero": False}
-    axis: Options = {"values": ticks(low, high), "format": ",~r"} if log else {"tickCount": 5}
+    round_ones = ticks(low, high) if log else []
+    axis: Options = {"values": round_ones} if len(round_ones) > 2 else {"tickCount": 5}  # noqa: PLR2004
     scale = alt.Scale(nice=False, domain=[low, high], **kind)
-    return {"title": title, "scale": scale, "axis": alt.Axis(**axis)}
+    return {"title": title, "scale": scale, "axis": alt.Axis(format=",~r", **axis)}
 
 
 def count_axis(title: str, values: "pd.Series[float]") -> Options:

@@ -157,6 +157,6 @@ def _axis(path: str, labels: Sequence[str], *, split: bool) -> Options:
         "scale": alt.Scale(paddingInner=0.04, paddingOuter=0),
         "axis": alt.Axis(
             labelExpr="split(datum.label, '|')" if split else "replace(datum.label, '|', ' · ')",
-            labelAngle=0, labelOverlap=len(labels) > 12, ticks=False, domain=False, grid=False,  # noqa: PLR2004
+            labelAngle=0, labelOverlap=len(labels) > 8, ticks=False, domain=False, grid=False,  # noqa: PLR2004
         ),
     }  # fmt: skip

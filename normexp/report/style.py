@@ -101,7 +101,7 @@ class Palette:
             return kind(f"{ARM}:N", scale=scale, legend=None)
         columns = max(1, min(4, LEGEND_WIDTH // (7 * max(map(len, known)) + 30)))
         looks: dict[str, dict[str, Any]] = {
-            "points": {"symbolSize": 70, "symbolDash": [1, 0]},
+            "points": {"symbolSize": 70, "symbolStrokeWidth": 0},
             "lines": {"symbolSize": 500, "symbolType": "stroke"},
         }
         return kind(

@@ -108,7 +108,7 @@ def _sentence(source: Source, metric: str) -> str:
 
 
 def _cost(source: Source, best: str) -> Iterator[str]:
-    """What running statistics cost the best arm, and where they cost most."""
+    """The cost of running statistics to the best arm, and the arm that they cost most."""
     costs = {
         arm: source.estimate(arm, "excess_loss").mean
         for arm in source.summary("excess_loss")["arm"]
@@ -137,7 +137,7 @@ class Difference(NamedTuple):
 
 
 def differences(source: Source) -> Drawn:
-    """How far the values of one field lie apart, everything else alike."""
+    """Comparisons of the values of one field, everything else alike."""
     if not source.complete:
         return [LeftOut(DIFFERENCES, "every run has diverged")]
     there = [path for path in varying(source.rows) if path != "seed"]
@@ -205,7 +205,7 @@ def _between_sources(source: Source) -> Iterator[Difference]:
 
 
 def _decided(found: Sequence[Difference], field: str) -> str:
-    """How many differences are decided, and the largest."""
+    """The number of decided differences, and the largest."""
     decided = [each for each in found if each.found.result.decided]
     name = "their source" if field == SOURCE else title_of(field)
     few = max(min(each.found.result.n) for each in found)

@@ -115,7 +115,7 @@ def forecast(source: Source, found: Sequence[Cell]) -> tuple[list[Cell], int, li
 
 
 def _is_plain(cell: Cell) -> bool:
-    """Whether forecasts, which are of plain averages, are of this cell's."""
+    """True for plain averages, which forecasts are of."""
     plain = {"norm.estimator": "ema", "norm.momentum_schedule": "constant"}
     is_plain = all(cell.value(path, value) == value for path, value in plain.items())
     return is_plain and cell.value("norm.kind", "batch") in OBSERVED

@@ -26,7 +26,7 @@ WIDTH, HEIGHT = 680, 320
 """Of a chart by itself, in pixels."""
 
 FAR = 2.0
-"""How far intervals may widen an axis: this factor on a logarithmic one, span/this on a linear."""
+"""Intervals widen an axis by at most this factor, or span/this on a linear axis."""
 
 TICKS = ((0.3, (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)),
          (0.8, (1, 1.5, 2, 3, 4, 5, 7)), (2, (1, 2, 5)), (3, (1, 3)), (math.inf, (1,)))  # fmt: skip
@@ -192,14 +192,10 @@ def panels(
     *,
     axes: Literal["shared", "independent"] = "shared",
 ) -> "Chart":
-    """Layers as a chart, or one a value of a field; with the parameter of switched-off arms.
+    """Layers as one chart of these rows, or as a panel a value of a field.
 
-    Args:
-        layers: of a chart.
-        frame: all their rows.
-        size: width and height of a panel.
-        facet: the field, its values in order, and how many are side by side; None for one chart.
-        axes: whether layers and panels have one x axis together.
+    `facet` has the field, its values in order, and how many panels are side by side; `axes` says
+    whether layers and panels share their x axis.
     """
     import altair as alt
 
@@ -284,8 +280,8 @@ def heat_map(  # noqa: PLR0913  the parts of a chart
 
     Args:
         frame: x, y, `value`, `text` and whether it is the `best`.
-        x: of the axis that goes right.
-        y: of the axis that goes up.
+        x: of the axis that goes right, as `y` of the one that goes up.
+        y: the same.
         title: of the value.
         log: whether colours are logarithmic and small values the better ones.
         tips: titles of columns that a cell shows under the mouse.

@@ -137,7 +137,7 @@ class LeftOut:
 
 
 Drawn = Sequence[Figure | LeftOut]
-"""What a drawing function returns."""
+"""The figures that a drawing function returns."""
 
 
 def said(*parts: str) -> str:

@@ -33,7 +33,7 @@ MOST_NUMBERS = 45_000
 """Predictions in one figure, a megabyte of page."""
 
 BEYOND = 0.35
-"""How far the axis goes beyond the test points if curves do, in parts of their range."""
+"""Room above and below the test points, in parts of their range."""
 
 
 def fitted(source: Source) -> Drawn:

@@ -53,7 +53,7 @@ def _axes(source: Source) -> tuple[str, ...]:
 
 
 def _fits(source: Source, axes: tuple[str, ...], most: int) -> bool:
-    """Whether these fields make a grid: enough of its cells, and not too many values."""
+    """True if these fields make a grid: enough of its cells, and not too many values."""
     every = [source.values(arm) for arm in source.arms]
     two = [values for values in every if all(path in values for path in axes[:2])]
     there = [values for values in two if axes[-1] in values]

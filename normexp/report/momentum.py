@@ -41,7 +41,7 @@ MOST_PANELS = 9
 DEFAULTS = {0.1: "PyTorch's default", 0.01: "Keras's default"}
 
 CUMULATIVE = 1.9
-"""How far left of the least momentum the cumulative mean stands, as a factor."""
+"""Factor by which the cumulative mean stands left of the least momentum."""
 
 TICKS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 

@@ -110,7 +110,7 @@ def _arm_of_default(cell: Cell, metric: str) -> str:
 
 
 def _times(cell: Cell, metric: str) -> float:
-    """How far the default is from the best: a ratio of losses, or one more than a difference."""
+    """The default against the best: a ratio of losses, or one more than a difference."""
     one, best = (cell.mean(a, metric) for a in (_arm_of_default(cell, metric), cell.best(metric)))
     return 1 + abs(one - best) if "accuracy" in metric or best <= 0 else one / best
 

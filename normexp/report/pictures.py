@@ -59,13 +59,7 @@ class Pictured(NamedTuple):
 
 
 def pictured(source: Source, arms: Iterable[str], most: int = MOST_EPOCHS) -> Pictured:
-    """Pictures of arms, each of one seed, at up to `most` evaluation points.
-
-    Args:
-        source: of the runs.
-        arms: those without a complete run are left out.
-        most: evaluation points.
-    """
+    """Pictures of arms, each of one seed, at up to `most` evaluation points."""
     rows = typical(source, arms)
     runs = dict(zip(rows, source.stored(rows.values()), strict=True))
     data = find_data([run.config.data for run in runs.values()], source.places)

@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _is_ours(asked: str, host: str) -> bool:
-    """Whether a request names us: a stranger's page may have its own name lead to this machine."""
+    """True if a request names this server: a stranger's name may lead to this machine."""
     name = asked.partition(":")[0]
     if name in (*LOOPBACK, host):
         return True

@@ -268,7 +268,8 @@ def _fields(rows: Sequence[Row]) -> tuple[str, ...]:
     told = list(dict.fromkeys([*always, *kinds, *found]))
     norm = [path for path in told if path.startswith("norm.")]
     rest = [path for path in told if not path.startswith("norm.")]
-    return (*([SOURCE] if SOURCE in rows[0] else []), *norm, *rest)
+    several = len({row.get(SOURCE) for row in rows}) > 1
+    return (*([SOURCE] if several else []), *norm, *rest)
 
 
 def _with_arms(rows: Sequence[Row], fields: Sequence[str]) -> tuple[Row, ...]:

@@ -210,23 +210,6 @@ def test_names_are_equal_exactly_where_their_fields_are(pair: tuple[RunConfig, R
         assert (name_of(pair[0]) == name_of(pair[1])) == (one == other)
 
 
-@examples(60)
-@given(trees(), st.data())
-def test_momentum_and_its_like_never_name_a_training(
-    tree: dict[str, Any], data: st.DataObject
-) -> None:
-    """Any observed field at any value: the same trajectory, another run unless it is the same."""
-    fields = [path for path, s in field_specs(tree).items() if s.rule.role is Role.OBSERVED]
-    assume(fields)
-    path = data.draw(st.sampled_from(fields))
-    section, _, field = path.rpartition(".")
-    value = data.draw(values(field_specs(tree)[path]))
-    one, other = from_tree(tree), from_tree({**tree, section: {**tree[section], field: value}})
-
-    assert trajectory_id(one) == trajectory_id(other)
-    assert (run_id(one) == run_id(other)) == (flatten(one) == flatten(other))
-
-
 @examples(80)
 @given(trees())
 def test_a_configuration_survives_every_form_it_takes(tree: dict[str, Any]) -> None:

@@ -33,12 +33,12 @@ class Axis:
 
     @property
     def is_group(self) -> bool:
-        """Whether the values are choices of a config group."""
+        """True if the values are choices of a config group."""
         return self.key in GROUPS
 
     @property
     def is_swept(self) -> bool:
-        """Whether there is more than one value."""
+        """True if there is more than one value."""
         return len(self.values) > 1
 
     def assignments(self, value: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -96,7 +96,7 @@ def refuse_turned(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
 
 
 def overruled(axis: Axis, bases: Sequence[Base]) -> bool:
-    """Whether frameworks overrule an axis of the study's own wherever it would apply."""
+    """Return true if frameworks overrule a study's own axis wherever it would apply."""
     having = [base for base in bases if all(field in base.specs for field in axis.fields())]
     return bool(having) and all(base.overrules(axis) for base in having)
 

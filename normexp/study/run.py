@@ -47,7 +47,7 @@ class Base:
         return field_specs(self.tree)
 
     def overrules(self, axis: Axis) -> bool:
-        """Whether a typed framework sets the fields of this axis of the study's own."""
+        """Return true if a typed framework sets fields of this axis of the study's own."""
         return self.is_typed and not axis.typed and not self.preset.isdisjoint(axis.fields())
 
     def with_values(self, values: dict[str, Any], dropped: Sequence[str]) -> RunConfig:

@@ -301,7 +301,7 @@ def test_a_live_page_keeps_what_the_reader_has_set(
         axes = ["norm=none,batch", "norm.momentum=0.1,0.5,null", "train.batch_size=8,16"]
         store_of(mine, *small, *axes, "seed=range(4)")
 
-        page.locator(".about", has_text="32 runs").wait_for(timeout=60_000)
+        page.locator(".about", has_text="32 runs").wait_for(timeout=600_000)
         page.wait_for_selector("body[data-drawn=true]")
         button = page.locator(".legend button", has_text=name)
         assert button.get_attribute("aria-pressed") == "false"

@@ -61,7 +61,7 @@ def test_a_signal_ends_a_sweep_in_good_order(
     process = begun(*overrides)
     assert as_json("ls")[0]["status"] == "running"
     os.killpg(process.pid, number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
 
     assert (process.returncode, out) == (code, "")
     assert "stopping within seconds; once more to leave at once" in err
@@ -79,7 +79,7 @@ def test_two_signals_end_a_sweep_at_once(as_json: AsJson, overrides: list[str]) 
     for _ in range(2):
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.1)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
 
     assert process.returncode == 130
     assert "Traceback" not in err

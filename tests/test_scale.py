@@ -43,7 +43,7 @@ def test_directories_are_looked_at_side_by_side_where_one_has_to_wait() -> None:
     Where none has to wait, threads would only take turns, and there are none.
     """
     paths = [Path(str(number)) for number in range(FEW + 8)]
-    meeting = threading.Barrier(4, timeout=30)
+    meeting = threading.Barrier(4, timeout=600)
 
     def wait(path: Path) -> str:
         if int(path.name) < FEW:

@@ -66,7 +66,7 @@ def long_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def told(*command: str) -> str:
     """What a program of Slurm's answers."""
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
     return done.stdout
 
 

@@ -31,7 +31,7 @@ def answers_of(started: Sequence[subprocess.Popen[bytes]]) -> list[dict[str, Any
     """The answers of sweeps that have begun."""
     answers = []
     for process in started:
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=600)
         assert process.returncode == 0, err.decode()
         answers.append(json.loads(out))
     return answers
@@ -128,7 +128,7 @@ def test_a_lock_has_one_owner_at_a_time() -> None:
         subprocess.Popen([sys.executable, "-c", HOLD, f"sweep{n}"], stdout=subprocess.PIPE)
         for n in range(4)
     ]
-    held = [int(process.communicate(timeout=120)[0]) for process in started]
+    held = [int(process.communicate(timeout=600)[0]) for process in started]
 
     assert [process.returncode for process in started] == [0] * 4
     assert min(held) > 0

@@ -45,7 +45,7 @@ def ask(
     port: int, path: str, method: str = "GET", host: str = ""
 ) -> tuple[http.client.HTTPResponse, bytes]:
     """The answer to a request, its path sent as it is."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     connection.putrequest(method, path, skip_host=True)
     connection.putheader("Host", host or f"127.0.0.1:{port}")
     connection.endheaders()
@@ -88,7 +88,7 @@ def test_it_serves_the_report_with_safe_headers(watched: tuple[Path, int]) -> No
 )  # fmt: skip
 def test_nothing_else_is_found(watched: tuple[Path, int], path: str) -> None:
     """Paths are names of two answers, never of files."""
-    connection = socket.create_connection(("127.0.0.1", watched[1]), timeout=30)
+    connection = socket.create_connection(("127.0.0.1", watched[1]), timeout=600)
     with connection:
         connection.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))

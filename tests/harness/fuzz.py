@@ -28,7 +28,7 @@ import mutations
 from conftest import store_of
 from mutations import BYTES, HARMLESS, MANIFEST, PLACES, Spoil
 
-SECONDS = 60
+SECONDS = 600
 """For a case; it takes a twentieth of one, a report some seconds."""
 
 MOST_GROWTH = 2**20

@@ -159,7 +159,8 @@ def _check_batches(config: RunConfig, sites: dict[str, Site]) -> None:
 
 def _possible_size(batches: set[int], size: int) -> str:
     """Return a hint for virtual batches of which none has one value."""
-    for each in chain(range(size, 1, -1), range(size, max(batches) + 1)):
+    largest = max(batches)
+    for each in chain(range(min(size, largest), 1, -1), range(size, largest + 1)):
         if min(batch % each or each for batch in batches) > 1 and 1 not in batches:
             return f"type norm.size={each}"
     return "type another train.batch_size"

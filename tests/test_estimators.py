@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from torch import nn
 from typer.testing import Result
 
 import normexp
-from normexp.config.norm import BatchNorm
+from normexp.config.norm import BatchNorm, Estimator
 from normexp.data.draw import draw
 from normexp.engine.estimators import RunningStatistics
 from normexp.engine.observe import observe
@@ -25,8 +25,9 @@ Array = np.ndarray[Any, Any]
 
 STUDY = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0", "log.every=1", "train.epochs=3",
          "train.dtype=float64"]  # fmt: skip
-NAMES = ["debiased", "divided", "warmup", "window", "mixed", "test_batch", "population",
-         "precise", "recalibrated"]  # fmt: skip
+NAMES = [name for name in get_args(Estimator) if name not in {"ema", "cumulative"}]
+"""All estimators but the two of PyTorch, which have tests of their own."""
+
 MOMENTA = [0.0, 0.01, 0.1, 0.5, 0.99, 1.0, None]
 
 

@@ -54,7 +54,7 @@ ESTIMATOR_FIELDS = tuple(
 )
 """The fields that some estimators read and others do not."""
 
-REFERENCES = tuple(name for name, read in FIELDS_READ.items() if START[0] not in read)
+REFERENCE_ESTIMATORS = tuple(name for name, read in FIELDS_READ.items() if START[0] not in read)
 """Estimators that use the weights only, not the batches of the training."""
 
 WITHOUT_MOMENTUM = tuple(name for name, read in FIELDS_READ.items() if MOMENTA[0] not in read)
@@ -63,7 +63,8 @@ WITHOUT_MOMENTUM = tuple(name for name, read in FIELDS_READ.items() if MOMENTA[0
 
 def unread(flat: Mapping[str, Scalar]) -> set[str]:
     """Return the fields of a settled norm, by dotted names, that its estimator does not read."""
-    read = set(FIELDS_READ.get(str(flat.get("norm.estimator")), ()))
+    estimator = flat.get("norm.estimator")  # only norms with an average have one
+    read = set(FIELDS_READ[str(estimator)]) if estimator is not None else set[str]()
     if flat.get("norm.momentum") is None:
         read -= set(MOMENTA)
     elif flat.get("norm.momentum_schedule") == "constant":

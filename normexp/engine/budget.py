@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 
-from normexp.config.norm import REFERENCES, BatchKind, Norm
+from normexp.config.norm import REFERENCE_ESTIMATORS, BatchKind, Norm
 from normexp.config.schema import RunConfig, batch_sizes
 from normexp.engine.estimators import Momenta, column, mask_of
 from normexp.nets.layout import Statistics
@@ -57,7 +57,7 @@ class Weights(NamedTuple):
 
 def has_budget(norm: Norm) -> bool:
     """Return whether the norm's estimator is an average of linear weights."""
-    known = (*REFERENCES, "mixed")
+    known = (*REFERENCE_ESTIMATORS, "mixed")
     return isinstance(norm, BatchKind) and getattr(norm, "estimator", "ema") not in known
 
 

@@ -85,7 +85,7 @@ class RunningStatistics:
         mean, var = (column(norms, name, value) for name, value in INITIAL.items())
         self._start = Statistics(zeros + mean, zeros + var)
         self.mean, self.var = (each.clone() for each in self._start)  # [runs, channels]
-        self._left = torch.ones(len(norms), 1, dtype=torch.float64)
+        self._initial_weight = torch.ones(len(norms), 1, dtype=torch.float64)
         self._momenta = Momenta(norms, updates)
         self._biased = mask_of(norms, "running_variance", "biased")
         self._debiased = mask_of(norms, "estimator", "debiased")
@@ -94,10 +94,10 @@ class RunningStatistics:
         self._windowed = [] if windowed is None else windowed[:, 0].nonzero()[:, 0].tolist()
         self._window = column(norms, "window", 1)[self._windowed]
         longest = int(self._window.max()) if self._windowed else 0
-        self._newest: deque[Statistics] = deque(maxlen=longest)
+        self._window_batches: deque[Statistics] = deque(maxlen=longest)
         self.updates = 0  # taken in
 
-    def newest(self) -> torch.Tensor:
+    def next_weight(self) -> torch.Tensor:
         """Return the weight that the next batch gets, [runs, 1]."""
         return self._momenta.weight(self.updates)
 
@@ -111,17 +111,17 @@ class RunningStatistics:
             batch_var: [runs, channels], unbiased.
             count: values behind them, [channels].
         """
-        newest = self.newest()
-        oldest = 1 - newest
+        weight = self.next_weight()
+        kept = 1 - weight
         self.updates += 1
         mean, var = batch_mean.double(), batch_var.double()
         if self._biased is not None:
             var = var * torch.where(self._biased, (count - 1) / count.double(), 1.0)
-        self.mean.mul_(oldest).add_(mean * newest)
-        self.var.mul_(oldest).add_(var * newest)
-        self._left = self._left * oldest
+        self.mean.mul_(kept).add_(mean * weight)
+        self.var.mul_(kept).add_(var * weight)
+        self._initial_weight = self._initial_weight * kept
         if self._windowed:
-            self._newest.append(Statistics(mean[self._windowed], var[self._windowed]))
+            self._window_batches.append(Statistics(mean[self._windowed], var[self._windowed]))
 
     def current(self) -> Statistics:
         """Return each run's running statistics, [runs, channels]."""
@@ -132,13 +132,13 @@ class RunningStatistics:
         self, average: torch.Tensor, start: torch.Tensor, total: torch.Tensor | None
     ) -> torch.Tensor:
         """Apply the runs' estimators to an average."""
-        found, come = average, self._left < 1
-        weight = torch.where(come, 1 - self._left, 1.0)
+        found, counted = average, self._initial_weight < 1  # by a batch at least
+        weight = torch.where(counted, 1 - self._initial_weight, 1.0)
         if self._debiased is not None:
-            debiased = (average - self._left * start) / weight
-            found = torch.where(self._debiased & come, debiased, found)
+            debiased = (average - self._initial_weight * start) / weight
+            found = torch.where(self._debiased & counted, debiased, found)
         if self._divided is not None:
-            found = torch.where(self._divided & come, average / weight, found)
+            found = torch.where(self._divided & counted, average / weight, found)
         if total is not None:
             found = found.clone()
             found[self._windowed] = total / self._window.clamp(max=self.updates)
@@ -146,10 +146,12 @@ class RunningStatistics:
 
     def _totals(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Sums over the runs' windows, each from its oldest batch to its newest."""
-        if not self._newest:
+        if not self._window_batches:
             return None, None
-        totals = [torch.zeros_like(each) for each in self._newest[0]]
-        for age, batch in zip(range(len(self._newest), 0, -1), self._newest, strict=True):
+        totals = [torch.zeros_like(each) for each in self._window_batches[0]]
+        for age, batch in zip(
+            range(len(self._window_batches), 0, -1), self._window_batches, strict=True
+        ):
             inside = self._window >= age
             for total, values in zip(totals, batch, strict=True):
                 total.add_(torch.where(inside, values, 0.0))

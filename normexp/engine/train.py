@@ -1,4 +1,6 @@
-"""Training: it leaves batch statistics and weights, and knows nothing of momentum.
+"""Training: it leaves batch statistics and weights, which no momentum changes.
+
+Only norms that look back (`batch_renorm`, `ema_train`) use running statistics while they train.
 
 Networks of one structure train side by side in memory, and none sees another.
 """
@@ -211,8 +213,8 @@ class TrainingStack:
         if self._running is None:
             return {}
         by_site = self._network.split(Statistics(self._running.mean, self._running.var))
-        newest = self._running.newest()
-        return {site: Memory(*each, newest, self.steps_taken) for site, each in by_site.items()}
+        weight = self._running.next_weight()
+        return {site: Memory(*each, weight, self.steps_taken) for site, each in by_site.items()}
 
     def _padded(self, values: torch.Tensor) -> torch.Tensor:
         """With copies of the last model's."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normexp.config.differences import varying
-from normexp.config.norm import REFERENCES, AveragedKind
+from normexp.config.norm import REFERENCE_ESTIMATORS, AveragedKind
 from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
 from normexp.errors import UsageError
 from normexp.insight.budget import PARTS, loss, mean_of, rise, training_losses_by_part
@@ -158,7 +158,9 @@ def _is_free(training: Training) -> bool:
 
 def _by_basis(training: Training) -> list[Training]:
     """The runs of a training by what they average and from where; references where that is all."""
-    averages = [run for run in training.runs if run.flat.get("norm.estimator") not in REFERENCES]
+    averages = [
+        run for run in training.runs if run.flat.get("norm.estimator") not in REFERENCE_ESTIMATORS
+    ]
     groups: dict[str, list[Any]] = {}
     for run in averages or training.runs:
         groups.setdefault(repr([run.flat.get(path) for path in _BASIS]), []).append(run)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from normexp.config.norm import REFERENCES
+from normexp.config.norm import REFERENCE_ESTIMATORS
 from normexp.console.words import counted, number
 from normexp.insight.thinning import evenly
 from normexp.report.charts import Options, band_plot, count_axis, means, value_axis
@@ -104,7 +104,7 @@ def sample(source: Source) -> Sample:
     kept: dict[str, list[Row]] = {}
     exact: dict[str, None] = {}
     for row in sorted(source.complete, key=lambda row: row["seed"]):
-        if row[ARM] in source.palette.arms and row.get("norm.estimator") in REFERENCES:
+        if row[ARM] in source.palette.arms and row.get("norm.estimator") in REFERENCE_ESTIMATORS:
             exact[row[ARM]] = None
         elif row[ARM] in source.palette.arms and "norm.estimator" in row:
             kept.setdefault(row[ARM], []).append(row)

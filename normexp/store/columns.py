@@ -39,7 +39,7 @@ REFERENCE_ACCURACIES = tuple(
     Column(column.name.replace("loss", "accuracy"), "loss", "share", column.doc, optional=True)
     for column in REFERENCE_LOSSES
 )
-REFERENCES = (*REFERENCE_LOSSES, *REFERENCE_ACCURACIES)
+REFERENCE_COLUMNS = (*REFERENCE_LOSSES, *REFERENCE_ACCURACIES)
 POPULATION_MEAN = Column(
     "population_mean", "statistic", "activation", "over the training set as one batch"
 )
@@ -99,7 +99,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "points": (
         STEP,
         EPOCH,
-        *(replace(column, kind="statistic") for column in REFERENCES),
+        *(replace(column, kind="statistic") for column in REFERENCE_COLUMNS),
     ),
     "population": (STEP, LAYER, CHANNEL, POPULATION_MEAN, POPULATION_VAR),
 }

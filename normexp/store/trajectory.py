@@ -15,7 +15,7 @@ from normexp.config.schema import RunConfig, batch_sizes, part_sizes, steps_per_
 from normexp.errors import NormexpError
 from normexp.record import TENSORS, Kept, Record
 from normexp.store import parquet
-from normexp.store.columns import REFERENCES
+from normexp.store.columns import REFERENCE_COLUMNS
 from normexp.store.files import read_manifest, write_directory, write_file
 from normexp.store.parquet import Array
 from normexp.store.places import weights_yaml
@@ -116,7 +116,7 @@ def _read(directory: Path) -> Record:
         population_var=tensor(population["population_var"], points.num_rows, len(first)),
         references={
             column.name: tensor(points[column.name], -1)
-            for column in REFERENCES
+            for column in REFERENCE_COLUMNS
             if column.name in points.column_names
         },
         weights={name: values[None] for name, values in weights.items()},

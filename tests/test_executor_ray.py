@@ -106,6 +106,19 @@ def test_a_cluster_that_is_there_is_used_and_left_as_it_was(two_nodes: Cluster) 
         assert set(ended.values()) == {"127.0.0.2", "127.0.0.3"}
 
 
+def test_tasks_of_a_caller_who_leaves_are_taken_back(two_nodes: Cluster, tmp_path: Path) -> None:
+    """The cluster is free for the next one."""
+    asked = (tmp_path / "stop").touch
+    todo = partial(until_asked, str(tmp_path))
+    for task, _ in ray.run(range(9), todo, 2, asked, address=two_nodes.address, gpus=0):
+        assert task == 0
+        break
+    ended = dict(ray.run(range(2), where, 2, abandoned, address=two_nodes.address, gpus=0))
+
+    assert ended.keys() == {0, 1}
+    assert {path.name for path in tmp_path.glob("ended*")} <= {"ended0", "ended1", "ended2"}
+
+
 def test_an_address_of_something_else_is_told() -> None:
     """Something listens, and never answers."""
     with socket.create_server(("127.0.0.2", 0)) as server:

@@ -70,7 +70,7 @@ def print_plan(plan: Plan) -> None:
     ]
     print_table(console, study.axes, columns)
     for each in (*study.notes, *plan.warnings):
-        console.print(f"note: {each}")
+        console.print(f"note: {each}", soft_wrap=not console.is_terminal)
     if plan.stacks:
         seconds = plan.estimate_seconds
         about = "under a second" if seconds < 1 else f"about {duration(seconds)}"

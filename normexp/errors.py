@@ -58,12 +58,12 @@ def nearest(name: str, known: Iterable[str], most: int = 3) -> list[str]:
     """Return the known names most like `name`, best first; dotted names match by their end too.
 
     First come those of which it is the beginning, or that are its beginning: `BatchNorm2d` is
-    `batch`.
+    `batch`. The group of a dotted name is none of them.
     """
     from difflib import get_close_matches  # takes a while to import, and errors are rare
 
     names = list(known)
-    around = [each for each in names if _overlap(name, each)]
+    around = [e for e in names if _overlap(name, e) and not name.startswith(f"{e}.")]
     around.sort(key=lambda each: -_overlap(name, each))
     whole = get_close_matches(name, names, n=most, cutoff=0.6)
     last = {each: each.rpartition(".")[2] for each in names}

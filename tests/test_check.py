@@ -56,7 +56,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "train.epochs='${'": ("train.epochs does not resolve", "type a value"),
     "norm.window=${seed}": ("norm.window=0: a whole number from 1", "norm.window=16"),
     # Names
-    "norm.momentm=0.1": ("unknown key 'norm.momentm'", "norm.momentum"),
+    "norm.momentm=0.1": ("unknown key 'norm.momentm'", "did you mean norm.momentum or"),
     "momentum=0.1": ("unknown key 'momentum'", "norm.momentum"),
     "train={epoch:3}": ("unknown key 'train.epoch'", "train.epochs"),
     "norm=bach": ("norm 'bach' is unknown; there is batch, batch_renorm, ", "did you mean batch?"),

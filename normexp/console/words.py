@@ -18,7 +18,7 @@ MOST_PLAIN = 1e6
 """The half-width from which on it gets one too."""
 
 SKEWED = "~"
-SKEWED_NOTE = "~: seeds are skewed, and the interval is too short, mostly above."
+SKEWED_NOTE = "~: seeds are skewed, so the interval is too short, mostly at its upper end."
 
 
 def number(value: float | None, digits: int = 4) -> str:

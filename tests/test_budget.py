@@ -1,6 +1,9 @@
 """Error budgets: initial value + drift + noise is what running statistics are off by, exactly."""
 
+import json
+import shutil
 from collections.abc import Callable
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ import normexp
 from normexp.cli import app
 from normexp.data.draw import draw
 from normexp.engine.train import train
-from normexp.insight.budget import budgets
+from normexp.insight.budget import budgets, median_of
 from normexp.insight.forecast import forecasts
 
 AsJson = Callable[..., Any]
@@ -222,3 +225,22 @@ def test_a_loss_that_is_not_finite_is_no_reason_to_fail(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert "–" in result.stdout
     assert command(names[0], "--dir", str(tmp_path)).exit_code == 0
+
+
+def test_a_copy_without_its_training_hides_no_run(store: Path, tmp_path: Path) -> None:
+    """In a later study that has the run alone: the training beside the other copy counts."""
+    shutil.copytree(store, tmp_path / "runs")
+    before = json.loads(command("bn_regression", "--json").stdout)
+    for run in (tmp_path / "runs/bn_regression").glob("batch-*"):
+        shutil.copytree(run, tmp_path / "runs/zz" / run.name)
+    (tmp_path / "runs/zz/sweeps").mkdir()
+    both = json.loads(command("runs", "--json").stdout)
+
+    assert before
+    assert {each["run_id"] for each in both} == {each["run_id"] for each in before}
+
+
+@pytest.mark.parametrize("values", [(nan, 1.0, 2.0), (1.0, nan, 2.0), (1.0, 2.0, nan)])
+def test_a_median_knows_no_order(values: tuple[float, ...]) -> None:
+    """With one seed that has no loss there is none of all, wherever that seed stands."""
+    assert isnan(median_of(values))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import SMALL, store_of
 
 import normexp as package
 from normexp.claims import metrics as measured
@@ -15,6 +16,7 @@ from normexp.claims.check import CLAIMS, judged
 from normexp.claims.criteria import runs_of
 from normexp.claims.studies import STUDIES
 from normexp.engine.numerics import one_thread
+from normexp.errors import NormexpError
 from normexp.store.stored import stored
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
@@ -28,6 +30,24 @@ def test_correlation_is_the_mean_of_its_absolute_values() -> None:
     r = np.corrcoef(x.flatten(), noise.flatten())[0, 1]
 
     assert found == pytest.approx((1 + 2 * abs(r)) / 3, rel=1e-5)
+
+
+def one_run(store: Path) -> Path:
+    """The only run of a store."""
+    (run,) = store.glob("*/batch-*")
+    return run
+
+
+def test_spoiled_weights_decide_nothing(tmp_path: Path) -> None:
+    """One flipped bit of a training is an error with what to do, not a verdict."""
+    run = one_run(store_of(tmp_path, *SMALL, "norm=batch", "norm.momentum=0.1", "seed=0"))
+    path = stored(run).trajectory / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+    with pytest.raises(NormexpError, match="remove it and sweep again"):
+        measured.last_weights({"directory": str(run)})
 
 
 def lenet_of(weights: dict[str, torch.Tensor], norm: type[torch.nn.Module]) -> torch.nn.Sequential:

@@ -105,6 +105,7 @@ def test_damage_is_named_and_no_error(
     (stored / file).write_bytes(content)
     report = as_json("why", str(stored))
 
+    assert as_json("why", f"bn_regression/{stored.name}")["damaged"] == report["damaged"]
     assert report["reason"] == "damaged"
     assert list(report["damaged"]) == [file]
     assert report["noticed"] is noticed
@@ -131,6 +132,20 @@ def test_a_run_and_a_described_one(stored: Path, as_json: AsJson, normexp: Comma
     assert keys(none)["norm.momentum"] == (0.1, "absent")
     assert "the same training, observed otherwise" in shown
     assert "two runs of the same trajectory" in shown
+
+
+def test_a_field_that_a_stored_run_cannot_have_is_no_difference(
+    stored: Path, as_json: AsJson
+) -> None:
+    """A stranger's manifest gives a run without a norm a momentum."""
+    for run in stored.parent.glob("batch-*"):
+        shutil.rmtree(run)
+    edit_manifest(one("*/none-*"), "config", {"norm.momentum": 0.1})
+    (described,) = as_json("why", *SMALL, "norm=layer", "seed=0")["details"]
+    names = [row["key"] for near in described["nearest"] for row in near["differences"]]
+
+    assert "norm.kind" in names
+    assert "norm.momentum" not in names
 
 
 def test_two_runs_are_a_matter_for_diff(normexp: Command) -> None:

@@ -41,10 +41,10 @@ def final_error(run: Run) -> float:
 
 def last_weights(run: Run) -> "dict[str, torch.Tensor]":
     """The weights at the last evaluation point of a run's training."""
-    from safetensors.torch import load_file
+    from normexp.store.trajectory import read_trajectory
 
-    trajectory = stored(Path(run["directory"])).trajectory
-    return {name: v[-1] for name, v in load_file(trajectory / "weights.safetensors").items()}
+    weights = read_trajectory(stored(Path(run["directory"])).trajectory).weights
+    return {name: values[0, -1] for name, values in weights.items()}
 
 
 def in_test_batches(size: int, *, by_class: bool) -> Callable[[Run], float]:

@@ -6,14 +6,7 @@ from typing import Annotated
 
 import typer
 
-from normexp.cli.app import (
-    RUNS,
-    Answer,
-    Places,
-    StoreDir,
-    command,
-    warn_of_lost,
-)
+from normexp.cli.app import RUNS, Answer, Places, StoreDir, command, warn_of_lost
 from normexp.errors import UsageError
 
 

@@ -1,11 +1,10 @@
 """Error budgets of stored runs: what running statistics are off by, and of what it is made."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -239,9 +238,11 @@ def _arm(members: Sequence[RunBudget], fields: Sequence[str]) -> ArmBudget:
     return ArmBudget(
         values={path: rows[0][path] for path in fields if path in rows[0]},
         n=len(members),
-        mean={part: median(_rms(each[np.isfinite(each)]) for each in last[part]) for part in ALL},
-        cost={part: median(each.cost[part] for each in members) for part in ALL},
-        excess=median(loss(row, "excess_loss") for row in rows),
+        mean={
+            part: median_of(_rms(each[np.isfinite(each)]) for each in last[part]) for part in ALL
+        },
+        cost={part: median_of(each.cost[part] for each in members) for part in ALL},
+        excess=median_of(loss(row, "excess_loss") for row in rows),
     )
 
 
@@ -292,6 +293,11 @@ def _frame(each: RunBudget) -> "pd.DataFrame":
 def _rms(values: Array) -> float:
     with np.errstate(over="ignore"):
         return float(np.sqrt(np.square(values).mean())) if values.size else nan
+
+
+def median_of(values: Iterable[float]) -> float:
+    """The median; NaN if one is NaN, wherever it stands."""
+    return float(np.median([*values]))
 
 
 def mean_of(values: Array) -> float:

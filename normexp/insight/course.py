@@ -33,13 +33,7 @@ from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
 from normexp.engine.budget import Budget, budget, weights
 from normexp.engine.estimators import Momenta
 from normexp.engine.numerics import one_thread
-from normexp.engine.scatter import (
-    INDEPENDENT_PAIRS,
-    Scatter,
-    drift_and_noise,
-    in_units,
-    straight,
-)
+from normexp.engine.scatter import INDEPENDENT_PAIRS, Scatter, drift_and_noise, in_units, straight
 from normexp.insight.budget import Array, averaging
 from normexp.insight.training import Training
 from normexp.nets.network import Network

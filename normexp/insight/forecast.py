@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import inf, isfinite, isnan
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from normexp.config.differences import varying
 from normexp.config.norm import REFERENCE_ESTIMATORS, AveragedKind
 from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
 from normexp.errors import UsageError
-from normexp.insight.budget import PARTS, loss, mean_of, rise, training_losses_by_part
+from normexp.insight.budget import PARTS, loss, mean_of, median_of, rise, training_losses_by_part
 from normexp.insight.training import Training, trainings, with_data
 from normexp.store.places import Place
 from normexp.theory.memory import momentum_of
@@ -182,10 +181,10 @@ def _forecast(
                 measured.setdefault(run.row["norm.momentum"], []).append(run.row["test_loss"])
     grid = sorted({*GRID, *momenta, *measured})
     tried = [_losses(training, grid, parts) for training in members]
-    population = median(each["population"][0] for each in tried)
-    found = [median(each["error"][i] for each in tried) for i in range(len(grid))]
+    population = median_of(each["population"][0] for each in tried)
+    found = [median_of(each["error"][i] for each in tried) for i in range(len(grid))]
     costs = [
-        {part: median(rise(each[part][i], each["population"][0]) for each in tried)
+        {part: median_of(rise(each[part][i], each["population"][0]) for each in tried)
          for part in parts}
         for i in range(len(grid))
     ]  # fmt: skip
@@ -199,12 +198,12 @@ def _forecast(
                 training_loss=whole,
                 cost=rise(whole, population),
                 parts=cost,
-                measured=median(measured[momentum]) if momentum in measured else None,
+                measured=median_of(measured[momentum]) if momentum in measured else None,
                 n=len(measured.get(momentum, ())),
             )
             for momentum, whole, cost in zip(grid, found, costs, strict=True)
         ],
-        population=median(loss(row, "test_loss_population") for row in rows),
+        population=median_of(loss(row, "test_loss_population") for row in rows),
         best_by_seed={
             row["seed"]: min(zip(each["error"], grid, strict=True))[1]
             for row, each in zip(rows, tried, strict=True)
@@ -253,7 +252,7 @@ def _settings(members: Sequence[Training]) -> dict[str, Setting]:
     if any(isnan(each[layer][2]) for each in measured for layer in each):
         return {}
     return {
-        layer: _setting(config, *(median(each[layer][i] for each in measured) for i in range(4)))
+        layer: _setting(config, *(median_of(each[layer][i] for each in measured) for i in range(4)))
         for layer in measured[0]
     }
 

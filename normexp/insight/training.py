@@ -93,8 +93,8 @@ def trainings_at(directories: Sequence[Path]) -> list[Training]:
     """
     alone = len(directories) == 1
     runs = [stored(directories[0])] if alone else [*whole_runs(directories)]
-    tracked = [run for run in {run.id: run for run in runs}.values() if _is_tracked(run)]
-    found = trainings_of(tracked)
+    tracked = sorted(filter(_is_tracked, runs), key=lambda run: run.trajectory.is_dir())
+    found = trainings_of({run.id: run for run in tracked}.values())  # beside its training if any
     if tracked and not found:
         raise NotFoundError(
             f"the training of {tracked[0].directory} is not beside it: {tracked[0].trajectory} is "

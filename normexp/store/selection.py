@@ -36,7 +36,8 @@ class Selection:
 
     def runs_of(self, study: StudyDirectory) -> dict[str, Path]:
         """The runs of a study by id, whole or not, looked up once."""
-        return self._runs.get(study.path) or study.places()
+        found = self._runs.get(study.path)
+        return study.places() if found is None else found
 
     def relative(self, path: Path) -> str:
         """A directory's path as a person reads it."""
@@ -74,21 +75,21 @@ def find_run(store: Path, wanted: str) -> Path:
 
     Raises:
         NotFoundError: there is none, or more than one.
-        NormexpError: the path is a directory whose manifest cannot be read.
     """
     if not wanted:
         raise NotFoundError("no run without a name", look_around(store))
     for path in (Path(wanted), store / wanted):
-        if os.path.lexists(path / MANIFEST) and read_manifest(path)["kind"] == "run":
+        if _says_run(path):
             return path
     return _named(store, wanted, ("run",))[1]
 
 
 def _named(store: Path, wanted: str, kinds: tuple[str, ...]) -> tuple[str, Path]:
     """Return kind and path of the one directory in any study with this name, or part of it."""
+    around = studies(store)
     there = [
         (kind, path)
-        for study in studies(store)
+        for study in around
         for kind, paths in (
             ("sweep", study.sweep_directories),
             ("trajectory", study.trajectory_directories),
@@ -112,7 +113,7 @@ def _named(store: Path, wanted: str, kinds: tuple[str, ...]) -> tuple[str, Path]
         )
     names = [path.name for _, path in there]
     if not is_run:
-        names = [*(study.path.name for study in studies(store)), *names]
+        names = [*(study.path.name for study in around), *names]
     raise NotFoundError(
         f"no {'run' if is_run else 'study, sweep, run or trajectory'} {wanted!r} in {store}",
         did_you_mean(wanted, names, look_around(store)),

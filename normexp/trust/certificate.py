@@ -23,8 +23,8 @@ and an excess loss, a difference of two losses, in units of the test loss.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +35,6 @@ from normexp.store import parquet
 from normexp.store.columns import RUN_TABLES, TABLES
 from normexp.store.files import read_manifest
 from normexp.store.manifest import OPTIONAL_FILES
-from normexp.store.regular import check_files
 from normexp.store.stored import Stored
 from normexp.sweeps.environment import changed_since, environment, torch_environment, unknown
 
@@ -147,8 +146,9 @@ def _deviations(
         if name in files and None not in files[name].values()
         if files[name]["recorded"] != files[name]["found"]
     }
-    if _is_whole(was.trajectory):
+    with suppress(NormexpError):  # a training that is gone or damaged is not compared
         name = f"{STEPS}.parquet"
+        parquet.read(was.trajectory / name, read_manifest(was.trajectory)["files"])
         pairs[STEPS] = (was.trajectory / name, made.trajectory / name)
     found = {}
     for table, (old, new) in pairs.items():
@@ -158,14 +158,6 @@ def _deviations(
         )  # checked before
         found[table] = _columns(table, recorded, again, until)
     return {table: columns for table, columns in found.items() if columns}
-
-
-def _is_whole(trajectory: Path) -> bool:
-    try:
-        wrong, _ = check_files(trajectory, read_manifest(trajectory)["files"])
-    except NormexpError:
-        return False
-    return not wrong
 
 
 def _beyond(

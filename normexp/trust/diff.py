@@ -72,7 +72,8 @@ def compared(left: Mapping[str, Scalar], right: Mapping[str, Scalar]) -> Report:
     fields come first, the seed last; runtime fields are left out.
     """
     specs = {**field_specs(nest(right)), **field_specs(nest(left))}
-    paths = [*between(left, right), *(["seed"] if left["seed"] != right["seed"] else [])]
+    paths = [path for path in between(left, right) if path in specs]  # not what a stranger added
+    paths += ["seed"] if left["seed"] != right["seed"] else []
     roles = [specs[path].rule.role for path in paths]
     return {
         "same_run": not paths,

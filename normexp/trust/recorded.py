@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from normexp.errors import NormexpError, NotFoundError, VerificationError
+from normexp.errors import NormexpError, VerificationError
 from normexp.store.files import MANIFEST, read_manifest
 from normexp.store.selection import find_run
 from normexp.store.stored import Stored
@@ -17,21 +17,7 @@ def find(store: Path, wanted: str) -> Stored:
         NotFoundError: there is none, or more than one.
         VerificationError: its manifest cannot be read.
     """
-    return recorded(locate(store, wanted))
-
-
-def locate(store: Path, wanted: str) -> Path:
-    """A run's directory, whatever state its manifest is in.
-
-    Raises:
-        NotFoundError: there is none, or more than one.
-    """
-    try:
-        return find_run(store, wanted)
-    except NotFoundError:
-        raise
-    except NormexpError:  # a directory, with a manifest that is none
-        return Path(wanted)
+    return recorded(find_run(store, wanted))
 
 
 def recorded(directory: Path) -> Stored:

@@ -11,6 +11,7 @@ from normexp.errors import NormexpError, UsageError, VerificationError
 from normexp.store.files import DAMAGE, MANIFEST, intact
 from normexp.store.layout import StudyDirectory, holds, studies
 from normexp.store.regular import check_files
+from normexp.store.selection import find_run
 from normexp.study.run import Run
 from normexp.study.study import Study, load
 from normexp.sweeps.environment import changed_since, environment, unknown
@@ -18,7 +19,7 @@ from normexp.sweeps.inventory import POLICIES
 from normexp.sweeps.plan import differing, label
 from normexp.sweeps.sweep import study_directory
 from normexp.trust.diff import compared
-from normexp.trust.recorded import locate, recorded, understood
+from normexp.trust.recorded import recorded, understood
 
 FEW = 3
 """Runs that are explained one by one; the first of many; the nearest of a store."""
@@ -71,7 +72,7 @@ def why(
             "a run or overrides are needed",
             "type for example normexp why RUN, or normexp why norm=batch seed=3",
         )
-    places = [locate(Path(store or "runs"), text) for text in runs]
+    places = [find_run(Path(store or "runs"), text) for text in runs]
     if not overrides:
         return standing(places[0])
     study = load(overrides, config_dir=config_dir, filed_as=filed_as)

@@ -25,7 +25,7 @@ ROWS = [
     ["executors", "engine"],
     ["store"],
     ["study"],
-    ["data", "nets", "record", "rng"],
+    ["data", "nets", "trained", "rng"],
     ["config", "theory"],
     ["frameworks"],
     ["errors"],

@@ -12,7 +12,7 @@ from conftest import SMALL, in_new_process, run_files
 import normexp
 from normexp.config.tree import known_keys
 from normexp.engine.train import train
-from normexp.record import diverged_step
+from normexp.trained import diverged_step
 
 AsJson = Callable[..., Any]
 

@@ -89,7 +89,7 @@ COSMETICS = [
 ]
 CHANGES = [
     ("rng.py", ">> 1", ">> 2"),
-    ("record.py", "1e6", "1e7"),
+    ("trained.py", "1e6", "1e7"),
     ("store/columns.py", '"steps"', '"step"'),
     ("config/schema.py", "def ", "def un"),
     ("nets/optimizers.py", "(1 + ", "(2 + "),

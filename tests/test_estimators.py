@@ -18,7 +18,7 @@ from normexp.data.draw import draw
 from normexp.engine.estimators import RunningStatistics
 from normexp.engine.observe import observe
 from normexp.engine.train import train
-from normexp.record import Record
+from normexp.trained import Record
 
 AsJson = Callable[..., Any]
 Array = np.ndarray[Any, Any]

@@ -23,7 +23,7 @@ from normexp.config.schema import RunConfig, batch_sizes
 from normexp.engine.estimators import Momenta, column, mask_of
 from normexp.nets.layout import Statistics
 from normexp.nets.network import Network
-from normexp.record import Record
+from normexp.trained import Record
 
 
 @dataclass(frozen=True)

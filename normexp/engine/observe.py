@@ -14,7 +14,7 @@ from normexp.nets.layout import Statistics
 from normexp.nets.network import BySite, Network
 from normexp.nets.structure import lanes, padded
 from normexp.nets.tensors import Listener, nobody
-from normexp.record import Observation, Record
+from normexp.trained import Observation, Record
 
 MOST_BYTES = 2**28
 """Memory for the running statistics of the runs observed at a time."""

@@ -13,7 +13,7 @@ from normexp.config.schema import RunConfig, steps_per_epoch
 from normexp.engine.losses import is_labels
 from normexp.engine.observe import Watch
 from normexp.nets.structure import ENTRANCE
-from normexp.record import Record
+from normexp.trained import Record
 
 BINS = 10
 BOUNDED = ("tanh", "sigmoid")

@@ -13,7 +13,7 @@ from normexp.engine.losses import loss, scores
 from normexp.nets.layout import Statistics
 from normexp.nets.network import Network, Parameters
 from normexp.nets.structure import is_convolutional, lanes, structure
-from normexp.record import Record
+from normexp.trained import Record
 
 CACHEFUL = 2**22
 """Bytes of the largest layer of the images that are worked on at a time.

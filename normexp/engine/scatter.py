@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from normexp.config.schema import RunConfig, batch_sizes, part_sizes
-from normexp.record import Record
+from normexp.trained import Record
 
 Array = np.ndarray[Any, Any]
 

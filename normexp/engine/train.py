@@ -21,7 +21,7 @@ from normexp.nets.network import Network
 from normexp.nets.norms import looks_back
 from normexp.nets.optimizers import OptimizerState, Packing, scale
 from normexp.nets.structure import padded
-from normexp.record import Kept, Record, follow
+from normexp.trained import Kept, Record, follow
 
 Report = Callable[[int], None]
 """Called after each step with how many networks took it."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from normexp.engine.budget import Budget
-    from normexp.record import Record
+    from normexp.trained import Record
 
 Array = np.ndarray[Any, Any]
 

@@ -37,8 +37,8 @@ from normexp.engine.scatter import INDEPENDENT_PAIRS, Scatter, drift_and_noise, 
 from normexp.insight.budget import Array, averaging
 from normexp.insight.training import Training
 from normexp.nets.network import Network
-from normexp.record import Record
 from normexp.store.stored import Stored
+from normexp.trained import Record
 
 MANY = 1e4
 """Degrees of freedom from which the root of χ² is as good as normal."""

@@ -23,7 +23,7 @@ from normexp.theory.memory import momentum_of
 from normexp.theory.setting import Setting
 
 if TYPE_CHECKING:
-    from normexp.record import Record
+    from normexp.trained import Record
 
 GRID = (0.001, 0.0015, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15,
         0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # fmt: skip

@@ -14,7 +14,7 @@ from normexp.store.selection import select
 from normexp.store.stored import Stored, stored, whole_runs
 
 if TYPE_CHECKING:
-    from normexp.record import Record
+    from normexp.trained import Record
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ import torch
 
 from normexp.config.schema import RunConfig, batch_sizes
 from normexp.config.tree import nest
-from normexp.record import Observation, Record
 from normexp.store import parquet
 from normexp.store.files import write_directory
 from normexp.store.parquet import Array, column, numbers
 from normexp.store.places import kept
 from normexp.store.texts import config_yaml, list_yaml, to_yaml
 from normexp.store.trajectory import point_steps
+from normexp.trained import Observation, Record
 
 
 @dataclass(frozen=True)

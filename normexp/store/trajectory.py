@@ -13,13 +13,13 @@ from safetensors.torch import load, load_file, save
 
 from normexp.config.schema import RunConfig, batch_sizes, part_sizes, steps_per_epoch
 from normexp.errors import NormexpError
-from normexp.record import TENSORS, Kept, Record
 from normexp.store import parquet
 from normexp.store.columns import REFERENCE_COLUMNS
 from normexp.store.files import read_manifest, write_directory, write_file
 from normexp.store.parquet import Array
 from normexp.store.places import weights_yaml
 from normexp.store.regular import check_files, require_regular
+from normexp.trained import TENSORS, Kept, Record
 
 
 def write_trajectory(

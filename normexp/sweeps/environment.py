@@ -49,7 +49,7 @@ ROOMS = ("config", "data", "engine", "nets")
 # Of the store, what turns a record into a run's tables and back. Not layout, files, sweep, rows,
 # summary, read: where a run stands, and how runs are listed, changes none of its numbers.
 FILES = (
-    "record.py",
+    "trained.py",
     "rng.py",
     "store/columns.py",
     "store/parquet.py",

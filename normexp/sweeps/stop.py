@@ -15,7 +15,7 @@ from normexp.store.locks import MOST_BYTES
 from normexp.store.regular import read_regular
 
 if TYPE_CHECKING:
-    from normexp.record import Kept
+    from normexp.trained import Kept
 
 GRACE_SECONDS = 5.0
 """For what can be finished soon, once a sweep has been asked to stop: more is left for later."""

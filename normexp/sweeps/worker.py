@@ -17,7 +17,6 @@ from normexp.engine.observe import observe
 from normexp.engine.predict import population_examples
 from normexp.engine.train import train
 from normexp.errors import NormexpError
-from normexp.record import Kept, Record, diverged_step, join, join_kept
 from normexp.store.files import read_manifest
 from normexp.store.layout import ID_LENGTH, StudyDirectory, merged
 from normexp.store.locks import Locks
@@ -38,6 +37,7 @@ from normexp.sweeps.inventory import Standard
 from normexp.sweeps.plan import Stack, Trajectory, label
 from normexp.sweeps.stop import Checkpoints, Stop, StoppedError
 from normexp.theory.memory import half_life
+from normexp.trained import Kept, Record, diverged_step, join, join_kept
 
 if TYPE_CHECKING:
     from normexp.config.executor import Log

@@ -21,7 +21,7 @@ from normexp.store.locks import Locks
 from normexp.store.process import machine
 from normexp.store.sweep import SweepDirectory
 from normexp.sweeps.events import Done, Event, encode
-from normexp.sweeps.in_slurm import found
+from normexp.sweeps.in_slurm import sent_array
 from normexp.sweeps.remote import Reader
 
 Normexp = Callable[..., Result]
@@ -103,8 +103,20 @@ def test_whatever_stands_for_a_control_file_says_nothing(what: str) -> None:
     put(study.trajectories / ".aaaaaaaaaaaa.lock", what)
 
     assert not sweep.is_alive()
-    assert found(sweep) is None
+    assert sent_array(sweep) is None
     assert not Locks(study, "another").is_held("aaaaaaaaaaaa")
+
+
+@pytest.mark.parametrize(("job", "is_one"), [("17", True), ("--me", False), ("17\n", False)])
+def test_a_job_is_a_number(job: str, *, is_one: bool) -> None:
+    """Since `scancel` gets it: an option there would cancel all that the user has."""
+    sweep = SweepDirectory(Path("study/sweeps/20200101T000000Z-00000000"))
+    path = sweep.path / ".slurm/job.json"
+    path.parent.mkdir(parents=True)
+    about = {"job": job, "cluster": "far", "tasks": [[0]], "news": ".news-1"}
+    path.write_text(json.dumps(about))
+
+    assert (sent_array(sweep) is not None) == is_one
 
 
 @pytest.mark.parametrize("what", ["pipe", "link", "deep inside", "a large process"])

@@ -1,13 +1,16 @@
 """Executors: every task ends, by its result or its error, and no file of the directory is run."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
-from contextlib import chdir
+from contextlib import chdir, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +20,11 @@ from ray_cluster import cluster as ray_nodes
 from ray_cluster import need_ray
 from typer.testing import Result
 
-from normexp.executors import processes
+import normexp as package
+from normexp.executors import processes, slurm
+from normexp.sweeps import array_task
+from normexp.sweeps.events import Done, Event, Listener
+from normexp.sweeps.stop import Stop
 
 IMAGES = ["data=digits", "data.train_size=64", "data.test_size=20", "model=lenet", "norm=batch",
           "norm.momentum=0.1", "train.epochs=1", "executor.stack_size=1", "seed=0,1"]  # fmt: skip
@@ -62,6 +69,22 @@ def test_a_process_that_is_always_killed_leaves_no_task_untold(tmp_path: Path) -
     assert ended.keys() == {0, 1, 4, 5}
     assert isinstance(ended[4], processes.ProcessLostError)
     assert all(isinstance(out, int) for _, out in processes.run(range(2), todo, 2, abandoned))
+
+
+def die_once(place: str, task: int) -> None:
+    """End the process of an odd task, the first time."""
+    begun = Path(place) / str(task)
+    if task % 2 and not begun.exists():
+        begun.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_processes_may_be_lost_as_often_as_tasks_end_between(tmp_path: Path) -> None:
+    """Four are killed, each after the task of the one before has ended."""
+    ended = dict(processes.run(range(8), partial(die_once, str(tmp_path)), 1, abandoned))
+
+    assert len(list(tmp_path.iterdir())) == 4
+    assert ended == dict.fromkeys(range(8))
 
 
 @pytest.mark.parametrize(("tasks", "workers"), [(1, 1), (3, 1), (3, 2)])
@@ -177,6 +200,34 @@ def test_slurm_s_tasks_run_no_file_of_the_current_directory(cluster: Path) -> No
           environment={"SLURM_CONF": str(cluster)})  # fmt: skip
 
     assert run_files(Path("runs")) == run_files(store_of(Path("here"), *SMALLEST))
+
+
+class Stepper:
+    """A worker whose stacks take eight steps within a second."""
+
+    def work(self, _: object, listen: Listener) -> Done:
+        """Take them."""
+        for _step in range(8):
+            listen(Event("stepped", 1))
+            time.sleep(0.1)
+        return Done()
+
+
+def test_processes_of_a_slurm_task_write_as_seldom_as_its_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line about steps in two seconds: many tasks write to one file server."""
+    stacks = dict(enumerate(package.plan(*IMAGES).stacks))
+    monkeypatch.setattr(array_task, "arrived", lambda worker, *_: nullcontext(worker))
+    monkeypatch.setattr(processes, "run", lambda tasks, do, *_: ((one, do(one)) for one in tasks))
+    monkeypatch.setattr(slurm, "name_here", lambda _: "1_0")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    worker: Any = Stepper()
+    worker.stop = Stop()
+    array_task.ArrayTask(worker, stacks, tmp_path, cpus=2, workers=2)()
+    kinds = [json.loads(line)[0] for line in (tmp_path / "slurm-1_0.txt").read_text().splitlines()]
+
+    assert kinds == ["stepped", "ended"] * len(stacks)
 
 
 def test_ray_s_driver_and_tasks_run_no_file_of_the_current_directory() -> None:

@@ -147,11 +147,11 @@ def left(*words: str) -> Path:
     return Path(f"runs/bn_regression/trajectories/.{trajectory}.checkpoint")
 
 
-def nobodys(content: bytes) -> bytes:
-    """A checkpoint of the time when none said whose it was, whole."""
+def edited(content: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
+    """A checkpoint that says something else of itself, whole."""
     _, head, tensors = content.split(b"\n", 2)
     about = json.loads(head)
-    assert about.pop("trajectory_id")
+    change(about)
     head = json.dumps(about).encode()
     digest = hashlib.sha256(head + tensors).hexdigest().encode()
     return b"\n".join((digest, head, tensors))
@@ -160,8 +160,8 @@ def nobodys(content: bytes) -> bytes:
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "flipped": lambda content: content[:-1] + bytes([content[-1] ^ 1]),
     "cut": lambda content: content[:-9],
-    "other code": lambda content: content.replace(b'"torch": "2', b'"torch": "1'),
-    "nobody's": nobodys,
+    "other code": lambda content: edited(content, lambda it: it["made_by"].update(torch="1.0")),
+    "nobody's, as once": lambda content: edited(content, lambda it: it.pop("trajectory_id")),
     "another seed's": lambda _: left(*CHECKED, "seed=1", "train.epochs=9").read_bytes(),
     "a longer training's": lambda _: left(*CHECKED, "seed=0", "train.epochs=40").read_bytes(),
 }

@@ -138,3 +138,16 @@ def test_an_interrupted_sweep_without_runs_is_whole(normexp: Normexp) -> None:
     result = normexp("verify")
 
     assert result.exit_code == 0, result.stdout
+
+
+def test_many_problems_of_one_kind_are_told_once(study: Path, normexp: Normexp) -> None:
+    """Three by name, the others counted; `--json` has all."""
+    for number in range(20):
+        copy = study / f"none-s{number}-{number:012x}"
+        shutil.copytree(next(study.glob("none-s0-*")), copy, dirs_exist_ok=True)
+        (copy / "manifest.json").unlink()
+    result = normexp("verify")
+
+    assert "and 17 more such runs" in result.stdout
+    assert "22 runs" in result.stdout.splitlines()[-1]
+    assert len(found(normexp("verify", "--json"))) == 20

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import STORED, run_files, store_of
+from conftest import SMALL, STORED, run_files, store_of
 from typer.testing import Result
 
 import normexp
@@ -22,6 +23,8 @@ from normexp.config.tree import from_tree
 from normexp.store.columns import TABLES
 from normexp.store.process import machine
 from normexp.store.read import read
+from normexp.store.regular import check_files
+from normexp.store.trajectory import read_trajectory
 
 Normexp = Callable[..., Result]
 AsJson = Callable[..., Any]
@@ -66,6 +69,7 @@ def test_tables_have_the_documented_columns(whole: Path, *, optional: bool) -> N
     """Names, units and meanings in the files, in the code and in runs/README.md are one."""
     store = store_of(Path("labels"), *LABELS) if optional else whole
     readme = (Path(normexp.__file__).parents[1] / "runs/README.md").read_text()
+    sections = {each.partition("\n")[0]: each for each in readme.split("\n### ")}
     for table, columns in TABLES.items():
         schema = pq.read_schema(next(store.glob(f"*/batch-*/{table}.parquet"), None)
                                 or next(store.rglob(f"{table}.parquet")))  # fmt: skip
@@ -75,8 +79,10 @@ def test_tables_have_the_documented_columns(whole: Path, *, optional: bool) -> N
         for column in expected:
             about = schema.field(column.name).metadata
             assert about == {b"unit": column.unit.encode(), b"doc": column.doc.encode()}
-            assert f"| `{column.name}` |" in readme
-            assert column.doc in readme
+            (row,) = re.findall(rf"^\| `{column.name}` \|.*$", sections[table], re.MULTILINE)
+            _, _, _, unit, meaning, _ = re.split(r"\s*\|\s*", row)
+            assert unit == (column.unit or "–")
+            assert meaning == column.doc + " (where it applies)" * column.optional
 
 
 def test_read_gives_a_row_a_run_with_the_documented_columns(study: Path) -> None:
@@ -123,7 +129,7 @@ def test_read_takes_a_run_a_sweep_a_study_and_a_store(study: Path, as_json: AsJs
 
 
 def test_metrics_and_stats_say_the_same(study: Path) -> None:
-    """Evaluation points in both; population values there and nowhere else; layers follow."""
+    """Evaluation points in both, which have population values; layers follow."""
     run = run_of(study, "batch-m0.1-s0")
     metrics, stats, layers = (normexp.read(run, table) for table in ("metrics", "stats", "layers"))
     channels = {"input": 1, "hidden1": 4, "hidden2": 4}
@@ -147,6 +153,18 @@ def test_metrics_and_stats_say_the_same(study: Path) -> None:
     assert row["log_var_ratio"].item() == pytest.approx(ratio, rel=1e-4)
 
 
+def test_population_values_stand_at_evaluation_points_alone() -> None:
+    """Of a run that logs every step."""
+    store = store_of(Path("dense"), *SMALL, "norm=batch", "norm.momentum=0.1", "seed=0",
+                     "log.every=1")  # fmt: skip
+    stats = normexp.read(store, "stats").set_index("step")
+
+    assert set(stats.index) == set(range(7))
+    for column in ("population_mean", "population_var"):
+        assert set(stats.index[stats[column].notna()]) == {0, 3, 6}
+        assert stats.loc[[0, 3, 6], column].notna().all()
+
+
 def test_running_statistics_follow_from_the_stored_batch_statistics(study: Path) -> None:
     """By hand from the trajectory's table, for the cumulative mean: the mean of all batches."""
     run = run_of(study, "batch-mnull-s0")
@@ -159,6 +177,37 @@ def test_running_statistics_follow_from_the_stored_batch_statistics(study: Path)
     for of, column in (("mean", "running_mean"), ("var", "running_var")):
         mean = expected.mean()[f"batch_{of}"]
         np.testing.assert_allclose(last[column].loc[mean.index], mean, rtol=1e-5, atol=1e-7)
+
+
+def test_a_trajectory_is_read_once(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes whose digests were compared are those that count, whatever stands there then."""
+    place = next((study / "trajectories").iterdir())
+    before = read_trajectory(place)
+
+    def check_and_remove(directory: Path, files: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        checked = check_files(directory, files)
+        shutil.rmtree(directory)
+        return checked
+
+    monkeypatch.setattr("normexp.store.trajectory.check_files", check_and_remove)
+    after = read_trajectory(place)
+
+    assert after.weights.keys() == before.weights.keys()
+    assert all(after.weights[name].equal(values) for name, values in before.weights.items())
+    assert after.train_loss.equal(before.train_loss)
+
+
+def test_a_trajectory_too_large_for_memory_is_read_from_its_files(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the same bits."""
+    place = next((study / "trajectories").iterdir())
+    before = read_trajectory(place)
+    monkeypatch.setattr("normexp.store.regular.MOST_IN_MEMORY", 100)
+    after = read_trajectory(place)
+
+    assert all(after.weights[name].equal(values) for name, values in before.weights.items())
+    assert after.batch_mean.equal(before.batch_mean)
 
 
 def test_a_run_directory_can_be_copied_away(study: Path, normexp: Normexp) -> None:

@@ -24,7 +24,8 @@ Result = TypeVar("Result")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LOOK_SECONDS = 0.5
 ATTEMPTS = 3
-"""At tasks whose processes were killed; those that had ended are not begun again."""
+"""In a row at which processes were killed and no task ended; those that have are not begun again.
+"""
 
 KILLED = re.compile(r"\bSIG\w+\(")
 """joblib's words for a process that was ended by a signal."""
@@ -60,21 +61,20 @@ def run(
     # Packed here, so that a process follows its parent before it imports what the work needs.
     packed = bytes(dumps(work))
     left = dict(enumerate(tasks))
-    why = ""
+    attempts, why = 0, ""
     # joblib's tracker, a process too, says that it cleans up after an interrupted command.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     try:
         with _safe_start():
-            for _ in range(ATTEMPTS):
+            while left and attempts < ATTEMPTS:
                 try:
                     for number, outcome in _started(packed, left, workers):
+                        attempts = 0
                         yield left.pop(number), outcome
                 except BrokenProcessPool as error:  # as by a machine that is out of memory
-                    why = _why(error)
-                    continue
-                break
+                    attempts, why = attempts + 1, _why(error)
         for task in left.values():
-            yield task, ProcessLostError(f"{ATTEMPTS} times {why}")
+            yield task, ProcessLostError(f"{ATTEMPTS} times in a row {why}")
     except BaseException:
         abandon()
         raise

@@ -250,7 +250,7 @@ def submit(folder: Path, calls: Sequence[Callable[[], Any]], options: Slurm) -> 
 
 
 def limits() -> Limits:
-    """Those of this cluster."""
+    """The limits of this cluster."""
     done = _run(["scontrol", "show", "config"])
     found = dict(re.findall(r"(\w+)\s*=\s*(\S+)", done.stdout if done else ""))
     tasks = found.get("MaxArraySize", "")

@@ -25,6 +25,7 @@ from normexp.config.schema import (
     number_of_parts,
     steps_per_epoch,
     total_steps,
+    train_size,
 )
 from normexp.config.tree import nest, without_gone
 from normexp.errors import NormexpError
@@ -68,7 +69,14 @@ class Checked(NamedTuple):
 
 
 def check(directory: Path, kind: Kind, *, at_home: bool = True) -> Checked:
-    """Return all that is wrong with a run or trajectory; `at_home`, its name says its id."""
+    """Return all that is wrong with a run or trajectory.
+
+    Args:
+        directory: of it.
+        kind: run or trajectory.
+        at_home: whether it stands where a sweep has put it: its name says its id then. Of what
+            came from elsewhere every table is read whole.
+    """
     manifest = _manifest(directory, kind)
     if isinstance(manifest, str):
         return Checked(None, [Problem(manifest)])
@@ -80,7 +88,7 @@ def check(directory: Path, kind: Kind, *, at_home: bool = True) -> Checked:
         problems.append(Problem(what, damages=kind == "trajectory"))
     compare = _run if kind == "run" else _trajectory
     try:
-        for what in compare(directory, manifest, contents):
+        for what in compare(directory, manifest, contents, whole=not at_home):
             problems.append(Problem(what))  # noqa: PERF401  those found before an error count
     except (NormexpError, ValueError, TypeError, AttributeError) as error:
         what = str(error) if isinstance(error, NormexpError | ValueError) else "it is not one"
@@ -131,7 +139,9 @@ def _strays(found: Iterable[str], own: set[str], what: str) -> tuple[list[Proble
     return strays, len(others) - len(visible)
 
 
-def _run(directory: Path, manifest: Mapping[str, Any], contents: Contents) -> Iterator[str]:
+def _run(
+    directory: Path, manifest: Mapping[str, Any], contents: Contents, *, whole: bool
+) -> Iterator[str]:
     if (manifest["status"] == "diverged") != (manifest["diverged_step"] is not None):
         yield f"{MANIFEST}: its status and diverged_step contradict each other"
     config = understood(nest(without_gone(manifest["config"])))
@@ -140,9 +150,10 @@ def _run(directory: Path, manifest: Mapping[str, Any], contents: Contents) -> It
             yield f"{MANIFEST}: {name} is {manifest[name]}, its configuration's is {made}"
     if not is_own_command(manifest["command"]):
         yield f"{MANIFEST}: its command is not a sweep alone"
-    if contents.get(CONFIG["run"]) not in (None, config_yaml(nest(manifest["config"]))):
+    written = config_yaml(nest(manifest["config"]))
+    if CONFIG["run"] in contents and contents[CONFIG["run"]] != written:
         yield f"{CONFIG['run']}: it is not the manifest's configuration"
-    broken = list(_tables(directory, config, contents, manifest["log_every"]))
+    broken = list(_tables(directory, config, contents, manifest["log_every"], whole=whole))
     yield from broken
     if METRICS in contents and not any(what.startswith(METRICS) for what in broken):
         try:
@@ -154,15 +165,19 @@ def _run(directory: Path, manifest: Mapping[str, Any], contents: Contents) -> It
             yield f"{METRICS}: it cannot be read ({reason(error)})"
 
 
-def _trajectory(directory: Path, manifest: Mapping[str, Any], contents: Contents) -> Iterator[str]:
-    written = contents.get(CONFIG["trajectory"])
-    if written is None:
+def _trajectory(
+    directory: Path, manifest: Mapping[str, Any], contents: Contents, *, whole: bool
+) -> Iterator[str]:
+    if CONFIG["trajectory"] not in contents:
         return
+    written = contents[CONFIG["trajectory"]]
+    if written is None:
+        raise ValueError("it is too large")
     config = understood(from_yaml(written))
     made, identity = trajectory_id(config), manifest["trajectory_id"]
     if made != identity:
         raise ValueError(f"it is that of {made}, its manifest says {identity}")
-    yield from _tables(directory, config, contents)
+    yield from _tables(directory, config, contents, whole=whole)
     if WEIGHTS in contents and (what := _unlike_model(directory / WEIGHTS, config)):
         yield f"{WEIGHTS}: {what}"
 
@@ -173,22 +188,28 @@ def is_own_command(command: str) -> bool:
 
 
 def _tables(
-    directory: Path, config: RunConfig, contents: Contents, log_every: int = 1
+    directory: Path, config: RunConfig, contents: Contents, log_every: int = 1, *, whole: bool
 ) -> Iterator[str]:
-    """Yield what is wrong with tables whose digests are right."""
+    """Yield what is wrong with tables whose digests are right: with all pages, or with footers."""
     rows = _rows(config, log_every)
+    largest = min(config.train.batch_size, train_size(config))
+    has_parts = number_of_parts(config, largest) > 1
     for name, content in contents.items():
         table = name.removesuffix(".parquet")
         if table == name or table not in rows:
             continue
-        source = directory / name if content is None else pa.BufferReader(content)
+        path = directory / name
         try:
-            with pq.ParquetFile(source) as file:
+            with pq.ParquetFile(path if content is None else pa.BufferReader(content)) as file:
                 found = file.metadata.num_rows
                 if what := parquet.unlike(file.schema_arrow, table, config.train.dtype):
                     yield f"{name}: {what}"
                 elif found != rows[table]:
                     yield f"{name}: it has {found:,} rows, its configuration gives {rows[table]:,}"
+                elif table == "batch_stats" and ("part" in file.schema_arrow.names) != has_parts:
+                    yield f"{name}: its column part does not fit its configuration"
+            if whole:
+                parquet.decode(path if content is None else content)
         except parquet.UNREADABLE as error:
             yield f"{name}: it cannot be read ({reason(error)})"
 

@@ -1,4 +1,4 @@
-"""Where things are: the directories of a store, and which of them are complete."""
+"""The directories of a store, and those of them that are complete."""
 
 import errno
 import os
@@ -85,9 +85,9 @@ class StudyDirectory:
         """Directories of runs, whole or not, by id."""
         return {name: self.path / found for name, found in self.names().items()}
 
-    def runs(self) -> dict[str, Path]:
-        """Complete runs by id."""
-        return {path.name[-ID_LENGTH:]: path for path in complete(self.path)}
+    def runs(self, wanted: Container[str] | None = None) -> dict[str, Path]:
+        """Complete runs by id: all, or the wanted."""
+        return {path.name[-ID_LENGTH:]: path for path in complete(self.path, wanted)}
 
     def intact_runs(
         self, wanted: Iterable[str], names: Mapping[str, str] | None = None
@@ -119,16 +119,16 @@ class StudyDirectory:
                 yield name, manifest
 
     def run_directories(self) -> list[Path]:
-        """What is a run or should be one: it has a manifest, or the name of a run."""
+        """Directories that are a run or should be one: with a manifest, or the name of a run."""
         return [
             path
             for path in _directories(self.path)
             if path not in (self.sweeps, self.trajectories)
-            and (os.path.lexists(path / MANIFEST) or RUN_NAME.fullmatch(path.name))
+            and (RUN_NAME.fullmatch(path.name) or os.path.lexists(path / MANIFEST))
         ]
 
     def trajectory_directories(self) -> list[Path]:
-        """What is a trajectory or should be one."""
+        """Directories that are a trajectory or should be one."""
         return _directories(self.trajectories)
 
     def sweep_directories(self) -> list[Path]:
@@ -136,7 +136,7 @@ class StudyDirectory:
         return _directories(self.sweeps)
 
     def hidden(self) -> int:
-        """How many things have names that begin with a dot: locks, half-written directories."""
+        """The number of names that begin with a dot: of locks, of half-written directories."""
         places = (self.path, self.sweeps, self.trajectories)
         found = (path for place in places if place.is_dir() for path in place.iterdir())
         return sum(path.name.startswith(".") for path in found)
@@ -163,18 +163,20 @@ def looked(directories: Iterable[Item], look: Callable[[Item], Seen]) -> Iterato
 
 
 def holds(manifest: Mapping[str, Any], log: Log) -> bool:
-    """Whether a run's tables hold at least what is asked."""
+    """True if a run's tables hold at least what is asked."""
     return bool(log.every % manifest["log_every"] == 0)
 
 
-def merged(log: Log, manifest: Mapping[str, Any]) -> Log:
-    """What holds both what is asked and what a run's tables hold."""
-    return Log(every=gcd(log.every, manifest["log_every"]))
+def merged(log: Log, every: int) -> Log:
+    """A log that holds both what is asked and what a run's tables hold, so densely logged."""
+    return Log(every=gcd(log.every, every))
 
 
-def complete(directory: Path) -> list[Path]:
-    """The subdirectories that have a manifest, by name; a link is none."""
+def complete(directory: Path, wanted: Container[str] | None = None) -> list[Path]:
+    """The subdirectories that have a manifest, by name: all, or those of ids; a link is none."""
     names = sorted(_names(directory, links=False))
+    if wanted is not None:
+        names = [name for name in names if name[-ID_LENGTH:] in wanted]
     return [path for name in names if ((path := directory / name) / MANIFEST).is_file()]
 
 
@@ -187,7 +189,7 @@ def studies(store: Path) -> list[StudyDirectory]:
 
 
 def look_around(store: Path) -> str:
-    """What to type to see what a store has."""
+    """A hint: the command that shows what a store has."""
     place = "" if store == Path("runs") else f" --dir {shlex.quote(str(store))}"
     return f"type normexp ls{place} to see what there is"
 
@@ -208,7 +210,7 @@ def _names(directory: Path, *, links: bool = True) -> list[str]:
 
 
 def _is_directory(entry: "os.DirEntry[str]", *, links: bool) -> bool:
-    """Whether it is one, or with `links` a link to one; a link to itself is none."""
+    """True if it is one, or with `links` a link to one; a link to itself is none."""
     try:
         return entry.is_dir(follow_symlinks=links)
     except OSError:

@@ -45,7 +45,7 @@ class Owner(msgspec.Struct, omit_defaults=True):
     worker: str | None = None
 
     def lives_here(self) -> bool | None:
-        """Whether it still runs on this machine; None if it is another machine's."""
+        """Return whether it still runs on this machine; None if it is another machine's."""
         return lives(self.process, self.started) if self.machine == machine() else None
 
 

@@ -52,7 +52,7 @@ class Seconds(TypedDict):
 
 
 class Made(TypedDict):
-    """What manifests of runs and trajectories have in common."""
+    """Entries that manifests of runs and of trajectories have in common."""
 
     kind: str
     schema: Whole

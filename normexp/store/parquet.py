@@ -99,14 +99,24 @@ def read(path: Path, files: Mapping[str, Any] | None) -> pa.Table:
             raise ValueError("its manifest does not name it")
         else:
             content = verified(path, files[path.name])
-        table = decode(path if content is None else content)
-        if problem := unlike(table.schema, path.stem):
-            raise ValueError(problem)
+        table = decoded(path, content)
     except UNREADABLE as error:
         raise NormexpError(
             f"{path} cannot be read ({reason(error)})",
             f"remove {path.parent} and sweep again: only what is missing is made again",
         ) from error
+    return table
+
+
+def decoded(path: Path, content: bytes | None) -> pa.Table:
+    """Return the table that the name of its file says, from the file's content if that is known.
+
+    Raises:
+        One of `UNREADABLE`: it is none, or another table.
+    """
+    table = decode(path if content is None else content)
+    if problem := unlike(table.schema, path.stem):
+        raise ValueError(problem)
     return table
 
 
@@ -140,7 +150,9 @@ def unlike(found: pa.Schema, table: str, dtype: str | None = None) -> str | None
     """
     if table not in TABLES:
         return None
-    names = tuple(c.name for c in TABLES[table] if not c.optional or c.name in found.names)
+    optional = {column.name for column in TABLES[table] if column.optional}
+    left_out = optional if optional.isdisjoint(found.names) else ()  # all of them, or none
+    names = tuple(column.name for column in TABLES[table] if column.name not in left_out)
     if tuple(found.names) != names:
         return f"its columns are not those of {table}"
     dtypes = ("float32", "float64") if dtype is None else (dtype,)

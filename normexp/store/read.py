@@ -67,10 +67,10 @@ def _complete_runs(path: Path) -> list[Path]:
         )
     else:
         place = path if path.parent.parent.name else path.resolve()  # "." has no parents
-        there = StudyDirectory(place.parents[1]).runs()
         files = read_manifest(path).get("files") if has_ended(path) else None  # not of old sweeps
-        ids = read_summary(path, files)["run_id"].to_pylist()
-        found = [there[name] for name in dict.fromkeys(ids) if name in there]
+        ids = dict.fromkeys(read_summary(path, files)["run_id"].to_pylist())
+        there = StudyDirectory(place.parents[1]).runs(ids)
+        found = [there[name] for name in ids if name in there]
     if not found:
         raise NotFoundError(f"no complete run in {path}", "type normexp ls to see what there is")
     return found

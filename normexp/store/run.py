@@ -24,7 +24,7 @@ from normexp.trained import Observation, Record
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a run comes from, and what its manifest says beyond results and digests."""
+    """The origin of a run, and what its manifest says beyond results and digests."""
 
     overrides: list[str]  # that give this run alone
     choices: dict[str, str]  # of every config group

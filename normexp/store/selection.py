@@ -27,7 +27,7 @@ class Selection:
 
     @property
     def at_home(self) -> bool:
-        """Whether directories stand where a sweep has put them."""
+        """True if directories stand where a sweep has put them."""
         return bool(self.studies)
 
     @cached_property
@@ -44,7 +44,7 @@ class Selection:
         return str(path.relative_to(self.root)) if path != self.root else str(path)
 
     def has_trajectory(self, run: Path, manifest: Mapping[str, Any]) -> bool:
-        """Whether a run's trajectory is in its study."""
+        """True if a run's trajectory is in its study."""
         return StudyDirectory(run.parent).trajectory(manifest["trajectory_id"]).is_dir()
 
 

@@ -49,7 +49,7 @@ class Stored:
 
     @property
     def is_complete(self) -> bool:
-        """Whether its training has not diverged."""
+        """True if its training has not diverged."""
         return bool(self.manifest["status"] == "complete")
 
     @property
@@ -59,7 +59,7 @@ class Stored:
 
     @property
     def trajectory(self) -> Path:
-        """Where its training stands, unless the run was copied away."""
+        """The directory of its training, unless the run was copied away."""
         return StudyDirectory(self.directory.parent).trajectory(Path(self.trajectory_id).name)
 
     @cached_property

@@ -46,7 +46,7 @@ class SweepDirectory:
 
     @property
     def study(self) -> StudyDirectory:
-        """Whose sweep it is."""
+        """The directory of its study."""
         return StudyDirectory(self.path.parents[1])
 
     @property
@@ -61,7 +61,7 @@ class SweepDirectory:
 
     @property
     def began(self) -> float:
-        """When it was begun, by the clock of its file system."""
+        """The time at which it was begun, by the clock of its file system."""
         return (self.path / TYPED).stat().st_mtime
 
     @contextmanager
@@ -74,7 +74,7 @@ class SweepDirectory:
             self._forget_stop()
 
     def is_alive(self, now: float | None = None) -> bool:
-        """Whether somebody still works on it; `now` by the clock of the file system, if known."""
+        """True if somebody still works on it; `now` by the clock of the file system, if known."""
         return any(sign.is_alive(now) for sign in self._signs())
 
     def remove_stale(self, now: float) -> None:
@@ -153,7 +153,7 @@ def tidy(study: StudyDirectory, sweep: str) -> None:
 
 
 def has_ended(directory: Path) -> bool:
-    """Whether a sweep has come to its end; one that was killed, or is running, has not."""
+    """True if a sweep has come to its end; one that was killed, or is running, has not."""
     return os.path.lexists(directory / MANIFEST)
 
 

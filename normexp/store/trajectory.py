@@ -16,6 +16,7 @@ from normexp.errors import NormexpError
 from normexp.store import parquet
 from normexp.store.columns import REFERENCE_COLUMNS
 from normexp.store.files import read_manifest, write_directory, write_file
+from normexp.store.manifest import WEIGHTS
 from normexp.store.parquet import Array
 from normexp.store.places import weights_yaml
 from normexp.store.regular import check_files, require_regular
@@ -30,7 +31,7 @@ def write_trajectory(
     for name, columns in _tables(config, record).items():
         files[f"{name}.parquet"] = parquet.encode(name, config.train.dtype, columns)
     weights = {name: values[0].contiguous() for name, values in record.weights.items()}
-    write_directory(final, {**files, "weights.safetensors": save(weights)}, manifest)
+    write_directory(final, {**files, WEIGHTS: save(weights)}, manifest)
 
 
 def point_steps(config: RunConfig) -> Array:
@@ -82,10 +83,10 @@ def read_trajectory(directory: Path) -> Record:
         manifest = read_manifest(directory)
         if manifest.get("trajectory_id") != directory.name:
             raise ValueError("it is another trajectory's")
-        wrong, _ = check_files(directory, manifest["files"])
+        wrong, contents = check_files(directory, manifest["files"])
         if wrong:
             raise ValueError("a file is not as it was written")
-        return _read(directory)
+        return _read(directory, contents)
     except (*parquet.UNREADABLE, RuntimeError, SafetensorError, NormexpError) as error:
         raise NormexpError(
             f"the trajectory {directory} cannot be read ({type(error).__name__}); remove it and "
@@ -93,10 +94,11 @@ def read_trajectory(directory: Path) -> Record:
         ) from error
 
 
-def _read(directory: Path) -> Record:
-    tables = ("steps", "batch_stats", "points", "population")
+def _read(directory: Path, contents: Mapping[str, bytes | None]) -> Record:
+    """Return the record in files whose contents are known, those too large for memory apart."""
     steps, batch, points, population = (
-        parquet.read(directory / f"{name}.parquet", None) for name in tables
+        parquet.decoded(directory / name, contents[name])
+        for name in ("steps.parquet", "batch_stats.parquet", "points.parquet", "population.parquet")
     )
     first = population.filter(population["step"].to_numpy() == 0)["layer"].to_pylist()
     sites = {layer: first.count(layer) for layer in dict.fromkeys(first)}
@@ -105,8 +107,8 @@ def _read(directory: Path) -> Record:
     def tensor(values: Any, *shape: int) -> torch.Tensor:  # noqa: ANN401  a column
         return torch.from_numpy(values.to_numpy().copy()).view(1, *shape)
 
-    require_regular(directory / "weights.safetensors")
-    weights = load_file(directory / "weights.safetensors")
+    content = contents[WEIGHTS]
+    weights = load_file(directory / WEIGHTS) if content is None else load(content)
     return Record(
         sites=sites,
         train_loss=tensor(steps["train_loss"], -1),

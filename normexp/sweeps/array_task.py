@@ -122,12 +122,13 @@ class ArrayTask:
             self._error = error
 
     def _work_off(self, here: "Worker", path: Path) -> None:
-        send, stacks = partial(append, path), list(self._stacks.values())
+        send, seconds = partial(append, path), pause(self._workers)
+        stacks = list(self._stacks.values())
         numbers = {stack.trajectories[0].id: number for number, stack in self._stacks.items()}
         if self._cpus > 1 and any(is_convolutional(stack.config) for stack in stacks):
-            ended = in_processes(stacks, here, self._cpus, send)
+            ended = in_processes(stacks, here, self._cpus, send, seconds)
         else:
-            ended = in_threads(stacks, here, self._cpus, Relay(send, pause(self._workers)))
+            ended = in_threads(stacks, here, self._cpus, Relay(send, seconds))
         for stack, done in ended:
             if isinstance(done.error, StoppedError) and not here.place.stop.exists():
                 continue  # this task alone stops: the stack goes on when it is started again

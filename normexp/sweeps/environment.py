@@ -46,8 +46,8 @@ PROCESSOR = ("torch_capability", "cpu", "instructions")
 ROOMS = ("config", "data", "engine", "nets")
 """The rooms whose every file takes part in a run's numbers."""
 
-# Of the store, what turns a record into a run's tables and back. Not layout, files, sweep, rows,
-# summary, read: where a run stands, and how runs are listed, changes none of its numbers.
+# Of the store, what turns a record into a run's tables and back. Not layout, files, sweep,
+# stored, read: where a run stands, and how runs are listed, changes none of its numbers.
 FILES = (
     "trained.py",
     "rng.py",

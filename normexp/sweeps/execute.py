@@ -84,20 +84,29 @@ def in_threads(stacks: Sequence[Stack], worker: "Worker", workers: int, listen: 
 
 
 def in_processes(
-    stacks: Sequence[Stack], worker: "Worker", workers: int, send: Callable[[str], bool]
+    stacks: Sequence[Stack],
+    worker: "Worker",
+    workers: int,
+    send: Callable[[str], bool],
+    seconds: float = PAUSE_SECONDS,
 ) -> Ended:
-    """Work in so many processes, which report by lines that `send` takes there."""
+    """Work in so many processes, which report by lines that `send` takes there.
+
+    Each leaves so many seconds between two lines about steps.
+    """
     from normexp.engine.numerics import one_thread
     from normexp.executors import processes
 
-    work = partial(_work_and_send, worker, send)
+    work = partial(_work_and_send, worker, send, seconds)
     with one_thread():
         yield from map(_with_done, processes.run(stacks, work, workers, lambda: worker.stop.ask(0)))
 
 
-def _work_and_send(worker: "Worker", send: Callable[[str], bool], stack: Stack) -> Done:
+def _work_and_send(
+    worker: "Worker", send: Callable[[str], bool], seconds: float, stack: Stack
+) -> Done:
     """The work of a process."""
-    return worker.work(stack, Relay(send))
+    return worker.work(stack, Relay(send, seconds))
 
 
 def _with_done(ended: tuple[Stack, Done | Exception]) -> tuple[Stack, Done]:

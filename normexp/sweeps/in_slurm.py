@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -54,7 +54,7 @@ class SilentError(NormexpError):
 class Job(msgspec.Struct):
     """The file that says under which number, and where, a cluster has a sweep's stacks."""
 
-    job: str
+    job: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+\Z")]
     cluster: str
     tasks: tuple[tuple[int, ...], ...]
     news: str
@@ -134,7 +134,7 @@ def send(plan: Plan, worker: "Worker") -> Sent:
     return Sent(array, groups, news, limits.cluster)
 
 
-def found(place: SweepDirectory) -> Sent | None:
+def sent_array(place: SweepDirectory) -> Sent | None:
     """The array that a sweep has sent, if it has sent one."""
     path = place.path.absolute()
     if (path / FOLDER).is_symlink():

@@ -24,6 +24,7 @@ class Inventory:
         stored: trajectories that are complete.
         damaged: trajectories that are there and have to be made again.
         names: of the directories of runs, whole or not.
+        log_every: of the runs that are whole and have to be made again.
         outdated: runs that other code or another machine has made or trained, and what differs.
         earlier: sweeps of the study that had ended before.
     """
@@ -32,6 +33,7 @@ class Inventory:
     stored: Collection[str] = frozenset()
     damaged: Collection[str] = frozenset()
     names: Mapping[str, str] = field(default_factory=dict)
+    log_every: Mapping[str, int] = field(default_factory=dict)
     outdated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     earlier: frozenset[str] = frozenset()
 
@@ -86,12 +88,14 @@ def take(  # noqa: PLR0913  each is known to one caller only
     differing = {name: standard.differing(manifest) for name, manifest in trained}
     outdated = {name: differing.get(of, ()) for name, of in runs.items()}
     again = standard.on_code_change == "rerun"
-    cached = set()
+    cached, log_every = set(), dict[str, int]()
     names = directory.names(runs) if names is None else names
     for name, _, manifest in directory.intact_runs(runs, names):
         outdated[name] = standard.differing(manifest) or outdated[name]
         if holds(manifest, log) and not (again and outdated[name]):
             cached.add(name)
+        else:
+            log_every[name] = manifest["log_every"]
     stored = {name for name, keys in differing.items() if not (again and keys)}
     if again:  # what is outdated is made again: nothing to mention
         outdated = {}
@@ -100,6 +104,7 @@ def take(  # noqa: PLR0913  each is known to one caller only
         stored=frozenset(stored),
         damaged=frozenset(begun - stored),
         names=names,
+        log_every=log_every,
         outdated={name: keys for name, keys in outdated.items() if keys},
     )
 

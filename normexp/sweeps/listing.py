@@ -19,7 +19,7 @@ from normexp.store.manifest import METRICS as TABLE
 from normexp.store.selection import find_run
 from normexp.store.stored import read_run
 from normexp.store.sweep import SweepDirectory, read_end
-from normexp.sweeps.in_slurm import found
+from normexp.sweeps.in_slurm import sent_array
 
 Rows = list[dict[str, Any]]
 Config = dict[str, Any]
@@ -81,7 +81,7 @@ def _status(path: Path, end: Mapping[str, Any] | None) -> dict[str, str | None]:
     if os.path.lexists(path / MANIFEST):
         return {"status": "damaged", "job": None, "reason": None}
     place = SweepDirectory(path)
-    sent = found(place)
+    sent = sent_array(place)
     statuses = None if sent is None else sent.array.statuses()
     waiting, reason = queued(statuses or {})
     if waiting:

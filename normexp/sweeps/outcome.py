@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,9 @@ class Outcome:
     jobs: list[str] = field(default_factory=list)
     status: str = "running"
 
-    @property
+    @cached_property
     def arms(self) -> list[Arm]:
-        """The runs by arm."""
+        """The runs by arm, once the rows are there."""
         named = self._frameworks
         rows = [
             completed(each) | ({FRAMEWORK: named[each["run_id"]]} if named else {})
@@ -100,7 +101,7 @@ class Outcome:
         names = ("jobs", "trained", "observed", "failed", "errors", "warnings", "seconds")
         return {**self.planned, **{name: getattr(self, name) for name in names}}
 
-    @property
+    @cached_property
     def _frameworks(self) -> dict[str, str]:
         """The framework of every run by id, if they were chosen by framework."""
         found = {run.id: run.base.choices.get(FRAMEWORK) for run in self.plan.study.runs}

@@ -20,7 +20,7 @@ from normexp.sweeps import inventory
 from normexp.sweeps.environment import environment
 from normexp.sweeps.events import Event, Listener, ignore
 from normexp.sweeps.execute import check, execute
-from normexp.sweeps.in_slurm import Sent, follow, forget, found, jobs, send
+from normexp.sweeps.in_slurm import Sent, follow, forget, jobs, send, sent_array
 from normexp.sweeps.inventory import OnCodeChange, Standard
 from normexp.sweeps.outcome import Outcome, errors, interrupted, sum_up
 from normexp.sweeps.plan import Plan, Stack, build
@@ -142,7 +142,7 @@ def _plan(study: Study, standard: Standard) -> Plan:
 
 
 def _standard(study: Study, on_code_change: OnCodeChange) -> Standard:
-    """Which of a cluster's processors makes a run is the cluster's business."""
+    """The standard of now; in a cluster any of its processors may make a run."""
     executor = study.runs[0].config.executor
     now = environment() | {"device": executor.device}
     return Standard(on_code_change, now, any_processor=not isinstance(executor, Local))
@@ -158,7 +158,7 @@ def _place(plan: Plan, directory: StudyDirectory) -> tuple[SweepDirectory, Sent 
             for path in reversed(directory.sweep_directories()):
                 place = SweepDirectory(path)
                 is_other = path.is_symlink() or place.name != name or has_ended(path)
-                sent = None if is_other or place.sign.is_alive() else found(place)
+                sent = None if is_other or place.sign.is_alive() else sent_array(place)
                 if sent is not None:
                     sent.check()
                     place.sign.show()
@@ -222,7 +222,8 @@ def _work_off(outcome: Outcome, worker: "Worker", listen: Listener, sent: Sent |
     broken: Broken = []
     if sent is not None:
         stopped = _catch_up(outcome, sent, worker.stop, listen)
-        plan = _rest(plan, worker, [t.id for stack in plan.stacks for t in stack.trajectories])
+        if not stopped:
+            plan = _rest(plan, worker, [t.id for stack in plan.stacks for t in stack.trajectories])
     while plan.stacks and not stopped:
         held, stopped = _one_round(outcome, plan, worker, listen, broken)
         if not held or stopped:
@@ -290,7 +291,7 @@ def _discarding(place: SweepDirectory) -> Iterator[None]:
     try:
         yield
     except NormexpError:
-        if found(place) is None and not has_news(place):  # nothing sent, and nobody at work
+        if sent_array(place) is None and not has_news(place):  # nothing sent, and nobody at work
             place.discard()
         raise
 

@@ -33,7 +33,7 @@ from normexp.study.study import Study
 from normexp.sweeps import inventory
 from normexp.sweeps.environment import deciding
 from normexp.sweeps.events import Done, Event, Listener
-from normexp.sweeps.inventory import Standard
+from normexp.sweeps.inventory import Inventory, Standard
 from normexp.sweeps.plan import Stack, Trajectory, label
 from normexp.sweeps.stop import Checkpoints, Stop, StoppedError
 from normexp.theory.memory import half_life
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from normexp.config.executor import Log
     from normexp.study.run import Run
 
-ELSEWHERE = {"executor": next(iter(KINDS["executor"]))}
+EXECUTOR = {"executor": next(iter(KINDS["executor"]))}
 """The executor of every run's choices, wherever it was computed: that is no part of what it is."""
 
 
@@ -101,8 +101,6 @@ class Worker:
 
     def _work(self, locked: Sequence[Trajectory], listen: Listener) -> Done:
         """Look again at what is there, since another sweep may have been faster; make the rest."""
-        if not locked:
-            return Done()
         runs = {run.id: trajectory.id for trajectory in locked for run in trajectory.runs}
         names, log = [trajectory.id for trajectory in locked], locked[0].config.log
         known = self._directories(locked)
@@ -113,9 +111,9 @@ class Worker:
         missing += [trajectory for trajectory in todo if trajectory.id not in there.stored]
         if records:
             read = join([record for _, record in records])
-            self._observe([each for each, _ in records], read, known, listen)
+            self._observe([each for each, _ in records], read, there, listen)
         for some, start in self._starts(missing):
-            self._observe(some, self._train(some, start, listen), known, listen)
+            self._observe(some, self._train(some, start, listen), there, listen)
         return Done(len(missing), sum(len(trajectory.runs) for trajectory in todo))
 
     def _directories(self, locked: Sequence[Trajectory]) -> dict[str, str]:
@@ -206,28 +204,25 @@ class Worker:
         self,
         some: Sequence[Trajectory],
         record: Record,
-        known: Mapping[str, str],
+        there: Inventory,
         listen: Listener,
     ) -> None:
         """Store the runs, a group at a time: those that log equally densely."""
-        wanted = [run.id for trajectory in some for run in trajectory.runs]
-        found = self.directory.intact_runs(wanted, known)
-        there = {name: manifest for name, _, manifest in found}
         groups: dict[Log, list[tuple[int, Run]]] = {}
         for model, trajectory in enumerate(some):
             for run in trajectory.runs:
                 log = run.config.log
-                if run.id in there:  # its tables may lack something; keep what they have
-                    log = merged(log, there[run.id])
+                if run.id in there.log_every:  # its tables lack something; keep what they have
+                    log = merged(log, there.log_every[run.id])
                 groups.setdefault(log, []).append((model, run))
-        trainings = [self._training(each, record, m) for m, each in enumerate(some)]
+        trainings = [self._training(each) for each in some]
         for log, pairs in groups.items():
             configs = [replace(run.config, log=log) for _, run in pairs]
             observations = observe(record, configs, [model for model, _ in pairs])
             writers: dict[int, RunWriter] = {}
             for (model, run), config, seen in zip(pairs, configs, observations, strict=True):
                 self.stop.raise_if_over()
-                old = known.get(run.id)
+                old = there.names.get(run.id)
                 place = self._place(run) if old is None else self.directory.path / old
                 origin = self._origin(run, config, place, trainings[model])
                 if model not in writers:
@@ -237,10 +232,10 @@ class Worker:
                 losses = seen.scores["loss"].tolist() if complete else []
                 listen(Event("observed", name=run.id, losses=tuple(losses)))
 
-    def _training(self, trajectory: Trajectory, record: Record, model: int) -> dict[str, Any]:
+    def _training(self, trajectory: Trajectory) -> dict[str, Any]:
         """Entries of the manifests of a trajectory's runs about its training."""
-        diverged = diverged_step(record, model)
         manifest = read_manifest(self.directory.trajectory(trajectory.id))
+        diverged = manifest["diverged_step"]
         return {
             "status": "complete" if diverged is None else "diverged",
             "diverged_step": diverged,
@@ -271,7 +266,7 @@ class Worker:
         overrides = self.study.command(config, run.base.choices)
         return Provenance(
             overrides=[each for each in overrides if not each.startswith(PLACES)],
-            choices={**run.base.choices, **ELSEWHERE},
+            choices={**run.base.choices, **EXECUTOR},
             hydra_version=str(self.environment["hydra-core"]),
             manifest=self._head("run")
             | {

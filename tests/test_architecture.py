@@ -21,7 +21,7 @@ ROWS = [
     ["console"],
     ["trust", "claims"],
     ["sweeps"],
-    ["insight"],
+    ["insight", "own"],
     ["executors", "engine"],
     ["store"],
     ["study"],

@@ -1,0 +1,1 @@
+"""A user's own network: any `torch.nn.Module`, trained in any loop."""

@@ -80,9 +80,8 @@ def in_training(model: nn.Module) -> Iterator[None]:
     frozen = [each for each in norms if model.training and not each.training]
     model.train()
     for norm in norms:
-        if norm in frozen:
-            norm.eval()
-        else:
+        norm.train(norm not in frozen)
+        if norm.training:
             norm.momentum = 1.0
             norm.reset_running_stats()  # NaN times 0 would stay NaN
     with torch.compiler.set_stance("force_eager"):

@@ -110,7 +110,10 @@ def test_of_several_data_sets_only_the_missing_one_is_left_out(
 def test_a_report_says_whose_error_it_does_not_show(
     swept: Callable[..., None], as_json: AsJson
 ) -> None:
-    """Of changed data neither budget nor prediction is drawn; the others', and told places, are."""
+    """Of changed data neither budget nor prediction is drawn; the others', and told places, are.
+
+    A place is not held against the data that stand elsewhere.
+    """
     swept("first.npz", "second.npz")
     shutil.move("first.npz", "moved.npz")
     write("first.npz", 7)
@@ -123,8 +126,21 @@ def test_a_report_says_whose_error_it_does_not_show(
         said = " ".join(each["why"] for each in report["left_out"])
         for name in ("first", "second"):
             assert (f"{name}.npz" in said) == (name in names)
+        assert "moved.npz" not in said
     figures = [{each["name"] for each in report["figures"]} for report in (partly, whole, nothing)]
     assert [any("error-budget" in name for name in each) for each in figures] == [True, True, False]
+
+
+def test_a_report_refuses_a_place_that_has_none_of_its_data(
+    swept: Callable[..., None], command: Command
+) -> None:
+    """As every reader does; nothing is drawn."""
+    swept("mine.npz")
+    refused = command("report", "bn_regression", "data.path=typo.npz", "--out", "out")
+
+    assert refused.exit_code == 2
+    assert "typo.npz" in refused.stderr
+    assert not Path("out").exists()
 
 
 def test_images_of_a_release_are_read_from_where_they_lay(

@@ -2,6 +2,7 @@
 
 import html
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -129,8 +130,10 @@ NO_STATISTICS = "Error budget of the running means: no run has running statistic
         (["data=digits", "norm=none,batch", "norm.momentum=0.1,0.5", "seed=0,1"],
          ["Fitted curves: drawn where one number is predicted from one number"]),
         (["norm=batch", "norm.momentum=0.1", "seed=0", "model.activation=tanh,relu"], [NO_CURVE]),
+        (["norm=batch", "norm.momentum=0.1", "seed=0", "model.depth=2,3"], [NO_CURVE]),
     ],
-    ids=["plain", "layer", "one-run", "population", "diverging", "labels", "two-settings"],
+    ids=["plain", "layer", "one-run", "population", "diverging", "labels", "two-settings",
+         "two-depths"],
 )  # fmt: skip
 def test_odd_studies_have_a_report_too(
     normexp: Normexp, overrides: list[str], left_out: list[str]
@@ -146,6 +149,16 @@ def test_odd_studies_have_a_report_too(
     page = Path("runs/reports/bn_regression/report.html").read_text()
     text = re.sub(r"<(script|style).*?</\1>|<.*?>", " ", page, flags=re.DOTALL)
     assert not re.search(r"\b(?:nan|inf)\b", text, re.IGNORECASE)
+
+
+def test_a_single_run_is_compared_with_no_other(normexp: Normexp, tmp_path: Path) -> None:
+    """Its fitted curve is its own alone."""
+    store_of(tmp_path / "runs", *SMALL, "norm=batch", "norm.momentum=0.1", "seed=0")
+
+    assert normexp("report", "--out", "out").exit_code == 0
+    text = Path("out/report.md").read_text()
+    assert "from the test points (root mean square)." in text
+    assert "on the same weights: only" not in text
 
 
 def test_names_are_text_whatever_they_hold(normexp: Normexp, tmp_path: Path) -> None:
@@ -183,6 +196,17 @@ def test_an_older_report_gives_way_and_other_files_stay(normexp: Normexp, tmp_pa
 
     assert not Path("out/figures/momentum-curve.png").exists()
     assert mine.read_bytes() == b"a picture of my own"
+
+
+def test_a_training_among_runs_is_none(normexp: Normexp, tmp_path: Path) -> None:
+    """As a copy may leave it: it counts as a directory that is no whole run."""
+    study = store_of(tmp_path / "runs", *SMALL, "norm=batch", "seed=0") / "bn_regression"
+    (training,) = (study / "trajectories").iterdir()
+    shutil.copytree(training, study / "batch-m0.1-s0-0123456789ab")
+
+    result = normexp("report", "bn_regression")
+    assert result.exit_code == 0, result.output
+    assert "1 directory unfinished or damaged" in result.stdout
 
 
 def test_damaged_runs_are_left_out_and_said(normexp: Normexp, tmp_path: Path) -> None:

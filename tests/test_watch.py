@@ -158,7 +158,10 @@ def test_a_sweep_serves_its_own_report(tmp_path: Path) -> None:
         first = process.stderr.readline()
         match = re.search(r"http://127\.0\.0\.1:(\d+)/", first)
         assert match is not None, first
-        wait_for(lambda: "1 sweep running" in state(int(match[1]))["words"], "it is not served")
+        port = int(match[1])
+        wait_for(lambda: "1 sweep running" in state(port)["words"], "it is not served")
+        wait_for(lambda: b"<figure" in ask(port, "/")[1], "no run came")
+        assert process.poll() is None
         process.communicate(timeout=PATIENCE_SECONDS)
     finally:
         process.kill()

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import Result
 
 from normexp.cli import app
-from normexp.cli.words import HINTS, WORDS
+from normexp.cli.app import HINTS, WORDS
 
 Normexp = Callable[..., Result]
 

@@ -1,18 +1,143 @@
-"""Shared by all commands: options, answers as text or JSON, errors."""
+"""Shared by all commands: options, answers as text or JSON, errors, words from other tools."""
 
 import functools
 import inspect
 import json
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, ParamSpec
 
 import typer
+from typer.core import TyperGroup
 
-from normexp.cli.words import Commands, refuse_words
-from normexp.errors import NormexpError
+from normexp.errors import NormexpError, UsageError, did_you_mean, nearest
+
+HINTS = {
+    "type normexp plan: it says what a sweep would do": "dry-run dryrun preview simulate",
+    "leave it out: a,b,c, range() and choice() sweep by themselves": "m multirun",
+    "type study=NAME for a study, or GROUP=CHOICE for a part of one": "config-name config cn",
+    "type --config-dir DIR": "config-path cp cd configs",
+    "type normexp plan for what would run, normexp show RUN for a run's whole configuration": (
+        "cfg c info job resolve package p inspect describe"
+    ),
+    "type normexp reproduce RUN": "experimental-rerun replay",
+    "type the same normexp sweep again: it keeps what is complete and continues the rest": (
+        "resume continue restart retry"
+    ),
+    "type --on-code-change rerun where the code has changed; equal runs would give the same": (
+        "force overwrite rerun no-cache f"
+    ),
+    "type executor.workers=N": "jobs j n-jobs num-workers parallel threads nproc",
+    "type executor.device=cuda": "gpu gpus cuda",
+    "type executor=slurm or executor=ray": "slurm ray launcher cluster submit sbatch submitit",
+    "type store.dir=DIR": "out output output-dir out-dir logdir log-dir save-dir o d dir",
+    "leave it out: progress goes to stderr, 2>/dev/null silences it": "verbose v quiet q silent",
+    "type normexp --help, or normexp COMMAND --help": "help usage man hydra-help ?",
+    "type normexp --version": "version V",
+    "type normexp ls": "list l runs studies experiments status ps progress queue top squeue",
+    "type rm -r DIRECTORY, as normexp ls STUDY names it; a later sweep makes what it needs again": (
+        "rm remove delete del clean prune gc purge"
+    ),
+    "type normexp sweep": "run train fit start launch execute exp experiment grid search",
+    "type normexp report STUDY": "plot viz visualize figure figures html results summary table",
+    "type normexp watch STUDY": "dashboard ui board tensorboard serve monitor tail log logs",
+    "type normexp show RUN": "cat get view open details",
+    "press Ctrl-C where the sweep runs, or type scancel JOB for one in Slurm": (
+        "stop kill cancel abort scancel"
+    ),
+    "type normexp verify": "check validate fsck audit",
+    "type normexp ls --json, or normexp.read() in Python": "export csv dump download",
+    "type normexp predict": "tune optimize best recommend",
+}
+WORDS = {word: hint for hint, words in HINTS.items() for word in words.split()}
+"""What to type here, by the words of other tools."""
+
+
+class Commands(TyperGroup):
+    """The commands; Typer's refusals end in an `error:` and a `hint:`, as all others do."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **named: Any) -> Any:  # noqa: ANN401
+        """Run the command that `args` says, or the arguments of this process."""
+        typed = list(sys.argv[1:] if args is None else args)
+        if not typed or not named.pop("standalone_mode", True):
+            return super().main(typed, *rest, **named)
+        try:
+            _refuse_empty(typed)
+            code = super().main(typed, *rest, **named | {"standalone_mode": False})
+        except typer.Abort:
+            code = 1
+        except (typer.TyperException, NormexpError) as error:
+            from normexp.console.streams import print_error
+
+            if not isinstance(error, NormexpError):
+                error = UsageError(_message(error), self._hint(typed, error))
+            print_error(error)
+            code = error.exit_code
+        sys.exit(code or 0)
+
+    def _hint(self, typed: Sequence[str], error: typer.TyperException) -> str:
+        """Return what to type instead of a command or an option that Typer does not know."""
+        known = "requires" in error.message or "does not take" in error.message
+        option = "" if known else str(getattr(error, "option_name", ""))
+        unknown = re.search(r"No such command '(.*?)'", error.message)
+        whole = next((each for each in typed if option and each.startswith(option)), option)
+        word = whole.lstrip("-").partition("=")[0] or (unknown[1] if unknown else "")
+        if word in WORDS:
+            return WORDS[word]
+        if unknown and "=" in word:
+            return f"type normexp sweep {word}"
+        if unknown:
+            return did_you_mean(word, self.commands, f"there is {', '.join(self.commands)}")
+        command = self.commands.get(next((each for each in typed if each in self.commands), ""))
+        if command is None:
+            return "type normexp --help"
+        meant: list[str] = []
+        if option:
+            names = [name for each in command.params for name in each.opts if name[:2] == "--"]
+            meant = [f"--{near}" for near in nearest(word, [name[2:] for name in names])]
+            if any(each.name == "overrides" for each in command.params):
+                meant = _keys(word) or meant
+        return f"type {' or '.join(meant)}" if meant else f"type normexp {command.name} --help"
+
+
+def _keys(word: str) -> list[str]:
+    """Return the overrides that an option such as `--batch-size` means."""
+    from normexp.config.schema import KINDS
+    from normexp.config.tree import known_keys
+
+    name = word.replace("-", "_")
+    if name in ("study", *KINDS):
+        return [f"{name}=CHOICE"]
+    return [f"{key}=VALUE" for key in known_keys() if name in (key, key.rpartition(".")[2])]
+
+
+def refuse_words(context: typer.Context, words: list[str] | None) -> list[str] | None:
+    """Return the overrides, or refuse a word among them that other tools know."""
+    root = context.find_root().command
+    commands = root.commands if isinstance(root, TyperGroup) else {}
+    for word in words or []:
+        hint = f"type normexp {word}" if word in commands else WORDS.get(word)
+        if hint:
+            raise UsageError(f"{word!r} is no override, which is KEY=VALUE", hint)
+    return words
+
+
+def _message(error: typer.TyperException) -> str:
+    text = error.format_message().partition(" (Possible")[0].partition(" Did you mean")[0]
+    return (text[:1].lower() + text[1:]).rstrip(".").replace("\n", " ")
+
+
+def _refuse_empty(typed: Sequence[str]) -> None:
+    """Refuse an empty option, from a shell's variable that is not set: it would mean `.`."""
+    for option, value in pairwise([*typed, " "]):
+        if option.startswith("--") and (not value or option.endswith("=")):
+            name = option.rstrip("=")
+            raise UsageError(f"{name} '' is empty", f"leave {name} out, or type a value")
+
 
 app = typer.Typer(
     name="normexp",
@@ -158,11 +283,13 @@ def _root(*, version: Version = False) -> None:
 def warn_of_damage(*directories: Path) -> None:
     """Warn on stderr of runs that are not as their manifests say."""
     from normexp.console.streams import warn
+    from normexp.console.words import counted
     from normexp.store.files import intact
 
     lost = [str(directory) for directory in directories if intact(directory) is None]
     if lost:
-        others = f" and {len(lost) - 1} more runs are" if lost[1:] else " is"
+        more = counted(len(lost) - 1, "other run")
+        others = f" and {more} are" if lost[1:] else " is"
         warn(f"{lost[0]}{others} damaged: normexp verify says what and what to type")
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from normexp.console.streams import legend, stdout
 from normexp.console.tables import Column, field_columns, print_table, words_of
 from normexp.console.theory import print_curve
-from normexp.console.words import counted, number, short
+from normexp.console.words import counted, keras, number, short
 from normexp.errors import UsageError
 from normexp.insight.budget import ALL, PARTS, ArmBudget, RunBudget, loss, report
 from normexp.insight.forecast import Forecast
@@ -86,7 +86,7 @@ def print_forecasts(forecasts: Sequence[Forecast]) -> None:
     figures = [
         Column("n", lambda each: str(each.n)),
         Column("best", lambda each: short(each.best.momentum, 10)),
-        Column("keras", lambda each: short(1 - each.best.momentum, 10)),
+        Column("keras", lambda each: keras(each.best.momentum)),
         Column("training\nloss", lambda each: number(each.best.training_loss)),
         Column("test\nloss", lambda each: number(each.best.measured)),
         Column(
@@ -109,7 +109,7 @@ def _print_cell(console: Console, forecast: Forecast) -> None:
     best, measured = forecast.best, forecast.best_measured
     columns = [
         Column("momentum ", lambda each: f"{each.momentum:g}" + " *"[each is best]),
-        Column("keras", lambda each: short(1 - each.momentum, 10)),
+        Column("keras", lambda each: keras(each.momentum)),
         Column("training\nloss", lambda each: number(each.training_loss)),
         *(Column(part, partial(lambda p, each: number(each.parts[p]), part)) for part in PARTS),
         Column("test\nloss", lambda each: number(each.measured)),
@@ -127,7 +127,7 @@ def _print_cell(console: Console, forecast: Forecast) -> None:
         "the loss."
     )
     console.print(
-        f"best momentum {best.momentum:g}, keras {short(1 - best.momentum, 10)}: training loss "
+        f"best momentum {best.momentum:g}, keras {keras(best.momentum)}: training loss "
         f"{number(best.training_loss)}, under the population's statistics "
         f"{number(best.training_loss - best.cost)}; the population's median test loss is "
         f"{number(forecast.population)} ({counted(forecast.n, 'training')})",
@@ -169,7 +169,7 @@ def _print_layers(console: Console, layers: Mapping[str, Setting]) -> None:
         ),
         Column("of σ/√B", lambda row: f"{row[1].noise_scale ** 0.5:.0%}"),
         Column("best\nmomentum", lambda row: f"{row[2]:g}"),
-        Column("keras", lambda row: short(1 - row[2], 10)),
+        Column("keras", lambda row: keras(row[2])),
     ]
     print_table(console, rows, columns)
     legend(

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from normexp.config.data import DataSet, data_set
 from normexp.config.differences import varying
-from normexp.console.words import field_value, heading, number
+from normexp.console.words import counted, field_value, heading, number
 from normexp.insight.thinning import evenly
 from normexp.sweeps.plan import Plan
 
@@ -113,7 +113,7 @@ class Curves:
             names = (field_value(path, arm.values) for path in self._fields)
             table.add_row(*names, f"{arm.stored}/{arm.runs}", line)
         if more := len(self._arms) - len(shown):
-            table.caption, table.caption_justify = f"and {more} more arms", "left"
+            table.caption, table.caption_justify = f"and {counted(more, 'more arm')}", "left"
         return table
 
 

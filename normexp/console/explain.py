@@ -13,7 +13,7 @@ from normexp.console.streams import legend, stdout
 from normexp.console.sweeps import ROUNDING
 from normexp.console.tables import Column, print_table, words_of
 from normexp.console.trust import print_changes
-from normexp.console.words import NOTHING, counted, field_value, number
+from normexp.console.words import METRICS, NOTHING, counted, field_value, number
 from normexp.trust.diff import MEANINGS, SIDES
 from normexp.trust.why import REASONS
 
@@ -21,15 +21,6 @@ Report = Mapping[str, Any]
 
 WORDS = {"left": "first", "right": "second"}
 """The sides of a comparison, as tables have them."""
-
-TITLES = {
-    "train_loss": "train loss",
-    "test_loss": "test loss",
-    "test_loss_population": "population",
-    "excess_loss": "excess",
-    "test_accuracy": "accuracy",
-    "test_accuracy_population": "accuracy by population",
-}
 
 SHARED = {
     "weights": "same training: the same weights at every step, observed in two ways",
@@ -96,7 +87,7 @@ def _print_results(console: Console, report: Report) -> None:
         return
     shown = [row | _without_rounding(row, rows, report["values"]) for row in rows]
     columns = [
-        words_of(at, lambda row: TITLES[row["metric"]]),
+        words_of(at, lambda row: METRICS[row["metric"]].replace("\n", " ")),
         *_two(Column, lambda side, row: number(row[side])),
         Column("difference", lambda row: _signed(row["difference"])),
         Column("ratio", _ratio),

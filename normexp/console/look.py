@@ -1,5 +1,6 @@
 """Listings of a store: its sweeps, the runs of a study, one run."""
 
+import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from normexp.config.identity import describing
 from normexp.config.schema import KIND_FIELDS
 from normexp.console.streams import legend, stdout, stdout_line
 from normexp.console.tables import Column, field_column, fits, print_table, words_of, wrapped
-from normexp.console.words import NOTHING, counted, number, short
+from normexp.console.words import METRICS, NOTHING, counted, keras, number, short
 from normexp.insight.thinning import evenly
 from normexp.sweeps.listing import StudyRuns
 
@@ -24,12 +25,6 @@ MOST_TYPED = 160
 
 MOST_POINTS = 16
 """Evaluation points shown of a run."""
-
-TITLES = {"step": "step", "train_loss": "train", "test_loss": "test loss",
-          "test_loss_population": "population", "test_loss_test_batch": "test batch",
-          "excess_loss": "excess", "test_accuracy": "accuracy",
-          "test_accuracy_population": "population\naccuracy"}  # fmt: skip
-"""Titles of metrics."""
 
 DROP_ORDER = ("test batch", "population\naccuracy", "train", "population")
 
@@ -102,10 +97,9 @@ def print_runs(found: StudyRuns) -> None:
     if others:
         head.append(words_of("status", lambda row: row["status"]))
     fields = [field_column(path, lambda row: row.get("values", {})) for path in found.fields]
-    metrics = {"test_accuracy": "accuracy", "test_loss": "test loss", "excess_loss": "excess"}
     figures = [
-        Column(title, partial(_figure, name))
-        for name, title in metrics.items()
+        Column(METRICS[name], partial(_figure, name))
+        for name in ("test_accuracy", "test_loss", "excess_loss")
         if any(row.get(name) is not None for row in rows)
     ]
     is_damaged = any("values" not in row for row in rows)
@@ -131,14 +125,14 @@ def print_run(manifest: Row, metrics: Sequence[Row], *, whole: bool = False) -> 
     if momentum is not None:
         steps = short(half_life)
         console.print(
-            f"momentum {momentum:g} (PyTorch), {1 - momentum:g} (Keras) · half-life {steps} "
+            f"momentum {momentum:g} (PyTorch), {keras(momentum)} (Keras) · half-life {steps} "
             f"{'step' if steps == '1' else 'steps'}"
         )
     _print_config(console, manifest["config"], whole=whole)
     _print_metrics(console, metrics, most=len(metrics) if whole else MOST_POINTS)
     _print_files(console, manifest["files"], whole=whole)
     console.print("reproduce:", style="bold")
-    console.print(f"normexp reproduce {manifest['directory']}", soft_wrap=True)
+    console.print(f"normexp reproduce {shlex.quote(manifest['directory'])}", soft_wrap=True)
     console.print("the sweep that makes it alone:", style="bold")
     console.print(manifest["command"], soft_wrap=True)
     console.print(manifest["directory"], soft_wrap=True)
@@ -172,7 +166,7 @@ def _print_metrics(console: Console, metrics: Sequence[Row], most: int) -> None:
     shown = [metrics[point] for point in evenly(len(metrics), most)]
     columns = [
         Column(title, partial(lambda name, row: number(row[name]), name))
-        for name, title in TITLES.items()
+        for name, title in {"step": "step", **METRICS}.items()
         if name in metrics[0]
     ]
     print_table(console, shown, columns, DROP_ORDER)

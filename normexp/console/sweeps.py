@@ -17,6 +17,7 @@ from normexp.console.words import (
     duration,
     field_value,
     interval,
+    keras,
     listed,
     number,
     short,
@@ -155,7 +156,7 @@ def _columns(arms: Sequence[Arm], fields: Sequence[str]) -> list[Column]:
     for path in fields:
         columns.append(field_column(path, lambda arm: arm.values))
         if path == MOMENTUM:
-            columns.append(words_of("keras", _keras))
+            columns.append(words_of("keras", lambda arm: keras(arm.values.get(MOMENTUM))))
     if any(arm.half_life_steps is not None for arm in arms):
         columns.append(Column("half\nlife", lambda arm: short(arm.half_life_steps)))
     columns.append(Column("n", lambda arm: str(arm.n)))
@@ -166,11 +167,6 @@ def _columns(arms: Sequence[Arm], fields: Sequence[str]) -> list[Column]:
     for title, name in metrics.items():
         columns.append(Column(title, partial(_estimate, name)))
     return [*columns, Column("excess", _excess)]
-
-
-def _keras(arm: Arm) -> str:
-    momentum = arm.values.get(MOMENTUM)
-    return NOTHING if momentum is None else f"{1 - momentum:g}"
 
 
 def _estimate(name: str, arm: Arm) -> str:

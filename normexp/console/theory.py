@@ -1,6 +1,5 @@
 """Expected errors by momentum, a curve in the terminal, and conventions of frameworks."""
 
-import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -8,9 +7,8 @@ from rich.console import Console
 
 from normexp.console.streams import legend, stdout
 from normexp.console.tables import Column, print_table, words_of
-from normexp.console.words import NOTHING, counted, number, short
+from normexp.console.words import NOTHING, counted, keras, number, short, ticks
 from normexp.frameworks.convert import Conversion
-from normexp.frameworks.momentum import turned
 from normexp.frameworks.table import CALLER, FIRST_BATCH, Framework
 from normexp.theory.memory import half_life
 from normexp.theory.predict import LIKELY, Prediction
@@ -27,7 +25,7 @@ CAUSES = {"initial": "initial value", "drift": "drift", "noise": "sampling noise
 DROP_ORDER = ("initial", "noise\nfactor", "in\nepochs", "weight\nleft", "keras",
               "half\nlife", "drift\nlag", "noise")  # fmt: skip
 
-WIDEST_PLOT, HEIGHT_OF_PLOT, MOST_TICKS = 72, 15, 6
+WIDEST_PLOT, HEIGHT_OF_PLOT = 72, 15
 
 LEAST_SHARE = 1e-6
 """Values below this part of the largest are drawn there: zero has no logarithm."""
@@ -55,7 +53,7 @@ def print_drifts(predictions: Sequence[Prediction], momenta: Sequence[float] = (
         ),
         Column("best\nmomentum", lambda each: short(each.best.momentum, 10)),
         Column("error", lambda each: short(each.best.budget.error)),
-        Column("keras", lambda each: short(turned(each.best.momentum), 10)),
+        Column("keras", lambda each: keras(each.best.momentum)),
         *(
             Column(f"error\nat {m:g}", partial(lambda m, each: short(_error_at(each, m)), m))
             for m in sorted({*momenta, KERAS, TORCH})
@@ -89,7 +87,7 @@ def _print(console: Console, prediction: Prediction) -> None:
     _print_setting(console, prediction.setting)
     columns = [
         Column("momentum", lambda row: short(row.momentum, 10) + " *"[row is prediction.best]),
-        Column("keras", lambda row: short(turned(row.momentum), 10)),
+        Column("keras", lambda row: keras(row.momentum)),
         Column("half\nlife", lambda row: short(row.half_life_steps)),
         Column("in\nepochs", lambda row: short(row.half_life_epochs)),
         Column("weight\nleft", lambda row: short(row.initial_weight_left)),
@@ -109,8 +107,8 @@ def _print(console: Console, prediction: Prediction) -> None:
     console.print(_best_line(prediction), style="bold")
     least = prediction.best.budget.error
     if least:
-        torch, keras = (number(_error_at(prediction, m) / least) for m in (TORCH, KERAS))
-        console.print(f"the defaults: torch 0.1 {torch} times that, keras 0.99 {keras} times")
+        of_torch, of_keras = (number(_error_at(prediction, m) / least) for m in (TORCH, KERAS))
+        console.print(f"the defaults: torch 0.1 {of_torch} times that, keras 0.99 {of_keras} times")
     momentum, error = prediction.debiased
     if error <= WORTH_A_LINE * least:
         name = f"momentum {short(momentum, 10)}" if momentum else "the cumulative mean"
@@ -148,7 +146,7 @@ def _best_line(prediction: Prediction) -> str:
     causes = ", ".join(f"{CAUSES[name]} {share:.0%}" for name, share in shares if share >= 0.005)  # noqa: PLR2004  rounds to 1 %
     of_what = f" (squared: {causes})" if causes else ""
     return (
-        f"best momentum {short(best.momentum, 10)}, keras {short(turned(best.momentum), 10)}: "
+        f"best momentum {short(best.momentum, 10)}, keras {keras(best.momentum)}: "
         f"error {short(best.budget.error)} σ{of_what}"
     )
 
@@ -169,25 +167,15 @@ def print_curve(console: Console, what: str, points: Sequence[tuple[float, float
     plotext.plot_size(min(WIDEST_PLOT, console.width), HEIGHT_OF_PLOT)
     plotext.xscale("log")
     plotext.yscale("log")
-    for ticks, axis in ((plotext.xticks, momenta), (plotext.yticks, values)):
-        shown = _ticks(min(axis), max(axis))
-        ticks(shown, [f"{each:.4g}" for each in shown])
+    for place, axis in ((plotext.xticks, momenta), (plotext.yticks, values)):
+        ends = min(axis), max(axis)
+        shown = found if len(found := ticks(*ends)) > 1 else ends
+        place(shown, [f"{each:.4g}" for each in shown])
     plotext.plot(momenta, values, marker="*" if is_plain else "braille")
     plotext.scatter([momenta[least]], [values[least]], marker="O" if is_plain else "●")
     console.print(f"\n{what} by momentum; both axes logarithmic")
     for line in plotext.uncolorize(plotext.build()).splitlines():
         console.print(line.translate(ASCII) if is_plain else line, soft_wrap=True)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers between two values."""
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for digits in ((1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
-        every = [float(f"{digit}e{exponent}") for exponent in exponents for digit in digits]
-        ticks = [tick for tick in every if low * 0.999 <= tick <= high * 1.001]
-        if len(ticks) <= MOST_TICKS:
-            break
-    return ticks if len(ticks) > 1 else [low, high]
 
 
 SIGNS = {"not verified": "?", "depends on version": "varies", "time constant": "time",

@@ -7,6 +7,7 @@ from typing import Any
 from normexp.config.field import spell
 from normexp.config.norm import WITHOUT_MOMENTUM
 from normexp.config.schema import FRAMEWORK, IDENTITY_GROUPS
+from normexp.frameworks.momentum import turned
 from normexp.insight.arms import Estimate
 
 NOTHING = "–"
@@ -16,6 +17,24 @@ MOST_PLACES = 4
 
 MOST_PLAIN = 1e6
 """The half-width from which on it gets one too."""
+
+METRICS = {
+    "train_loss": "train",
+    "test_loss": "test loss",
+    "test_loss_population": "population",
+    "test_loss_test_batch": "test batch",
+    "excess_loss": "excess",
+    "test_accuracy": "accuracy",
+    "test_accuracy_population": "population\naccuracy",
+}
+"""Titles of metrics."""
+
+TICKS = ((0.3, (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)),
+         (0.8, (1, 1.5, 2, 3, 4, 5, 7)), (2, (1, 2, 5)), (3, (1, 3)), (math.inf, (1,)))  # fmt: skip
+"""First digits of ticks on a logarithmic axis of less than so many decades."""
+
+MOST_DECADES = 7
+"""With a tick each."""
 
 SKEWED = "~"
 SKEWED_NOTE = "~: seeds are skewed, so the interval is too short, mostly at its upper end."
@@ -52,6 +71,11 @@ def short(value: float | None, digits: int = 3) -> str:
     if value is None or math.isnan(value):
         return NOTHING
     return "<1e-06" if 0 < value < 1e-6 else f"{value:.{digits}g}"  # noqa: PLR2004
+
+
+def keras(momentum: float | None) -> str:
+    """A momentum in Keras's convention: the weight of the old value; a dash for none."""
+    return NOTHING if momentum is None else f"{turned(momentum):.10g}"
 
 
 def duration(seconds: float) -> str:
@@ -105,3 +129,13 @@ def field_value(path: str, values: Mapping[str, Any]) -> str:
 def cell(value: Any) -> str:  # noqa: ANN401
     """Any value in a table."""
     return number(value) if value is None or isinstance(value, float) else str(value)
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers on a logarithmic axis: some of every decade, fewer the more decades."""
+    decades = math.log10(high / low)
+    digits = next(each for most, each in TICKS if decades < most)
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    step = max(1, round(decades / MOST_DECADES))
+    every = [float(f"{digit}e{each}") for each in exponents if not each % step for digit in digits]
+    return [value for value in every if low <= value <= high]

@@ -47,7 +47,11 @@ class Picture(NamedTuple):
 
 
 def pictures(
-    record: Record, configs: Sequence[RunConfig], points: Collection[int]
+    record: Record,
+    configs: Sequence[RunConfig],
+    points: Collection[int],
+    *,
+    curves_only: bool = False,
 ) -> list[dict[int, Picture]]:
     """Pictures of runs on one trajectory, by run and by evaluation point.
 
@@ -55,6 +59,7 @@ def pictures(
         record: of one model.
         configs: one a run.
         points: evaluation points to look at; the others are passed by.
+        curves_only: whether histograms, which take half of the time, stay empty.
     """
     watch, per_epoch = Watch(record, configs, [0] * len(configs)), steps_per_epoch(configs[0])
     found: list[dict[int, Picture]] = [{} for _ in configs]
@@ -66,13 +71,16 @@ def pictures(
             continue
         watch.reach(point)
         for group in watch.groups:
-            for run, picture in zip(group, _look(watch, configs[0], point, group), strict=True):
+            looked = _look(watch, configs[0], point, group, curves_only=curves_only)
+            for run, picture in zip(group, looked, strict=True):
                 if run < len(configs):
                     found[run][point] = picture
     return found
 
 
-def _look(watch: Watch, config: RunConfig, point: int, runs: range) -> list[Picture]:
+def _look(
+    watch: Watch, config: RunConfig, point: int, runs: range, *, curves_only: bool
+) -> list[Picture]:
     """Pictures of some runs side by side, at an evaluation point."""
     counts: dict[tuple[str, str], torch.Tensor] = {}
     totals: dict[tuple[str, str], int] = {}
@@ -83,6 +91,8 @@ def _look(watch: Watch, config: RunConfig, point: int, runs: range) -> list[Pict
         if key == ENTERING:
             x = watch.examples.raw(runs, x)
             inputs.append(x)
+        if curves_only:
+            return
         counted = count(x, *limits(config, *key))
         counts[key] = counts[key] + counted if key in counts else counted
         totals[key] = totals.get(key, 0) + x[0].numel()

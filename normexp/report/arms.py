@@ -12,7 +12,7 @@ from normexp.insight.compare import baseline_of, comparisons
 from normexp.insight.comparison import FEWEST
 from normexp.insight.pairing import ArmComparison, compare_arms
 from normexp.report.charts import dot_plot, value_axis
-from normexp.report.figure import Drawn, Figure, LeftOut, Table, said, table
+from normexp.report.figure import Drawn, Figure, LeftOut, Table, sentences, table
 from normexp.report.naming import title_of, unnamed
 from normexp.report.source import MOMENTUM, SOURCE, UNKNOWN, Source
 from normexp.report.style import PERCENT
@@ -41,7 +41,7 @@ def _headline(source: Source, metric: str) -> Figure:
         axis = value_axis(
             what, frame, log=is_loss, within=(-math.inf, math.inf) if is_loss else (0, 1)
         )
-        tips = {"arm:N": "arm", "said:N": what, "truth:N": "population", "n": "seeds"}
+        tips = {"arm:N": "arm", "text:N": what, "truth:N": "population", "n": "seeds"}
         chart = dot_plot(frame.assign(name=frame["arm"]), source.palette, x=axis, tips=tips)
     return Figure(
         name="headline" if is_loss else "headline-accuracy",
@@ -49,7 +49,7 @@ def _headline(source: Source, metric: str) -> Figure:
         sentence=_sentence(source, metric),
         chart=chart,
         table=_table(source) if is_loss else None,
-        note=said(
+        note=sentences(
             f"Mark: mean {what} and 95{PERCENT} interval over seeds (Student's t).",
             "Upright stroke: the same weights under population statistics; the bar between is what "
             "running statistics cost."
@@ -104,7 +104,7 @@ def _sentence(source: Source, metric: str) -> str:
     else:
         most, least = ("least", "most") if metric == "test_loss" else ("highest", "lowest")
         first = f"{best} has the {most} {what}, {values[0]}; {worst} the {least}, {values[1]}."
-    return said(first, *(_cost(source, best) if metric == "test_loss" else ()))
+    return sentences(first, *(_cost(source, best) if metric == "test_loss" else ()))
 
 
 def _cost(source: Source, best: str) -> Iterator[str]:
@@ -167,7 +167,7 @@ def differences(source: Source) -> Drawn:
             sentence=_decided(shown, field),
             chart=_chart(source, shown, scale, field),
             table=table(columns, rows),
-            note=said(
+            note=sentences(
                 f"Test loss, {kind}, with its 95{PERCENT} interval over seeds (Student's t and "
                 "bootstrap). Runs of one training are paired on their weights, others by seed. "
                 f"Decided: no difference lies outside the interval, n ≥ {FEWEST}.",
@@ -238,7 +238,7 @@ def _chart(source: Source, found: Sequence[Difference], scale: str, field: str) 
         {"name": each.name if unique else f"{each.name} : {each.baseline}",
          "baseline": each.baseline, "mean": result.estimate, "low": result.low, "high": result.high,
          "faint": not result.decided, "decided": decision(result),
-         "said": estimate_with_interval(result, scale)}
+         "text": estimate_with_interval(result, scale)}
         for each, result in results
         if math.isfinite(result.low) and result.scale == scale
     )  # fmt: skip
@@ -253,5 +253,5 @@ def _chart(source: Source, found: Sequence[Difference], scale: str, field: str) 
     nothing = 1.0 if scale == "ratio" else 0.0
     shown = pd.concat([frame, pd.DataFrame([{"mean": nothing}])])
     axis = value_axis(f"test loss, {scale} to {against}", shown, log=scale == "ratio")
-    tips = {"name:N": "arm", "baseline:N": "baseline", "said:N": scale, "decided:N": "decided"}
+    tips = {"name:N": "arm", "baseline:N": "baseline", "text:N": scale, "decided:N": "decided"}
     return dot_plot(frame, source.palette, x=axis, tips=tips, against=nothing)

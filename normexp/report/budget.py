@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normexp.console.words import number
+from normexp.console.words import number, ticks
 from normexp.errors import UsageError
 from normexp.insight.budget import ALL, PARTS, RunBudget, averaging, budgets_of
 from normexp.insight.thinning import evenly
 from normexp.insight.training import trainings_of, with_data
-from normexp.report.charts import panels, ticks, tooltips
+from normexp.report.charts import panels, tooltips
 from normexp.report.course import MOST_LAYERS, sample
-from normexp.report.figure import Drawn, Figure, LeftOut, epoch_slider, said, table
+from normexp.report.figure import Drawn, Figure, LeftOut, epoch_slider, sentences, table
 from normexp.report.source import Source, some
 from normexp.report.style import ARM, INK, switchable
 
@@ -122,7 +122,7 @@ def _figure(source: Source, frame: "pd.DataFrame", last: "pd.DataFrame", note: s
             ends[[ARM, "layer", "error", *PARTS]].to_numpy(),
         ),
         controls=epoch_slider("budget_epoch", epochs),
-        note=said(NOTE, few, note),
+        note=sentences(NOTE, few, note),
     )
 
 
@@ -208,7 +208,7 @@ def _costs(source: Source, arms: dict[str, str], found: Sequence[RunBudget], not
         title="What each part of the error costs",
         sentence=text,
         table=table(titles, [(arm, n[arm], *costs.loc[arm, columns]) for arm in ordered]),
-        note=said(COST_NOTE, note),
+        note=sentences(COST_NOTE, note),
         open=True,
     )
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from normexp.console.words import ticks
 from normexp.insight.arms import half_width
 from normexp.report.style import ARM, GRID, INK, PAPER, SOFT, Palette, hidden, switchable, zoom
 
@@ -28,13 +29,6 @@ WIDTH, HEIGHT = 680, 320
 FAR = 2.0
 """Intervals widen an axis by at most this factor, or span/this on a linear axis."""
 
-TICKS = ((0.3, (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)),
-         (0.8, (1, 1.5, 2, 3, 4, 5, 7)), (2, (1, 2, 5)), (3, (1, 3)), (math.inf, (1,)))  # fmt: skip
-"""First digits of ticks on a logarithmic axis of less than so many decades."""
-
-MOST_DECADES = 7
-"""With a tick each."""
-
 TINY = 1e-300
 """Zero and less on a logarithmic axis."""
 
@@ -54,16 +48,6 @@ def means(frame: "pd.DataFrame", value: str, by: Sequence[str]) -> "pd.DataFrame
     half = half_width(found["std"], found["count"])
     found = found.assign(low=found["mean"] - half, high=found["mean"] + half)
     return found.rename(columns={"count": "n"}).drop(columns="std").reset_index()
-
-
-def ticks(low: float, high: float) -> list[float]:
-    """Round numbers on a logarithmic axis: some of every decade, fewer the more decades."""
-    decades = math.log10(high / low)
-    digits = next(each for most, each in TICKS if decades < most)
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    step = max(1, round(decades / MOST_DECADES))
-    every = [float(f"{digit}e{each}") for each in exponents if not each % step for digit in digits]
-    return [value for value in every if low <= value <= high]
 
 
 def value_axis(

@@ -9,7 +9,7 @@ from normexp.config.norm import REFERENCE_ESTIMATORS
 from normexp.console.words import counted, number
 from normexp.insight.thinning import evenly
 from normexp.report.charts import Options, band_plot, count_axis, means, value_axis
-from normexp.report.figure import Control, Drawn, Figure, LeftOut, said, table
+from normexp.report.figure import Control, Drawn, Figure, LeftOut, sentences, table
 from normexp.report.source import Source, some
 from normexp.report.style import ARM, INK, PERCENT, SOFT, percent, switchable
 
@@ -82,7 +82,7 @@ def _by_epoch(source: Source, frame: "pd.DataFrame", metric: str) -> Figure | Le
             bands=bands,
         ),
         table=table(("epoch", *ends), wide.reset_index().itertuples(index=False)),
-        note=said(
+        note=sentences(
             f"Mean over seeds; {'the band is' if bands else 'point at a mark to read'} its {band}."
             if points["n"].max() > 1
             else "One seed an arm: there are no intervals.",
@@ -109,7 +109,7 @@ def sample(source: Source) -> Sample:
         elif row[ARM] in source.palette.arms and "norm.estimator" in row:
             kept.setdefault(row[ARM], []).append(row)
     most = max(map(len, kept.values()), default=0)
-    note = said(
+    note = sentences(
         f"From {MOST_SEEDS} of {counted(most, 'seed')}." if most > MOST_SEEDS else "",
         f"Without {', '.join(exact)}, which average nothing." if exact else "",
         source.thinned,
@@ -235,7 +235,7 @@ def _converging(  # noqa: PLR0913, PLR0917  what it is made of
     return Figure(
         name=measure.column.replace("_", "-"),
         title=measure.title,
-        sentence=said(
+        sentence=sentences(
             f"{text}.",
             f"{percent(inside)} of the measured points lie within theory's 95 % band."
             if len(known)
@@ -247,7 +247,7 @@ def _converging(  # noqa: PLR0913, PLR0917  what it is made of
             ends[columns].itertuples(index=False),
         ),
         controls=slider,
-        note=said(
+        note=sentences(
             f"{measure.note}, mean over seeds. Steps are by square root.",
             "Dashed: theory of one arm, exact but for batches' noise, with 95 % of such means."
             if arms

@@ -140,6 +140,6 @@ Drawn = Sequence[Figure | LeftOut]
 """The figures that a drawing function returns."""
 
 
-def said(*parts: str) -> str:
+def sentences(*parts: str) -> str:
     """The sentences that there are, one after the other."""
     return " ".join(part for part in parts if part)

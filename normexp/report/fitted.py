@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normexp.console.words import NOTHING, field_value, number
+from normexp.console.words import NOTHING, field_value, keras, number
 from normexp.report.charts import HEIGHT, WIDTH, panels, tooltips
-from normexp.report.figure import Control, Drawn, Figure, LeftOut, epoch_slider, said, table
+from normexp.report.figure import Control, Drawn, Figure, LeftOut, epoch_slider, sentences, table
 from normexp.report.naming import arm_name
 from normexp.report.pictures import intervals, pictured
 from normexp.report.source import MOMENTUM, Source, some
-from normexp.report.style import ARM, SOFT, keras, switchable, zoom
+from normexp.report.style import ARM, SOFT, switchable, zoom
 
 if TYPE_CHECKING:
     import altair as alt
@@ -44,7 +44,8 @@ def fitted(source: Source) -> Drawn:
     if (data.shape, data.outputs) != ((1,), 1) or len(source.metrics) > 1:
         return [LeftOut(TITLE, "drawn where one number is predicted from one number")]
     cells = _cells(source)
-    found = pictured(source, cells, max(2, MOST_NUMBERS // (MOST_POINTS * len(cells))))
+    most = max(2, MOST_NUMBERS // (MOST_POINTS * len(cells)))
+    found = pictured(source, cells, most, curves_only=True)
     curves = {
         arm: {epoch: picture.curve for epoch, picture in by_epoch.items() if picture.curve}
         for arm, by_epoch in found.pictures.items()
@@ -59,8 +60,9 @@ def fitted(source: Source) -> Drawn:
     if ranked:
         best, worst = ranked[0], ranked[-1]
         text = f"{best} ends {number(errors[best], 3)} from the test points (root mean square)"
-        same = found.rows[best]["trajectory_id"] == found.rows[worst]["trajectory_id"]
         text += f", {worst} {number(errors[worst], 3)}" if best != worst else ""
+        trainings = [found.rows[arm]["trajectory_id"] for arm in (best, worst)]
+        same = best != worst and trainings[0] == trainings[1]
         text += ", on the same weights: only the running statistics differ." if same else "."
     tests = len(next(iter(last.values())).x)
     return [
@@ -74,7 +76,7 @@ def fitted(source: Source) -> Drawn:
                 [(arm, found.rows[arm]["seed"], errors[arm]) for arm in curves],
             ),
             controls=controls,
-            note=said(
+            note=sentences(
                 "Dots are the test points; curves are predictions under running statistics, those "
                 "of other momenta faint.",
                 found.note,

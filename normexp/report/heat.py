@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from normexp.config.differences import in_order
 from normexp.config.field import spell
-from normexp.console.words import NOTHING, SKEWED_NOTE, interval, number
+from normexp.console.words import NOTHING, SKEWED_NOTE, interval, keras, number
 from normexp.report.charts import Options, heat_map
-from normexp.report.figure import Drawn, Figure, LeftOut, said, table
+from normexp.report.figure import Drawn, Figure, LeftOut, sentences, table
 from normexp.report.naming import title_of
 from normexp.report.source import MOMENTUM, SOURCE, Source
 
@@ -84,7 +84,8 @@ def _cells(source: Source, axes: tuple[str, ...], metric: str) -> "pd.DataFrame"
                        "n": estimate.n if estimate else 0, "among": len(names),
                        "value": mean if known else math.nan, "rank": math.inf, "panel": "",
                        "text": number(mean, 3) if known else "div." if best else NOTHING,
-                       "said": interval(estimate) if known and estimate else NOTHING}  # fmt: skip
+                       "estimate": interval(estimate) if estimate and known else NOTHING,
+                       }  # fmt: skip
                 if known:
                     row["rank"] = source.rank(best, metric)
                 if len(axes) > 2:  # noqa: PLR2004
@@ -101,27 +102,27 @@ def _figure(source: Source, axes: tuple[str, ...], metric: str) -> Figure | Left
         return LeftOut(TITLE, f"no run has a finite {what}")
     across, up = (title_of(path) for path in axes[:2])
     best = frame[frame["best"]].iloc[0]
-    columns = ["x", "y", "panel", "said", "n", "among", "arm"]
+    columns = ["x", "y", "panel", "estimate", "n", "among", "arm"]
     shown = frame[frame["arm"] != ""][columns].replace({"x": {r"\|": ", Keras "}}, regex=True)
     panels = list(dict.fromkeys(frame["panel"]))
     return Figure(
         name="heat-map" if metric == "test_loss" else "heat-map-accuracy",
         title=f"{what.capitalize()} by {across} and {up}",
-        sentence=f"Best is {best['arm']}: {what} {best['said']}.",
+        sentence=f"Best is {best['arm']}: {what} {best['estimate']}.",
         chart=heat_map(
             frame,
             x=_axis(axes[0], list(dict.fromkeys(frame["x"])), split=True),
             y=_axis(axes[1], list(dict.fromkeys(frame["y"]))[::-1], split=False),
             title=what,
             log=metric == "test_loss",
-            tips={"arm:N": "arm", "said:N": what, "n": "seeds"},
+            tips={"arm:N": "arm", "estimate:N": what, "n": "seeds"},
             facet={"field": "panel", "sort": panels, "columns": 2} if len(panels) > 1 else None,
         ),
         table=table(
             (across, up, "panel", what, "seeds", "arms", "best of these"),
             shown.itertuples(index=False),
         ),
-        note=said(
+        note=sentences(
             "Means over seeds; a dash is a cell without a run, div. one whose runs diverged.",
             "Colours are on a logarithmic scale." if metric == "test_loss" else "",
             SKEWED_NOTE,
@@ -143,17 +144,17 @@ def _label(path: str, value: Any) -> str:  # noqa: ANN401
     """A value on an axis; a momentum with Keras's."""
     if path != MOMENTUM:
         return _spelled(path, value)
-    return "1/t" if value is None else f"{value:g}|{1 - value:.6g}"
+    return "1/t" if value is None else f"{value:g}|{keras(value)}"
 
 
 def _axis(path: str, labels: Sequence[str], *, split: bool) -> Options:
     """An axis of labels; of momenta with Keras's beside or, if `split`, below."""
     import altair as alt
 
-    keras = " (below it Keras's)" if split else " · Keras's"
+    below = " (below it Keras's)" if split else " · Keras's"
     return {
         "sort": list(labels),
-        "title": title_of(path) + (keras if path == MOMENTUM else ""),
+        "title": title_of(path) + (below if path == MOMENTUM else ""),
         "scale": alt.Scale(paddingInner=0.04, paddingOuter=0),
         "axis": alt.Axis(
             labelExpr="split(datum.label, '|')" if split else "replace(datum.label, '|', ' · ')",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from normexp.report.charts import tooltips
-from normexp.report.figure import Drawn, Figure, LeftOut, epoch_slider, said, table
+from normexp.report.figure import Drawn, Figure, LeftOut, epoch_slider, sentences, table
 from normexp.report.pictures import Pictured, intervals, pictured
 from normexp.report.source import Source, some
 from normexp.report.style import ARM, INK, TIGHT, hidden, percent, switchable
@@ -37,27 +37,31 @@ def histograms(source: Source) -> Drawn:
     if not found.pictures:
         return [LeftOut(TITLE, "; ".join(found.lost))]
     last = {arm: each[max(each)] for arm, each in found.pictures.items()}
-    layers = list(dict.fromkeys(layer for each in last.values() for layer, _ in each.histograms))
-    shares = {arm: [_shares(each, layer) for layer in layers] for arm, each in last.items()}
-    columns = [(name, arm) for arm in shares for name in shares[arm][-1]]
+    shares = {
+        arm: {layer: _shares(each, layer) for layer, _ in each.histograms}
+        for arm, each in last.items()
+    }
+    layers = list(dict.fromkeys(layer for each in shares.values() for layer in each))
+    columns = [(name, arm) for arm, each in shares.items() for name in [*each.values()][-1]]
     kept = some(layers, MOST_LAYERS)
     ends = [
-        f"{arm} has {', '.join(f'{percent(v)} of its {name}' for name, v in each[-1].items())}"
+        f"{arm} ({layer}) has {', '.join(f'{percent(v)} of its {name}' for name, v in end.items())}"
         for arm, each in shares.items()
+        for layer, end in [[*each.items()][-1]]
     ]
     return [
         Figure(
             name="histograms",
             title=TITLE,
-            sentence=f"In {layers[-1]}, the last layer, after the last epoch, {'; '.join(ends)}.",
+            sentence=f"In the last layer, after the last epoch, {'; '.join(ends)}.",
             chart=_chart(source, found, kept),
             table=table(
                 ("layer", *(f"{name}, {arm}" for name, arm in columns)),
-                [(layer, *(percent(shares[arm][place].get(name)) for name, arm in columns))
-                 for place, layer in enumerate(layers)],
+                [(layer, *(percent(shares[arm].get(layer, {}).get(name)) for name, arm in columns))
+                 for layer in layers],
             ),
             controls=epoch_slider("epoch", found.epochs),
-            note=said(
+            note=sentences(
                 "Bars: shares of all values over test set and channels, under running statistics; "
                 "pre-activations come before the norm.",
                 f"{len(arms)} of {len(source.arms)} arms are drawn: the best with a norm by test "

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from normexp.console.words import SKEWED_NOTE, number
+from normexp.console.words import SKEWED_NOTE, keras, number
 from normexp.report.cells import Cell, cells, forecast
 from normexp.report.charts import (
     HEIGHT,
@@ -16,10 +16,10 @@ from normexp.report.charts import (
     tooltips,
     value_axis,
 )
-from normexp.report.figure import Drawn, Figure, LeftOut, Table, said, table
+from normexp.report.figure import Drawn, Figure, LeftOut, Table, sentences, table
 from normexp.report.momentum_words import best_sentence, cost_sentence
 from normexp.report.source import UNKNOWN, Source, some
-from normexp.report.style import ARM, GRID, INK, PERCENT, SOFT, Palette, keras, switchable
+from normexp.report.style import ARM, GRID, INK, PERCENT, SOFT, Palette, switchable
 
 if TYPE_CHECKING:
     import altair as alt
@@ -96,7 +96,7 @@ def _figure(
         sentence=cost_sentence(whole) if metric == EXCESS else best_sentence(whole, metric),
         chart=_chart(known, metric, source.palette),
         table=_table(whole, metric),
-        note=said(
+        note=sentences(
             NOTE,
             predicted if metric != "test_accuracy" else "",
             "The cumulative mean has no momentum and stands at the left edge."
@@ -156,7 +156,7 @@ def _chart(found: Sequence[Cell], metric: str, palette: Palette) -> "Chart":
     is_left = (frame["x"] < middle) != away
     frame = frame.assign(side=is_left.map({True: "left", False: "right"}))
     what = metric.replace("_", " ")
-    tips = {"momentum:N": "momentum (PyTorch)", "keras:N": "Keras", "said:N": what, "n": "seeds"}
+    tips = {"momentum:N": "momentum (PyTorch)", "keras:N": "Keras", "text:N": what, "n": "seeds"}
     panels = {"field": "cell", "sort": [cell.name for cell in found], "columns": 3}
     above = _axis(ends, momenta, narrow=narrow, convention="Keras")
     return band_plot(
@@ -181,7 +181,7 @@ def _rows(cell: Cell, metric: str, edge: float) -> Iterator[dict[str, Any]]:
             continue
         word = "cumulative" if value is None else f"{value:g}"
         row |= {"cell": cell.name, "x": edge if value is None else value, "momentum": word,
-                "keras": keras(value) or "–", "apart": value is None}  # fmt: skip
+                "keras": keras(value), "apart": value is None}  # fmt: skip
         yield {**row, "what": "point"}
         if row[ARM] == cell.best(metric):
             yield {**row, "what": "best", "label": f"best: {word}"}

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from normexp.console.words import interval, number
+from normexp.console.words import interval, keras, number
 from normexp.report.cells import Cell
-from normexp.report.style import PERCENT, keras
+from normexp.report.style import PERCENT
 
 DEFAULT = 0.1
 """PyTorch's momentum if nobody says another."""

@@ -11,7 +11,10 @@ from normexp.console.words import NOTHING, field_value, heading
 KEPT = ("norm.kind", "norm.momentum", "source")
 """Fields whose values need no name of the field."""
 
-SAID = {"norm.running_variance": "{} variance", "norm.normalizing_variance": "by {} variance"}
+VALUE_FIRST = {
+    "norm.running_variance": "{} variance",
+    "norm.normalizing_variance": "by {} variance",
+}
 """Fields whose value comes first."""
 
 FEW = 4
@@ -77,4 +80,6 @@ def _named(path: str, values: Mapping[str, Any]) -> str:
     if path.endswith(".kind"):
         return spell(value)
     spelled = f"{value:g}" if isinstance(value, float) else spell(value)
-    return SAID[path].format(spelled) if path in SAID else f"{title_of(path)} {spelled}"
+    return (
+        VALUE_FIRST[path].format(spelled) if path in VALUE_FIRST else f"{title_of(path)} {spelled}"
+    )

@@ -198,7 +198,7 @@ def markdown(report: Report) -> str:
     """The report as Markdown, with its pictures beside it."""
     parts = [f"# {_plain(report.title)}", report.about]
     for each in report.figures:
-        parts += [f"## {each.title}", _plain(each.sentence)]
+        parts += [f"## {_plain(each.title)}", _plain(each.sentence)]
         if each.chart is not None:
             parts.append(f"![{_plain(each.title)}]({FIGURES}/{each.name}.png)")
         if each.note:
@@ -207,7 +207,7 @@ def markdown(report: Report) -> str:
             parts.append(_table(each.table))
     if report.left_out:
         parts.append("## Left out")
-        parts.append("\n".join(f"- {e.title}: {_plain(e.why)}" for e in report.left_out))
+        parts.append("\n".join(_plain(f"- {e.title}: {e.why}") for e in report.left_out))
     return "\n\n".join(parts) + "\n"
 
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from normexp.config.schema import RunConfig
+from normexp.console.words import counted
 from normexp.errors import NormexpError, UsageError
 from normexp.insight.thinning import evenly
-from normexp.report.figure import said
+from normexp.report.figure import sentences
 from normexp.report.source import Source
 from normexp.store.places import find_data
 from normexp.store.stored import Row
@@ -50,7 +51,7 @@ class Pictured(NamedTuple):
     def note(self) -> str:
         """Sentences on the seeds, on arms without a picture, and on epochs that are left out."""
         drawn, epochs = {arm: self.rows[arm] for arm in self.pictures}, len(self.epochs)
-        return said(
+        return sentences(
             _seeds(drawn),
             *(f"Without {', '.join(arms)}: {why}." for why, arms in self.lost.items()),
             f"{epochs} of {self.points} evaluation points are drawn, evenly."
@@ -58,7 +59,9 @@ class Pictured(NamedTuple):
         )  # fmt: skip
 
 
-def pictured(source: Source, arms: Iterable[str], most: int = MOST_EPOCHS) -> Pictured:
+def pictured(
+    source: Source, arms: Iterable[str], most: int = MOST_EPOCHS, *, curves_only: bool = False
+) -> Pictured:
     """Pictures of arms, each of one seed, at up to `most` evaluation points."""
     rows = typical(source, arms)
     runs = dict(zip(rows, source.stored(rows.values()), strict=True))
@@ -77,7 +80,7 @@ def pictured(source: Source, arms: Iterable[str], most: int = MOST_EPOCHS) -> Pi
     made: dict[str, dict[int, Picture]] = {}
     for place, members in sharing.items():
         try:
-            made |= _of_training(place, members, most, len(rows))
+            made |= _of_training(place, members, most, len(rows), curves_only=curves_only)
         except NormexpError as error:
             lost.setdefault(error.message, []).extend(members)
     points = max((run.config.train.epochs + 1 for run in runs.values()), default=0)
@@ -114,7 +117,7 @@ def intervals(epochs: Iterable[int]) -> dict[int, float]:
 
 
 def _of_training(
-    place: "Path", members: Mapping[str, RunConfig], most: int, arms: int
+    place: "Path", members: Mapping[str, RunConfig], most: int, arms: int, *, curves_only: bool
 ) -> "dict[str, dict[int, Picture]]":
     """Pictures of the runs of one training.
 
@@ -131,7 +134,8 @@ def _of_training(
         most = min(most, max(2, MOST_IMAGES // (tests * arms)))
     record = read_trajectory(place)
     with one_thread():
-        made = pictures(record, list(members.values()), evenly(record.epochs + 1, most))
+        points = evenly(record.epochs + 1, most)
+        made = pictures(record, list(members.values()), points, curves_only=curves_only)
     return dict(zip(members, made, strict=True))
 
 
@@ -141,4 +145,8 @@ def _seeds(rows: Mapping[str, Row]) -> str:
     common = max(seeds, key=seeds.count)
     text = f"Drawn is seed {common}, nearest to the arms' medians by rank of final test loss"
     others = [arm for arm, row in rows.items() if row["seed"] != common]
-    return f"{text}; of {len(others)} arms without it, another." if others else f"{text}."
+    return (
+        f"{text}; of {counted(len(others), 'arm')} without it: another seed."
+        if others
+        else f"{text}."
+    )

@@ -91,11 +91,13 @@ def _commands(source: Source) -> list[str]:
     """The commands of the sweeps that these runs belong to, the newest ones."""
     found = []
     for path in source.sweeps[-MOST_SWEEPS:]:
-        words = list(typed(path) or ())
+        words = typed(path)
+        if words is None:
+            continue
         if words and "--as" not in words:
-            own = [each for each in words if not each.startswith("study=")]
-            words = [f"study={path.parents[1].name}", *own]
-        found += [shlex.join(["normexp", "sweep", *words])] if typed(path) is not None else []
+            own = (each for each in words if not each.startswith("study="))
+            words = (f"study={path.parents[1].name}", *own)
+        found.append(shlex.join(["normexp", "sweep", *words]))
     return list(dict.fromkeys(found))
 
 

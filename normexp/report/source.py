@@ -17,11 +17,10 @@ from normexp.insight.compare import ranking
 from normexp.insight.thinning import evenly
 from normexp.report.naming import arm_name
 from normexp.report.style import MOST_ARMS, Palette
-from normexp.store.files import intact
 from normexp.store.layout import look_around
-from normexp.store.places import Place
+from normexp.store.places import Place, find_data, fitting
 from normexp.store.selection import select
-from normexp.store.stored import Row, Stored
+from normexp.store.stored import Row, Stored, whole_runs
 from normexp.store.sweep import read_end
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ class Source:
     def summary(self, metric: str) -> "pd.DataFrame":
         """A row an arm with a finite mean: mean, low, high and n; and the population's mean.
 
-        Columns `said` and `truth` have mean and population with their intervals as texts;
+        Columns `text` and `truth` have mean and population with their intervals as texts;
         `reference`, the population's, is there for arms with running statistics.
         """
         import pandas as pd
@@ -92,7 +91,7 @@ class Source:
             truth = self.estimate(name, f"{metric}_population") if known else UNKNOWN
             rows.append({
                 "arm": name, "mean": value.mean, "low": value.mean - value.half_width,
-                "high": value.mean + value.half_width, "n": value.n, "said": interval(value),
+                "high": value.mean + value.half_width, "n": value.n, "text": interval(value),
                 "reference": truth.mean, "truth": interval(truth),
             })  # fmt: skip
         frame = pd.DataFrame(rows)
@@ -112,7 +111,10 @@ class Source:
             rows = [row for row in self.rows if data_set(row) == key]
             own = _fields(rows)
             fields = tuple(path for path in self.fields if path in own or path in ANSWERS)
-            found[name] = replace(self, rows=_with_arms(rows, fields), fields=fields)
+            places = fitting([run.config.data for run in self.stored(rows)], self.places)
+            found[name] = replace(
+                self, rows=_with_arms(rows, fields), fields=fields, places=tuple(places)
+            )
         return found
 
     @cached_property
@@ -199,6 +201,7 @@ def gather(store: Path, wanted: Sequence[str], places: Sequence[Place] = ()) -> 
 
     Raises:
         NotFoundError: there is no such thing, or no complete run in it.
+        UsageError: a place has none of the runs' data.
     """
     wanted = list(dict.fromkeys(wanted))
     selections = [select(store, each) for each in wanted] or [select(store, None)]
@@ -207,14 +210,11 @@ def gather(store: Path, wanted: Sequence[str], places: Sequence[Place] = ()) -> 
     found: dict[object, tuple[Stored, Row]] = {}
     unfinished = 0
     for name, selection in zip(names, selections, strict=True):
-        for path in selection.runs:
-            manifest = intact(path)
-            if manifest is None:
-                unfinished += 1
-                continue
-            run = Stored(path, manifest)
+        whole = list(whole_runs(selection.runs))
+        unfinished += len(selection.runs) - len(whole)
+        for run in whole:
             # the same run may have been named twice, or stand in two studies
-            key = (name, path) if several else run.id
+            key = (name, run.directory) if several else run.id
             found[key] = run, {**run.row, **({SOURCE: name} if several else {})}
     if not found and unfinished:
         raise NotFoundError(
@@ -224,6 +224,8 @@ def gather(store: Path, wanted: Sequence[str], places: Sequence[Place] = ()) -> 
     if not found:
         raise NotFoundError(f"no complete run in {', '.join(names)}", look_around(store))
     runs, rows = zip(*found.values(), strict=True)
+    if places:
+        find_data((run.config.data for run in runs), places)
     fields = _fields(rows)
     return Source(
         names,
@@ -236,13 +238,9 @@ def gather(store: Path, wanted: Sequence[str], places: Sequence[Place] = ()) -> 
     )
 
 
-def some(items: Sequence[T], most: int, keep: T | None = None) -> list[T]:
-    """At most so many items at equal distances, first and last among them, and `keep`."""
-    places = evenly(len(items), most)
-    if keep is not None and keep in items and (wanted := items.index(keep)) not in places:
-        inner = range(1, len(places) - 1) or range(len(places))
-        places[min(inner, key=lambda i: abs(places[i] - wanted))] = wanted
-    return [items[place] for place in places]
+def some(items: Sequence[T], most: int) -> list[T]:
+    """At most so many items at equal distances, first and last among them."""
+    return [items[place] for place in evenly(len(items), most)]
 
 
 def _place(store: Path, wanted: str) -> Path:

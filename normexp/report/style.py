@@ -129,11 +129,6 @@ def percent(share: float | None) -> str:
     return f"{100 * share:.0f}{PERCENT}"
 
 
-def keras(momentum: float | None) -> str | None:
-    """A momentum in Keras's convention: the weight of the old value; None for the cumulative."""
-    return None if momentum is None else f"{1 - momentum:.10g}"
-
-
 def tight(text: str) -> str:
     """A text whose numbers stay with their units."""
     return re.sub(r"(?<=\d) (?=[%σ±])|(?<=±) (?=\d)", TIGHT, text)

@@ -133,6 +133,16 @@ def find_data(wanted: Iterable[Data], places: Sequence[Place]) -> dict[Data, Dat
     return found
 
 
+def fitting(wanted: Sequence[Data], places: Iterable[Place]) -> list[Place]:
+    """Return those of the places that have any of these data."""
+    found = []
+    for place in places:
+        with suppress(UsageError):
+            find_data(wanted, [place])
+            found.append(place)
+    return found
+
+
 def _at(data: Data, place: Place) -> Data:
     """Return the data, read at a place and compared with what is recorded of them."""
     kind: Any = data.__class__

@@ -55,6 +55,10 @@ REFUSED: dict[str, tuple[str, str]] = {
     "train.epochs=${train.epochs}": ("train.epochs does not resolve: Recursive", "type a value"),
     "train.epochs='${'": ("train.epochs does not resolve", "type a value"),
     "norm.window=${seed}": ("norm.window=0: a whole number from 1", "norm.window=16"),
+    # What was recorded in a loop outside of normexp
+    "model=own": ("recorded in a loop outside of normexp", "recorder.save(DIR)"),
+    "data=loop": ("nothing else can train it", "recorder = normexp.record(model, optimizer)"),
+    "optim=own": ("nothing else can train it", "recorder.save(DIR)"),
     # Names
     "norm.momentm=0.1": ("unknown key 'norm.momentm'", "did you mean norm.momentum or"),
     "momentum=0.1": ("unknown key 'momentum'", "norm.momentum"),

@@ -141,7 +141,22 @@ class Arrays:
         return self.y_size or 0
 
 
-Data = Quadratic | RandomLabels | Digits | Drift | Cifar10 | Arrays
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    """The examples of a recorded loop, of which only their number between evaluations is known.
+
+    `name` is what the user calls them: losses on data of other names are not compared.
+    """
+
+    kind: Literal["loop"] = declare(STRUCTURAL, "loop")
+    name: str | None = declare(STRUCTURAL, None, short="data-")
+    train_size: int = declare(STRUCTURAL, 1, short="n", minimum=1)
+
+    shape: ClassVar[tuple[int, ...]] = ()
+    outputs: ClassVar = 0
+
+
+Data = Quadratic | RandomLabels | Digits | Drift | Cifar10 | Arrays | Loop
 
 SAME_ANSWERS = (
     "train_size",

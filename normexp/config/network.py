@@ -63,7 +63,22 @@ class Resnet:
     bias_init: float | None = use(BIAS_INIT, 0.0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Own:
+    """A module of the user's, trained in a loop of the user's: recorded, not trained here.
+
+    `name` is its class or what the user calls it; `layers` are its batch norms with running
+    statistics, `channels` those of all of them.
+    """
+
+    kind: Literal["own"] = declare(STRUCTURAL, "own")
+    name: str = declare(STRUCTURAL, "Module", short="net-")
+    layers: int = declare(STRUCTURAL, 1, short="layers", minimum=1)
+    channels: int = declare(STRUCTURAL, 1, short="channels", minimum=1)
+
+
 Model = Mlp | Lenet | Resnet
+"""Those that normexp builds and trains."""
 
 LR = Rule(STACKABLE, short="lr", minimum=0, exclusive=True)
 BETA1 = Rule(STRUCTURAL, short="beta1-", minimum=0, maximum=0.99999)
@@ -107,4 +122,17 @@ class Sgd:
     weight_decay: float = use(WEIGHT_DECAY, 0.0)
 
 
-Optimizer = Adam | AdamW | Sgd
+@dataclass(frozen=True, kw_only=True)
+class OwnOptimizer:
+    """An optimizer of a recorded loop that is none of the above, or has settings they have not.
+
+    `name` is its class; the others are of its first group of parameters as recording began.
+    """
+
+    kind: Literal["own"] = declare(STRUCTURAL, "own")
+    name: str = declare(STRUCTURAL, "Optimizer", short="by-")
+    lr: float = use(LR, 0.0, exclusive=False)
+    weight_decay: float = use(WEIGHT_DECAY, 0.0)
+
+
+Optimizer = Adam | AdamW | Sgd | OwnOptimizer

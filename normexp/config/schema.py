@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from normexp.config.data import Data
 from normexp.config.executor import Executor, Log, Store
 from normexp.config.field import Role, declare, specs
-from normexp.config.network import Model, Optimizer
+from normexp.config.network import Model, Optimizer, Own
 from normexp.config.norm import GhostNorm, Norm
 
 STRUCTURAL, STACKABLE, OBSERVED, RUNTIME = Role
@@ -33,7 +33,7 @@ class RunConfig:
     """One run whole: the unit of identity, directory and result row."""
 
     data: Data
-    model: Model
+    model: Model | Own
     norm: Norm
     optim: Optimizer
     train: Train
@@ -47,13 +47,16 @@ KINDS: dict[str, dict[str, type]] = {
     group: {specs(cls)["kind"].default: cls for cls in get_args(kinds)}
     for group, kinds in {
         "data": Data,
-        "model": Model,
+        "model": Model | Own,
         "norm": Norm,
         "optim": Optimizer,
         "executor": Executor,
     }.items()
 }
 """The groups, each with its kinds; `kind` in a section names the class it is read as."""
+
+RECORDED = {"data": "loop", "model": "own", "optim": "own"}
+"""Kinds of what was recorded in a loop outside of normexp, which can be read and not trained."""
 
 SECTIONS: dict[str, type] = {"train": Train, "log": Log, "store": Store}
 """The sections of one kind only."""
@@ -74,6 +77,17 @@ PLACES = ("data.path", "data.verify")
 
 GONE: dict[str, type] = {"log.pictures": bool}
 """Fields that older stores have, with their types; they are dropped when a run is read."""
+
+
+def is_recorded(config: RunConfig) -> bool:
+    """Return whether a run is of a loop outside of normexp, which only that loop can train."""
+    return any(getattr(config, group).kind == kind for group, kind in RECORDED.items())
+
+
+def built(config: RunConfig) -> Model:
+    """Return the model of a run that normexp trains."""
+    assert not isinstance(config.model, Own)  # noqa: S101  see `normexp.study.check`
+    return config.model
 
 
 def train_size(config: RunConfig) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from types import NoneType
-from typing import Any
+from typing import Any, NoReturn
 
 from normexp.config.field import FieldSpec, Scalar, specs
 from normexp.config.schema import GONE, IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
@@ -50,6 +50,20 @@ def refuse_gone(path: str) -> None:
             "stored",
             f"leave out {path}",
         )
+
+
+def refuse_recorded() -> NoReturn:
+    """Say why what is of a recorded loop cannot be trained.
+
+    Raises:
+        UsageError: always.
+    """
+    raise UsageError(
+        "data=loop, model=own and optim=own are of a training that was recorded in a loop outside "
+        "of normexp: nothing else can train it",
+        "run that loop with recorder = normexp.record(model, optimizer), and call "
+        "recorder.save(DIR) after it",
+    )
 
 
 def without_gone(flat: Mapping[str, Any]) -> dict[str, Any]:

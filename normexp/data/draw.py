@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from normexp.config.data import Arrays, Cifar10, Digits, Drift, Quadratic, RandomLabels
+from normexp.config.data import Arrays, Cifar10, Digits, Drift, Loop, Quadratic, RandomLabels
 from normexp.config.network import Mlp
 from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig, total_steps
@@ -69,6 +69,7 @@ def draw(config: RunConfig) -> Dataset:
     elif isinstance(data, Drift):
         found = _drift(data, seed, total_steps(config))
     else:
+        assert not isinstance(data, Loop)  # noqa: S101  see `normexp.study.check`
         found = _read(data, seed, dtype)
     if isinstance(config.model, Mlp):
         found = found._replace(x=_as_vectors(found.x), test_x=_as_vectors(found.test_x))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from normexp.config.data import Quadratic
-from normexp.config.schema import RunConfig, steps_per_epoch
+from normexp.config.schema import RunConfig, built, steps_per_epoch
 from normexp.engine.losses import is_labels
 from normexp.engine.observe import Watch
 from normexp.nets.structure import ENTRANCE
@@ -119,7 +119,7 @@ def limits(config: RunConfig, layer: str, values: str) -> tuple[float, float]:
     """
     if layer == ENTRANCE and isinstance(config.data, Quadratic):
         return config.data.low, config.data.high
-    bounded = config.model.activation in BOUNDED
+    bounded = built(config).activation in BOUNDED
     return (-1.0, 1.0) if values == "activation" and bounded and layer != ENTRANCE else (-4.0, 4.0)
 
 

@@ -8,7 +8,7 @@ from math import prod
 import torch
 
 from normexp.config.norm import BatchKind, NoNorm
-from normexp.config.schema import RunConfig, part_sizes
+from normexp.config.schema import RunConfig, built, part_sizes
 from normexp.nets.kernels import ACTIVATIONS
 from normexp.nets.layout import Affine, Memory, Statistics, batch_axis
 from normexp.nets.models import FORWARD
@@ -137,7 +137,7 @@ class Network:
         listener: Listener = nobody,
     ) -> torch.Tensor:
         """Predictions [models, outputs, batch]; `over_batch` normalises at the tracked sites."""
-        norm, model = self.config.norm, self.config.model
+        norm, model = self.config.norm, built(self.config)
 
         def normalize(site: str, x: torch.Tensor) -> torch.Tensor:
             if isinstance(norm, NoNorm) or site not in self.sites:
@@ -160,7 +160,7 @@ class Network:
         shape: tuple[int, ...],
         streams: Mapping[str, torch.Generator],
     ) -> torch.Tensor:
-        empty, model = torch.empty(shape, dtype=torch.float64), config.model
+        empty, model = torch.empty(shape, dtype=torch.float64), built(config)
         if ".norm." in name:
             return empty.fill_(1 if name.endswith(".weight") else 0)
         layer, _, key = name.rpartition(".")

@@ -74,7 +74,7 @@ class OptimizerState:
         self.steps += 1
         if isinstance(self._config, Sgd):
             parameters.sub_(self._direction(self._config, gradient).mul(lr))
-        else:
+        elif isinstance(self._config, Adam | AdamW):
             self._adam(self._config, parameters, gradient, lr)
 
     def _direction(self, config: Sgd, gradient: torch.Tensor) -> torch.Tensor:

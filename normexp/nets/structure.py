@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from normexp.config.network import Mlp, Model
 from normexp.config.norm import BatchKind, LayerNorm, NoNorm, RmsNorm
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, built
 from normexp.errors import UsageError
 from normexp.nets.models import FORWARD
 
@@ -119,7 +119,7 @@ def structure(config: RunConfig) -> Structure:
     Raises:
         UsageError: the model cannot take this data.
     """
-    return _structure(config.model, config.data.shape, config.data.outputs)
+    return _structure(built(config), config.data.shape, config.data.outputs)
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,7 @@ import torch
 
 from normexp.config.network import Mlp
 from normexp.config.norm import BatchNorm, NoNorm
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, built
 from normexp.nets.kernels import ACTIVATIONS, calls_to_normalize, gradient_of_vectors
 from normexp.nets.layout import Affine, Statistics
 from normexp.nets.models import FORWARD
@@ -45,7 +45,7 @@ class WrittenPass:
         self, config: RunConfig, parameters: Parameters, slopes: Parameters, x: torch.Tensor
     ) -> None:
         self._norm = config.norm if isinstance(config.norm, BatchNorm) else None
-        self._activation = ACTIVATIONS[config.model.activation]
+        self._activation = ACTIVATIONS[built(config).activation]
         self._parameters, self._slopes = parameters, slopes
         self._blocks: dict[str, slice] = {}  # of the sites in the moments
         channels = sum(site.channels for site in structure(config).sites.values())
@@ -53,8 +53,9 @@ class WrittenPass:
         self._calls: list[Callable[[], object]] = []
         self._back: list[Back] = []
         self._x = torch.empty_like(x)
-        forward = FORWARD[type(config.model)]
-        self._prediction: torch.Tensor = forward(config.model, self, self._x, config.data.outputs)
+        model = built(config)
+        forward = FORWARD[type(model)]
+        self._prediction: torch.Tensor = forward(model, self, self._x, config.data.outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Predictions [models, outputs, batch], valid until the next pass."""

@@ -7,8 +7,8 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 
 from normexp.config.field import spell
-from normexp.config.schema import FRAMEWORK, KINDS, SECTIONS
-from normexp.config.tree import known_keys
+from normexp.config.schema import FRAMEWORK, KINDS, RECORDED, SECTIONS
+from normexp.config.tree import known_keys, refuse_recorded
 from normexp.errors import UsageError, did_you_mean, nearest, pick
 from normexp.study.compose import Composer, values
 
@@ -163,6 +163,8 @@ def _check_choices(composer: Composer, axis: Axis) -> None:
     for value in axis.values:
         if value in options or (axis.key == FRAMEWORK and value is None):
             continue
+        if value == RECORDED.get(axis.key):
+            refuse_recorded()
         if isinstance(value, Mapping | list):
             raise UsageError(
                 f"{axis.key}={value}: one of {', '.join(options)} is needed, not a collection",

@@ -17,7 +17,15 @@ from normexp.config.norm import (
     NoNorm,
     Norm,
 )
-from normexp.config.schema import RunConfig, last_batch, steps_per_epoch, total_steps, train_size
+from normexp.config.schema import (
+    RunConfig,
+    is_recorded,
+    last_batch,
+    steps_per_epoch,
+    total_steps,
+    train_size,
+)
+from normexp.config.tree import refuse_recorded
 from normexp.errors import UsageError
 from normexp.nets.structure import ENTRANCE, Site, structure
 
@@ -35,6 +43,8 @@ def check(config: RunConfig) -> None:
     Raises:
         UsageError: the fields that do not go together, and what to type instead.
     """
+    if is_recorded(config):
+        refuse_recorded()
     _check_fields(config)
     sites = structure(config).sites
     if isinstance(config.norm, BatchKind):

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from normexp.config.data import Arrays, Cifar10
 from normexp.config.field import specs
-from normexp.config.network import Lenet, Mlp, Model
+from normexp.config.network import Lenet, Mlp, Model, Own
 from normexp.config.norm import (
     ESTIMATOR_FIELDS,
     WITHOUT_MOMENTUM,
@@ -19,7 +19,7 @@ from normexp.config.norm import (
 )
 from normexp.config.schema import RunConfig, steps_per_epoch
 
-Section = TypeVar("Section", Model, Norm)
+Section = TypeVar("Section", Model | Own, Norm)
 
 SMALL_IMAGE = 16
 """Pixels of a side below which LeNet's 5×5 kernels, unpadded, leave nothing."""
@@ -37,7 +37,7 @@ def settle(config: RunConfig) -> RunConfig:
         config = replace(config, data=settled_data(config.data))
     model = config.model
     settled = {name: v for name, v in _open(config).items() if getattr(model, name) is None}
-    if model.weight_init != "normal":
+    if not isinstance(model, Own) and model.weight_init != "normal":
         settled |= _defaults(model, "weight_std")
     return replace(config, model=_with(model, settled), norm=_with(config.norm, _idle(config)))
 
@@ -98,7 +98,7 @@ def _plainest(norm: AveragedKind, *, steady: bool) -> tuple[str, float | None]:
     return estimator, momentum
 
 
-def _defaults(section: Model | Norm, *fields: str) -> dict[str, Any]:
+def _defaults(section: Model | Own | Norm, *fields: str) -> dict[str, Any]:
     kind: type = section.__class__
     return {field: specs(kind)[field].default for field in fields}
 

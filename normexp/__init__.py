@@ -10,7 +10,8 @@ trajectory's batch statistics into the running statistics that evaluation uses.
     >>> frame = normexp.read(result.directory)
 
 `load`, `plan` and `sweep` take what the commands take and do what they do; `read` gives pandas, and
-`budget` says in pandas what running statistics are off by.
+`budget` says in pandas what running statistics are off by. `record` sits in a loop of your own, and
+says the same of any `torch.nn.Module`.
 """
 
 import os
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from normexp.errors import NormexpError as NormexpError
     from normexp.insight.budget import budget as budget
+    from normexp.own.recorder import record as record
     from normexp.store.read import read as read
     from normexp.study.study import load as load
     from normexp.sweeps.sweep import plan as plan
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
 
 __version__ = version("normexp")
-__all__ = ["NormexpError", "budget", "load", "plan", "read", "sweep"]
+__all__ = ["NormexpError", "budget", "load", "plan", "read", "record", "sweep"]
 
 _ROOMS = {
     "NormexpError": "normexp.errors",
@@ -39,6 +41,7 @@ _ROOMS = {
     "sweep": "normexp.sweeps.sweep",
     "read": "normexp.store.read",
     "budget": "normexp.insight.budget",
+    "record": "normexp.own.recorder",
 }
 
 

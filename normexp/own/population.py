@@ -1,7 +1,6 @@
 """Statistics of any module over a data set: the reference beside its running statistics."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import nn
@@ -10,14 +9,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from normexp.engine.recompute import Pool
 from normexp.errors import UsageError
 from normexp.nets.layout import Statistics
-from normexp.own.layers import Forward, Layers, call, tracked, unchanged
+from normexp.own.layers import Forward, batch_norms, call, tracked, unchanged
 
 
 def population(
     model: nn.Module,
     loader: Iterable[object],
     forward_fn: Forward | None = None,
-    layers: Layers | None = None,
+    frozen: Collection[str] | None = None,
 ) -> Statistics:
     """Return statistics pooled over the batches of a loader, in training mode at fixed weights.
 
@@ -28,10 +27,11 @@ def population(
     was.
 
     Args:
-        model: in any mode; batch norms in evaluation mode of a model in training mode are frozen.
+        model: in any mode.
         loader: of batches, one epoch.
         forward_fn: how the model is called; default: see `normexp.own.layers.call`.
-        layers: of the model; default: all with running statistics.
+        frozen: layers that stay in evaluation mode; default: those that are in evaluation mode
+            while the model is in training mode.
 
     Returns:
         Two rows of [channels], float64 on the CPU; the variance is unbiased over all values. A
@@ -40,8 +40,11 @@ def population(
     Raises:
         UsageError: the loader is empty.
     """
-    layers = layers or tracked(model)
+    layers = tracked(model)
     found = layers.read()
+    norms = batch_norms(model)
+    if frozen is None:
+        frozen = {name for name, each in norms.items() if model.training and not each.training}
     pools: dict[_BatchNorm, Pool] = {}
 
     def take(norm: _BatchNorm, given: tuple[torch.Tensor, ...], _: object) -> None:
@@ -51,7 +54,10 @@ def population(
             pools.setdefault(norm, Pool()).add(mean, var * (number - 1), number)
 
     batches = 0
-    with unchanged(model, loader), in_training(model):
+    with unchanged(model, loader), torch.compiler.set_stance("force_eager"):  # else no hooks
+        model.train()
+        for name, norm in norms.items():
+            _take_each_batch(norm, training=name not in frozen)
         handles = [each.register_forward_hook(take) for each in layers.modules.values()]
         try:
             for batch in loader:
@@ -61,28 +67,16 @@ def population(
             for handle in handles:
                 handle.remove()
     if not batches:
-        raise UsageError("train= gave no batch", "give a loader that can be iterated anew")
+        raise UsageError("the loader gave no batch", "give one that can be iterated anew")
     for name, span in layers.spans.items():
         if (pool := pools.get(layers.modules[name])) is not None:
-            for row, values in zip(found, pool.statistics(), strict=True):
-                row[span] = values
+            found.mean[span], found.var[span] = pool.statistics()
     return found
 
 
-@contextmanager
-def in_training(model: nn.Module) -> Iterator[None]:
-    """Let batch norms of a model hold their last batch's statistics, in training mode.
-
-    Frozen ones aside: those in evaluation mode of a model in training mode. Inside of `unchanged`,
-    which puts back what is set here. Compiled modules run uncompiled, so that hooks are called.
-    """
-    norms = [each for each in model.modules() if isinstance(each, _BatchNorm)]
-    frozen = [each for each in norms if model.training and not each.training]
-    model.train()
-    for norm in norms:
-        norm.train(norm not in frozen)
-        if norm.training:
-            norm.momentum = 1.0
-            norm.reset_running_stats()  # NaN times 0 would stay NaN
-    with torch.compiler.set_stance("force_eager"):
-        yield
+def _take_each_batch(norm: _BatchNorm, *, training: bool) -> None:
+    """Let a layer's buffers hold the last batch's statistics, unless it is frozen."""
+    norm.train(training)
+    if training:
+        norm.momentum = 1.0
+        norm.reset_running_stats()  # NaN times 0 would stay NaN

@@ -1,0 +1,92 @@
+"""Error budgets of a recorded network's own running statistics, layer by layer.
+
+As `normexp.engine.budget` has them, for momenta of any layer and step: running − population is
+
+- initial: what is left of the value before the first recorded batch;
+- drift: the population has moved since the batches that are averaged;
+- noise: those batches were not the population of their time.
+
+The population's course is straight between two points at which it was computed, and still before
+the first. Where only one is known, or not every batch is kept, drift and noise are one: the rest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from normexp.nets.layout import Statistics
+from normexp.own.history import EveryUpdate, Rows
+from normexp.own.recording import Recording
+
+
+@dataclass(frozen=True)
+class LayerBudget:
+    """The parts of a layer's error, over its channels that vary.
+
+    Attributes:
+        layer: its name.
+        mean: root mean squares of the parts of the means' errors, in σ of the population.
+        mean_error: that of their sum.
+        var: means of the parts of the variances' errors, relative to the population's.
+        var_error: their sum.
+    """
+
+    layer: str
+    mean: dict[str, float]
+    mean_error: float
+    var: dict[str, float]
+    var_error: float
+
+
+def budgets(recording: Recording, points: Sequence[tuple[int, Statistics]]) -> list[LayerBudget]:
+    """Return the budgets of all layers that are updated.
+
+    Args:
+        recording: of the model.
+        points: updates so far and the population then; the last is that of now.
+    """
+    population, own = torch.cat(points[-1][1]), torch.cat(recording.layers.read())
+    left = recording.left[recording.layer_of]
+    parts = {"initial": left * (recording.start - population)}
+    rest = own - population - parts["initial"]
+    known = dict(points)  # the last of those between the same updates
+    if len(known) > 1 and isinstance(recording.history, EveryUpdate):
+        parts["drift"] = _drift(recording.history.rows, known, population, recording.layer_of)
+        parts["noise"] = rest - parts["drift"]
+    else:
+        parts["rest"] = rest
+    parts["error"] = own - population
+    return [
+        _of_layer(name, span, parts, population)
+        for name, span in recording.layers.spans.items()
+        if name not in recording.still
+    ]
+
+
+def _drift(
+    rows: Rows, points: dict[int, Statistics], now: torch.Tensor, layer_of: torch.Tensor
+) -> torch.Tensor:
+    """Return Σ w·(population at the time of each batch − that of now), [2 · channels]."""
+    newest = torch.where(rows.active, rows.newest, 0.0)
+    kept = torch.cumprod((1 - newest).flip(0), 0).flip(0)
+    weights = newest * torch.cat([kept[1:], torch.ones_like(kept[:1])])  # [rows, layers]
+    times, order = np.arange(len(newest)), sorted(points)
+    near = [np.interp(times, order, np.eye(len(order))[place]) for place in range(len(order))]
+    of_points = torch.from_numpy(np.stack(near)) @ weights  # [points, layers]
+    course = torch.stack([torch.cat(points[each]) for each in order])
+    return (of_points[:, layer_of] * (course - now)).sum(0)
+
+
+def _of_layer(
+    name: str, span: slice, parts: dict[str, torch.Tensor], population: torch.Tensor
+) -> LayerBudget:
+    truth = population.chunk(2)[1][span]
+    varies = truth > 0
+    mean, var = {}, {}
+    for part, values in parts.items():
+        means, variances = (each[span][varies] for each in values.chunk(2))
+        mean[part] = float((means.square() / truth[varies]).mean().sqrt())
+        var[part] = float((variances / truth[varies]).mean())
+    return LayerBudget(name, mean, mean.pop("error"), var, var.pop("error"))

@@ -1,0 +1,225 @@
+"""One table for the weights of now: a row for every estimator of their running statistics."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from normexp.config.norm import BatchNorm
+from normexp.nets.layout import Statistics
+from normexp.own.bank import EXACT, Bank, Certificate
+from normexp.own.layers import Forward, Layers, unchanged
+from normexp.own.population import population
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from normexp.own.recorder import Recorder
+
+Score = Callable[[Any], Any]
+"""Takes a model, returns a number, losses of examples, or a mapping of these by name."""
+
+Array = np.ndarray[Any, Any]
+
+MOMENTA = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
+
+SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
+"""Of another data set's statistics in a mix."""
+
+BUFFERS = ("running_mean", "running_var")
+
+NAME_OF_ONE = "value"
+"""The column of a score that has no name."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to evaluate: the arguments of `Recorder.evaluate`."""
+
+    score: Score
+    train: Iterable[object] | None
+    forward_fn: Forward | None
+    data: Mapping[str, Iterable[object]]
+    model: nn.Module
+    momenta: Sequence[float]
+    higher_is_better: bool
+
+
+class Candidate(NamedTuple):
+    """Running statistics to evaluate a model with."""
+
+    estimator: str
+    momentum: float | None = None
+    statistics: Statistics | None = None  # None: its own, or each batch's
+    certificate: Certificate = EXACT
+    data: str | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A table, and what it was made from.
+
+    Attributes:
+        question: that was asked.
+        step: of the training.
+        candidates: one a row.
+        scores: by row and name; losses of examples, or one number.
+    """
+
+    question: Question
+    step: int
+    candidates: list[Candidate]
+    scores: list[dict[str, Array]]
+
+    @property
+    def metric(self) -> str:
+        """The score that is judged: the first."""
+        return next(iter(self.scores[0]))
+
+    def row(self, estimator: str) -> int | None:
+        """The first row of an estimator, if there is one."""
+        names = [each.estimator for each in self.candidates]
+        return names.index(estimator) if estimator in names else None
+
+    def losses(self, row: int) -> Array:
+        """The judged score of a row, as a loss: lower is better."""
+        return self.scores[row][self.metric] * (-1 if self.question.higher_is_better else 1)
+
+    def frame(self) -> "pd.DataFrame":
+        """Return the table."""
+        import pandas as pd
+
+        reference = self.row("population")
+        rows = []
+        for candidate, scores in zip(self.candidates, self.scores, strict=True):
+            row: dict[str, Any] = {"estimator": candidate.estimator, "momentum": candidate.momentum}
+            if self.question.data:
+                row |= {"data": candidate.data, "share": candidate.share}
+            row |= {name: float(values.mean()) for name, values in scores.items()}
+            if reference is not None:
+                apart = difference(scores[self.metric], self.scores[reference][self.metric])
+                row |= {"excess": apart[0], "interval": apart[1]}
+            rows.append(row | candidate.certificate._asdict())
+        return pd.DataFrame(rows)
+
+
+def difference(one: Array, other: Array) -> tuple[float, float]:
+    """Return the difference of two means, and half of its 95 % interval, paired by example.
+
+    The interval is NaN where there is one number, or where the numbers of examples differ.
+    """
+    from scipy.special import stdtrit
+
+    if len(one) != len(other) or len(one) == 1:
+        return float(one.mean() - other.mean()), np.nan
+    apart = one - other
+    error = apart.std(ddof=1) / np.sqrt(len(apart))
+    return float(apart.mean()), float(stdtrit(len(apart) - 1, 0.975) * error)
+
+
+def evaluated(recorder: "Recorder", question: Question, layers: Layers) -> Evaluated:
+    """Return the scores of a model under every candidate; see `Recorder.evaluate`."""
+    candidates = list(_candidates(recorder, question, layers))
+    scores = []
+    for each in candidates:
+        own = (
+            set(layers.modules) - recorder.recording.still
+            if each.estimator == "batch"
+            else set[str]()
+        )
+        scores.append(scored(question, layers, each.statistics, own))
+    return Evaluated(question, recorder.recording.steps, candidates, scores)
+
+
+def scored(
+    question: Question,
+    layers: Layers,
+    statistics: Statistics | None,
+    own_batch: Collection[str] = (),
+) -> dict[str, Array]:
+    """Return a model's scores under running statistics, those of examples or one number each.
+
+    Args:
+        question: with the model and the function that scores it.
+        layers: of the model.
+        statistics: two rows of [channels]; None: as they are.
+        own_batch: layers that take each batch's statistics in evaluation mode.
+    """
+    model = question.model
+    with unchanged(model), _without([layers.modules[name] for name in own_batch]):
+        if statistics is not None:
+            layers.write(statistics)
+        model.train(mode=False)
+        try:
+            found = question.score(model)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            found = float("nan")
+    named = found if isinstance(found, Mapping) else {NAME_OF_ONE: found}
+    return {name: _numbers(value) for name, value in named.items()}
+
+
+def _numbers(value: object) -> Array:
+    if isinstance(value, torch.Tensor):
+        value = value.detach().double().cpu().numpy()
+    return np.atleast_1d(np.asarray(value, dtype=np.float64)).ravel()
+
+
+@contextmanager
+def _without(norms: Sequence[nn.Module]) -> Iterator[None]:
+    """Take running statistics away: in evaluation mode too a layer then takes the batch's own."""
+    kept = [(norm, name, getattr(norm, name)) for norm in norms for name in BUFFERS]
+    for norm, name, _ in kept:
+        setattr(norm, name, None)
+    try:
+        if norms:
+            with torch.compiler.set_stance("force_eager"):
+                yield
+        else:
+            yield
+    finally:
+        for norm, name, values in kept:
+            setattr(norm, name, values)
+
+
+def _candidates(recorder: "Recorder", question: Question, layers: Layers) -> Iterator[Candidate]:
+    """Yield the rows of a table in their order."""
+
+    def estimated(name: str, norm: BatchNorm, error: Certificate = EXACT) -> Candidate:
+        momentum = None if name in ("cumulative", "window") else norm.momentum
+        return Candidate(name, momentum, recorder.recording.statistics(norm), error)
+
+    own, recording = own_momentum(layers), recorder.recording
+    yield Candidate("own", own)
+    errors = dict.fromkeys((*question.momenta, own or 1.0), EXACT)
+    if isinstance(recording.history, Bank):
+        errors = {each: recording.history.certificate(each) for each in errors}
+    for momentum in question.momenta:
+        yield estimated("ema", BatchNorm(momentum=momentum), errors[momentum])
+    if own:
+        yield estimated("debiased", BatchNorm(momentum=own, estimator="debiased"), errors[own])
+    yield estimated("cumulative", BatchNorm(momentum=None))
+    yield estimated("window", BatchNorm(estimator="window", window=recording.settings.ring))
+    base = None
+    if question.train is not None:
+        base = recorder.population(question, question.model)
+        yield Candidate("population", None, base)
+    yield Candidate("batch")
+    for name, loader in question.data.items():
+        there = population(question.model, loader, question.forward_fn, recording.still)
+        for share in SHARES:
+            pairs = zip(base or layers.read(), there, strict=True)
+            mixed = Statistics(*((1 - share) * old + share * new for old, new in pairs))
+            yield Candidate("mix", None, mixed, EXACT, name, share)
+
+
+def own_momentum(layers: Layers) -> float | None:
+    """The momentum of a model's layers; None where they differ, or take the cumulative mean."""
+    found = {each.momentum for each in layers.modules.values()}
+    return found.pop() if len(found) == 1 else None

@@ -1,0 +1,212 @@
+"""Reads the buffers of batch norms while they train; no step waits for a device.
+
+Readings collect in memory of the model's device and leave it in chunks. On an accelerator a chunk's
+copy is only started, and looked at when the next one leaves.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from normexp.own.layers import Layers
+from normexp.own.recovery import Readings
+
+MOST_READINGS = 64
+MOST_BYTES = 2**24
+"""Readings of a chunk, and the device memory that it may take."""
+
+
+class Reader(Protocol):
+    """Reads the running statistics of layers, once a step or once a forward pass."""
+
+    def step(self, step: int) -> None:
+        """Note what the optimizer's step, which has just ended, has left."""
+
+    def take(self, *, wait: bool) -> list[Readings]:
+        """Return chunks that have come; with `wait`, all that has been read."""
+
+    def close(self) -> None:
+        """Let go of the model."""
+
+
+class _Leaving(NamedTuple):
+    """A chunk on its way to the host."""
+
+    readings: Readings
+    event: torch.Event | None  # None on the CPU
+
+
+class _Chunks:
+    """Readings on the device, and those that leave it."""
+
+    def __init__(self, layers: Layers) -> None:
+        first = next(iter(layers.modules.values()))
+        means = [each.running_mean for each in layers.modules.values()]
+        columns = 2 * sum(layers.sites.values())
+        size = min(MOST_READINGS, max(1, MOST_BYTES // (4 * columns)))
+        self._device = first.running_mean.device if first.running_mean is not None else None
+        wide = any(each is not None and each.dtype == torch.float64 for each in means)
+        dtype = torch.float64 if wide else torch.float32
+        self._values = torch.empty(size, columns, dtype=dtype, device=self._device)
+        self._counts = torch.empty(size, len(means), dtype=torch.long, device=self._device)
+        self._meta: list[tuple[int, list[float], list[int]]] = []  # step, momenta, writes
+        self._leaving: list[_Leaving] = []
+
+    def append(
+        self,
+        values: list[torch.Tensor],
+        counts: list[torch.Tensor],
+        meta: tuple[int, list[float], list[int]],
+    ) -> None:
+        """Copy one reading into the chunk, by two kernels."""
+        row = len(self._meta)
+        torch.cat([each.to(self._device) for each in values], out=self._values[row])
+        torch.stack([each.to(self._device) for each in counts], out=self._counts[row])
+        self._meta.append(meta)
+        if len(self._meta) == len(self._values):
+            self._leave()
+
+    def take(self, *, wait: bool) -> list[Readings]:
+        """Return chunks that have come, oldest first; of several that leave the last is awaited."""
+        if wait and self._meta:
+            self._leave()
+        number = len(self._leaving) - (not wait and self._on_device)
+        found, self._leaving = self._leaving[: max(0, number)], self._leaving[max(0, number) :]
+        for each in found:
+            if each.event is not None:
+                each.event.synchronize()
+        return [each.readings for each in found]
+
+    @property
+    def _on_device(self) -> bool:
+        return self._values.device.type != "cpu"
+
+    def _leave(self) -> None:
+        steps, momenta, writes = zip(*self._meta, strict=True)
+        values, counts = (self._to_host(e[: len(steps)]) for e in (self._values, self._counts))
+        event = None
+        if self._on_device:
+            event = torch.Event(self._values.device)
+            event.record()
+        readings = Readings(
+            torch.tensor(steps),
+            values,
+            counts,
+            torch.tensor(momenta, dtype=torch.float64),
+            torch.tensor(writes),
+        )
+        self._leaving.append(_Leaving(readings, event))
+        self._meta = []
+
+    def _to_host(self, values: torch.Tensor) -> torch.Tensor:
+        host = torch.empty(values.shape, dtype=values.dtype, pin_memory=self._on_device)
+        return host.copy_(values, non_blocking=True)
+
+
+class BufferReader:
+    """One reading a step, of the buffers alone: no hooks, so that compiled models can be read."""
+
+    def __init__(self, layers: Layers) -> None:
+        self._layers, self._chunks = list(layers.modules.values()), _Chunks(layers)
+
+    def step(self, step: int) -> None:
+        """Note what the optimizer's step, which has just ended, has left."""
+        buffers = [each._buffers for each in self._layers]  # noqa: SLF001  106 lookups a step
+        means = [each["running_mean"] for each in buffers]
+        variances = [each["running_var"] for each in buffers]
+        counts = [each["num_batches_tracked"] for each in buffers]
+        momenta = [number_of(each.momentum) for each in self._layers]
+        writes = [writes_of(each) for each in self._layers]
+        self._chunks.append([*means, *variances], counts, (step, momenta, writes))  # type: ignore[list-item, arg-type]
+
+    def take(self, *, wait: bool) -> list[Readings]:
+        """Return chunks that have come; with `wait`, all that has been read."""
+        return self._chunks.take(wait=wait)
+
+    def close(self) -> None:
+        """Do nothing: there are no hooks."""
+
+
+class ForwardReader:
+    """One reading a forward pass, by hooks on the layers.
+
+    The buffers after a pass are read. Where they do not say what the batch was (momentum 0), the
+    statistics are computed from the layer's input, and stand as those of momentum 1.
+    """
+
+    def __init__(self, layers: Layers) -> None:
+        self._layers, self._chunks = layers, _Chunks(layers)
+        self._latest = [self._read(each) for each in layers.modules.values()]
+        self._counts = [_tracked(each).clone() for each in layers.modules.values()]
+        self._known = [(0.5, writes_of(each)) for each in layers.modules.values()]
+        self._seen: list[list[tuple[torch.Tensor, float, int]]] = [[] for _ in self._latest]
+        self._handles = [
+            each.register_forward_hook(self._hook(number))
+            for number, each in enumerate(layers.modules.values())
+        ]
+
+    def step(self, step: int) -> None:
+        """Note what the forward passes since the last step have left."""
+        for place in range(max(map(len, self._seen), default=0)):
+            momenta, writes = [], []
+            for layer, seen in enumerate(self._seen):
+                if place < len(seen):
+                    self._latest[layer] = seen[place][0]
+                    self._counts[layer] = self._counts[layer] + 1
+                    self._known[layer] = seen[place][1:]
+                momenta.append(self._known[layer][0])
+                writes.append(self._known[layer][1])
+            parts = [half for number in (0, 1) for half in (v[number] for v in self._latest)]
+            self._chunks.append(parts, self._counts, (step, momenta, writes))
+        for seen in self._seen:
+            seen.clear()
+
+    def take(self, *, wait: bool) -> list[Readings]:
+        """Return chunks that have come; with `wait`, all that has been read."""
+        return self._chunks.take(wait=wait)
+
+    def close(self) -> None:
+        """Remove the hooks."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _hook(self, number: int) -> Callable[..., None]:
+        def take(layer: _BatchNorm, given: tuple[torch.Tensor, ...], _: object) -> None:
+            if not layer.training:
+                return
+            if layer.momentum == 0:
+                x = given[0].detach()
+                axes = [axis for axis in range(x.dim()) if axis != 1]
+                var, mean = torch.var_mean(x.float(), axes, correction=1)
+                self._seen[number].append((torch.stack([mean, var]), 1.0, writes_of(layer)))
+            else:
+                now = self._read(layer), number_of(layer.momentum), writes_of(layer)
+                self._seen[number].append(now)
+
+        return take
+
+    @staticmethod
+    def _read(layer: _BatchNorm) -> torch.Tensor:
+        """A copy of mean and variance, [2, channels]."""
+        buffers = (layer.running_mean, layer.running_var)
+        return torch.stack([each.detach() for each in buffers if each is not None])
+
+
+def number_of(momentum: float | None) -> float:
+    """A momentum as a number: NaN is the cumulative mean."""
+    return math.nan if momentum is None else momentum
+
+
+def writes_of(layer: _BatchNorm) -> int:
+    """How often a layer's running mean has been written to by operations that PyTorch counts."""
+    mean = layer.running_mean
+    return 0 if mean is None else mean._version  # noqa: SLF001  it has no public name
+
+
+def _tracked(layer: _BatchNorm) -> torch.Tensor:
+    """The number of batches that a layer has seen."""
+    count = layer.num_batches_tracked
+    return torch.zeros((), dtype=torch.long) if count is None else count

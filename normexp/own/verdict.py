@@ -1,0 +1,154 @@
+"""The verdict on a network's loss: its weights, or its running statistics, and which of them."""
+
+from dataclasses import asdict, dataclass
+from math import isnan
+from typing import TYPE_CHECKING, Any
+
+from normexp.nets.layout import Statistics
+from normexp.own.budget import LayerBudget, budgets
+from normexp.own.evaluate import Evaluated, difference, scored
+from normexp.own.layers import tracked
+
+if TYPE_CHECKING:
+    from normexp.own.recorder import Recorder
+
+SMALL = 0.01
+"""Share of the score below which running statistics are no problem, where there is no interval."""
+
+SHOWN = 5
+"""Layers in a printed verdict."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A score of the weights of now, and the part of it that the running statistics cost.
+
+    Attributes:
+        step: of the training.
+        metric: the score that is judged.
+        value: under the model's own running statistics; `weights` + `statistics`.
+        weights: the score under the population's statistics.
+        statistics: what the running statistics add to it.
+        interval: half of its 95 % interval over examples; NaN where `fn` gave one number.
+        to_blame: whether the running statistics cost more than the interval, or than 1 %.
+        momentum: the best of those tried, with its score, `value`; `alike` are those that are not
+            worse beyond the interval.
+        layers: what each layer's statistics cost: how far the score falls when they alone are set
+            right. The most costly first; empty if that was not asked for.
+        budget: of each layer; empty for a model that was not recorded, such as an average.
+        notes: what is left out.
+        todo: what to type next.
+    """
+
+    step: int
+    metric: str
+    value: float
+    weights: float
+    statistics: float
+    interval: float
+    to_blame: bool
+    momentum: dict[str, Any]
+    layers: list[dict[str, Any]]
+    budget: list[LayerBudget]
+    notes: list[str]
+    todo: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as data."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        margin = "" if isnan(self.interval) else f" ± {self.interval:.2g}"
+        parts = f"weights {self.weights:.4g} + statistics {self.statistics:.4g}{margin}"
+        judged = "are not to blame: the score is that of the weights"
+        lines = [
+            f"step {self.step}: {self.metric} {self.value:.4g} = {parts}",
+            f"the running statistics {'are to blame' if self.to_blame else judged}",
+        ]
+        if self.layers and self.to_blame:
+            lines += ["set right alone, a layer takes away:", *self._layer_lines()]
+        lines += [*self._momentum_line(), *self.notes, f"next: {self.todo}"]
+        return "\n".join(lines)
+
+    def _layer_lines(self) -> list[str]:
+        parts = {each.layer: each for each in self.budget}
+        width = max(len(each["layer"]) for each in self.layers[:SHOWN])
+        lines = []
+        for each in self.layers[:SHOWN]:
+            line = f"  {each['layer']:{width}}  {each['cost']:9.3g}"
+            if (budget := parts.get(each["layer"])) is not None:
+                terms = ", ".join(f"{name} {size:.2g}" for name, size in budget.mean.items())
+                line += f"  means are off by {budget.mean_error:.2g} σ ({terms})"
+            lines.append(line)
+        left = len(self.layers) - SHOWN
+        return [*lines, f"  and {left} other layers"] if left > 0 else lines
+
+    def _momentum_line(self) -> list[str]:
+        best, alike = self.momentum, self.momentum.get("alike", [])
+        if not best:
+            return []
+        line = f"best momentum of those tried: {best['momentum']:g} ({self.metric} "
+        line += f"{best['value']:.4g})"
+        if len(alike) > 1:
+            line += f"; not worse beyond the interval: {min(alike):g} to {max(alike):g}"
+        return [line]
+
+
+def judge(recorder: "Recorder", found: Evaluated, *, blame: bool) -> Verdict:
+    """Return the verdict on an evaluation, which has a population."""
+    own, reference = 0, found.row("population")
+    assert reference is not None  # noqa: S101  the caller has asked for it
+    metric, sign = found.metric, -1 if found.question.higher_is_better else 1
+    value, weights = (float(found.scores[row][metric].mean()) for row in (own, reference))
+    apart, interval = difference(found.losses(own), found.losses(reference))
+    least = SMALL * abs(weights) if isnan(interval) else interval
+    is_own = found.question.model is recorder.evaluable
+    todo = "nothing has to be done"
+    if apart > least:
+        todo = 'recorder.apply("population")'
+        todo += "" if is_own else " for the recorded model; the other one needs its own population"
+    return Verdict(
+        step=found.step,
+        metric=metric,
+        value=value,
+        weights=weights,
+        statistics=sign * apart,
+        interval=interval,
+        to_blame=apart > least,
+        momentum=_best(found),
+        layers=_blame(recorder, found, reference) if blame else [],
+        budget=budgets(recorder.recording, recorder.points) if is_own else [],
+        notes=recorder.remarks(),
+        todo=todo,
+    )
+
+
+def _best(found: Evaluated) -> dict[str, Any]:
+    rows = [row for row, each in enumerate(found.candidates) if each.estimator == "ema"]
+    if not rows:
+        return {}
+    best = min(rows, key=lambda row: float(found.losses(row).mean()))
+    alike = []
+    for row in rows:
+        apart, interval = difference(found.losses(row), found.losses(best))
+        if row == best or apart <= interval:
+            alike.append(found.candidates[row].momentum)
+    value = float(found.scores[best][found.metric].mean())
+    return {"momentum": found.candidates[best].momentum, "value": value, "alike": alike}
+
+
+def _blame(recorder: "Recorder", found: Evaluated, reference: int) -> list[dict[str, Any]]:
+    """Return what each layer's statistics cost, the most costly first."""
+    layers, truth = tracked(found.question.model), found.candidates[reference].statistics
+    assert truth is not None  # noqa: S101  a population has statistics
+    own, sign = layers.read(), -1 if found.question.higher_is_better else 1
+    costs = []
+    for name, span in layers.spans.items():
+        if name not in recorder.recording.still:
+            mended = Statistics(*(each.clone() for each in own))
+            for row, right in zip(mended, truth, strict=True):
+                row[span] = right[span]
+            scores = scored(found.question, layers, mended)[found.metric] * sign
+            apart, interval = difference(found.losses(0), scores)
+            costs.append({"layer": name, "cost": apart, "interval": interval})
+    return sorted(costs, key=lambda each: -each["cost"])

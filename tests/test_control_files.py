@@ -16,13 +16,12 @@ from conftest import STORED
 from typer.testing import Result
 
 import normexp as package
+from normexp.store.files import machine
 from normexp.store.layout import StudyDirectory
 from normexp.store.locks import Locks
-from normexp.store.process import machine
 from normexp.store.sweep import SweepDirectory
-from normexp.sweeps.events import Done, Event, encode
+from normexp.sweeps.events import Done, Event, Reader, encode
 from normexp.sweeps.in_slurm import sent_array
-from normexp.sweeps.remote import Reader
 
 Normexp = Callable[..., Result]
 AsJson = Callable[..., Any]

@@ -15,7 +15,7 @@ from typer.testing import Result
 
 import normexp as package
 from normexp.errors import NormexpError
-from normexp.store.files import intact, read_manifest
+from normexp.store.manifest import intact, read_manifest
 
 Normexp = Callable[..., Result]
 STUDY = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0"]

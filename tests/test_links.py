@@ -10,7 +10,7 @@ from conftest import SMALL, STORED, run_files
 from typer.testing import Result
 
 import normexp as package
-from normexp.store.process import machine
+from normexp.store.files import machine
 
 Normexp = Callable[..., Result]
 AsJson = Callable[..., Any]

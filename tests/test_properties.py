@@ -214,7 +214,7 @@ def test_names_are_equal_exactly_where_their_fields_are(pair: tuple[RunConfig, R
 @given(trees())
 def test_a_configuration_survives_every_form_it_takes(tree: dict[str, Any]) -> None:
     """Flat, nested, as a run's YAML, read by PyYAML or by OmegaConf, as JSON, and as overrides."""
-    from normexp.store.texts import config_yaml, to_json
+    from normexp.store.plain import config_yaml, to_json
 
     config = from_tree(tree)
     nested = nest(flatten(config))
@@ -234,7 +234,7 @@ def test_a_configuration_survives_every_form_it_takes(tree: dict[str, Any]) -> N
 
 def test_a_digest_that_looks_like_a_number_stays_a_text() -> None:
     """12e4567890ab is fine, 12e456789012 is infinity to OmegaConf unless it is quoted."""
-    from normexp.store.texts import to_yaml
+    from normexp.store.plain import to_yaml
 
     for text in ("12e456789012", "1e5", "-1.5E+3", ".5e1", "1_0e2", "12e4567890ab", "0123456789"):
         content = to_yaml({"digest": text}).decode()

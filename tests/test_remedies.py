@@ -115,7 +115,7 @@ def test_what_cannot_be_looked_at_is_not_called_damaged(
     def fail(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr("normexp.store.regular.open_regular", fail)
+    monkeypatch.setattr("normexp.store.plain.open_regular", fail)
     result = normexp("verify", "--json")
 
     assert result.exit_code == 4

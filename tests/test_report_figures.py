@@ -20,7 +20,7 @@ from normexp.insight.course import courses
 from normexp.insight.training import trainings_of
 from normexp.report.source import gather
 from normexp.store.stored import stored as stored_run
-from normexp.store.trajectory import read_trajectory
+from normexp.store.tables import read_trajectory
 
 T = 4.302653
 """Student's t at two degrees of freedom, for 95 %."""

@@ -17,8 +17,7 @@ from normexp.store.sweep import tidy
 from normexp.study.study import load
 from normexp.sweeps import sweep
 from normexp.sweeps.execute import execute
-from normexp.sweeps.inventory import Inventory
-from normexp.sweeps.plan import Plan, build
+from normexp.sweeps.plan import Inventory, Plan, build
 
 Command = Callable[..., Result]
 

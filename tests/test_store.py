@@ -21,10 +21,10 @@ import normexp
 from normexp.config.identity import run_id
 from normexp.config.tree import from_tree
 from normexp.store.columns import TABLES
-from normexp.store.process import machine
+from normexp.store.files import machine
+from normexp.store.plain import check_files
 from normexp.store.read import read
-from normexp.store.regular import check_files
-from normexp.store.trajectory import read_trajectory
+from normexp.store.tables import read_trajectory
 
 Normexp = Callable[..., Result]
 AsJson = Callable[..., Any]
@@ -189,7 +189,7 @@ def test_a_trajectory_is_read_once(study: Path, monkeypatch: pytest.MonkeyPatch)
         shutil.rmtree(directory)
         return checked
 
-    monkeypatch.setattr("normexp.store.trajectory.check_files", check_and_remove)
+    monkeypatch.setattr("normexp.store.tables.check_files", check_and_remove)
     after = read_trajectory(place)
 
     assert after.weights.keys() == before.weights.keys()
@@ -203,7 +203,7 @@ def test_a_trajectory_too_large_for_memory_is_read_from_its_files(
     """To the same bits."""
     place = next((study / "trajectories").iterdir())
     before = read_trajectory(place)
-    monkeypatch.setattr("normexp.store.regular.MOST_IN_MEMORY", 100)
+    monkeypatch.setattr("normexp.store.plain.MOST_IN_MEMORY", 100)
     after = read_trajectory(place)
 
     assert all(after.weights[name].equal(values) for name, values in before.weights.items())

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from strategies import TEXTS, examples
 
 from normexp.store import parquet
-from normexp.store.files import intact, read_manifest, write_directory
-from normexp.store.manifest import FILES
-from normexp.store.texts import to_json
+from normexp.store.files import write_directory
+from normexp.store.manifest import FILES, intact, read_manifest
+from normexp.store.plain import to_json
 
 
 def bits(array: Any) -> Any:  # noqa: ANN401

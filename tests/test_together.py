@@ -12,8 +12,8 @@ import pytest
 from conftest import SMALL, run_files
 
 import normexp
+from normexp.store.files import machine
 from normexp.store.layout import StudyDirectory
-from normexp.store.process import machine
 from normexp.sweeps.events import Event
 
 AsJson = Callable[..., Any]
@@ -99,9 +99,9 @@ HOLD = """
 import os, sys
 from pathlib import Path
 from normexp.store.locks import Locks
-from normexp.store.texts import to_json
+from normexp.store.files import machine, start_of
 from normexp.store.layout import StudyDirectory
-from normexp.store.process import machine, start_of
+from normexp.store.plain import to_json
 
 study, name = StudyDirectory(Path("study")), sys.argv[1]
 (study.sweeps / name).mkdir(parents=True)

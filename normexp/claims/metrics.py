@@ -41,7 +41,7 @@ def final_error(run: Run) -> float:
 
 def last_weights(run: Run) -> "dict[str, torch.Tensor]":
     """The weights at the last evaluation point of a run's training."""
-    from normexp.store.trajectory import read_trajectory
+    from normexp.store.tables import read_trajectory
 
     weights = read_trajectory(stored(Path(run["directory"])).trajectory).weights
     return {name: values[0, -1] for name, values in weights.items()}

@@ -284,7 +284,7 @@ def warn_of_damage(*directories: Path) -> None:
     """Warn on stderr of runs that are not as their manifests say."""
     from normexp.console.streams import warn
     from normexp.console.words import counted
-    from normexp.store.files import intact
+    from normexp.store.manifest import intact
 
     lost = [str(directory) for directory in directories if intact(directory) is None]
     if lost:
@@ -306,6 +306,6 @@ def warn_of_lost(store: Path, wanted: str, notes: Iterable[str] = ()) -> None:
 def print_json(content: Any) -> None:  # noqa: ANN401
     """Print JSON on stdout."""
     from normexp.console.streams import escaped
-    from normexp.store.texts import finite
+    from normexp.store.plain import finite
 
     sys.stdout.write(escaped(json.dumps(finite(content), indent=1, ensure_ascii=False)) + "\n")

@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from normexp.cli.app import (
-    Answer,
-    ConfigDir,
-    FiledAs,
-    OnCodeChange,
-    Overrides,
-    command,
-)
+from normexp.cli.app import Answer, ConfigDir, FiledAs, OnCodeChange, Overrides, command
 from normexp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,14 +58,13 @@ def sweep(  # noqa: PLR0913  the options of a command line
             "type normexp watch after --detach",
         )
     from normexp.console.sweeps import print_detached, print_result
-    from normexp.sweeps.inventory import policy
 
     outcome, code = swept(
         overrides or [],
         _serve if watch else None,
         config_dir=config_dir,
         filed_as=filed_as,
-        on_code_change=policy(on_code_change),
+        on_code_change=on_code_change,
         detach=detach,
     )
     show = print_detached if outcome.status in {"submitted", "detached"} else print_result
@@ -134,14 +126,13 @@ def plan(
       normexp plan norm=batch norm.momentum=0.1,0.3
     """
     from normexp.console.sweeps import print_plan
-    from normexp.sweeps.inventory import policy
     from normexp.sweeps.sweep import plan as made_of
 
     made = made_of(
         *(overrides or []),
         config_dir=config_dir,
         filed_as=filed_as,
-        on_code_change=policy(on_code_change),
+        on_code_change=on_code_change,  # type: ignore[arg-type]  # checked there
     )
     return Answer(made.as_dict, lambda: print_plan(made))
 

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from normexp.config.executor import Slurm
 from normexp.errors import UsageError
-from normexp.store.regular import open_regular
+from normexp.store.plain import open_regular
 
 MOST_TIMEOUTS = 10_000
 """Times that a call is put back into the queue, its time being over; it stops by itself."""
@@ -165,8 +165,11 @@ class Array:
         """The last lines of a task's log, as one, and where it is."""
         logs = [self.folder / f"{self.name(task)}_0_log.{kind}" for kind in ("err", "out")]
         for path in logs:
-            if lines := _last_lines(path):
-                return f"{path} ends: {' / '.join(lines)}"
+            with suppress(OSError), open_regular(path) as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+                lines = map(str.strip, file.read().decode(errors="replace").splitlines())
+                if last := list(filter(None, lines))[-TAIL_LINES:]:
+                    return f"{path} ends: {' / '.join(last)}"
         return f"{logs[0]} is empty" if logs[0].exists() else f"it left no {logs[0]}"
 
 
@@ -313,16 +316,6 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str] | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _last_lines(path: Path) -> list[str]:
-    try:
-        with os.fdopen(open_regular(path), "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return []
-    return [line.strip() for line in lines if line.strip()][-TAIL_LINES:]
 
 
 def _refusal(text: str) -> str:

@@ -45,7 +45,7 @@ class Training:
         Raises:
             NormexpError: it is damaged.
         """
-        from normexp.store.trajectory import read_trajectory
+        from normexp.store.tables import read_trajectory
 
         try:
             return read_trajectory(self.directory)

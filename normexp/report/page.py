@@ -19,7 +19,7 @@ from normexp.report.figure import Figure, Table
 from normexp.report.source import MOMENTUM, Source
 from normexp.report.style import DARK, LIGHT, specification, tight
 from normexp.store.files import write_file
-from normexp.store.regular import MOST_BYTES, read_regular
+from normexp.store.plain import MOST_BYTES, read_regular
 
 PAGE, MARKDOWN, FIGURES, REPORTS = "report.html", "report.md", "figures", "reports"
 

@@ -126,7 +126,7 @@ def _of_training(
     """
     from normexp.engine.numerics import one_thread
     from normexp.engine.pictures import pictures
-    from normexp.store.trajectory import read_trajectory
+    from normexp.store.tables import read_trajectory
 
     config = next(iter(members.values()))
     if config.model.kind != "mlp":  # which takes long: the first point and the last one always

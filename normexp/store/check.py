@@ -31,14 +31,31 @@ from normexp.config.tree import nest, without_gone
 from normexp.errors import NormexpError
 from normexp.nets.structure import parameter_shapes, structure
 from normexp.store import parquet
-from normexp.store.files import CERTIFICATE, DAMAGE, MANIFEST, intact, read_sealed, write_file
-from normexp.store.manifest import METRICS, WEIGHTS
+from normexp.store.files import write_file
+from normexp.store.manifest import (
+    CERTIFICATE,
+    DAMAGE,
+    MANIFEST,
+    METRICS,
+    WEIGHTS,
+    intact,
+    read_sealed,
+)
 from normexp.store.places import understood
+from normexp.store.plain import (
+    LOST,
+    check_files,
+    config_yaml,
+    finite,
+    from_json,
+    from_yaml,
+    read_regular,
+    reason,
+    to_json,
+)
 from normexp.store.read import read_summary
-from normexp.store.regular import LOST, MOST_BYTES, check_files, read_json, read_regular, reason
 from normexp.store.stored import row
 from normexp.store.sweep import JOB, SUMMARY, TEXTS, TYPED
-from normexp.store.texts import config_yaml, finite, from_yaml, to_json
 
 Kind = Literal["run", "trajectory", "sweep"]
 Contents = Mapping[str, bytes | None]
@@ -262,13 +279,13 @@ def _unlike_model(path: Path, config: RunConfig) -> str | None:
 def _sweep(directory: Path, manifest: Mapping[str, Any], runs: Mapping[str, Path]) -> Iterator[str]:
     """Yield what is wrong with a sweep's texts, and how its summary differs from its runs."""
     try:
-        typed = from_yaml(read_regular(directory / TYPED, MOST_BYTES))
+        typed = from_yaml(read_regular(directory / TYPED))
         if not {"study", "overrides", "plan"} <= typed.keys():
             yield f"{TYPED}: it does not say what was typed"
     except (OSError, ValueError) as error:
         yield f"{TYPED}: {reason(error)}"
     try:
-        read_json(directory / "environment.json", dict)
+        from_json(read_regular(directory / "environment.json"), dict)
     except (OSError, ValueError) as error:
         yield f"environment.json: {reason(error)}"
     try:

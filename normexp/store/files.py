@@ -1,37 +1,24 @@
-"""Directories that appear whole or not at all, with a manifest that seals them."""
+"""Directories and files that appear whole or not at all, and the processes that write them."""
 
 import errno
-import hashlib
 import os
+import platform
 import re
 import shutil
-import stat
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from normexp.errors import NormexpError
-from normexp.store.manifest import FILES, METRICS, OPTIONAL_FILES, parse
-from normexp.store.process import lives, machine
-from normexp.store.regular import FLAGS, MOST_BYTES, read_regular, reason, verified
-from normexp.store.texts import to_json
-
-MANIFEST = "manifest.json"
-DAMAGE = "damage.json"
-"""Left by `verify` in a directory that is not whole; whatever is made anew there has it not."""
-
-CERTIFICATE = "certificate.json"
-"""Left by `reproduce` in a run's directory; no file of the run."""
+from normexp.store.manifest import CERTIFICATE, DAMAGE, FILES, MANIFEST, OPTIONAL_FILES, sealed
+from normexp.store.plain import FLAGS
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | FLAGS
 """To write a file that is not there."""
-
-ZEROS = "0" * 64
-SEAL = re.compile(rb'"[0-9a-f]{64}"\s*}\s*$')
-"""The end of a manifest that has a seal."""
 
 STAGING_SUFFIX = ".partial"
 OWNER = re.compile(r"\.(?P<process>\d+)-\d+-(?P<what>\w+)-(?P<machine>[^.]*)\.partial$")
@@ -150,69 +137,45 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def sealed(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
-    """Return a manifest with the digests of files and, last, of itself (made with zeros there)."""
-    digests = {
-        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-        for name, content in files.items()
-    }
-    content = to_json({**manifest, "files": digests, "sha256": ZEROS})
-    head, _, tail = content.rpartition(ZEROS.encode())
-    return head + hashlib.sha256(content).hexdigest().encode() + tail
+@cache
+def machine() -> str:
+    """Return a name of the place where process numbers mean the same: host, boot and container.
 
-
-def read_sealed(directory: Path) -> dict[str, Any]:
-    """Return the manifest of a directory, as it was written; OSError or ValueError if not."""
-    content = read_regular(f"{directory}/{MANIFEST}", MOST_BYTES)
-    manifest = parse(content)
-    if not _is_as_written(content, manifest):
-        raise ValueError("it is not what was written (SHA-256 differs)")
-    return manifest
-
-
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """Return the same for those who cannot go on without.
-
-    Raises:
-        NormexpError: it cannot be read, as after a power cut, or is not one.
+    It has letters, digits, `_` and `-` only.
     """
+    namespace = ""
+    with suppress(OSError):
+        namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115  the text, which is no path
+    parts = [platform.node(), _line("/proc/sys/kernel/random/boot_id"), namespace]
+    digest = sha256("/".join(parts).encode()).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9_]', '_', platform.node())[:40]}-{digest}"
+
+
+def lives(process: int, started: str | None = None) -> bool:
+    """Return whether a process of this machine lives, and is the one that started then."""
+    if process < 1:  # to the system, a group of processes
+        return False
     try:
-        return read_sealed(directory)
-    except (OSError, ValueError) as error:
-        raise NormexpError(
-            f"the manifest in {directory} cannot be read ({reason(error)})",
-            f"remove {directory} and sweep again: only what is missing is made again",
-        ) from error
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass  # it is another user's
+    return _about(process)[:1] != ["Z"] and started in (None, start_of(process))
 
 
-def intact(directory: Path) -> dict[str, Any] | None:
-    """Return the manifest of a run or trajectory that is whole, None of another.
+def start_of(process: int) -> str:
+    """Return when a process began, in the kernel's ticks; empty where this cannot be known."""
+    return "".join(_about(process)[19:20])
 
-    A run's metrics are compared by their digest, since its manifest is shown for them; other files
-    by their size, for all would be much to read. What `verify` has marked is not whole either.
-    """
-    if os.path.lexists(directory / DAMAGE):
-        return None
+
+def _about(process: int) -> list[str]:
+    """Return Linux's fields on a process, from its state on; nothing elsewhere."""
+    return _line(f"/proc/{process}/stat").rpartition(")")[2].split()
+
+
+def _line(path: str) -> str:
     try:
-        if not stat.S_ISDIR(os.lstat(directory).st_mode):  # a link
-            return None
-        manifest = read_sealed(directory)
-        for name, about in manifest["files"].items():
-            if name == METRICS:
-                verified(f"{directory}/{name}", about)
-                continue
-            there = os.lstat(f"{directory}/{name}")
-            if there.st_size != about["bytes"] or not stat.S_ISREG(there.st_mode):
-                return None
-    except (OSError, ValueError, KeyError):  # an older sweep's manifest names no files
-        return None
-    return manifest
-
-
-def _is_as_written(content: bytes, manifest: Mapping[str, Any]) -> bool:
-    """Return whether a seal fits; a manifest from before there was a seal has none."""
-    digest = manifest.get("sha256")
-    if digest is None:
-        return not SEAL.search(content)  # under a damaged name
-    head, _, tail = content.rpartition(digest.encode())
-    return bool(digest == hashlib.sha256(head + ZEROS.encode() + tail).hexdigest())
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

@@ -9,12 +9,10 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from math import gcd
 from pathlib import Path
 from typing import Any, TypeVar
 
-from normexp.config.executor import Log
-from normexp.store.files import MANIFEST, intact
+from normexp.store.manifest import MANIFEST, intact
 
 ID_LENGTH = 12
 MOST_LOOKS = 256
@@ -160,16 +158,6 @@ def looked(directories: Iterable[Item], look: Callable[[Item], Seen]) -> Iterato
     with ThreadPoolExecutor(THREADS, "look") as pool:
         while some := list(islice(todo, MANY)):
             yield from pool.map(look, some)
-
-
-def holds(manifest: Mapping[str, Any], log: Log) -> bool:
-    """True if a run's tables hold at least what is asked."""
-    return bool(log.every % manifest["log_every"] == 0)
-
-
-def merged(log: Log, every: int) -> Log:
-    """A log that holds both what is asked and what a run's tables hold, so densely logged."""
-    return Log(every=gcd(log.every, every))
 
 
 def complete(directory: Path, wanted: Container[str] | None = None) -> list[Path]:

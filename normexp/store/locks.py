@@ -19,10 +19,9 @@ from threading import Event, Thread
 
 import msgspec
 
-from normexp.store.files import write_file, write_new
+from normexp.store.files import lives, machine, start_of, write_file, write_new
 from normexp.store.layout import StudyDirectory
-from normexp.store.process import lives, machine, start_of
-from normexp.store.regular import FLAGS, read_json
+from normexp.store.plain import FLAGS, from_json, read_regular
 
 HEARTBEAT_SECONDS = 5.0
 LEASE_SECONDS = 60.0
@@ -73,7 +72,10 @@ class Sign:
         def beat() -> None:
             while not ended.wait(every):
                 with suppress(OSError):
-                    self._touch()
+                    try:
+                        os.utime(self.path, follow_symlinks=False)
+                    except FileNotFoundError:  # others thought us dead, as of a laptop that slept
+                        self.show()
 
         thread = Thread(target=beat, daemon=True, name="heartbeat")
         thread.start()
@@ -83,12 +85,6 @@ class Sign:
             ended.set()
             thread.join()  # else its last beat may come after the end
             self.remove()
-
-    def _touch(self) -> None:
-        try:
-            os.utime(self.path, follow_symlinks=False)
-        except FileNotFoundError:  # others thought us dead, as after a laptop's lid was closed
-            self.show()
 
     def last_beat(self) -> float:
         """Return when it was last touched, by the file system's clock; now if it is not there."""
@@ -100,7 +96,7 @@ class Sign:
     def is_alive(self, now: float | None = None) -> bool:
         """Return whether its owner still works; `now` by the file system's clock, if known."""
         try:
-            here = read_json(self.path, Owner, MOST_BYTES).lives_here()
+            here = from_json(read_regular(self.path, MOST_BYTES), Owner).lives_here()
             if here is not None:
                 return here
             beat = os.lstat(self.path).st_mtime
@@ -174,7 +170,7 @@ class Locks:
     def _owner(self, trajectory: str) -> Owner | None:
         """Return who holds a lock; None if there is none that can be read."""
         with suppress(OSError, ValueError):
-            return read_json(self._path(trajectory), Owner, MOST_BYTES)
+            return from_json(read_regular(self._path(trajectory), MOST_BYTES), Owner)
         return None
 
 

@@ -1,4 +1,4 @@
-"""The configuration of a stored run: as it is written, as it is read, and where its data stand."""
+"""The configuration of a stored run as it is read, and where its data stand."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,41 +8,15 @@ from typing import Any
 
 from normexp.config.data import Arrays, Cifar10, Data
 from normexp.config.field import Scalar, specs, unquoted
-from normexp.config.identity import WEIGHTS
-from normexp.config.schema import KINDS, OUTSIDE, PLACES, SECTIONS, RunConfig
-from normexp.config.tree import (
-    field_specs,
-    flatten,
-    flatten_section,
-    from_tree,
-    nest,
-    without_gone,
-)
+from normexp.config.schema import KINDS, PLACES, SECTIONS, RunConfig
+from normexp.config.tree import from_tree, nest, without_gone
 from normexp.errors import NormexpError, UsageError
-from normexp.store.texts import config_yaml
 
 DEEPEST = 10_000
 """Layers of a model that anyone has trained; a stranger's number may be without end."""
 
 Place = Mapping[str, Scalar]
 """Values of fields that say where data stand, by dotted name."""
-
-
-def kept(config: RunConfig) -> dict[str, Any]:
-    """Return the configuration as a run keeps it, by dotted names: what it is, not where."""
-    flat: dict[str, Any] = {}
-    for name in (*KINDS, *SECTIONS):
-        if name not in OUTSIDE:
-            flat |= flatten_section(name, getattr(config, name))
-    flat |= {name: getattr(config, name) for name in specs(RunConfig)}
-    return {path: value for path, value in flat.items() if path not in PLACES}
-
-
-def weights_yaml(config: RunConfig) -> bytes:
-    """Return what weights depend on as YAML: the same whichever run of a trajectory came first."""
-    flat = flatten(config)
-    roles = {path: spec.rule.role for path, spec in field_specs(nest(flat)).items()}
-    return config_yaml(nest({path: v for path, v in flat.items() if roles[path] in WEIGHTS}))
 
 
 def understood(tree: Mapping[str, Any]) -> RunConfig:

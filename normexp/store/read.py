@@ -7,23 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from normexp.config.schema import IDENTITY_GROUPS, OUTSIDE
-from normexp.config.tree import field_types
 from normexp.errors import NormexpError, NotFoundError, pick
 from normexp.store import parquet
 from normexp.store.columns import RUN_TABLES
-from normexp.store.files import MANIFEST, read_manifest
 from normexp.store.layout import ID_LENGTH, StudyDirectory, studies
-from normexp.store.stored import FINAL, HEAD, TAIL, Row, rows_of
+from normexp.store.manifest import MANIFEST, read_manifest
+from normexp.store.stored import rows_of
 from normexp.store.sweep import SUMMARY, TYPED, has_ended
 
 if TYPE_CHECKING:
     import pandas as pd
-
-NUMBERS = {"half_life_steps": pa.float64(), "diverged_step": pa.int64()}
-"""Of the columns that follow the losses; the others are text."""
 
 
 def read(path: str | Path, table: str = "runs") -> "pd.DataFrame":
@@ -41,7 +35,7 @@ def read(path: str | Path, table: str = "runs") -> "pd.DataFrame":
     pick(str(table), dict.fromkeys(("runs", *RUN_TABLES)), "table")
     directories = _complete_runs(Path(path))
     if table == "runs":
-        arrow = rows_table(rows_of(directories))
+        arrow = parquet.rows_table(rows_of(directories))
     else:
         arrow, ids = stacked(directories, table)
         places = arrow["place"].combine_chunks()
@@ -94,25 +88,6 @@ def stacked(directories: Sequence[Path], table: str) -> tuple[pa.Table, list[str
     return pa.concat_tables(parts, promote_options="permissive").unify_dictionaries(), ids
 
 
-def rows_table(rows: Sequence[Row]) -> pa.Table:
-    """Return rows with the types of the schema; a column that no run has is left out.
-
-    A loss that is not finite is null: the run's `metrics.parquet` has it as it was.
-    """
-    present = {name for each in rows for name in each} or {*HEAD, *FINAL}
-    fields = [pa.field(name, kind) for name, kind in _column_types().items() if name in present]
-    columns = [parquet.column([each.get(f.name) for each in rows], f.type) for f in fields]
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
-
-
-def encode_summary(rows: Sequence[Row]) -> bytes:
-    """Return the summary of a sweep as a Parquet file's content."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows_table(rows), sink, compression="zstd")
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
-
-
 def read_summary(sweep: Path, files: Mapping[str, Any] | None = None) -> pa.Table:
     """Return a sweep's summary; see `parquet.read`.
 
@@ -120,7 +95,7 @@ def read_summary(sweep: Path, files: Mapping[str, Any] | None = None) -> pa.Tabl
         NormexpError: it cannot be read, or its columns are not those of a summary.
     """
     found = parquet.read(sweep / SUMMARY, files)
-    types, names = _column_types(), found.column_names
+    types, names = parquet.column_types(), found.column_names
     fits = all(types.get(field.name) == field.type for field in found.schema)
     if not fits or "run_id" not in names or len({*names}) < len(names):
         raise NormexpError(
@@ -137,23 +112,3 @@ def summary_ids(sweep: Path, *, with_trajectories: bool = False) -> list[str]:
         found = read_summary(sweep)
         return [str(each) for name in names if name in found.schema.names for each in found[name]]
     return []
-
-
-def _column_types() -> dict[str, pa.DataType]:
-    """Return the type of every column that a summary may have, in their order.
-
-    `norm.kind` and its like are the columns `norm`, ...
-    """
-    arrow = {bool: pa.bool_(), float: pa.float64(), int: pa.int64(), str: pa.string()}
-    config = {
-        path: next(arrow[kind] for kind in arrow if kind in types)
-        for path, types in field_types().items()
-        if not path.endswith(".kind") and path.partition(".")[0] not in OUTSIDE
-    }
-    return {
-        **dict.fromkeys((*HEAD, *IDENTITY_GROUPS), pa.string()),
-        **config,
-        **dict.fromkeys(FINAL, pa.float64()),
-        **dict.fromkeys((*TAIL, "directory"), pa.string()),
-        **NUMBERS,
-    }

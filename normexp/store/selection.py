@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from normexp.errors import NormexpError, NotFoundError, did_you_mean
-from normexp.store.files import MANIFEST, intact, read_manifest
 from normexp.store.layout import ID_LENGTH, StudyDirectory, look_around, studies
-from normexp.store.manifest import METRICS, WEIGHTS
+from normexp.store.manifest import MANIFEST, METRICS, WEIGHTS, intact, read_manifest
 from normexp.store.sweep import TYPED
 
 

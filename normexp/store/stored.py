@@ -13,10 +13,9 @@ from normexp.config.schema import IDENTITY_GROUPS
 from normexp.config.tree import without_gone
 from normexp.errors import NormexpError
 from normexp.store.columns import TABLES
-from normexp.store.files import intact, read_manifest
 from normexp.store.layout import StudyDirectory, looked
-from normexp.store.manifest import METRICS
-from normexp.store.regular import reason, verified
+from normexp.store.manifest import METRICS, intact, read_manifest
+from normexp.store.plain import reason, verified
 
 if TYPE_CHECKING:
     from normexp.config.schema import RunConfig

@@ -10,20 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from normexp.errors import NormexpError
-from normexp.store.files import (
-    MANIFEST,
-    intact,
-    read_manifest,
-    remove_abandoned,
-    sealed,
-    staging,
-    write_file,
-)
+from normexp.store.files import remove_abandoned, staging, write_file
 from normexp.store.layout import StudyDirectory
 from normexp.store.locks import ALIVE, Locks, Sign, myself, sign_of
-from normexp.store.regular import MOST_BYTES, MOST_IN_MEMORY, read_regular
+from normexp.store.manifest import MANIFEST, intact, read_manifest, sealed
+from normexp.store.plain import MOST_IN_MEMORY, from_yaml, read_regular, to_json, to_yaml
 from normexp.store.stored import Row
-from normexp.store.texts import from_yaml, to_json, to_yaml
 
 SUMMARY = "summary.parquet"
 JOB = ".slurm/job.json"
@@ -99,9 +91,9 @@ class SweepDirectory:
 
     def end(self, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
         """Write the summary and, last, the manifest."""
-        from normexp.store.read import encode_summary  # pyarrow, which planning need not wait for
+        from normexp.store import parquet  # pyarrow, which planning need not wait for
 
-        encoded = encode_summary(rows)
+        encoded = parquet.encode_summary(rows)
         write_file(self.path / SUMMARY, encoded)
         written = {name: read_regular(self.path / name, MOST_IN_MEMORY) for name in TEXTS}
         written[SUMMARY] = encoded
@@ -197,6 +189,6 @@ def planned(directory: Path) -> dict[str, int]:
 def _described(directory: Path) -> dict[str, Any]:
     """The content of `sweep.yaml`; empty where it cannot be read."""
     try:
-        return from_yaml(read_regular(directory / TYPED, MOST_BYTES))
+        return from_yaml(read_regular(directory / TYPED))
     except (OSError, ValueError):
         return {}

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -15,10 +16,9 @@ from typing import TYPE_CHECKING
 from normexp.errors import NormexpError
 from normexp.executors import slurm
 from normexp.nets.structure import is_convolutional
-from normexp.sweeps.events import Event, Relay, encode
-from normexp.sweeps.execute import in_processes, in_threads
+from normexp.sweeps.events import Event, Relay, append, encode, pause
+from normexp.sweeps.execute import arrived, in_processes, in_threads
 from normexp.sweeps.plan import Stack
-from normexp.sweeps.remote import append, arrived, pause
 from normexp.sweeps.stop import Stop, StoppedError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ GRACE_SECONDS = {signal.SIGTERM: 10.0, signal.SIGUSR2: 60.0}
 MOST_IDLE = 3
 
 
+@dataclass
 class ArrayTask:
     """A call that submitit makes in a task.
 
@@ -44,21 +45,15 @@ class ArrayTask:
         idle: times in a row that its time was over and no evaluation point reached.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917  all that a task takes along
-        self,
-        worker: "Worker",
-        stacks: Mapping[int, Stack],
-        news: Path,
-        cpus: int,
-        workers: int,
-        idle: int = 0,
-    ) -> None:
-        self._worker, self._stacks, self._news = worker, stacks, news
-        self._cpus, self._workers, self._idle = cpus, workers, idle
-        self._stop: Stop | None = None
-        self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
-        self._began = 0.0
+    worker: "Worker"
+    stacks: Mapping[int, Stack]
+    news: Path
+    cpus: int
+    workers: int
+    idle: int = 0
+    _stop: Stop | None = field(default=None, init=False)
+    _thread: threading.Thread | None = field(default=None, init=False)
+    _began: float = field(default=0.0, init=False)
 
     def __call__(self) -> None:
         """Work, in a thread: this one has to receive signals.
@@ -68,17 +63,24 @@ class ArrayTask:
             OSError: the store cannot be used from here.
         """
         name = f"slurm-{slurm.name_here(os.environ)}"
-        path = self._news / f"{name}.txt"
+        path = self.news / f"{name}.txt"
         self._began = time.time()
         signal.signal(signal.SIGTERM, self._terminated)
-        with arrived(self._worker, name, path, self._workers) as here:
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self._work(here, path)
+            except BaseException as error:  # noqa: BLE001  for the thread that waits
+                errors.append(error)
+
+        with arrived(self.worker, name, path, self.workers) as here:
             self._stop = here.stop
-            work = partial(self._work, here, path)
             self._thread = threading.Thread(target=work, name="stacks", daemon=True)
             self._thread.start()
             self._thread.join()
-        if self._error is not None:
-            raise self._error
+        for error in errors:
+            raise error
 
     def checkpoint(self) -> "DelayedSubmission":
         """Called by submitit when time is almost over; what it returns is called the next time.
@@ -90,18 +92,17 @@ class ArrayTask:
 
         self._end(GRACE_SECONDS[signal.SIGUSR2])
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm's, when it queues the task again
-        idle = 0 if self._has_moved() else self._idle + 1
+        idle = 0 if self._has_moved() else self.idle + 1
         if idle >= MOST_IDLE:
             raise NormexpError(
                 f"{idle} times in a row no evaluation point was reached in executor.time minutes"
             )
-        again = ArrayTask(self._worker, self._stacks, self._news, self._cpus, self._workers, idle)
-        return DelayedSubmission(again)
+        return DelayedSubmission(replace(self, idle=idle))
 
     def _has_moved(self) -> bool:
         """True if anything that lasts was written since it began, by the clock of this node."""
-        study = self._worker.directory
-        names = [each.id for stack in self._stacks.values() for each in stack.trajectories]
+        study = self.worker.directory
+        names = [each.id for stack in self.stacks.values() for each in stack.trajectories]
         paths = [*map(study.checkpoint, names), *map(study.trajectory, names)]
         return any(path.stat().st_mtime > self._began - 1 for path in paths if path.exists())
 
@@ -116,19 +117,13 @@ class ArrayTask:
             self._thread.join(seconds + 5)
 
     def _work(self, here: "Worker", path: Path) -> None:
-        try:
-            self._work_off(here, path)
-        except BaseException as error:  # noqa: BLE001  for the thread that waits
-            self._error = error
-
-    def _work_off(self, here: "Worker", path: Path) -> None:
-        send, seconds = partial(append, path), pause(self._workers)
-        stacks = list(self._stacks.values())
-        numbers = {stack.trajectories[0].id: number for number, stack in self._stacks.items()}
-        if self._cpus > 1 and any(is_convolutional(stack.config) for stack in stacks):
-            ended = in_processes(stacks, here, self._cpus, send, seconds)
+        send, seconds = partial(append, path), pause(self.workers)
+        stacks = list(self.stacks.values())
+        numbers = {stack.trajectories[0].id: number for number, stack in self.stacks.items()}
+        if self.cpus > 1 and any(is_convolutional(stack.config) for stack in stacks):
+            ended = in_processes(stacks, here, self.cpus, send, seconds)
         else:
-            ended = in_threads(stacks, here, self._cpus, Relay(send, seconds))
+            ended = in_threads(stacks, here, self.cpus, Relay(send, seconds))
         for stack, done in ended:
             if isinstance(done.error, StoppedError) and not here.place.stop.exists():
                 continue  # this task alone stops: the stack goes on when it is started again

@@ -1,16 +1,17 @@
-"""The cost of a stack in seconds and bytes, roughly, before anything runs."""
+"""The cost of a stack in seconds and bytes, roughly, before anything runs, and so its size."""
 
+import math
 import os
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
-from normexp.config.executor import Local
+from normexp.config.executor import Executor, Local
 from normexp.config.network import Lenet, Sgd
 from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig, number_of_parts, total_steps, train_size
 from normexp.errors import UsageError
-from normexp.nets.structure import is_convolutional, structure
+from normexp.nets.structure import LANES, is_convolutional, padded, structure
 
 SECONDS_PER_LAYER_STEP = {False: 130e-6, True: 380e-6}
 """Calling the operations of one layer forward and back, whatever the number of networks.
@@ -36,6 +37,14 @@ SHARE_OF_A_WORKER = {False: 0.7, True: 0.95}
 Of threads, and of processes.
 """
 
+MOST_NETWORKS = 512
+"""Networks of a stack unless the user says otherwise.
+
+A network-step of S1 on one core takes 44.6 µs among 128, 35.3 among 256, 32.6 among 512.
+"""
+
+MOST_RECORD_BYTES = 2**29
+"""Memory for the trajectories of one stack."""
 
 LARGEST_NODE = 2**44
 """Bytes; for machines that the plan does not know."""
@@ -88,6 +97,21 @@ def record_bytes(config: RunConfig) -> int:
     statistics = 2 * channels * updates if isinstance(config.norm, BatchKind) else 0
     points = (config.train.epochs + 1) * (parameters + 4 * channels)
     return (steps + statistics + points) * (8 if config.train.dtype == "float64" else 4)
+
+
+def stack_size(config: RunConfig, members: int, executor: Executor, workers: int) -> int:
+    """Networks of a stack: as many in each, in as few stacks as memory and workers allow.
+
+    Padding is trained too: no more stacks are made for the workers than there are whole lanes.
+    """
+    if is_convolutional(config):
+        return 1
+    fits = MOST_RECORD_BYTES // record_bytes(config)
+    most = min(executor.stack_size or MOST_NETWORKS, max(LANES, fits // LANES * LANES))
+    needed = math.ceil(members / most)
+    even = math.ceil(needed / workers) * workers
+    stacks = max(needed, min(even, padded(config, members) // LANES))
+    return math.ceil(members / stacks)
 
 
 def refuse_too_large(configs: Sequence[RunConfig], lanes: int) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from normexp.errors import UsageError
-from normexp.store.process import machine
+from normexp.store.files import machine
 
 PACKAGES = ("normexp", "torch", "numpy", "hydra-core", "omegaconf", "pyarrow", "safetensors",
             "scikit-learn", "scipy", "pandas", "joblib")  # fmt: skip
@@ -53,8 +53,7 @@ FILES = (
     "rng.py",
     "store/columns.py",
     "store/parquet.py",
-    "store/run.py",
-    "store/trajectory.py",
+    "store/tables.py",
 )
 """The single files that do too."""
 

@@ -1,17 +1,26 @@
 """Events of a sweep: input of its progress display, from threads and from other processes.
 
-Workers in other processes and on other machines write events as lines of JSON into a file each.
+A worker in another process or on another machine appends its events as lines of JSON to a file of
+its own, in a directory that everybody sees. This needs no open port, and what was written while
+nobody followed is still there.
 """
 
 import errno
 import json
+import os
+import shutil
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from normexp.errors import NormexpError, describe
+from normexp.store.plain import MOST_IN_MEMORY, open_regular
+from normexp.store.sweep import SweepDirectory
 from normexp.sweeps.stop import StoppedError
 
 if TYPE_CHECKING:
@@ -19,6 +28,13 @@ if TYPE_CHECKING:
 
 PAUSE_SECONDS = 0.2
 """Between two lines about steps."""
+
+SHORTEST_PAUSE_SECONDS = 2.0
+WORKERS_A_SECOND = 100
+"""Workers that may look at a file, or write to one, within a second: no burden to a server."""
+
+NEWS = ".news-"
+"""Prefix of the directories of a sweep in which its workers report, one for each submission."""
 
 MOST_POINTS = 300
 """Evaluation points whose losses a line holds."""
@@ -140,3 +156,102 @@ def _decoded(error: list[Any] | None) -> Exception | None:
     if kind == "stopped":
         return StoppedError()
     return OSError(*rest) if kind == "system" else NormexpError(str(rest[0]))
+
+
+def pause(workers: int) -> float:
+    """Seconds between two looks, or two lines about steps, of one of so many workers."""
+    return max(SHORTEST_PAUSE_SECONDS, workers / WORKERS_A_SECOND)
+
+
+def append(path: Path, line: str) -> bool:
+    """Add a line to a worker's file, and return whether it could be added."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+    except OSError:  # a full disk: the work itself says so
+        return False
+    return True
+
+
+class Reader:
+    """Reads what is new in a directory of news, once each."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._read: dict[str, int] = {}  # bytes, by file
+
+    def events(self, ended: Iterable[str] = ()) -> Iterator[Event]:
+        """The events that have come since, those of one worker in their order.
+
+        Args:
+            ended: names of files in which nothing more will be written: these are opened, since
+                a shared file system may list a directory and sizes as they were a minute ago.
+        """
+        names = list(ended)
+        with suppress(OSError), os.scandir(self._directory) as entries:
+            for entry in sorted(entries, key=lambda each: each.name):
+                with suppress(OSError):
+                    if entry.stat().st_size > self._read.get(entry.name, 0):
+                        names.append(entry.name)
+        for name in names:
+            with suppress(OSError):
+                yield from filter(None, map(decode, self._new_lines(name)))
+
+    def _new_lines(self, name: str) -> list[str]:
+        start = self._read.get(name, 0)
+        with open_regular(self._directory / name) as file:
+            file.seek(start)
+            whole = file.read(MOST_IN_MEMORY).rpartition(b"\n")[0]
+        self._read[name] = start + len(whole) + bool(whole)
+        return whole.decode(errors="replace").splitlines()
+
+
+@contextmanager
+def listening(news: Path, listen: Listener, seconds: float) -> Iterator[None]:
+    """Pass on meanwhile what workers report, with so many seconds between two looks."""
+    reader, over = Reader(news), threading.Event()
+
+    def keep_listening() -> None:
+        while not over.wait(seconds):
+            for event in reader.events():
+                listen(event)
+
+    thread = threading.Thread(target=keep_listening, daemon=True, name="news")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        for event in reader.events():  # the last
+            listen(event)
+
+
+def new_news(place: SweepDirectory) -> Path:
+    """A directory for the reports of those who are sent now, and of nobody else."""
+    return Path(tempfile.mkdtemp(prefix=NEWS, dir=place.path))
+
+
+def has_news(place: SweepDirectory) -> bool:
+    """Return whether anybody has begun to work on the sweep elsewhere."""
+    return any(place.path.glob(f"{NEWS}*/*"))
+
+
+def done_elsewhere(place: SweepDirectory) -> Done:
+    """Trajectories trained and runs observed by all who have worked on the sweep elsewhere."""
+    found = [e.done for path in place.path.glob(f"{NEWS}*") for e in Reader(path).events()]
+    return Done(sum(done.trained for done in found), sum(done.observed for done in found))
+
+
+def seconds_elsewhere(place: SweepDirectory) -> float:
+    """From the beginning of a sweep to its workers' last report, by the file system's clock."""
+    with suppress(OSError):
+        times = [path.stat().st_mtime for path in place.path.glob(f"{NEWS}*/*")]
+        return max(0.0, max(times, default=0.0) - place.began)
+    return 0.0
+
+
+def forget_news(place: SweepDirectory) -> None:
+    """Remove all that workers have reported."""
+    for path in place.path.glob(f"{NEWS}*"):
+        shutil.rmtree(path, ignore_errors=True)

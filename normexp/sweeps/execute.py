@@ -3,19 +3,38 @@
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normexp.config.executor import Executor, Local, Ray, Slurm
 from normexp.errors import NormexpError, UsageError, describe
-from normexp.sweeps.environment import device_environment
-from normexp.sweeps.events import PAUSE_SECONDS, Done, Event, Listener, Relay, decode, encode
+from normexp.store.files import machine
+from normexp.store.locks import sign_of
+from normexp.sweeps.environment import device_environment, environment, torch_environment
+from normexp.sweeps.events import (
+    PAUSE_SECONDS,
+    Done,
+    Event,
+    Listener,
+    Relay,
+    append,
+    decode,
+    encode,
+    listening,
+    new_news,
+    pause,
+)
 from normexp.sweeps.plan import Plan, Stack
-from normexp.sweeps.remote import append, arrived, listening, new_news, pause
+from normexp.sweeps.stop import Stop
 
 if TYPE_CHECKING:
     from normexp.sweeps.worker import Worker
+
+HEARTBEAT_SECONDS = 20.0
+"""Of a worker: a third of its lease."""
 
 Ended = Iterator[tuple[Stack, Done]]
 
@@ -23,22 +42,20 @@ Ended = Iterator[tuple[Stack, Done]]
 def execute(plan: Plan, worker: "Worker", listen: Listener) -> Ended:
     """Work on every stack of a plan; yield each as it ends, with what came of it."""
     listen(Event("began", plan=plan))
-    for stack, done in _ended(plan, worker, listen):
-        listen(Event("ended", done=done))
-        yield stack, done
-
-
-def _ended(plan: Plan, worker: "Worker", listen: Listener) -> Ended:
     if isinstance(plan.executor, Slurm):
         from normexp.sweeps.in_slurm import follow, send
 
-        sent = send(plan, worker)
-        return ((plan.stacks[n], done) for n, done in follow(sent, worker.stop, listen))
-    if isinstance(plan.executor, Ray):
-        return _in_ray(plan, plan.executor, worker, listen)
-    if plan.processes:
-        return _in_processes_here(plan, worker, listen)
-    return in_threads(plan.stacks, worker, plan.workers, listen)
+        followed = follow(send(plan, worker), worker.stop, listen)
+        ended: Ended = ((plan.stacks[number], done) for number, done in followed)
+    elif isinstance(plan.executor, Ray):
+        ended = _in_ray(plan, plan.executor, worker, listen)
+    elif plan.processes:
+        ended = _in_processes_here(plan, worker, listen)
+    else:
+        ended = in_threads(plan.stacks, worker, plan.workers, listen)
+    for stack, done in ended:
+        listen(Event("ended", done=done))
+        yield stack, done
 
 
 def check(executor: Executor) -> None:
@@ -153,3 +170,41 @@ def _work_in_ray(worker: "Worker", news: Path, workers: int, task: tuple[int, St
     event = decode(encode(Event("ended", done=done)))  # errors that another Python can read
     assert event is not None  # noqa: S101  for the type checker
     return event.done
+
+
+@contextmanager
+def arrived(worker: "Worker", name: str, news: Path, workers: int) -> Iterator["Worker"]:
+    """The worker on this machine: alive under its name, with the environment that is here.
+
+    Args:
+        worker: as it was sent.
+        name: the same for a worker that a cluster starts again in the place of one that has died.
+        news: the file in which it reports.
+        workers: of the sweep, who use the same file system.
+
+    Raises:
+        NormexpError: another normexp is installed here.
+    """
+    device = device_environment(worker.standard.environment["device"])
+    here = {**environment(), **torch_environment(), **device}
+    if here["code"] != worker.environment["code"]:
+        raise NormexpError(
+            f"{machine()} has another normexp than the sweep was planned with, or it was changed "
+            "since: install the same on every node, and type the command again"
+        )
+    place = worker.place
+    sign, own = sign_of(place.path, name), place.path / f".{name}.stop"
+    own.unlink(missing_ok=True)  # of whom it was started again for
+    sign.show()
+    news.touch()  # it has begun
+    try:
+        with sign.beating(HEARTBEAT_SECONDS):
+            yield replace(
+                worker,
+                environment=here,
+                locks=replace(worker.locks, worker=name),
+                standard=replace(worker.standard, environment=here),
+                stop=Stop(place.stop, own, pause=pause(workers)),
+            )
+    finally:
+        own.unlink(missing_ok=True)

@@ -14,11 +14,19 @@ from normexp.errors import NormexpError
 from normexp.executors import slurm
 from normexp.executors.slurm import Array, State
 from normexp.store.files import write_file
-from normexp.store.regular import read_json
+from normexp.store.plain import from_json, read_regular
 from normexp.store.sweep import JOB, SweepDirectory
-from normexp.sweeps.events import Done, Event, Listener, ignore
+from normexp.sweeps.events import (
+    Done,
+    Event,
+    Listener,
+    Reader,
+    forget_news,
+    ignore,
+    new_news,
+    pause,
+)
 from normexp.sweeps.plan import Plan
-from normexp.sweeps.remote import Reader, forget_news, new_news, pause
 from normexp.sweeps.stop import Stop, StoppedError
 
 if TYPE_CHECKING:
@@ -65,16 +73,22 @@ class Sent:
     """Stacks that are in a cluster's hands.
 
     Args:
-        array: that has them.
-        groups: the numbers of the stacks of every task.
-        news: the directory in which its tasks report.
-        cluster: its name.
+        sweep: the directory of their sweep.
+        job: the file that says so.
     """
 
-    array: Array
-    groups: tuple[tuple[int, ...], ...]
-    news: Path
-    cluster: str
+    sweep: Path
+    job: Job
+
+    @property
+    def array(self) -> Array:
+        """The array that has them."""
+        return Array(self.sweep / FOLDER, self.job.job, len(self.job.tasks))
+
+    @property
+    def news(self) -> Path:
+        """The directory in which its tasks report."""
+        return self.sweep / Path(self.job.news).name
 
     def check(self) -> None:
         """Make sure that it can be followed, or another be sent in its place.
@@ -83,15 +97,15 @@ class Sent:
             NormexpError: another cluster has it, or Slurm does not answer.
         """
         here = slurm.limits().cluster
-        if self.cluster != here:
+        if self.job.cluster != here:
             raise NormexpError(
-                f"job {self.array.job} of this sweep was left to the Slurm cluster {self.cluster}, "
-                f"and this is {here or 'none that answers'}",
-                f"type the command there, or remove {self.array.folder.parent}",
+                f"job {self.job.job} of this sweep was left to the Slurm cluster "
+                f"{self.job.cluster}, and this is {here or 'none that answers'}",
+                f"type the command there, or remove {self.sweep}",
             )
         if self.array.is_in_queue() is None:
             raise NormexpError(
-                f"Slurm does not say what has become of its job {self.array.job}",
+                f"Slurm does not say what has become of its job {self.job.job}",
                 "type the command again when squeue answers",
             )
 
@@ -131,7 +145,7 @@ def send(plan: Plan, worker: "Worker") -> Sent:
     array = slurm.submit(place.path / FOLDER, calls, options)
     job = Job(array.job, limits.cluster, groups, news.name)
     write_file(place.path / JOB, msgspec.json.encode(job))
-    return Sent(array, groups, news, limits.cluster)
+    return Sent(place.path, job)
 
 
 def sent_array(place: SweepDirectory) -> Sent | None:
@@ -140,11 +154,9 @@ def sent_array(place: SweepDirectory) -> Sent | None:
     if (path / FOLDER).is_symlink():
         return None
     try:
-        job = read_json(path / JOB, Job)
+        return Sent(path, from_json(read_regular(path / JOB), Job))
     except (OSError, ValueError):
         return None
-    array = Array(path / FOLDER, job.job, len(job.tasks))
-    return Sent(array, job.tasks, path / Path(job.news).name, job.cluster)
 
 
 def jobs(place: SweepDirectory) -> list[str]:
@@ -195,7 +207,7 @@ class _Following:
 
     def __init__(self, sent: Sent) -> None:
         self._sent, self._array, self._reader = sent, sent.array, Reader(sent.news)
-        self._left = {number for group in sent.groups for number in group}
+        self._left = {number for group in sent.job.tasks for number in group}
         self._began = self._asked = self._answered = time.monotonic()
         self._over_since: dict[int, float] = {}
         self._attempts = dict.fromkeys(range(sent.array.tasks), 1)
@@ -268,10 +280,15 @@ class _Following:
     def _lost(self, over: Mapping[int, State]) -> Iterator[tuple[int, Exception]]:
         """The stacks of which nothing will come, and why."""
         for task, state in over.items():
-            numbers = [number for number in self._sent.groups[task] if number in self._left]
+            numbers = [number for number in self._sent.job.tasks[task] if number in self._left]
             if not numbers or (state in KILLED and not self.stops and self._again(task)):
                 continue
-            error = StoppedError() if self.stops else self._error(task, state)
+            error: Exception = StoppedError()
+            if not self.stops:
+                times = self._attempts[task]
+                often = f" {times} times" if times > 1 else ""
+                name, tail = self._array.name(task), self._array.tail(task)
+                error = NormexpError(f"Slurm's task {name} {state}{often}; {tail}")
             yield from ((number, error) for number in numbers)
 
     def _again(self, task: int) -> bool:
@@ -285,9 +302,3 @@ class _Following:
 
     def _news_file(self, task: int) -> Path:
         return self._sent.news / f"slurm-{self._array.name(task)}.txt"
-
-    def _error(self, task: int, state: State) -> NormexpError:
-        times = self._attempts[task]
-        often = f" {times} times" if times > 1 else ""
-        name, tail = self._array.name(task), self._array.tail(task)
-        return NormexpError(f"Slurm's task {name} {state}{often}; {tail}")

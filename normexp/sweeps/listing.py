@@ -13,8 +13,8 @@ from normexp.config.identity import describing
 from normexp.errors import NormexpError, NotFoundError, UsageError, did_you_mean
 from normexp.executors.slurm import is_in_queue, queued
 from normexp.store import sweep
-from normexp.store.files import MANIFEST, intact
 from normexp.store.layout import StudyDirectory, look_around, looked, studies
+from normexp.store.manifest import MANIFEST, intact
 from normexp.store.manifest import METRICS as TABLE
 from normexp.store.selection import find_run
 from normexp.store.stored import read_run

@@ -1,6 +1,5 @@
 """The outcome of a sweep: the work that was done, and the runs that are stored."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +9,10 @@ from normexp.config.differences import completed, varying
 from normexp.config.schema import FRAMEWORK
 from normexp.errors import SweepInterruptedError, describe
 from normexp.insight.arms import Arm, arms
-from normexp.store.layout import StudyDirectory, holds
+from normexp.store.layout import StudyDirectory
 from normexp.store.stored import Row, row
 from normexp.store.sweep import SweepDirectory
-from normexp.sweeps.inventory import Standard
-from normexp.sweeps.plan import SUBJECT, Plan, Stack, label
+from normexp.sweeps.plan import SUBJECT, Plan, Stack, Standard, label
 
 NOTHING = "–"
 """Of a run without a framework among others."""
@@ -32,7 +30,7 @@ class Outcome:
         observed: runs, by this very sweep.
         rows: one a complete run, in the order of the study.
         failed: ids of runs that are not as they were asked for.
-        errors: what the failed stacks raised.
+        broken: stacks that have failed, and why.
         warnings: what makes the numbers less than promised.
         seconds: wall clock of the work.
         jobs: their numbers, if a cluster had them.
@@ -46,11 +44,23 @@ class Outcome:
     observed: int = 0
     rows: list[Row] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
+    broken: list[tuple[Stack, Exception]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
     jobs: list[str] = field(default_factory=list)
     status: str = "running"
+
+    @property
+    def errors(self) -> list[str]:
+        """A line for each error of stacks; where several raised the same, one."""
+        by_text: dict[str, list[Stack]] = {}
+        for stack, error in self.broken:
+            by_text.setdefault(describe(error), []).append(stack)
+        return [
+            f"{f'stack {stacks[0].key}' if len(stacks) == 1 else f'{len(stacks)} stacks'} "
+            f"({sum(stack.runs for stack in stacks)} runs): {text}"
+            for text, stacks in by_text.items()
+        ]
 
     @cached_property
     def arms(self) -> list[Arm]:
@@ -110,20 +120,9 @@ class Outcome:
         return {run: name or NOTHING for run, name in found.items()}
 
 
-def errors(broken: Sequence[tuple[Stack, Exception]]) -> Iterator[str]:
-    """A line for each error; where several stacks raised the same, one."""
-    by_text: dict[str, list[Stack]] = {}
-    for stack, error in broken:
-        by_text.setdefault(describe(error), []).append(stack)
-    for text, stacks in by_text.items():
-        runs = sum(stack.runs for stack in stacks)
-        which = f"stack {stacks[0].key}" if len(stacks) == 1 else f"{len(stacks)} stacks"
-        yield f"{which} ({runs} runs): {text}"
-
-
 def sum_up(outcome: Outcome, place: SweepDirectory, standard: Standard) -> None:
     """Read all complete runs of the study, and list those that are not as they were asked for."""
-    plan, study, log = outcome.plan, place.study, outcome.plan.study.runs[0].config.log
+    plan, study = outcome.plan, place.study
     names = {
         run.id: plan.there.names.get(run.id) or study.run(label(run, plan.differing), run.id).name
         for run in plan.study.runs
@@ -133,7 +132,7 @@ def sum_up(outcome: Outcome, place: SweepDirectory, standard: Standard) -> None:
         left = [name for name in names if name not in rows]
         for name, path, manifest in study.intact_runs(left, known) if left else ():
             rows[name] = row(manifest, path)
-            if holds(manifest, log) and standard.accepts(manifest):
+            if standard.accepts(manifest):
                 done.add(name)
     outcome.rows = [rows[name] for name in names if name in rows]
     outcome.failed = [name for name in names if name not in done]

@@ -1,26 +1,26 @@
 """The plan: which runs are there, which are only to observe, and what trains together."""
 
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 from normexp.config.differences import fields_of_identity, varying
-from normexp.config.executor import Executor, Local
+from normexp.config.executor import Executor, Local, Log
 from normexp.config.field import Scalar, spell
 from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
-from normexp.nets.structure import LANES, is_convolutional, lanes, padded
+from normexp.nets.structure import lanes, padded
+from normexp.store.layout import StudyDirectory
 from normexp.study.run import Run
 from normexp.study.study import Study
 from normexp.sweeps.cost import (
     SHARE_OF_A_WORKER,
     observing_seconds,
-    record_bytes,
     refuse_too_large,
+    stack_size,
     training_seconds,
 )
-from normexp.sweeps.inventory import Inventory
+from normexp.sweeps.environment import PROCESSOR, changed_since
 
 SUBJECT = ("norm.kind", "norm.momentum")
 """Fields that tell runs apart, even where all have one value."""
@@ -28,17 +28,114 @@ SUBJECT = ("norm.kind", "norm.momentum")
 MOST_CHARACTERS = 96
 """Of a label."""
 
-MOST_NETWORKS = 512
-"""Networks of a stack unless the user says otherwise.
-
-A network-step of S1 on one core takes 44.6 µs among 128, 35.3 among 256, 32.6 among 512.
-"""
-
 SECONDS_WORTH_A_PROCESS = 10
 """Work that pays for starting processes, some four seconds."""
 
-MOST_RECORD_BYTES = 2**29
-"""Memory for the trajectories of one stack."""
+
+OnCodeChange = Literal["warn", "rerun", "ignore"]
+"""The policies for runs that other code, or another machine, has made."""
+
+POLICIES: tuple[OnCodeChange, ...] = get_args(OnCodeChange)
+
+
+@dataclass(frozen=True)
+class Standard:
+    """The standard by which a stored run counts as done.
+
+    Args:
+        on_code_change: whether runs made otherwise are made again, or mentioned.
+        environment: of now.
+        log: what tables have to hold.
+        any_processor: whether it does not matter which one makes a run, as in a cluster.
+    """
+
+    on_code_change: OnCodeChange
+    environment: Mapping[str, Any]
+    log: Log
+    any_processor: bool = False
+
+    def differing(self, manifest: Mapping[str, Any]) -> tuple[str, ...]:
+        """The entries of code and environment that are others now, if that matters here."""
+        if self.on_code_change == "ignore":
+            return ()
+        names = changed_since(manifest, self.environment)
+        return tuple(name for name in names if not (self.any_processor and name in PROCESSOR))
+
+    def accepts(self, manifest: Mapping[str, Any]) -> bool:
+        """True if a run need not be made again for its tables, its code or its environment."""
+        made_well = self.on_code_change != "rerun" or not self.differing(manifest)
+        return made_well and holds(manifest, self.log)
+
+
+def holds(manifest: Mapping[str, Any], log: Log) -> bool:
+    """True if a run's tables hold at least what is asked."""
+    return bool(log.every % manifest["log_every"] == 0)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Stored runs and trajectories among those of a study, by their ids.
+
+    Attributes:
+        cached: runs that are complete and hold what is asked.
+        stored: trajectories that are complete.
+        damaged: trajectories that are there and have to be made again.
+        names: of the directories of runs, whole or not.
+        log_every: of the runs that are whole and have to be made again.
+        outdated: runs that other code or another machine has made or trained, and what differs.
+        earlier: sweeps of the study that had ended before.
+    """
+
+    cached: Collection[str] = frozenset()
+    stored: Collection[str] = frozenset()
+    damaged: Collection[str] = frozenset()
+    names: Mapping[str, str] = field(default_factory=dict)
+    log_every: Mapping[str, int] = field(default_factory=dict)
+    outdated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    earlier: frozenset[str] = frozenset()
+
+
+def take_inventory(
+    directory: StudyDirectory,
+    runs: Mapping[str, str],
+    standard: Standard,
+    *,
+    more: Iterable[str] = (),
+    names: Mapping[str, str] | None = None,
+) -> Inventory:
+    """Look at what is there.
+
+    Args:
+        directory: of the study.
+        runs: the trajectory of each run, by their ids.
+        standard: what counts as done.
+        more: trajectories to look at, whether any of these runs is theirs or not.
+        names: of the runs' directories, where these are known.
+    """
+    begun = directory.begun({*runs.values(), *more})
+    trained = directory.intact_trajectories(begun)
+    differing = {name: standard.differing(manifest) for name, manifest in trained}
+    outdated = {name: differing.get(of, ()) for name, of in runs.items()}
+    again = standard.on_code_change == "rerun"
+    cached, log_every = set(), dict[str, int]()
+    names = directory.names(runs) if names is None else names
+    for name, _, manifest in directory.intact_runs(runs, names):
+        outdated[name] = standard.differing(manifest) or outdated[name]
+        if holds(manifest, standard.log) and not (again and outdated[name]):
+            cached.add(name)
+        else:
+            log_every[name] = manifest["log_every"]
+    stored = {name for name, keys in differing.items() if not (again and keys)}
+    if again:  # what is outdated is made again: nothing to mention
+        outdated = {}
+    return Inventory(
+        cached=frozenset(cached),
+        stored=frozenset(stored),
+        damaged=frozenset(begun - stored),
+        names=names,
+        log_every=log_every,
+        outdated={name: keys for name, keys in outdated.items() if keys},
+    )
 
 
 @dataclass(frozen=True)
@@ -194,7 +291,7 @@ def build(study: Study, there: Inventory) -> Plan:
         groups.setdefault(key, []).append(trajectory)
     stacks = []
     for (structure, stored), members in groups.items():
-        size = _stack_size(members[0].config, len(members), executor, workers)
+        size = stack_size(members[0].config, len(members), executor, workers)
         parts = [tuple(members[start : start + size]) for start in range(0, len(members), size)]
         stacks += [Stack(structure, part, stored) for part in parts]
     for stack in stacks:
@@ -245,21 +342,6 @@ def _telling(runs: Sequence[Run]) -> Iterator[Mapping[str, Scalar]]:
         if not parts <= seen:
             seen |= parts
             yield run.flat
-
-
-def _stack_size(config: RunConfig, members: int, executor: Executor, workers: int) -> int:
-    """Networks of a stack: as many in each, in as few stacks as memory and workers allow.
-
-    Padding is trained too: no more stacks are made for the workers than there are whole lanes.
-    """
-    if is_convolutional(config):
-        return 1
-    fits = MOST_RECORD_BYTES // record_bytes(config)
-    most = min(executor.stack_size or MOST_NETWORKS, max(LANES, fits // LANES * LANES))
-    needed = math.ceil(members / most)
-    even = math.ceil(needed / workers) * workers
-    stacks = max(needed, min(even, padded(config, members) // LANES))
-    return math.ceil(members / stacks)
 
 
 def _stack_seconds(stack: Stack) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from normexp.store.files import write_file
 from normexp.store.locks import MOST_BYTES
-from normexp.store.regular import read_regular
+from normexp.store.plain import read_regular
 
 if TYPE_CHECKING:
     from normexp.trained import Kept

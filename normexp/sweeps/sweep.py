@@ -11,20 +11,24 @@ from typing import TYPE_CHECKING
 
 from normexp.config.executor import Local, Slurm
 from normexp.config.field import expanded
-from normexp.errors import NormexpError, UsageError, describe
+from normexp.errors import NormexpError, UsageError, describe, pick
 from normexp.store.layout import StudyDirectory
 from normexp.store.locks import Locks, locked
 from normexp.store.sweep import SweepDirectory, begin, has_ended, over, planned, tidy
 from normexp.study.study import Overrides, Study, load
-from normexp.sweeps import inventory
 from normexp.sweeps.environment import environment
-from normexp.sweeps.events import Event, Listener, ignore
+from normexp.sweeps.events import (
+    Event,
+    Listener,
+    done_elsewhere,
+    has_news,
+    ignore,
+    seconds_elsewhere,
+)
 from normexp.sweeps.execute import check, execute
 from normexp.sweeps.in_slurm import Sent, follow, forget, jobs, send, sent_array
-from normexp.sweeps.inventory import OnCodeChange, Standard
-from normexp.sweeps.outcome import Outcome, errors, interrupted, sum_up
-from normexp.sweeps.plan import Plan, Stack, build
-from normexp.sweeps.remote import done_elsewhere, has_news, seconds_elsewhere
+from normexp.sweeps.outcome import Outcome, interrupted, sum_up
+from normexp.sweeps.plan import POLICIES, OnCodeChange, Plan, Standard, build, take_inventory
 from normexp.sweeps.stop import Stop, StoppedError
 
 if TYPE_CHECKING:
@@ -32,9 +36,6 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 8.0
 """Between two looks at what another sweep works on."""
-
-Broken = list[tuple[Stack, Exception]]
-"""Stacks that have failed, and why."""
 
 
 def plan(
@@ -107,7 +108,10 @@ def sweep_study(
             if plan.stacks:
                 worker = _worker(plan, place, standard, stop)
                 if detach:
-                    return _left(outcome, worker, sent)
+                    left = sent if sent is not None and sent.array.is_in_queue() else None
+                    status = "submitted" if left is None else "detached"
+                    left = left or send(plan, worker)
+                    return replace(outcome, jobs=[left.job.job], status=status)
                 stopped = _work_off(outcome, worker, progress, sent)
             elif sent is not None:
                 sent.withdraw()
@@ -137,15 +141,16 @@ def _plan(study: Study, standard: Standard) -> Plan:
     runs = {run.id: run.trajectory_id for run in study.runs}
     with _writing(directory, study):
         earlier = over(directory)  # before the look: what these have made is seen
-        there = inventory.take(directory, runs, study.runs[0].config.log, standard)
+        there = take_inventory(directory, runs, standard)
         return build(study, replace(there, earlier=earlier))
 
 
 def _standard(study: Study, on_code_change: OnCodeChange) -> Standard:
     """The standard of now; in a cluster any of its processors may make a run."""
-    executor = study.runs[0].config.executor
-    now = environment() | {"device": executor.device}
-    return Standard(on_code_change, now, any_processor=not isinstance(executor, Local))
+    policy = pick(on_code_change, {known: known for known in POLICIES}, "--on-code-change")
+    first = study.runs[0].config
+    now = environment() | {"device": first.executor.device}
+    return Standard(policy, now, first.log, any_processor=not isinstance(first.executor, Local))
 
 
 def _place(plan: Plan, directory: StudyDirectory) -> tuple[SweepDirectory, Sent | None]:
@@ -197,13 +202,6 @@ def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -
     )
 
 
-def _left(outcome: Outcome, worker: "Worker", sent: Sent | None) -> Outcome:
-    """Submit the work, unless it is in the queue already."""
-    if sent is not None and sent.array.is_in_queue():
-        return replace(outcome, jobs=[sent.array.job], status="detached")
-    return replace(outcome, jobs=[send(outcome.plan, worker).array.job], status="submitted")
-
-
 def _work_off(outcome: Outcome, worker: "Worker", listen: Listener, sent: Sent | None) -> bool:
     """Work until every run is there or has failed; return whether work was left, asked to stop.
 
@@ -219,13 +217,12 @@ def _work_off(outcome: Outcome, worker: "Worker", listen: Listener, sent: Sent |
         OSError: the store cannot be written; what is left would fail too.
     """
     plan, stopped, pause = outcome.plan, False, FIRST_PAUSE_SECONDS
-    broken: Broken = []
     if sent is not None:
         stopped = _catch_up(outcome, sent, worker.stop, listen)
         if not stopped:
             plan = _rest(plan, worker, [t.id for stack in plan.stacks for t in stack.trajectories])
     while plan.stacks and not stopped:
-        held, stopped = _one_round(outcome, plan, worker, listen, broken)
+        held, stopped = _one_round(outcome, plan, worker, listen)
         if not held or stopped:
             break
         listen(Event("waiting", len(held)))
@@ -238,12 +235,11 @@ def _work_off(outcome: Outcome, worker: "Worker", listen: Listener, sent: Sent |
             time.sleep(pause)  # others may be given back by then too
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             plan = _rest(plan, worker, held)
-    outcome.errors = list(errors(broken))
     return stopped
 
 
 def _one_round(
-    outcome: Outcome, plan: Plan, worker: "Worker", listen: Listener, broken: Broken
+    outcome: Outcome, plan: Plan, worker: "Worker", listen: Listener
 ) -> tuple[set[str], bool]:
     """Work on all stacks; the trajectories that another sweep works on, and whether it stopped."""
     held: set[str] = set()
@@ -259,7 +255,7 @@ def _one_round(
         if isinstance(done.error, StoppedError):
             stopped = True
         elif done.error is not None:
-            broken.append((stack, done.error))
+            outcome.broken.append((stack, done.error))
     return held, stopped
 
 
@@ -278,9 +274,8 @@ def _catch_up(outcome: Outcome, sent: Sent, stop: Stop, listen: Listener) -> boo
 
 def _rest(plan: Plan, worker: "Worker", held: Collection[str]) -> Plan:
     """The plan of what is not there by now of these trajectories."""
-    log = plan.study.runs[0].config.log
     runs = {r.id: r.trajectory_id for r in plan.study.runs if r.trajectory_id in held}
-    there = inventory.take(worker.directory, runs, log, worker.standard)
+    there = take_inventory(worker.directory, runs, worker.standard)
     others = {run.id for run in plan.study.runs if run.id not in runs}
     return build(plan.study, replace(there, cached=others | set(there.cached)))
 

@@ -1,5 +1,6 @@
 """The work on one stack: lock, train or read, store, observe, store. Any executor can call it."""
 
+import math
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from normexp.config.executor import Log
 from normexp.config.identity import SCHEMA_VERSION
 from normexp.config.schema import KINDS, PLACES, RunConfig, number_of_parts, steps_per_epoch
 from normexp.engine.observe import observe
 from normexp.engine.predict import population_examples
 from normexp.engine.train import train
 from normexp.errors import NormexpError
-from normexp.store.files import read_manifest
-from normexp.store.layout import ID_LENGTH, StudyDirectory, merged
+from normexp.store.layout import ID_LENGTH, StudyDirectory
 from normexp.store.locks import Locks
-from normexp.store.run import Provenance, RunWriter
+from normexp.store.manifest import read_manifest
 from normexp.store.sweep import SweepDirectory
-from normexp.store.trajectory import (
+from normexp.store.tables import (
+    Provenance,
+    RunWriter,
     read_checkpoint,
     read_trajectory,
     write_checkpoint,
@@ -30,17 +33,14 @@ from normexp.store.trajectory import (
 )
 from normexp.study.compose import packaged_configs
 from normexp.study.study import Study
-from normexp.sweeps import inventory
 from normexp.sweeps.environment import deciding
 from normexp.sweeps.events import Done, Event, Listener
-from normexp.sweeps.inventory import Inventory, Standard
-from normexp.sweeps.plan import Stack, Trajectory, label
+from normexp.sweeps.plan import Inventory, Stack, Standard, Trajectory, label, take_inventory
 from normexp.sweeps.stop import Checkpoints, Stop, StoppedError
 from normexp.theory.memory import half_life
 from normexp.trained import Kept, Record, diverged_step, join, join_kept
 
 if TYPE_CHECKING:
-    from normexp.config.executor import Log
     from normexp.study.run import Run
 
 EXECUTOR = {"executor": next(iter(KINDS["executor"]))}
@@ -102,9 +102,8 @@ class Worker:
     def _work(self, locked: Sequence[Trajectory], listen: Listener) -> Done:
         """Look again at what is there, since another sweep may have been faster; make the rest."""
         runs = {run.id: trajectory.id for trajectory in locked for run in trajectory.runs}
-        names, log = [trajectory.id for trajectory in locked], locked[0].config.log
-        known = self._directories(locked)
-        there = inventory.take(self.directory, runs, log, self.standard, more=names, names=known)
+        names, known = [trajectory.id for trajectory in locked], self._directories(locked)
+        there = take_inventory(self.directory, runs, self.standard, more=names, names=known)
         todo = [replace(t, runs=tuple(r for r in t.runs if r.id not in there.cached))
                 for t in locked]  # fmt: skip
         records, missing = self._read([t for t in todo if t.id in there.stored and t.runs])
@@ -213,7 +212,7 @@ class Worker:
             for run in trajectory.runs:
                 log = run.config.log
                 if run.id in there.log_every:  # its tables lack something; keep what they have
-                    log = merged(log, there.log_every[run.id])
+                    log = Log(every=math.gcd(log.every, there.log_every[run.id]))
                 groups.setdefault(log, []).append((model, run))
         trainings = [self._training(each) for each in some]
         for log, pairs in groups.items():

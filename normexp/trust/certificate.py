@@ -33,8 +33,7 @@ from normexp import __version__
 from normexp.errors import NormexpError
 from normexp.store import parquet
 from normexp.store.columns import RUN_TABLES, TABLES
-from normexp.store.files import read_manifest
-from normexp.store.manifest import OPTIONAL_FILES
+from normexp.store.manifest import OPTIONAL_FILES, read_manifest
 from normexp.store.stored import Stored
 from normexp.sweeps.environment import changed_since, environment, torch_environment, unknown
 

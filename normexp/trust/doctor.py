@@ -180,8 +180,8 @@ def same_bits() -> str:
 
 def _swept(store: Path, workers: int) -> dict[str, Any]:
     """The digests of every file of a tiny study's runs and trajectories."""
-    from normexp.store.files import read_manifest
     from normexp.store.layout import complete, studies
+    from normexp.store.manifest import read_manifest
     from normexp.sweeps.sweep import sweep
 
     result = sweep(TINY, f"store.dir={quoted(str(store))}", f"executor.workers={workers}")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from normexp.errors import NormexpError, VerificationError
-from normexp.store.files import MANIFEST, read_manifest
+from normexp.store.manifest import MANIFEST, read_manifest
 from normexp.store.selection import find_run
 from normexp.store.stored import Stored
 

@@ -11,11 +11,11 @@ from normexp.config.executor import Local, Store
 from normexp.config.identity import run_id
 from normexp.config.tree import flatten, nest
 from normexp.errors import NormexpError, UsageError, VerificationError
-from normexp.store.files import CERTIFICATE, write_file
+from normexp.store.files import write_file
+from normexp.store.manifest import CERTIFICATE
 from normexp.store.places import Place, find_data, typed_places
-from normexp.store.regular import MOST_BYTES, check_files, read_json, read_regular
+from normexp.store.plain import check_files, from_json, from_yaml, read_regular, to_json
 from normexp.store.stored import Stored
-from normexp.store.texts import from_yaml, to_json
 from normexp.study.check import check
 from normexp.study.run import Base, Run
 from normexp.study.settle import settle
@@ -92,7 +92,7 @@ def _run(was: Stored, places: list[Place]) -> Run:
     check(config)
     path = was.directory / ".hydra/hydra.yaml"
     try:
-        found = from_yaml(read_regular(path, MOST_BYTES))["hydra"]["runtime"]["choices"]
+        found = from_yaml(read_regular(path))["hydra"]["runtime"]["choices"]
         choices = {str(group): str(choice) for group, choice in found.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise VerificationError(f"{path} cannot be read", TYPE_VERIFY) from error
@@ -113,7 +113,7 @@ def _check_writable(path: Path) -> None:
 
 def _is_certificate(path: Path) -> bool:
     with suppress(OSError, ValueError):
-        return read_json(path, dict).get("kind") == "certificate"
+        return from_json(read_regular(path), dict).get("kind") == "certificate"
     return False
 
 

@@ -8,15 +8,14 @@ from typing import Any
 from normexp.config.differences import between
 from normexp.config.field import Scalar
 from normexp.errors import NormexpError, UsageError, VerificationError
-from normexp.store.files import DAMAGE, MANIFEST, intact
-from normexp.store.layout import StudyDirectory, holds, studies
-from normexp.store.regular import check_files
+from normexp.store.layout import StudyDirectory, studies
+from normexp.store.manifest import DAMAGE, MANIFEST, intact
+from normexp.store.plain import check_files
 from normexp.store.selection import find_run
 from normexp.study.run import Run
 from normexp.study.study import Study, load
 from normexp.sweeps.environment import changed_since, environment, unknown
-from normexp.sweeps.inventory import POLICIES
-from normexp.sweeps.plan import differing, label
+from normexp.sweeps.plan import POLICIES, differing, holds, label
 from normexp.sweeps.sweep import study_directory
 from normexp.trust.diff import compared
 from normexp.trust.recorded import recorded, understood

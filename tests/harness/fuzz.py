@@ -115,7 +115,7 @@ def _home(path: Path) -> Path:
 def _read_all(store: Path, directory: Path, rng: random.Random, *, is_lost: bool) -> Iterator[str]:
     """Yield what the readers did wrong."""
     import normexp
-    from normexp.store.trajectory import read_trajectory
+    from normexp.store.tables import read_trajectory
 
     study, place, run = store / "bn_regression", ["--dir", str(store)], str(directory)
     commands = [

@@ -64,8 +64,7 @@ def main() -> None:
 def plan(seeds: int) -> dict[str, float]:
     """A plan of 1,000 runs a seed, in this process: seconds and memory."""
     from normexp.study.study import load
-    from normexp.sweeps.inventory import Inventory
-    from normexp.sweeps.plan import build
+    from normexp.sweeps.plan import Inventory, build
 
     load("seed=0")
     before, start = _peak(), time.process_time()

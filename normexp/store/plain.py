@@ -1,10 +1,21 @@
-"""JSON and YAML: written the same for equal content, and read as a stranger may have written it."""
+"""Plain files that anybody may have put there: regular ones, JSON and YAML, so much and no more.
 
+All that normexp reads of a store is opened here, large Parquet files and weights apart. Functions
+raise OSError where a file is missing, too large or something else than a file, and ValueError where
+its content is not what it should be. What is written is the same for equal content.
+"""
+
+import errno
+import hashlib
 import json
 import math
+import os
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from io import BufferedReader
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,9 +25,97 @@ from normexp.config.field import Scalar
 
 T = TypeVar("T")
 
-MOST_CHARACTERS = 2**24
+FLAGS = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC")
+)
+"""To open what may be a link or a pipe; not every platform has all of them."""
+
+MOST_BYTES = 2**24
+"""The largest text that is read; a sweep's manifest names all of its failed runs."""
+
+MOST_IN_MEMORY = 2**26
+"""The largest file that is read whole; a larger one is digested piece by piece."""
+
 MOST_DEPTH = 4
-"""Bounds of a YAML document that is read."""
+"""Of a YAML document that is read."""
+
+LOST = (
+    errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.EINVAL, errno.EFBIG,
+    None,
+)  # fmt: skip
+"""Errors that say something of a file; others say that it could not be looked at."""
+
+
+def open_regular(path: str | Path) -> BufferedReader:
+    """Open a regular file: no link is followed, no pipe waited for."""
+    file = os.open(path, FLAGS)
+    kind = stat.S_IFMT(os.fstat(file).st_mode)
+    if kind != stat.S_IFREG:
+        os.close(file)
+        what = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe"}.get(kind, "a device or socket")
+        raise OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
+    return os.fdopen(file, "rb")
+
+
+def read_regular(path: str | Path, most: int = MOST_BYTES) -> bytes:
+    """Return the content of a regular file of at most so many bytes."""
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, "too large", str(path))
+    return content
+
+
+def verified(path: str | Path, about: Mapping[str, Any]) -> bytes | None:
+    """Return a file's content if it is what the manifest says; None if too large for memory."""
+    content = None
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size != about["bytes"]:
+            raise ValueError(f"it has {size:,} bytes, its manifest says {about['bytes']:,}")
+        if size <= MOST_IN_MEMORY:
+            content = file.read(size)
+            digest = hashlib.sha256(content).hexdigest()
+        else:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != about["sha256"]:
+        raise ValueError("it is not what was written (SHA-256 differs)")
+    return content
+
+
+def check_files(
+    directory: Path, files: Mapping[str, Any]
+) -> tuple[dict[str, str], dict[str, bytes | None]]:
+    """Return what is wrong with files that a manifest names, and the contents of the right ones.
+
+    A file too large for memory has None for its content.
+
+    Raises:
+        OSError: a file could not be looked at, as without the right to, which says nothing of it.
+    """
+    wrong, contents = {}, {}
+    for name, about in files.items():
+        try:
+            if (directory / name).parent.is_symlink():
+                raise ValueError("it is behind a link")  # noqa: TRY301
+            contents[name] = verified(directory / name, about)
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno not in LOST:
+                raise
+            wrong[name] = reason(error)
+    return wrong, contents
+
+
+def reason(error: BaseException) -> str:
+    """Return in a few words why something cannot be read."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error) if type(error) is ValueError else type(error).__name__
+    words = {
+        errno.ELOOP: "it is a link, not a file",
+        errno.ENOENT: "it is missing",
+        errno.ENXIO: "it is a device or socket, not a file",
+    }
+    return words.get(error.errno or 0, error.strerror[:1].lower() + error.strerror[1:])
 
 
 def to_json(content: object) -> bytes:
@@ -98,7 +197,7 @@ def from_yaml(content: bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is something else.
     """
-    if len(content) > MOST_CHARACTERS:
+    if len(content) > MOST_BYTES:
         raise ValueError("too large")
     try:
         text = content.decode()

@@ -1,5 +1,8 @@
 """The gradient that is written out: autograd's, and no network's depends on its company."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
@@ -15,6 +18,7 @@ from normexp.nets.written import is_written_out
 BATCH = ["~norm.momentum", "norm=batch"]
 ARMS = {
     "no norm": ["norm=none"],
+    "a last batch of one": ["norm=none", "data.train_size=27"],
     "batch norm": BATCH,
     "raw input": [*BATCH, "model.input_norm=false"],
     "after the activation": [*BATCH, "norm.placement=after"],
@@ -34,7 +38,7 @@ def configs(*overrides: str) -> list[RunConfig]:
     [*((arm, "tanh") for arm in ARMS), *(("after the activation", a) for a in ACTIVATIONS)],
 )
 def test_what_is_written_out_is_what_autograd_finds(arm: str, activation: str) -> None:
-    """Loss, statistics and gradient of two epochs' batches, the last of 8, in float64."""
+    """Loss, statistics and gradient of two epochs' batches, the last of 8 or of 1, in float64."""
     settings = configs(
         *ARMS[arm], f"model.activation={activation}", "train.dtype=float64", "seed=range(32)"
     )
@@ -53,6 +57,15 @@ def test_what_is_written_out_is_what_autograd_finds(arm: str, activation: str) -
         slopes = packing.views(expected.gradient)
         for name, slope in packing.views(found.gradient).items():
             torch.testing.assert_close(slope, slopes[name], rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("typed", [["train.batch_size=1"], ["train.batch_size=4"]])
+def test_a_batch_of_one_needs_no_norm(as_json: Callable[..., Any], typed: list[str]) -> None:
+    """Five examples, one at a time or the last one alone."""
+    sizes = ["data.train_size=5", "data.test_size=4", "train.epochs=1"]
+    answer = as_json("sweep", "norm=none", "seed=0", *sizes, *typed)
+
+    assert (answer["runs"], answer["failed"], answer["diverged"]) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

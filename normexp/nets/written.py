@@ -76,6 +76,8 @@ class WrittenPass:
     @property
     def statistics(self) -> dict[str, Statistics]:
         """Of the last pass's batch, by site."""
+        if self._norm is None:
+            return {}
         count = self._x.shape[-1]
         mean, var, _ = self._moments
         mean, var = mean.clone(), var * (count / (count - 1))

@@ -113,6 +113,7 @@ SAME = [
     ("norm.estimator=divided norm.momentum=1", "norm.momentum=1"),
     ("norm.estimator=warmup norm.momentum=1", "norm.momentum=1"),
     ("norm.estimator=window norm.window=1", "norm.momentum=1"),
+    ("norm.estimator=window norm.window=1 norm.momentum_schedule=cosine", "norm.momentum=1"),
     ("norm.estimator=mixed norm.mix=0 norm.momentum=0.3", "norm.momentum=0.3"),
     ("norm.estimator=mixed norm.mix=1", "norm.estimator=test_batch"),
     (

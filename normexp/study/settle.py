@@ -65,7 +65,11 @@ def _idle(config: RunConfig) -> dict[str, Any]:
         return {"copy_first": True}
     if not isinstance(norm, AveragedKind):
         return {}
-    steady = norm.momentum_schedule == "constant" or norm.final_momentum == norm.momentum
+    steady = (
+        norm.estimator in WITHOUT_MOMENTUM
+        or norm.momentum_schedule == "constant"
+        or norm.final_momentum == norm.momentum
+    )
     estimator, momentum = _plainest(norm, steady=steady)
     schedule = "constant" if steady else norm.momentum_schedule
     settled = {"norm.estimator": estimator, "norm.momentum": momentum}

@@ -183,6 +183,9 @@ STUDIES = {
     "unknown axis": ("study: {axes: {norm.momentm: 1}}", "norm.momentm"),
     "unknown choice": ("study: {axes: {norm: [bach, none]}}", "norm 'bach' is unknown"),
     "unknown field": ("train: {epoch: 3}", "train.epoch"),
+    "a text for a group": ("norm: batch", "norm=batch: norm is a section"),
+    "a number for a section": ("train: 5", "train=5: train is a section"),
+    "a number for its parts": ("study: 5", "5 where only 'about' and 'axes' can be"),
     "a class by name": ("norm: {_target_: os.system}", "norm._target_"),
     "runtime per run": (
         "study: {axes: {norm: 'none,batch'}}\nstore: {dir: '${norm.kind}'}",
@@ -200,6 +203,26 @@ def test_a_study_with_a_mistake_is_refused(name: str) -> None:
 
     assert message in refused.value.message
     assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "typed"),
+    [
+        ("model: 5", "model=lenet"),
+        ("norm: batch", "norm=ghost"),
+        ("norm: batch", "norm/framework=keras"),
+        ("optim: adam", "optim.lr=0.1"),
+        ("train: 5", "train.epochs=2"),
+    ],
+)
+def test_a_value_for_a_section_is_refused_beside_what_is_typed(
+    normexp: Normexp, text: str, typed: str
+) -> None:
+    """A plan that ends with exit code 2 and names the section."""
+    result = normexp("plan", "study=mine", typed, "--config-dir", str(study_file(text)))
+
+    assert result.exit_code == 2, result.output
+    assert f"{text.partition(':')[0]} is a section" in result.stderr
 
 
 @pytest.mark.parametrize("text", ["- 1\n", "study: {axes: {seed: 1}}\ntrain: {epochs: 3}\n"])

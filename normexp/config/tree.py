@@ -72,12 +72,19 @@ def without_gone(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def section_class(name: str, tree: Tree) -> type:
-    """Return the schema class that section `name` of `tree` is read as, by its `kind`."""
+    """Return the schema class that section `name` of `tree` is read as, by its `kind`.
+
+    Raises:
+        UsageError: it is one value, or of a kind that the schema does not know.
+    """
+    section = tree.get(name, {})
+    if not isinstance(section, Mapping):
+        raise UsageError(f"{name}={section}: {name} is a section", f"type {name}.FIELD=VALUE")
     if name in SECTIONS:
         return SECTIONS[name]
     if name not in tree and name not in IDENTITY_GROUPS:
         return next(iter(KINDS[name].values()))  # a stored configuration has no executor
-    kind = tree.get(name, {}).get("kind", "(none given)")
+    kind = section.get("kind", "(none given)")
     return pick(str(kind), KINDS[name], f"{name}.kind")
 
 
@@ -154,9 +161,7 @@ def nest(flat: Mapping[str, Scalar]) -> dict[str, Any]:
     return tree
 
 
-def _items(name: str, section: object) -> tuple[tuple[str, type, Any], ...]:
-    if not isinstance(section, Mapping):
-        raise UsageError(f"{name}={section}: {name} is a section", f"type {name}.FIELD=VALUE")
+def _items(name: str, section: Mapping[Any, Any]) -> tuple[tuple[str, type, Any], ...]:
     for field, value in section.items():
         if not isinstance(value, PLAIN) and isinstance(value, Mapping | list):
             raise UsageError(

@@ -25,8 +25,6 @@ def understood(tree: Mapping[str, Any]) -> RunConfig:
     Raises:
         NormexpError: it is none, or not one of a run.
     """
-    if not all(isinstance(tree.get(name, {}), Mapping) for name in (*KINDS, *SECTIONS)):
-        raise NormexpError("its configuration is not one of a run")
     config = from_tree(tree)
     sizes = (config.data.train_size, getattr(config.data, "test_size", 0))
     if None in sizes or getattr(config.model, "depth", 0) > DEEPEST:

@@ -138,12 +138,12 @@ def framed(hydra: Composer, choices: Mapping[str, str], *, is_typed: bool) -> Ba
         chosen[FRAMEWORK] = framework
         plain["norm"] = chosen["norm"]
     tree.pop("study", None)
+    known = {group: specs(section_class(group, tree)) for group in plain if group != "study"}
     left_out = [
         (group, field)
-        for group in plain
-        if group != "study"
+        for group, fields in known.items()
         for field in tree.get(group, {})
-        if field not in specs(section_class(group, tree)) and f"{group}.{field}" in known_keys()
+        if field not in fields and f"{group}.{field}" in known_keys()
     ]
     for group, field in left_out:
         del tree[group][field]

@@ -161,7 +161,8 @@ def _head(hydra: Composer, typed: Sequence[Axis]) -> tuple[str, dict[str, Any]]:
         )
     tree, chosen = hydra.tree({"study": str(names[0])} if names else {})
     head = resolve({"study": tree.get("study") or {}})["study"]
-    if unknown := sorted(set(head) - {"about", "axes"}):
+    unknown = sorted(set(head) - {"about", "axes"}) if isinstance(head, dict) else [head]
+    if unknown:
         raise UsageError(
             f"study {chosen['study']} has {unknown[0]!r} where only 'about' and 'axes' can be",
             "begin its file with '# @package _global_' and put the axes below 'study: axes:'",

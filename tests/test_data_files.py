@@ -15,9 +15,15 @@ import pytest
 from typer.testing import Result
 
 import normexp
+from normexp.config.schema import RunConfig
+from normexp.data import files
+from normexp.data.arrays import Examples as FileArrays
+from normexp.data.arrays import read_examples
 from normexp.data.draw import draw
 from normexp.data.files import read_arrays
+from normexp.data.scale import check_scale
 from normexp.errors import UsageError
+from normexp.study import study
 
 Array = np.ndarray[Any, Any]
 Command = Callable[..., Result]
@@ -106,6 +112,39 @@ def test_a_file_that_changes_is_other_data() -> None:
     assert before.id != after.id
     with pytest.raises(UsageError, match="not the same data"):
         loaded("mine.npz", f"data.digest='{before.flat['data.digest']}'")
+
+
+@pytest.mark.parametrize("shape", [[], ["data.x_shape=3"]])
+def test_a_file_is_read_once_for_all_runs(
+    monkeypatch: pytest.MonkeyPatch, shape: list[str]
+) -> None:
+    """By a plan of eight seeds, its notes, and the training of one of them."""
+    read: list[Path] = []
+
+    def counted(path: Path, shape: tuple[int, ...] | None) -> FileArrays:
+        read.append(path)
+        return read_examples(path, shape)
+
+    monkeypatch.setattr(files, "read_examples", counted)
+    path = npz(x=X, y=Y)
+    runs = normexp.load(*ARRAYS, f"data.path={path}", "seed=range(8)", *shape).runs
+    draw(runs[0].config)
+
+    assert read == [Path(path).absolute()]
+
+
+def test_a_file_rewritten_during_a_plan_has_one_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All runs of a plan are of the data that were there for the first."""
+    path = npz(x=X, y=Y)
+
+    def check_and_rewrite(config: RunConfig) -> None:
+        check_scale(config)
+        npz(x=X + config.seed, y=Y)
+
+    monkeypatch.setattr(study, "check_scale", check_and_rewrite)
+    runs = normexp.load(*ARRAYS, f"data.path={path}", "seed=1,2,3").runs
+
+    assert len({run.flat["data.digest"] for run in runs}) == 1
 
 
 def test_names_that_only_look_special_are_plain_names() -> None:

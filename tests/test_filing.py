@@ -86,6 +86,19 @@ def test_names_are_refused_on_the_command_line_too(command: Command) -> None:
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize("name", ["reports", "sweeps", "trajectories"])
+def test_a_study_file_of_a_taken_name_is_refused(name: str) -> None:
+    """Its directory would be one of normexp's own; --as gives it another."""
+    Path("own/study").mkdir(parents=True)
+    Path(f"own/study/{name}.yaml").write_text("# @package _global_\nstudy: {about: my own}\n")
+    typed = [*ONE, f"study={name}"]
+    with pytest.raises(UsageError, match="a directory of that name") as refused:
+        normexp.load(*typed, config_dir="own")
+
+    assert f"--as my_{name}" in str(refused.value.hint)
+    assert normexp.load(*typed, config_dir="own", filed_as=f"my_{name}").name == f"my_{name}"
+
+
 @pytest.mark.parametrize(
     ("typed", "noted"),
     [

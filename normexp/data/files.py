@@ -58,7 +58,7 @@ def read_arrays(data: Arrays) -> Examples:
         UsageError: it is missing or damaged, or its digest is not the one recorded.
     """
     path, shape = _absolute(data.path), data.shape if data.x_shape is not None else None
-    examples, digest = _examples(path, shape, _stamp(path))
+    examples, digest = _examples(path, shape)
     _compare(path, data, digest=digest)
     return answered(data.path, examples, data.y_size)[0]
 
@@ -67,7 +67,7 @@ def read_arrays(data: Arrays) -> Examples:
 def notes(data: Arrays) -> tuple[str, ...]:
     """Return what the user's file holds, and what of it is probably not meant."""
     path = _absolute(data.path)
-    there, _ = _examples(path, data.shape, _stamp(path))
+    there, _ = _examples(path, data.shape)
     examples = answered(path, there, data.y_size)[0]
     first, last = ("the first ", "the last ") if data.order == "file" else ("", "")
     own = "" if examples.test_y is None else " of its own"
@@ -112,7 +112,7 @@ def _settled_cifar10(data: Cifar10) -> Cifar10:
 
 def _settled_arrays(data: Arrays) -> Arrays:
     path = _absolute(data.path)
-    examples, digest = _examples(path, _typed_shape(data), _stamp(path))
+    examples, digest = _examples(path, _typed_shape(data))
     there, own_tests = len(examples.y), None
     test_size = data.test_size or max(2, there // SHARE_FOR_TESTING)
     train_size = data.train_size or there - test_size
@@ -165,9 +165,15 @@ def _release(path: str, verify: bool, _: object) -> tuple[tuple[Images, Images],
     return (train, test), _digest([*train, *test])
 
 
+def _examples(path: str, shape: tuple[int, ...] | None) -> tuple[Examples, str]:
+    """A file's arrays and their digest; they are read as vectors unless the shape is an image's."""
+    image = shape if shape is not None and len(shape) > 1 else None
+    return _read(path, image, _stamp(path))
+
+
 @lru_cache(maxsize=4)
-def _examples(path: str, shape: tuple[int, ...] | None, _: object) -> tuple[Examples, str]:
-    examples = read_examples(Path(path), shape)
+def _read(path: str, image: tuple[int, ...] | None, _: object) -> tuple[Examples, str]:
+    examples = read_examples(Path(path), image)
     return examples, _digest([part for part in examples if part is not None])
 
 

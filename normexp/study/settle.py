@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from normexp.config.data import Arrays, Cifar10
+from normexp.config.data import Arrays, Cifar10, Data
 from normexp.config.field import specs
 from normexp.config.network import Lenet, Mlp, Model, Own
 from normexp.config.norm import (
@@ -25,8 +25,12 @@ SMALL_IMAGE = 16
 """Pixels of a side below which LeNet's 5×5 kernels, unpadded, leave nothing."""
 
 
-def settle(config: RunConfig) -> RunConfig:
+def settle(config: RunConfig, settled_before: dict[Data, Data]) -> RunConfig:
     """Return the configuration with open fields filled in and unread ones at their defaults.
+
+    Args:
+        config: as typed.
+        settled_before: data in files, settled, by what was typed; these join them.
 
     Raises:
         UsageError: the data's file is missing, damaged, or not what the configuration says.
@@ -34,7 +38,9 @@ def settle(config: RunConfig) -> RunConfig:
     if isinstance(config.data, Arrays | Cifar10):  # the only ones that need NumPy
         from normexp.data.files import settled_data
 
-        config = replace(config, data=settled_data(config.data))
+        if config.data not in settled_before:
+            settled_before[config.data] = settled_data(config.data)
+        config = replace(config, data=settled_before[config.data])
     model = config.model
     settled = {name: v for name, v in _open(config).items() if getattr(model, name) is None}
     if not isinstance(model, Own) and model.weight_init != "normal":

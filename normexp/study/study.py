@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from normexp.config.data import ANSWERS
+from normexp.config.data import ANSWERS, Data
 from normexp.config.field import Role, quoted, specs
 from normexp.config.norm import ESTIMATOR_FIELDS
 from normexp.config.schema import (
@@ -124,7 +124,8 @@ def load(
     refuse_unknown(axes, bases)
     refuse_turned(axes, bases)
     read: set[str] = set()
-    parts = [list(_runs(base, axes, read)) for base in bases]
+    settled: dict[Data, Data] = {}
+    parts = [list(_runs(base, axes, read, settled)) for base in bases]
     runs = {run.id: run for part in parts for run in part}
     values = taken(runs.values())
     for path, spec in bases[0].specs.items():
@@ -179,6 +180,11 @@ def _directory_name(name: str, filed_as: str | None, studies: Sequence[str]) -> 
                 f"study name {name!r} cannot be a directory",
                 "use letters, digits, '_', '-' and '.'",
             )
+        if flat in TAKEN:
+            raise UsageError(
+                f"study={name}: normexp uses a directory of that name",
+                f"rename the study's file, or type --as my_{name}",
+            )
         return flat
     if not NAME.fullmatch(filed_as) or len(filed_as) > MOST_CHARACTERS:
         raise UsageError(
@@ -208,10 +214,12 @@ def _bases(
         yield framed(hydra, {"study": study, **none, **choices}, is_typed=is_typed)
 
 
-def _runs(base: Base, axes: Sequence[Axis], read: set[str]) -> Iterator[Run]:
+def _runs(
+    base: Base, axes: Sequence[Axis], read: set[str], settled: dict[Data, Data]
+) -> Iterator[Run]:
     """Yield the product of the axes that apply to this combination of groups.
 
-    Fields of estimators that settling leaves as they are join `read`.
+    Fields of estimators that settling leaves as they are join `read`; for `settled` see `settle`.
     """
     dropped = [axis.key for axis in axes if axis.drops]
     applying = [
@@ -232,7 +240,7 @@ def _runs(base: Base, axes: Sequence[Axis], read: set[str]) -> Iterator[Run]:
         for axis, value in zip(applying, values, strict=True):
             assigned |= axis.assignments(value)
         given = base.with_values(assigned, dropped)
-        config = settle(given)
+        config = settle(given, settled)
         check(config)
         check_scale(config)
         for key in estimators:

@@ -84,7 +84,7 @@ def _run(was: Stored, places: list[Place]) -> Run:
     if isinstance(data, UsageError):
         raise data
     try:
-        config = settle(replace(config, data=data))
+        config = settle(replace(config, data=data), {})
     except UsageError as error:
         raise not_this_run(was, error.message) from error
     if run_id(config) != was.id:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from normexp.sweeps.sweep import plan as plan
     from normexp.sweeps.sweep import sweep as sweep
 
-# Read by MKL at its first call, hence set before anybody can make one: see engine/numerics.py.
+# Read by MKL at its first call, hence set before anybody can make one: see numerics.py.
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
 
 __version__ = version("normexp")

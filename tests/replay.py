@@ -12,9 +12,9 @@ from torch import nn
 
 import normexp
 from normexp.data.draw import draw
-from normexp.engine.numerics import one_thread
 from normexp.engine.observe import observe
 from normexp.engine.train import TrainingStack, train
+from normexp.numerics import one_thread
 
 Tensors = dict[str, torch.Tensor]
 

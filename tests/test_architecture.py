@@ -25,7 +25,7 @@ ROWS = [
     ["executors", "engine"],
     ["store"],
     ["study"],
-    ["data", "nets", "trained", "rng"],
+    ["data", "nets", "trained", "numerics"],
     ["config", "theory"],
     ["frameworks"],
     ["errors"],
@@ -65,7 +65,7 @@ finally:
 TOKENS = (tokenize.NAME, tokenize.OP, tokenize.NUMBER, tokenize.STRING)
 
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
-BESIDE = {("nets", "rng"), ("data", "rng")}
+BESIDE = {("nets", "numerics"), ("data", "numerics")}
 """Rooms of one row that may import one another in this direction."""
 
 

@@ -12,7 +12,7 @@ from conftest import SMALL, store_of
 from typer.testing import Result
 
 import normexp as package
-from normexp.config.differences import completed
+from normexp.config.identity import completed
 from normexp.config.norm import Estimator, unread
 from normexp.store.selection import select
 from normexp.store.stored import whole_runs

@@ -10,11 +10,11 @@ from normexp.config.tree import flatten, from_tree
 from normexp.insight.comparison import (
     FEWEST,
     Comparison,
+    compare_arms,
     compare_paired,
     compare_unpaired,
     scale_of,
 )
-from normexp.insight.pairing import compare_arms
 
 RNG = np.random.default_rng(20261121)
 

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import Result
 
-from normexp.frameworks.convert import convert, differences
-from normexp.frameworks.momentum import as_typed, newest_of
+from normexp.frameworks.convert import as_typed, convert, differences, newest_of
 from normexp.frameworks.table import FRAMEWORKS, Framework
 
 Normexp = Callable[..., Result]

@@ -16,8 +16,8 @@ from normexp.claims.check import CLAIMS, SETTLED, judged
 from normexp.claims.claim import Cell, Verdict, verdict
 from normexp.claims.criteria import differs
 from normexp.claims.studies import STUDIES
-from normexp.engine.numerics import one_thread
 from normexp.insight.comparison import compare_paired
+from normexp.numerics import one_thread
 
 Flat = dict[str, Any]
 Metrics = Callable[[Flat], dict[str, Any]]

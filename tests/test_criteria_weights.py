@@ -15,8 +15,8 @@ from normexp.claims import metrics as measured
 from normexp.claims.check import CLAIMS, judged
 from normexp.claims.criteria import runs_of
 from normexp.claims.studies import STUDIES
-from normexp.engine.numerics import one_thread
 from normexp.errors import NormexpError
+from normexp.numerics import one_thread
 from normexp.store.stored import stored
 
 BY_ID = {claim.id: claim for claim in CLAIMS}

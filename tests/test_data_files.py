@@ -17,8 +17,7 @@ from typer.testing import Result
 import normexp
 from normexp.config.schema import RunConfig
 from normexp.data import files
-from normexp.data.arrays import Examples as FileArrays
-from normexp.data.arrays import read_examples
+from normexp.data.arrays import Contents, read_examples
 from normexp.data.draw import draw
 from normexp.data.files import read_arrays
 from normexp.data.scale import check_scale
@@ -121,7 +120,7 @@ def test_a_file_is_read_once_for_all_runs(
     """By a plan of eight seeds, its notes, and the training of one of them."""
     read: list[Path] = []
 
-    def counted(path: Path, shape: tuple[int, ...] | None) -> FileArrays:
+    def counted(path: Path, shape: tuple[int, ...] | None) -> Contents:
         read.append(path)
         return read_examples(path, shape)
 

@@ -81,18 +81,18 @@ def test_what_an_older_record_lacks_is_unknown_rather_than_changed() -> None:
 
 COSMETICS = [
     ("engine/observe.py", '"""', '"""Other words.\n\n'),
-    ("rng.py", "import hashlib\n", "\n\n# a remark\nimport hashlib  # another\n\n\n"),
+    ("numerics.py", "import hashlib\n", "\n\n# a remark\nimport hashlib  # another\n\n\n"),
     ("nets/norms.py", "\n\n\n", "\n\n\n\n\n"),
     ("console/words.py", "def ", "def un"),
     ("store/layout.py", "ID_LENGTH = 12", "ID_LENGTH = 13"),
     ("store/columns.py", '"""By table', '"""By any table'),
 ]
 CHANGES = [
-    ("rng.py", ">> 1", ">> 2"),
+    ("numerics.py", ">> 1", ">> 2"),
     ("trained.py", "1e6", "1e7"),
     ("store/columns.py", '"steps"', '"step"'),
     ("config/schema.py", "def ", "def un"),
-    ("nets/optimizers.py", "(1 + ", "(2 + "),
+    ("engine/step.py", "(1 + ", "(2 + "),
     ("nets/norms.py", "import torch", "import torch as torch"),
 ]
 

@@ -10,7 +10,7 @@ import yaml
 from torch import nn
 from typer.testing import Result
 
-from normexp.frameworks.momentum import turned
+from normexp.frameworks.convert import turned
 from normexp.frameworks.table import FRAMEWORKS, Framework
 
 Normexp = Callable[..., Result]

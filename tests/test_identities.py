@@ -1,6 +1,6 @@
 """The identities among the claims: each proved, with PyTorch's modules where they are its subject.
 
-A test is named after its claim; `normexp/claims/settled.py` has the verdicts that these prove.
+A test is named after its claim; `normexp/claims/studies.py` has the verdicts that these prove.
 """
 
 import re
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from normexp.claims.settled import IDENTITIES
+from normexp.claims.studies import IDENTITIES
 from normexp.frameworks.table import named
 
 MOMENTA = (0.01, 0.1, 0.99)

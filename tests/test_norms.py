@@ -16,8 +16,8 @@ from normexp.config.norm import BatchRenorm, GroupNorm, InstanceNorm, LayerNorm
 from normexp.engine.observe import observe
 from normexp.engine.train import train
 from normexp.nets.layout import Affine
+from normexp.nets.models import parameter_shapes
 from normexp.nets.norms import limits, normalize_batch, normalize_example
-from normexp.nets.structure import parameter_shapes
 
 AsJson = Callable[..., Any]
 PLAIN = Affine(None, None)

@@ -11,8 +11,7 @@ from torch import nn
 
 import normexp
 from normexp.config.schema import RunConfig
-from normexp.data.draw import draw
-from normexp.data.examples import orders
+from normexp.data.draw import draw, orders
 from normexp.engine import predict
 from normexp.engine.observe import observe
 from normexp.engine.train import train
@@ -60,7 +59,7 @@ def test_population_statistics_of_large_data_are_those_of_evenly_spaced_examples
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As many as memory allows, 1,024 at least: here 1,024 of 2,000."""
-    monkeypatch.setattr(predict, "MOST_BYTES", 10**6)
+    monkeypatch.setattr(predict, "LAYER_BYTES", 10**6)
     config = config_of("norm=batch", "norm.momentum=0.1", "seed=0", "train.epochs=1")
     record = train([config])
     x = draw(config).x[0, torch.arange(1024) * 2000 // 1024]

@@ -10,7 +10,7 @@ from torch import optim
 
 import normexp
 from normexp.config.network import Adam, AdamW, Optimizer, Sgd
-from normexp.nets.optimizers import OptimizerState, scale
+from normexp.engine.step import OptimizerState, scale
 
 CASES: dict[str, tuple[Optimizer, Callable[..., optim.Optimizer], dict[str, Any]]] = {
     "adam": (Adam(beta1=0.8), optim.Adam, {"betas": (0.8, 0.999)}),

@@ -8,8 +8,8 @@ from scipy.stats import mannwhitneyu
 import normexp
 from normexp.config.network import Mlp
 from normexp.config.schema import RunConfig
-from normexp.engine.numerics import one_thread
 from normexp.engine.train import TrainingStack, train
+from normexp.numerics import one_thread
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 ARMS = {

@@ -8,11 +8,10 @@ import torch
 
 import normexp
 from normexp.config.schema import RunConfig
-from normexp.engine.losses import by_autograd, written_out
+from normexp.engine.step import Packing, by_autograd, written_out
 from normexp.engine.train import TrainingStack
-from normexp.nets.kernels import ACTIVATIONS
+from normexp.nets.layout import ACTIVATIONS
 from normexp.nets.network import Network
-from normexp.nets.optimizers import Packing
 from normexp.nets.written import is_written_out
 
 BATCH = ["~norm.momentum", "norm=batch"]

@@ -9,8 +9,7 @@ import pandas as pd
 
 from normexp.claims import momentum, norms
 from normexp.claims.claim import Cell, Claim, Frames, Settled, Verdict, verdict
-from normexp.claims.settled import IDENTITIES, NOT_CHECKABLE
-from normexp.claims.studies import STUDIES
+from normexp.claims.studies import IDENTITIES, NOT_CHECKABLE, STUDIES
 from normexp.config.field import quoted
 from normexp.errors import UsageError, did_you_mean
 from normexp.store.stored import Stored
@@ -35,7 +34,7 @@ SOURCES = {
     "S3": "LeNet with batch norm",
     "S4": "batch, layer, instance and group norm",
 }
-"""What each source is about."""
+"""The subject of each source."""
 
 Sweep = Callable[[str, Sequence[str]], list[str]]
 """Runs a study by its name and overrides; returns the ids of runs that failed."""
@@ -51,7 +50,7 @@ class Judged:
 
     @property
     def is_surprise(self) -> bool:
-        """Whether a decided verdict is another than was expected."""
+        """True if a decided verdict is another than was expected."""
         return self.verdict != "undecided" and self.claim.expected not in (None, self.verdict)
 
     @property
@@ -62,7 +61,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What came of some claims.
+    """The verdicts on some claims.
 
     Attributes:
         judged: by runs, in the order of the sources.
@@ -102,7 +101,7 @@ def check(
     claims: Sequence[Claim], settled: Sequence[Settled], store: Path, sweep: Sweep
 ) -> Verdicts:
     """Judge claims by the runs in a store; what is missing there is swept first."""
-    from normexp.engine.numerics import one_thread  # PyTorch, which --list does not need
+    from normexp.numerics import one_thread  # PyTorch, which --list does not need
 
     frames: dict[str, pd.DataFrame] = {}
     places: dict[str, tuple[str, int]] = {}

@@ -13,7 +13,7 @@ from normexp.claims.metrics import Run, gradient, over_epochs
 from normexp.insight.comparison import FEWEST, Comparison, Scale, compare_paired
 
 Of = Mapping[str, Any]
-"""Which runs: values of fields, by dotted name; kinds by the name of their group."""
+"""Values of fields that choose runs, by dotted name; kinds by the name of their group."""
 
 Metric = str | Callable[[Run], float]
 """A column of the runs' frame, or a function of a run."""
@@ -22,7 +22,7 @@ Series: TypeAlias = "pd.Series[float]"
 """Values by seed."""
 
 Rule = Callable[[Comparison], bool | None]
-"""Whether a claim holds by a comparison; None if that is undecided."""
+"""Returns true if a claim holds by a comparison; None if that is undecided."""
 
 MARGIN = 1.1
 """A ratio within it either way counts as no difference."""
@@ -36,7 +36,7 @@ GRADIENT_SEEDS = 8
 
 
 def below(found: Comparison, bound: float | None = None) -> bool | None:
-    """Whether the whole interval is below a bound; by default below no difference."""
+    """Return true if the whole interval is below a bound; by default below no difference."""
     limit = found.nothing if bound is None else bound
     if min(found.n) < FEWEST or not found.low <= found.high:
         return None
@@ -46,13 +46,13 @@ def below(found: Comparison, bound: float | None = None) -> bool | None:
 
 
 def above(found: Comparison, bound: float | None = None) -> bool | None:
-    """Whether the whole interval is above a bound; by default above no difference."""
+    """Return true if the whole interval is above a bound; by default above no difference."""
     held = below(found, bound)
     return None if held is None else not held
 
 
 def differs(found: Comparison) -> bool | None:
-    """Whether a ratio differs from 1; False if it surely lies within `MARGIN` of 1."""
+    """Return true if a ratio differs from 1; false if it surely lies within `MARGIN` of 1."""
     if found.decided:
         return True
     return False if below(found, MARGIN) and above(found, 1 / MARGIN) else None
@@ -121,7 +121,7 @@ def best_momentum(where: str, study: str, of: Of, momenta: Sequence[float]) -> C
 
 
 def highest_rate(where: str, study: str, rates: Sequence[float]) -> Criterion:
-    """How far up the grid of learning rates a seed learns; 0 where it learns at none."""
+    """The place in the grid of the largest rate at which a seed learns; 0: at none."""
 
     def highest(runs: pd.DataFrame) -> Series:
         learns = {rate: _learnt(runs[runs["optim.lr"] == rate]) for rate in rates}
@@ -170,7 +170,7 @@ def smaller_gap(where: str, study: str, of: Of) -> Criterion:
 
 
 def smaller_growth(where: str, few: str, many: str) -> Criterion:
-    """How the test loss grows from large batches to small ones: group norm against batch norm."""
+    """Growth of the test loss from large batches to small ones: group norm against batch norm."""
 
     def judge(frames: Frames) -> Cell:
         runs = [runs_of(frames[name], norm) for norm in (BATCH, GROUP) for name in (few, many)]

@@ -1,4 +1,4 @@
-"""What claims measure on a run beyond its last row: from its tables, its weights, its data."""
+"""Measures of a run beyond its last row: from its tables, its weights, its data."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -59,8 +59,8 @@ def in_test_batches(size: int, *, by_class: bool) -> Callable[[Run], float]:
     def loss_of(run: Run) -> float:
         import torch
 
-        from normexp.data.examples import Examples
-        from normexp.engine.losses import is_labels, loss
+        from normexp.data.draw import Examples
+        from normexp.engine.step import is_labels, loss
         from normexp.nets.network import Network
 
         config = stored(Path(run["directory"])).config

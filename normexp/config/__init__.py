@@ -1,1 +1,1 @@
-"""What a run is: the typed schema, the role of every field, and the identity made of them."""
+"""The typed schema of a run, the role of every field, and the identity made of them."""

@@ -24,7 +24,7 @@ TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", s
 
 
 class Role(StrEnum):
-    """How a field takes part in identity."""
+    """The part that a field takes in identity."""
 
     STRUCTURAL = "structural"  # shapes, operations, number of steps: splits stacks
     STACKABLE = "stackable"  # may differ between the networks of one stack

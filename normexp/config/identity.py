@@ -1,18 +1,21 @@
-"""Identity: one digest, called three ways; and the fields that describe a run to people.
+"""Identity: one digest, called three ways; and the fields that tell configurations apart.
 
 The digest covers every field of the given roles in the *full* configuration, never the
 difference from defaults, so that editing a default re-uses no old result.
+
+Elsewhere configurations are mappings by dotted name, such as `flatten` gives; other keys are
+ignored, so that rows of tables will do.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
 from typing import Any
 
-from normexp.config.field import Role, Scalar, specs
-from normexp.config.schema import KIND_FIELDS, KINDS, SECTIONS, RunConfig
-from normexp.config.tree import specs_of
+from normexp.config.field import Role, Rule, Scalar, specs
+from normexp.config.schema import IDENTITY_GROUPS, KIND_FIELDS, KINDS, SECTIONS, RunConfig
+from normexp.config.tree import field_specs, known_keys, specs_of, without_gone
 from normexp.errors import UsageError
 
 SCHEMA_VERSION = 1
@@ -81,3 +84,88 @@ def describing(flat: Mapping[str, Scalar]) -> list[str]:
     ]
     first = [path for path in (*KIND_FIELDS, *ESSENTIAL) if path in flat]
     return list(dict.fromkeys([*first, *different]))
+
+
+def varying(flats: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the fields that tell configurations apart: the norm's first, the seed last.
+
+    These are the kinds of the groups, and what differs between configurations of the same kinds: a
+    field that merely follows from the choice of a kind tells nothing new. Runtime fields never do.
+
+    Args:
+        flats: by dotted name; see `completed` for those of older runs.
+    """
+    firsts: dict[tuple[Any, ...], tuple[Mapping[str, Any], set[str]]] = {}
+    seeds = set()
+    for flat in flats:
+        kinds = tuple([flat.get(path) for path in KIND_FIELDS])
+        first, found = firsts.setdefault(kinds, (flat, set()))
+        if flat is not first:
+            found.update([path for path, _ in flat.items() ^ first.items()])
+        seeds.add(flat.get("seed"))
+    telling = {path for _, found in firsts.values() for path in found}
+    for place, path in enumerate(KIND_FIELDS):
+        telling |= {path} if len({kinds[place] for kinds in firsts}) > 1 else set()
+    telling |= {"seed"} if len(seeds) > 1 else set()
+    return [path for path in fields_of_identity() if path in telling]
+
+
+def between(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Return the fields in which two configurations differ, those that only one has included.
+
+    Neither the seed nor runtime fields are among them.
+    """
+    return [
+        path
+        for path in fields_of_identity()
+        if path != "seed" and (path in first or path in second)
+        if path not in first or path not in second or first[path] != second[path]
+    ]
+
+
+def completed(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored configuration with today's fields: newer ones at their neutral values.
+
+    Raises:
+        UsageError: it names a kind that there is not.
+    """
+    newer = _neutral(tuple([flat.get(path) for path in KIND_FIELDS]))
+    return {
+        **without_gone(flat),
+        **{path: value for path, value in newer.items() if path not in flat},
+    }
+
+
+def in_order(path: str, values: Iterable[Any]) -> list[Any]:
+    """Return a field's values, each once: kinds as in the schema, numbers by size."""
+    found = list({repr(value): value for value in values}.values())
+    if path.endswith(".kind"):
+        return [kind for kind in KINDS[path.removesuffix(".kind")] if kind in found]
+    if all(value is None or isinstance(value, int | float) for value in found):
+        return sorted(found, key=lambda value: (value is None, value or 0))
+    return found
+
+
+@cache
+def fields_of_identity() -> tuple[str, ...]:
+    """All fields that say what a run is: those of the norm, the others, the seed."""
+    groups = [(group, cls) for group, kinds in KINDS.items() for cls in kinds.values()]
+    runtime = {
+        f"{section}.{field}"
+        for section, cls in [*groups, *SECTIONS.items()]
+        for field, spec in specs(cls).items()
+        if spec.rule.role is Role.RUNTIME
+    }
+    found = [path for path in known_keys() if path not in runtime]
+    return tuple(sorted(found, key=lambda path: (path == "seed", not path.startswith("norm."))))
+
+
+@cache
+def _neutral(kinds: tuple[Any, ...]) -> dict[str, Scalar]:
+    """The neutral values of the fields that have one, of configurations of these kinds."""
+    tree = {group: {"kind": kind} for group, kind in zip(IDENTITY_GROUPS, kinds, strict=True)}
+    return {
+        path: spec.rule.neutral
+        for path, spec in field_specs(tree).items()
+        if spec.rule.neutral != Rule.neutral
+    }

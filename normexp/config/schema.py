@@ -1,17 +1,112 @@
 """The schema: one dataclass a thing, defaults here, every field with its role.
 
 The files in `configs/` hold the same defaults for people to read; a test keeps them equal.
-Published defaults may change, identities do not: they are made of the full configuration.
+Published defaults may change, identities do not: they are made of the full configuration. Executors
+and the store say where stacks are worked on and what is kept: no part of what a run is.
 """
 
+import os
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from normexp.config.data import Data
-from normexp.config.executor import Executor, Log, Store
-from normexp.config.field import Role, declare, specs
+from normexp.config.field import Role, Rule, declare, specs, use
 from normexp.config.network import Model, Optimizer, Own
 from normexp.config.norm import GhostNorm, Norm
+
+RUNTIME = Role.RUNTIME
+
+ADDRESS = "RAY_ADDRESS"
+"""Variable by which Ray itself names a cluster."""
+
+IN_A_CLUSTER = 64
+"""Stacks at a time of a cluster whose size the plan does not know."""
+
+Device = Literal["cpu", "cuda"]
+
+STACK_SIZE = Rule(RUNTIME, minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local:
+    """This machine, one thread a stack, in this process or in several."""
+
+    kind: Literal["local"] = declare(RUNTIME, "local")
+    workers: int | None = declare(RUNTIME, None, minimum=1)
+    processes: bool | None = declare(RUNTIME, None)
+    stack_size: int | None = use(STACK_SIZE, None)
+    device: Device = declare(RUNTIME, "cpu")
+
+    @property
+    def at_a_time(self) -> int:
+        """Stacks worked on at the same time."""
+        return self.workers or os.cpu_count() or 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slurm:
+    """One array of a Slurm cluster, whose nodes see the store and this Python environment."""
+
+    kind: Literal["slurm"] = declare(RUNTIME, "slurm")
+    partition: str | None = declare(RUNTIME, None)
+    account: str | None = declare(RUNTIME, None)
+    cpus_per_task: int = declare(RUNTIME, 1, minimum=1)
+    gpus: int = declare(RUNTIME, 0, minimum=0)
+    time: int = declare(RUNTIME, 60, minimum=5)  # the warning comes 90 seconds before the end
+    array_parallelism: int = declare(RUNTIME, 64, minimum=1)
+    setup: str | None = declare(RUNTIME, None)
+    options: str | None = declare(RUNTIME, None)
+    stack_size: int | None = use(STACK_SIZE, None)
+    device: Device = declare(RUNTIME, "cpu")
+
+    @property
+    def at_a_time(self) -> int:
+        """Stacks worked on at the same time."""
+        return self.array_parallelism * self.cpus_per_task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ray:
+    """A Ray cluster, whose nodes see the store and have the same normexp: one core a stack."""
+
+    kind: Literal["ray"] = declare(RUNTIME, "ray")
+    address: str | None = declare(RUNTIME, None)
+    workers: int | None = declare(RUNTIME, None, minimum=1)
+    gpus: float = declare(RUNTIME, 0.0, minimum=0)
+    stack_size: int | None = use(STACK_SIZE, None)
+    device: Device = declare(RUNTIME, "cpu")
+
+    @property
+    def cluster(self) -> str | None:
+        """Address of a cluster that runs, typed or in the environment; None: the sweep's own."""
+        address = self.address
+        if address in {None, "auto"}:  # as `ray.init`
+            address = os.environ.get(ADDRESS) or address
+        return None if address == "local" else address
+
+    @property
+    def at_a_time(self) -> int:
+        """Stacks worked on at the same time."""
+        return self.workers or (IN_A_CLUSTER if self.cluster else os.cpu_count() or 1)
+
+
+Executor = Local | Slurm | Ray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """Rows of the tables beyond the evaluation points."""
+
+    every: int = declare(RUNTIME, 8, minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """The place of results, and their checkpoints."""
+
+    dir: str = declare(RUNTIME, "runs")
+    checkpoint_after: float | None = declare(RUNTIME, 10.0, minimum=0)
+
 
 STRUCTURAL, STACKABLE, OBSERVED, RUNTIME = Role
 
@@ -86,7 +181,7 @@ def is_recorded(config: RunConfig) -> bool:
 
 def built(config: RunConfig) -> Model:
     """Return the model of a run that normexp trains."""
-    assert not isinstance(config.model, Own)  # noqa: S101  see `normexp.study.check`
+    assert not isinstance(config.model, Own)  # noqa: S101  see `normexp.study.settle`
     return config.model
 
 

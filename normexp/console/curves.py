@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from normexp.config.data import DataSet, data_set
-from normexp.config.differences import varying
+from normexp.config.identity import varying
+from normexp.console.tables import evenly
 from normexp.console.words import counted, field_value, heading, number
-from normexp.insight.thinning import evenly
 from normexp.sweeps.plan import Plan
 
 BLOCKS = "▁▂▃▄▅▆▇█"

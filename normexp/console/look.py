@@ -13,9 +13,16 @@ from normexp.config.field import as_override, quoted, spell
 from normexp.config.identity import describing
 from normexp.config.schema import KIND_FIELDS
 from normexp.console.streams import legend, stdout, stdout_line
-from normexp.console.tables import Column, field_column, fits, print_table, words_of, wrapped
+from normexp.console.tables import (
+    Column,
+    evenly,
+    field_column,
+    fits,
+    print_table,
+    words_of,
+    wrapped,
+)
 from normexp.console.words import METRICS, NOTHING, counted, keras, number, short
-from normexp.insight.thinning import evenly
 from normexp.sweeps.listing import StudyRuns
 
 Row = Mapping[str, Any]

@@ -187,3 +187,10 @@ def _width(text: str) -> int:
 
 def _clean(text: str) -> str:
     return text if text.isprintable() else "\n".join(map(one_line, text.split("\n")))
+
+
+def evenly(number: int, most: int) -> list[int]:
+    """Positions of so many points, or at most `most` of them at equal distances, both ends kept."""
+    if number <= most:
+        return list(range(number))
+    return sorted({round(i * (number - 1) / max(1, most - 1)) for i in range(most)})

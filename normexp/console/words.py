@@ -7,7 +7,7 @@ from typing import Any
 from normexp.config.field import spell
 from normexp.config.norm import WITHOUT_MOMENTUM
 from normexp.config.schema import FRAMEWORK, IDENTITY_GROUPS
-from normexp.frameworks.momentum import turned
+from normexp.frameworks.convert import turned
 from normexp.insight.arms import Estimate
 
 NOTHING = "–"

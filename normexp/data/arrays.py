@@ -40,7 +40,7 @@ MOST_NAMES = 10
 """Names of columns listed in a message."""
 
 
-class Examples(NamedTuple):
+class Contents(NamedTuple):
     """The arrays of a file, examples first."""
 
     x: Array  # float64 [examples, features] or [examples, channels, height, width]
@@ -49,7 +49,7 @@ class Examples(NamedTuple):
     test_y: Array | None
 
 
-def read_examples(path: Path, shape: tuple[int, ...] | None) -> Examples:
+def read_examples(path: Path, shape: tuple[int, ...] | None) -> Contents:
     """Read the examples of a file.
 
     Args:
@@ -65,7 +65,7 @@ def read_examples(path: Path, shape: tuple[int, ...] | None) -> Examples:
         raise UsageError(f"{path} has only one of test_x and test_y", "give both, or neither")
     x, y = _examples(path, "", columns, shape)
     if not both:
-        return Examples(x, y, None, None)
+        return Contents(x, y, None, None)
     test_x, test_y = _examples(path, "test_", columns, shape)
     for name, train, test in (("x", x, test_x), ("y", y, test_y)):
         if (train.shape[1:], train.dtype) != (test.shape[1:], test.dtype):
@@ -77,7 +77,7 @@ def read_examples(path: Path, shape: tuple[int, ...] | None) -> Examples:
                 f"{path}: {name} is {spelled}, but test_{name} is {of_test}",
                 "give both the same shape of an example, and the same type",
             )
-    return Examples(x, y, test_x, test_y)
+    return Contents(x, y, test_x, test_y)
 
 
 def _columns(path: Path) -> dict[str, Array]:
@@ -117,7 +117,7 @@ def _check_arrays(path: Path, names: list[str]) -> None:
     for name in ("x", "y"):
         if name not in names:
             raise _lacking(path, name, names)
-    if foreign := [name for name in names if name not in Examples._fields]:
+    if foreign := [name for name in names if name not in Contents._fields]:
         near = _meant(foreign[0])
         raise UsageError(
             f"{path} has an array {foreign[0]}, which nothing would read; it has {_listed(names)}",

@@ -1,6 +1,10 @@
-"""Data sets, drawn or read for one seed, features first."""
+"""Data sets, drawn or read for one seed, features first; and the examples of a stack.
+
+Each data set is kept once, however many networks learn from it.
+"""
 
 import gzip
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import distribution
 from typing import Any, NamedTuple
@@ -11,9 +15,9 @@ import torch
 from normexp.config.data import Arrays, Cifar10, Digits, Drift, Loop, Quadratic, RandomLabels
 from normexp.config.network import Mlp
 from normexp.config.norm import BatchKind
-from normexp.config.schema import RunConfig, total_steps
+from normexp.config.schema import RunConfig, total_steps, train_size
 from normexp.data.files import read_arrays, read_cifar10
-from normexp.rng import stream
+from normexp.numerics import stream
 
 VECTORS = 2
 """Dimensions of one network's x where an example is a vector; images have four."""
@@ -65,11 +69,14 @@ def draw(config: RunConfig) -> Dataset:
     if isinstance(data, Quadratic):
         found = _quadratic(data, seed)
     elif isinstance(data, RandomLabels):
-        found = _random_labels(data, seed)
+        rng = stream(seed, "data", "train")  # x of N(0, I), and the test set is the training set
+        x = _normal((data.features, data.train_size), rng)
+        y = torch.randint(data.classes, (data.train_size,), generator=rng)
+        found = Dataset(x, y, x, y)
     elif isinstance(data, Drift):
         found = _drift(data, seed, total_steps(config))
     else:
-        assert not isinstance(data, Loop)  # noqa: S101  see `normexp.study.check`
+        assert not isinstance(data, Loop)  # noqa: S101  see `normexp.study.settle`
         found = _read(data, seed, dtype)
     if isinstance(config.model, Mlp):
         found = found._replace(x=_as_vectors(found.x), test_x=_as_vectors(found.test_x))
@@ -91,14 +98,6 @@ def _quadratic(config: Quadratic, seed: int) -> Dataset:
         return x[None], (x**2 - 5 + config.noise_std * noise)[None]
 
     return Dataset(*points(config.train_size, "train"), *points(config.test_size, "test"))
-
-
-def _random_labels(config: RandomLabels, seed: int) -> Dataset:
-    """S0's classifier, x [features, examples] of N(0, I); the test set is the training set."""
-    rng = stream(seed, "data", "train")
-    x = _normal((config.features, config.train_size), rng)
-    y = torch.randint(config.classes, (config.train_size,), generator=rng)
-    return Dataset(x, y, x, y)
 
 
 def _drift(config: Drift, seed: int, steps: int) -> Dataset:
@@ -154,12 +153,18 @@ def _read(data: Digits | Cifar10 | Arrays, seed: int, dtype: torch.dtype) -> Dat
         train, test = order[:train_size], order[train_size : train_size + test_size]
     if test_x is None or test_y is None:
         test_x, test_y = x[test], y[test]
-    x, test_x = x[train], test_x[:test_size]
+    x, test_x, y, test_y = x[train], test_x[:test_size], y[train], test_y[:test_size]
     images = [torch.from_numpy(part) for part in (x, test_x)]
-    if not isinstance(data, Arrays):
-        images = _standardised_images(x, test_x, dtype)
-    answers = [torch.from_numpy(part) for part in (y[train], test_y[:test_size])]
-    of_x, of_test_x, of_y, of_test_y = map(_examples_last, (*images, *answers))
+    if not isinstance(data, Arrays):  # bytes, in units of the training set, per channel
+        moments = [_moments(x[:, channel]) for channel in range(x.shape[1])]
+        mean, std = (
+            torch.tensor(part, dtype=dtype).view(-1, 1, 1) for part in zip(*moments, strict=True)
+        )
+        images = [part.to(dtype).sub_(mean).div_(std) for part in images]
+    answers = [torch.from_numpy(part) for part in (y, test_y)]
+    of_x, of_test_x, of_y, of_test_y = (
+        each.T.contiguous() if each.dim() == VECTORS else each for each in (*images, *answers)
+    )
     return Dataset(of_x, of_y, of_test_x, of_test_y)
 
 
@@ -172,16 +177,6 @@ def read_digits() -> tuple[Array, Array]:
     return table[:, :-1].reshape(-1, 1, 8, 8).astype(np.uint8), table[:, -1]
 
 
-def _standardised_images(x: Array, test_x: Array, dtype: torch.dtype) -> list[torch.Tensor]:
-    """Images of bytes in units of the training set's mean and standard deviation, per channel."""
-    moments = [_moments(x[:, channel]) for channel in range(x.shape[1])]
-    center, scale = (
-        torch.tensor(part, dtype=dtype).view(-1, 1, 1) for part in zip(*moments, strict=True)
-    )
-    images = (torch.from_numpy(part).to(dtype) for part in (x, test_x))
-    return [each.sub_(center).div_(scale) for each in images]
-
-
 def _moments(values: Array) -> tuple[float, float]:
     """Mean and standard deviation of bytes, from how often each occurs: no copy of them all."""
     some = np.array_split(values, len(values) // 1000 + 1)
@@ -189,11 +184,6 @@ def _moments(values: Array) -> tuple[float, float]:
     levels = np.arange(256)
     mean = float(counts @ levels) / values.size
     return mean, float(counts @ (levels - mean) ** 2 / values.size) ** 0.5
-
-
-def _examples_last(values: torch.Tensor) -> torch.Tensor:
-    """Vectors [examples, features] with their examples last; all else as it is."""
-    return values.T.contiguous() if values.dim() == VECTORS else values
 
 
 def _as_vectors(x: torch.Tensor) -> torch.Tensor:
@@ -214,3 +204,114 @@ def _standardised(data: Dataset) -> Dataset:
         shift=None if data.shift is None else data.shift / std,
         units=Units(mean, std),
     )
+
+
+MOST_NUMBERS = 2**24
+"""Numbers in the batches that are gathered at a time."""
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""x [models, features, examples] or [models, examples, channels, height, width], and y, labels
+[models, examples] or targets [models, outputs, examples]."""
+
+
+def orders(configs: Sequence[RunConfig], epoch: int) -> list[torch.Tensor]:
+    """Return every network's order of an epoch, counted from 0: by its seed, or none."""
+    size = train_size(configs[0])
+    if not configs[0].train.shuffle:
+        return [torch.arange(size)] * len(configs)
+    return [torch.randperm(size, generator=stream(each.seed, "order", epoch)) for each in configs]
+
+
+class Examples:
+    """Training and test examples of some networks of one structure, `models` leading everywhere.
+
+    With `tests_only` no training examples are kept in memory.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[RunConfig],
+        *,
+        tests_only: bool = False,
+        device: torch.device | None = None,
+    ) -> None:
+        drawn: dict[object, Dataset] = {}
+        for config in configs:
+            key = (config.data, config.seed)
+            if key not in drawn:
+                whole = draw(config)
+                if tests_only:
+                    whole = whole._replace(x=whole.x.new_empty(0), y=whole.y.new_empty(0))
+                drawn[key] = whole.to(device=device)
+        self._sets = [drawn[config.data, config.seed] for config in configs]
+        self._axis = 1 if self._sets[0].test_x.dim() == VECTORS else 0
+
+    @property
+    def tests(self) -> int:
+        """Test examples of a network."""
+        return self._sets[0].test_x.shape[self._axis]
+
+    def batches(
+        self,
+        models: range,
+        orders: Sequence[torch.Tensor],
+        sizes: Sequence[int],
+        step: int,
+        *,
+        still: bool = False,
+    ) -> Iterator[Batch]:
+        """Yield the batches of an epoch that begins after so many steps.
+
+        If `still`, all of them as they are at that step, even where inputs drift. Gathered some
+        steps at a time, as many as memory allows, since gathering costs by the call.
+        """
+        each = self._sets[0].x.numel() // self._sets[0].x.shape[self._axis] * len(models)
+        together = max(1, MOST_NUMBERS // (each * max(sizes)))
+        start = 0
+        for first in range(0, len(sizes), together):
+            some = list(sizes[first : first + together])
+            stop = start + sum(some)
+            x, y = self._gathered(models, [order[start:stop] for order in orders])
+            parts = zip(
+                torch.split(x, some, 1 + self._axis), torch.split(y, some, y.dim() - 1), strict=True
+            )
+            for later, (part, answers) in enumerate(parts, start=first):
+                now = step if still else step + later
+                yield self._shifted(models, part.contiguous(), now), answers.contiguous()
+            start = stop
+
+    def train(self, models: range, chosen: torch.Tensor, step: int) -> Batch:
+        """Return training examples of some networks, by number, after so many steps."""
+        x, y = self._gathered(models, [chosen] * len(models))
+        return self._shifted(models, x, step), y
+
+    def test(self, models: range, chosen: torch.Tensor, step: int) -> Batch:
+        """Return test examples of some networks, by number, after so many steps."""
+        sets = [self._sets[model] for model in models]
+        chosen = chosen.to(sets[0].test_x.device)
+        found = {}  # once a set, however many runs are tested on it
+        for one in {id(each): each for each in sets}.values():
+            x = one.test_x.index_select(self._axis, chosen)
+            found[id(one)] = x, one.test_y.index_select(one.test_y.dim() - 1, chosen)
+        x, y = (torch.stack(part) for part in zip(*(found[id(one)] for one in sets), strict=True))
+        return self._shifted(models, x, step), y
+
+    def raw(self, models: range, x: torch.Tensor) -> torch.Tensor:
+        """Return inputs of some networks as they were before they were standardised, if so."""
+        known = [each for model in models if (each := self._sets[model].units) is not None]
+        if not known:
+            return x
+        mean, std = (torch.stack(part) for part in zip(*known, strict=True))
+        return x * std + mean
+
+    def _gathered(self, models: range, chosen: Sequence[torch.Tensor]) -> Batch:
+        sets = [self._sets[model] for model in models]
+        each = [(one, own.to(one.x.device)) for one, own in zip(sets, chosen, strict=True)]
+        x = torch.stack([one.x.index_select(self._axis, own) for one, own in each])
+        y = torch.stack([one.y.index_select(one.y.dim() - 1, own) for one, own in each])
+        return x, y
+
+    def _shifted(self, models: range, x: torch.Tensor, step: int) -> torch.Tensor:
+        shifts = [self._sets[model].shift for model in models]
+        known = [each[:, step, None] for each in shifts if each is not None]
+        return x + torch.stack(known) if known else x

@@ -20,7 +20,8 @@ import torch
 
 from normexp.config.norm import REFERENCE_ESTIMATORS, BatchKind, Norm
 from normexp.config.schema import RunConfig, batch_sizes
-from normexp.engine.estimators import Momenta, column, mask_of
+from normexp.engine.estimators import INITIAL, Momenta, column, mask_of
+from normexp.engine.scatter import straight
 from normexp.nets.layout import Statistics
 from normexp.nets.network import Network
 from normexp.trained import Record
@@ -72,6 +73,8 @@ def weights(norms: Sequence[Norm], newest: torch.Tensor) -> Weights:
         newest: the weight that each batch had when it was the newest, [runs, updates].
     """
     updates = newest.shape[1]
+    if not updates:
+        return Weights(newest, torch.ones(len(norms), 1, dtype=torch.float64))
     products = torch.cumprod((1 - newest).flip(1), 1).flip(1)  # from each batch to the newest
     later = torch.cat([products[:, 1:], torch.ones(len(norms), 1, dtype=torch.float64)], 1)
     batches, left = newest * later, products[:, :1]
@@ -93,59 +96,37 @@ def budget(
     record: Record, configs: Sequence[RunConfig], points: Sequence[int] | None = None
 ) -> Budget:
     """Return the budgets of runs on a trajectory of one model, at all points or the given ones."""
-    series = _Series(record, configs)
+    network, sizes = Network(configs[0]), batch_sizes(configs[0])
+    counts = [network.counts(size).double() for size in sizes]  # each [parts, channels]
+    norms, updates = [each.norm for each in configs], record.batch_mean.shape[1]
+    newest = Momenta(norms, updates).weights()
+    population = [each[0].double() for each in (record.population_mean, record.population_var)]
+    steps = [step for step, parts in enumerate(counts) for _ in parts]
+    gone = torch.tensor(steps, dtype=torch.float64) / len(sizes)
+    truth = [straight(each, gone).flatten(0, 1) for each in population]
+    mean, var = record.batch_mean[0].double(), record.batch_var[0].double()
+    count = torch.cat(counts).repeat(record.epochs, 1)
+    biased = mask_of(norms, "running_variance", "biased")
+    start = [column(norms, name, value) for name, value in INITIAL.items()]
+    parts: list[list[torch.Tensor]] = []
     chosen = list(range(record.epochs + 1) if points is None else points)
-    parts = [series.at(point) for point in chosen]
-    return Budget(
-        Statistics(*(each[chosen][None] for each in series.population)),
-        *(
-            Statistics(*(torch.stack(each, 1) for each in zip(*part, strict=True)))
-            for part in zip(*parts, strict=True)
-        ),
-    )
-
-
-class _Series:
-    """The batches of a trajectory in order, and the population at the time of each."""
-
-    def __init__(self, record: Record, configs: Sequence[RunConfig]) -> None:
-        network, sizes = Network(configs[0]), batch_sizes(configs[0])
-        counts = [network.counts(size).double() for size in sizes]  # each [parts, channels]
-        updates = record.batch_mean.shape[1]
-        self._norms = [each.norm for each in configs]
-        self._per_epoch = sum(map(len, counts))
-        momenta = Momenta(self._norms, updates)
-        self._newest = torch.cat([momenta.weight(update) for update in range(updates)], 1)
-        self.population = Statistics(
-            record.population_mean[0].double(), record.population_var[0].double()
-        )
-        steps = [step for step, parts in enumerate(counts) for _ in parts]
-        gone = torch.tensor(steps).double()[:, None] / len(sizes)
-        self._truth = [
-            (each[:-1, None] + gone * (each[1:] - each[:-1])[:, None]).flatten(0, 1)
-            for each in self.population
-        ]
-        var, count = record.batch_var[0].double(), torch.cat(counts)
-        self._batches = Statistics(record.batch_mean[0].double(), var)
-        self._biased_var = var * ((count - 1) / count).repeat(record.epochs, 1)
-
-    def at(self, point: int) -> tuple[Statistics, Statistics, Statistics]:
-        """Return initial, drift and noise at an evaluation point, each [runs, channels]."""
-        updates = self._per_epoch * point
-        start = (column(self._norms, "initial_mean", 0.0), column(self._norms, "initial_var", 1.0))
-        now = [each[point] for each in self.population]
-        if not updates:
-            nothing = torch.zeros(len(self._norms), len(now[0]), dtype=torch.float64)
-            initial = Statistics(*(s - p for s, p in zip(start, now, strict=True)))
-            return initial, Statistics(nothing, nothing), Statistics(nothing, nothing)
-        batches, left = weights(self._norms, self._newest[:, :updates])
+    for point in chosen:
+        done = updates // record.epochs * point
+        batches, left = weights(norms, newest[:, :done])
         total = batches.sum(1, keepdim=True)
-        truth = [batches @ each[:updates] for each in self._truth]
-        seen = [batches @ each[:updates] for each in self._batches]
-        if (biased := mask_of(self._norms, "running_variance", "biased")) is not None:
-            seen[1] = torch.where(biased, batches @ self._biased_var[:updates], seen[1])
-        return (
-            Statistics(*(left * s - (1 - total) * p for s, p in zip(start, now, strict=True))),
-            Statistics(*(t - total * p for t, p in zip(truth, now, strict=True))),
-            Statistics(*(s - t for s, t in zip(seen, truth, strict=True))),
+        then = [batches @ each[:done] for each in truth]
+        seen = [batches @ each[:done] for each in (mean, var)]
+        if biased is not None:
+            own = batches @ (var * ((count - 1) / count))[:done]
+            seen[1] = torch.where(biased, own, seen[1])
+        now = [each[point] for each in population]
+        parts.append(
+            [left * s - (1 - total) * p for s, p in zip(start, now, strict=True)]
+            + [t - total * p for t, p in zip(then, now, strict=True)]
+            + [s - t for s, t in zip(seen, then, strict=True)]
         )
+    found = [torch.stack(each, 1) for each in zip(*parts, strict=True)]
+    return Budget(
+        Statistics(*(each[chosen][None] for each in population)),
+        *(Statistics(*found[place : place + 2]) for place in (0, 2, 4)),
+    )

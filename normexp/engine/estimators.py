@@ -51,6 +51,10 @@ class Momenta:
             weight = torch.where(self._warms_up, weight.clamp(min=1 / (update + 1)), weight)
         return torch.where(self._cumulative, 1 / (update + 1), weight)
 
+    def weights(self) -> torch.Tensor:
+        """Return the weights of all updates' batches when they were the newest, [runs, updates]."""
+        return torch.cat([self.weight(update) for update in range(self._updates)], 1)
+
     def _scheduled(self, name: str, update: int) -> torch.Tensor:
         done = update / max(1, self._updates - 1)
         if name == "exponential":

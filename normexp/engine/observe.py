@@ -5,18 +5,17 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from normexp.config.schema import RunConfig, batch_sizes, steps_per_epoch
-from normexp.data.examples import Examples
+from normexp.data.draw import Examples
 from normexp.engine.estimators import RunningStatistics, mask_of
-from normexp.engine.losses import scores
 from normexp.engine.predict import predict
 from normexp.engine.recompute import RECOMPUTED, Snapshot
+from normexp.engine.step import scores
 from normexp.nets.layout import Statistics
-from normexp.nets.network import BySite, Network
-from normexp.nets.structure import lanes, padded
-from normexp.nets.tensors import Listener, nobody
+from normexp.nets.models import lanes, padded
+from normexp.nets.network import BySite, Listener, Network, nobody
 from normexp.trained import Observation, Record
 
-MOST_BYTES = 2**28
+OBSERVED_BYTES = 2**28
 """Memory for the running statistics of the runs observed at a time."""
 
 DOUBLE = 8
@@ -45,12 +44,12 @@ def observe(
 def _chunk(record: Record, configs: Sequence[RunConfig]) -> int:
     """Runs observed at a time: as many as pay, and as fit into memory."""
     config, few = configs[0], lanes(configs[0])
-    steps, channels = record.train_loss.shape[1], record.batch_mean.shape[2]
-    rows = steps // config.log.every + config.train.epochs + 1
+    _, updates, channels = record.batch_mean.shape
+    rows = record.train_loss.shape[1] // config.log.every + config.train.epochs + 1
     window = max(getattr(each.norm, "window", 0) for each in configs)
-    held = rows * record.batch_mean.element_size() + min(window, steps) * DOUBLE
+    held = rows * record.batch_mean.element_size() + min(window, updates) * DOUBLE
     bytes_per_run = 2 * channels * held
-    return max(few, min(MOST_RUNS, MOST_BYTES // max(1, bytes_per_run)) // few * few)
+    return max(few, min(MOST_RUNS, OBSERVED_BYTES // max(1, bytes_per_run)) // few * few)
 
 
 def _observe_chunk(
@@ -109,6 +108,7 @@ class Watch:
             if (mask := mask_of(norms, "estimator", name)) is not None
         }
         self.examples = Examples(self._configs, tests_only=not self._recomputed.keys() & RECOMPUTED)
+        self._average: Statistics | None = None  # as of the last update, if asked for
         self._recent = self._averages.current()  # as of the last evaluation point
         self._sizes, self._updates = batch_sizes(configs[0]), 0
         self._counts = {size: self._network.counts(size) for size in set(self._sizes)}
@@ -121,17 +121,18 @@ class Watch:
             var = self._record.batch_var[:, self._updates].double()
             self._averages.update(mean[self._index], var[self._index], count_of_part)
             self._updates += 1
+        self._average = None
 
     def reach(self, point: int) -> None:
         """Compute the references among the runs' estimators for an evaluation point's weights."""
-        found = self._averages.current()
+        found = self._averaged()
         for name, mask in self._recomputed.items():
             found = _where(mask, self._reference(name, mask, point), found)
         self._recent = found
 
     def now(self) -> Statistics:
         """Return the runs' statistics for evaluation, [runs, channels], in the training's dtype."""
-        found = self._averages.current()
+        found = self._averaged()
         for mask in self._recomputed.values():
             found = _where(mask, self._recent, found)
         # A copy in float64 too, or it would change with the next update.
@@ -163,8 +164,7 @@ class Watch:
         if name == "population":
             of_all = self._record.population_mean, self._record.population_var
             return Statistics(*(each[self._index, point].double() for each in of_all))
-        averages = self._averages.current()
-        found = Statistics(*(torch.zeros_like(each) for each in averages))
+        found = Statistics(*(torch.zeros_like(each) for each in self._averaged()))
         known: dict[object, Statistics] = {}
         for runs in self.groups:
             some = slice(runs.start, runs.stop)
@@ -175,7 +175,7 @@ class Watch:
             models = tuple(zip(self._index[some].tolist(), batches, strict=True))
             if models not in known or name == "mixed":  # which has the runs' averages in it
                 parameters = self._weights(point, runs)
-                running = self._by_site(averages, runs)
+                running = self._by_site(self._averaged(), runs)
                 snapshot = Snapshot(
                     configs, self._network, parameters, self.examples, runs, point, running
                 )
@@ -184,6 +184,11 @@ class Watch:
             for all_runs, part in zip(found, known[models], strict=True):
                 all_runs[some] = part.double()
         return found
+
+    def _averaged(self) -> Statistics:
+        if self._average is None:
+            self._average = self._averages.current()
+        return self._average
 
     def _weights(self, point: int, runs: range) -> dict[str, torch.Tensor]:
         index = self._index[runs.start : runs.stop]

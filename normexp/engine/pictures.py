@@ -10,9 +10,9 @@ import torch
 
 from normexp.config.data import Quadratic
 from normexp.config.schema import RunConfig, built, steps_per_epoch
-from normexp.engine.losses import is_labels
 from normexp.engine.observe import Watch
-from normexp.nets.structure import ENTRANCE
+from normexp.engine.step import is_labels
+from normexp.nets.models import ENTRANCE
 from normexp.trained import Record
 
 BINS = 10

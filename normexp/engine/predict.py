@@ -8,11 +8,11 @@ import torch
 
 from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig, train_size
-from normexp.data.examples import Examples
-from normexp.engine.losses import loss, scores
-from normexp.nets.layout import Statistics
-from normexp.nets.network import Network, Parameters
-from normexp.nets.structure import is_convolutional, lanes, structure
+from normexp.data.draw import Examples
+from normexp.engine.step import loss, scores
+from normexp.nets.layout import Parameters, Statistics
+from normexp.nets.models import is_convolutional, lanes, structure
+from normexp.nets.network import Network
 from normexp.trained import Record
 
 CACHEFUL = 2**22
@@ -21,7 +21,7 @@ CACHEFUL = 2**22
 ResNet-20 on 32×32 images, one core: 1.0 ms an image by 64, 3.1 by 2,048.
 """
 
-MOST_BYTES = 2**28
+LAYER_BYTES = 2**28
 """Memory for the largest layer of what is worked on as one batch."""
 
 FEWEST_EXAMPLES = 1024
@@ -48,7 +48,7 @@ def predict(
 
 def pieces(config: RunConfig, examples: int) -> Iterator[torch.Tensor]:
     """Yield the numbers of all examples, as many at a time as suit memory and cache."""
-    limit = CACHEFUL if is_convolutional(config) else MOST_BYTES
+    limit = CACHEFUL if is_convolutional(config) else LAYER_BYTES
     yield from torch.split(torch.arange(examples), max(1, limit // _bytes(config)))
 
 
@@ -58,7 +58,7 @@ def as_one_batch(config: RunConfig, there: int) -> torch.Tensor:
     Evenly spaced, and never fewer than 1,024; Wu & Johnson (2021), "Rethinking Batch in BatchNorm",
     find 1,000 to 10,000 enough for population statistics.
     """
-    fits = max(FEWEST_EXAMPLES, MOST_BYTES // _bytes(config))
+    fits = max(FEWEST_EXAMPLES, LAYER_BYTES // _bytes(config))
     return torch.arange(there) if there <= fits else torch.arange(fits) * there // fits
 
 

@@ -11,10 +11,10 @@ import torch
 
 from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
-from normexp.data.examples import Examples, orders
+from normexp.data.draw import Examples, orders
 from normexp.engine.predict import as_one_batch, pieces
-from normexp.nets.layout import Affine, Statistics, of_channels, unbiased
-from normexp.nets.network import BySite, Network, Parameters
+from normexp.nets.layout import Affine, Parameters, Statistics, of_channels, unbiased
+from normexp.nets.network import BySite, Network
 from normexp.nets.norms import normalize_with
 
 
@@ -37,7 +37,7 @@ class Snapshot:
 
 
 def precise(at: Snapshot) -> BySite:
-    """PreciseBN: batch statistics in training mode, pooled over batches at fixed at.
+    """PreciseBN: batch statistics in training mode, pooled over batches at fixed weights.
 
     Wu & Johnson (2021), "Rethinking Batch in BatchNorm", section 3, and `update_bn_stats` of
     fvcore: every site below is normalised by its batch too. The batches are those of the epochs

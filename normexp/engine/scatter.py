@@ -1,14 +1,18 @@
 """Noise of batches, and random steps of the population, measured on batch statistics."""
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import torch
 
 from normexp.config.schema import RunConfig, batch_sizes, part_sizes
 from normexp.trained import Record
 
 Array = np.ndarray[Any, Any]
+
+Values = TypeVar("Values", Array, torch.Tensor)
 
 FEWEST_PAIRS = 2
 """Fewest pairs of batches from which noise is measured."""
@@ -25,12 +29,20 @@ class Scatter(NamedTuple):
     walk: float  # variance of a random step of the population, an update
 
 
-def straight(points: Array, gone: Array) -> Array:
+def living(sites: Mapping[str, int], varies: Array) -> Iterator[tuple[str, Array]]:
+    """Yield each site with the numbers of its channels that vary, `varies` being [channels]."""
+    start = 0
+    for site, width in sites.items():
+        yield site, start + np.flatnonzero(varies[start : start + width])
+        start += width
+
+
+def straight(points: Values, gone: Values) -> Values:
     """Return the population between points [points, channels]: [epochs, updates of one, channels].
 
     `gone` is the share of an epoch that has gone at each of its updates.
     """
-    course: Array = points[:-1, None] + gone[:, None] * (points[1:] - points[:-1])[:, None]
+    course: Values = points[:-1, None] + gone[:, None] * (points[1:] - points[:-1])[:, None]
     return course
 
 

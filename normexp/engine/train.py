@@ -11,16 +11,15 @@ from typing import NamedTuple
 import torch
 
 from normexp.config.schema import RunConfig, batch_sizes, part_sizes, total_steps
-from normexp.data.examples import Examples, orders
+from normexp.data.draw import Examples, orders
 from normexp.engine.estimators import RunningStatistics
-from normexp.engine.losses import gradients
-from normexp.engine.numerics import keep_freed_memory
 from normexp.engine.predict import Point, evaluate
+from normexp.engine.step import OptimizerState, Packing, gradients, scale
 from normexp.nets.layout import Memory, Statistics, batch_axis
+from normexp.nets.models import padded
 from normexp.nets.network import Network
 from normexp.nets.norms import looks_back
-from normexp.nets.optimizers import OptimizerState, Packing, scale
-from normexp.nets.structure import padded
+from normexp.numerics import keep_freed_memory
 from normexp.trained import Kept, Record, follow
 
 Report = Callable[[int], None]

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from normexp.config.executor import Slurm
+from normexp.config.schema import Slurm
 from normexp.errors import UsageError
 from normexp.store.plain import open_regular
 

@@ -1,10 +1,129 @@
 """A momentum for another framework, and what else must change so that results agree."""
 
+import math
+from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Literal
 
 from normexp.errors import UsageError
-from normexp.frameworks.momentum import Newest, as_given, as_typed, newest_of
 from normexp.frameworks.table import CALLER, Framework, named
+
+Newest = float | Literal["cumulative"]
+"""The weight of the newest batch; cumulative: 1/t at step t."""
+
+CUMULATIVE: Literal["cumulative"] = "cumulative"
+NULL = ("null", "none", CUMULATIVE)
+
+
+def turned(momentum: float) -> float:
+    """1 − momentum: the weight of the new batch from that of the old value, and back.
+
+    In decimals as they are written: 1 − 0.9 is 0.09999999999999998 in binary, and would be another
+    run than 0.1.
+    """
+    return float(1 - Decimal(repr(float(momentum))))
+
+
+def newest_of(framework: Framework, given: str, batch_size: int | None) -> Newest:
+    """Return the weight of the newest batch that a value gives in a framework.
+
+    A time constant of T samples gives 1 − exp(−B/T): the last batch alone for T = 0
+    (microsoft/CNTK@498a4c4, `BatchNormalizationNode::ComputeExpAvgFactor`).
+
+    Args:
+        framework: that the value is typed in.
+        given: as typed: a number, or null.
+        batch_size: needed only for a time constant.
+
+    Raises:
+        UsageError: the framework takes no such value.
+    """
+    is_null = given.lower() in NULL
+    number = framework.none_is if is_null and given.lower() != CUMULATIVE else None
+    if is_null and number is None:
+        if framework.cumulative == "None":
+            return CUMULATIVE
+        how = f"it is {framework.parameter}={framework.cumulative} there; "
+        raise UsageError(
+            f"{framework.title} has no {framework.parameter}={given}",
+            f"{how * bool(framework.cumulative)}type null --from torch for the cumulative mean",
+        )
+    if number is None:
+        number = math.nan
+        with suppress(InvalidOperation, ValueError):  # ValueError: a signalling NaN
+            number = float(Decimal(given))
+    if math.isnan(number):
+        raise UsageError(
+            f"{framework.parameter}={given}: a number is needed",
+            "type for example normexp convert 0.99 --from keras --to torch",
+        )
+    if number == _cumulative_number(framework):
+        return CUMULATIVE
+    if framework.weighs == "time constant":
+        if number < 0:
+            return CUMULATIVE
+        size = _needed(batch_size, framework)
+        return 1.0 if number == 0 else -math.expm1(-size / number)
+    if 0 <= number <= 1:
+        return number if framework.weighs == "new" else turned(number)
+    whose = "the new batch's" if framework.weighs == "new" else "the old value's"
+    hint = "type a number from 0 to 1"
+    if 1 < number <= 100:  # noqa: PLR2004  per cent
+        percent = Decimal(given) / 100
+        hint = f"type {percent} if you mean {given} %, --from cntk if it is a time constant"
+    raise UsageError(
+        f"{framework.parameter}={given}: a weight from 0 to 1 is needed "
+        f"({whose} in {framework.title})",
+        hint,
+    )
+
+
+def as_given(framework: Framework, given: str, newest: Newest) -> str:
+    """Return a value as typed in its framework: PyTorch takes None alone, not `cumulative`."""
+    none = framework.cumulative if newest == CUMULATIVE else "None"
+    return f"{framework.parameter}={none if given.lower() in NULL else given}"
+
+
+def as_typed(framework: Framework, newest: Newest, batch_size: int | None) -> str:
+    """Return the words to type in a framework, `momentum=0.01`, or why there are none."""
+    parameter = framework.parameter
+    if newest == CUMULATIVE:
+        if framework.cumulative:
+            return f"{parameter}={framework.cumulative}"
+        step = "1 - 1/t" if framework.weighs == "old" else "1/t"
+        return f"{parameter}={step} at step t = 1, 2, ..."
+    if framework.weighs == "time constant":
+        size = _needed(batch_size, framework)
+        ends = {0.0: math.inf, 1.0: 0.0}
+        value = ends[newest] if newest in ends else -size / math.log1p(-newest)
+    else:
+        value = newest if framework.weighs == "new" else turned(newest)
+    spelled = repr(float(value)).removesuffix(".0")
+    if value == _cumulative_number(framework):
+        return f"nothing: {parameter}={spelled} is {framework.at_one}"
+    if value in {0, 1} and newest not in {0, 1}:
+        return f"nothing: the nearest number is {parameter}={spelled}"
+    return f"{parameter}={spelled}"
+
+
+def _cumulative_number(framework: Framework) -> float | None:
+    """The number that gives the cumulative mean; None if no number gives it."""
+    try:
+        return float(framework.cumulative)
+    except ValueError:
+        return None
+
+
+def _needed(batch_size: int | None, framework: Framework) -> int:
+    if batch_size is None:
+        raise UsageError(
+            f"{framework.title}'s {framework.parameter} is in samples: what a batch weighs depends "
+            "on its size",
+            "type --batch-size 32, or yours",
+        )
+    return batch_size
+
 
 UNKNOWN = "not verified"
 DEBIAS = {

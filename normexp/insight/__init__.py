@@ -1,1 +1,1 @@
-"""What stored trainings say of their running statistics: what is off, and what is best."""
+"""Stored trainings: errors of their running statistics, and the best momenta."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normexp.config.differences import varying
+from normexp.config.identity import varying
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
 from normexp.insight.training import Training, trainings, with_data
@@ -137,7 +137,7 @@ def averaging(found: Sequence[Training]) -> list[Training]:
 def budgets_of(chosen: Sequence[Training], *, last_only: bool = False) -> Iterator[RunBudget]:
     """Return the budgets of `averaging` runs, whose data are at hand."""
     from normexp.engine.budget import budget as attribute
-    from normexp.engine.numerics import one_thread
+    from normexp.numerics import one_thread
 
     for training in chosen:
         record, configs = training.record(), training.configs
@@ -146,9 +146,17 @@ def budgets_of(chosen: Sequence[Training], *, last_only: bool = False) -> Iterat
             found = attribute(record, configs, points)
             losses = training_losses_by_part(record, configs[0], found)
         (population,) = losses.pop("population")
+        var = found.population.var[0].numpy()
+        steps = np.array(points) * (record.train_loss.shape[1] // record.epochs)
         for place, run in enumerate(training.runs):
+            with np.errstate(all="ignore"):  # of a channel that does not vary, or an absurd start
+                mean, relative = (
+                    {name: getattr(getattr(found, name), of)[place].numpy() / unit for name in ALL}
+                    for of, unit in (("mean", np.sqrt(var)), ("var", var))
+                )
+                ratio = np.log1p(relative["error"])
             cost = {name: rise(values[place], population) for name, values in losses.items()}
-            yield _budget(run, record, found, place, points, cost)
+            yield RunBudget(run, record.sites, steps, var > 0, mean, relative, ratio, cost)
 
 
 def training_losses_by_part(
@@ -183,7 +191,7 @@ def training_losses_by_part(
 
 
 def rise(loss: float, population: float) -> float:
-    """How far a loss is above that under the population's statistics; 0 where it is rounding."""
+    """Return a loss minus that under the population's statistics; 0 where it is rounding."""
     above = loss - population
     return 0.0 if abs(above) < ROUNDING * population else above
 
@@ -194,18 +202,17 @@ def report(found: RunBudget) -> dict[str, Any]:
     By layer, over the channels that vary: root mean squares of the means' errors in σ, means of the
     variances' relative errors and of their log ratio.
     """
-    layers, start = [], 0
-    for name, width in found.sites.items():
-        channels = start + np.flatnonzero(found.varies[-1, start : start + width])
-        layers.append(
-            {
-                "layer": name,
-                "mean": {part: _rms(found.mean[part][-1, channels]) for part in ALL},
-                "var": {part: mean_of(found.var[part][-1, channels]) for part in ALL},
-                "log_var_ratio": mean_of(found.log_var_ratio[-1, channels]),
-            }
-        )
-        start += width
+    from normexp.engine.scatter import living
+
+    layers = [
+        {
+            "layer": name,
+            "mean": {part: _rms(found.mean[part][-1, channels]) for part in ALL},
+            "var": {part: mean_of(found.var[part][-1, channels]) for part in ALL},
+            "log_var_ratio": mean_of(found.log_var_ratio[-1, channels]),
+        }
+        for name, channels in living(found.sites, found.varies[-1])
+    ]
     return {
         "run_id": found.run.id,
         "label": found.run.label,
@@ -218,59 +225,30 @@ def report(found: RunBudget) -> dict[str, Any]:
 
 def by_arm(found: Sequence[RunBudget]) -> tuple[list[ArmBudget], list[str]]:
     """Return the arms in the order of their first runs, and the fields that tell them apart."""
-    rows = [each.run.row for each in found]
-    telling = [path for path in varying(rows) if path not in ("norm.momentum", "seed")]
-    fields = ["norm.momentum", *telling]
+    differing = varying(each.run.row for each in found)
+    fields = ["norm.momentum", *(p for p in differing if p not in ("norm.momentum", "seed"))]
     grouped: dict[str, list[RunBudget]] = {}
-    for each, row in zip(found, rows, strict=True):
-        grouped.setdefault(repr([row.get(path) for path in fields]), []).append(each)
-    return [_arm(members, fields) for members in grouped.values()], fields
+    for each in found:
+        grouped.setdefault(repr([each.run.row.get(path) for path in fields]), []).append(each)
+    arms = []
+    for members in grouped.values():
+        rows = [each.run.row for each in members]
+        last = {part: [each.mean[part][-1] for each in members] for part in ALL}
+        arms.append(
+            ArmBudget(
+                {path: rows[0][path] for path in fields if path in rows[0]},
+                len(members),
+                {p: median_of(_rms(each[np.isfinite(each)]) for each in last[p]) for p in ALL},
+                {part: median_of(each.cost[part] for each in members) for part in ALL},
+                median_of(loss(row, "excess_loss") for row in rows),
+            )
+        )
+    return arms, fields
 
 
 def loss(row: Mapping[str, Any], name: str) -> float:
     """A loss of a run; NaN where it is not finite, which rows have as nothing."""
     return nan if row[name] is None else float(row[name])
-
-
-def _arm(members: Sequence[RunBudget], fields: Sequence[str]) -> ArmBudget:
-    rows = [each.run.row for each in members]
-    last = {part: [each.mean[part][-1] for each in members] for part in ALL}
-    return ArmBudget(
-        values={path: rows[0][path] for path in fields if path in rows[0]},
-        n=len(members),
-        mean={
-            part: median_of(_rms(each[np.isfinite(each)]) for each in last[part]) for part in ALL
-        },
-        cost={part: median_of(each.cost[part] for each in members) for part in ALL},
-        excess=median_of(loss(row, "excess_loss") for row in rows),
-    )
-
-
-def _budget(  # noqa: PLR0913, PLR0917  what one run's budget is of
-    run: Stored,
-    record: "Record",
-    found: "Budget",
-    place: int,
-    points: Sequence[int],
-    cost: dict[str, float],
-) -> RunBudget:
-    """One run's budget in units of the population."""
-    var = found.population.var[0].numpy()
-    with np.errstate(all="ignore"):  # of a channel that does not vary, or an absurd start
-        mean, relative = (
-            {name: getattr(getattr(found, name), of)[place].numpy() / unit for name in ALL}
-            for of, unit in (("mean", np.sqrt(var)), ("var", var))
-        )
-        return RunBudget(
-            run=run,
-            sites=record.sites,
-            steps=np.array(points) * (record.train_loss.shape[1] // record.epochs),
-            varies=var > 0,
-            mean=mean,
-            var=relative,
-            log_var_ratio=np.log1p(relative["error"]),
-            cost=cost,
-        )
 
 
 def _frame(each: RunBudget) -> "pd.DataFrame":

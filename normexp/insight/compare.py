@@ -1,26 +1,25 @@
 """The values of one field compared over stored runs, everything else alike."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from normexp.config.data import ANSWERS
-from normexp.config.differences import between, in_order, varying
 from normexp.config.field import Scalar, spell
+from normexp.config.identity import between, in_order, varying
 from normexp.config.norm import ESTIMATOR_FIELDS, unread
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.config.tree import known_keys, specs_of
 from normexp.errors import NotFoundError, UsageError, did_you_mean
-from normexp.insight.pairing import ArmComparison, Row, compare_arms
+from normexp.insight.comparison import ArmComparison, Row, compare_arms
 from normexp.store.layout import look_around
 from normexp.store.selection import select
 from normexp.store.stored import FINAL, whole_runs
 
 NO_FIELD = "no such field"
-
-FOLLOWING = {"norm.estimator": ESTIMATOR_FIELDS}
-"""Fields that some values of a field do not read, see `normexp.config.norm.unread`."""
 
 
 @dataclass(frozen=True)
@@ -119,21 +118,33 @@ def report_numbers(report: FieldReport) -> dict[str, Any]:
 def comparisons(
     path: str, baseline: Scalar, rows: Sequence[Row], metric: str
 ) -> Iterator[FieldComparison]:
-    """Compare every arm with the baseline's value with every other arm, cell by cell."""
-    own = _own(path, rows)
-    outside = [each for each in varying(rows) if each not in (*own, "seed")]
+    """Compare every arm with the baseline's value with every other arm, cell by cell.
+
+    Arms of a kind differ in the fields that only some choices of the group have; arms of an
+    estimator in those that others do not read, which have to agree where both sides read them.
+    """
+    following = ESTIMATOR_FIELDS if path == "norm.estimator" else ()
+    group = path.removesuffix("kind") if path.endswith(".kind") else path
+    differing = [each for each in varying(rows) if each not in (path, "seed")]
+    own = [p for p in differing if p in following or (group != path and p.startswith(group))]
+    outside, own = [each for each in differing if each not in own], [path, *own]
     for members in _grouped(outside, rows):
-        cell = {p: members[0][p] for p in outside if p in members[0]}
         arms = _grouped(own, members)
         for first in [arm for arm in arms if arm[0][path] == baseline]:
             for second in [arm for arm in arms if arm[0][path] != baseline]:
-                if _match(path, first[0], second[0]):
-                    values, others = (
-                        {p: arm[0][p] for p in own if p in arm[0]} for arm in (first, second)
-                    )
-                    also = _also(own, first[0], second[0])
-                    found = compare_arms(first, second, metric)
-                    yield FieldComparison(cell, values, others, also, found)
+                one, other = first[0], second[0]
+                read = {*following} & one.keys() & other.keys() - unread(one) - unread(other)
+                if any(one[each] != other[each] for each in read):
+                    continue
+                yield FieldComparison(
+                    {p: members[0][p] for p in outside if p in members[0]},
+                    {p: one[p] for p in own if p in one},
+                    {p: other[p] for p in own if p in other},
+                    tuple(
+                        p for p in between(one, other) if p not in own and not p.startswith(group)
+                    ),
+                    compare_arms(first, second, metric),
+                )
 
 
 def baseline_of(path: str, rows: Sequence[Row]) -> Any:  # noqa: ANN401  a value of any field
@@ -153,66 +164,43 @@ def _path(name: str, rows: Sequence[Row]) -> str:
     """
     path = f"{name}.kind" if name in IDENTITY_GROUPS else name
     there = [each for each in varying(rows) if each not in (*ANSWERS, "seed")]
-    told = ", ".join(each.removesuffix(".kind") for each in there) or "none"
+    names = ", ".join(each.removesuffix(".kind") for each in there) or "none"
     if path == "seed":
-        raise UsageError("seeds are what is averaged over", f"fields that differ here: {told}")
+        raise UsageError("seeds are what is averaged over", f"fields that differ here: {names}")
     if path not in known_keys():
         raise UsageError(
-            f"unknown field {name!r}", did_you_mean(name, known_keys(), f"there differ: {told}")
+            f"unknown field {name!r}", did_you_mean(name, known_keys(), f"there differ: {names}")
         )
     if path in ANSWERS:
         raise UsageError(
             f"{name} says which data these are, and losses on different data are not compared",
-            f"fields that differ here: {told}",
+            f"fields that differ here: {names}",
         )
     if path not in there:
         value = next((f", {spell(row[path])}" for row in rows if path in row), "")
         raise UsageError(
             f"{name} has one value in these runs{value}" if value else f"no run here has {name}",
-            f"fields that differ here: {told}",
+            f"fields that differ here: {names}",
         )
     return path
 
 
 def _typed_baseline(path: str, rows: Sequence[Row], typed: str) -> Any:  # noqa: ANN401
-    """The value that was typed.
+    """The value that was typed, as a text or as a number in any spelling.
 
     Raises:
         UsageError: no run has it.
     """
-    values = in_order(path, [row[path] for row in rows])
+    values, number = in_order(path, [row[path] for row in rows]), math.nan
+    with suppress(ValueError):
+        number = float(typed)
     for value in values:
-        if typed == spell(value) or _is_number(typed, value):
+        if typed == spell(value) or number == value:
             return value
     short = path.removesuffix(".kind")
     raise UsageError(
         f"no run here has {short}={typed}; there is {', '.join(map(spell, values))}",
         f"type {short}={spell(values[0])}",
-    )
-
-
-def _is_number(typed: str, value: object) -> bool:
-    try:
-        return isinstance(value, float | int) and float(typed) == value
-    except ValueError:
-        return False
-
-
-def _own(path: str, rows: Sequence[Row]) -> list[str]:
-    """The compared field; of a kind, with the fields that only some choices of the group have."""
-    others = [each for each in varying(rows) if each not in (path, "seed")]
-    if not path.endswith(".kind"):
-        return [path, *(each for each in others if each in FOLLOWING.get(path, ()))]
-    return [path, *(each for each in others if each.startswith(path.removesuffix("kind")))]
-
-
-def _match(path: str, first: Row, second: Row) -> bool:
-    """Whether the fields that follow agree, where both sides read them."""
-    return all(
-        first[each] == second[each]
-        for each in FOLLOWING.get(path, ())
-        if each in first and each in second
-        if each not in unread(first) and each not in unread(second)
     )
 
 
@@ -235,11 +223,3 @@ def ranking(fields: Sequence[str], rows: Sequence[Row]) -> Callable[[Row], list[
         for each in fields
     }
     return lambda row: [ranks[p][repr(row[p])] if p in row else -1 for p in fields]
-
-
-def _also(own: Sequence[str], first: Row, second: Row) -> tuple[str, ...]:
-    """What else differs between two arms of one cell: it follows from the choice."""
-    group = own[0].removesuffix("kind") if own[0].endswith(".kind") else own[0]
-    return tuple(
-        path for path in between(first, second) if path not in own and not path.startswith(group)
-    )

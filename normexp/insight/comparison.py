@@ -4,13 +4,21 @@ What is decided depends on the interval alone, never on a test chosen afterwards
 positive and skewed (a momentum of 0.01 may cost a factor of 40 with one seed and of 10 with
 another), so they are compared by the ratio of their geometric means; what may be negative or zero
 (excess losses, gaps) and shares (accuracies) by the difference of their means.
+
+Arms are paired as they can be. Runs of one training share their weights: momenta and estimators are
+compared on identical weights. Runs of one seed share the data and, where the layers have the same
+shapes, the initial weights (common random numbers). Where neither is so, samples are independent.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev, variance
+from statistics import fmean, variance
 from typing import TYPE_CHECKING, Any, Literal
+
+from normexp.config.field import FieldSpec, Role
+from normexp.config.identity import between
+from normexp.config.tree import field_specs, nest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +43,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a sample stands to a baseline.
+    """A sample against a baseline.
 
     Attributes:
         scale: `ratio` of geometric means or `difference` of means, other against baseline.
@@ -66,7 +74,7 @@ class Comparison:
 
     @property
     def nothing(self) -> float:
-        """What the estimate is where there is no difference."""
+        """The estimate where there is no difference."""
         return 1.0 if self.scale == "ratio" else 0.0
 
 
@@ -77,7 +85,7 @@ def compare_paired(
 
     The interval of the mean difference, of logarithms where the scale is a ratio, is the smallest
     that holds two others: Student's t, and the BCa bootstrap's (Efron 1987; SciPy's), its level
-    raised for small samples (see `_level`). t is short where differences are skewed, BCa where they
+    raised for small samples. t is short where differences are skewed, BCa where they
     are few or have long tails. How often it holds the truth, measured on 1500 samples each (with
     BCa alone):
 
@@ -94,25 +102,10 @@ def compare_paired(
         other: in the same order.
         scale: of the comparison; a ratio needs positive values.
     """
-    pairs = [
-        (_on(scale, before), _on(scale, after))
-        for before, after in zip(baseline, other, strict=True)
-    ]
-    differences = [after - before for before, after in pairs if math.isfinite(after - before)]
-    n = len(differences)
-    middle = fmean(differences) if n else math.nan
-    spread = stdev(differences) if n > 1 else math.nan
-    standard_error = spread / math.sqrt(n) if n else math.nan
-    low, high = _interval([differences], middle, standard_error, n - 1)
-    return _comparison(
-        scale,
-        paired=True,
-        n=(n, n),
-        left_out=len(pairs) - n,
-        interval=(middle, low, high),
-        effect_size=_share(middle, spread),
-        seeds=_seeds(middle, lambda k: (spread**2 / k, k - 1)),
-    )
+    pairs = zip(_on(scale, baseline), _on(scale, other), strict=True)
+    differences = [after - before for before, after in pairs]
+    kept = [each for each in differences if math.isfinite(each)]
+    return _comparison(scale, [kept], len(differences) - len(kept))
 
 
 def compare_unpaired(
@@ -123,165 +116,196 @@ def compare_unpaired(
     The effect size is Hedges' g: the difference of means over the pooled standard deviation, times
     1 − 3/(4·(n₁ + n₂) − 9) (Hedges 1981).
     """
-    all_of_both = [[_on(scale, value) for value in sample] for sample in (baseline, other)]
-    first, second = ([v for v in sample if math.isfinite(v)] for sample in all_of_both)
-    n = len(first), len(second)
-    middle = fmean(second) - fmean(first) if min(n) else math.nan
-    enough = min(n) > 1
-    spreads = (variance(first), variance(second)) if enough else (math.nan, math.nan)
-    standard_error = math.sqrt(spreads[0] / n[0] + spreads[1] / n[1]) if enough else math.nan
-    low, high = _interval([first, second], middle, standard_error, _welch(spreads, n))
-    return _comparison(
-        scale,
-        paired=False,
-        n=n,
-        left_out=sum(map(len, all_of_both)) - sum(n),
-        interval=(middle, low, high),
-        effect_size=_hedges(middle, spreads, n),
-        seeds=_seeds(middle, lambda k: (sum(spreads) / k, 2 * k - 2)),
-    )
+    both = [_on(scale, sample) for sample in (baseline, other)]
+    kept = [[value for value in sample if math.isfinite(value)] for sample in both]
+    return _comparison(scale, kept, sum(map(len, both)) - sum(map(len, kept)))
 
 
 def scale_of(metric: str, values: Sequence[float]) -> Scale:
-    """How a metric is compared: losses that are all positive by ratio, all else by difference."""
+    """Return the scale of a metric: ratios of losses that are all positive, else differences."""
     finite = [value for value in values if math.isfinite(value)]
     is_loss = "loss" in metric and metric != "excess_loss"
     return "ratio" if is_loss and all(value > 0 for value in finite) else "difference"
 
 
-def _on(scale: Scale, value: float) -> float:
-    """A value as it is averaged; NaN where the scale has no place for it."""
+def _on(scale: Scale, values: Sequence[float]) -> list[float]:
+    """Values as they are averaged; NaN where the scale has no place for one."""
     if scale == "difference":
-        return value
-    return math.log(value) if 0 < value < math.inf else math.nan
+        return list(values)
+    return [math.log(value) if 0 < value < math.inf else math.nan for value in values]
 
 
-def _comparison(  # noqa: PLR0913  the parts of one value
-    scale: Scale,
-    *,
-    paired: bool,
-    n: tuple[int, int],
-    left_out: int,
-    interval: tuple[float, float, float],
-    effect_size: float,
-    seeds: int | None,
-) -> Comparison:
-    """A comparison from what was found where values are averaged."""
-    _, low, high = interval
+def _comparison(scale: Scale, samples: Sequence[Sequence[float]], left_out: int) -> Comparison:
+    """A comparison from one sample of differences, or from two independent samples."""
+    paired, n = len(samples) == 1, (len(samples[0]), len(samples[-1]))
+    means = [fmean(each) if each else math.nan for each in samples]
+    spreads = [variance(each) if len(each) > 1 else math.nan for each in samples]
+    middle = means[0] if paired else means[1] - means[0]
+    low, high = _interval(samples, middle, spreads)
+    freedom = [len(each) - 1 for each in samples]
+    squares = [spread * of for spread, of in zip(spreads, freedom, strict=True)]
+    pooled = sum(squares) / max(1, sum(freedom))
+    if pooled:
+        effect = middle / math.sqrt(pooled) * (1 if paired else 1 - 3 / (4 * sum(n) - 9))
+    else:
+        effect = math.copysign(math.inf, middle) if middle else 0.0
     decided = min(n) >= FEWEST and (low > 0 or high < 0)
-    if decided:
-        more: int | None = 0
-    else:  # at least one more: this many have not settled it
-        more = None if seeds is None else max(1, seeds - min(n))
-    estimate, low, high = (_exp(v) if scale == "ratio" else v for v in interval)
-    return Comparison(scale, paired, n, left_out, estimate, low, high, effect_size, decided, more)
-
-
-def _exp(value: float) -> float:
-    return math.exp(min(value, 700.0))  # a ratio beyond 1e304 is infinite enough
+    wanted = None if decided else _seeds(middle, spreads)
+    more = None if wanted is None else max(1, wanted - min(n))  # this many have not settled it
+    if scale == "ratio":  # beyond 1e304 it is infinite enough
+        middle, low, high = (math.exp(min(each, 700.0)) for each in (middle, low, high))
+    return Comparison(
+        scale, paired, n, left_out, middle, low, high, effect, decided, 0 if decided else more
+    )
 
 
 def _interval(
-    samples: Sequence[Sequence[float]], middle: float, standard_error: float, freedom: float
+    samples: Sequence[Sequence[float]], middle: float, spreads: Sequence[float]
 ) -> tuple[float, float]:
     """The interval of a mean, or of the second mean minus the first.
 
-    Student's t and BCa together; the percentiles where BCa degenerates; the point itself where
-    nothing varies.
+    Student's t (Welch 1947) and BCa together; the percentiles where BCa degenerates; the point
+    itself where nothing varies. The bootstrap is SciPy's from a fixed stream, so that a table is
+    the same every time. It knows neither that it has estimated the spread nor that resampling
+    shrinks it by √((n − 1)/n): of eight normal values its 95 % interval holds the mean 90 times in
+    a hundred. Hesterberg's expanded intervals ("What Teachers Should Know About the Bootstrap",
+    2015, section 3.3) put t(0.975, n − 1)·√(n/(n − 1)) in the place of z(0.975).
     """
-    from scipy.special import stdtrit
-
-    n = min(len(sample) for sample in samples)
-    if n < 2:  # noqa: PLR2004  a single value has no spread
-        return math.nan, math.nan
-    if standard_error <= 1e-12 * max(abs(middle), *(abs(v) for s in samples for v in s), 1e-300):
-        return middle, middle
-    methods: tuple[Literal["BCa"], Literal["percentile"]] = ("BCa", "percentile")
-    for method in methods:
-        low, high = _bootstrap(samples, method, _level(n))
-        if math.isfinite(low) and math.isfinite(high):
-            break
-    half = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * standard_error
-    return min(low, middle - half), max(high, middle + half)
-
-
-def _welch(spreads: tuple[float, float], n: tuple[int, int]) -> float:
-    """Degrees of freedom of a difference of means (Welch 1947); NaN without spread."""
-    if min(n) < 2 or not any(spreads):  # noqa: PLR2004  a single value has no spread
-        return math.nan
-    parts = [spread / size for spread, size in zip(spreads, n, strict=True)]
-    below = sum(part**2 / (size - 1) for part, size in zip(parts, n, strict=True))
-    return sum(parts) ** 2 / below if below else math.nan
-
-
-def _bootstrap(
-    samples: Sequence[Sequence[float]],
-    method: Literal["BCa", "percentile"],
-    level: float,
-) -> tuple[float, float]:
-    """SciPy's bootstrap from a fixed stream, so that a table is the same every time."""
     import warnings
 
     import numpy as np
+    from scipy.special import ndtr, stdtrit
     from scipy.stats import bootstrap
 
     def statistic(*parts: "Numbers", axis: int = -1) -> "Numbers":
-        means: list[Numbers] = [part.mean(axis=axis) for part in parts]
-        return means[0] if len(means) == 1 else means[1] - means[0]
+        first, *second = [part.mean(axis=axis) for part in parts]
+        found: Numbers = second[0] - first if second else first
+        return found
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # DegenerateDataWarning: the caller looks at the numbers
-        found = bootstrap(
-            [np.asarray(sample) for sample in samples],
-            statistic,
-            n_resamples=RESAMPLES,
-            vectorized=True,
-            confidence_level=level,
-            method=method,
-            rng=np.random.default_rng(0),
-        ).confidence_interval
-    return float(found.low), float(found.high)
-
-
-def _level(n: int) -> float:
-    """The bootstrap's level that covers 95 % with few values.
-
-    A bootstrap knows neither that it has estimated the spread nor that resampling shrinks it by
-    √((n − 1)/n): of eight normal values its 95 % interval holds the mean 90 times in a hundred.
-    Hesterberg's expanded intervals ("What Teachers Should Know About the Bootstrap", 2015,
-    section 3.3) put t(0.975, n − 1)·√(n/(n − 1)) in the place of z(0.975).
-    """
-    from scipy.special import ndtr, stdtrit
-
-    z = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2)) * math.sqrt(n / (n - 1))
-    return min(1 - 2 * float(ndtr(-z)), 1 - 1e-6)
-
-
-def _share(middle: float, spread: float) -> float:
-    if spread == 0:
-        return math.copysign(math.inf, middle) if middle else 0.0
-    return middle / spread
-
-
-def _hedges(middle: float, spreads: tuple[float, float], n: tuple[int, int]) -> float:
-    if min(n) < 2:  # noqa: PLR2004  a single value has no spread
-        return math.nan
-    freedom = sum(n) - 2
-    pooled = ((n[0] - 1) * spreads[0] + (n[1] - 1) * spreads[1]) / freedom
-    return _share(middle, math.sqrt(pooled)) * (1 - 3 / (4 * sum(n) - 9))
+    n = min(map(len, samples))
+    if n < 2:  # noqa: PLR2004  a single value has no spread
+        return math.nan, math.nan
+    parts = [spread / len(sample) for spread, sample in zip(spreads, samples, strict=True)]
+    error = math.sqrt(sum(parts))
+    if error <= 1e-12 * max(abs(middle), *(abs(v) for s in samples for v in s), 1e-300):
+        return middle, middle
+    expanded = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2)) * math.sqrt(n / (n - 1))
+    level = min(1 - 2 * float(ndtr(-expanded)), 1 - 1e-6)
+    methods: tuple[Literal["BCa"], Literal["percentile"]] = ("BCa", "percentile")
+    for method in methods:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # DegenerateDataWarning: the numbers are looked at
+            found = bootstrap(
+                [np.asarray(sample) for sample in samples],
+                statistic,
+                n_resamples=RESAMPLES,
+                vectorized=True,
+                confidence_level=level,
+                method=method,
+                rng=np.random.default_rng(0),
+            ).confidence_interval
+        if math.isfinite(found.low) and math.isfinite(found.high):
+            break
+    freedom = 1 / sum(
+        (part / sum(parts)) ** 2 / (len(sample) - 1)
+        for part, sample in zip(parts, samples, strict=True)
+    )
+    half = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * error
+    return min(float(found.low), middle - half), max(float(found.high), middle + half)
 
 
-def _seeds(middle: float, of: Callable[[int], tuple[float, int]]) -> int | None:
+def _seeds(middle: float, spreads: Sequence[float]) -> int | None:
     """The number of seeds from which on the interval is narrower than the difference.
 
     The smallest n with t(0.975)·(standard error) < |difference|, both as observed.
     """
     from scipy.special import stdtrit
 
-    if not middle or not math.isfinite(of(2)[0]):
+    if not middle or not math.isfinite(sum(spreads)):
         return None
     for n in range(FEWEST, MOST_MORE_SEEDS + 1):
-        squared_error, freedom = of(n)
-        if float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * math.sqrt(squared_error) < abs(middle):
+        t = float(stdtrit(len(spreads) * (n - 1), 0.5 + CONFIDENCE / 2))
+        if t * math.sqrt(sum(spreads) / n) < abs(middle):
             return n
     return None
+
+
+Row = Mapping[str, Any]
+Pairing = Literal["weights", "seed", "unpaired"]
+
+SAME_WEIGHTS = ("model.activation", "model.input_norm", "model.linear_norm")
+"""Structural fields of models that leave the initial weights of the layers as they are."""
+
+
+@dataclass(frozen=True)
+class ArmComparison:
+    """Two arms compared in a metric.
+
+    Attributes:
+        pairing: what the pairs share.
+        result: the numbers.
+        diverged: runs of both arms left out since their training diverged.
+        unmatched: runs left out since the other arm has not their seed, or it diverged there.
+        run_ids: of all runs that count, those of the baseline first.
+    """
+
+    pairing: Pairing
+    result: Comparison
+    diverged: int
+    unmatched: int
+    run_ids: tuple[str, ...]
+
+
+def compare_arms(baseline: Sequence[Row], other: Sequence[Row], metric: str) -> ArmComparison:
+    """Compare two arms, one run a seed in each.
+
+    Args:
+        baseline: rows of one configuration.
+        other: rows of another one.
+        metric: a column of both; what is missing or not finite is left out.
+    """
+    pairing = pairing_of(baseline, other)
+    kept = [[row for row in arm if row["status"] == "complete"] for arm in (baseline, other)]
+    first, second = kept if pairing == "unpaired" else _pairs(*kept)
+    before, after = (
+        [math.nan if row.get(metric) is None else float(row[metric]) for row in arm]
+        for arm in (first, second)
+    )
+    compare = compare_unpaired if pairing == "unpaired" else compare_paired
+    return ArmComparison(
+        pairing=pairing,
+        result=compare(before, after, scale_of(metric, [*before, *after])),
+        diverged=len(baseline) + len(other) - len(kept[0]) - len(kept[1]),
+        unmatched=len(kept[0]) + len(kept[1]) - len(first) - len(second),
+        run_ids=tuple(str(row["run_id"]) for row in (*first, *second)),
+    )
+
+
+def pairing_of(first: Sequence[Row], second: Sequence[Row]) -> Pairing:
+    """Return the pairing of two arms: by seeds, those of runs that diverged included."""
+    seeds = [{row["seed"] for row in arm} for arm in (first, second)]
+    common = seeds[0] & seeds[1]
+    if not common or len(common) < min(map(len, seeds)) or not _is_fair(first[0], second[0]):
+        return "unpaired"
+    pairs = zip(*_pairs(first, second), strict=True)
+    return "weights" if all(a["trajectory_id"] == b["trajectory_id"] for a, b in pairs) else "seed"
+
+
+def _pairs(first: Sequence[Row], second: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """The rows of the seeds that both have, in the order of the seeds."""
+    one, two = ({row["seed"]: row for row in arm} for arm in (first, second))
+    common = sorted(one.keys() & two.keys())
+    return [one[seed] for seed in common], [two[seed] for seed in common]
+
+
+def _is_fair(first: Row, second: Row) -> bool:
+    """True if runs of one seed share the data and the layers' initial weights."""
+    specs: dict[str, FieldSpec] = {}
+    for row in (first, second):
+        specs |= field_specs(nest({path: value for path, value in row.items() if "." in path}))
+    return not any(
+        path.startswith(("data.", "model."))
+        and specs[path].rule.role is Role.STRUCTURAL
+        and path not in SAME_WEIGHTS
+        for path in between(first, second)
+    )

@@ -1,4 +1,4 @@
-"""How the error of running statistics should go, from what their trainings have left.
+"""Expected errors of running statistics, from the records of their trainings.
 
 Of an average the engine knows exactly what is left of the initial value and how far the population
 has moved (`normexp.engine.budget`), theory how much is left of the batches' noise, given how large
@@ -21,7 +21,7 @@ scatters by (2s⁴ + 4m²s²)/f: a noncentral χ² in which f channels are free,
 channels' noise is alike (Satterthwaite 1946, Biometrics Bulletin 2: C²/tr R² for correlations R).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,11 +32,18 @@ from scipy.special import gammaln
 from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
 from normexp.engine.budget import Budget, budget, weights
 from normexp.engine.estimators import Momenta
-from normexp.engine.numerics import one_thread
-from normexp.engine.scatter import INDEPENDENT_PAIRS, Scatter, drift_and_noise, in_units, straight
+from normexp.engine.scatter import (
+    INDEPENDENT_PAIRS,
+    Scatter,
+    drift_and_noise,
+    in_units,
+    living,
+    straight,
+)
 from normexp.insight.budget import Array, averaging
 from normexp.insight.training import Training
 from normexp.nets.network import Network
+from normexp.numerics import one_thread
 from normexp.store.stored import Stored
 from normexp.trained import Record
 
@@ -46,7 +53,7 @@ MANY = 1e4
 
 @dataclass(frozen=True)
 class Course:
-    """What one run's errors should be, each [points, layers]; NaN where no noise was measured.
+    """Expected errors of one run, each [points, layers]; NaN where no noise was measured.
 
     Attributes:
         run: that it is of.
@@ -68,7 +75,7 @@ class Course:
 
 
 class _Left(NamedTuple):
-    """What is left of noise with c = 1 and steps with w = 1, each [runs, channels]."""
+    """Rest of the noise with c = 1 and steps with w = 1, each [runs, channels]."""
 
     mean: Array  # variance of the running mean's noise
     var: Array  # of the running variance's
@@ -101,13 +108,10 @@ def courses(training: Training, points: Sequence[int]) -> list[Course]:
         record, configs = each.record(), each.configs
         chosen = [point for point in points if point <= record.epochs]
         with one_thread(), np.errstate(all="ignore"):  # of channels that do not vary
-            exact, remaining = budget(record, configs, chosen), _Remaining(record, configs)
+            exact, left = budget(record, configs, chosen), _remaining(record, configs, chosen)
             layers = _layers(record, configs[0])
             parts: Array = np.array(
-                [
-                    _at(exact, i, remaining.at(point), record.sites, layers)
-                    for i, point in enumerate(chosen)
-                ]
+                [_at(exact, i, each, record.sites, layers) for i, each in enumerate(left)]
             )  # [points, layers, parts, runs]
         steps = np.array(chosen) * (record.train_loss.shape[1] // record.epochs)
         sites = tuple(record.sites)
@@ -128,9 +132,8 @@ def _at(
     gain = 1 + relative + left.bias / var
     own = left.mean / var, left.mean_steps / var
     its = left.var / (var * gain) ** 2, left.var_steps / (var * gain) ** 2
-    found, start = [], 0
-    for width, layer in zip(sites.values(), layers, strict=True):
-        alive = start + np.flatnonzero(var[start : start + width] > 0)
+    found = []
+    for (_, alive), layer in zip(living(sites, var > 0), layers, strict=True):
         known = np.square(mean[:, alive]).mean(1)
         noise, spread, together = (
             sum(of * each[:, alive].mean(1) for of, each in zip(scale, parts, strict=True))
@@ -138,7 +141,6 @@ def _at(
         )
         error = _root(known + noise, (2 * noise + 4 * known) * noise / layer.freedom)
         found.append([*error, np.log(gain[:, alive]).mean(1) - spread / 2, together])
-        start += width
     return found
 
 
@@ -152,54 +154,48 @@ def _root(mean: Array, variance: Array) -> tuple[Array, Array]:
     return np.sqrt(mean * (1 - missing)), mean * missing
 
 
-class _Remaining:
-    """What is left of a training's noise and random steps at any evaluation point."""
+def _remaining(
+    record: Record, configs: Sequence[RunConfig], points: Sequence[int]
+) -> Iterator[_Left]:
+    """The rest of a training's noise and random steps at evaluation points, in order."""
+    config, network, sizes = configs[0], Network(configs[0]), batch_sizes(configs[0])
+    parts = [part_sizes(config, size) for size in sizes]
+    norms = [each.norm for each in configs]
+    newest = Momenta(norms, record.batch_mean.shape[1]).weights()
+    shares = 1 / np.array([each for part in parts for each in part], dtype=float)
+    missing = 1 / torch.cat([network.counts(size) for size in sizes]).double().numpy()
+    gone = np.repeat(np.arange(len(sizes)) / len(sizes), [len(part) for part in parts])
+    course = straight(record.population_var[0].double().numpy(), gone)  # [epochs, updates, ...]
+    biased = [getattr(norm, "running_variance", "") == "biased" for norm in norms]
 
-    def __init__(self, record: Record, configs: Sequence[RunConfig]) -> None:
-        config, network = configs[0], Network(configs[0])
-        sizes, updates = batch_sizes(config), record.batch_mean.shape[1]
-        parts = [part_sizes(config, size) for size in sizes]
-        self._norms = [each.norm for each in configs]
-        momenta = Momenta(self._norms, updates)
-        self._newest = torch.cat([momenta.weight(update) for update in range(updates)], 1)
-        self._shares = 1 / np.array([each for part in parts for each in part], dtype=float)
-        self._missing = 1 / torch.cat([network.counts(size) for size in sizes]).double().numpy()
-        self._whole, self._repeats = train_size(config), not config.train.shuffle
-        truth = record.population_var[0].double().numpy()
-        gone = np.repeat(np.arange(len(sizes)) / len(sizes), [len(part) for part in parts])
-        self._var = straight(truth, gone)  # [epochs, updates of one, channels]
-        biased = [getattr(norm, "running_variance", "") == "biased" for norm in self._norms]
-        self._biased = np.array(biased)[:, None]
-
-    def at(self, point: int) -> _Left:
-        """At an evaluation point, counted from 0."""
-        if not point:
-            return _Left(*(np.zeros((len(self._norms), self._var.shape[2])) for _ in range(5)))
-        batches = weights(self._norms, self._newest[:, : point * len(self._shares)]).batches
-        by_epoch = batches.numpy().reshape(len(self._norms), point, -1)
-        var = self._var[:point]
-        bias = -np.einsum("rek,ekc,kc->rc", by_epoch, var, self._missing, optimize=True)
-        return _Left(
-            self._variance(by_epoch, np.sqrt(var)),
-            self._variance(by_epoch, var),
-            _steps(by_epoch, var),
-            _steps(by_epoch, np.square(var)),
-            np.where(self._biased, bias, 0.0),
-        )
-
-    def _variance(self, by_epoch: Array, unit: Array) -> Array:
+    def variance(by_epoch: Array, unit: Array) -> Array:
         """The identity, for noise of one example that is as large as `unit`."""
         epochs = np.einsum("rek,ekc->rec", by_epoch, unit, optimize=True)
-        if self._repeats:
-            batches = np.einsum("rek,ekc->rkc", by_epoch, unit, optimize=True)
-            own = np.einsum("rkc,k->rc", np.square(batches), self._shares, optimize=True)
-            shared = np.square(epochs.sum(1))
-        else:
-            squares = np.square(by_epoch) * self._shares
+        if config.train.shuffle:
+            squares = np.square(by_epoch) * shares
             own = np.einsum("rek,ekc->rc", squares, np.square(unit), optimize=True)
             shared = np.square(epochs).sum(1)
-        left: Array = np.maximum(0.0, own - shared / self._whole)
+        else:
+            batches = np.einsum("rek,ekc->rkc", by_epoch, unit, optimize=True)
+            own = np.einsum("rkc,k->rc", np.square(batches), shares, optimize=True)
+            shared = np.square(epochs.sum(1))
+        left: Array = np.maximum(0.0, own - shared / train_size(config))
         return left
+
+    for point in points:
+        if not point:
+            yield _Left(*(np.zeros((len(norms), course.shape[2])) for _ in range(5)))
+            continue
+        batches = weights(norms, newest[:, : point * len(shares)]).batches
+        by_epoch, var = batches.numpy().reshape(len(norms), point, -1), course[:point]
+        bias = -np.einsum("rek,ekc,kc->rc", by_epoch, var, missing, optimize=True)
+        yield _Left(
+            variance(by_epoch, np.sqrt(var)),
+            variance(by_epoch, var),
+            _steps(by_epoch, var),
+            _steps(by_epoch, np.square(var)),
+            np.where(np.array(biased)[:, None], bias, 0.0),
+        )
 
 
 def _steps(by_epoch: Array, unit: Array) -> Array:
@@ -215,19 +211,17 @@ def _layers(record: Record, config: RunConfig) -> list[_Layer]:
     """Of all layers, by how batches differ from the straight course of the population."""
     means, variances = in_units(record)
     var = record.population_var[0].double().numpy()
-    found, start = [], 0
-    for width in record.sites.values():
-        alive = start + np.flatnonzero((var[:, start : start + width] > 0).all(0))
+    found = []
+    for _, alive in living(record.sites, np.all(var > 0, axis=0)):
         together = variances[:, alive].mean(1, keepdims=True)
         several = (means[:, alive], variances[:, alive], together)
         mine, its, all_of_it = (drift_and_noise(each, config) for each in several)
         found.append(_Layer(mine, its, all_of_it, _freedom(means[:, alive])))
-        start += width
     return found
 
 
 def _freedom(batches: Array) -> float:
-    """How many independent channels would scatter as much, from 1 to all of them."""
+    """The number of independent channels that would scatter as much, from 1 to all of them."""
     steps = np.diff(batches[len(batches) * 3 // 4 :], axis=0)
     if not steps.size:
         return 1.0

@@ -4,7 +4,7 @@ For any momentum the record gives the running statistics and their error's parts
 are evaluated with them on the training examples; no test example is looked at.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import inf, isfinite, isnan
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normexp.config.differences import varying
+from normexp.config.identity import varying
 from normexp.config.norm import REFERENCE_ESTIMATORS, AveragedKind
 from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
 from normexp.errors import UsageError
@@ -30,11 +30,11 @@ GRID = (0.001, 0.0015, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05
 """Momenta that are tried, such as people type."""
 
 _BASIS = ("norm.initial_mean", "norm.initial_var", "norm.running_variance")
-"""What an average starts from, and of what it is."""
+"""Fields that say where an average starts, and of which variance it is."""
 
 _TRIED = ("norm.momentum", "norm.estimator", "norm.window", "norm.mix", "norm.precise_batches",
           "norm.momentum_schedule", "norm.final_momentum")  # fmt: skip
-"""What is tried is a plain average of any momentum, whatever the stored runs have."""
+"""Fields that a forecast does not keep: it tries plain averages of any momentum."""
 
 
 @dataclass(frozen=True)
@@ -131,16 +131,11 @@ def forecasts_of(
 
 
 def as_data(forecast: Forecast) -> dict[str, Any]:
-    """The same for programs."""
-    return {
-        "values": forecast.values,
-        "n": forecast.n,
-        "population": forecast.population,
+    """Return a forecast as data, with its best momenta."""
+    best = forecast.best_measured
+    return asdict(forecast) | {
         "best": asdict(forecast.best),
-        "best_measured": asdict(forecast.best_measured) if forecast.best_measured else None,
-        "best_by_seed": forecast.best_by_seed,
-        "tried": [asdict(each) for each in forecast.tried],
-        "layers": {name: asdict(setting) for name, setting in forecast.layers.items()},
+        "best_measured": None if best is None else asdict(best),
     }
 
 
@@ -151,7 +146,7 @@ def _sortable(value: Any) -> tuple[bool, float, str]:  # noqa: ANN401
 
 
 def _is_free(training: Training) -> bool:
-    """Whether momentum is observed only."""
+    """True if momentum is observed only."""
     return isinstance(training.runs[0].config.norm, AveragedKind)
 
 
@@ -175,34 +170,31 @@ def _forecast(
     """The forecast of a cell."""
     rows = [training.runs[0].row for training in members]
     measured: dict[float, list[float]] = {}
-    for training in members:
-        for run in training.runs:
-            if _is_plain(run.row):
-                measured.setdefault(run.row["norm.momentum"], []).append(run.row["test_loss"])
+    for row in (run.row for training in members for run in training.runs):
+        kind = row.get("norm.estimator", "ema"), row.get("norm.momentum_schedule", "constant")
+        momentum, test_loss = row.get("norm.momentum"), row["test_loss"]
+        if kind == ("ema", "constant") and momentum is not None and test_loss is not None:
+            measured.setdefault(momentum, []).append(test_loss)
     grid = sorted({*GRID, *momenta, *measured})
-    tried = [_losses(training, grid, parts) for training in members]
+    tried, scales = [], []
+    for training in members:
+        record, config = training.record(), training.configs[0]
+        tried.append(_losses(record, config, grid, parts))
+        scales.append(_measured(record, config))
     population = median_of(each["population"][0] for each in tried)
-    found = [median_of(each["error"][i] for each in tried) for i in range(len(grid))]
-    costs = [
-        {part: median_of(rise(each[part][i], each["population"][0]) for each in tried)
-         for part in parts}
-        for i in range(len(grid))
-    ]  # fmt: skip
+    found = []
+    for i, momentum in enumerate(grid):
+        whole, own = median_of(each["error"][i] for each in tried), measured.get(momentum, [])
+        cost = {
+            p: median_of(rise(each[p][i], each["population"][0]) for each in tried) for p in parts
+        }
+        seen = median_of(own) if own else None
+        found.append(Tried(momentum, whole, rise(whole, population), cost, seen, len(own)))
     return Forecast(
         values={path: rows[0][path] for path in fields if path in rows[0]},
         n=len(members),
-        layers=_settings(members),
-        tried=[
-            Tried(
-                momentum=momentum,
-                training_loss=whole,
-                cost=rise(whole, population),
-                parts=cost,
-                measured=median_of(measured[momentum]) if momentum in measured else None,
-                n=len(measured.get(momentum, ())),
-            )
-            for momentum, whole, cost in zip(grid, found, costs, strict=True)
-        ],
+        layers=_settings(members[0].configs[0], scales),
+        tried=found,
         population=median_of(loss(row, "test_loss_population") for row in rows),
         best_by_seed={
             row["seed"]: min(zip(each["error"], grid, strict=True))[1]
@@ -211,24 +203,13 @@ def _forecast(
     )
 
 
-def _is_plain(row: Mapping[str, Any]) -> bool:
-    """Whether a run is a plain average, and has a loss."""
-    return (
-        row.get("norm.momentum") is not None
-        and row["test_loss"] is not None
-        and row.get("norm.estimator", "ema") == "ema"
-        and row.get("norm.momentum_schedule", "constant") == "constant"
-    )
-
-
 def _losses(
-    training: Training, grid: Sequence[float], parts: Sequence[str]
+    record: "Record", config: RunConfig, grid: Sequence[float], parts: Sequence[str]
 ) -> dict[str, list[float]]:
     """One training's losses by part, a momentum each; what is not finite is the worst."""
     from normexp.engine.budget import budget
-    from normexp.engine.numerics import one_thread
+    from normexp.numerics import one_thread
 
-    record, config = training.record(), training.configs[0]
     assert isinstance(config.norm, AveragedKind)  # noqa: S101
     plain = replace(config.norm, estimator="ema", momentum_schedule="constant")
     configs = [replace(config, norm=replace(plain, momentum=momentum)) for momentum in grid]
@@ -241,57 +222,55 @@ def _losses(
     }
 
 
-def _settings(members: Sequence[Training]) -> dict[str, Setting]:
-    """Each layer's mean as a setting for `normexp.theory`, medians over trainings of one kind.
+def _measured(record: "Record", config: RunConfig) -> dict[str, tuple[float, float, float, float]]:
+    """By layer: drift a step, random step, noise of an example's mean, initial error; in σ.
 
     Drift is the population's over the last epoch; `normexp.engine.scatter` tells noise from random
-    steps. Nothing is said of trainings that have too few batches for that.
+    steps.
     """
-    config = members[0].configs[0]
-    measured = [_measured(training.record(), config) for training in members]
-    if any(isnan(each[layer][2]) for each in measured for layer in each):
-        return {}
-    return {
-        layer: _setting(config, *(median_of(each[layer][i] for each in measured) for i in range(4)))
-        for layer in measured[0]
-    }
-
-
-def _setting(config: RunConfig, drift: float, walk: float, noise: float, initial: float) -> Setting:
-    """A layer's setting; noise is an example's variance over σ²."""
-    sizes = batch_sizes(config)
-    parts = part_sizes(config, sizes[0])
-    whole = len(parts) == 1
-    order = "shuffled" if config.train.shuffle else "fixed"
-    return Setting(
-        updates=sum(len(part_sizes(config, size)) for size in sizes) * config.train.epochs,
-        batch_size=parts[0],
-        train_size=train_size(config) if whole else None,
-        order=order if whole else "independent",  # type: ignore[arg-type]
-        drop_last=config.train.drop_last and whole,
-        initial_error=initial,
-        drift_per_step=drift / len(parts),
-        walk_per_step=walk,
-        noise_scale=noise,
-    )
-
-
-def _measured(record: "Record", config: RunConfig) -> dict[str, tuple[float, float, float, float]]:
-    """By layer: drift a step, random step, noise of an example's mean, initial error; in σ."""
-    from normexp.engine.scatter import drift_and_noise, in_units
+    from normexp.engine.scatter import drift_and_noise, in_units, living
 
     truth, var = (
         each[0].double().numpy() for each in (record.population_mean, record.population_var)
     )
     means, _ = in_units(record)
-    found, start = {}, 0
-    for layer, width in record.sites.items():
-        alive = start + np.flatnonzero((var[:, start : start + width] > 0).all(0))
+    found = {}
+    for layer, alive in living(record.sites, np.all(var > 0, axis=0)):
         sigma, last = np.sqrt(var[-1, alive]), truth[-1, alive]
         drift = (last - truth[-2, alive]) / len(batch_sizes(config)) / sigma
         initial = (last - getattr(config.norm, "initial_mean", 0.0)) / sigma
         scatter = drift_and_noise(means[:, alive], config)
         d, r = (mean_of(np.square(each)) ** 0.5 for each in (drift, initial))
         found[layer] = (d, scatter.walk**0.5, scatter.noise, r)
-        start += width
+    return found
+
+
+def _settings(
+    config: RunConfig, scales: Sequence[dict[str, tuple[float, float, float, float]]]
+) -> dict[str, Setting]:
+    """Each layer's mean as a setting for `normexp.theory`, medians over trainings of one kind.
+
+    Nothing is said of trainings that have too few batches to measure their noise.
+    """
+    sizes = batch_sizes(config)
+    parts = part_sizes(config, sizes[0])
+    whole = len(parts) == 1
+    found = {}
+    for layer in scales[0]:
+        drift, walk, noise, initial = (
+            median_of(each[layer][i] for each in scales) for i in range(4)
+        )
+        if any(isnan(each[layer][2]) for each in scales):
+            return {}
+        found[layer] = Setting(
+            updates=sum(len(part_sizes(config, size)) for size in sizes) * config.train.epochs,
+            batch_size=parts[0],
+            train_size=train_size(config) if whole else None,
+            order=("shuffled" if config.train.shuffle else "fixed") if whole else "independent",
+            drop_last=config.train.drop_last and whole,
+            initial_error=initial,
+            drift_per_step=drift / len(parts),
+            walk_per_step=walk,
+            noise_scale=noise,
+        )
     return found

@@ -40,7 +40,7 @@ class Training:
         return tuple(replace(config, data=self.data) for config in configs)
 
     def record(self) -> "Record":
-        """What the training has left.
+        """Return the record of the training.
 
         Raises:
             NormexpError: it is damaged.
@@ -59,18 +59,30 @@ class Training:
 def trainings(store: Path, wanted: str | None) -> list[Training]:
     """Return the trainings of the runs that are meant.
 
+    A run that stands in several studies counts once. One that is damaged is left out, unless it is
+    the only one.
+
     Args:
         store: where names are looked for.
         wanted: a study, sweep or run, by name, id or path; None is the whole store.
 
     Raises:
         NotFoundError: there is no such thing, or no training is beside its runs.
+        NormexpError: the only run cannot be read.
         UsageError: no run has running statistics.
     """
-    selection = select(store, wanted)
-    if found := trainings_at(selection.runs):
+    selection, name = select(store, wanted), wanted or str(store)
+    alone = len(selection.runs) == 1
+    runs = [stored(selection.runs[0])] if alone else whole_runs(selection.runs)
+    tracked = sorted(filter(_is_tracked, runs), key=lambda run: run.trajectory.is_dir())
+    if found := trainings_of({run.id: run for run in tracked}.values()):  # beside it if any
         return found
-    name = wanted or str(store)
+    if tracked:
+        raise NotFoundError(
+            f"the training of {tracked[0].directory} is not beside it: {tracked[0].trajectory} is "
+            "not there",
+            "name the run in its own store; or remove the run's directory and sweep it again",
+        )
     if selection.trajectories and not selection.runs:
         raise UsageError(
             f"{name} is a training, without a run of its own", "name a run of it, or its study"
@@ -79,29 +91,6 @@ def trainings(store: Path, wanted: str | None) -> list[Training]:
         f"no run of {name} has running statistics and has not diverged",
         "name runs with norm=batch or norm=ghost: normexp ls shows what there is",
     )
-
-
-def trainings_at(directories: Sequence[Path]) -> list[Training]:
-    """Return the trainings of the runs in some directories; none without running statistics.
-
-    A run that stands in several studies counts once. One that is damaged is left out, unless it is
-    the only one.
-
-    Raises:
-        NotFoundError: no training is beside its runs.
-        NormexpError: the only run cannot be read.
-    """
-    alone = len(directories) == 1
-    runs = [stored(directories[0])] if alone else [*whole_runs(directories)]
-    tracked = sorted(filter(_is_tracked, runs), key=lambda run: run.trajectory.is_dir())
-    found = trainings_of({run.id: run for run in tracked}.values())  # beside its training if any
-    if tracked and not found:
-        raise NotFoundError(
-            f"the training of {tracked[0].directory} is not beside it: {tracked[0].trajectory} is "
-            "not there",
-            "name the run in its own store; or remove the run's directory and sweep it again",
-        )
-    return found
 
 
 def trainings_of(runs: Iterable[Stored]) -> list[Training]:
@@ -145,5 +134,5 @@ def with_data(
 
 
 def _is_tracked(run: Stored) -> bool:
-    """Whether a run has running statistics at its end."""
+    """True if a run has running statistics at its end."""
     return run.is_complete and isinstance(run.config.norm, BatchKind)

@@ -1,13 +1,18 @@
-"""The models: each is one function of the operations of a pass.
+"""Models, as functions of the operations of a pass, and the shapes of their parameters.
 
-It runs on shapes, which says what parameters and norm sites it has, and on tensors, to train and to
-evaluate; it knows neither stacks nor norms.
+A model runs on shapes, which says what parameters and norm sites it has, and on tensors, to train
+and to evaluate; it knows neither stacks nor norms. Needs no torch.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from normexp.config.network import Lenet, Mlp, Model, Resnet
+from normexp.config.norm import BatchKind, LayerNorm, NoNorm, RmsNorm
+from normexp.config.schema import RunConfig, built
+from normexp.errors import UsageError
 
 T = TypeVar("T")
 
@@ -90,3 +95,165 @@ def resnet(config: Resnet, net: Operations[T], x: T, outputs: int) -> T:
 
 FORWARD: dict[type[Model], Callable[..., Any]] = {Mlp: mlp, Lenet: lenet, Resnet: resnet}
 """The model functions: (config, operations, x, outputs) to predictions."""
+
+
+Shape = tuple[int, ...]
+
+ENTRANCE = "input"
+"""The norm site of the input."""
+
+LANES = 32
+"""A stack is padded to a multiple of this; two AVX-512 vectors of float32.
+
+Then no element-wise operation ends in a scalar tail, whose last bit can differ from the vector's,
+and a network's bits do not depend on its company.
+"""
+
+
+class Site(NamedTuple):
+    """A place that the norm may normalise: channels, and the pixels of each (none of a vector)."""
+
+    channels: int
+    pixels: Shape = ()
+
+    @property
+    def positions(self) -> int:
+        """Values of one channel in one example."""
+        return prod(self.pixels)
+
+
+class Structure:
+    """The parts of a model, in the order of the forward pass; see `Operations`.
+
+    It is filled by running the model on the shape of one example: (features,) of vectors,
+    (channels, height, width) of images.
+    """
+
+    def __init__(self) -> None:
+        self.parameters: dict[str, Shape] = {}  # weights and biases, those of norms left out
+        self.layers: dict[str, Site] = {}  # outputs of the hidden layers
+        self.sites: dict[str, Site] = {}  # hidden layers, and perhaps the entrance
+        self.multiplications = 0  # for one example
+
+    @property
+    def activations(self) -> int:
+        """Numbers that one example leaves at all layers."""
+        return sum(prod((site.channels, *site.pixels)) for site in self.layers.values())
+
+    def linear(self, name: str, x: Shape, units: int) -> Shape:
+        (features,) = x
+        self.parameters |= {f"{name}.weight": (units, features), f"{name}.bias": (units,)}
+        self.multiplications += units * features
+        return (units,)
+
+    def convolution(  # noqa: PLR0913
+        self, name: str, x: Shape, channels: int, *, kernel: int, stride: int = 1, padding: int = 0
+    ) -> Shape:
+        if len(x) == 1:
+            raise UsageError(
+                f"layer {name} is a convolution and needs images; this data has {x[0]} numbers",
+                "type model=mlp, or data=digits",
+            )
+        into, *sides = x
+        pixels = tuple((side + 2 * padding - kernel) // stride + 1 for side in sides)
+        if min(pixels) < 1:
+            raise UsageError(
+                f"nothing is left of {'×'.join(map(str, sides))} pixels after layer {name} with "
+                f"model.kernel={kernel} model.padding={padding}",
+                "type model.kernel=3 model.padding=1",
+            )
+        weight = (channels, into, kernel, kernel)
+        self.parameters |= {f"{name}.weight": weight, f"{name}.bias": (channels,)}
+        self.multiplications += prod(pixels) * prod(weight)
+        return (channels, *pixels)
+
+    def entrance(self, x: Shape, *, norm: bool) -> Shape:
+        if norm:
+            self.sites[ENTRANCE] = Site(x[0], x[1:])
+        return x
+
+    def unit(
+        self, name: str, x: Shape, shortcut: Shape | None = None, *, norm: bool = True
+    ) -> Shape:
+        assert shortcut in (None, x)  # noqa: S101
+        self.layers[name] = Site(x[0], x[1:])
+        if norm:
+            self.sites[name] = self.layers[name]
+        return x
+
+    def max_pool(self, x: Shape, size: int) -> Shape:
+        channels, *sides = x
+        if min(sides) < size:
+            raise UsageError(
+                f"nothing is left of {'×'.join(map(str, sides))} pixels to pool",
+                "type model.kernel=3 model.padding=1 for small images, or larger images",
+            )
+        return (channels, *(side // size for side in sides))
+
+    def average(self, x: Shape) -> Shape:
+        return x[:1]
+
+    def flatten(self, x: Shape) -> Shape:
+        return (prod(x),)
+
+    def shrink(self, x: Shape, channels: int, stride: int) -> Shape:
+        return (channels, *(-(-side // stride) for side in x[1:]))
+
+
+def structure(config: RunConfig) -> Structure:
+    """Return the structure of a configuration's model.
+
+    Raises:
+        UsageError: the model cannot take this data.
+    """
+    return _structure(built(config), config.data.shape, config.data.outputs)
+
+
+@lru_cache(maxsize=1024)
+def _structure(model: Model, shape: Shape, outputs: int) -> Structure:
+    found = Structure()
+    FORWARD[type(model)](model, found, shape, outputs)
+    return found
+
+
+def norm_sites(config: RunConfig) -> dict[str, Site]:
+    """Return the sites that the configured norm normalises, in the order of the forward pass."""
+    if isinstance(config.norm, NoNorm):
+        return {}
+    over_batch = isinstance(config.norm, BatchKind)
+    sites = structure(config).sites.items()
+    return {name: site for name, site in sites if name != ENTRANCE or over_batch}
+
+
+def parameter_shapes(config: RunConfig) -> dict[str, Shape]:
+    """Return the shape of every parameter by name, in the order in which they are drawn."""
+    shapes, norm = dict(structure(config).parameters), config.norm
+    if isinstance(norm, NoNorm) or not norm.affine:
+        return shapes
+    per_element = isinstance(norm, LayerNorm) and norm.affine_per == "element"
+    for name, (channels, pixels) in norm_sites(config).items():
+        whole = per_element or isinstance(norm, RmsNorm)
+        shapes[f"{name}.norm.weight"] = (channels, *pixels) if whole else (channels,)
+        if not isinstance(norm, RmsNorm):
+            shapes[f"{name}.norm.bias"] = shapes[f"{name}.norm.weight"]
+    return shapes
+
+
+def is_convolutional(config: RunConfig) -> bool:
+    """Return whether the model works on images."""
+    return not isinstance(config.model, Mlp)
+
+
+def lanes(config: RunConfig) -> int:
+    """Return the number that the size of a stack of this structure is a multiple of.
+
+    A network with convolutions trains alone: on a CPU it gains little from company, and its bits
+    would depend on it.
+    """
+    return 1 if is_convolutional(config) else LANES
+
+
+def padded(config: RunConfig, networks: int) -> int:
+    """Return the number of networks of a structure, filled up to whole lanes."""
+    few = lanes(config)
+    return -(-networks // few) * few

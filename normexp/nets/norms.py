@@ -18,7 +18,6 @@ from normexp.config.norm import (
     Norm,
     RmsNorm,
 )
-from normexp.nets.kernels import normalize_vectors
 from normexp.nets.layout import (
     VECTOR,
     Affine,
@@ -27,6 +26,7 @@ from normexp.nets.layout import (
     batch_axis,
     channel_axis,
     from_kernel,
+    normalize_vectors,
     of_channels,
     spread,
     to_kernel,

@@ -5,7 +5,7 @@ arithmetic. Here the calls of a pass and their arrays are put together once and 
 `tests/test_written.py` compares both ways.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -13,12 +13,15 @@ import torch
 from normexp.config.network import Mlp
 from normexp.config.norm import BatchNorm, NoNorm
 from normexp.config.schema import RunConfig, built
-from normexp.nets.kernels import ACTIVATIONS, calls_to_normalize, gradient_of_vectors
-from normexp.nets.layout import Affine, Statistics
-from normexp.nets.models import FORWARD
-from normexp.nets.structure import ENTRANCE, structure
-
-Parameters = Mapping[str, torch.Tensor]
+from normexp.nets.layout import (
+    ACTIVATIONS,
+    Affine,
+    Parameters,
+    Statistics,
+    calls_to_normalize,
+    gradient_of_vectors,
+)
+from normexp.nets.models import ENTRANCE, FORWARD, structure
 
 Back = Callable[[torch.Tensor], torch.Tensor]
 """Maps the gradient by an operation's output, which it may overwrite, to that by its input."""

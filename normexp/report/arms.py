@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from normexp.config.differences import varying
+from normexp.config.identity import varying
 from normexp.console.compare import PAIRED, decision, estimate_with_interval, sample_size
 from normexp.console.words import SKEWED_NOTE, counted, field_value, interval, number
 from normexp.insight.compare import baseline_of, comparisons
-from normexp.insight.comparison import FEWEST
-from normexp.insight.pairing import ArmComparison, compare_arms
+from normexp.insight.comparison import FEWEST, ArmComparison, compare_arms
 from normexp.report.charts import dot_plot, value_axis
 from normexp.report.figure import Drawn, Figure, LeftOut, Table, sentences, table
 from normexp.report.naming import title_of, unnamed

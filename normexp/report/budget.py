@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from normexp.console.tables import evenly
 from normexp.console.words import number, ticks
 from normexp.errors import UsageError
 from normexp.insight.budget import ALL, PARTS, RunBudget, averaging, budgets_of
-from normexp.insight.thinning import evenly
 from normexp.insight.training import trainings_of, with_data
 from normexp.report.charts import panels, tooltips
 from normexp.report.course import MOST_LAYERS, sample

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from normexp.config.norm import REFERENCE_ESTIMATORS
+from normexp.console.tables import evenly
 from normexp.console.words import counted, number
-from normexp.insight.thinning import evenly
 from normexp.report.charts import Options, band_plot, count_axis, means, value_axis
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, sentences, table
 from normexp.report.source import Source, some

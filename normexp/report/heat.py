@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from normexp.config.differences import in_order
 from normexp.config.field import spell
+from normexp.config.identity import in_order
 from normexp.console.words import NOTHING, SKEWED_NOTE, interval, keras, number
 from normexp.report.charts import Options, heat_map
 from normexp.report.figure import Drawn, Figure, LeftOut, sentences, table

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from normexp.config.schema import RunConfig
+from normexp.console.tables import evenly
 from normexp.console.words import counted
 from normexp.errors import NormexpError, UsageError
-from normexp.insight.thinning import evenly
 from normexp.report.figure import sentences
 from normexp.report.source import Source
 from normexp.store.places import find_data
@@ -124,8 +124,8 @@ def _of_training(
     Raises:
         NormexpError: it is damaged.
     """
-    from normexp.engine.numerics import one_thread
     from normexp.engine.pictures import pictures
+    from normexp.numerics import one_thread
     from normexp.store.tables import read_trajectory
 
     config = next(iter(members.values()))

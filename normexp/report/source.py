@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from normexp.config.data import ANSWERS, data_set, data_sets
-from normexp.config.differences import varying
+from normexp.config.identity import varying
+from normexp.console.tables import evenly
 from normexp.console.words import interval
 from normexp.errors import NotFoundError
 from normexp.insight.arms import Arm, Estimate, arms
 from normexp.insight.compare import ranking
-from normexp.insight.thinning import evenly
 from normexp.report.naming import arm_name
 from normexp.report.style import MOST_ARMS, Palette
 from normexp.store.layout import look_around

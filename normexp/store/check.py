@@ -29,7 +29,7 @@ from normexp.config.schema import (
 )
 from normexp.config.tree import nest, without_gone
 from normexp.errors import NormexpError
-from normexp.nets.structure import parameter_shapes, structure
+from normexp.nets.models import parameter_shapes, structure
 from normexp.store import parquet
 from normexp.store.files import write_file
 from normexp.store.manifest import (

@@ -8,7 +8,7 @@ from typing import Any
 
 from normexp.config.data import Arrays, Cifar10, Data
 from normexp.config.field import Scalar, specs, unquoted
-from normexp.config.schema import KINDS, PLACES, SECTIONS, RunConfig
+from normexp.config.schema import KINDS, PLACES, RunConfig
 from normexp.config.tree import from_tree, nest, without_gone
 from normexp.errors import NormexpError, UsageError
 

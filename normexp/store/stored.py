@@ -7,8 +7,8 @@ from pathlib import Path
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
-from normexp.config.differences import completed
 from normexp.config.field import Scalar
+from normexp.config.identity import completed
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.config.tree import without_gone
 from normexp.errors import NormexpError

@@ -33,7 +33,7 @@ from normexp.errors import NormexpError, UsageError
 MOST_VALUES = 1_000_000
 """The most values of an axis, and runs of a study."""
 
-MOST_CHARACTERS = 200
+LONGEST_SHOWN = 200
 """The characters of an override that an error shows."""
 
 SUFFIXES = (".yaml", ".yml")
@@ -140,7 +140,7 @@ class Composer:
         except Exception as error:  # Hydra's own, and Python's of digits and depth
             if isinstance(error.__cause__, UsageError):
                 raise error.__cause__ from None
-            shown = typed if len(typed) < MOST_CHARACTERS else f"{typed[:MOST_CHARACTERS]}…"
+            shown = typed if len(typed) < LONGEST_SHOWN else f"{typed[:LONGEST_SHOWN]}…"
             raise UsageError(
                 f"{shown!r} is not in Hydra's override grammar: {_reason(typed, error)}",
                 "type key=value, key=a,b,c, 'key=range(8)' or group=choice; other characters need "

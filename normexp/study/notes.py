@@ -1,18 +1,22 @@
-"""Where the keys of the axes apply: what is refused, and what a person should know."""
+"""Keys of axes that apply to no run are refused; notes say what else a person should know."""
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
+from normexp.config.data import ANSWERS
 from normexp.config.field import Role, spell
+from normexp.config.norm import ESTIMATOR_FIELDS
 from normexp.config.schema import FRAMEWORK, KINDS, OUTSIDE, SECTIONS
-from normexp.config.tree import known_keys, refuse_gone
+from normexp.config.tree import from_tree, known_keys, refuse_gone
 from normexp.errors import UsageError, did_you_mean
 from normexp.study.axis import GROUPS, Axis
-from normexp.study.compose import resolve
-from normexp.study.run import Base
+from normexp.study.compose import Composer, resolve
+from normexp.study.run import Base, Run, framed
 
 WITHOUT = {"norm.momentum": ", since it keeps no running statistics"}
-"""Why a field is not there, where one may wonder."""
+"""The reason for which a field is not there, where one may wonder."""
 
 
 def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
@@ -180,6 +184,61 @@ def _frameworks(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[str]:
         yield (
             f"{FRAMEWORK} applies to {_choices(having, 'norm')} only, not to "
             f"{_choices(without, 'norm')}"
+        )
+
+
+def without_effect(
+    axes: Sequence[Axis], values: Mapping[str, Collection[Any]], read: Collection[str]
+) -> Iterator[str]:
+    """Yield notes on axes whose values all come to one, and on those that no estimator reads."""
+    for axis in axes:
+        is_single = len(values.get(axis.key, ())) == 1 and axis.key != "norm.convention"
+        if axis.is_group or not is_single:
+            continue
+        if axis.is_swept:
+            yield f"{axis.spelled()} has no effect here: one run for all its values"
+        elif axis.typed and axis.key in ESTIMATOR_FIELDS and axis.key not in read:
+            yield f"{axis.spelled()} has no effect here: no run's estimator reads it"
+
+
+def equal_frameworks(parts: Iterable[Sequence[Run]]) -> Iterator[str]:
+    """Yield notes on frameworks that set the same, and so are the same runs.
+
+    Args:
+        parts: the runs of every base.
+    """
+    runs: dict[str, set[str]] = {}
+    for run in itertools.chain.from_iterable(parts):
+        if run.base.preset:
+            runs.setdefault(run.base.choices[FRAMEWORK], set()).add(run.id)
+    names: dict[frozenset[str], list[str]] = {}
+    for framework, ids in runs.items():
+        names.setdefault(frozenset(ids), []).append(framework)
+    for same in names.values():
+        if len(same) > 1:
+            yield f"{FRAMEWORK}={','.join(same)} set the same here: they are the same runs"
+
+
+def on_other_data(
+    hydra: Composer, name: str, typed: Sequence[Axis], swept: Sequence[Axis]
+) -> Iterator[str]:
+    """Yield a note if other data, or another kind of model, are typed than the study has."""
+    about = [axis for axis in typed if axis.key in ("data", "model", "data.path", *ANSWERS)]
+    if not about:
+        return
+    config = from_tree(resolve(framed(hydra, {"study": name}, is_typed=False).tree))
+    own = {axis.key: axis.values for axis in swept}
+    for axis in about:
+        if axis.key in ("data", "model"):
+            value = getattr(config, axis.key).kind
+        else:
+            value = getattr(config.data, axis.key.removeprefix("data."), None)
+        own.setdefault(axis.key, (value,))
+    others = [axis for axis in about if any(each not in own[axis.key] for each in axis.values)]
+    if others:
+        yield (
+            f"{' '.join(axis.spelled() for axis in others)}: {name} has other data or another "
+            "model; --as NAME keeps these runs as a study of their own"
         )
 
 

@@ -2,14 +2,14 @@
 
 import itertools
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from normexp.config.data import ANSWERS, Data
+from normexp.config.data import Data
 from normexp.config.field import Role, quoted, specs
 from normexp.config.norm import ESTIMATOR_FIELDS
 from normexp.config.schema import (
@@ -20,21 +20,28 @@ from normexp.config.schema import (
     SECTIONS,
     RunConfig,
 )
-from normexp.config.tree import flatten_section, from_tree
+from normexp.config.tree import flatten_section
 from normexp.data.scale import check_scale
 from normexp.errors import UsageError
 from normexp.study.axis import Axis, from_overrides, from_study
-from normexp.study.check import check, remarks
 from normexp.study.compose import MOST_VALUES, Composer, composer, resolve
-from normexp.study.notes import notes, overruled, refuse_turned, refuse_unknown
+from normexp.study.notes import (
+    equal_frameworks,
+    notes,
+    on_other_data,
+    overruled,
+    refuse_turned,
+    refuse_unknown,
+    without_effect,
+)
 from normexp.study.run import NO_FRAMEWORK, Base, Run, framed, taken
-from normexp.study.settle import settle
+from normexp.study.settle import check, remarks, settle
 
 Overrides = str | Sequence[str]
 """One override, or a list of them."""
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-MOST_CHARACTERS = 100
+LONGEST_NAME = 100
 """The characters of a name that the user gives a study."""
 
 TAKEN = ("reports", "sweeps", "trajectories")
@@ -120,7 +127,7 @@ def load(
         axes = [axis for axis in own if axis.key not in keys] + typed
         bases = list(_bases(hydra, name, axes, own))
         filed = _directory_name(name, filed_as, hydra.options("study"))
-        others = [] if filed_as else list(_on_other_data(hydra, name, typed, own))
+        others = [] if filed_as else list(on_other_data(hydra, name, typed, own))
     refuse_unknown(axes, bases)
     refuse_turned(axes, bases)
     read: set[str] = set()
@@ -141,8 +148,8 @@ def load(
         runs=tuple(runs.values()),
         notes=(
             *notes(axes, bases, given),
-            *_without_effect(in_force, values, read),
-            *_equal_frameworks(parts),
+            *without_effect(in_force, values, read),
+            *equal_frameworks(parts),
             *others,
             *dict.fromkeys(line for run in runs.values() for line in remarks(run.config)),
         ),
@@ -186,10 +193,10 @@ def _directory_name(name: str, filed_as: str | None, studies: Sequence[str]) -> 
                 f"rename the study's file, or type --as my_{name}",
             )
         return flat
-    if not NAME.fullmatch(filed_as) or len(filed_as) > MOST_CHARACTERS:
+    if not NAME.fullmatch(filed_as) or len(filed_as) > LONGEST_NAME:
         raise UsageError(
             f"--as {filed_as!r}: a letter, a digit or '_' is needed, then more of these, '-' and "
-            f"'.'; {MOST_CHARACTERS} characters at most",
+            f"'.'; {LONGEST_NAME} characters at most",
             "type for example --as my_study",
         )
     if filed_as in studies or filed_as in TAKEN:
@@ -248,61 +255,6 @@ def _runs(
             if getattr(given.norm, field) == getattr(config.norm, field):
                 read.add(key)
         yield Run(config, base)
-
-
-def _without_effect(
-    axes: Sequence[Axis], values: Mapping[str, Collection[Any]], read: Collection[str]
-) -> Iterator[str]:
-    """Yield notes on axes whose values all come to one, and on those that no estimator reads."""
-    for axis in axes:
-        is_single = len(values.get(axis.key, ())) == 1 and axis.key != "norm.convention"
-        if axis.is_group or not is_single:
-            continue
-        if axis.is_swept:
-            yield f"{axis.spelled()} has no effect here: one run for all its values"
-        elif axis.typed and axis.key in ESTIMATOR_FIELDS and axis.key not in read:
-            yield f"{axis.spelled()} has no effect here: no run's estimator reads it"
-
-
-def _equal_frameworks(parts: Iterable[Sequence[Run]]) -> Iterator[str]:
-    """Yield notes on frameworks that set the same, and so are the same runs.
-
-    Args:
-        parts: the runs of every base.
-    """
-    runs: dict[str, set[str]] = {}
-    for run in itertools.chain.from_iterable(parts):
-        if run.base.preset:
-            runs.setdefault(run.base.choices[FRAMEWORK], set()).add(run.id)
-    names: dict[frozenset[str], list[str]] = {}
-    for framework, ids in runs.items():
-        names.setdefault(frozenset(ids), []).append(framework)
-    for same in names.values():
-        if len(same) > 1:
-            yield f"{FRAMEWORK}={','.join(same)} set the same here: they are the same runs"
-
-
-def _on_other_data(
-    hydra: Composer, name: str, typed: Sequence[Axis], swept: Sequence[Axis]
-) -> Iterator[str]:
-    """Yield a note if other data, or another kind of model, are typed than the study has."""
-    about = [axis for axis in typed if axis.key in ("data", "model", "data.path", *ANSWERS)]
-    if not about:
-        return
-    config = from_tree(resolve(framed(hydra, {"study": name}, is_typed=False).tree))
-    own = {axis.key: axis.values for axis in swept}
-    for axis in about:
-        if axis.key in ("data", "model"):
-            value = getattr(config, axis.key).kind
-        else:
-            value = getattr(config.data, axis.key.removeprefix("data."), None)
-        own.setdefault(axis.key, (value,))
-    others = [axis for axis in about if any(each not in own[axis.key] for each in axis.values)]
-    if others:
-        yield (
-            f"{' '.join(axis.spelled() for axis in others)}: {name} has other data or another "
-            "model; --as NAME keeps these runs as a study of their own"
-        )
 
 
 def _texts(overrides: Sequence[Overrides]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from normexp.errors import NormexpError
 from normexp.executors import slurm
-from normexp.nets.structure import is_convolutional
+from normexp.nets.models import is_convolutional
 from normexp.sweeps.events import Event, Relay, append, encode, pause
 from normexp.sweeps.execute import arrived, in_processes, in_threads
 from normexp.sweeps.plan import Stack

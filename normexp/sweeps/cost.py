@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
-from normexp.config.executor import Executor, Local
 from normexp.config.network import Lenet, Sgd
 from normexp.config.norm import BatchKind
-from normexp.config.schema import RunConfig, number_of_parts, total_steps, train_size
+from normexp.config.schema import (
+    Executor,
+    Local,
+    RunConfig,
+    number_of_parts,
+    total_steps,
+    train_size,
+)
 from normexp.errors import UsageError
-from normexp.nets.structure import LANES, is_convolutional, padded, structure
+from normexp.nets.models import LANES, is_convolutional, padded, structure
 
 SECONDS_PER_LAYER_STEP = {False: 130e-6, True: 380e-6}
 """Calling the operations of one layer forward and back, whatever the number of networks.

@@ -50,7 +50,7 @@ ROOMS = ("config", "data", "engine", "nets")
 # stored, read: where a run stands, and how runs are listed, changes none of its numbers.
 FILES = (
     "trained.py",
-    "rng.py",
+    "numerics.py",
     "store/columns.py",
     "store/parquet.py",
     "store/tables.py",
@@ -88,7 +88,7 @@ def torch_environment() -> dict[str, Any]:
     import torch
     from torch.backends import mkldnn
 
-    from normexp.engine.numerics import one_thread
+    from normexp.numerics import one_thread
 
     with one_thread():
         threads = torch.get_num_threads()

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normexp.config.executor import Executor, Local, Ray, Slurm
+from normexp.config.schema import Executor, Local, Ray, Slurm
 from normexp.errors import NormexpError, UsageError, describe
 from normexp.store.files import machine
 from normexp.store.locks import sign_of
@@ -87,7 +87,7 @@ def in_threads(stacks: Sequence[Stack], worker: "Worker", workers: int, listen: 
     Threads suffice where PyTorch, Parquet and the file system release the interpreter's lock. Each
     runs its operations on itself alone, so that the number of workers changes no bit.
     """
-    from normexp.engine.numerics import one_thread
+    from normexp.numerics import one_thread
 
     with one_thread(), ThreadPoolExecutor(workers, thread_name_prefix="normexp") as pool:
         going = {pool.submit(worker.work, stack, listen): stack for stack in stacks}
@@ -111,8 +111,8 @@ def in_processes(
 
     Each leaves so many seconds between two lines about steps.
     """
-    from normexp.engine.numerics import one_thread
     from normexp.executors import processes
+    from normexp.numerics import one_thread
 
     work = partial(_work_and_send, worker, send, seconds)
     with one_thread():
@@ -159,7 +159,7 @@ def _in_ray(plan: Plan, options: Ray, worker: "Worker", listen: Listener) -> End
 
 def _work_in_ray(worker: "Worker", news: Path, workers: int, task: tuple[int, Stack]) -> Done:
     """The work of a task, under the same name wherever it is begun again."""
-    from normexp.engine.numerics import one_thread
+    from normexp.numerics import one_thread
 
     number, stack = task
     name = f"ray-{number}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from normexp.config.executor import Slurm
+from normexp.config.schema import Slurm
 from normexp.errors import NormexpError
 from normexp.executors import slurm
 from normexp.executors.slurm import Array, State

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from normexp.config.differences import completed, in_order, varying
 from normexp.config.field import as_override
-from normexp.config.identity import describing
+from normexp.config.identity import completed, describing, in_order, varying
 from normexp.errors import NormexpError, NotFoundError, UsageError, did_you_mean
 from normexp.executors.slurm import is_in_queue, queued
 from normexp.store import sweep

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from normexp.config.differences import completed, varying
+from normexp.config.identity import completed, varying
 from normexp.config.schema import FRAMEWORK
 from normexp.errors import SweepInterruptedError, describe
 from normexp.insight.arms import Arm, arms
@@ -140,7 +140,7 @@ def sum_up(outcome: Outcome, place: SweepDirectory, standard: Standard) -> None:
     outcome.planned = plan.figures | outcome.planned
     outcome.warnings[:0] = plan.warnings
     if plan.stacks:
-        from normexp.engine.numerics import company_matters
+        from normexp.numerics import company_matters
 
         if company_matters():
             outcome.warnings.append(

@@ -5,11 +5,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from normexp.config.differences import fields_of_identity, varying
-from normexp.config.executor import Executor, Local, Log
 from normexp.config.field import Scalar, spell
-from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
-from normexp.nets.structure import lanes, padded
+from normexp.config.identity import fields_of_identity, varying
+from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, Executor, Local, Log, RunConfig
+from normexp.nets.models import lanes, padded
 from normexp.store.layout import StudyDirectory
 from normexp.study.run import Run
 from normexp.study.study import Study

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normexp.config.executor import Local, Slurm
 from normexp.config.field import expanded
+from normexp.config.schema import Local, Slurm
 from normexp.errors import NormexpError, UsageError, describe, pick
 from normexp.store.layout import StudyDirectory
 from normexp.store.locks import Locks, locked

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from normexp.config.executor import Log
 from normexp.config.identity import SCHEMA_VERSION
-from normexp.config.schema import KINDS, PLACES, RunConfig, number_of_parts, steps_per_epoch
+from normexp.config.schema import KINDS, PLACES, Log, RunConfig, number_of_parts, steps_per_epoch
 from normexp.engine.observe import observe
 from normexp.engine.predict import population_examples
 from normexp.engine.train import train

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from normexp.theory.memory import momentum_of, weight_gone, weight_left
-from normexp.theory.noise import cumulative_variance, moving_variance
-from normexp.theory.setting import Setting
+from normexp.theory.setting import Setting, noise_variance
 
 POINTS = 400
 """Momenta tried before the best of them is refined."""
@@ -83,7 +82,7 @@ def budget(setting: Setting, momentum: float, *, debiased: bool = False) -> Budg
             initial=0.0,
             drift=-drift * (updates + 1) / 2,
             walk=walk * math.sqrt((updates + 1) * (2 * updates + 1) / (6 * updates)),
-            noise=math.sqrt(cumulative_variance(setting)),
+            noise=math.sqrt(noise_variance(setting, None)),
         )
     weight = weight_gone(momentum, updates) if debiased else 1.0
     left = 0.0 if debiased else weight_left(momentum, updates)
@@ -91,7 +90,7 @@ def budget(setting: Setting, momentum: float, *, debiased: bool = False) -> Budg
         initial=left * setting.initial_error,
         drift=-drift * _lag(momentum, updates) / weight,
         walk=walk * math.sqrt(_walk_variance(momentum, updates)) / weight,
-        noise=math.sqrt(moving_variance(setting, momentum)) / weight,
+        noise=math.sqrt(noise_variance(setting, momentum)) / weight if momentum else 0.0,
     )
 
 

@@ -1,4 +1,4 @@
-"""How long a running statistic remembers: half-life, weights of batches and initial value."""
+"""Memory of a running statistic: half-life, weights of batches and of the initial value."""
 
 import math
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from normexp.errors import UsageError
-from normexp.frameworks.momentum import turned
+from normexp.frameworks.convert import turned
 from normexp.theory.budget import Budget, best_momentum, budget
 from normexp.theory.memory import half_life, noise_factor, weight_left
 from normexp.theory.setting import Order, Setting

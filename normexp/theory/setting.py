@@ -1,11 +1,23 @@
-"""The parameters of a training that a running mean depends on."""
+"""The parameters of a training that a running mean depends on, and the noise left in it.
+
+A batch's mean is unbiased for the training set's own, whichever examples are in it. So for weights
+`w_j` of an epoch's batches of `n_j` out of N examples, averaged over training sets, the variance is
+
+    σ²·(Σ w_j²/n_j − (Σ w_j)²/N) = σ²·Σ (u − ū)² over all N examples,
+
+where u is w_j/n_j for the examples of batch j, and 0 for those in no batch. The second form loses
+no digits where all weights are nearly the same.
+"""
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from normexp.errors import UsageError
-from normexp.theory.memory import within
+from normexp.theory.memory import weight_gone, weight_left, within
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Order = Literal["independent", "shuffled", "fixed"]
 """Every batch drawn anew; without replacement in a new order every epoch; always in one order."""
@@ -78,3 +90,50 @@ class Setting:
 def _positive(name: str, value: int) -> None:
     if value < 1:
         raise UsageError(f"{name} is {value}; it must be a whole number, 1 or more")
+
+
+def noise_variance(setting: Setting, momentum: float | None) -> float:
+    """Variance of the sampling noise in a running mean after the setting's updates, in σ².
+
+    Independent batches leave σ²/B·a/(2 − a)·(1 − q^(2T)). Shuffled ones leave little at an epoch's
+    end, and more within. In one order for ever the weights of a batch's appearances add up, and its
+    noise never averages out.
+
+    Args:
+        setting: of the training.
+        momentum: above 0; None for the cumulative mean, in which every batch weighs 1/T.
+    """
+    updates, batches = setting.updates, setting.batches_per_epoch
+    if setting.order == "independent" or batches is None:
+        kept = 1 / updates if momentum is None else momentum / (2 - momentum)
+        gone = 1.0 if momentum is None else weight_gone(momentum, 2 * updates)
+        return setting.noise_scale / setting.batch_size * kept * gone
+    import numpy as np
+
+    epochs, position = divmod(updates, batches)
+    if momentum is None:
+        weights, times, squares = np.full(batches, 1 / updates), float(epochs), float(epochs)
+    else:
+        ages = np.arange(batches - 1.0, -1.0, -1.0)  # powers would take eight times as long
+        left = np.exp(ages * math.log1p(-momentum)) if momentum < 1 else ages == 0
+        weights = momentum * left
+        times, squares = (
+            weight_left(momentum, power * position)
+            * weight_gone(momentum, power * batches * epochs)
+            / weight_gone(momentum, power * batches)
+            for power in (1, 2)
+        )  # of what an epoch leaves, over all epochs
+    sizes = np.full(batches, float(setting.batch_size))
+    sizes[-1] = setting.last_batch
+    recent = np.zeros(batches)
+    recent[:position] = weights[batches - position :]
+
+    def spread(each: "np.ndarray[Any, Any]") -> float:
+        size = setting.train_size or 0
+        mean = each.sum() / size
+        missing = (size - sizes.sum()) * mean**2
+        return float((sizes * np.square(each / sizes - mean)).sum() + missing)
+
+    if setting.order == "fixed":
+        return setting.noise_scale * spread(recent + times * weights)
+    return setting.noise_scale * (spread(recent) + squares * spread(weights))

@@ -74,25 +74,36 @@ Deviation = dict[str, float]
 
 
 def certificate(was: Stored, made: Stored, dtype: str) -> dict[str, Any]:
-    """The comparison of a run with what is recorded, all but the seconds.
+    """Return the comparison of a run with what is recorded, all but the seconds.
 
     Args:
         was: the run as it is recorded.
         made: the same, made again here and now.
         dtype: of its training.
     """
-    now = {**environment(), **torch_environment()}
-    before = was.manifest["environment"]
-    files = _digests(was.manifest["files"], made.manifest["files"])
+    now, before = {**environment(), **torch_environment()}, was.manifest["environment"]
     old, new = ({**each.manifest, "config": each.flat} for each in (was, made))
+    files = {
+        name: {
+            side: each["files"].get(name, {}).get("sha256")
+            for side, each in (("recorded", old), ("found", new))
+        }
+        for name in dict.fromkeys([*old["files"], *new["files"]])
+        if name not in OPTIONAL_FILES
+    }
     results = {
         name: [old.get(name), new.get(name)] for name in RESULTS if old.get(name) != new.get(name)
     }
     tables = _deviations(was, made, files)
     change, silent = changed_since(was.manifest, now), unknown(before, now)
-    is_elsewhere = bool(change or silent)
-    limits = TOLERANCES[dtype]
-    beyond = _beyond(tables, limits) if is_elsewhere else []
+    is_elsewhere, limits = bool(change or silent), TOLERANCES[dtype]
+    beyond = [
+        f"{table}.{name}"
+        for table, columns in tables.items()
+        for name, far in columns.items()
+        if is_elsewhere and NOT_JUDGED not in name
+        if far["early"] > limits.get(table, limits["tables"])
+    ]
     verdict = "differs"
     if not results and all(file["recorded"] == file["found"] for file in files.values()):
         verdict = "identical"
@@ -122,22 +133,10 @@ def certificate(was: Stored, made: Stored, dtype: str) -> dict[str, Any]:
     }
 
 
-def _digests(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, dict[str, str | None]]:
-    """The digests of every file that either has, those apart that are no longer made."""
-    return {
-        name: {
-            side: files[name]["sha256"] if name in files else None
-            for side, files in (("recorded", old), ("found", new))
-        }
-        for name in dict.fromkeys([*old, *new])
-        if name not in OPTIONAL_FILES
-    }
-
-
 def _deviations(
     was: Stored, made: Stored, files: Mapping[str, Mapping[str, str | None]]
 ) -> dict[str, dict[str, Deviation]]:
-    """The deviations of tables that are not equal to the bit, and of the trajectory's losses."""
+    """The columns that differ of a run's tables and of its trajectory's losses, by table."""
     pairs = {
         table: (was.directory / name, made.directory / name)
         for table in RUN_TABLES
@@ -150,79 +149,50 @@ def _deviations(
         parquet.read(was.trajectory / name, read_manifest(was.trajectory)["files"])
         pairs[STEPS] = (was.trajectory / name, made.trajectory / name)
     found = {}
-    for table, (old, new) in pairs.items():
-        until = JUDGED_UNTIL.get(table, JUDGED_UNTIL["tables"])
-        recorded, again = (
-            parquet.read(path, None).to_pandas() for path in (old, new)
-        )  # checked before
-        found[table] = _columns(table, recorded, again, until)
-    return {table: columns for table, columns in found.items() if columns}
+    for table, paths in pairs.items():
+        recorded, again = (parquet.read(path, None).to_pandas() for path in paths)  # checked before
+        far = _distances(table, recorded, again)
+        far = far.loc[:, far.any()]
+        early = far[far.index <= JUDGED_UNTIL.get(table, JUDGED_UNTIL["tables"])]
+        if len(far.columns):
+            found[table] = {
+                str(name): {
+                    "first_step": int(far.index[far[name] > 0][0]),
+                    "largest": float(far[name].max()),
+                    "early": float(early[name].max()) if len(early) else 0.0,
+                }
+                for name in far
+            }
+    return found
 
 
-def _beyond(
-    tables: Mapping[str, Mapping[str, Deviation]], limits: Mapping[str, float]
-) -> list[str]:
-    """The columns that are further off than allowed, as `table.column`."""
-    return [
-        f"{table}.{name}"
-        for table, columns in tables.items()
-        for name, far in columns.items()
-        if far["early"] > limits.get(table, limits["tables"]) and NOT_JUDGED not in name
-    ]
+def _distances(table: str, recorded: "pd.DataFrame", found: "pd.DataFrame") -> "pd.DataFrame":
+    """Deviations of all columns, by step; 0 where equal, nan beside a number is infinitely far."""
+    import pandas as pd
 
-
-def _columns(
-    table: str, recorded: "pd.DataFrame", found: "pd.DataFrame", until: int
-) -> dict[str, Deviation]:
-    """The columns that differ, and how far; nan beside a number is infinitely far.
-
-    `until` is the last step that counts as early.
-    """
-    steps = recorded["step"].to_numpy()
     if len(recorded) != len(found):
-        short, long = sorted((steps, found["step"].to_numpy()), key=len)
-        other = np.flatnonzero(short != long[: len(short)])
-        row = int(other[0]) if len(other) else len(short)
-        return {ROWS: _deviation(long[[row]], np.array([np.inf]), until)}
-    result = {}
-    for name in dict.fromkeys([*recorded, *found]):
-        far = np.full(len(steps), np.inf)
-        if name in recorded and name in found:
-            far = _distance(table, name, recorded, found)
-        if far.any():
-            result[name] = _deviation(steps, far, until)
-    return result
-
-
-def _deviation(steps: "Numbers", far: "Numbers", until: int) -> Deviation:
-    return {
-        "first_step": int(steps[np.flatnonzero(far)[0]]),
-        "largest": float(far.max()),
-        "early": float(far[steps <= until].max(initial=0.0)),
-    }
-
-
-def _distance(table: str, name: str, recorded: "pd.DataFrame", found: "pd.DataFrame") -> "Numbers":
-    """Deviations of a column, [rows]; 0 where it is equal."""
+        short, long = sorted((recorded["step"].to_numpy(), found["step"].to_numpy()), key=len)
+        row = np.argmax([*(short != long[: len(short)]), True])
+        return pd.DataFrame({ROWS: [np.inf]}, index=long[[row]])
     kinds = {column.name: column.kind for column in TABLES.get(table, ())}
-    if kinds.get(name, "text") in ("int", "text"):
-        other = recorded[name].astype(str).to_numpy() != found[name].astype(str).to_numpy()
-        return np.where(other, np.inf, 0.0)
-    old, new = (each[name].to_numpy(np.float64) for each in (recorded, found))
-    same = (old == new) | (np.isnan(old) & np.isnan(new))
-    size = np.ones_like(old)
-    if not any(part in name for part in ABSOLUTE):
-        size = _sizes(UNIT_OF.get(name, name), recorded, found)
-    with np.errstate(all="ignore"):
-        far = np.abs(new - old) / size
-    return np.where(same, 0.0, np.where(np.isnan(far), np.inf, far))
-
-
-def _sizes(unit: str, recorded: "pd.DataFrame", found: "pd.DataFrame") -> "Numbers":
-    """The largest finite number of the same step and layer in either table, for every row."""
     keys = [recorded[key].astype(str) for key in ("step", "layer") if key in recorded]
-    largest = np.zeros(len(recorded))
-    for table in (recorded, found):
-        finite = table[unit].astype(np.float64).abs().replace(np.inf, 0.0).fillna(0.0)
-        largest = np.maximum(largest, finite.groupby(keys).transform("max").to_numpy())
-    return largest
+    far: dict[str, Numbers] = {}
+    for name in dict.fromkeys([*recorded, *found]):
+        if name not in recorded or name not in found:
+            far[name] = np.full(len(recorded), np.inf)
+        elif kinds.get(name, "text") in ("int", "text"):
+            other = recorded[name].astype(str).to_numpy() != found[name].astype(str).to_numpy()
+            far[name] = np.where(other, np.inf, 0.0)
+        else:
+            old, new = (each[name].to_numpy(np.float64) for each in (recorded, found))
+            size = np.ones_like(old)
+            if not any(part in name for part in ABSOLUTE):
+                unit = UNIT_OF.get(name, name)
+                largest = pd.concat([recorded[unit], found[unit]], axis=1).astype(np.float64).abs()
+                largest = largest.replace(np.inf, 0.0).fillna(0.0)  # of the same step and layer
+                size = largest.max(axis=1).groupby(keys).transform("max").to_numpy()
+            with np.errstate(all="ignore"):
+                apart = np.abs(new - old) / size
+            same = (old == new) | (np.isnan(old) & np.isnan(new))
+            far[name] = np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
+    return pd.DataFrame(far, index=recorded["step"])

@@ -1,17 +1,71 @@
-"""Where two stored runs differ: in configuration, results, layers, and what made them."""
+"""Stored runs as they stand, whatever a stranger has made of them, and where two of them differ.
+
+They differ in configuration, results, layers, and what made them; errors lead to `verify`.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from normexp.config.data import data_sets
-from normexp.config.differences import between
 from normexp.config.field import Role, Scalar
+from normexp.config.identity import between
 from normexp.config.tree import field_specs, nest
-from normexp.insight.pairing import pairing_of
+from normexp.errors import NormexpError, VerificationError
+from normexp.insight.comparison import pairing_of
+from normexp.store.manifest import MANIFEST, read_manifest
+from normexp.store.selection import find_run
 from normexp.store.stored import Stored
 from normexp.sweeps.environment import DECIDING
-from normexp.trust.recorded import find, understood
+
+TYPE_VERIFY = "type normexp verify"
+
+
+def find(store: Path, wanted: str) -> Stored:
+    """The run with this id or beginning of an id, name, or directory.
+
+    Raises:
+        NotFoundError: there is none, or more than one.
+        VerificationError: its manifest cannot be read.
+    """
+    return recorded(find_run(store, wanted))
+
+
+def recorded(directory: Path) -> Stored:
+    """The run in a directory; of its files only the manifest is read.
+
+    Raises:
+        VerificationError: its manifest cannot be read.
+    """
+    try:
+        manifest = read_manifest(directory)
+    except NormexpError as error:
+        raise VerificationError(error.message, TYPE_VERIFY) from error
+    if manifest["kind"] != "run":
+        raise VerificationError(f"{directory / MANIFEST} is no run's manifest", TYPE_VERIFY)
+    return Stored(directory, manifest)
+
+
+def understood(run: Stored) -> Stored:
+    """The run, if its configuration is one.
+
+    Raises:
+        VerificationError: it is not.
+    """
+    try:
+        _ = run.config
+    except (NormexpError, TypeError, AttributeError, ValueError) as error:
+        raise not_this_run(run, str(error)) from error
+    return run
+
+
+def not_this_run(run: Stored, why: str) -> VerificationError:
+    """The error for a configuration that does not give the recorded run."""
+    return VerificationError(
+        f"the configuration in {run.directory / MANIFEST} is not that of run {run.id}: {why}",
+        "take a copy of the directory that nobody has edited",
+    )
+
 
 SIDES = ("left", "right")
 

@@ -151,7 +151,7 @@ def build() -> str:
 
 def company() -> str:
     """A matrix product does not depend on its place in a batch."""
-    from normexp.engine.numerics import company_matters
+    from normexp.numerics import company_matters
 
     if company_matters():
         setting = os.environ.get("MKL_CBWR", "null")

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from normexp.config.executor import Local, Store
 from normexp.config.identity import run_id
+from normexp.config.schema import Local, Store
 from normexp.config.tree import flatten, nest
 from normexp.errors import NormexpError, UsageError, VerificationError
 from normexp.store.files import write_file
@@ -16,14 +16,13 @@ from normexp.store.manifest import CERTIFICATE
 from normexp.store.places import Place, find_data, typed_places
 from normexp.store.plain import check_files, from_json, from_yaml, read_regular, to_json
 from normexp.store.stored import Stored
-from normexp.study.check import check
 from normexp.study.run import Base, Run
-from normexp.study.settle import settle
+from normexp.study.settle import check, settle
 from normexp.study.study import Study
 from normexp.sweeps.events import Listener, ignore
 from normexp.sweeps.sweep import study_directory, sweep_study
 from normexp.trust.certificate import certificate
-from normexp.trust.recorded import TYPE_VERIFY, find, not_this_run, recorded, understood
+from normexp.trust.diff import TYPE_VERIFY, find, not_this_run, recorded, understood
 
 
 def reproduce(

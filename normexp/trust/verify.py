@@ -101,8 +101,15 @@ def verify(
     for items in (whole, ended):  # a sweep is compared with runs that are not marked
         wrong = []
         for seen in _checked(items, selection):
-            _count(seen, selection, remedies, result)
-            wrong += [seen] if seen.found.problems else []
+            result.hidden += seen.found.hidden
+            manifest, problems = seen.found.manifest, seen.found.problems
+            if seen.kind == "run":
+                remedies.learn(seen.path, seen.found)
+                if manifest and not selection.has_trajectory(seen.path, manifest):
+                    result.without_trajectory.append(selection.relative(seen.path))
+            if manifest is not None and not any(each.damages for each in problems):
+                unmark(seen.path)
+            wrong += [seen] if problems else []
             done += 1
             report(done, len(whole) + len(ended))
         result.problems += [_finding(selection, remedies, each) for each in wrong]
@@ -139,18 +146,6 @@ def _check(kind: Kind, path: Path, selection: Selection) -> _Seen:
     return _Seen(kind, path, found, inode)
 
 
-def _count(seen: _Seen, selection: Selection, remedies: "_Remedies", result: Verification) -> None:
-    """Take down what is no problem, and unmark what is whole."""
-    manifest = seen.found.manifest
-    result.hidden += seen.found.hidden
-    if seen.kind == "run":
-        remedies.learn(seen.path, seen.found)
-        if manifest and not selection.has_trajectory(seen.path, manifest):
-            result.without_trajectory.append(selection.relative(seen.path))
-    if manifest is not None and not any(each.damages for each in seen.found.problems):
-        unmark(seen.path)
-
-
 def _finding(selection: Selection, remedies: "_Remedies", seen: _Seen) -> Finding:
     kind, path, found, inode = seen
     name, whats = selection.relative(path), tuple(problem.what for problem in found.problems)
@@ -159,21 +154,18 @@ def _finding(selection: Selection, remedies: "_Remedies", seen: _Seen) -> Findin
         is_mended = all(what.endswith(NOT_THERE) for what in whats)
         remedy = remedies.of(kind, path) if is_mended else "remove it; its runs are untouched"
         return Finding(name, kind, whats, remedy)
-    if not damages:
-        return Finding(name, kind, whats, _advice(whats))
-    with suppress(OSError):  # made anew meanwhile, or gone
-        if path.stat().st_ino == inode:
-            return Finding(name, kind, whats, remedies.of(kind, path), mark(path, damages))
-    return Finding(name, kind, whats, "verify again: it has changed")
-
-
-def _advice(whats: Iterable[str]) -> str:
-    """The advice on a directory that a sweep cannot mend, and need not."""
-    if any(what.startswith(UNSEEN) for what in whats):
-        return "look at its disk and its rights, and verify again"
-    if any(what.startswith("its name ") for what in whats):
-        return "give it back the name that ends in its id, or move it away"
-    return "move it away: it is no part of what normexp stores"
+    if damages:
+        with suppress(OSError):  # made anew meanwhile, or gone
+            if path.stat().st_ino == inode:
+                return Finding(name, kind, whats, remedies.of(kind, path), mark(path, damages))
+        advice = "verify again: it has changed"
+    elif any(what.startswith(UNSEEN) for what in whats):
+        advice = "look at its disk and its rights, and verify again"
+    elif any(what.startswith("its name ") for what in whats):
+        advice = "give it back the name that ends in its id, or move it away"
+    else:
+        advice = "move it away: it is no part of what normexp stores"
+    return Finding(name, kind, whats, advice)
 
 
 class _Remedies:
@@ -182,7 +174,7 @@ class _Remedies:
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
         self._own: dict[tuple[Path, str], str] = {}
-        self._of_sweeps: dict[Path, dict[str, tuple[str, ...]]] = {}
+        self._of_sweeps: dict[Path, dict[str, str]] = {}
 
     def learn(self, run: Path, found: Checked) -> None:
         """Remember the command of a run, if its manifest can be believed."""
@@ -195,23 +187,20 @@ class _Remedies:
         self._own.setdefault((run.parent, found.manifest["trajectory_id"]), command)
 
     def of(self, kind: Kind, path: Path) -> str:
-        """The command of a sweep that had it, else of the run itself, else of its study."""
+        """Return the command of a sweep that had it, else of the run itself, else of its study."""
         study = path.parent if kind == "run" else path.parents[1]
         if kind == "sweep":
-            words = typed(path)
-            words = (f"study={study.name}",) if words is None else _without_store(words)
-            return self._complete(shlex.join(["normexp", "sweep", *words]), study)
+            return self._complete(_command(study, typed(path)), study)
         identity = path.name[-ID_LENGTH:]
         own = self._own.get((study, identity))
         if not self._selection.at_home:
             return own or "copy it again from where it came"
         if study not in self._of_sweeps:
-            self._of_sweeps[study] = _typed(StudyDirectory(study))
+            self._of_sweeps[study] = _by_sweeps(StudyDirectory(study))
         known = self._of_sweeps[study]
         if own is not None and identity not in known:
             return own
-        words = known.get(identity) or known.get(NEWEST, (f"study={study.name}",))
-        return self._complete(shlex.join(["normexp", "sweep", *words]), study)
+        return self._complete(known.get(identity, known[NEWEST]), study)
 
     def _complete(self, command: str, study: Path) -> str:
         """The command with the store that the study is in."""
@@ -221,15 +210,19 @@ class _Remedies:
         return f"{command} {shlex.quote(f'store.dir={place}')}"
 
 
-def _typed(study: StudyDirectory) -> dict[str, tuple[str, ...]]:
-    """The words of the newest sweep that had a run or trajectory, by its id."""
-    found: dict[str, tuple[str, ...]] = {}
+def _by_sweeps(study: StudyDirectory) -> dict[str, str]:
+    """The command of the newest sweep that had a run or trajectory, by its id."""
+    found = {NEWEST: _command(study.path, None)}
     for sweep in study.sweep_directories():
         if (words := typed(sweep)) is not None:
             ids = summary_ids(sweep, with_trajectories=True)
-            found |= dict.fromkeys([NEWEST, *ids], _without_store(words))
+            found |= dict.fromkeys([NEWEST, *ids], _command(study.path, words))
     return found
 
 
-def _without_store(words: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(word for word in words if not word.startswith("store.dir="))
+def _command(study: Path, words: Iterable[str] | None) -> str:
+    """The command of these words, without their store; that of the study if they are not known."""
+    given = (f"study={study.name}",) if words is None else words
+    return shlex.join(
+        ["normexp", "sweep", *(word for word in given if not word.startswith("store.dir="))]
+    )

@@ -1,12 +1,12 @@
-"""Why a sweep keeps a run, makes it again, or finds it new. Imports no torch."""
+"""Reasons for which a sweep keeps a run, makes it again, or finds it new. Imports no torch."""
 
 import heapq
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from normexp.config.differences import between
 from normexp.config.field import Scalar
+from normexp.config.identity import between
 from normexp.errors import NormexpError, UsageError, VerificationError
 from normexp.store.layout import StudyDirectory, studies
 from normexp.store.manifest import DAMAGE, MANIFEST, intact
@@ -17,8 +17,7 @@ from normexp.study.study import Study, load
 from normexp.sweeps.environment import changed_since, environment, unknown
 from normexp.sweeps.plan import POLICIES, differing, holds, label
 from normexp.sweeps.sweep import study_directory
-from normexp.trust.diff import compared
-from normexp.trust.recorded import recorded, understood
+from normexp.trust.diff import compared, recorded, understood
 
 FEW = 3
 """Runs that are explained one by one; the first of many; the nearest of a store."""
@@ -46,7 +45,7 @@ def why(
     config_dir: str | Path | None = None,
     filed_as: str | None = None,
 ) -> Report:
-    """Why a sweep would keep a run or make it again, or where it differs from a described one.
+    """Return why a sweep would keep a run, or where it differs from a described one.
 
     Args:
         arguments: a stored run, by id, name or directory; or overrides, which describe runs as for

@@ -42,8 +42,8 @@ def _training(request: Request, clock: Clock) -> list[Final]:
     import torch
 
     import normexp
-    from normexp.engine.numerics import keep_freed_memory, one_thread
     from normexp.engine.train import TrainingStack
+    from normexp.numerics import keep_freed_memory, one_thread
 
     work = request.work
     plan = normexp.plan(*_overrides(request), f"store.dir={request.place}")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
+import normexp
 from normexp.own.layers import batch_norms
 from normexp.own.recorder import Recorder
 
@@ -51,7 +52,8 @@ def losses_on(data: list[Batch]) -> Callable[[nn.Module], torch.Tensor]:
     """A score: the losses of all examples of some batches."""
 
     def losses(model: nn.Module) -> torch.Tensor:
-        found = [nn.functional.cross_entropy(model(x), y, reduction="none") for x, y in data]
+        with torch.no_grad():
+            found = [nn.functional.cross_entropy(model(x), y, reduction="none") for x, y in data]
         return torch.cat(found)
 
     return losses
@@ -97,3 +99,21 @@ class Oracle:
             off = ((means - mean).abs() / var.sqrt()).max(), ((variances - var).abs() / var).max()
             worst = max(worst[0], float(off[0])), max(worst[1], float(off[1]))
         return worst
+
+
+CLOSE = (1e-5, 3e-4)
+"""Of means in σ, of variances relative, at momentum .1: roundings of what begins at 1."""
+
+
+def recorded(model: nn.Module, **settings: object) -> tuple[torch.optim.Optimizer, Recorder]:
+    """An optimizer and the recorder that listens to it."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    return optimizer, normexp.record(model, optimizer, **settings)  # type: ignore[arg-type]
+
+
+def assert_close(oracle: Oracle, recorder: Recorder, factor: float = 1) -> None:
+    """All that hooks have seen was recovered."""
+    errors = oracle.errors(recorder)
+
+    assert errors[0] < factor * CLOSE[0], errors
+    assert errors[1] < factor * CLOSE[1], errors

@@ -5,29 +5,12 @@ from copy import deepcopy
 
 import pytest
 import torch
-from own_nets import Oracle, SmallNet, batches, loss_of, train
+from own_nets import Oracle, SmallNet, assert_close, batches, loss_of, losses_on, recorded, train
 from torch import nn
 
 import normexp
+from normexp.errors import UsageError
 from normexp.own.layers import batch_norms
-from normexp.own.recorder import Recorder
-
-CLOSE = (1e-5, 3e-4)
-"""Of means in σ, of variances relative, at momentum .1: roundings of what begins at 1."""
-
-
-def recorded(model: nn.Module, **settings: object) -> tuple[torch.optim.Optimizer, Recorder]:
-    """An optimizer and the recorder that listens to it."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-    return optimizer, normexp.record(model, optimizer, **settings)  # type: ignore[arg-type]
-
-
-def assert_close(oracle: Oracle, recorder: Recorder, factor: float = 1) -> None:
-    """All that hooks have seen was recovered."""
-    errors = oracle.errors(recorder)
-
-    assert errors[0] < factor * CLOSE[0], errors
-    assert errors[1] < factor * CLOSE[1], errors
 
 
 @pytest.mark.parametrize(
@@ -115,3 +98,38 @@ def test_common_loops_are_read(loop: Callable[[nn.Module, torch.optim.Optimizer]
     loop(model, optimizer)
 
     assert_close(oracle, recorder)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # importing torch.compile
+@pytest.mark.parametrize("per_forward", [False, True])
+def test_compiled_models_are_read(per_forward: bool) -> None:  # noqa: FBT001
+    """From buffers at any time; by hooks, which compiled code calls if they were there before."""
+    torch.compiler.reset()
+    torch.manual_seed(0)
+    plain, model = SmallNet(), SmallNet()
+    model.load_state_dict(plain.state_dict())
+    oracle, (of_optimizer, of_plain) = Oracle(plain), recorded(plain)
+    train(plain, of_optimizer, batches(6))
+    optimizer, recorder = recorded(model, per_forward=per_forward)
+    compiled = torch.compile(model, backend="aot_eager")
+    train(compiled, optimizer, batches(6))  # type: ignore[arg-type]
+
+    assert_close(oracle, recorder)
+    data = list(batches(2))
+    table = recorder.evaluate(losses_on(data), data, model=compiled, momenta=[0.1])  # type: ignore[arg-type]
+    expected = of_plain.evaluate(losses_on(data), data, momenta=[0.1])
+    assert not recorder.remarks()
+    assert table["value"].to_list() == pytest.approx(expected["value"].to_list(), rel=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_hooks_that_compiled_code_passes_by_are_refused() -> None:
+    """At the third step, with what to do."""
+    torch.compiler.reset()
+    first, second = SmallNet(), SmallNet()
+    of_first = torch.optim.SGD(first.parameters(), lr=0.05)
+    train(torch.compile(first, backend="eager"), of_first, batches(1))  # type: ignore[arg-type]
+    optimizer, _ = recorded(second, per_forward=True)
+
+    with pytest.raises(UsageError, match="3 passes of norm1 were not seen"):
+        train(torch.compile(second, backend="eager"), optimizer, batches(3))  # type: ignore[arg-type]

@@ -111,6 +111,10 @@ class Recorder:
         model = self.recording.model
         return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
 
+    def records(self, model: nn.Module) -> bool:
+        """Return whether this is the recorded model, in whatever wrapper."""
+        return bare(model) is bare(self.recording.model)
+
     def certificate(self, momenta: Sequence[float] = MOMENTA) -> "pd.DataFrame":
         """Return the error of momenta that the bank gives, known before any training.
 
@@ -162,9 +166,9 @@ class Recorder:
         Raises:
             UsageError: nothing was recorded, or the model is another one.
         """
-        checked = _checked(momenta)
+        model = self.evaluable if model is None else model
         question = Question(
-            fn, train, forward_fn, data or {}, model or self.evaluable, checked, higher_is_better
+            fn, train, forward_fn, data or {}, model, _checked(momenta), higher_is_better
         )
         self._last = self._asked(question)
         return self._last.frame()
@@ -217,7 +221,7 @@ class Recorder:
         """Return statistics over a question's training data, and note them for error budgets."""
         train = question.train or ()
         found = population(model, train, question.forward_fn, self.recording.still)
-        if model is self.evaluable:
+        if self.records(model):
             self.points.append((self.recording.updates, found))
         return found
 

@@ -77,7 +77,8 @@ class Recording:
         """Record a step that has just ended.
 
         Raises:
-            UsageError: at the third step, if it and one before had several updates.
+            UsageError: at the third step, if it and one before had several updates, or hooks have
+                not been called.
         """
         if self._idle:
             return
@@ -85,8 +86,10 @@ class Recording:
         with torch.no_grad():
             self._reader.step(self.steps)
         self._take(wait=self.steps == PROBED)
-        if self.steps == PROBED and self.tally.several.amax() >= PROBED - 1:
-            self._require_single()
+        if self.steps == PROBED:
+            self._require_calls()
+            if self.tally.several.amax() >= PROBED - 1:
+                self._require_single()
 
     @property
     def tally(self) -> Tally:
@@ -172,6 +175,17 @@ class Recording:
             "type record(..., per_forward=True), before torch.compile, where they differ (gradient "
             "accumulation, a GAN); checkpointed=True where they are equal (gradient checkpointing)",
         )
+
+    def _require_calls(self) -> None:
+        """Refuse hooks that compiled code passes by."""
+        missed = self._counts() - self._recovery.counts
+        if self.settings.per_forward and missed.any():
+            name = list(self.layers.modules)[int(missed.argmax())]
+            raise UsageError(
+                f"{int(missed.amax())} passes of {name} were not seen: compiled code has no hooks",
+                "call record(..., per_forward=True) before torch.compile, in a new process or "
+                "after torch._dynamo.reset()",
+            )
 
     def _require_movement(self) -> None:
         still = [name for name, each in self.layers.modules.items() if each.momentum == 0]

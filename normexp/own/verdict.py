@@ -102,7 +102,7 @@ def judge(recorder: "Recorder", found: Evaluated, *, blame: bool) -> Verdict:
     value, weights = (float(found.scores[row][metric].mean()) for row in (own, reference))
     apart, interval = difference(found.losses(own), found.losses(reference))
     least = SMALL * abs(weights) if isnan(interval) else interval
-    is_own = found.question.model is recorder.evaluable
+    is_own = recorder.records(found.question.model)
     todo = "nothing has to be done"
     if apart > least:
         todo = 'recorder.apply("population")'

@@ -1,0 +1,214 @@
+"""Loops and layers whose buffers alone do not say what the batches were, or not all of it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from own_nets import Oracle, SmallNet, assert_close, batches, loss_of, recorded, train
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+import normexp
+from normexp.config.norm import BatchNorm
+from normexp.errors import UsageError
+
+
+def accumulate(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 10) -> None:
+    """Two batches a step."""
+    for number, batch in enumerate(batches(2 * steps)):
+        loss_of(model, batch).backward()  # type: ignore[no-untyped-call]
+        if number % 2:
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def adversary(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 10) -> None:
+    """A discriminator: a pass of real images, one of made ones, and one for the generator."""
+    maker = nn.Linear(4, 100)
+    for (x, y), (noise, _) in zip(batches(steps), batches(steps, seed=1), strict=True):
+        made = maker(noise.flatten(1)[:, :4]).view(-1, 1, 10, 10)
+        optimizer.zero_grad()
+        loss = loss_of(model, (x, y)) + loss_of(model, (made.detach(), 2 - y))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        loss_of(model, (made, y)).backward()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("loop", [accumulate, adversary])
+def test_steps_of_several_batches_are_refused_and_read_by_hooks(
+    loop: Callable[[nn.Module, torch.optim.Optimizer], None],
+) -> None:
+    """The message says how; the training can go on without the recorder."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    optimizer, _ = recorded(model)
+    with pytest.raises(UsageError, match="norm1 had several updates") as caught:
+        loop(model, optimizer)
+    loop(model, optimizer)
+    oracle, (optimizer, recorder) = Oracle(model), recorded(model, per_forward=True)
+    loop(model, optimizer)
+    if loop is adversary:  # the last pass for the generator comes after the last step
+        for seen in oracle.seen.values():
+            seen.pop()
+
+    assert "per_forward=True" in (caught.value.hint or "")
+    assert_close(oracle, recorder)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointed_layers_have_two_equal_updates(reentrant: bool) -> None:  # noqa: FBT001
+    """Those that are checkpointed; the others one. Told so, the recorder takes them apart."""
+
+    class Checkpointed(SmallNet):
+        def stem(self, x: torch.Tensor) -> torch.Tensor:
+            """The first convolution with its norm, run again in the backward pass."""
+            y: torch.Tensor = checkpoint(super().stem, x, use_reentrant=reentrant)
+            return y
+
+    torch.manual_seed(0)
+    model = Checkpointed()
+    optimizer, _ = recorded(model)
+    data = [(x.requires_grad_(), y) for x, y in batches(10)]
+    with pytest.raises(UsageError, match="norm1 had several updates in 3 of 3") as caught:
+        train(model, optimizer, iter(data))
+    oracle, (optimizer, recorder) = Oracle(model), recorded(model, checkpointed=True)
+    train(model, optimizer, iter(data))
+
+    assert "checkpointed=True" in (caught.value.hint or "")
+    assert [len(each) for each in oracle.seen.values()] == [20, 10, 10]
+    assert_close(oracle, recorder)
+    own = recorder.recording.layers.read()
+    ema = recorder.recording.statistics(BatchNorm(momentum=0.1))
+    assert torch.allclose(ema.mean, own.mean, atol=1e-6)
+    assert torch.allclose(ema.var, own.var, rtol=1e-5)
+
+
+class Shared(SmallNet):
+    """A net whose first norm stands at two places."""
+
+    def stem(self, x: torch.Tensor) -> torch.Tensor:
+        """The convolution with its norm, and the norm once more."""
+        return self.norm1(super().stem(x)).relu()  # type: ignore[no-any-return]
+
+
+def test_a_shared_layer_is_read_pass_by_pass() -> None:
+    """Its two batches differ, so hooks are needed; averages take both in, one after the other."""
+    torch.manual_seed(0)
+    model = Shared()
+    oracle, (optimizer, recorder) = Oracle(model), recorded(model, per_forward=True)
+    train(model, optimizer, batches(30))
+
+    assert_close(oracle, recorder)
+    own, found = recorder.recording.layers.read(), {}
+    for keep in ("every", "bank"):
+        found[keep] = recorder.recording.statistics(BatchNorm(momentum=0.1))
+        recorder.recording.settings = replace(recorder.recording.settings, most_bytes=0)
+    assert torch.allclose(found["every"].mean, own.mean, atol=1e-6)
+    assert torch.allclose(found["bank"].mean, own.mean, atol=1e-3)
+    assert len(oracle.seen["norm1"]) == 60
+
+
+def test_frozen_layers_keep_their_statistics() -> None:
+    """From the start, or from the middle of a training on; in every row of the table."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    oracle, (optimizer, recorder) = Oracle(model), recorded(model)
+    for step, batch in enumerate(batches(20)):
+        model.train()
+        model.norm2.train(step < 10)
+        optimizer.zero_grad()
+        loss_of(model, batch).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    span, own = recorder.recording.layers.spans["norm2"], recorder.recording.layers.read()
+
+    assert_close(oracle, recorder)
+    assert [len(each) for each in oracle.seen.values()] == [20, 10, 20]
+    assert recorder.recording.still == {"norm2"}
+    recorder.evaluate(lambda net: loss_of(net, next(batches(1))), batches(2))
+    assert torch.equal(recorder.points[-1][1].mean[span], own.mean[span])
+
+
+def test_changes_by_others_are_noticed() -> None:
+    """A checkpoint loaded, statistics recomputed: that step's batch is lost, no other."""
+    torch.manual_seed(0)
+    model, data = SmallNet(), list(batches(3))
+    oracle, (optimizer, recorder) = Oracle(model), recorded(model)
+    train(model, optimizer, batches(5))
+    model.load_state_dict(SmallNet().state_dict())
+    train(model, optimizer, batches(5, seed=1))
+    torch.optim.swa_utils.update_bn(data, model)
+    train(model, optimizer, batches(5, seed=2))
+    for seen in oracle.seen.values():
+        del seen[10:14]  # of update_bn, and of the step after it
+        del seen[5]
+
+    assert_close(oracle, recorder)
+    assert recorder.recording.updates == 13
+    assert recorder.remarks()[0].startswith("2 steps have no batch statistics")
+
+
+def test_what_is_applied_is_not_taken_for_a_batch() -> None:
+    """Nor is an evaluation in between."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    oracle, (optimizer, recorder) = Oracle(model), recorded(model)
+    train(model, optimizer, batches(5))
+    before = recorder.recording.layers.read()
+    handle = recorder.apply(momentum=0.5)
+    train(model, optimizer, batches(5, seed=1))
+    handle.undo()
+    after = recorder.recording.layers.read()
+    train(model, optimizer, batches(5, seed=2))
+
+    assert torch.equal(before.mean, after.mean)
+    assert_close(oracle, recorder)
+    assert recorder.recording.updates == 15
+
+
+def test_momentum_0_needs_hooks() -> None:
+    """Buffers that never move say nothing."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    model.norm1.momentum = 0  # type: ignore[assignment]
+    with pytest.raises(UsageError, match="norm1 has momentum 0"):
+        recorded(model)
+    oracle, (optimizer, recorder) = Oracle(model), recorded(model, per_forward=True)
+    train(model, optimizer, batches(20))
+
+    assert_close(oracle, recorder)
+    assert torch.equal(recorder.recording.layers.read().mean[:6], torch.zeros(6).double())
+
+
+def test_layers_without_running_statistics_are_named() -> None:
+    """They take each batch's own in evaluation mode too."""
+    model = SmallNet()
+    model.norm2 = nn.BatchNorm2d(8, track_running_stats=False)
+    _, recorder = recorded(model)
+
+    assert list(recorder.recording.layers.modules) == ["norm1", "head.1"]
+    assert recorder.remarks() == ["norm2 has track_running_stats=False: left out"]
+
+
+def test_variances_too_small_to_tell_from_0_are_reported() -> None:
+    """A dead channel: its variance is lost in the rounding of a running one that began at 1."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    nn.init.zeros_(model.conv1.weight[:1])
+    optimizer = torch.optim.SGD(model.head.parameters(), lr=0.05)
+    recorder = normexp.record(model, optimizer)
+    train(model, optimizer, batches(5))
+    recorder.recording.flush()
+    rows = recorder.recording.history.rows  # type: ignore[union-attr]
+
+    assert rows.statistics[:, 22].abs().max() < 1e-5
+    assert recorder.remarks()[0].startswith("5 variances of a channel and step were too small")
+
+
+def test_sync_batch_norm_is_a_batch_norm() -> None:
+    """Converted models are recorded; their training pass needs an accelerator."""
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(SmallNet())  # type: ignore[no-untyped-call]
+    _, recorder = recorded(model)
+
+    assert recorder.recording.layers.sites == {"norm1": 6, "norm2": 8, "head.1": 8}
+    assert isinstance(model.norm1, nn.SyncBatchNorm)

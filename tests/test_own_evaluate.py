@@ -1,0 +1,273 @@
+"""The table and the verdict for a user's own network, against twins that train at each momentum."""
+
+import math
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from own_nets import SmallNet, batches, loss_of, losses_on, recorded, train
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+from torch.utils.data import DataLoader, TensorDataset
+
+import normexp
+from normexp.errors import UsageError
+from normexp.own.layers import batch_norms
+from normexp.own.recorder import Recorder
+
+TESTS = list(batches(4, seed=9))
+TRAINING = list(batches(12, seed=0))
+STEPS = 60
+
+
+def trained(momentum: float = 0.1, **settings: object) -> tuple[SmallNet, Recorder]:
+    """A network after some steps with this momentum; the weights never depend on it."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    for norm in batch_norms(model).values():
+        norm.momentum = momentum
+    optimizer, recorder = recorded(model, **settings)
+    train(model, optimizer, batches(STEPS))
+    return model, recorder
+
+
+@pytest.mark.parametrize("keep", ["every", "bank"])
+def test_the_table_agrees_with_a_twin_at_every_momentum(keep: str) -> None:
+    """Weights equal to the bit, losses to 1e-5; with a bank within its certificate."""
+    model, recorder = trained(keep=keep)
+    table = recorder.evaluate(losses_on(TESTS), TRAINING)
+    averages = table[table["estimator"] == "ema"].set_index("momentum")
+    for momentum in (0.01, 0.03, 0.3, 1.0):
+        twin, _ = trained(momentum)
+        twin_loss = float(losses_on(TESTS)(twin.train(mode=False)).mean())
+        row = averages.loc[momentum]
+
+        for name, weight in model.named_parameters():
+            assert torch.equal(weight, twin.get_parameter(name))
+        assert row["value"] == pytest.approx(twin_loss, abs=1e-5 + 10 * float(row["l1"]))
+        assert (row["l1"] > 0) == (keep == "bank" and momentum < 1)
+    named = table.set_index("estimator")["value"]
+    assert named["own"] == pytest.approx(averages["value"][0.1], abs=0.003)
+    expected = table["value"] - named["population"]
+    assert table["excess"].to_list() == pytest.approx(expected.to_list())
+
+
+def test_references_are_what_pytorch_gives() -> None:
+    """The population as PyTorch's `update_bn` averages it, each batch's own as training mode."""
+    model, recorder = trained()
+    one = [(torch.cat([x for x, _ in TRAINING]), torch.cat([y for _, y in TRAINING]))]
+    table = recorder.evaluate(losses_on(TESTS), one).set_index("estimator")["value"]
+    twin = deepcopy(model)
+    update_bn(one, twin)
+    score = losses_on(TESTS)
+
+    assert table["population"] == pytest.approx(
+        float(score(twin.train(mode=False)).mean()), rel=1e-6
+    )
+    assert table["batch"] == pytest.approx(float(score(twin.train()).mean()), rel=1e-6)
+
+
+def test_a_model_is_left_as_it_was() -> None:
+    """After tables, verdicts and a score that raises: buffers, modes, random numbers."""
+    model, recorder = trained()
+    model.norm1.train(mode=False)
+    x, y = (torch.cat(each) for each in zip(*TRAINING, strict=True))
+    loader = DataLoader(TensorDataset(x, y), batch_size=16, shuffle=True)
+    before, drawn = deepcopy(model.state_dict()), torch.get_rng_state()
+
+    def fails(net: nn.Module) -> float:
+        net.train()
+        net(torch.rand(4, 1, 10, 10))
+        raise RuntimeError("no")
+
+    recorder.evaluate(losses_on(TESTS), loader, data={"tests": TESTS})
+    recorder.verdict()
+    with pytest.raises(RuntimeError, match="no"):
+        recorder.evaluate(fails, loader)
+
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(drawn, torch.get_rng_state())
+    assert (model.training, model.norm1.training) == (True, False)
+    assert model.norm1.momentum == 0.1
+    assert not any(parameter.requires_grad is False for parameter in model.parameters())
+
+
+def test_scores_may_have_names() -> None:
+    """The first is judged; an accuracy may be told to be better where it is higher."""
+    _, recorder = trained(0.01)
+
+    def scores(model: nn.Module) -> dict[str, object]:
+        x, y = TESTS[0]
+        answers = model(x)
+        right = (answers.argmax(1) == y).double()
+        return {"accuracy": right, "loss": nn.functional.cross_entropy(answers, y).item()}
+
+    table = recorder.evaluate(scores, TRAINING, higher_is_better=True)
+    verdict = recorder.verdict()
+
+    assert list(table)[2:6] == ["accuracy", "loss", "excess", "interval"]
+    assert verdict.metric == "accuracy"
+    assert verdict.value == pytest.approx(verdict.weights + verdict.statistics)
+    best = table[table["estimator"] == "ema"].sort_values("accuracy").iloc[-1]
+    assert verdict.momentum["value"] == best["accuracy"]
+
+
+def test_mixes_run_from_the_population_to_another_data_set() -> None:
+    """AdaBN's curve: at share 1 they are that data set's statistics."""
+    model, recorder = trained()
+    far = [(3 * x + 1, y) for x, y in TESTS]
+    table = recorder.evaluate(losses_on(far), TRAINING, data={"far": far})
+    mixes = table[table["estimator"] == "mix"]
+    twin = deepcopy(model)
+    update_bn(far, twin)
+    expected = float(losses_on(far)(twin.train(mode=False)).mean())
+
+    assert mixes["share"].to_list() == [0.1, 0.25, 0.5, 0.75, 1.0]
+    assert mixes["data"].unique().tolist() == ["far"]
+    assert mixes["value"].iloc[-1] == pytest.approx(expected, rel=0.05)  # update_bn averages parts
+    assert mixes["value"].iloc[-1] < table.set_index("estimator")["value"]["population"]
+
+
+def test_an_average_of_weights_has_three_ways() -> None:
+    """Its own buffers, the recorded averages, and the population of its own weights."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    optimizer, recorder = recorded(model)
+    of_weights = get_ema_multi_avg_fn(0.9)  # type: ignore[no-untyped-call]
+    average = AveragedModel(model, multi_avg_fn=of_weights, use_buffers=True)
+    for batch in batches(30):
+        optimizer.zero_grad()
+        loss_of(model, batch).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        average.update_parameters(model)
+    table = recorder.evaluate(losses_on(TESTS), TRAINING, model=average).set_index("estimator")
+    score, twin = losses_on(TESTS), deepcopy(average)
+    own = float(score(twin.train(mode=False)).mean())
+    twin.module.load_state_dict(
+        {
+            **twin.module.state_dict(),
+            **{k: v for k, v in model.state_dict().items() if "running" in k},
+        }
+    )
+    recorded_way = float(score(twin).mean())
+    verdict = recorder.verdict()
+
+    assert table["value"]["own"] == pytest.approx(own, rel=1e-6)
+    at_own = table[table["momentum"] == 0.1].loc["ema", "value"]
+    assert at_own == pytest.approx(recorded_way, rel=1e-5)
+    assert len({own, recorded_way, table["value"]["population"]}) == 3
+    assert verdict.weights == table["value"]["population"]
+    assert not recorder.points  # none of the recorded model
+    with pytest.raises(UsageError, match="model= has other batch norms"):
+        recorder.evaluate(score, TRAINING, model=nn.Sequential(nn.BatchNorm1d(3)))
+
+
+def test_the_verdict_splits_the_loss_and_names_layers() -> None:
+    """Loss = weights + statistics; the spoilt layer comes first; parts add up to the error."""
+    model, recorder = trained(0.3)
+    recorder.evaluate(losses_on(TESTS), TRAINING)
+    healthy = recorder.verdict(blame=False)
+    with torch.no_grad():
+        model.norm2.running_mean.add_(3.0)  # type: ignore[operator]
+    recorder.evaluate(losses_on(TESTS), TRAINING)
+    verdict = recorder.verdict()
+
+    assert verdict.value == pytest.approx(verdict.weights + verdict.statistics)
+    assert verdict.statistics > healthy.statistics + 0.1
+    assert verdict.to_blame
+    assert verdict.layers[0]["layer"] == "norm2"
+    assert verdict.as_dict()["layers"][0]["cost"] == verdict.layers[0]["cost"] > 0
+    assert healthy.layers == []
+    assert 'next: recorder.apply("population")' in str(verdict)
+    assert "norm2" in str(verdict)
+    assert math.isfinite(verdict.interval)
+
+
+def test_budgets_split_into_initial_drift_and_noise() -> None:
+    """Exactly, against the sums written out; two points of the population are needed."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    optimizer, recorder = recorded(model)
+    optimizer.param_groups[0]["lr"] = 0.2
+    train(model, optimizer, batches(1))
+    recorder.evaluate(losses_on(TESTS), TRAINING)
+    early = recorder.verdict(blame=False).budget
+    train(model, optimizer, batches(20, seed=1))
+    recorder.evaluate(losses_on(TESTS), TRAINING)
+    late = recorder.verdict(blame=False).budget
+    (_, first), (_, last) = recorder.points
+    rows, own = recorder.recording.history.rows, recorder.recording.layers.read()  # type: ignore[union-attr]
+    weights = 0.1 * 0.9 ** np.arange(20, -1, -1)
+    gone = np.clip((np.arange(21) - 1) / 20, 0, 1)
+    truth = [first.var[:6] + share * (last.var[:6] - first.var[:6]) for share in gone]
+    batch = rows.statistics[:, 22:28].double()
+    parts = {
+        "initial": 0.9**21 * (1 - last.var[:6]),
+        "drift": sum(w * (t - last.var[:6]) for w, t in zip(weights, truth, strict=True)),
+        "noise": sum(w * (b - t) for w, b, t in zip(weights, batch, truth, strict=True)),
+    }
+
+    assert list(early[0].mean) == ["initial", "rest"]
+    assert list(late[0].mean) == ["initial", "drift", "noise"]
+    for name, values in parts.items():
+        assert late[0].var[name] == pytest.approx(float((values / last.var[:6]).mean()), abs=1e-6)
+    error = float(((own.var[:6] - last.var[:6]) / last.var[:6]).mean())
+    assert late[0].var_error == pytest.approx(sum(late[0].var.values())) == pytest.approx(error)
+
+
+def test_statistics_are_applied_and_taken_back() -> None:
+    """The population's, or those of a momentum; to the bit."""
+    model, recorder = trained()
+    table = recorder.evaluate(losses_on(TESTS), TRAINING)
+    before = deepcopy(model.state_dict())
+    score, expected = losses_on(TESTS), table.set_index(["estimator", "momentum"])["value"]
+    handle = recorder.apply("population")
+    at_population = float(score(model.train(mode=False)).mean())
+    handle.undo()
+    handle = recorder.apply(momentum=0.03)
+    at_momentum = float(score(model).mean())
+    handle.undo()
+
+    assert at_population == pytest.approx(expected.xs("population").item(), rel=1e-6)
+    assert at_momentum == pytest.approx(expected.xs(("ema", 0.03)).item(), rel=1e-6)
+    assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
+
+
+def test_what_cannot_be_asked_is_refused() -> None:
+    """In a line that says what to do."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    optimizer, recorder = recorded(model)
+    with pytest.raises(UsageError, match="0 steps were recorded"):
+        recorder.evaluate(losses_on(TESTS), TRAINING)
+    train(model, optimizer, batches(2))
+    with pytest.raises(UsageError, match="there is nothing to judge by"):
+        recorder.verdict()
+    recorder.evaluate(losses_on(TESTS))
+    for wrong in (recorder.verdict, lambda: recorder.apply("population")):
+        with pytest.raises(UsageError, match="there is nothing to judge by"):
+            wrong()
+    with pytest.raises(UsageError, match="does not name one estimator"):
+        recorder.apply()
+    for momentum in (0, 1.5):
+        with pytest.raises(UsageError, match="not above 0 and at most 1"):
+            recorder.evaluate(losses_on(TESTS), momenta=[momentum])
+    with pytest.raises(UsageError, match="the loader gave no batch"):
+        recorder.evaluate(losses_on(TESTS), [])
+
+
+def test_certificates_are_known_before_training() -> None:
+    """And stand beside each number once a bank is used, which memory decides."""
+    model = SmallNet()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    recorder = normexp.record(model, optimizer, memory_mb=0.002)
+    known = recorder.certificate([0.01, 0.2])
+    train(model, optimizer, batches(5))
+    early = recorder.evaluate(losses_on(TESTS), momenta=[0.01, 0.2])
+    train(model, optimizer, batches(20))
+    late = recorder.evaluate(losses_on(TESTS), momenta=[0.01, 0.2])
+
+    assert known["relative"][0.01] < 0.001
+    assert early["relative"].to_list() == [0] * len(early)
+    assert late["relative"].iloc[1:3].to_list() == known["relative"].to_list()

@@ -38,17 +38,17 @@ def test_the_table_agrees_with_a_twin_at_every_momentum(keep: str) -> None:
     model, recorder = trained(keep=keep)
     table = recorder.evaluate(losses_on(TESTS), TRAINING)
     averages = table[table["estimator"] == "ema"].set_index("momentum")
+    losses, bounds = averages["value"].to_dict(), averages["l1"].to_dict()
     for momentum in (0.01, 0.03, 0.3, 1.0):
         twin, _ = trained(momentum)
         twin_loss = float(losses_on(TESTS)(twin.train(mode=False)).mean())
-        row = averages.loc[momentum]
 
         for name, weight in model.named_parameters():
             assert torch.equal(weight, twin.get_parameter(name))
-        assert row["value"] == pytest.approx(twin_loss, abs=1e-5 + 10 * float(row["l1"]))
-        assert (row["l1"] > 0) == (keep == "bank" and momentum < 1)
+        assert losses[momentum] == pytest.approx(twin_loss, abs=1e-5 + 10 * bounds[momentum])
+        assert (bounds[momentum] > 0) == (keep == "bank" and momentum < 1)
     named = table.set_index("estimator")["value"]
-    assert named["own"] == pytest.approx(averages["value"][0.1], abs=0.003)
+    assert named["own"] == pytest.approx(losses[0.1], abs=0.003)
     expected = table["value"] - named["population"]
     assert table["excess"].to_list() == pytest.approx(expected.to_list())
 

@@ -14,8 +14,8 @@ from functools import cache, lru_cache
 from typing import Any
 
 from normexp.config.field import Role, Rule, Scalar, specs
-from normexp.config.schema import IDENTITY_GROUPS, KIND_FIELDS, KINDS, SECTIONS, RunConfig
-from normexp.config.tree import field_specs, known_keys, specs_of, without_gone
+from normexp.config.schema import KIND_FIELDS, KINDS, SECTIONS, RunConfig
+from normexp.config.tree import declared, specs_of, without_gone
 from normexp.errors import UsageError
 
 SCHEMA_VERSION = 1
@@ -148,24 +148,16 @@ def in_order(path: str, values: Iterable[Any]) -> list[Any]:
 
 @cache
 def fields_of_identity() -> tuple[str, ...]:
-    """All fields that say what a run is: those of the norm, the others, the seed."""
-    groups = [(group, cls) for group, kinds in KINDS.items() for cls in kinds.values()]
-    runtime = {
-        f"{section}.{field}"
-        for section, cls in [*groups, *SECTIONS.items()]
-        for field, spec in specs(cls).items()
-        if spec.rule.role is Role.RUNTIME
-    }
-    found = [path for path in known_keys() if path not in runtime]
+    """Return all fields that say what a run is: those of the norm, the others, the seed."""
+    found = {path: None for path, _, spec in declared() if spec.rule.role is not Role.RUNTIME}
     return tuple(sorted(found, key=lambda path: (path == "seed", not path.startswith("norm."))))
 
 
 @cache
 def _neutral(kinds: tuple[Any, ...]) -> dict[str, Scalar]:
-    """The neutral values of the fields that have one, of configurations of these kinds."""
-    tree = {group: {"kind": kind} for group, kind in zip(IDENTITY_GROUPS, kinds, strict=True)}
+    """Return the neutral values of the fields that have one, of configurations of these kinds."""
     return {
         path: spec.rule.neutral
-        for path, spec in field_specs(tree).items()
+        for path, spec in specs_of(dict(zip(KIND_FIELDS, kinds, strict=True))).items()
         if spec.rule.neutral != Rule.neutral
     }

@@ -112,30 +112,36 @@ def _specs(*classes: type) -> dict[str, FieldSpec]:
 
 
 @cache
+def declared() -> tuple[tuple[str, str, FieldSpec], ...]:
+    """Return every field of every kind: dotted name, the choice that has it (empty: all), spec."""
+    sections = [("", "", RunConfig), *((f"{name}.", "", cls) for name, cls in SECTIONS.items())]
+    for group, kinds in KINDS.items():
+        sections += [(f"{group}.", f"{group}={kind}", cls) for kind, cls in kinds.items()]
+    return tuple(
+        (f"{start}{field}", choice, spec)
+        for start, choice, cls in sections
+        for field, spec in specs(cls).items()
+    )
+
+
+@cache
 def known_keys() -> dict[str, tuple[str, ...]]:
     """Return every dotted field of the schema, and the choices that have it (empty: all)."""
-    keys: dict[str, tuple[str, ...]] = dict.fromkeys(specs(RunConfig), ())
-    for section, cls in SECTIONS.items():
-        keys |= {f"{section}.{field}": () for field in specs(cls)}
-    for group, kinds in KINDS.items():
-        for kind, cls in kinds.items():
-            for path in (f"{group}.{field}" for field in specs(cls)):
-                keys[path] = (*keys.get(path, ()), f"{group}={kind}")
+    keys: dict[str, tuple[str, ...]] = {}
+    for path, choice, _ in declared():
+        keys[path] = (*keys.get(path, ()), choice) if choice else ()
     return keys
 
 
 @cache
 def field_types() -> dict[str, frozenset[type]]:
     """Return the Python types that every dotted field may have, an int for a float too."""
-    classes = [(name, cls) for name, kinds in KINDS.items() for cls in kinds.values()]
-    found: dict[str, frozenset[type]] = {}
-    for name, cls in [("", RunConfig), *classes, *SECTIONS.items()]:
-        for field, spec in specs(cls).items():
-            path = f"{name}.{field}" if name else field
-            types = {int, float} if spec.type is float else {spec.type}
-            optional = {NoneType} if spec.optional else set()
-            found[path] = found.get(path, frozenset()) | types | optional
-    return found | {path: frozenset({kind}) for path, kind in GONE.items()}
+    found: dict[str, frozenset[type]] = {path: frozenset({kind}) for path, kind in GONE.items()}
+    for path, _, spec in declared():
+        types = {int, float} if spec.type is float else {spec.type}
+        optional = {NoneType} if spec.optional else set()
+        found[path] = found.get(path, frozenset()) | types | optional
+    return found
 
 
 def flatten(config: RunConfig) -> dict[str, Scalar]:
@@ -152,13 +158,13 @@ def flatten_section(name: str, section: Any) -> dict[str, Scalar]:  # noqa: ANN4
     return {f"{name}.{field}": getattr(section, field) for field in specs(section.__class__)}
 
 
-def nest(flat: Mapping[str, Scalar]) -> dict[str, Any]:
-    """Return the nested tree of dotted names; the inverse of `flatten` up to types."""
-    tree: dict[str, Any] = {}
+def nest(flat: Mapping[str, Any], tree: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the nested tree of dotted names, put into `tree` if there is one already."""
+    found: dict[str, Any] = {} if tree is None else tree
     for path, value in flat.items():
         section, _, field = path.rpartition(".")
-        (tree.setdefault(section, {}) if section else tree)[field] = value
-    return tree
+        (found.setdefault(section, {}) if section else found)[field] = value
+    return found
 
 
 def _items(name: str, section: Mapping[Any, Any]) -> tuple[tuple[str, type, Any], ...]:

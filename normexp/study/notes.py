@@ -11,9 +11,8 @@ from normexp.config.norm import ESTIMATOR_FIELDS
 from normexp.config.schema import FRAMEWORK, KINDS, OUTSIDE, SECTIONS
 from normexp.config.tree import from_tree, known_keys, refuse_gone
 from normexp.errors import UsageError, did_you_mean
-from normexp.study.axis import GROUPS, Axis
 from normexp.study.compose import Composer, resolve
-from normexp.study.run import Base, Run, framed
+from normexp.study.run import GROUPS, Axis, Base, Run, framed
 
 WITHOUT = {"norm.momentum": ", since it keeps no running statistics"}
 """The reason for which a field is not there, where one may wonder."""

@@ -23,7 +23,6 @@ from normexp.config.schema import (
 from normexp.config.tree import flatten_section
 from normexp.data.scale import check_scale
 from normexp.errors import UsageError
-from normexp.study.axis import Axis, from_overrides, from_study
 from normexp.study.compose import MOST_VALUES, Composer, composer, resolve
 from normexp.study.notes import (
     equal_frameworks,
@@ -34,7 +33,16 @@ from normexp.study.notes import (
     refuse_unknown,
     without_effect,
 )
-from normexp.study.run import NO_FRAMEWORK, Base, Run, framed, taken
+from normexp.study.run import (
+    NO_FRAMEWORK,
+    Axis,
+    Base,
+    Run,
+    framed,
+    from_overrides,
+    from_study,
+    taken,
+)
 from normexp.study.settle import check, remarks, settle
 
 Overrides = str | Sequence[str]

@@ -105,9 +105,8 @@ def configs() -> str:
     """Every choice of every group of the packaged configs, composed and read by the schema."""
     from normexp.config.schema import FRAMEWORK
     from normexp.config.tree import from_tree
-    from normexp.study.axis import GROUPS
     from normexp.study.compose import composer, packaged_configs, resolve
-    from normexp.study.run import framed
+    from normexp.study.run import GROUPS, framed
 
     if not (packaged_configs() / "config.yaml").is_file():
         raise NormexpError(f"there is none in {packaged_configs()}", "install normexp anew")

@@ -19,6 +19,12 @@ from normexp.cli import app
 if TYPE_CHECKING:
     from ray_cluster import Cluster
 
+Command = Callable[..., Result]
+"""Type of the fixture `normexp`."""
+
+AsJson = Callable[..., Any]
+"""Type of the fixture `as_json`."""
+
 SMALL = ["model.depth=2", "model.width=4", "data.train_size=40", "data.test_size=20",
          "train.batch_size=16", "train.epochs=2"]  # fmt: skip
 """Overrides for a study that trains in milliseconds: 3 batches an epoch, the last of 8."""
@@ -36,7 +42,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def normexp() -> Callable[..., Result]:
+def normexp() -> Command:
     """The command line, in this process."""
 
     def call(*arguments: str) -> Result:
@@ -46,13 +52,13 @@ def normexp() -> Callable[..., Result]:
 
 
 @pytest.fixture
-def command(normexp: Callable[..., Result]) -> Callable[..., Result]:
+def command(normexp: Command) -> Command:
     """The same, for tests that import the package."""
     return normexp
 
 
 @pytest.fixture
-def as_json(normexp: Callable[..., Result]) -> Callable[..., Any]:
+def as_json(normexp: Command) -> AsJson:
     """The command line with `--json`, its answer read."""
 
     def call(*arguments: str) -> Any:  # noqa: ANN401

@@ -6,15 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SMALL
-from typer.testing import Result
+from conftest import SMALL, AsJson, Command
 
 import normexp as package
 from normexp.console.words import interval
 from normexp.insight.arms import Arm, arms, estimate
 
-Command = Callable[..., Result]
-AsJson = Callable[..., Any]
 REPEATS = 2000
 
 

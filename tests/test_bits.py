@@ -1,20 +1,16 @@
 """The same numbers, always: a run's files do not depend on how it was computed."""
 
 import shlex
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SMALL, in_new_process, run_files
+from conftest import SMALL, AsJson, in_new_process, run_files
 
 import normexp
 from normexp.config.tree import known_keys
 from normexp.engine.train import train
 from normexp.trained import diverged_step
-
-AsJson = Callable[..., Any]
 
 ODD = ["model.depth=3", "model.width=7", "model.activation=silu", "data.train_size=150",
        "data.test_size=21", "train.batch_size=13", "train.epochs=3"]  # fmt: skip

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from math import isnan, nan
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import SMALL, store_of
+from conftest import SMALL, AsJson, store_of
 from reference import PlainMlp, batch_norm
 from torch import nn
 from typer.testing import CliRunner, Result
@@ -22,8 +21,6 @@ from normexp.data.draw import draw
 from normexp.engine.train import train
 from normexp.insight.budget import budgets, median_of
 from normexp.insight.forecast import forecasts
-
-AsJson = Callable[..., Any]
 
 PARTS = ("initial", "drift", "noise")
 

@@ -1,16 +1,13 @@
 """What is refused, with what to type instead; what is remarked; what has no effect."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Command
 from test_grammar import study_file
-from typer.testing import Result
 
 import normexp as package
 from normexp.errors import UsageError
-
-Normexp = Callable[..., Result]
 
 LENET = "data=digits model=lenet"
 INSIDE = "a sweep cannot stand inside of another"
@@ -143,7 +140,7 @@ def test_bad_input_is_refused_with_what_to_type(typed: str) -> None:
     assert len(error.message) < 500
 
 
-def test_a_refusal_is_an_error_and_a_hint_on_stderr(normexp: Normexp) -> None:
+def test_a_refusal_is_an_error_and_a_hint_on_stderr(normexp: Command) -> None:
     """Exit code 2, and nothing on disk."""
     result = normexp("sweep", "norm.momentm=0.1")
 
@@ -216,7 +213,7 @@ def test_a_study_with_a_mistake_is_refused(name: str) -> None:
     ],
 )
 def test_a_value_for_a_section_is_refused_beside_what_is_typed(
-    normexp: Normexp, text: str, typed: str
+    normexp: Command, text: str, typed: str
 ) -> None:
     """A plan that ends with exit code 2 and names the section."""
     result = normexp("plan", "study=mine", typed, "--config-dir", str(study_file(text)))

@@ -10,16 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import run_files
-from typer.testing import Result
+from conftest import AsJson, Command, run_files
 
 import normexp
 from normexp.data.cifar10 import PIXELS, read_release
 from normexp.data.draw import draw
 from normexp.errors import UsageError
 
-AsJson = Callable[..., Any]
-Command = Callable[..., Result]
 NAMES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
 PER_FILE = 7
 

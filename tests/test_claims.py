@@ -1,12 +1,10 @@
 """`normexp claims`: what is typed and read, from an empty store and from what is there."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import Result
+from conftest import AsJson, Command
 
 import normexp as package
 from normexp.claims.check import CLAIMS, SETTLED, Judged, Verdicts, select
@@ -14,9 +12,6 @@ from normexp.claims.claim import Cell, verdict
 from normexp.cli import insight as cli
 from normexp.console.compare import print_verdicts
 from normexp.insight.comparison import compare_paired
-
-AsJson = Callable[..., Any]
-Command = Callable[..., Result]
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
 

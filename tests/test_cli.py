@@ -2,19 +2,15 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL, store_of
-from typer.testing import Result
+from conftest import SMALL, AsJson, Command, store_of
 
 import normexp as package
 from normexp.cli import app
 
-Normexp = Callable[..., Result]
-AsJson = Callable[..., Any]
 STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1,null", "seed=0,1,2"]
 
 
@@ -30,7 +26,7 @@ def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
 
-def test_every_command_has_help_with_an_example(normexp: Normexp) -> None:
+def test_every_command_has_help_with_an_example(normexp: Command) -> None:
     """A command line that could be typed, on a line of its own."""
     for command in app.registered_commands:
         name = command.name or command.callback.__name__  # type: ignore[union-attr]
@@ -40,7 +36,7 @@ def test_every_command_has_help_with_an_example(normexp: Normexp) -> None:
         assert re.search(rf"Example:\n +normexp {name}", shown.stdout), name
 
 
-def test_a_sweep_prints_a_row_an_arm_and_its_directory_last(normexp: Normexp) -> None:
+def test_a_sweep_prints_a_row_an_arm_and_its_directory_last(normexp: Command) -> None:
     """Mean and interval over seeds, half-life; data on stdout, narration on stderr."""
     result = normexp("sweep", *STUDY)
     lines = result.stdout.splitlines()
@@ -65,7 +61,7 @@ MANY = ["data=digits", "data.train_size=60", "data.test_size=20", "train.epochs=
 """Thirty-two arms: a column a momentum."""
 
 
-def test_tables_fit_the_terminal(normexp: Normexp, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_fit_the_terminal(normexp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is cut: a narrow terminal gets fewer columns, or one table below another."""
     for columns, parts in ((60, 3), (80, 2), (120, 1)):
         monkeypatch.setenv("COLUMNS", str(columns))
@@ -82,7 +78,7 @@ def test_tables_fit_the_terminal(normexp: Normexp, monkeypatch: pytest.MonkeyPat
 
 
 def test_labels_and_targets_have_a_table_each(
-    normexp: Normexp, monkeypatch: pytest.MonkeyPatch
+    normexp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Accuracy where there are labels, no such column where there are targets."""
     monkeypatch.setenv("COLUMNS", "160")
@@ -98,7 +94,7 @@ def test_labels_and_targets_have_a_table_each(
 
 
 def test_one_training_a_momentum_has_no_population_for_all(
-    normexp: Normexp, monkeypatch: pytest.MonkeyPatch
+    normexp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where momentum enters training the weights differ, and so do their population losses."""
     monkeypatch.setenv("COLUMNS", "160")
@@ -147,7 +143,7 @@ def test_json_answers_have_the_promised_keys(as_json: AsJson, store: str) -> Non
     assert [point["step"] for point in shown["points"]] == [0, 3, 6]
 
 
-def test_ls_and_show_print_what_is_stored(normexp: Normexp, as_json: AsJson, store: str) -> None:
+def test_ls_and_show_print_what_is_stored(normexp: Command, as_json: AsJson, store: str) -> None:
     """At 80 columns, without a wrapped name; a run by id, its beginning, or its path."""
     place = ("--dir", store)
     sweeps, runs = normexp("ls", *place).stdout, normexp("ls", "bn_regression", *place).stdout
@@ -176,7 +172,7 @@ def test_ls_and_show_print_what_is_stored(normexp: Normexp, as_json: AsJson, sto
     ],
 )
 def test_what_is_not_there_is_exit_code_3(
-    normexp: Normexp, arguments: list[str], message: str
+    normexp: Command, arguments: list[str], message: str
 ) -> None:
     """One line, and what to type next."""
     result = normexp(*arguments)
@@ -187,7 +183,7 @@ def test_what_is_not_there_is_exit_code_3(
 
 
 def test_a_stack_that_fails_is_named_and_the_others_are_kept(
-    normexp: Normexp, monkeypatch: pytest.MonkeyPatch
+    normexp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit code 1; the arm that could be trained is in the table; the next sweep mends it."""
     from normexp.sweeps.worker import Worker

@@ -1,16 +1,12 @@
 """Runs that other code has made: mentioned, made again or left, as the user wants."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import SMALL, run_files
-from typer.testing import Result
+from conftest import SMALL, AsJson, Command, run_files
 
 from normexp.sweeps.environment import environment
 
-AsJson = Callable[..., Any]
 STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1,0.5", "seed=0,1"]
 
 
@@ -31,7 +27,7 @@ def times(store: Path) -> dict[str, int]:
 
 
 def test_runs_of_other_code_are_kept_with_a_warning_or_in_silence(
-    made_otherwise: Path, normexp: Callable[..., Result]
+    made_otherwise: Path, normexp: Command
 ) -> None:
     """By `plan` as a note, by `sweep` as a warning, with what to type; three words are known."""
     before = times(made_otherwise)
@@ -50,7 +46,7 @@ def test_runs_of_other_code_are_kept_with_a_warning_or_in_silence(
 
 
 def test_runs_of_other_code_can_be_made_again(
-    made_otherwise: Path, as_json: AsJson, normexp: Callable[..., Result]
+    made_otherwise: Path, as_json: AsJson, normexp: Command
 ) -> None:
     """All of them and their trajectories, once: then they are of this code."""
     before, files = times(made_otherwise), run_files(made_otherwise)

@@ -2,23 +2,18 @@
 
 import itertools
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pytest
-from conftest import SMALL, store_of
-from typer.testing import Result
+from conftest import SMALL, AsJson, Command, store_of
 
 import normexp as package
 from normexp.config.identity import completed
 from normexp.config.norm import Estimator, unread
 from normexp.store.selection import select
 from normexp.store.stored import whole_runs
-
-AsJson = Callable[..., Any]
-Command = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,13 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import mutations
 import pytest
-from conftest import STORED
-from typer.testing import Result
+from conftest import STORED, AsJson, Command
 
 import normexp as package
 from normexp.store.files import machine
@@ -22,9 +20,6 @@ from normexp.store.locks import Locks
 from normexp.store.sweep import SweepDirectory
 from normexp.sweeps.events import Done, Event, Reader, encode
 from normexp.sweeps.in_slurm import sent_array
-
-Normexp = Callable[..., Result]
-AsJson = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +132,7 @@ def test_odd_control_files_and_locks_stop_nobody(study: Path, as_json: AsJson, w
 @pytest.mark.parametrize("what", ["pipe", "directory", "deep"])
 @pytest.mark.parametrize("name", ["study.lock", "trajectories/.ID.lock"])
 def test_a_lock_that_is_no_file_is_not_waited_for(
-    study: Path, normexp: Normexp, as_json: AsJson, name: str, what: str
+    study: Path, normexp: Command, as_json: AsJson, name: str, what: str
 ) -> None:
     """A lock needs no content; a directory cannot be locked, and is left to its owner."""
     unfinished(study)
@@ -158,7 +153,7 @@ def test_a_lock_that_is_no_file_is_not_waited_for(
 
 @pytest.mark.parametrize("what", ["pipe", "link", "no Unicode"])
 def test_an_older_report_of_any_kind_is_written_over(
-    study: Path, normexp: Normexp, what: str
+    study: Path, normexp: Command, what: str
 ) -> None:
     """Its Markdown says which pictures it had, if it is one."""
     put(Path("here/report.md"), what)
@@ -186,7 +181,7 @@ HEADS = {
 }
 
 
-def test_reproduce_reads_no_yaml_but_plain(study: Path, normexp: Normexp) -> None:
+def test_reproduce_reads_no_yaml_but_plain(study: Path, normexp: Command) -> None:
     """With a digest that fits, as a stranger makes one: refused in a line, at once."""
     run = min(study.glob("batch-*"))
     for name, content in HEADS.items():
@@ -205,7 +200,7 @@ def test_reproduce_reads_no_yaml_but_plain(study: Path, normexp: Normexp) -> Non
 
 @pytest.mark.parametrize("what", ["pipe", "link", "deep inside", "a number without end"])
 def test_what_is_no_certificate_is_not_written_over(
-    study: Path, normexp: Normexp, what: str
+    study: Path, normexp: Command, what: str
 ) -> None:
     """Whatever stands where the certificate would go."""
     put(Path("mine.json"), what)

@@ -5,18 +5,14 @@ import math
 import operator
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
+from conftest import AsJson, Command
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import Result
 
 from normexp.frameworks.convert import as_typed, convert, differences, newest_of
 from normexp.frameworks.table import FRAMEWORKS, Framework
-
-Normexp = Callable[..., Result]
-AsJson = Callable[..., Any]
 
 WITH_MOMENTUM = [name for name, each in FRAMEWORKS.items() if each.parameter]
 CONVERSIONS = [
@@ -72,7 +68,7 @@ def test_time_constants_and_momenta_are_inverse(momentum: float, batch_size: int
         assert float(typed) == (0 if momentum else math.inf)
 
 
-def test_all_that_differs_is_said_with_what_to_do(normexp: Normexp, as_json: AsJson) -> None:
+def test_all_that_differs_is_said_with_what_to_do(normexp: Command, as_json: AsJson) -> None:
     """Keras for PyTorch: eps, and 31/32 of the unbiased variance in batches of 32."""
     arguments = ("convert", "0.99", "--from", "keras", "--to", "torch", "--batch-size", "32")
     differing = {each["what"]: each for each in as_json(*arguments)["differences"]}
@@ -207,7 +203,7 @@ def test_examples_and_values_are_two_numbers(as_json: AsJson) -> None:
     ],
 )
 def test_what_cannot_be_converted_is_exit_code_2(
-    normexp: Normexp, arguments: list[str], error: str, hint: str
+    normexp: Command, arguments: list[str], error: str, hint: str
 ) -> None:
     """A line what was given, and a line what to type."""
     result = normexp("convert", *arguments)
@@ -220,7 +216,7 @@ def test_what_cannot_be_converted_is_exit_code_2(
 
 @pytest.mark.parametrize("arguments", [[], ["0.5", "--list"]])
 def test_the_table_has_every_framework_at_80_columns(
-    normexp: Normexp, as_json: AsJson, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+    normexp: Command, as_json: AsJson, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     """A name is never cut, since it is what one types; --json has the sources."""
     monkeypatch.setenv("COLUMNS", "80")
@@ -237,7 +233,7 @@ def test_the_table_has_every_framework_at_80_columns(
 
 @pytest.mark.parametrize("source", ["cntk", "equinox_batch"])
 def test_no_advice_is_cut_at_80_columns(
-    normexp: Normexp, monkeypatch: pytest.MonkeyPatch, source: str
+    normexp: Command, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     """The longest titles against each other: every word is there, none beyond the edge."""
     monkeypatch.setenv("COLUMNS", "80")

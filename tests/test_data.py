@@ -1,22 +1,17 @@
 """Data that normexp draws or brings along, and the order of a file's examples."""
 
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import AsJson, Command
 from sklearn.datasets import load_digits
-from typer.testing import Result
 
 import normexp
 from normexp.data.draw import Dataset, draw
-
-AsJson = Callable[..., Any]
-Command = Callable[..., Result]
 
 ARRAYS = ["data=arrays", "data.path=mine.npz", "norm=batch", "norm.momentum=0.1", "seed=0,1",
           "model.depth=1", "train.epochs=2", "train.batch_size=8"]  # fmt: skip

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import Result
+from conftest import Command
 
 import normexp
 from normexp.config.schema import RunConfig
@@ -25,7 +25,6 @@ from normexp.errors import UsageError
 from normexp.study import study
 
 Array = np.ndarray[Any, Any]
-Command = Callable[..., Result]
 
 ARRAYS = ["data=arrays", "norm=none", "seed=0", "train.epochs=1", "train.batch_size=8"]
 X = np.random.default_rng(0).normal(size=(60, 3))

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import Result
+from conftest import Command
 
 import normexp
 
 Array = np.ndarray[Any, Any]
-Command = Callable[..., Result]
 
 TYPED = ["data=arrays", "data.path=mine.npz", "norm=batch", "norm.momentum=0.1", "seed=0",
          "model.depth=1", "train.epochs=2", "train.batch_size=16"]  # fmt: skip

@@ -3,21 +3,16 @@
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from conftest import store_of
+from conftest import AsJson, Command, store_of
 from rich.console import Console
-from typer.testing import Result
 
 import normexp
 from normexp.console.curves import BLOCKS, Curves
-
-AsJson = Callable[..., Any]
-Command = Callable[..., Result]
 
 SHARED = ["norm=none,batch", "norm.momentum=0.1,0.5", "seed=0,1", "train.epochs=2",
           "train.batch_size=16", "model.depth=2", "model.width=4", "data.train_size=40",

@@ -5,14 +5,12 @@ numbers, a step meets no tensor of another device and asks for no number, which 
 be waited for.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL
-from typer.testing import Result
+from conftest import SMALL, Command
 
 import normexp as api
 from normexp.engine.train import TrainingStack
@@ -47,9 +45,7 @@ def test_a_step_stays_on_its_device(name: str) -> None:
     ("executor", "message"),
     [("local", "sees no GPU"), ("slurm", "executor.gpus=1"), ("ray", "executor.gpus=1")],
 )
-def test_without_a_gpu_one_line_says_so(
-    normexp: Callable[..., Result], executor: str, message: str
-) -> None:
+def test_without_a_gpu_one_line_says_so(normexp: Command, executor: str, message: str) -> None:
     """Nothing is begun; a cluster is asked for the GPU, else a node would have to find out."""
     result = normexp("sweep", *SMALL, f"executor={executor}", "executor.device=cuda")
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]

@@ -2,19 +2,13 @@
 
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import SMALL, store_of
+from conftest import SMALL, AsJson, Command, store_of
 from tamper import edit_manifest
-from typer.testing import Result
 
 import normexp as package
-
-Normexp = Callable[..., Result]
-AsJson = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +20,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_two_momenta_differ_in_the_momentum_and_in_its_cost(
-    runs: dict[str, Path], as_json: AsJson, normexp: Normexp
+    runs: dict[str, Path], as_json: AsJson, normexp: Command
 ) -> None:
     """One field; the same training; the losses and layer errors of the files."""
     pair = [runs["batch-m0.1-s0"], runs["batch-m0.5-s0"]]
@@ -54,7 +48,7 @@ def test_two_momenta_differ_in_the_momentum_and_in_its_cost(
 
 
 def test_a_field_that_a_run_lacks_is_a_dash(
-    runs: dict[str, Path], as_json: AsJson, normexp: Normexp, monkeypatch: pytest.MonkeyPatch
+    runs: dict[str, Path], as_json: AsJson, normexp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run without norm has neither momentum nor an excess, and shares the seed alone."""
     monkeypatch.setenv("COLUMNS", "80")
@@ -70,7 +64,7 @@ def test_a_field_that_a_run_lacks_is_a_dash(
 
 
 def test_other_seeds_are_no_pair_and_a_run_is_no_other(
-    runs: dict[str, Path], as_json: AsJson, normexp: Normexp
+    runs: dict[str, Path], as_json: AsJson, normexp: Command
 ) -> None:
     """Seeds share nothing that would pair them; a run against itself is one line."""
     run, none = runs["batch-m0.1-s0"], runs["none-s0"]
@@ -83,7 +77,7 @@ def test_other_seeds_are_no_pair_and_a_run_is_no_other(
     assert itself.stdout == f"the same run: none-s0  {none.name[-12:]}\n"
 
 
-def test_what_made_a_run_is_told_where_it_differs(runs: dict[str, Path], normexp: Normexp) -> None:
+def test_what_made_a_run_is_told_where_it_differs(runs: dict[str, Path], normexp: Command) -> None:
     """A copy of a run from another version on another machine, its numbers the same."""
     run = runs["batch-m0.1-s0"]
     away = shutil.copytree(run, Path("away") / run.name)
@@ -101,7 +95,7 @@ def test_what_made_a_run_is_told_where_it_differs(runs: dict[str, Path], normexp
 
 
 def test_what_is_not_there_or_missing_has_the_codes_of_all_commands(
-    runs: dict[str, Path], normexp: Normexp
+    runs: dict[str, Path], normexp: Command
 ) -> None:
     """3 for a run that is not there, 2 for one that was not named."""
     run = str(runs["none-s0"])
@@ -112,7 +106,7 @@ def test_what_is_not_there_or_missing_has_the_codes_of_all_commands(
     assert normexp("diff", run).exit_code == 2
 
 
-def test_a_diverged_run_is_compared_as_far_as_it_has_numbers(normexp: Normexp) -> None:
+def test_a_diverged_run_is_compared_as_far_as_it_has_numbers(normexp: Command) -> None:
     """Its losses are dashes, and nothing is computed from them."""
     normexp("sweep", *SMALL, "norm=none", "optim=sgd", "optim.lr=0.01,1e9", "seed=0")
     pair = sorted(str(path.parent) for path in Path("runs").glob("*/*/metrics.parquet"))

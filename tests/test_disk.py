@@ -5,16 +5,13 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import SMALL, run_files, store_of
+from conftest import SMALL, AsJson, Command, run_files, store_of
 from typer.testing import Result
 
-Normexp = Callable[..., Result]
-AsJson = Callable[..., Any]
 STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1,0.5", "seed=range(8)"]
 
 
@@ -50,7 +47,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("filled", ["at once", "in the middle"])
 def test_a_full_disk_is_one_clear_line(
-    normexp: Normexp, as_json: AsJson, small_disk: Path, filled: str
+    normexp: Command, as_json: AsJson, small_disk: Path, filled: str
 ) -> None:
     """What was stored before stays; with room the same command goes on."""
     filler, store = small_disk / "filler", small_disk / "my runs"
@@ -86,7 +83,7 @@ def test_a_limit_on_file_sizes_is_one_clear_line(as_json: AsJson) -> None:
 
 
 def test_a_directory_that_is_read_only_is_one_clear_line(
-    normexp: Normexp, as_json: AsJson, small_disk: Path
+    normexp: Command, as_json: AsJson, small_disk: Path
 ) -> None:
     """What is in it can be read all the same."""
     place = f"store.dir='{small_disk}'"
@@ -103,7 +100,7 @@ def test_a_directory_that_is_read_only_is_one_clear_line(
     "place", ["runs", "runs/bn_regression", "runs/bn_regression/sweeps",
               "runs/bn_regression/trajectories"],
 )  # fmt: skip
-def test_a_file_where_a_directory_should_be_is_one_clear_line(normexp: Normexp, place: str) -> None:
+def test_a_file_where_a_directory_should_be_is_one_clear_line(normexp: Command, place: str) -> None:
     """Wherever it stands; it stays."""
     Path(place).parent.mkdir(parents=True, exist_ok=True)
     Path(place).write_text("in the way")

@@ -1,14 +1,13 @@
 """`normexp doctor`: what it examines, and that it finds what is wrong."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Command
 from typer.testing import Result
 
-Call = Callable[..., Result]
 CHECKS = ["packages", "configs", "store", "torch", "company", "same bits"]
 
 
@@ -18,7 +17,7 @@ def failures(result: Result) -> list[str]:
 
 
 def test_a_sound_installation_is_ok_in_eighty_columns(
-    normexp: Call, monkeypatch: pytest.MonkeyPatch
+    normexp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The environment, then a line a check, or all of it as data; nothing is left here."""
     monkeypatch.setenv("COLUMNS", "80")
@@ -42,7 +41,7 @@ def test_a_sound_installation_is_ok_in_eighty_columns(
 
 
 def test_what_is_wrong_is_found_and_the_rest_still_examined(
-    normexp: Call, monkeypatch: pytest.MonkeyPatch
+    normexp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A package too old, one missing, a file in the store's place, company: exit code 4."""
     needs = ["numpy>=99", "nosuchpackage", "torch", "nosuchtool; extra == 'dev'"]
@@ -63,7 +62,7 @@ def test_what_is_wrong_is_found_and_the_rest_still_examined(
 
 
 def test_numbers_that_come_out_otherwise_are_found(
-    normexp: Call, monkeypatch: pytest.MonkeyPatch
+    normexp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A loss that is another after every training, unseen by the configuration."""
     from normexp.engine import train
@@ -84,7 +83,7 @@ def test_numbers_that_come_out_otherwise_are_found(
     assert "checks failed: same bits" in result.stderr
 
 
-def test_a_broken_config_is_found(normexp: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_config_is_found(normexp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Any one of them, whatever it raises; no traceback."""
     import shutil
 

@@ -8,9 +8,8 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL
+from conftest import SMALL, AsJson, Command
 from torch import nn
-from typer.testing import Result
 
 import normexp
 from normexp.config.norm import BatchNorm, Estimator
@@ -20,7 +19,6 @@ from normexp.engine.observe import observe
 from normexp.engine.train import train
 from normexp.trained import Record
 
-AsJson = Callable[..., Any]
 Array = np.ndarray[Any, Any]
 
 STUDY = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0", "log.every=1", "train.epochs=3",
@@ -243,9 +241,7 @@ def test_every_estimator_works_in_every_setting(setting: list[str], as_json: AsJ
         ("norm.initial_var=-1", "from 0"),
     ],
 )
-def test_what_makes_no_sense_is_refused(
-    typed: str, message: str, normexp: Callable[..., Result]
-) -> None:
+def test_what_makes_no_sense_is_refused(typed: str, message: str, normexp: Command) -> None:
     """In one line, with what is allowed."""
     result = normexp("plan", "norm=batch", "norm.momentum=0.1", *typed.split())
 
@@ -261,7 +257,7 @@ def test_what_is_typed_in_vain_is_told_of(typed: str, as_json: AsJson) -> None:
     assert any(note.startswith(f"{typed} has no effect here") for note in plan["notes"])
 
 
-def test_a_reference_has_no_momentum_in_the_table(normexp: Callable[..., Result]) -> None:
+def test_a_reference_has_no_momentum_in_the_table(normexp: Command) -> None:
     """Nor is it called the cumulative mean, though momentum is null in both."""
     result = normexp("sweep", *SMALL, "norm=batch", "norm.estimator=population", "seed=0,1")
 

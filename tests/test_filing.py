@@ -3,20 +3,14 @@
 import json
 import shlex
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SMALL
-from typer.testing import Result
+from conftest import SMALL, AsJson, Command
 
 import normexp
 from normexp.errors import UsageError
-
-AsJson = Callable[..., Any]
-Command = Callable[..., Result]
 
 ONE = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0"]
 

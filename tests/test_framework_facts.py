@@ -1,20 +1,15 @@
 """The table of frameworks, against PyTorch's layers, the sources of others, and the presets."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import yaml
+from conftest import AsJson, Command
 from torch import nn
-from typer.testing import Result
 
 from normexp.frameworks.convert import turned
 from normexp.frameworks.table import FRAMEWORKS, Framework
-
-Normexp = Callable[..., Result]
-AsJson = Callable[..., Any]
 
 PRESETS = {path.stem: path for path in
            (Path(__file__).parents[1] / "configs/norm/framework").glob("*.yaml")}  # fmt: skip
@@ -42,7 +37,7 @@ def test_none_of_instance_norm_is_zero(as_json: AsJson, momentum: float | None, 
 
 
 def test_no_number_gives_instance_norm_the_cumulative_mean(
-    normexp: Normexp, as_json: AsJson
+    normexp: Command, as_json: AsJson
 ) -> None:
     """PyTorch's BatchNorm has it by None; here the momentum must be set anew at every step."""
     for word in ("null", "None", "cumulative"):
@@ -162,7 +157,7 @@ def test_a_preset_is_its_frameworks_conventions(name: str) -> None:
     assert ("here they are trained" in text) == (name == "caffe")
 
 
-def test_one_value_a_channel_is_refused_with_what_others_do(normexp: Normexp) -> None:
+def test_one_value_a_channel_is_refused_with_what_others_do(normexp: Command) -> None:
     """Batches of one example."""
     refused = normexp("plan", "norm/framework=keras", "train.batch_size=1")
 

@@ -1,23 +1,18 @@
 """Studies that choose a framework: what it sets, what gives way to it, and what it leaves alone."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from conftest import SMALL
+from conftest import SMALL, AsJson, Command
 from hydra import compose
 from omegaconf import OmegaConf
-from typer.testing import Result
 
 import normexp as package
 from normexp.config.field import Scalar
 from normexp.study.compose import composer
 from normexp.study.study import Study
 
-AsJson = Callable[..., Any]
-Normexp = Callable[..., Result]
 ONE = [*SMALL, "seed=0"]
 OWN = "norm.momentum=0.01,0.1,0.5,0.9,null"
 """The default study's own axis, beside norm=none,batch."""
@@ -66,7 +61,7 @@ def test_what_one_types_counts_more_than_the_framework(
     assert fields(study, *names.split()) == found
 
 
-def test_a_norm_without_running_statistics_has_no_framework(normexp: Normexp) -> None:
+def test_a_norm_without_running_statistics_has_no_framework(normexp: Command) -> None:
     """It is one run, whatever frameworks there are, and a note says so."""
     study = package.load(*ONE, "norm/framework=keras,haiku")
     none = [run for run in study.runs if run.config.norm.kind == "none"]
@@ -79,7 +74,7 @@ def test_a_norm_without_running_statistics_has_no_framework(normexp: Normexp) ->
     assert "norm/framework=keras applies to none of these runs" in layer.stdout
 
 
-def test_another_convention_turns_only_what_is_typed(normexp: Normexp) -> None:
+def test_another_convention_turns_only_what_is_typed(normexp: Command) -> None:
     """norm.convention says how one types: neither a preset nor a default is typed."""
     framework = ["norm=batch", "norm/framework=keras", "norm.convention=keras"]
     schedule = ["norm=batch", "norm.convention=keras", "norm.momentum=0.5",
@@ -129,7 +124,7 @@ def test_a_framework_goes_with_other_norms_as_far_as_they_have_its_fields() -> N
         ("+norm/framework=keras", "type norm/framework=keras"),
     ],
 )
-def test_a_slip_is_answered_with_what_there_is(normexp: Normexp, typed: str, message: str) -> None:
+def test_a_slip_is_answered_with_what_there_is(normexp: Command, typed: str, message: str) -> None:
     """As for every group."""
     result = normexp("plan", typed)
 
@@ -148,7 +143,7 @@ def test_what_a_study_gets_is_what_hydra_composes(choice: str) -> None:
     assert run.base.tree["norm"] == tree["norm"]
 
 
-def test_a_runs_own_command_gives_it_alone(as_json: AsJson, normexp: Normexp) -> None:
+def test_a_runs_own_command_gives_it_alone(as_json: AsJson, normexp: Command) -> None:
     """Even of a study whose own axis is the frameworks; reproducing it gives the same bits."""
     two = "norm/framework=equinox_ema,haiku"
     swept = as_json("sweep", "study=frameworks", *ONE, two)
@@ -186,7 +181,7 @@ def test_ones_own_framework_stands_beside_the_packaged_ones(tmp_path: Path) -> N
         package.load(*ONE, "norm/framework=more", config_dir=tmp_path / "own")
 
 
-def test_results_name_the_frameworks(normexp: Normexp) -> None:
+def test_results_name_the_frameworks(normexp: Command) -> None:
     """A row each, by name, in the place of the fields that they set; at 80 columns."""
     result = normexp("sweep", *SMALL, "norm/framework=keras,torch,haiku", "seed=0,1")
     rows = {words[0]: words for line in result.stdout.splitlines() if (words := line.split())}
@@ -198,7 +193,7 @@ def test_results_name_the_frameworks(normexp: Normexp) -> None:
     assert "estimator" not in result.stdout
 
 
-def test_a_run_in_two_studies_is_named_by_its_directory(as_json: AsJson, normexp: Normexp) -> None:
+def test_a_run_in_two_studies_is_named_by_its_directory(as_json: AsJson, normexp: Command) -> None:
     """PyTorch's framework is the default: the same run, and no id is long enough.
 
     Files of the run without a framework know nothing of frameworks.

@@ -9,17 +9,13 @@ import json
 import math
 import shlex
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import Result
+from conftest import AsJson, Command
 
 import normexp
-
-Command = Callable[..., Result]
-AsJson = Callable[..., Any]
 
 GOLDENS = Path(__file__).parent / "goldens"
 RUNS: dict[str, dict[str, Any]] = json.loads((GOLDENS / "runs.json").read_text())

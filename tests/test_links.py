@@ -1,19 +1,13 @@
 """Links in a store: strays, which nothing that changes the store follows."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import SMALL, STORED, run_files
-from typer.testing import Result
+from conftest import SMALL, STORED, AsJson, Command, run_files
 
 import normexp as package
 from normexp.store.files import machine
-
-Normexp = Callable[..., Result]
-AsJson = Callable[..., Any]
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes | None, int]]:
@@ -62,7 +56,7 @@ def test_links_in_the_place_of_directories_are_replaced_and_not_entered(
     assert not list(study.rglob(".*partial"))
 
 
-def test_a_link_counts_as_no_run(study: Path, as_json: AsJson, normexp: Normexp) -> None:
+def test_a_link_counts_as_no_run(study: Path, as_json: AsJson, normexp: Command) -> None:
     """Nothing reads through it as through one of the store's own; `verify` names it.
 
     One that leads nowhere or to a file is replaced too. The file stays, and nothing is made where
@@ -93,7 +87,7 @@ def test_a_link_counts_as_no_run(study: Path, as_json: AsJson, normexp: Normexp)
 @pytest.mark.parametrize("part", ["", "trajectories", "sweeps", "study.lock"])
 @pytest.mark.parametrize("leads", ["somewhere", "nowhere"])
 def test_a_study_that_is_a_link_is_refused(
-    study: Path, normexp: Normexp, part: str, leads: str
+    study: Path, normexp: Command, part: str, leads: str
 ) -> None:
     """It or a part of it: one line, before anything is written; another store will do."""
     path = study / part
@@ -165,7 +159,7 @@ def test_no_lock_or_checkpoint_is_written_through_a_link(as_json: AsJson) -> Non
     assert not list(place.glob(".*"))
 
 
-def test_verify_marks_nothing_behind_a_link(study: Path, normexp: Normexp) -> None:
+def test_verify_marks_nothing_behind_a_link(study: Path, normexp: Command) -> None:
     """A damaged study elsewhere: told, and left as it is, its old mark too."""
     one, other, *_ = sorted(study.glob("batch-*"))
     (one / "stats.parquet").write_bytes(b"")
@@ -188,7 +182,7 @@ def test_verify_marks_nothing_behind_a_link(study: Path, normexp: Normexp) -> No
     ],
 )
 def test_a_report_is_not_written_through_a_link_of_the_store(
-    study: Path, normexp: Normexp, link: str, out: list[str]
+    study: Path, normexp: Command, link: str, out: list[str]
 ) -> None:
     """Nor are pictures of others removed; only the directory that a user names may be a link."""
     Path("web").mkdir()
@@ -205,7 +199,7 @@ def test_a_report_is_not_written_through_a_link_of_the_store(
     assert contents(away) == before
 
 
-def test_a_certificate_is_not_written_through_a_link(study: Path, normexp: Normexp) -> None:
+def test_a_certificate_is_not_written_through_a_link(study: Path, normexp: Command) -> None:
     """Not even where it would take the place of a certificate."""
     run, mine = min(study.glob("batch-*")), Path("mine.txt")
     mine.write_text('{"kind": "certificate"}')

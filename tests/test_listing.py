@@ -1,16 +1,10 @@
 """`ls` and `show`: what differs, in 80 columns."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import SMALL, store_of
-from typer.testing import Result
-
-Normexp = Callable[..., Result]
-AsJson = Callable[..., Any]
+from conftest import SMALL, AsJson, Command, store_of
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +24,7 @@ def widest(text: str) -> int:
 
 
 def test_sweeps_say_what_was_typed_and_how_they_ended(
-    normexp: Normexp, monkeypatch: pytest.MonkeyPatch
+    normexp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Overrides of all sweeps of a study stand once; statuses have a column where they differ."""
     for momentum in ("0.1", "0.5"):
@@ -50,7 +44,7 @@ def test_sweeps_say_what_was_typed_and_how_they_ended(
 
 
 def test_no_line_is_wider_than_the_screen_and_no_figure_is_cut(
-    normexp: Normexp, as_json: AsJson, monkeypatch: pytest.MonkeyPatch
+    normexp: Command, as_json: AsJson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name gives way, and labels stand for fields that do not fit; a loss never."""
     long = "this_is_a_study_with_a_name_that_is_longer_than_any_screen_" * 2
@@ -75,7 +69,7 @@ def test_no_line_is_wider_than_the_screen_and_no_figure_is_cut(
 
 
 def test_runs_say_what_differs_and_once_what_all_are(
-    store: str, normexp: Normexp, as_json: AsJson
+    store: str, normexp: Command, as_json: AsJson
 ) -> None:
     """Norm, momentum and seed are columns; the batch size stands above, once."""
     at = ["bn_regression", "--dir", store]
@@ -92,7 +86,7 @@ def test_runs_say_what_differs_and_once_what_all_are(
 
 
 def test_show_says_what_is_not_as_by_default_and_thins_points_visibly(
-    store: str, normexp: Normexp, as_json: AsJson
+    store: str, normexp: Command, as_json: AsJson
 ) -> None:
     """The first and the last point are there, and how many are left out; everything on demand."""
     run = as_json("ls", "long", "--dir", store)[0]["run"]
@@ -113,7 +107,7 @@ def test_show_says_what_is_not_as_by_default_and_thins_points_visibly(
 
 @pytest.mark.parametrize("columns", [60, 80])
 def test_show_fits_the_screen_but_for_commands_and_paths(
-    store: str, normexp: Normexp, as_json: AsJson, monkeypatch: pytest.MonkeyPatch, columns: int
+    store: str, normexp: Command, as_json: AsJson, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
     """Of a classification, which has the most columns."""
     run = as_json("ls", "momentum_convention", "--dir", store)[0]["run"]

@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from typer.testing import Result
-
-Normexp = Callable[..., Result]
+from conftest import Command
 
 SECONDS = 20
 """A second is taken; the machine may be busy."""
@@ -46,7 +44,7 @@ def gigabytes(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 @pytest.mark.parametrize("typed", HUGE)
 def test_what_cannot_fit_is_refused_at_once(
-    normexp: Normexp, gigabytes: Callable[[int], None], typed: str
+    normexp: Command, gigabytes: Callable[[int], None], typed: str
 ) -> None:
     """With what is needed, what there is, and what to make smaller; weights count most closely."""
     gigabytes(16)
@@ -66,7 +64,7 @@ def test_what_cannot_fit_is_refused_at_once(
 
 
 def test_a_stack_that_is_too_large_may_be_made_smaller(
-    normexp: Normexp, gigabytes: Callable[[int], None]
+    normexp: Command, gigabytes: Callable[[int], None]
 ) -> None:
     """On a machine of a gigabyte: what the hint says is typed, and fits."""
     gigabytes(1)
@@ -92,7 +90,7 @@ def test_a_stack_that_is_too_large_may_be_made_smaller(
         ("norm=ghost norm.size=1 train.batch_size=9223372036854775807", "norm.size=2"),
     ],
 )  # fmt: skip
-def test_no_number_makes_a_refusal_long(normexp: Normexp, typed: str, hint: str) -> None:
+def test_no_number_makes_a_refusal_long(normexp: Command, typed: str, hint: str) -> None:
     """Nor is anything counted one by one on the way to it."""
     start = time.perf_counter()
     result = normexp("plan", *typed.split(), "seed=0")
@@ -102,7 +100,7 @@ def test_no_number_makes_a_refusal_long(normexp: Normexp, typed: str, hint: str)
     assert time.perf_counter() - start < SECONDS
 
 
-def test_virtual_batches_are_counted_as_they_are_cut(normexp: Normexp) -> None:
+def test_virtual_batches_are_counted_as_they_are_cut(normexp: Command) -> None:
     """The smallest of all parts decides: by brute force over sizes."""
     for train, batch, size in [(40, 16, 5), (40, 16, 3), (33, 16, 4), (33, 8, 8), (10, 16, 9),
                                (64, 64, 7), (65, 16, 8), (9, 4, 6)]:  # fmt: skip

@@ -1,13 +1,11 @@
 """Norms beyond what every pair with a model shows: their options, the hand-written ones."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import torch
-from conftest import SMALL
+from conftest import SMALL, AsJson
 from safetensors.torch import load_file
 from torch import nn
 
@@ -19,7 +17,6 @@ from normexp.nets.layout import Affine
 from normexp.nets.models import parameter_shapes
 from normexp.nets.norms import limits, normalize_batch, normalize_example
 
-AsJson = Callable[..., Any]
 PLAIN = Affine(None, None)
 
 

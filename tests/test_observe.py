@@ -1,11 +1,10 @@
 """Observation against plain networks of PyTorch, and fvcore's rule for precise statistics."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import pytest
 import torch
-from conftest import SMALL
+from conftest import SMALL, AsJson
 from reference import Batch, PlainMlp, batch_norm, evaluate
 from torch import nn
 
@@ -15,8 +14,6 @@ from normexp.data.draw import draw, orders
 from normexp.engine import predict
 from normexp.engine.observe import observe
 from normexp.engine.train import train
-
-AsJson = Callable[..., Any]
 
 DOUBLE = ["norm=batch", "seed=0", "train.dtype=float64"]
 STUDY = [*SMALL, *DOUBLE, "norm.momentum=0.1", "train.epochs=3"]

@@ -1,15 +1,13 @@
 """Pictures on demand: histograms of every layer and the fitted curve, from a stored training."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL
+from conftest import SMALL, Command
 from reference import PlainMlp, batch_norm
 from torch import nn
-from typer.testing import Result
 
 import normexp
 from normexp.data.draw import draw
@@ -17,7 +15,6 @@ from normexp.engine.observe import observe
 from normexp.engine.pictures import pictures
 from normexp.engine.train import train
 
-AsJson = Callable[..., Any]
 SIZES = ["model.depth=3", "data.train_size=90", "data.test_size=50", "train.epochs=2",
          "train.dtype=float64", "seed=2"]  # fmt: skip
 
@@ -112,7 +109,7 @@ def test_images_have_histograms_but_no_curve() -> None:
     assert found[1].curve is None
 
 
-def test_the_field_that_kept_them_is_gone(command: Callable[..., Result]) -> None:
+def test_the_field_that_kept_them_is_gone(command: Command) -> None:
     """Who types it is told so in one line, and what to do."""
     done = command("sweep", *SMALL, "log.pictures=true")
 

@@ -1,18 +1,15 @@
 """Plans: runs to trajectories to stacks."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL, in_new_process
-from typer.testing import Result
+from conftest import SMALL, AsJson, Command, in_new_process
 
 import normexp
 from normexp.store.layout import StudyDirectory
 
-AsJson = Callable[..., Any]
 COUNTS = ("runs", "cached", "trajectories", "to_train", "stacks")
 
 
@@ -96,9 +93,7 @@ def test_ten_thousand_runs_are_planned_without_torch() -> None:
     assert answer == [10_000, 1_000, []]
 
 
-def test_a_plan_says_what_a_person_wants_to_know(
-    normexp: Callable[..., Result], as_json: AsJson
-) -> None:
+def test_a_plan_says_what_a_person_wants_to_know(normexp: Command, as_json: AsJson) -> None:
     """Counts, axes, where an axis does not apply, about how long; what a convention means."""
     shown = normexp("plan", "norm=none,batch", "norm.momentum=0.1,0.3").stdout
     keras = as_json("plan", "norm=batch", "norm.convention=keras", "seed=0")

@@ -4,14 +4,10 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from typer.testing import Result
-
-Command = Callable[..., Result]
-AsJson = Callable[..., Any]
+from conftest import AsJson, Command
 
 FROZEN = ("--drift", "0")
 SHORT = ("predict", "--steps", "100", "--batch-size", "50", *FROZEN)

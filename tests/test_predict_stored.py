@@ -1,22 +1,19 @@
 """What is predicted of stored trainings, against what is measured on them."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import SMALL, store_of
-from typer.testing import CliRunner, Result
+from conftest import SMALL, AsJson, Command, store_of
+from typer.testing import CliRunner
 
 import normexp
 from normexp.cli import app
 from normexp.insight.forecast import GRID
 
-AsJson = Callable[..., Any]
-Command = Callable[..., Result]
 Cells = list[dict[str, Any]]
 
 BADLY_FITTED = ["model.depth=4", "model.width=24", "train.batch_size=40", "optim=sgd",

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL
+from conftest import SMALL, Command
 from rich.console import Console
-from typer.testing import Result
 
 from normexp.console import progress as module
 from normexp.console.curves import Curves, scale_of, spark
@@ -26,7 +25,6 @@ from normexp.console.words import duration
 from normexp.sweeps import sweep as session
 from normexp.sweeps.events import Done, Event, Relay, decode
 
-Normexp = Callable[..., Result]
 FRAME = re.compile(r"\r\x1b\[2K(?:\x1b\[1A\x1b\[2K)*|\r(?:\x1b\[1A\x1b\[2K)+")
 """Goes back to where a display begins."""
 
@@ -114,7 +112,7 @@ def test_a_terminal_that_cannot_draw_gets_plain_lines(environment: dict[str, str
     assert "\x1b[?25" not in got
 
 
-def test_a_file_gets_plain_lines(normexp: Normexp, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_gets_plain_lines(normexp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """These, even where colour is forced."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     result = normexp("sweep", *SMALL, "norm=none", "seed=0,1")

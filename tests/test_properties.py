@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import yaml
+from conftest import Command
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from strategies import CHARACTERS, TEXTS, examples, sections, trees, values
 from test_grammar import study_file
-from typer.testing import Result
 
 import normexp as package
 from normexp.config.field import Role, quoted, spell
@@ -160,9 +160,7 @@ TYPED = st.lists(RUBBISH | ASSIGNED | st.text(CHARACTERS, max_size=8), min_size=
 
 @examples(90)
 @given(TYPED)
-def test_no_override_ends_in_a_traceback(
-    normexp: Callable[..., Result], overrides: list[str]
-) -> None:
+def test_no_override_ends_in_a_traceback(normexp: Command, overrides: list[str]) -> None:
     """A plan, or one line that says what is wrong, and exit code 2."""
     assume(
         not any("\0" in text or (not text.isprintable() and text >= "\ud800") for text in overrides)

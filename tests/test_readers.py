@@ -2,21 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import STORED
+from conftest import STORED, AsJson, Command
 from tamper import edit_manifest
-from typer.testing import Result
 
 import normexp as package
 from normexp.errors import NormexpError
-
-Normexp = Callable[..., Result]
-AsJson = Callable[..., Any]
 
 
 def flipped(path: Path, bit: int) -> None:
@@ -38,7 +32,7 @@ def another_of_its_size(study: Path) -> Path:
 
 @pytest.mark.parametrize("how", ["bit 0", "another's"])
 def test_results_that_were_not_written_are_shown_by_nobody(
-    study: Path, as_json: AsJson, normexp: Normexp, how: str
+    study: Path, as_json: AsJson, normexp: Command, how: str
 ) -> None:
     """Size right, digest wrong: refused, listed as damaged, left out with a word; then mended."""
     if how == "another's":
@@ -68,7 +62,7 @@ def test_results_that_were_not_written_are_shown_by_nobody(
     assert len(package.read(study)) == 6
 
 
-def test_long_tables_that_were_not_written_are_refused(study: Path, normexp: Normexp) -> None:
+def test_long_tables_that_were_not_written_are_refused(study: Path, normexp: Command) -> None:
     """One bit of each: `read` of a run and of the study, and what prints or draws them."""
     runs, tables = sorted(study.glob("batch-*")), ("stats", "layers")
     for path in (run / f"{table}.parquet" for run in runs for table in tables):
@@ -86,7 +80,7 @@ def test_long_tables_that_were_not_written_are_refused(study: Path, normexp: Nor
 
 
 def test_a_manifest_or_summary_that_was_not_written_is_believed_by_nobody(
-    study: Path, as_json: AsJson, normexp: Normexp
+    study: Path, as_json: AsJson, normexp: Command
 ) -> None:
     """A bit of a sweep's summary; a digit of a loss: JSON as before, and its seal broken."""
     (sweep,) = (study / "sweeps").iterdir()

@@ -2,14 +2,13 @@
 
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Command
 from PIL import Image
-from typer.testing import Result
 
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text()
@@ -28,7 +27,7 @@ def shape(text: str) -> list[str]:
     return [" ".join(line.replace("─", "").split()) for line in lines if line.strip()]
 
 
-def test_the_session_prints_what_the_readme_says(normexp: Callable[..., Result]) -> None:
+def test_the_session_prints_what_the_readme_says(normexp: Command) -> None:
     """Every console block in order, in one empty directory: the same lines, numbers aside."""
     here = [block for block in SESSION if block not in IN_CLUSTERS]
     assert len(here) == 9
@@ -42,7 +41,7 @@ def test_the_session_prints_what_the_readme_says(normexp: Callable[..., Result])
 
 
 def test_what_the_readme_says_of_clusters_happens(
-    normexp: Callable[..., Result], cluster: Path, monkeypatch: pytest.MonkeyPatch
+    normexp: Command, cluster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every console block of that section, on Slurm's own daemons and on Ray."""
     monkeypatch.setenv("SLURM_CONF", str(cluster))

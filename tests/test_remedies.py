@@ -4,12 +4,11 @@ import errno
 import json
 import shlex
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL, store_of
+from conftest import SMALL, Command, store_of
 from tamper import write_manifest
 from typer.testing import Result
 
@@ -18,7 +17,6 @@ from normexp.errors import SweepInterruptedError
 from normexp.sweeps.events import Event
 from normexp.sweeps.stop import Stop
 
-Normexp = Callable[..., Result]
 STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1", "seed=0"]
 
 
@@ -46,7 +44,7 @@ def found(result: Result) -> dict[str, dict[str, Any]]:
     return {each["directory"]: each for each in json.loads(result.stdout)["problems"]}
 
 
-def test_what_to_do_is_typed_out(study: Path, normexp: Normexp) -> None:
+def test_what_to_do_is_typed_out(study: Path, normexp: Command) -> None:
     """The sweep that had the run, else the run's own; for a sweep, that its runs are untouched."""
     run, sweep = run_of(study), next((study / "sweeps").iterdir())
     command = json.loads((run / "manifest.json").read_text())["command"]
@@ -63,7 +61,7 @@ def test_what_to_do_is_typed_out(study: Path, normexp: Normexp) -> None:
     assert printed.endswith("verified: 2 runs, 2 trajectories, 1 sweep; 2 problems\n")
 
 
-def test_a_manifest_that_cannot_be_believed_gives_no_command(study: Path, normexp: Normexp) -> None:
+def test_a_manifest_that_cannot_be_believed_gives_no_command(study: Path, normexp: Command) -> None:
     """What a stranger wrote into it is not told as advice; the sweep that made the run is."""
     run = run_of(study)
     manifest = json.loads((run / "manifest.json").read_text())
@@ -76,7 +74,7 @@ def test_a_manifest_that_cannot_be_believed_gives_no_command(study: Path, normex
 
 
 def test_notes_of_a_user_are_reported_and_outlive_a_run_made_anew(
-    study: Path, normexp: Normexp
+    study: Path, normexp: Command
 ) -> None:
     """What no manifest names damages nothing, and is moved to the new directory."""
     run = run_of(study)
@@ -94,7 +92,7 @@ def test_notes_of_a_user_are_reported_and_outlive_a_run_made_anew(
     assert (run / "stats.parquet").exists()
 
 
-def test_a_missing_run_can_be_made_again_by_its_sweep(study: Path, normexp: Normexp) -> None:
+def test_a_missing_run_can_be_made_again_by_its_sweep(study: Path, normexp: Command) -> None:
     """Its sweep's summary is right: the run is what is missing."""
     shutil.rmtree(run_of(study))
     (problem,) = found(normexp("verify", "--json")).values()
@@ -106,7 +104,7 @@ def test_a_missing_run_can_be_made_again_by_its_sweep(study: Path, normexp: Norm
 
 
 def test_what_cannot_be_looked_at_is_not_called_damaged(
-    study: Path, normexp: Normexp, monkeypatch: pytest.MonkeyPatch
+    study: Path, normexp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Too many open files, say: nothing is marked, and no marker taken away."""
     marked = run_of(study) / "damage.json"
@@ -125,7 +123,7 @@ def test_what_cannot_be_looked_at_is_not_called_damaged(
     assert list(study.rglob("damage.json")) == [marked]
 
 
-def test_an_interrupted_sweep_without_runs_is_whole(normexp: Normexp) -> None:
+def test_an_interrupted_sweep_without_runs_is_whole(normexp: Command) -> None:
     """Its summary has columns and no row."""
     stop = Stop()
 
@@ -140,7 +138,7 @@ def test_an_interrupted_sweep_without_runs_is_whole(normexp: Normexp) -> None:
     assert result.exit_code == 0, result.stdout
 
 
-def test_many_problems_of_one_kind_are_told_once(study: Path, normexp: Normexp) -> None:
+def test_many_problems_of_one_kind_are_told_once(study: Path, normexp: Command) -> None:
     """Three by name, the others counted; `--json` has all."""
     for number in range(20):
         copy = study / f"none-s{number}-{number:012x}"

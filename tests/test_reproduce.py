@@ -8,22 +8,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SMALL, run_files, store_of
+from conftest import SMALL, AsJson, Command, run_files, store_of
 from tamper import edit_manifest, tamper, write_manifest
-from typer.testing import Result
 
 from normexp.config.identity import run_id
 from normexp.config.tree import from_tree, nest
-
-Command = Callable[..., Result]
-AsJson = Callable[..., Any]
 
 LENET = ["data=digits", "model=lenet", "data.train_size=60", "data.test_size=20",
          "train.batch_size=16", "train.epochs=1"]  # fmt: skip

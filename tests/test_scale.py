@@ -4,13 +4,11 @@ import os
 import pickle
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL
-from typer.testing import Result
+from conftest import SMALL, Command
 
 from normexp.store.layout import FEW, looked
 from normexp.store.sweep import tidy
@@ -18,8 +16,6 @@ from normexp.study.study import load
 from normexp.sweeps import sweep
 from normexp.sweeps.execute import execute
 from normexp.sweeps.plan import Inventory, Plan, build
-
-Command = Callable[..., Result]
 
 STACKS = [*SMALL, "norm=batch", "norm.momentum=0.1,0.5", "executor.stack_size=32",
           "executor.workers=1"]  # fmt: skip

@@ -3,14 +3,10 @@
 import json
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SMALL
-from typer.testing import Result
-
-Command = Callable[..., Result]
+from conftest import SMALL, Command
 
 STUDY = [*SMALL, "norm=batch", "executor=slurm", "executor.time=10"]
 

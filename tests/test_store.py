@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import SMALL, STORED, run_files, store_of
-from typer.testing import Result
+from conftest import SMALL, STORED, AsJson, Command, run_files, store_of
 
 import normexp
 from normexp.config.identity import run_id
@@ -26,8 +25,6 @@ from normexp.store.plain import check_files
 from normexp.store.read import read
 from normexp.store.tables import read_trajectory
 
-Normexp = Callable[..., Result]
-AsJson = Callable[..., Any]
 RUN_FILES = {".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml",
              "metrics.parquet", "stats.parquet", "layers.parquet"}  # fmt: skip
 TRAJECTORY_FILES = {"config.yaml", "batch_stats.parquet", "steps.parquet", "points.parquet",
@@ -210,7 +207,7 @@ def test_a_trajectory_too_large_for_memory_is_read_from_its_files(
     assert after.batch_mean.equal(before.batch_mean)
 
 
-def test_a_run_directory_can_be_copied_away(study: Path, normexp: Normexp) -> None:
+def test_a_run_directory_can_be_copied_away(study: Path, normexp: Command) -> None:
     """It can be read and shown, and its configuration names the same run, without the study."""
     run, away = run_of(study, "batch-m0.1-s1"), Path("elsewhere/renamed")
     shutil.copytree(run, away)
@@ -281,7 +278,7 @@ def test_a_flipped_bit_of_a_trajectory_goes_into_no_run(study: Path, as_json: As
 
 
 def test_a_trajectory_is_not_trusted_by_its_name(
-    study: Path, as_json: AsJson, normexp: Normexp
+    study: Path, as_json: AsJson, normexp: Command
 ) -> None:
     """Another seed's, whole, in its place: nothing is read from it, and a sweep trains it anew."""
     runs = [run_of(study, f"batch-m0.1-s{seed}") for seed in (0, 1)]

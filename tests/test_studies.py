@@ -1,17 +1,14 @@
 """The five source systems as studies: each in a smaller size shows what its table is for."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import run_files, store_of
+from conftest import AsJson, run_files, store_of
 
 import normexp
 from normexp.study.compose import packaged_configs
 
-AsJson = Callable[..., Any]
 STUDIES = sorted(path.stem for path in (packaged_configs() / "study").glob("*.yaml"))
 
 

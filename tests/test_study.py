@@ -1,15 +1,12 @@
 """Studies: axes, groups, the user's own configs, and what is said of them."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Command
 from test_grammar import study_file, taken
-from typer.testing import Result
 
 import normexp as package
-
-Normexp = Callable[..., Result]
 
 
 def test_a_typed_value_replaces_the_studys_axis() -> None:
@@ -35,7 +32,7 @@ def test_a_studys_fields_of_another_choice_are_left_out() -> None:
     assert "the study's own model.width is left out with model=lenet" in study.notes
 
 
-def test_the_users_configs_come_first(normexp: Normexp) -> None:
+def test_the_users_configs_come_first(normexp: Command) -> None:
     """A directory with spaces: a new norm, a new study, and a packaged file replaced."""
     own = Path("my own configs")
     for name, text in {
@@ -93,7 +90,7 @@ def test_overrides_are_texts() -> None:
         (["norm=slow"], "overrules norm.momentum=0.02 of norm=slow; type ~norm.momentum"),
     ],
 )
-def test_what_is_overruled_is_noted(normexp: Normexp, typed: list[str], note: str) -> None:
+def test_what_is_overruled_is_noted(normexp: Command, typed: list[str], note: str) -> None:
     """By a later override, or by the study's own axis."""
     Path("own/norm").mkdir(parents=True)
     Path("own/norm/slow.yaml").write_text("defaults: [batch]\nmomentum: 0.02\n")

@@ -9,11 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import SMALL, run_files, store_of
+from conftest import SMALL, Command, run_files, store_of
 from mutations import fix
 from typer.testing import Result
 
-Normexp = Callable[..., Result]
 STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1", "seed=0"]
 RUN = ["manifest.json", ".hydra/config.yaml", ".hydra/overrides.yaml", ".hydra/hydra.yaml",
        "metrics.parquet", "stats.parquet", "layers.parquet"]  # fmt: skip
@@ -66,7 +65,7 @@ def found(result: Result) -> dict[str, dict[str, Any]]:
     return {each["directory"]: each for each in json.loads(result.stdout)["problems"]}
 
 
-def test_a_whole_store_is_verified_and_left_as_it_was(study: Path, normexp: Normexp) -> None:
+def test_a_whole_store_is_verified_and_left_as_it_was(study: Path, normexp: Command) -> None:
     """Exit code 0, one line, no marker, no file touched."""
     before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
     result = normexp("verify")
@@ -90,7 +89,7 @@ def damaged(path: Path, damage: str) -> None:
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "gone"])
 @pytest.mark.parametrize("manifests", [True, False])
 def test_every_file_is_watched(
-    study: Path, normexp: Normexp, damage: str, *, manifests: bool
+    study: Path, normexp: Command, damage: str, *, manifests: bool
 ) -> None:
     """Found, named, and nothing else is; a sweep without its manifest is one under way."""
     kinds = [kind for kind in FILES if (kind, damage, manifests) != ("sweep", "gone", True)]
@@ -124,7 +123,7 @@ def test_the_walk_above_goes_over_all_files(whole: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["metrics.parquet", ".hydra/config.yaml"])
-def test_a_sweep_mends_what_was_found(study: Path, normexp: Normexp, name: str) -> None:
+def test_a_sweep_mends_what_was_found(study: Path, normexp: Command, name: str) -> None:
     """A flipped bit that no size tells: marked, made anew bit for bit, and whole again."""
     run = run_of(study)
     before = run_files(Path("runs"))
@@ -139,7 +138,7 @@ def test_a_sweep_mends_what_was_found(study: Path, normexp: Normexp, name: str) 
     assert normexp("verify").exit_code == 0
 
 
-def test_what_is_restored_loses_its_marker(study: Path, normexp: Normexp) -> None:
+def test_what_is_restored_loses_its_marker(study: Path, normexp: Command) -> None:
     """`ls` says damaged as long as it is."""
     run = run_of(study)
     content = (run / "stats.parquet").read_bytes()
@@ -157,7 +156,7 @@ def test_what_is_restored_loses_its_marker(study: Path, normexp: Normexp) -> Non
     assert "damaged" not in normexp("ls", "bn_regression").stdout
 
 
-def test_identities_are_made_again(study: Path, normexp: Normexp) -> None:
+def test_identities_are_made_again(study: Path, normexp: Command) -> None:
     """Another configuration, another name, another trajectory's configuration: none fits."""
     run, trajectory = run_of(study), directory_of(study, "trajectory")
     edited(run / "manifest.json", lambda it: it["config"].update({"norm.momentum": 0.2}))
@@ -193,7 +192,7 @@ def test_identities_are_made_again(study: Path, normexp: Normexp) -> None:
     ids=["rows", "columns", "types", "values", "units"],
 )  # fmt: skip
 def test_tables_are_read_though_their_digest_is_right(
-    study: Path, normexp: Normexp, change: Callable[[pa.Table], pa.Table], what: str
+    study: Path, normexp: Command, change: Callable[[pa.Table], pa.Table], what: str
 ) -> None:
     """Row counts, columns, types, units, and the last row that the manifest repeats."""
     path = run_of(study) / "metrics.parquet"
@@ -206,7 +205,7 @@ def test_tables_are_read_though_their_digest_is_right(
 
 
 def test_a_table_from_elsewhere_is_read_whole(
-    study: Path, normexp: Normexp, tmp_path: Path
+    study: Path, normexp: Command, tmp_path: Path
 ) -> None:
     """Rubbish between a good footer and a good digest; at home nobody but ourselves made it."""
     away = tmp_path / "far" / "renamed"
@@ -222,7 +221,7 @@ def test_a_table_from_elsewhere_is_read_whole(
     assert problem["what"][0].startswith("stats.parquet: it cannot be read")
 
 
-def test_a_configuration_too_large_to_be_read_is_wrong(study: Path, normexp: Normexp) -> None:
+def test_a_configuration_too_large_to_be_read_is_wrong(study: Path, normexp: Command) -> None:
     """A comment of 64 MiB, the digest mended."""
     files = [run_of(study) / ".hydra/config.yaml",
              directory_of(study, "trajectory") / "config.yaml"]  # fmt: skip
@@ -238,7 +237,7 @@ def test_a_configuration_too_large_to_be_read_is_wrong(study: Path, normexp: Nor
 
 
 @pytest.mark.parametrize("size", [8, 20], ids=["parts", "no parts"])
-def test_optional_columns_are_those_of_the_configuration(normexp: Normexp, size: int) -> None:
+def test_optional_columns_are_those_of_the_configuration(normexp: Command, size: int) -> None:
     """Accuracies all or none; the virtual batch where there are several, and only there."""
     store = store_of(Path("runs"), *SMALL, "norm=ghost", f"norm.size={size}", "seed=0",
                      "norm.momentum=0.1", "data=digits")  # fmt: skip
@@ -264,7 +263,7 @@ def test_optional_columns_are_those_of_the_configuration(normexp: Normexp, size:
     ]
 
 
-def test_weights_have_the_shapes_of_the_model(study: Path, normexp: Normexp) -> None:
+def test_weights_have_the_shapes_of_the_model(study: Path, normexp: Command) -> None:
     """Another model's weights, their digest mended."""
     from safetensors.numpy import load_file, save_file
 
@@ -278,7 +277,7 @@ def test_weights_have_the_shapes_of_the_model(study: Path, normexp: Normexp) -> 
     assert problem["what"] == ["weights.safetensors: hidden1.weight is not of shape 3×4×1"]
 
 
-def test_a_summary_says_what_its_runs_say(study: Path, normexp: Normexp) -> None:
+def test_a_summary_says_what_its_runs_say(study: Path, normexp: Command) -> None:
     """A loss of its own is found; a run observed again more densely keeps its losses."""
     denser = normexp("sweep", *STUDY, "log.every=1")
     first = normexp("verify")
@@ -294,7 +293,7 @@ def test_a_summary_says_what_its_runs_say(study: Path, normexp: Normexp) -> None
     assert problem["what"][0].endswith("are not what its row says")
 
 
-def test_what_is_no_damage_is_no_error(study: Path, normexp: Normexp) -> None:
+def test_what_is_no_damage_is_no_error(study: Path, normexp: Command) -> None:
     """A sweep under way, hidden files, a run whose trajectory is gone."""
     (directory_of(study, "sweep") / "manifest.json").unlink()
     (study / ".claim-1").write_text("")
@@ -307,7 +306,7 @@ def test_what_is_no_damage_is_no_error(study: Path, normexp: Normexp) -> None:
         assert word in result.stderr
 
 
-def test_anything_can_be_verified_alone(study: Path, normexp: Normexp, tmp_path: Path) -> None:
+def test_anything_can_be_verified_alone(study: Path, normexp: Command, tmp_path: Path) -> None:
     """A study, a sweep, a run, a trajectory, each by name or path; a run copied away, renamed."""
     run, trajectory = run_of(study), directory_of(study, "trajectory")
     sweep, away = directory_of(study, "sweep"), tmp_path / "far" / "renamed"
@@ -334,7 +333,7 @@ def test_anything_can_be_verified_alone(study: Path, normexp: Normexp, tmp_path:
     assert normexp("verify", str(away)).exit_code == 4
 
 
-def test_nothing_there_is_exit_code_3(normexp: Normexp) -> None:
+def test_nothing_there_is_exit_code_3(normexp: Command) -> None:
     """With the next thing to type."""
     nothing, nobody = normexp("verify"), normexp("verify", "bn_regression")
 

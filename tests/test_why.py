@@ -3,17 +3,12 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL, store_of
+from conftest import SMALL, AsJson, Command, store_of
 from tamper import edit_manifest
-from typer.testing import Result
-
-Command = Callable[..., Result]
-AsJson = Callable[..., Any]
 
 BATCH = ["norm=batch", "norm.momentum=0.1", "seed=0"]
 

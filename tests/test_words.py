@@ -1,14 +1,10 @@
 """Words that people bring from elsewhere: each refusal names what to type here."""
 
-from collections.abc import Callable
-
 import pytest
-from typer.testing import Result
+from conftest import Command
 
 from normexp.cli import app
 from normexp.cli.app import HINTS, WORDS
-
-Normexp = Callable[..., Result]
 
 TYPED = {
     "plan --dry-run": "normexp plan",
@@ -56,7 +52,7 @@ TYPED = {
 
 
 @pytest.mark.parametrize("typed", TYPED)
-def test_a_wrong_word_is_refused_with_what_to_type(normexp: Normexp, typed: str) -> None:
+def test_a_wrong_word_is_refused_with_what_to_type(normexp: Command, typed: str) -> None:
     """One line that says what is wrong, one that says what to type; exit code 2.
 
     A word of another tool, a near miss, and an option whose variable is not set.
@@ -81,7 +77,7 @@ def test_no_word_is_a_command_or_has_two_hints() -> None:
     assert {name.rstrip(":,") for name in named} - {"--help", "--version", "COMMAND"} <= commands
 
 
-def test_help_and_version_go_to_stdout(normexp: Normexp) -> None:
+def test_help_and_version_go_to_stdout(normexp: Command) -> None:
     """Exit code 0, wherever `--help` stands among the words."""
     for typed in (["--help"], ["sweep", "norm=batch", "--help"], ["plan", "-h"], ["--version"]):
         shown = normexp(*typed)

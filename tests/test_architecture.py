@@ -145,7 +145,13 @@ def test_a_sweep_of_one_run_passes_through_few_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["--help"], 0), (["plan", "norm=none"], 0), (["ls"], 3), (["convert", "0.9"], 0)],
+    [
+        (["--help"], 0),
+        (["plan", "norm=none"], 0),
+        (["why", "norm=none"], 0),
+        (["ls"], 3),
+        (["convert", "0.9"], 0),
+    ],
 )
 def test_quick_commands_import_neither_torch_nor_pandas(
     arguments: list[str], code: int, tmp_path: Path

@@ -27,16 +27,6 @@ def test_sources_and_ids_select_claims() -> None:
     assert len(select([])[1]) == len(SETTLED)
 
 
-@pytest.mark.parametrize("name", ["S9", "S1.99", "momentum"])
-def test_an_unknown_claim_is_a_usage_error(normexp: Command, name: str) -> None:
-    """With what there is."""
-    result = normexp("claims", name)
-
-    assert result.exit_code == 2
-    assert f"no claim {name!r}; there is S0.1 to S4.9" in result.stderr
-    assert "hint: " in result.stderr
-
-
 def test_the_list_runs_nothing(normexp: Command, as_json: AsJson, tmp_path: Path) -> None:
     """Claims, criteria and expectations, and no store."""
     result = normexp("claims", "--list")

@@ -159,31 +159,3 @@ def test_a_table_fits_eighty_columns_and_says_n(
         assert " n " in titles
         assert all(" 6 " in line and line.count("]") == 1 for line in cells)
         assert cells
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        (["bn_regresion", "norm"], 3, ("no study, sweep", "did you mean bn_regression?")),
-        (["bn_regression", "norm.momentm"], 2, ("unknown field", "did you mean norm.momentum")),
-        (["bn_regression", "norm.eps"], 2, ("one value in these runs, 1e-05", "norm.momentum")),
-        (["bn_regression", "data.rate"], 2, ("no run here has data.rate", "train.batch_size")),
-        (["bn_regression", "seed"], 2, ("seeds are what is averaged over", "norm.momentum")),
-        (["bn_regression", "norm.momentum=7"], 2, ("there is 0.1, 0.5, null", "norm.momentum=0.1")),
-        (["bn_regression", "norm=group"], 2, ("there is none, batch, layer", "norm=none")),
-        (["bn_regression", "norm", "--metric", "loss"], 2, ("unknown metric", "test_loss")),
-    ],
-    ids=repr,
-)
-def test_what_cannot_be_compared_says_what_can(
-    normexp: Command, store: str, arguments: list[str], code: int, said: tuple[str, str]
-) -> None:
-    """One line of what is wrong, one of what to type."""
-    result = normexp("compare", *arguments, "--dir", store)
-    error, suggestion = result.stderr.splitlines()
-
-    assert result.exit_code == code
-    assert error.startswith("error: ")
-    assert said[0] in error
-    assert suggestion.startswith("hint: ")
-    assert said[1] in suggestion

@@ -183,37 +183,6 @@ def test_examples_and_values_are_two_numbers(as_json: AsJson) -> None:
     assert f"= {25088 / 25087:.6g} of n = 25088" in todo
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "hint"),
-    [
-        (["0.1", "--from", "kers"], "--from 'kers' is unknown", "did you mean keras"),
-        (["0.1", "--to", "flx"], "--to 'flx' is unknown", "did you mean flax"),
-        (["99", "--from", "keras"], "momentum=99: a weight from 0 to 1", "0.99 if you mean 99 %"),
-        (["-0.1"], "momentum=-0.1: a weight from 0 to 1", "type a number from 0 to 1"),
-        (["1.5"], "momentum=1.5: a weight from 0 to 1", "type 0.015 if you mean 1.5 %"),
-        (["nan"], "momentum=nan: a number is needed", "type for example normexp convert 0.99"),
-        (["sNaN"], "momentum=sNaN: a number is needed", "type for example"),
-        (["much"], "momentum=much: a number is needed", "type for example normexp convert 0.99"),
-        (["null", "--from", "keras"], "Keras 3 has no momentum=null", "null --from torch"),
-        (["null", "--from", "caffe"], "Caffe has no", "it is moving_average_fraction=1 there"),
-        (["0.1", "--from", "fvcore"], "--from fvcore: it takes no momentum", "convert --list"),
-        (["0.1", "--batch-size", "0"], "--batch-size 0: a size from 1", "type 32"),
-        (["0.1", "--values", "0"], "--values 0: a size from 1", "type 32"),
-        (["5000", "--from", "cntk"], "CNTK's normalizationTimeConstant is in", "--batch-size 32"),
-    ],
-)
-def test_what_cannot_be_converted_is_exit_code_2(
-    normexp: Command, arguments: list[str], error: str, hint: str
-) -> None:
-    """A line what was given, and a line what to type."""
-    result = normexp("convert", *arguments)
-    first, second = result.stderr.splitlines()
-
-    assert result.exit_code == 2
-    assert first.startswith(f"error: {error}")
-    assert hint in second
-
-
 @pytest.mark.parametrize("arguments", [[], ["0.5", "--list"]])
 def test_the_table_has_every_framework_at_80_columns(
     normexp: Command, as_json: AsJson, monkeypatch: pytest.MonkeyPatch, arguments: list[str]

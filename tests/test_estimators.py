@@ -230,25 +230,6 @@ def test_every_estimator_works_in_every_setting(setting: list[str], as_json: AsJ
         assert losses["precise"] == pytest.approx(losses["population"], rel=0.2)
 
 
-@pytest.mark.parametrize(
-    ("typed", "message"),
-    [
-        ("norm.momentum_schedule=exponential norm.final_momentum=0", "needs momenta above 0"),
-        ("norm.estimator=divided norm.momentum=0", "needs a momentum above 0"),
-        ("norm.estimator=debaised", "did you mean norm.estimator=debiased"),
-        ("norm.mix=1.5", "from 0 to 1"),
-        ("norm.window=0", "from 1"),
-        ("norm.initial_var=-1", "from 0"),
-    ],
-)
-def test_what_makes_no_sense_is_refused(typed: str, message: str, normexp: Command) -> None:
-    """In one line, with what is allowed."""
-    result = normexp("plan", "norm=batch", "norm.momentum=0.1", *typed.split())
-
-    assert result.exit_code == 2
-    assert message in result.stderr
-
-
 @pytest.mark.parametrize("typed", ["norm.momentum=0.3", "norm.window=3", "norm.initial_var=0"])
 def test_what_is_typed_in_vain_is_told_of(typed: str, as_json: AsJson) -> None:
     """A reference reads neither momentum nor window nor initial value."""

@@ -115,23 +115,6 @@ def test_a_framework_goes_with_other_norms_as_far_as_they_have_its_fields() -> N
     assert not any("not whole" in note for note in ghost.notes)
 
 
-@pytest.mark.parametrize(
-    ("typed", "message"),
-    [
-        ("norm/framework=kers", "did you mean keras or tf_keras?"),
-        ("norm/framework=mindspore", "'mindspore' is unknown; there is caffe,"),
-        ("framework=keras", "did you mean norm/framework?"),
-        ("+norm/framework=keras", "type norm/framework=keras"),
-    ],
-)
-def test_a_slip_is_answered_with_what_there_is(normexp: Command, typed: str, message: str) -> None:
-    """As for every group."""
-    result = normexp("plan", typed)
-
-    assert result.exit_code == 2
-    assert message in result.stderr
-
-
 @pytest.mark.parametrize("choice", ["keras", "equinox_batch"])
 def test_what_a_study_gets_is_what_hydra_composes(choice: str) -> None:
     """Field by field: merging a preset by hand is for speed alone."""

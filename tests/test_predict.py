@@ -190,39 +190,6 @@ def test_tables_and_plots_fit_the_terminal(
     assert ("keras" in table[0]) == (columns >= 60)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ([], "--steps and --batch-size are needed"),
-        (["--steps", "10"], "--steps and --batch-size are needed"),
-        (["--steps", "0", "--batch-size", "8"], "number of updates is 0"),
-        (["--steps", "10", "--batch-size", "-8"], "batch size is -8"),
-        (["--steps", "10", "--batch-size", "8", "--momentum", "1.5"], "momentum is 1.5"),
-        (["--steps", "10", "--batch-size", "8", "--momentum", "nan"], "momentum is nan"),
-        (["--steps", "10", "--batch-size", "8", "--momentum", "0.1,x"], "'0.1,x'"),
-        (["--steps", "10", "--batch-size", "8", "--momentum", "0.1,"], "'0.1,'"),
-        (["--steps", "10", "--batch-size", "8", "--drift", "inf"], "drift is inf"),
-        (["--steps", "10", "--batch-size", "8", "--initial-error", "nan"], "initial error is nan"),
-        (["--steps", "10", "--batch-size", "8", "--train-size", "0"], "training set's size is 0"),
-        (["--steps", "10", "--batch-size", "8", "--no-shuffle"], "--no-shuffle"),
-        (["--steps", "10", "--batch-size", "8", "--drop-last"], "--drop-last"),
-        (["--steps", "10", "--batch-size", "8", "--drop-last", "--train-size", "7"], "no batch"),
-    ],
-)
-def test_impossible_numbers_get_one_line_and_a_hint(
-    normexp: Command, arguments: list[str], says: str
-) -> None:
-    """And exit code 2, with nothing on stdout."""
-    result = normexp("predict", *arguments)
-    error, hint = result.stderr.splitlines()
-
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert error.startswith("error: ")
-    assert says in error
-    assert hint.startswith("hint: ")
-
-
 def test_predict_needs_neither_torch_nor_unicode(command: Command) -> None:
     """Numbers only, at once; a pipe gets no escapes, nor Braille where its encoding has none."""
     arguments = [sys.executable, "-X", "importtime", "-m", "normexp", *SHORT]

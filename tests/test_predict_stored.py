@@ -137,26 +137,6 @@ def test_images_and_labels_are_predicted_too(as_json: AsJson) -> None:
     assert set(cell["layers"]) == {"conv1", "conv2", "linear1", "linear2"}
 
 
-@pytest.mark.parametrize(
-    ("typed", "code", "message"),
-    [
-        (["bn_regression", "--steps", "5"], 2, "--steps does not go with bn_regression"),
-        (["bn_regression", "--drift", "0"], 2, "--drift does not go with bn_regression"),
-        (["bn_regression", "--drop-last"], 2, "--drop-last does not go with bn_regression"),
-        (["nothing"], 3, "no study, sweep, run or trajectory 'nothing'"),
-        (["bn_regression", "--momentum", "2"], 2, "at least 0 and at most 1"),
-        (["bn_regression", "--momentum", "a"], 2, "numbers from 0 to 1"),
-    ],
-)
-def test_what_cannot_be_predicted_says_so(
-    typed: list[str], code: int, message: str, small: str, normexp: Command
-) -> None:
-    """In one line, with what to type instead."""
-    result = normexp("predict", *typed, "--dir", small)
-
-    assert (result.exit_code, message in result.stderr) == (code, True), result.stderr
-
-
 def test_where_momentum_enters_training_nothing_is_predicted(
     normexp: Command, as_json: AsJson
 ) -> None:

@@ -1,4 +1,4 @@
-"""Studies: axes, groups, the user's own configs, and what is said of them."""
+"""Studies: axes, groups, the user's own configs; what is noted, and mistakes in their files."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from conftest import Command
 from test_grammar import study_file, taken
 
 import normexp as package
+from normexp.errors import UsageError
 
 
 def test_a_typed_value_replaces_the_studys_axis() -> None:
@@ -109,3 +110,133 @@ def test_the_command_of_a_run_holds_under_a_keras_study() -> None:
     for run in study.runs:
         (again,) = package.load(*study.command(run.config), config_dir=own).runs
         assert again.id == run.id
+
+
+LENET = "data=digits model=lenet"
+INSIDE = "a sweep cannot stand inside of another"
+NUMBERS = "three finite numbers are needed, the step other than 0"
+
+STUDIES = {
+    "not YAML": ("a: [1", "do not compose"),
+    "no values": ("study: {axes: {seed: []}}", "seed has no values"),
+    "no step": ("study: {axes: {seed: 'range(0,8,0)'}}", NUMBERS),
+    "a sweep inside": ("study: {axes: {seed: 'choice(1,2),3'}}", INSIDE),
+    "a mapping inside": ("study: {axes: {seed: [{}, 1]}}", "a whole number from 0 is needed"),
+    "a range as a text": ("study: {axes: {seed: ['range(3)']}}", "a whole number from 0"),
+    "unknown part": ("study: {axis: {seed: 1}}", "'axis' where only 'about' and 'axes' can be"),
+    "axes not a mapping": ("study: {axes: [seed]}", "not a mapping"),
+    "unknown axis": ("study: {axes: {norm.momentm: 1}}", "norm.momentm"),
+    "unknown choice": ("study: {axes: {norm: [bach, none]}}", "norm 'bach' is unknown"),
+    "unknown field": ("train: {epoch: 3}", "train.epoch"),
+    "a number for its parts": ("study: 5", "5 where only 'about' and 'axes' can be"),
+    "a class by name": ("norm: {_target_: os.system}", "norm._target_"),
+    "runtime per run": (
+        "study: {axes: {norm: 'none,batch'}}\nstore: {dir: '${norm.kind}'}",
+        "store.dir differs",
+    ),
+}
+
+
+SECTIONS = {
+    ("norm: batch", "norm=ghost"): "norm=batch: norm is a section",
+    ("norm: batch", "norm/framework=keras"): "norm=batch: norm is a section",
+    ("train: 5", "train.epochs=2"): "train=5: train is a section",
+    ("model: 5", "model=lenet"): "model=5: model is a section",
+    ("optim: adam", "optim.lr=0.1"): "optim=adam: optim is a section",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "typed", "message"),
+    [
+        *((text, "log.every=8", message) for text, message in STUDIES.values()),
+        *(
+            (text, each, said)
+            for (text, typed), said in SECTIONS.items()
+            for each in ("log.every=8", typed)
+        ),
+    ],
+)
+def test_a_study_with_a_mistake_is_refused(text: str, typed: str, message: str) -> None:
+    """With a message that names it, and a hint; whatever is typed beside it."""
+    with pytest.raises(UsageError) as refused:
+        package.load("study=mine", typed, config_dir=study_file(text))
+
+    assert message in refused.value.message
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize("text", ["- 1\n", "study: {axes: {seed: 1}}\ntrain: {epochs: 3}\n"])
+def test_a_study_without_its_first_line_is_refused(text: str) -> None:
+    """The line that says where its values go."""
+    own = study_file("")
+    (own / "study/mine.yaml").write_text(text)
+    with pytest.raises(UsageError, match="where only 'about' and 'axes' can be") as refused:
+        package.load("study=mine", config_dir=own)
+
+    assert "# @package _global_" in str(refused.value.hint)
+
+
+def test_a_file_that_hydra_cannot_find_or_misreads_is_named() -> None:
+    """A byte order mark, another encoding or suffix, a sub-folder, the wrong directory."""
+    study = "# @package _global_\nstudy: {about: ü, axes: {seed: '0,1'}}\n"
+    own = Path("own").absolute()
+    (own / "study/sub").mkdir(parents=True)
+    encodings = {"marked": "utf-8-sig", "wide": "utf-16", "latin": "latin-1", "good": "utf-8"}
+    for name, encoding in encodings.items():
+        (own / f"study/{name}.yaml").write_text(study, encoding=encoding)
+    for name in ("study/short.yml", "study/sub/deep.yaml", "top.yaml"):
+        (own / name).write_text(study, encoding="utf-8")
+
+    def refused(name: str, place: Path = own) -> str:
+        with pytest.raises(UsageError) as error:
+            package.load(f"study={name}", config_dir=place)
+        return f"{error.value.message} | {error.value.hint}"
+
+    for name in ("marked", "wide", "latin"):
+        assert f"study/{name}.yaml is no plain UTF-8" in refused(name)
+    assert f"move study/short.yml in {own} to study/short.yaml" in refused("short")
+    for name in ("deep", "sub/deep"):
+        assert f"move study/sub/deep.yaml in {own} to study/deep.yaml" in refused(name)
+    assert "to study/top.yaml" in refused("top")
+    for name in ("good.yaml", "study/good", "own/study/good.yaml"):
+        assert refused(name).endswith("| type study=good")
+    assert refused("good", own / "study").endswith(f"| type --config-dir {own}")
+    assert "nowhere is not a directory" in refused("good", Path("nowhere"))
+    assert package.load("study=good", config_dir=own).about == "ü"
+
+
+@pytest.mark.parametrize(
+    ("typed", "axis", "runs"),
+    [
+        ("norm=none model.weight_init=torch", "model.weight_std=0.1,0.5", 1),
+        ("norm=none model.weight_init=normal", "model.weight_std=0.1,0.5", 2),
+        ("norm=layer", "norm.affine_per=element,channel", 1),
+        (f"norm=layer {LENET}", "norm.affine_per=element,channel", 2),
+        (f"norm=layer {LENET} norm.affine=false", "norm.affine_per=element,channel", 1),
+        ("norm=ema_train norm.momentum=null", "norm.copy_first=true,false", 1),
+        ("norm=ema_train norm.momentum=0.1", "norm.copy_first=true,false", 2),
+    ],
+)
+def test_a_field_without_effect_names_no_run(typed: str, axis: str, runs: int) -> None:
+    """All values of such an axis are one run, and a note says so."""
+    study = package.load(*typed.split(), axis, "seed=0")
+
+    assert len(study.runs) == runs
+    assert (f"{axis} has no effect here: one run for all its values" in study.notes) == (runs == 1)
+
+
+@pytest.mark.parametrize(
+    ("typed", "remark"),
+    [
+        (["norm=batch_renorm", "train.epochs=1"], "norm.warmup_steps=50 outlast the 32 steps"),
+        (["norm=ghost", "norm.size=64"], "norm.size=64 is no part of a batch of 64"),
+        (["norm=batch", "train.batch_size=5000"], "more than the 2000 training examples"),
+    ],
+)
+def test_what_is_hardly_meant_is_remarked(typed: list[str], remark: str) -> None:
+    """Once, however many runs it is true of."""
+    study = package.load(*typed, "norm.momentum=0.1", "seed=0,1")
+
+    assert sum(remark in note for note in study.notes) == 1
+    assert not any(remark in note for note in package.load("norm=batch", "seed=0").notes)

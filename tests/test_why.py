@@ -1,8 +1,6 @@
 """Why: what a run is to a sweep, and where it differs from a described one."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -143,14 +141,6 @@ def test_a_field_that_a_stored_run_cannot_have_is_no_difference(
     assert "norm.momentum" not in names
 
 
-def test_two_runs_are_a_matter_for_diff(normexp: Command) -> None:
-    """One line, and what to type."""
-    result = normexp("why", "64fdd590", "bb21f7a0")
-
-    assert result.exit_code == 2
-    assert "type normexp diff 64fdd590 bb21f7a0" in result.stderr
-
-
 def test_a_run_that_is_not_stored_names_the_nearest(
     stored: Path, as_json: AsJson, normexp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,21 +180,3 @@ def test_many_runs_are_counted_by_reason(stored: Path, as_json: AsJson, normexp:
     assert [run["label"] for run in report["reasons"]["observe"]["first"]] == ["batch-m0.7-s0"]
     assert "stored and damaged" in normexp("why", *study).stdout
     assert (sparse["run_id"], sparse["reason"]) == (stored.name[-12:], "sparse")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"), [("nothing", 3), ("a b seed=0", 2), ("optim.speed=1", 2), ("", 2)]
-)
-def test_what_makes_no_sense_is_one_line(normexp: Command, arguments: str, code: int) -> None:
-    """Not there, too many, unknown, nothing."""
-    assert normexp("why", *arguments.split()).exit_code == code
-
-
-def test_why_imports_neither_torch_nor_pandas(stored: Path) -> None:
-    """Nor pyarrow: manifests tell all of it."""
-    command = [sys.executable, "-X", "importtime", "-m", "normexp", "why", str(stored), *SMALL]
-    done = subprocess.run([*command, *BATCH], capture_output=True, text=True, check=True)
-    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-
-    assert "normexp.trust.why" in modules
-    assert not {"torch", "pandas", "pyarrow"} & modules

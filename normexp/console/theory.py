@@ -52,7 +52,7 @@ def print_drifts(predictions: Sequence[Prediction], momenta: Sequence[float] = (
             lambda each: f"{each.setting.drift_per_step:g}" + " *"[_is_likely(each)],
         ),
         Column("best\nmomentum", lambda each: short(each.best.momentum, 10)),
-        Column("error", lambda each: short(each.best.budget.error)),
+        Column("error", lambda each: short(each.best.error)),
         Column("keras", lambda each: keras(each.best.momentum)),
         *(
             Column(f"error\nat {m:g}", partial(lambda m, each: short(_error_at(each, m)), m))
@@ -78,7 +78,7 @@ def _is_likely(prediction: Prediction) -> bool:
 
 
 def _error_at(prediction: Prediction, momentum: float) -> float:
-    return next(row.budget.error for row in prediction.rows if row.momentum == momentum)
+    return next(row.error for row in prediction.rows if row.momentum == momentum)
 
 
 def _print(console: Console, prediction: Prediction) -> None:
@@ -92,10 +92,10 @@ def _print(console: Console, prediction: Prediction) -> None:
         Column("in\nepochs", lambda row: short(row.half_life_epochs)),
         Column("weight\nleft", lambda row: short(row.initial_weight_left)),
         Column("noise\nfactor", lambda row: short(row.noise_factor)),
-        Column("initial", lambda row: short(abs(row.budget.initial))),
-        Column("drift\nlag", lambda row: short(abs(row.budget.drift))),
-        Column("noise", lambda row: short(row.budget.noise)),
-        Column("error", lambda row: short(row.budget.error)),
+        Column("initial", lambda row: short(row.initial_error)),
+        Column("drift\nlag", lambda row: short(row.drift_lag)),
+        Column("noise", lambda row: short(row.noise)),
+        Column("error", lambda row: short(row.error)),
     ]
     if prediction.setting.batches_per_epoch is None:
         columns = [column for column in columns if column.title != "in\nepochs"]
@@ -105,7 +105,7 @@ def _print(console: Console, prediction: Prediction) -> None:
         "value; noise factor: in the long run, of independent batches."
     )
     console.print(_best_line(prediction), style="bold")
-    least = prediction.best.budget.error
+    least = prediction.best.error
     if least:
         of_torch, of_keras = (number(_error_at(prediction, m) / least) for m in (TORCH, KERAS))
         console.print(f"the defaults: torch 0.1 {of_torch} times that, keras 0.99 {of_keras} times")
@@ -142,12 +142,12 @@ def _print_setting(console: Console, setting: Setting, moving: str = "") -> None
 def _best_line(prediction: Prediction) -> str:
     """The best momentum in both conventions, its error, and what that consists of."""
     best = prediction.best
-    shares = sorted(best.budget.shares.items(), key=lambda each: -each[1])
+    shares = sorted(best.shares.items(), key=lambda each: -each[1])
     causes = ", ".join(f"{CAUSES[name]} {share:.0%}" for name, share in shares if share >= 0.005)  # noqa: PLR2004  rounds to 1 %
     of_what = f" (squared: {causes})" if causes else ""
     return (
         f"best momentum {short(best.momentum, 10)}, keras {keras(best.momentum)}: "
-        f"error {short(best.budget.error)} σ{of_what}"
+        f"error {short(best.error)} σ{of_what}"
     )
 
 

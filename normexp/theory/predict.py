@@ -7,7 +7,7 @@ from typing import Any
 
 from normexp.errors import UsageError
 from normexp.frameworks.convert import turned
-from normexp.theory.budget import Budget, best_momentum, budget
+from normexp.theory.budget import best_momentum, budget
 from normexp.theory.memory import half_life, noise_factor, weight_left
 from normexp.theory.setting import Order, Setting
 
@@ -32,23 +32,33 @@ POINTS_PER_DECADE = 60
 
 @dataclass(frozen=True)
 class Row:
-    """The expectation of one momentum.
+    """The expectation of one momentum; errors in σ.
 
     Attributes:
-        momentum: weight of the newest batch; Keras's is 1 minus that.
+        momentum: weight of the newest batch.
+        keras_momentum: weight of the old value, 1 minus that.
         half_life_steps: None for momentum 0, which never forgets.
         half_life_epochs: the same in epochs; None too where their length is not known.
         initial_weight_left: of the initial value, at evaluation.
         noise_factor: √(a/(2 − a)), the long run of independent batches.
-        budget: the error at evaluation by cause.
+        initial_error: what is left of the initial value's error.
+        drift_lag: behind a truth that moves.
+        noise: standard deviation of the sampling noise.
+        error: root of the expected squared error.
+        shares: of the squared error, by cause.
     """
 
     momentum: float
+    keras_momentum: float
     half_life_steps: float | None
     half_life_epochs: float | None
     initial_weight_left: float
     noise_factor: float
-    budget: Budget
+    initial_error: float
+    drift_lag: float
+    noise: float
+    error: float
+    shares: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -82,9 +92,9 @@ class Prediction:
                 "batches_per_epoch": self.setting.batches_per_epoch,
                 "last_batch": self.setting.last_batch,
             },
-            "best": _row_data(self.best),
+            "best": asdict(self.best),
             "best_debiased": {"momentum": momentum, "error": error},
-            "rows": [_row_data(row) for row in self.rows],
+            "rows": [asdict(row) for row in self.rows],
             "curve": [{"momentum": a, "error": error} for a, error in self.curve],
         }
 
@@ -151,28 +161,17 @@ def _rounded(momentum: float) -> float:
 
 def _row(setting: Setting, momentum: float) -> Row:
     steps, epoch = half_life(momentum), setting.batches_per_epoch
+    expected = budget(setting, momentum)
     return Row(
         momentum=momentum,
+        keras_momentum=turned(momentum),
         half_life_steps=steps,
         half_life_epochs=None if steps is None or epoch is None else steps / epoch,
         initial_weight_left=weight_left(momentum, setting.updates),
         noise_factor=noise_factor(momentum),
-        budget=budget(setting, momentum),
+        initial_error=abs(expected.initial),
+        drift_lag=abs(expected.drift),
+        noise=expected.noise,
+        error=expected.error,
+        shares=expected.shares,
     )
-
-
-def _row_data(row: Row) -> dict[str, Any]:
-    cost = row.budget
-    return {
-        "momentum": row.momentum,
-        "keras_momentum": turned(row.momentum),
-        "half_life_steps": row.half_life_steps,
-        "half_life_epochs": row.half_life_epochs,
-        "initial_weight_left": row.initial_weight_left,
-        "noise_factor": row.noise_factor,
-        "initial_error": abs(cost.initial),
-        "drift_lag": abs(cost.drift),
-        "noise": cost.noise,
-        "error": cost.error,
-        "shares": cost.shares,
-    }

@@ -26,8 +26,8 @@ ROWS = [
     ["store"],
     ["study"],
     ["data", "nets", "trained", "numerics"],
-    ["config", "theory"],
-    ["frameworks"],
+    ["config"],
+    ["theory"],
     ["errors"],
 ]
 """Rooms from top to bottom; a file imports from its own room and from rows below."""

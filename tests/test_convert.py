@@ -11,8 +11,8 @@ from conftest import AsJson, Command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from normexp.frameworks.convert import as_typed, convert, differences, newest_of
-from normexp.frameworks.table import FRAMEWORKS, Framework
+from normexp.theory.convert import as_typed, convert, differences, newest_of
+from normexp.theory.frameworks import FRAMEWORKS, Framework
 
 WITH_MOMENTUM = [name for name, each in FRAMEWORKS.items() if each.parameter]
 CONVERSIONS = [

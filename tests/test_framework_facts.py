@@ -8,8 +8,8 @@ import yaml
 from conftest import AsJson
 from torch import nn
 
-from normexp.frameworks.convert import turned
-from normexp.frameworks.table import FRAMEWORKS, Framework
+from normexp.theory.frameworks import FRAMEWORKS, Framework
+from normexp.theory.memory import turned
 
 PRESETS = {path.stem: path for path in
            (Path(__file__).parents[1] / "configs/norm/framework").glob("*.yaml")}  # fmt: skip

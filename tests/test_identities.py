@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from normexp.claims.studies import IDENTITIES
-from normexp.frameworks.table import named
+from normexp.theory.frameworks import named
 
 MOMENTA = (0.01, 0.1, 0.99)
 VERDICTS = {each.id: each.verdict for each in IDENTITIES}

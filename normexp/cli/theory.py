@@ -173,8 +173,8 @@ def convert(  # noqa: PLR0913  the options of a command line
       normexp convert --list
     """
     from normexp.console.theory import print_conversion, print_frameworks
-    from normexp.frameworks.convert import convert as converted
-    from normexp.frameworks.table import FRAMEWORKS
+    from normexp.theory.convert import convert as converted
+    from normexp.theory.frameworks import FRAMEWORKS
 
     if value is None or show_all:
         all_of_them = tuple(FRAMEWORKS.values())

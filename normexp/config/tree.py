@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from normexp.config.field import FieldSpec, Scalar, specs
 from normexp.config.schema import GONE, IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
 from normexp.errors import UsageError, did_you_mean, pick
-from normexp.frameworks.convert import turned
+from normexp.theory.memory import turned
 
 Tree = Mapping[str, Any]
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from normexp.console.streams import legend, stdout
 from normexp.console.tables import Column, print_table, words_of
 from normexp.console.words import NOTHING, counted, keras, number, short, ticks
-from normexp.frameworks.convert import Conversion
-from normexp.frameworks.table import CALLER, FIRST_BATCH, Framework
+from normexp.theory.convert import Conversion
+from normexp.theory.frameworks import CALLER, FIRST_BATCH, Framework
 from normexp.theory.memory import half_life
 from normexp.theory.predict import LIKELY, Prediction
 from normexp.theory.setting import Setting

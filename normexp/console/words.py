@@ -7,8 +7,8 @@ from typing import Any
 from normexp.config.field import spell
 from normexp.config.norm import WITHOUT_MOMENTUM
 from normexp.config.schema import FRAMEWORK, IDENTITY_GROUPS
-from normexp.frameworks.convert import turned
 from normexp.insight.arms import Estimate
+from normexp.theory.memory import turned
 
 NOTHING = "–"
 

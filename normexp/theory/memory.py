@@ -1,6 +1,7 @@
-"""Memory of a running statistic: half-life, weights of batches and of the initial value."""
+"""A momentum, in both conventions, and the memory that it gives: half-life, weights left."""
 
 import math
+from decimal import Decimal
 
 from normexp.errors import UsageError
 
@@ -28,6 +29,15 @@ def momentum_of(value: float) -> float:
         UsageError: it lies outside [0, 1], where running statistics grow without bound.
     """
     return within("momentum", value, 0.0, 1.0)
+
+
+def turned(momentum: float) -> float:
+    """1 − momentum: the weight of the new batch from that of the old value, and back.
+
+    In decimals as they are written: 1 − 0.9 is 0.09999999999999998 in binary, and would be another
+    run than 0.1.
+    """
+    return float(1 - Decimal(repr(float(momentum))))
 
 
 def half_life(momentum: float | None) -> float | None:

@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from normexp.errors import UsageError
-from normexp.frameworks.convert import turned
 from normexp.theory.budget import best_momentum, budget
-from normexp.theory.memory import half_life, noise_factor, weight_left
+from normexp.theory.memory import half_life, noise_factor, turned, weight_left
 from normexp.theory.setting import Order, Setting
 
 GRID = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.9, 1.0)

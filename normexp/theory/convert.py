@@ -7,22 +7,14 @@ from decimal import Decimal, InvalidOperation
 from typing import Literal
 
 from normexp.errors import UsageError
-from normexp.frameworks.table import CALLER, Framework, named
+from normexp.theory.frameworks import CALLER, Framework, named
+from normexp.theory.memory import turned
 
 Newest = float | Literal["cumulative"]
 """The weight of the newest batch; cumulative: 1/t at step t."""
 
 CUMULATIVE: Literal["cumulative"] = "cumulative"
 NULL = ("null", "none", CUMULATIVE)
-
-
-def turned(momentum: float) -> float:
-    """1 − momentum: the weight of the new batch from that of the old value, and back.
-
-    In decimals as they are written: 1 − 0.9 is 0.09999999999999998 in binary, and would be another
-    run than 0.1.
-    """
-    return float(1 - Decimal(repr(float(momentum))))
 
 
 def newest_of(framework: Framework, given: str, batch_size: int | None) -> Newest:

@@ -1,1 +1,0 @@
-"""Batch norm of each framework: its words, its defaults, its update rule."""

@@ -1,4 +1,4 @@
-"""What runs are made of: axes with their values, and bases, the choices in every group."""
+"""Axes with their values, the bases that they vary, and the runs that come of both."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -129,7 +129,15 @@ REFUSED: dict[str, tuple[str, str]] = {
     "norm=ghost norm.size=1": ("virtual batches of norm.size=1 leaves one value", "norm.size="),
     "norm=batch,instance": ("norm=instance normalises each channel of an image, and hidden1", ""),
     "norm=group norm.groups=3": ("norm.groups=3 does not divide the 10 channels", "groups=2"),
-    "norm=group norm.groups=5": ("norm=group has groups of 2 at hidden1", "a smaller norm.groups"),
+    "norm=group norm.groups=5": ("norm=group has groups of 2 at hidden1", "norm.groups=2"),
+    "norm=group norm.groups=3 model.width=2": (
+        "norm.groups=3 does not divide the 2 channels of hidden1",
+        "type a wider model, or norm=none",
+    ),
+    "norm=group norm.groups=1 model.width=2": (
+        "norm=group has groups of 2 at hidden1",
+        "type a wider model, or norm=none",
+    ),
     "norm=layer model.width=2": ("norm=layer has groups of 2 at hidden1", "a wider model"),
     "optim=sgd optim.nesterov=true": ("optim.nesterov=true needs momentum", "optim.momentum=0.9"),
     "model=lenet": ("layer conv1 is a convolution and needs images", ""),
@@ -302,6 +310,7 @@ def test_what_stored_runs_cannot_answer_is_refused(
         ("norm=ghost norm.size=7", "type norm.size=6"),
         (f"{LENET} norm=group norm.groups=4", "type norm.groups=2"),
         ("norm=group norm.groups=3", "type norm.groups=2"),
+        ("norm=group norm.groups=5", "type norm.groups=2"),
         ("optim=sgd optim.nesterov=true", "type optim.momentum=0.9, or optim.nesterov=false"),
     ],
 )

@@ -299,28 +299,27 @@ def _check_members(norm: Norm, sites: Sites) -> None:
         groups = norm.groups if isinstance(norm, GroupNorm) else 1
         if isinstance(norm, InstanceNorm):
             groups = site.channels
+        fitting = _common_groups(sites, groups) if isinstance(norm, GroupNorm) else 0
+        hint = f"type norm.groups={fitting}" if fitting else "type a wider model, or norm=none"
         if site.channels % groups:
             raise UsageError(
-                f"norm.groups={groups} does not divide the {site.channels} channels of {name}",
-                f"type norm.groups={_common_groups(sites, groups)}",
+                f"norm.groups={groups} does not divide the {site.channels} channels of {name}", hint
             )
         members = site.channels // groups * site.positions
         if members < FEWEST_MEMBERS:
             raise UsageError(
                 f"norm={norm.kind} has groups of {members} at {name}: normalised by themselves "
                 f"fewer than {FEWEST_MEMBERS} values say nothing",
-                "type a smaller norm.groups, or a wider model"
-                if isinstance(norm, GroupNorm)
-                else "type a wider model, or norm=none",
+                hint,
             )
 
 
 def _common_groups(sites: Sites, groups: int) -> int:
-    """Return the largest number of groups, up to the given, that suits all sites."""
+    """Return the largest number of groups, up to the given, that suits all sites; else 0."""
     hidden = [site for name, site in sites if name != ENTRANCE]
-    for number in range(min(groups, *(site.channels for site in hidden)), 1, -1):
+    for number in range(min(groups, *(site.channels for site in hidden)), 0, -1):
         divides = all(not site.channels % number for site in hidden)
         members = min(site.channels // number * site.positions for site in hidden)
         if divides and members >= FEWEST_MEMBERS:
             return number
-    return 1
+    return 0

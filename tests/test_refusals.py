@@ -76,6 +76,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "momentum=0.1": ("unknown key 'momentum'", "norm.momentum"),
     "train={epoch:3}": ("unknown key 'train.epoch'", "train.epochs"),
     "norm=bach": ("norm 'bach' is unknown; there is batch, batch_renorm, ", "did you mean batch?"),
+    "norm=null": ("norm 'null' is unknown; there is batch, ", ""),
     "norm=BatchNorm2d": ("norm 'BatchNorm2d' is unknown", "did you mean batch or"),
     "norm=batchrenorm": ("norm 'batchrenorm' is unknown", "did you mean batch_renorm or"),
     "norm=LayerNorm": ("norm 'LayerNorm' is unknown", "did you mean layer?"),

@@ -125,6 +125,7 @@ STUDIES = {
     "a range as a text": ("study: {axes: {seed: ['range(3)']}}", "a whole number from 0"),
     "unknown part": ("study: {axis: {seed: 1}}", "'axis' where only 'about' and 'axes' can be"),
     "axes not a mapping": ("study: {axes: [seed]}", "not a mapping"),
+    "a study as an axis": ("study: {axes: {study: bn_regression}}", "a sweep is of one study"),
     "unknown axis": ("study: {axes: {norm.momentm: 1}}", "norm.momentm"),
     "unknown choice": ("study: {axes: {norm: [bach, none]}}", "norm 'bach' is unknown"),
     "unknown field": ("train: {epoch: 3}", "train.epoch"),

@@ -112,6 +112,8 @@ def from_study(composer: Composer, axes: object) -> list[Axis]:
         )
     found = []
     for key, value in _dotted(axes):
+        if key == "study":
+            raise UsageError("study.axes has study: a sweep is of one study", "leave it out")
         listed = value if isinstance(value, list) else None
         override = composer.parse(f"{key}={spell(value) if listed is None else ''}")
         found.append(_axis(composer, override, listed, typed=False))
@@ -176,7 +178,7 @@ def _check_choices(composer: Composer, axis: Axis) -> None:
     for value in axis.values:
         if value in options or (axis.key == FRAMEWORK and value is None):
             continue
-        if value == RECORDED.get(axis.key):
+        if axis.key in RECORDED and value == RECORDED[axis.key]:
             refuse_recorded()
         if isinstance(value, Mapping | list):
             raise UsageError(

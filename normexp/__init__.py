@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from normexp.errors import NormexpError as NormexpError
     from normexp.insight.budget import budget as budget
     from normexp.own.recorder import record as record
-    from normexp.store.read import read as read
+    from normexp.store.stored import read as read
     from normexp.study.study import load as load
     from normexp.sweeps.sweep import plan as plan
     from normexp.sweeps.sweep import sweep as sweep
@@ -39,7 +39,7 @@ _ROOMS = {
     "load": "normexp.study.study",
     "plan": "normexp.sweeps.sweep",
     "sweep": "normexp.sweeps.sweep",
-    "read": "normexp.store.read",
+    "read": "normexp.store.stored",
     "budget": "normexp.insight.budget",
     "record": "normexp.own.recorder",
 }

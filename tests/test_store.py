@@ -22,7 +22,7 @@ from normexp.config.tree import from_tree
 from normexp.store.columns import TABLES
 from normexp.store.files import machine
 from normexp.store.plain import check_files
-from normexp.store.read import read
+from normexp.store.stored import read
 from normexp.store.tables import read_trajectory
 
 RUN_FILES = {".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml",

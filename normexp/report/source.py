@@ -133,7 +133,7 @@ class Source:
         Returns:
             the table's columns, and `arm`, `seed` and `run_id`.
         """
-        from normexp.store.read import stacked
+        from normexp.store.stored import stacked
 
         whole, _ = stacked([Path(row["directory"]) for row in rows], name)
         frame: pd.DataFrame = whole.to_pandas()

@@ -53,9 +53,8 @@ from normexp.store.plain import (
     reason,
     to_json,
 )
-from normexp.store.read import read_summary
 from normexp.store.stored import row
-from normexp.store.sweep import JOB, SUMMARY, TEXTS, TYPED
+from normexp.store.sweep import JOB, SUMMARY, TEXTS, TYPED, read_summary
 
 Kind = Literal["run", "trajectory", "sweep"]
 Contents = Mapping[str, bytes | None]

@@ -10,7 +10,7 @@ from typing import Any
 from normexp.errors import NormexpError, NotFoundError, did_you_mean
 from normexp.store.layout import ID_LENGTH, StudyDirectory, look_around, studies
 from normexp.store.manifest import MANIFEST, METRICS, WEIGHTS, intact, read_manifest
-from normexp.store.sweep import TYPED
+from normexp.store.sweep import TYPED, summary_ids
 
 
 @dataclass(frozen=True)
@@ -188,8 +188,6 @@ def _trajectory(path: Path) -> Selection:
 
 def _sweep(path: Path) -> Selection:
     """Return a sweep with its runs, and their trajectories."""
-    from normexp.store.read import summary_ids  # pyarrow, which listings do not need
-
     study = StudyDirectory(path.parents[1])
     there = study.runs()
     runs = [there[name] for name in summary_ids(path) if name in there]

@@ -1,6 +1,7 @@
-"""Stored runs read back: a directory, its manifest, and what follows from these."""
+"""Stored runs read back: a directory, its manifest, what follows from these, and frames of many."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,13 +12,17 @@ from normexp.config.field import Scalar
 from normexp.config.identity import completed
 from normexp.config.schema import IDENTITY_GROUPS
 from normexp.config.tree import without_gone
-from normexp.errors import NormexpError
-from normexp.store.columns import TABLES
-from normexp.store.layout import StudyDirectory, looked
-from normexp.store.manifest import METRICS, intact, read_manifest
+from normexp.errors import NormexpError, NotFoundError, pick
+from normexp.store.columns import RUN_TABLES, TABLES
+from normexp.store.layout import ID_LENGTH, StudyDirectory, looked, studies
+from normexp.store.manifest import MANIFEST, METRICS, intact, read_manifest
 from normexp.store.plain import reason, verified
+from normexp.store.sweep import SUMMARY, TYPED, has_ended, read_summary
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
     from normexp.config.schema import RunConfig
 
 FINAL = tuple(c.name for c in TABLES["metrics"] if c.name not in ("step", "epoch"))
@@ -142,3 +147,79 @@ def read_run(directory: Path) -> dict[str, Any]:
 
 def _shared(value: Any) -> Any:  # noqa: ANN401  a cell of a table
     return intern(value) if type(value) is str else value
+
+
+def read(path: str | Path, table: str = "runs") -> "pd.DataFrame":
+    """Return a run, a sweep, a study or a whole store as a frame.
+
+    Args:
+        path: the directory of any of these.
+        table: `runs`, one row a run with its configuration and final metrics; or the long tables
+            `metrics`, `stats` or `layers` of all runs, with a column `run_id` in front.
+
+    Raises:
+        NotFoundError: there is no run at `path`.
+        UsageError: there is no such table.
+    """
+    import pyarrow as pa  # which listings need not wait for
+
+    from normexp.store import parquet
+
+    pick(str(table), dict.fromkeys(("runs", *RUN_TABLES)), "table")
+    directories = _complete_runs(Path(path))
+    if table == "runs":
+        arrow = parquet.rows_table(rows_of(directories))
+    else:
+        arrow, ids = stacked(directories, table)
+        places = arrow["place"].combine_chunks()
+        arrow = arrow.set_column(0, "run_id", pa.DictionaryArray.from_arrays(places, pa.array(ids)))
+    frame: pd.DataFrame = arrow.to_pandas()
+    return frame
+
+
+def _complete_runs(path: Path) -> list[Path]:
+    """Return the complete runs in a directory of any kind.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    if (path / "metrics.parquet").is_file():
+        return [path]
+    if not (path / TYPED).is_file():
+        own = list(StudyDirectory(path).runs().values())
+        found = own or [run for study in studies(path) for run in study.runs().values()]
+    elif not (path / SUMMARY).is_file():
+        raise NotFoundError(
+            f"the sweep {path} has not ended", "read its study, or repeat the command to continue"
+        )
+    else:
+        place = path if path.parent.parent.name else path.resolve()  # "." has no parents
+        files = read_manifest(path).get("files") if has_ended(path) else None  # not of old sweeps
+        ids = dict.fromkeys(read_summary(path, files)["run_id"].to_pylist())
+        there = StudyDirectory(place.parents[1]).runs(ids)
+        found = [there[name] for name in ids if name in there]
+    if not found:
+        raise NotFoundError(f"no complete run in {path}", "type normexp ls to see what there is")
+    return found
+
+
+def stacked(directories: Sequence[Path], table: str) -> "tuple[pa.Table, list[str]]":
+    """Return the tables of runs one below the other, and the ids of the runs.
+
+    In front of each row is its run's `place` among these.
+
+    Raises:
+        NormexpError: a table is not as its manifest says; without a manifest, not a table.
+    """
+    import pyarrow as pa
+
+    from normexp.store import parquet
+
+    parts, ids = [], []
+    for place, directory in enumerate(directories):
+        alone = not os.path.lexists(directory / MANIFEST)
+        manifest = {} if alone else read_manifest(directory)
+        part = parquet.read(directory / f"{table}.parquet", manifest.get("files"))
+        parts.append(part.add_column(0, "place", pa.array([place] * part.num_rows, pa.int32())))
+        ids.append(str(manifest.get("run_id", directory.name[-ID_LENGTH:])))
+    return pa.concat_tables(parts, promote_options="permissive").unify_dictionaries(), ids

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from normexp.errors import NormexpError
 from normexp.store.files import remove_abandoned, staging, write_file
@@ -15,7 +15,11 @@ from normexp.store.layout import StudyDirectory
 from normexp.store.locks import ALIVE, Locks, Sign, myself, sign_of
 from normexp.store.manifest import MANIFEST, intact, read_manifest, sealed
 from normexp.store.plain import MOST_IN_MEMORY, from_yaml, read_regular, to_json, to_yaml
-from normexp.store.stored import Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from normexp.store.stored import Row
 
 SUMMARY = "summary.parquet"
 JOB = ".slurm/job.json"
@@ -89,7 +93,7 @@ class SweepDirectory:
         """Remove it: nothing was begun."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def end(self, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
+    def end(self, rows: Sequence["Row"], manifest: Mapping[str, Any]) -> None:
         """Write the summary and, last, the manifest."""
         from normexp.store import parquet  # pyarrow, which planning need not wait for
 
@@ -192,3 +196,31 @@ def _described(directory: Path) -> dict[str, Any]:
         return from_yaml(read_regular(directory / TYPED))
     except (OSError, ValueError):
         return {}
+
+
+def read_summary(sweep: Path, files: Mapping[str, Any] | None = None) -> "pa.Table":
+    """Return a sweep's summary; see `parquet.read`.
+
+    Raises:
+        NormexpError: it cannot be read, or its columns are not those of a summary.
+    """
+    from normexp.store import parquet
+
+    found = parquet.read(sweep / SUMMARY, files)
+    types, names = parquet.column_types(), found.column_names
+    fits = all(types.get(field.name) == field.type for field in found.schema)
+    if not fits or "run_id" not in names or len({*names}) < len(names):
+        raise NormexpError(
+            f"{sweep / SUMMARY} cannot be read (its columns are not those of a summary)",
+            f"remove {sweep}: its runs are untouched",
+        )
+    return found
+
+
+def summary_ids(sweep: Path, *, with_trajectories: bool = False) -> list[str]:
+    """Return the ids of a sweep's runs; none where its summary cannot be read."""
+    names = ("run_id", "trajectory_id")[: 1 + with_trajectories]
+    with suppress(NormexpError):
+        found = read_summary(sweep)
+        return [str(each) for name in names if name in found.schema.names for each in found[name]]
+    return []

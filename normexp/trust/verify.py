@@ -21,9 +21,8 @@ from normexp.store.check import (
     unmark,
 )
 from normexp.store.layout import ID_LENGTH, StudyDirectory
-from normexp.store.read import summary_ids
 from normexp.store.selection import Selection
-from normexp.store.sweep import has_ended, typed
+from normexp.store.sweep import has_ended, summary_ids, typed
 
 THREADS = 4
 """Reading, hashing and Parquet's footers release the lock; the rest does not."""

@@ -22,9 +22,9 @@ from typer.testing import Result
 
 import normexp as package
 from normexp.executors import processes, slurm
+from normexp.store.locks import Stop
 from normexp.sweeps import array_task
 from normexp.sweeps.events import Done, Event, Listener
-from normexp.sweeps.stop import Stop
 
 IMAGES = ["data=digits", "data.train_size=64", "data.test_size=20", "model=lenet", "norm=batch",
           "norm.momentum=0.1", "train.epochs=1", "executor.stack_size=1", "seed=0,1"]  # fmt: skip

@@ -18,8 +18,8 @@ from running import began, checkpoints, resumed, until
 
 import normexp
 from normexp.errors import SweepInterruptedError
+from normexp.store.locks import Stop
 from normexp.sweeps.events import Event
-from normexp.sweeps.stop import Stop
 
 AsJson = Callable[..., Any]
 LONG = ["norm=batch", "norm.momentum=0.1", "seed=0,1", "train.epochs=4000",

@@ -14,8 +14,8 @@ from typer.testing import Result
 
 import normexp as package
 from normexp.errors import SweepInterruptedError
+from normexp.store.locks import Stop
 from normexp.sweeps.events import Event
-from normexp.sweeps.stop import Stop
 
 STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1", "seed=0"]
 

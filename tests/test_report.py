@@ -15,8 +15,8 @@ from reports import cells, specs
 from typer.testing import Result
 
 from normexp.errors import SweepInterruptedError
+from normexp.store.locks import Stop
 from normexp.sweeps.events import Event
-from normexp.sweeps.stop import Stop
 from normexp.sweeps.sweep import sweep
 
 Normexp = Callable[..., Result]

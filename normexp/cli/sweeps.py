@@ -15,9 +15,9 @@ from normexp.cli.app import Answer, ConfigDir, FiledAs, OnCodeChange, Overrides,
 from normexp.errors import UsageError
 
 if TYPE_CHECKING:
+    from normexp.store.locks import Stop
     from normexp.sweeps.outcome import Outcome
     from normexp.sweeps.plan import Plan
-    from normexp.sweeps.stop import Stop
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ENDED_EARLY = [128 + number for number in SIGNALS]
@@ -83,8 +83,8 @@ def swept(
     """Sweep with progress on stderr; the exit code is that of a signal that came meanwhile."""
     from normexp.console.progress import LiveProgress
     from normexp.errors import SweepInterruptedError
+    from normexp.store.locks import Stop
     from normexp.sweeps.events import Event
-    from normexp.sweeps.stop import Stop
     from normexp.sweeps.sweep import sweep as run
 
     progress, stop, complete = LiveProgress(at_start), Stop(), False
@@ -140,7 +140,7 @@ def plan(
 @contextmanager
 def _listening(stop: "Stop", announce: Callable[[], None]) -> Iterator[list[int]]:
     """Stop a sweep in good order at the first signal, which the list then holds, else at once."""
-    from normexp.sweeps.stop import GRACE_SECONDS
+    from normexp.store.locks import GRACE_SECONDS
 
     signals: list[int] = []
 

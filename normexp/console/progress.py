@@ -19,10 +19,10 @@ from normexp.console.curves import Curves
 from normexp.console.streams import stderr, warn
 from normexp.console.words import counted, duration, number
 from normexp.errors import describe
+from normexp.store.locks import StoppedError
 from normexp.sweeps.cost import observing_seconds, training_seconds
 from normexp.sweeps.events import Done, Event
 from normexp.sweeps.plan import Plan
-from normexp.sweeps.stop import StoppedError
 
 DRAWINGS_PER_SECOND = 5
 

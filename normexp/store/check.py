@@ -5,7 +5,7 @@ the configuration as well, since a stranger can make digests too.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from math import lcm
@@ -111,12 +111,7 @@ def check(directory: Path, kind: Kind, *, at_home: bool = True) -> Checked:
         problems.append(Problem(f"{MANIFEST if kind == 'run' else CONFIG[kind]}: {what}"))
     problems += [Problem(f"{name}: {what}") for name, what in wrong.items()]
     own = {MANIFEST, DAMAGE, CERTIFICATE, *manifest["files"]}
-    folder = CONFIG["run"].partition("/")[0]
-    found = [path.name for path in directory.iterdir()]
-    if kind == "run" and (directory / folder).is_dir() and not (directory / folder).is_symlink():
-        found.remove(folder)
-        found += [f"{folder}/{path.name}" for path in (directory / folder).iterdir()]
-    strays, hidden = _strays(found, own, "no manifest names it")
+    strays, hidden = _strays(directory, own, "no manifest names it")
     return Checked(manifest, [*dict.fromkeys(problems), *strays], hidden)
 
 
@@ -130,8 +125,7 @@ def check_sweep(directory: Path, runs: Mapping[str, Path]) -> Checked:
         problems = [f"{name}: {what}" for name, what in wrong.items()]
         problems = problems or list(_sweep(directory, manifest, runs))
     logs = Path(JOB).parent.name  # which stay after the end
-    found = [path.name for path in directory.iterdir() if path.name != logs]
-    strays, hidden = _strays(found, {MANIFEST, SUMMARY, *TEXTS}, "no sweep has it")
+    strays, hidden = _strays(directory, {MANIFEST, SUMMARY, *TEXTS, logs}, "no sweep has it")
     about = None if isinstance(manifest, str) else manifest
     return Checked(about, [*map(Problem, problems), *strays], hidden)
 
@@ -147,8 +141,13 @@ def _manifest(directory: Path, kind: Kind) -> dict[str, Any] | str:
     return manifest if manifest["kind"] == kind else f"{MANIFEST}: it is a {manifest['kind']}'s"
 
 
-def _strays(found: Iterable[str], own: set[str], what: str) -> tuple[list[Problem], int]:
+def _strays(directory: Path, own: set[str], what: str) -> tuple[list[Problem], int]:
     """Return the problems of names that are not a directory's own, and how many are hidden."""
+    folders = {name.partition("/")[0] for name in own if "/" in name}
+    found: list[str] = []
+    for path in directory.iterdir():
+        is_ours = path.name in folders and path.is_dir() and not path.is_symlink()
+        found += [f"{path.name}/{each.name}" for each in path.iterdir()] if is_ours else [path.name]
     others = [name for name in sorted(found) if name not in own]
     visible = [name for name in others if not name.rpartition("/")[2].startswith(".")]
     strays = [Problem(f"{name}: {what}", damages=False) for name in visible]

@@ -1,9 +1,11 @@
-"""Locks: which sweep works on a trajectory, so that two sweeps never make one twice.
+"""Files by which processes of a store hear of one another: locks, signs of life, and to stop.
+
+Locks say which sweep works on a trajectory, so that two sweeps never make one twice.
 
 A lock is a file that names a sweep and a process. It is taken and released under an `flock` of the
 study, which the kernel takes from a process that dies. A lock counts while its owner lives: the
 kernel knows of those on this machine; others show a sign of life, a file that they touch every few
-seconds.
+seconds. Who works on a sweep looks now and then whether somebody has asked it to stop.
 """
 
 import errno
@@ -27,8 +29,14 @@ HEARTBEAT_SECONDS = 5.0
 LEASE_SECONDS = 60.0
 """A process on another machine counts as dead after so long without a heartbeat."""
 
+GRACE_SECONDS = 5.0
+"""For what can be finished soon, once a sweep has been asked to stop: more is left for later."""
+
+LOOK_SECONDS = 0.2
+"""Between two looks at the file that asks processes to stop."""
+
 MOST_BYTES = 4096
-"""The largest lock or sign of life that is read."""
+"""The largest of these files that is read."""
 
 ALIVE = "alive.json"
 SUFFIX = "lock"
@@ -195,3 +203,66 @@ def _clock(directory: Path) -> float:
     with suppress(OSError), tempfile.TemporaryFile(prefix=".clock", dir=directory) as probe:
         return os.fstat(probe.fileno()).st_mtime
     return time.time()
+
+
+class StoppedError(Exception):
+    """The work was left early, since somebody asked."""
+
+
+class Stop:
+    """A request to stop, and how long the work may still take.
+
+    Threads share it; processes have copies, and read a file in the sweep's directory.
+    """
+
+    def __init__(self, *flags: Path, pause: float = LOOK_SECONDS) -> None:
+        """Nobody has asked yet.
+
+        Args:
+            flags: files by which others ask; the last is this one's own, to ask others by.
+            pause: seconds between two looks at them.
+        """
+        self._flags, self._pause = flags, pause
+        self._end: float | None = None
+        self._looked = 0.0
+
+    def begin(self, flag: Path) -> None:
+        """A sweep begins, whose flag this is; nobody has asked it to stop yet."""
+        self._flags, self._end = (flag,), None
+
+    @property
+    def has_begun(self) -> bool:
+        """True once there is something to stop."""
+        return bool(self._flags)
+
+    def ask(self, seconds: float) -> None:
+        """Ask everybody to stop within so many seconds."""
+        self._shorten(seconds)
+        for flag in self._flags[-1:]:
+            with suppress(OSError):  # a full disk: threads know, processes fail on their own
+                write_file(flag, str(seconds).encode())
+
+    def seconds_left(self) -> float | None:
+        """Seconds that the work may still take; None while nobody has asked."""
+        now = time.monotonic()
+        if now - self._looked > self._pause:
+            self._looked = now
+            for flag in self._flags:
+                with suppress(OSError, ValueError):
+                    self._shorten(float(read_regular(flag, MOST_BYTES)))
+        return None if self._end is None else self._end - now
+
+    def raise_if_over(self) -> None:
+        """Leave the work if its time is over; to be called now and then.
+
+        Raises:
+            StoppedError: it is.
+        """
+        left = self.seconds_left()
+        if left is not None and left <= 0:
+            raise StoppedError
+
+    def _shorten(self, seconds: float) -> None:
+        """Asked twice, the earlier end counts; the same file read again asks for nothing new."""
+        if self._end is None or seconds <= 0:
+            self._end = time.monotonic() + seconds

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from normexp.errors import NormexpError
 from normexp.executors import slurm
 from normexp.nets.models import is_convolutional
+from normexp.store.locks import Stop, StoppedError
 from normexp.sweeps.events import Event, Relay, append, encode, pause
 from normexp.sweeps.execute import arrived, in_processes, in_threads
 from normexp.sweeps.plan import Stack
-from normexp.sweeps.stop import Stop, StoppedError
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission

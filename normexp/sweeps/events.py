@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from normexp.errors import NormexpError, describe
+from normexp.store.locks import StoppedError
 from normexp.store.plain import MOST_IN_MEMORY, open_regular
 from normexp.store.sweep import SweepDirectory
-from normexp.sweeps.stop import StoppedError
 
 if TYPE_CHECKING:
     from normexp.sweeps.plan import Plan

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from normexp.config.schema import Executor, Local, Ray, Slurm
 from normexp.errors import NormexpError, UsageError, describe
 from normexp.store.files import machine
-from normexp.store.locks import sign_of
+from normexp.store.locks import Stop, sign_of
 from normexp.sweeps.environment import device_environment, environment, torch_environment
 from normexp.sweeps.events import (
     PAUSE_SECONDS,
@@ -28,7 +28,6 @@ from normexp.sweeps.events import (
     pause,
 )
 from normexp.sweeps.plan import Plan, Stack
-from normexp.sweeps.stop import Stop
 
 if TYPE_CHECKING:
     from normexp.sweeps.worker import Worker

@@ -14,6 +14,7 @@ from normexp.errors import NormexpError
 from normexp.executors import slurm
 from normexp.executors.slurm import Array, State
 from normexp.store.files import write_file
+from normexp.store.locks import Stop, StoppedError
 from normexp.store.plain import from_json, read_regular
 from normexp.store.sweep import JOB, SweepDirectory
 from normexp.sweeps.events import (
@@ -27,7 +28,6 @@ from normexp.sweeps.events import (
     pause,
 )
 from normexp.sweeps.plan import Plan
-from normexp.sweeps.stop import Stop, StoppedError
 
 if TYPE_CHECKING:
     from normexp.sweeps.worker import Worker

@@ -13,10 +13,10 @@ from normexp.config.field import expanded
 from normexp.config.schema import Local, Slurm
 from normexp.errors import NormexpError, UsageError, describe, pick
 from normexp.store.layout import StudyDirectory
-from normexp.store.locks import Locks, locked
+from normexp.store.locks import Locks, Stop, StoppedError, locked
 from normexp.store.sweep import SweepDirectory, begin, has_ended, over, planned, tidy
 from normexp.study.study import Overrides, Study, load
-from normexp.sweeps.environment import environment
+from normexp.sweeps.environment import device_environment, environment, torch_environment
 from normexp.sweeps.events import (
     Event,
     Listener,
@@ -29,7 +29,6 @@ from normexp.sweeps.execute import check, execute
 from normexp.sweeps.in_slurm import Sent, follow, forget, jobs, send, sent_array
 from normexp.sweeps.outcome import Outcome, interrupted, sum_up
 from normexp.sweeps.plan import POLICIES, OnCodeChange, Plan, Standard, build, take_inventory
-from normexp.sweeps.stop import Stop, StoppedError
 
 if TYPE_CHECKING:
     from normexp.sweeps.worker import Worker
@@ -181,8 +180,7 @@ def _place(plan: Plan, directory: StudyDirectory) -> tuple[SweepDirectory, Sent 
 
 
 def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -> "Worker":
-    from normexp.sweeps.environment import device_environment, torch_environment
-    from normexp.sweeps.worker import Worker
+    from normexp.sweeps.worker import Worker  # and PyTorch
 
     is_here = isinstance(plan.executor, Local)
     device = device_environment(plan.executor.device) if is_here else {}  # each node says its own

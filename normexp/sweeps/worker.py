@@ -3,7 +3,8 @@
 import math
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -19,7 +20,7 @@ from normexp.engine.predict import population_examples
 from normexp.engine.train import train
 from normexp.errors import NormexpError
 from normexp.store.layout import ID_LENGTH, StudyDirectory
-from normexp.store.locks import Locks
+from normexp.store.locks import GRACE_SECONDS, Locks, Stop, StoppedError
 from normexp.store.manifest import read_manifest
 from normexp.store.sweep import SweepDirectory
 from normexp.store.tables import (
@@ -35,7 +36,6 @@ from normexp.study.study import Study
 from normexp.sweeps.environment import deciding
 from normexp.sweeps.events import Done, Event, Listener
 from normexp.sweeps.plan import Inventory, Stack, Standard, Trajectory, label, take_inventory
-from normexp.sweeps.stop import Checkpoints, Stop, StoppedError
 from normexp.theory.memory import half_life
 from normexp.trained import Kept, Record, diverged_step, join, join_kept
 
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 EXECUTOR = {"executor": next(iter(KINDS["executor"]))}
 """The executor of every run's choices, wherever it was computed: that is no part of what it is."""
+
+SHARE = 50
+"""A checkpoint is written when so many times what the last one took has passed: 2 % of the time."""
 
 
 @dataclass(frozen=True)
@@ -297,3 +300,43 @@ def _half_life(config: RunConfig) -> float | None:
         return None
     updates = half_life(getattr(config.norm, "momentum", None))
     return None if updates is None else updates / number_of_parts(config, config.train.batch_size)
+
+
+class Checkpoints:
+    """Decides at the evaluation points of a training whether to write one, and whether to stop.
+
+    Args:
+        write: stores a checkpoint.
+        epochs: from the first that is trained to the last.
+        after: seconds of training before the first checkpoint; None: none is written.
+        stop: whether to stop.
+    """
+
+    def __init__(
+        self, write: Callable[[Kept], None], epochs: range, after: float | None, stop: Stop
+    ) -> None:
+        self._write, self._epochs, self._after, self._stop = write, epochs, after, stop
+        self._began = self._last = time.perf_counter()
+        self._cost = 0.0
+
+    def __call__(self, epochs: int, kept: Callable[[], Kept]) -> None:
+        """`epochs` are done, and `kept` makes what is needed to go on.
+
+        Raises:
+            StoppedError: the sweep is to stop and the rest would take too long.
+        """
+        now, left = time.perf_counter(), self._stop.seconds_left()
+        leaves = False
+        if left is not None:
+            each = (now - self._began) / (epochs - self._epochs.start)
+            soon = math.inf if self._after is None else GRACE_SECONDS  # else its work were lost
+            leaves = each * (self._epochs.stop - epochs) > min(left, soon)
+        if self._after is not None:
+            lasts = left is not None or now - self._began >= self._after
+            if leaves or (lasts and now - self._last >= SHARE * self._cost):
+                with suppress(OSError):  # no room: the training may end all the same
+                    self._write(kept())
+                self._last = time.perf_counter()
+                self._cost = self._last - now
+        if leaves:
+            raise StoppedError

@@ -14,6 +14,7 @@ from running import until
 
 from normexp.errors import NormexpError, UsageError
 from normexp.executors import ray
+from normexp.executors.processes import LostError
 from normexp.executors.ray_driver import why_not_connected
 
 pytestmark = pytest.mark.usefixtures("_ray")
@@ -58,7 +59,7 @@ def test_every_task_is_told_whatever_befalls_its_worker(
     assert ended.keys() == set(range(8))
     assert {task: type(error) for task, error in errors.items()} == {
         2: ValueError,
-        4: ray.WorkerLostError,
+        4: LostError,
     }
     assert str(errors[4]) == "3 times its worker or node was lost: out of memory?"
     assert os.getpid() not in ended.values()

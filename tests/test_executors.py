@@ -67,7 +67,7 @@ def test_a_process_that_is_always_killed_leaves_no_task_untold(tmp_path: Path) -
     ended = dict(processes.run([0, 1, 4, 5], todo, 2, abandoned))
 
     assert ended.keys() == {0, 1, 4, 5}
-    assert isinstance(ended[4], processes.ProcessLostError)
+    assert isinstance(ended[4], processes.LostError)
     assert all(isinstance(out, int) for _, out in processes.run(range(2), todo, 2, abandoned))
 
 

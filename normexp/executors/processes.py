@@ -24,8 +24,7 @@ Result = TypeVar("Result")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LOOK_SECONDS = 0.5
 ATTEMPTS = 3
-"""In a row at which processes were killed and no task ended; those that have are not begun again.
-"""
+"""In a row at which processes are lost and no task ends; those that have are not begun again."""
 
 KILLED = re.compile(r"\bSIG\w+\(")
 """joblib's words for a process that was ended by a signal."""
@@ -35,8 +34,8 @@ SAFE = "PYTHONSAFEPATH"
 """Set, it keeps Python, and those whom that Python starts, from adding the current directory."""
 
 
-class ProcessLostError(Exception):
-    """Processes ended in the middle of their work, and again when others took their place."""
+class LostError(Exception):
+    """A task's process, worker or node was lost, and lost again wherever it was begun anew."""
 
 
 def run(
@@ -74,7 +73,7 @@ def run(
                 except BrokenProcessPool as error:  # as by a machine that is out of memory
                     attempts, why = attempts + 1, _why(error)
         for task in left.values():
-            yield task, ProcessLostError(f"{ATTEMPTS} times in a row {why}")
+            yield task, LostError(f"{ATTEMPTS} times in a row {why}")
     except BaseException:
         abandon()
         raise

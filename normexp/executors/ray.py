@@ -21,23 +21,16 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from normexp.errors import NormexpError, UsageError
-from normexp.executors.processes import SAFE, places
+from normexp.executors.processes import ATTEMPTS, SAFE, LostError, places
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-ATTEMPTS = 3
-"""At a task whose worker or node was lost."""
 
 GRACE_SECONDS = 5.0
 """For tasks that run when the caller leaves early."""
 
 END_SECONDS = 20.0
 """For the driver to end after that."""
-
-
-class WorkerLostError(Exception):
-    """A task's worker or node was lost, and lost again wherever it was begun anew."""
 
 
 def run(  # noqa: PLR0913  what a pool needs, and what a cluster does
@@ -164,7 +157,7 @@ def _next(driver: Connection, log: IO[str]) -> tuple[int, Any]:
     if kind == "failed":
         raise NormexpError(*content)
     if kind == "lost":
-        return number, WorkerLostError(content)
+        return number, LostError(content)
     try:
         return number, pickle.loads(content)  # noqa: S301  from our own work
     except Exception as error:  # noqa: BLE001  passed on, whatever it is

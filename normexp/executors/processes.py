@@ -29,7 +29,6 @@ ATTEMPTS = 3
 KILLED = re.compile(r"\bSIG\w+\(")
 """joblib's words for a process that was ended by a signal."""
 
-
 SAFE = "PYTHONSAFEPATH"
 """Set, it keeps Python, and those whom that Python starts, from adding the current directory."""
 

@@ -30,7 +30,6 @@ MOST_CHARACTERS = 96
 SECONDS_WORTH_A_PROCESS = 10
 """Work that pays for starting processes, some four seconds."""
 
-
 OnCodeChange = Literal["warn", "rerun", "ignore"]
 """The policies for runs that other code, or another machine, has made."""
 

@@ -46,7 +46,7 @@ def test_what_is_wrong_is_found_and_the_rest_still_examined(
     """A package too old, one missing, a file in the store's place, company: exit code 4."""
     needs = ["numpy>=99", "nosuchpackage", "torch", "nosuchtool; extra == 'dev'"]
     monkeypatch.setattr("importlib.metadata.requires", lambda _: needs)
-    monkeypatch.setattr("normexp.engine.numerics.company_matters", lambda: True)
+    monkeypatch.setattr("normexp.numerics.company_matters", lambda: True)
     Path("runs").write_text("in the way")
     result = normexp("doctor")
     packages, store, company = failures(result)

@@ -20,8 +20,7 @@ from rich.console import Console
 
 from normexp.console import progress as module
 from normexp.console.curves import Curves, scale_of, spark
-from normexp.console.tables import evenly
-from normexp.console.words import duration
+from normexp.console.words import duration, evenly
 from normexp.sweeps import sweep as session
 from normexp.sweeps.events import Done, Event, Relay, decode
 

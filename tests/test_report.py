@@ -3,6 +3,7 @@
 import html
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -89,6 +90,18 @@ def test_pictures_show_axes_marks_and_every_arm(reported: Path) -> None:
     for color in set(lines):
         wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
         assert (np.abs(image - wanted).max(axis=2) < 24).sum() > 50, color
+
+
+def test_a_drawing_process_that_ends_is_said_in_a_line(
+    normexp: Normexp, reported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was killed where memory is short; there is no page without its pictures."""
+    monkeypatch.setattr(sys, "executable", shutil.which("true"))
+    result = normexp("report", "--dir", str(reported), "--out", "out")
+
+    assert result.exit_code == 1
+    assert "could not be drawn" in result.stderr
+    assert not Path("out/report.html").exists()
 
 
 def test_sources_stand_side_by_side(normexp: Normexp, tmp_path: Path) -> None:

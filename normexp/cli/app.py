@@ -2,7 +2,9 @@
 
 import functools
 import inspect
+import io
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -71,7 +73,7 @@ class Commands(TyperGroup):
         except typer.Abort:
             code = 1
         except (typer.TyperException, NormexpError) as error:
-            from normexp.console.streams import print_error
+            from normexp.console.output import print_error
 
             if not isinstance(error, NormexpError):
                 error = UsageError(_message(error), self._hint(typed, error))
@@ -250,7 +252,7 @@ def reporting(*, debug: bool) -> Iterator[None]:
             raise typer.Exit(0) from None
         if debug:
             raise
-        from normexp.console.streams import print_error
+        from normexp.console.output import print_error
 
         if isinstance(error, OSError):
             error = NormexpError(f"{error.strerror or error}: {error.filename or 'the output'}")
@@ -280,9 +282,27 @@ def _root(*, version: Version = False) -> None:
     """Options of no command."""
 
 
+def main() -> None:
+    """Run the `normexp` command."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  as long as we live
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
+    try:
+        app()
+    except SystemExit as end:
+        from normexp.cli.sweeps import ENDED_EARLY, leave
+
+        if end.code in ENDED_EARLY:
+            leave(end.code)
+        raise
+
+
 def warn_of_damage(*directories: Path) -> None:
     """Warn on stderr of runs that are not as their manifests say."""
-    from normexp.console.streams import warn
+    from normexp.console.output import warn
     from normexp.console.words import counted
     from normexp.store.manifest import intact
 
@@ -295,7 +315,7 @@ def warn_of_damage(*directories: Path) -> None:
 
 def warn_of_lost(store: Path, wanted: str, notes: Iterable[str] = ()) -> None:
     """Print notes on an answer, and warn of damaged runs that were left out, on stderr."""
-    from normexp.console.streams import note
+    from normexp.console.output import note
     from normexp.store.selection import select
 
     for each in notes:
@@ -305,7 +325,7 @@ def warn_of_lost(store: Path, wanted: str, notes: Iterable[str] = ()) -> None:
 
 def print_json(content: Any) -> None:  # noqa: ANN401
     """Print JSON on stdout."""
-    from normexp.console.streams import escaped
+    from normexp.console.output import escaped
     from normexp.store.plain import finite
 
     sys.stdout.write(escaped(json.dumps(finite(content), indent=1, ensure_ascii=False)) + "\n")

@@ -67,7 +67,7 @@ def claims(
     """
     from normexp.claims import check
     from normexp.console.compare import print_criteria, print_verdicts
-    from normexp.console.streams import warn
+    from normexp.console.output import warn
 
     chosen, settled = check.select(wanted or [])
     if criteria:
@@ -90,7 +90,7 @@ def claims(
 def _sweep(name: str, overrides: Sequence[str]) -> list[str]:
     """Sweep a study of the claims; return the ids of runs that failed."""
     from normexp.cli.sweeps import swept
-    from normexp.console.streams import stderr
+    from normexp.console.output import stderr
 
     stderr().print(f"study {name}: {' '.join(overrides)}", soft_wrap=True)
     result, code = swept(overrides)

@@ -1,5 +1,6 @@
 """Looking at a store: `ls`, `show`, `report` and `watch`."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -82,9 +83,10 @@ def report(
       normexp report bn_regression placement --out comparison
     """
     from normexp.config.schema import PLACES
-    from normexp.console.streams import note, stdout
+    from normexp.console.output import note, stdout
     from normexp.report.compose import compose
     from normexp.report.page import as_data, check_target, place, write
+    from normexp.report.render import Renderer
     from normexp.report.source import gather
     from normexp.store.places import typed_places
 
@@ -95,8 +97,9 @@ def report(
     source = gather(directory, [word for word in words if not words[word]], places)
     target = place(directory, source) if out is None else Path(out)
     check_target(target, in_store=out is None)
-    made = compose(source)
-    written = write(made, target)
+    with closing(Renderer()) as renderer:
+        made = compose(source, renderer.draw)
+        written = write(made, target, renderer)
 
     def print_summary() -> None:
         stdout().print(f"{made.title}: {made.about}", soft_wrap=True)
@@ -133,16 +136,15 @@ def watch(
       normexp watch
       normexp watch bn_regression --port 8000
     """
-    from normexp.console.streams import stderr, stdout, warn
-    from normexp.report.live import Live, study_of
-    from normexp.report.server import LOOPBACK, ReportServer
+    from normexp.console.output import stderr, stdout, warn
+    from normexp.report.watch import LOOPBACK, ReportServer, study_of
 
     study = study_of(directory, wanted)
     if host not in LOOPBACK:
         warn(f"{host} can be reached from other machines, which will see the report")
-    server = ReportServer(Live(study), host, port)
+    server = ReportServer(study, host, port)
     stdout().print(server.address, soft_wrap=True)
     stderr().print(f"the report of {study.path}; Ctrl-C ends", soft_wrap=True)
     if open_browser:
         typer.launch(server.address)
-    server.serve()
+    server.serve_forever()

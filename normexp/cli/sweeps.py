@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from threading import Thread
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -102,13 +103,12 @@ def swept(
 
 def _serve(plan: "Plan") -> None:
     """Serve the study's report as long as this process lives."""
-    from normexp.console.streams import stderr
-    from normexp.report.live import Live
-    from normexp.report.server import ReportServer
+    from normexp.console.output import stderr
+    from normexp.report.watch import ReportServer
     from normexp.sweeps.sweep import study_directory
 
-    server = ReportServer(Live(study_directory(plan.study)))
-    server.start()
+    server = ReportServer(study_directory(plan.study))
+    Thread(target=server.serve_forever, daemon=True, name="server").start()
     stderr().print(f"the report while it grows: {server.address}", soft_wrap=True)
 
 

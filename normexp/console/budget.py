@@ -6,8 +6,7 @@ from functools import partial
 
 from rich.console import Console
 
-from normexp.console.streams import legend, stdout
-from normexp.console.tables import Column, field_columns, print_table, words_of
+from normexp.console.output import Column, field_columns, legend, print_table, stdout, words_of
 from normexp.console.theory import print_curve
 from normexp.console.words import counted, keras, number, short
 from normexp.errors import UsageError

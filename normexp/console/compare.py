@@ -4,17 +4,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from string import ascii_lowercase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from normexp.claims.check import SOURCES, Judged, Verdicts
-from normexp.claims.claim import Cell, Claim, Settled
-from normexp.console.streams import legend, note, stdout
-from normexp.console.tables import Column, field_column, print_table, words_of
+from normexp.console.output import Column, field_column, legend, note, print_table, stdout, words_of
 from normexp.console.words import NOTHING, counted, field_value, heading, number, short
 from normexp.insight.compare import FieldComparison, FieldReport
 from normexp.insight.comparison import FEWEST, Comparison
+
+if TYPE_CHECKING:
+    from normexp.claims.check import Judged, Verdicts
+    from normexp.claims.claim import Cell, Claim, Settled
 
 PAIRED = {"weights": "weights", "seed": "seed", "unpaired": "no"}
 
@@ -114,8 +115,10 @@ def decision(result: Comparison) -> str:
     return f"~{result.more_seeds} more"
 
 
-def print_verdicts(found: Verdicts, *, details: bool) -> None:
+def print_verdicts(found: "Verdicts", *, details: bool) -> None:
     """A table for each source, or claim by claim; then identities and the studies used."""
+    from normexp.claims.check import SOURCES
+
     console = stdout()
     letters = dict(zip(found.studies, ascii_lowercase, strict=False))
     for source, about in SOURCES.items():
@@ -140,7 +143,7 @@ def print_verdicts(found: Verdicts, *, details: bool) -> None:
     _print_settled(console, found.settled)
 
 
-def print_criteria(claims: Sequence[Claim], settled: Sequence[Settled]) -> None:
+def print_criteria(claims: "Sequence[Claim]", settled: "Sequence[Settled]") -> None:
     """The claims and their criteria, without running anything."""
     console = stdout()
     for claim in claims:
@@ -152,7 +155,7 @@ def print_criteria(claims: Sequence[Claim], settled: Sequence[Settled]) -> None:
     _print_settled(console, settled)
 
 
-def _print_settled(console: Console, settled: Iterable[Settled]) -> None:
+def _print_settled(console: Console, settled: "Iterable[Settled]") -> None:
     """The identities, which cannot come out otherwise, and what runs cannot check."""
     titles = {False: "identities, proved by tests and not counted", True: "not checkable"}
     for is_open, title in titles.items():
@@ -164,10 +167,10 @@ def _print_settled(console: Console, settled: Iterable[Settled]) -> None:
             console.print(f"{each.id} {each.text} → {verdict}{each.because}")
 
 
-def _print_source(console: Console, found: Sequence[Judged], letters: Mapping[str, str]) -> None:
+def _print_source(console: Console, found: "Sequence[Judged]", letters: Mapping[str, str]) -> None:
     """A row a claim, its effects and notes below each other."""
 
-    def effects(each: Judged) -> str:
+    def effects(each: "Judged") -> str:
         cells = _shown(each)
         return "\n".join([each.claim.measure, *(_effect(c, named=len(cells) > 1) for c in cells)])
 
@@ -185,7 +188,7 @@ def _print_source(console: Console, found: Sequence[Judged], letters: Mapping[st
     console.print()
 
 
-def _shown(found: Judged) -> list[Cell]:
+def _shown(found: "Judged") -> "list[Cell]":
     """The first cell that poses the question; under conditions, one of each outcome."""
     posed = [cell for cell in found.cells if cell.posed]
     if found.verdict != "holds only if":
@@ -193,7 +196,7 @@ def _shown(found: Judged) -> list[Cell]:
     return [next(cell for cell in posed if cell.holds is held) for held in (True, False)]
 
 
-def _notes(found: Judged) -> list[str]:
+def _notes(found: "Judged") -> list[str]:
     """Where it holds, what is open, and what was expected if that is something else."""
     notes = []
     if found.verdict in ("holds only if", "undecided") and found.conditions:
@@ -208,7 +211,7 @@ def _notes(found: Judged) -> list[str]:
     return [*notes, *_remarks(found)]
 
 
-def _remarks(found: Judged) -> list[str]:
+def _remarks(found: "Judged") -> list[str]:
     """The notes of single cells."""
     return [
         ": ".join(filter(None, ("" if cell.posed else "not posed", cell.where, cell.note)))
@@ -217,23 +220,23 @@ def _remarks(found: Judged) -> list[str]:
     ]
 
 
-def _expected(claim: Claim) -> str:
+def _expected(claim: "Claim") -> str:
     return f"{claim.expected or 'open'} ({claim.because})"
 
 
-def _effect(cell: Cell, *, named: bool) -> str:
+def _effect(cell: "Cell", *, named: bool) -> str:
     value = estimate_with_interval(cell.comparison, cell.comparison.scale)
     return f"{cell.where}: {value}" if named and cell.where else value
 
 
-def _sizes(cells: Sequence[Cell]) -> str:
+def _sizes(cells: "Sequence[Cell]") -> str:
     """The fewest and the most pairs of any cell that poses the question."""
     sizes = [cell.comparison.n[0] for cell in cells if cell.posed]
     few, many = min(sizes, default=0), max(sizes, default=0)
     return NOTHING if not sizes else str(few) if few == many else f"{few}–{many}"
 
 
-def _print_claim(console: Console, found: Judged) -> None:
+def _print_claim(console: Console, found: "Judged") -> None:
     """One claim whole."""
     claim = found.claim
     console.print(f"{claim.id} {claim.text}", style="bold")

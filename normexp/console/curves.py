@@ -10,8 +10,7 @@ from rich.text import Text
 
 from normexp.config.data import DataSet, data_set
 from normexp.config.identity import varying
-from normexp.console.tables import evenly
-from normexp.console.words import counted, field_value, heading, number
+from normexp.console.words import counted, evenly, field_value, heading, number
 from normexp.sweeps.plan import Plan
 
 BLOCKS = "▁▂▃▄▅▆▇█"

@@ -9,9 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from normexp.config.field import Role, spell
-from normexp.console.streams import legend, stdout
+from normexp.console.output import Column, legend, print_table, stdout, words_of
 from normexp.console.sweeps import ROUNDING
-from normexp.console.tables import Column, print_table, words_of
 from normexp.console.trust import print_changes
 from normexp.console.words import METRICS, NOTHING, counted, field_value, number
 from normexp.trust.diff import MEANINGS, SIDES

@@ -12,17 +12,18 @@ from rich.console import Console
 from normexp.config.field import as_override, quoted, spell
 from normexp.config.identity import describing
 from normexp.config.schema import KIND_FIELDS
-from normexp.console.streams import legend, stdout, stdout_line
-from normexp.console.tables import (
+from normexp.console.output import (
     Column,
-    evenly,
     field_column,
     fits,
+    legend,
     print_table,
+    stdout,
+    stdout_line,
     words_of,
     wrapped,
 )
-from normexp.console.words import METRICS, NOTHING, counted, keras, number, short
+from normexp.console.words import METRICS, NOTHING, counted, evenly, keras, number, short
 from normexp.sweeps.listing import StudyRuns
 
 Row = Mapping[str, Any]

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from normexp.config.schema import total_steps
 from normexp.console.curves import Curves
-from normexp.console.streams import stderr, warn
+from normexp.console.output import stderr, warn
 from normexp.console.words import counted, duration, number
 from normexp.errors import describe
 from normexp.store.locks import StoppedError

@@ -8,8 +8,17 @@ from rich.text import Text
 
 from normexp.config.data import data_set, data_sets
 from normexp.config.norm import WITHOUT_MOMENTUM
-from normexp.console.streams import legend, note, stdout, warn
-from normexp.console.tables import Column, field_column, fits, print_table, words_of
+from normexp.console.output import (
+    Column,
+    field_column,
+    fits,
+    legend,
+    note,
+    print_table,
+    stdout,
+    warn,
+    words_of,
+)
 from normexp.console.words import (
     NOTHING,
     SKEWED_NOTE,

@@ -5,8 +5,7 @@ from functools import partial
 
 from rich.console import Console
 
-from normexp.console.streams import legend, stdout
-from normexp.console.tables import Column, print_table, words_of
+from normexp.console.output import Column, legend, print_table, stdout, words_of
 from normexp.console.words import NOTHING, counted, keras, number, short, ticks
 from normexp.theory.convert import Conversion
 from normexp.theory.frameworks import CALLER, FIRST_BATCH, Framework

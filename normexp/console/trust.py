@@ -10,8 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from normexp.config.field import spell
-from normexp.console.streams import legend, note, stderr, stdout
-from normexp.console.tables import Column, print_table, words_of
+from normexp.console.output import Column, legend, note, print_table, stderr, stdout, words_of
 from normexp.console.words import counted, duration
 from normexp.sweeps.environment import PACKAGES
 

@@ -1,4 +1,4 @@
-"""Numbers, fields and durations as text."""
+"""Numbers, fields and durations as text, and the ticks and points that are shown of many."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -139,3 +139,10 @@ def ticks(low: float, high: float) -> list[float]:
     step = max(1, round(decades / MOST_DECADES))
     every = [float(f"{digit}e{each}") for each in exponents if not each % step for digit in digits]
     return [value for value in every if low <= value <= high]
+
+
+def evenly(number: int, most: int) -> list[int]:
+    """Positions of so many points, or at most `most` of them at equal distances, both ends kept."""
+    if number <= most:
+        return list(range(number))
+    return sorted({round(i * (number - 1) / max(1, most - 1)) for i in range(most)})

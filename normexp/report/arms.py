@@ -7,20 +7,30 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from normexp.config.identity import varying
 from normexp.console.compare import PAIRED, decision, estimate_with_interval, sample_size
-from normexp.console.words import SKEWED_NOTE, counted, field_value, interval, number
+from normexp.console.words import METRICS, SKEWED_NOTE, counted, field_value, interval, number
 from normexp.insight.compare import baseline_of, comparisons
-from normexp.insight.comparison import FEWEST, ArmComparison, compare_arms
-from normexp.report.charts import dot_plot, value_axis
-from normexp.report.figure import Drawn, Figure, LeftOut, Table, sentences, table
+from normexp.insight.comparison import FEWEST, Comparison
+from normexp.report.charts import (
+    SHOWN,
+    category,
+    layer,
+    on_axis,
+    panels,
+    quantity,
+    tooltips,
+    value_axis,
+)
+from normexp.report.figure import Drawn, Figure, LeftOut, Spec, Table, sentences, table
 from normexp.report.naming import title_of, unnamed
-from normexp.report.source import MOMENTUM, SOURCE, UNKNOWN, Source
-from normexp.report.style import PERCENT
+from normexp.report.source import MOMENTUM, SOURCE, Source
+from normexp.report.style import ARM, INK, PERCENT, SOFT, Palette
 
 if TYPE_CHECKING:
-    from normexp.report.figure import Chart
-    from normexp.store.stored import Row
+    import pandas as pd
 
 DIFFERENCES = "Differences, paired where they can be"
+
+ACCURACIES = ("test_accuracy", "test_accuracy_population")
 
 MOST = 20
 """Comparisons that are made: each costs a bootstrap."""
@@ -34,19 +44,13 @@ def headline(source: Source) -> Drawn:
 def _headline(source: Source, metric: str) -> Figure:
     is_loss, what = metric == "test_loss", metric.replace("_", " ")
     frame = source.summary(metric)
-    frame = frame[frame["arm"].isin(source.palette.arms)]
-    chart = None
-    if len(frame):
-        axis = value_axis(
-            what, frame, log=is_loss, within=(-math.inf, math.inf) if is_loss else (0, 1)
-        )
-        tips = {"arm:N": "arm", "text:N": what, "truth:N": "population", "n": "seeds"}
-        chart = dot_plot(frame.assign(name=frame["arm"]), source.palette, x=axis, tips=tips)
+    frame = frame[frame["arm"].isin(source.palette.arms)].assign(name=frame["arm"])
+    tips = {"arm:N": "arm", "text:N": what, "truth:N": "population", "n": "seeds"}
     return Figure(
         name="headline" if is_loss else "headline-accuracy",
         title="What each arm comes to" if is_loss else "Accuracy of each arm",
         sentence=_sentence(source, metric),
-        chart=chart,
+        chart=_dots(frame, source.palette, what, tips, log=is_loss) if len(frame) else None,
         table=_table(source) if is_loss else None,
         note=sentences(
             f"Mark: mean {what} and 95{PERCENT} interval over seeds (Student's t).",
@@ -63,31 +67,18 @@ def _headline(source: Source, metric: str) -> Figure:
 
 def _table(source: Source) -> Table:
     """All arms in all that is known of them."""
-    columns = {
-        "test loss": "test_loss",
-        "excess": "excess_loss",
-        "population": "test_loss_population",
-    }
-    if len(source.metrics) > 1:
-        columns |= {"accuracy": "test_accuracy", "population accuracy": "test_accuracy_population"}
-    arms = source.arms.values()
-    lives = [
-        None if arm.half_life_steps is None else number(arm.half_life_steps, 3) for arm in arms
-    ]
-    every: dict[str, list[Any]] = {
-        "half-life, steps": lives, "diverged": [arm.diverged or None for arm in arms]
-    }  # fmt: skip
-    more = {title: values for title, values in every.items() if any(values)}
-    rows = []
-    for number_of, (name, arm) in enumerate(source.arms.items()):
-        estimates = [
-            source.estimate(name, metric)
-            if arm.has_statistics or metric != "excess_loss"
-            else UNKNOWN
-            for metric in columns.values()
-        ]
-        rows.append((name, arm.n, *estimates, *(values[number_of] for values in more.values())))
-    return table(("arm", "n", *columns, *more), rows)
+    rows: list[dict[str, Any]] = []
+    for name, arm in source.arms.items():
+        life = arm.half_life_steps
+        row = {"arm": name, "n": arm.n} | {
+            METRICS[metric].replace("\n", " "): source.estimate(name, metric)
+            for metric in ("test_loss", "excess_loss", "test_loss_population", *ACCURACIES)
+            if metric not in ACCURACIES or len(source.metrics) > 1
+        }
+        row["half-life, steps"] = None if life is None else number(life, 3)
+        rows.append({**row, "diverged": arm.diverged or None})
+    columns = [title for title in rows[0] if any(row[title] is not None for row in rows)]
+    return table(columns, [[row[title] for title in columns] for row in rows])
 
 
 def _sentence(source: Source, metric: str) -> str:
@@ -111,7 +102,6 @@ def _cost(source: Source, best: str) -> Iterator[str]:
     costs = {
         arm: source.estimate(arm, "excess_loss").mean
         for arm in source.summary("excess_loss")["arm"]
-        if source.arms[arm].has_statistics
     }
     if best in costs:
         cost = number(costs[best])
@@ -132,7 +122,8 @@ class Difference(NamedTuple):
 
     name: str
     baseline: str
-    found: ArmComparison
+    result: Comparison
+    pairing: str
 
 
 def differences(source: Source) -> Drawn:
@@ -149,14 +140,14 @@ def differences(source: Source) -> Drawn:
     if not found:
         return [LeftOut(DIFFERENCES, "no two arms are alike but for one field")]
     shown = found[:MOST]
-    ratios = sum(each.found.result.scale == "ratio" for each in shown)
+    ratios = sum(each.result.scale == "ratio" for each in shown)
     scale = "ratio" if 2 * ratios >= len(shown) else "difference"  # for one axis
     kind = {"ratio": "ratio of geometric means, arm ÷ baseline",
             "difference": "difference of means, arm − baseline"}[scale]  # fmt: skip
     columns = ("arm", "baseline", "paired", "n", f"{scale} [95{PERCENT} interval]", "decided")
     rows = [
-        (each.name, each.baseline, PAIRED[each.found.pairing], sample_size(each.found.result),
-         estimate_with_interval(each.found.result, scale), decision(each.found.result))
+        (each.name, each.baseline, PAIRED[each.pairing], sample_size(each.result),
+         estimate_with_interval(each.result, scale), decision(each.result))
         for each in shown
     ]  # fmt: skip
     return [
@@ -178,36 +169,22 @@ def differences(source: Source) -> Drawn:
 
 
 def _differences(source: Source, field: str) -> Iterator[Difference]:
-    names = {row["run_id"]: row["arm"] for row in source.rows}
-    if field == SOURCE:
-        yield from _between_sources(source)
-        return
+    names = {(row.get(SOURCE), row["run_id"]): row["arm"] for row in source.rows}
     rows = [row for row in source.rows if field in row]
-    for each in comparisons(field, baseline_of(field, rows), rows, "test_loss"):
+    baseline = source.names[0] if field == SOURCE else baseline_of(field, rows)
+    for each in comparisons(field, baseline, rows, "test_loss"):
         ids = each.found.run_ids  # of the baseline, then of the other
         if ids:
-            yield Difference(names[ids[-1]], names[ids[0]], each.found)
-
-
-def _between_sources(source: Source) -> Iterator[Difference]:
-    """Arms of the first source against those of the others that are otherwise alike."""
-    alike: dict[str, dict[str, list[Row]]] = {}
-    inner = [path for path in source.fields if path != SOURCE]
-    for row in source.rows:
-        values = repr({path: row[path] for path in inner if path in row})
-        alike.setdefault(values, {}).setdefault(row[SOURCE], []).append(row)
-    for members in alike.values():
-        first, *others = [members[name] for name in source.names if name in members]
-        for other in others:
-            found = compare_arms(first, other, "test_loss")
-            yield Difference(other[0]["arm"], first[0]["arm"], found)
+            other, base = each.other.get(SOURCE), each.baseline.get(SOURCE)
+            arms = names[other, ids[-1]], names[base, ids[0]]
+            yield Difference(*arms, each.found.result, each.found.pairing)
 
 
 def _decided(found: Sequence[Difference], field: str) -> str:
     """The number of decided differences, and the largest."""
-    decided = [each for each in found if each.found.result.decided]
+    decided = [each for each in found if each.result.decided]
     name = "their source" if field == SOURCE else title_of(field)
-    few = max(min(each.found.result.n) for each in found)
+    few = max(min(each.result.n) for each in found)
     text = (
         f"{name.capitalize()}: {len(decided) or 'none'} of {counted(len(found), 'difference')} "
         f"{'are' if len(decided) > 1 else 'is'} decided"
@@ -216,29 +193,29 @@ def _decided(found: Sequence[Difference], field: str) -> str:
         text += (
             f", for which {FEWEST} seeds are needed, and here {counted(few, 'seed')} can be used"
         )
-    known = [e for e in decided or found if e.found.result.scale == "ratio"]
-    known = [e for e in known if 0 < e.found.result.estimate < math.inf]
-    if not known:
+    ratios = [each for each in decided or found if each.result.scale == "ratio"]
+    sizes = {each: abs(math.log(each.result.estimate)) for each in ratios
+             if 0 < each.result.estimate < math.inf}  # fmt: skip
+    if not sizes:
         return f"{text}."
-    largest = max(known, key=lambda each: abs(math.log(each.found.result.estimate)))
+    largest = max(sizes, key=sizes.__getitem__)
     return (
         f"{text}. The largest: the test loss of {largest.name} is "
-        f"{largest.found.result.estimate:.3g} times that of {largest.baseline}."
+        f"{largest.result.estimate:.3g} times that of {largest.baseline}."
     )
 
 
-def _chart(source: Source, found: Sequence[Difference], scale: str, field: str) -> "Chart | None":
+def _chart(source: Source, found: Sequence[Difference], scale: str, field: str) -> Spec | None:
     """Ratios or differences with intervals; an arm with several baselines has each in its name."""
     import pandas as pd
 
-    results = [(each, each.found.result) for each in found]
     unique = len({each.name for each in found}) == len(found)
     frame = pd.DataFrame(
-        {"name": each.name if unique else f"{each.name} : {each.baseline}",
-         "baseline": each.baseline, "mean": result.estimate, "low": result.low, "high": result.high,
+        {"name": name if unique else f"{name} : {baseline}", "baseline": baseline,
+         "mean": result.estimate, "low": result.low, "high": result.high,
          "faint": not result.decided, "decided": decision(result),
          "text": estimate_with_interval(result, scale)}
-        for each, result in results
+        for name, baseline, result, _ in found
         if math.isfinite(result.low) and result.scale == scale
     )  # fmt: skip
     if frame.empty:
@@ -249,8 +226,65 @@ def _chart(source: Source, found: Sequence[Difference], scale: str, field: str) 
         word = field_value(field, dict(source.values(against)))
         one = f"{title_of(field)} {word}, all else alike"
         against = "the same arm of the first" if field == SOURCE else one
-    nothing = 1.0 if scale == "ratio" else 0.0
-    shown = pd.concat([frame, pd.DataFrame([{"mean": nothing}])])
-    axis = value_axis(f"test loss, {scale} to {against}", shown, log=scale == "ratio")
     tips = {"name:N": "arm", "baseline:N": "baseline", "text:N": scale, "decided:N": "decided"}
-    return dot_plot(frame, source.palette, x=axis, tips=tips, against=nothing)
+    title, log = f"test loss, {scale} to {against}", scale == "ratio"
+    return _dots(frame, source.palette, title, tips, log=log, against=1.0 if log else 0.0)
+
+
+def _dots(  # noqa: PLR0913  the parts of a chart
+    frame: "pd.DataFrame",
+    palette: Palette,
+    title: str,
+    tips: dict[str, str],
+    *,
+    log: bool,
+    against: float | None = None,
+) -> Spec:
+    """Means with intervals, a row a name.
+
+    Args:
+        frame: `name`, mean, low, high; `arm` where rows have colours; `reference`, another value of
+            the same row; `faint` rows.
+        palette: of the arms.
+        title: of the axis of values.
+        tips: titles of columns that a mark shows under the mouse.
+        log: whether the axis is logarithmic.
+        against: value of a rule over all rows.
+    """
+    import pandas as pd
+
+    rule = [] if against is None else [{"mean": against}]
+    shown = pd.concat([frame, pd.DataFrame(rule)]) if rule else frame
+    axis = value_axis(title, shown, log=log)
+    frame, names, has_arms = on_axis(frame, axis), list(frame["name"]), ARM in frame
+    long = max(map(len, names)) > 18  # noqa: PLR2004  such names stand above their rows
+    look: Spec = {"labelColor": INK, "ticks": False, "domain": False}
+    if long:
+        look |= {"labelAlign": "left", "labelOffset": -12, "labelPadding": -2, "labelLimit": 340}
+    color, shape = (
+        (palette.encode(names, "color"), palette.encode(names, "shape"))
+        if has_arms
+        else ({"color": {"value": INK}}, {"shape": {"value": "circle"}})
+    )
+    base = {
+        "y": category("name", {"sort": names, "title": None, "axis": look}),
+        "tooltip": tooltips(tips),
+        **color,
+    }
+    faint = {"opacity": {"condition": {"test": "datum.faint", "value": 0.45}, "value": 1.0}}
+    filters = [SHOWN] if has_arms else []
+    known = [*filters, "isValid(datum.reference)"]
+
+    def at(column: str, to: str = "") -> Spec:
+        return {**base, "x": quantity(column, axis), **({"x2": {"field": to}} if to else {})}
+
+    over_all = layer("rule", {"x": quantity("mean", axis)}, strokeDash=[4, 3])
+    layers = [
+        *([{**over_all, "data": {"values": rule}}] if rule else []),
+        layer("bar", at("reference", "mean"), *known, height=7, opacity=0.28),
+        layer("rule", {**at("low", "high"), **faint}, *filters, "isValid(datum.high)",
+              strokeWidth=1.5, clip=True),
+        layer("tick", {**at("reference"), "color": {"value": SOFT}}, *known, thickness=2, size=16),
+        layer("point", {**at("mean"), **faint, **shape}, *filters, size=80),
+    ]  # fmt: skip
+    return panels(layers, frame, (520, (38 if long else 28) * len(names)))

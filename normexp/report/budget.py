@@ -5,21 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normexp.console.tables import evenly
-from normexp.console.words import number, ticks
+from normexp.console.words import evenly, number, ticks
 from normexp.errors import UsageError
 from normexp.insight.budget import ALL, PARTS, RunBudget, averaging, budgets_of
-from normexp.insight.training import trainings_of, with_data
-from normexp.report.charts import panels, tooltips
+from normexp.insight.training import with_data
+from normexp.report.charts import SHOWN, category, layer, panels, quantity, tooltips
 from normexp.report.course import MOST_LAYERS, sample
-from normexp.report.figure import Drawn, Figure, LeftOut, epoch_slider, sentences, table
+from normexp.report.figure import Drawn, Figure, LeftOut, Spec, epoch_slider, sentences, table
 from normexp.report.source import Source, some
-from normexp.report.style import ARM, INK, switchable
+from normexp.report.style import ARM, INK
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from normexp.report.figure import Chart
 
 TITLE = "Error budget of the running means"
 
@@ -61,7 +58,7 @@ def error_budget(source: Source) -> Drawn:
     chosen = sample(source)
     if not chosen.rows:
         return [LeftOut(TITLE, chosen.why)]
-    trainings = averaging(trainings_of(source.stored(chosen.rows)))
+    trainings = averaging(source.trainings(chosen.rows))
     if not trainings:
         why = "the trainings are not there, or no arm is normalised by an average of its batches"
         return [LeftOut(TITLE, why)]
@@ -71,7 +68,7 @@ def error_budget(source: Source) -> Drawn:
         return [LeftOut(TITLE, f"{error.message}; {error.hint}")]
     arms = {row["run_id"]: row[ARM] for row in chosen.rows}
     found = list(budgets_of(kept))
-    frame = pd.DataFrame([row for each in found for row in _rows(arms[each.run.id], each)])
+    frame = pd.concat([_rows(arms[each.run.id], each) for each in found], ignore_index=True)
     frame = frame[np.isfinite(frame[list(ALL)].to_numpy()).all(axis=1)]
     if frame.empty:
         return [LeftOut(TITLE, "no layer has a finite error")]
@@ -84,26 +81,29 @@ def error_budget(source: Source) -> Drawn:
     ]
 
 
-def _rows(arm: str, budget: RunBudget) -> list[dict[str, Any]]:
+def _rows(arm: str, budget: RunBudget) -> "pd.DataFrame":
     """By epoch and layer: root mean squares by part, and each part's share of the mean square.
 
     A share is the mean over channels of part · error: these add up to the mean square error, half
     of each product to either as in `theory.budget.Budget.squares`.
     """
-    rows, start = [], 0
-    for layer, width in budget.sites.items():
-        channels = slice(start, start + width)
-        start += width
-        for epoch in evenly(len(budget.steps), MOST_EPOCHS):
-            alive = budget.varies[epoch, channels]
-            parts = {part: budget.mean[part][epoch, channels][alive] for part in ALL}
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                row: dict[str, Any] = {ARM: arm, "epoch": epoch, "layer": layer}
-                row |= {part: np.sqrt(np.square(parts[part]).sum() / alive.sum()) for part in ALL}
-                row |= {f"{part}_share": (parts[part] * parts["error"]).sum() / alive.sum()
-                        for part in PARTS}  # fmt: skip
-            rows.append(row)
-    return rows
+    import pandas as pd
+
+    points = evenly(len(budget.steps), MOST_EPOCHS)
+    alive = budget.varies[points]  # [points, channels]
+    starts = np.cumsum([0, *budget.sites.values()])[:-1]
+
+    def by_layer(values: Any) -> Any:  # noqa: ANN401  arrays
+        return np.add.reduceat(np.where(alive, values, 0.0), starts, axis=1).T.ravel()
+
+    parts = {part: budget.mean[part][points] for part in ALL}
+    layers = np.repeat([*budget.sites], len(points))
+    columns = {ARM: arm, "epoch": np.tile(points, len(budget.sites)), "layer": layers}
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        n = by_layer(1.0)
+        columns |= {part: np.sqrt(by_layer(np.square(parts[part])) / n) for part in ALL}
+        columns |= {f"{p}_share": by_layer(parts[p] * parts["error"]) / n for p in PARTS}
+    return pd.DataFrame(columns)
 
 
 def _figure(source: Source, frame: "pd.DataFrame", last: "pd.DataFrame", note: str) -> Figure:
@@ -126,34 +126,33 @@ def _figure(source: Source, frame: "pd.DataFrame", last: "pd.DataFrame", note: s
     )
 
 
-def _chart(source: Source, frame: "pd.DataFrame", layers: Sequence[str], epoch: int) -> "Chart":
-    import altair as alt
-
+def _chart(source: Source, frame: "pd.DataFrame", layers: Sequence[str], epoch: int) -> Spec:
+    """A panel an arm, a row a layer, a mark a part."""
     data = frame.melt([ARM, "epoch", "layer"], list(ALL), "part", "value").replace({"part": NAMES})
     data = data[data["value"] >= FLOOR]
     arms = [arm for arm in source.arms if arm in set(data[ARM])]
     low, high = (data["value"].min(), data["value"].max()) if len(data) else (FLOOR, 1.0)
-    scale = alt.Scale(type="log", nice=False, padding=8, domain=[low, high])  # of all epochs
-    axis = alt.Axis(values=ticks(low, high), format="~g", labelOverlap="greedy")
-    legend = alt.Legend(title=None, orient="top", symbolStrokeColor=INK, symbolFillColor=None)
-    shapes = alt.Scale(domain=list(MARKS), range=list(MARKS.values()))
+    scale = {"type": "log", "nice": False, "padding": 8, "domain": [low, high]}  # of all epochs
+    axis = {"values": ticks(low, high), "format": "~g", "labelOverlap": "greedy"}
+    legend = {"title": None, "orient": "top", "symbolStrokeColor": INK, "symbolFillColor": None}
+    shapes = {"domain": list(MARKS), "range": list(MARKS.values())}
     tips = {"arm:N": "arm", "layer:N": "layer", "epoch": "epoch", "part:N": "part",
             "value": "RMS in σ"}  # fmt: skip
-    drawn = (
-        switchable(alt.Chart().transform_filter("datum.epoch === budget_epoch"))
-        .mark_point(filled=False, opacity=1, size=46, strokeWidth=1.7)
-        .encode(
-            alt.X("value:Q", title="RMS in σ", scale=scale, axis=axis),
-            alt.Y("layer:N", title=None, sort=list(layers), scale=alt.Scale(domain=list(layers)),
-                  axis=alt.Axis(grid=True, ticks=False)),
-            alt.Shape("part:N", scale=shapes, legend=legend),
-            source.palette.encode("color", arms),
-            tooltip=tooltips(tips),
-        )
-    )  # fmt: skip
+    names = {"title": None, "sort": list(layers), "scale": {"domain": list(layers)},
+             "axis": {"grid": True, "ticks": False}}  # fmt: skip
+    encoding = {
+        "x": quantity("value", {"title": "RMS in σ", "scale": scale, "axis": axis}),
+        "y": category("layer", names),
+        "shape": category("part", {"scale": shapes, "legend": legend}),
+        "tooltip": tooltips(tips),
+        **source.palette.encode(arms, "color"),
+    }
+    drawn = layer("point", encoding, "datum.epoch === budget_epoch", SHOWN, filled=False,
+                  opacity=1, size=46, strokeWidth=1.7)  # fmt: skip
     size, facet = (200, max(60, 21 * len(layers))), {"field": ARM, "sort": arms, "columns": 3}
     chart = panels([drawn], data, size, facet)
-    return chart.add_params(alt.param(name="budget_epoch", value=epoch))
+    chart["params"].append({"name": "budget_epoch", "value": epoch})
+    return chart
 
 
 def _sentence(last: "pd.DataFrame") -> str:
@@ -175,12 +174,8 @@ def _of_arm(last: "pd.DataFrame") -> str:
     if not row["error"]:
         return off
     if shares[first] >= MOSTLY * sum(shares.values()):
-        return f"{off}, mostly {_word(first)}"
-    return f"{off}, by {_word(first)} and {_word(second)}"
-
-
-def _word(part: str) -> str:
-    return {"initial": "what is left of the initial value"}.get(part, part)
+        return f"{off}, mostly {NAMES[first]}"
+    return f"{off}, by {NAMES[first]} and {NAMES[second]}"
 
 
 def _costs(source: Source, arms: dict[str, str], found: Sequence[RunBudget], note: str) -> Figure:
@@ -215,4 +210,4 @@ def _costs(source: Source, arms: dict[str, str], found: Sequence[RunBudget], not
 
 def _most(cost: "pd.Series[float]") -> str:
     most = max(PARTS, key=lambda part: cost[part])
-    return f"{number(cost['error'], 3)} ({_word(most)} alone would do most)"
+    return f"{number(cost['error'], 3)} ({NAMES[most]} alone would do most)"

@@ -1,15 +1,17 @@
-"""Arms that differ in their momentum alone, and the best momentum that is predicted for them."""
+"""Arms that differ in their momentum alone, the momentum predicted for them, and the verdict."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from normexp.config.norm import WITHOUT_MOMENTUM
+from normexp.console.words import interval, keras, number
 from normexp.errors import NormexpError, UsageError
 from normexp.insight.arms import Estimate
 from normexp.report.naming import arm_name
 from normexp.report.source import MOMENTUM, UNKNOWN, Source
+from normexp.report.style import PERCENT
 
 if TYPE_CHECKING:
     from normexp.insight.forecast import Forecast
@@ -25,6 +27,12 @@ MOST_SEEDS = 8
 
 OBSERVED = ("batch", "ghost")
 """Norms whose momentum does not change the weights, so that the population's level is one."""
+
+DEFAULT = 0.1
+"""PyTorch's momentum if nobody says another."""
+
+ALIKE = 0.01
+"""Relative difference that is not worth a word."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +83,15 @@ class Cell:
 def cells(source: Source) -> list[Cell]:
     """The cells with at least two momenta, in the order of the arms."""
     fields = [path for path in source.fields if path != MOMENTUM]
+    outside = [path for path in fields if not path.startswith("norm.")]
     grouped: dict[str, dict[str, float | None]] = {}
     plain: dict[str, str] = {}
     for name, arm in source.arms.items():
-        values = {path: arm.values[path] for path in fields if path in arm.values}
         if arm.values.get("norm.kind") == "none":
-            plain[_outside(values)] = name
+            plain[_key(arm.values, outside)] = name
         elif MOMENTUM in arm.values and arm.values.get("norm.estimator") not in WITHOUT_MOMENTUM:
-            grouped.setdefault(repr(values), {})[name] = arm.values[MOMENTUM]
+            members = grouped.setdefault(_key(arm.values, fields), {})
+            members[name] = arm.values[MOMENTUM]
     kept = [momenta for momenta in grouped.values() if len({m for m in momenta.values() if m}) > 1]
     values_of = [source.values(next(iter(momenta))) for momenta in kept]
     telling = [path for path in fields if len({repr(of.get(path)) for of in values_of}) > 1]
@@ -90,11 +99,15 @@ def cells(source: Source) -> list[Cell]:
         Cell(
             arm_name(values, telling).replace("all runs", "ema") if telling else "",
             dict(sorted(momenta.items(), key=lambda pair: -1.0 if pair[1] is None else pair[1])),
-            plain.get(_outside({path: values[path] for path in fields if path in values}), ""),
+            plain.get(_key(values, outside), ""),
             source,
         )
         for momenta, values in zip(kept, values_of, strict=True)
     ]
+
+
+def _key(values: dict[str, Any], fields: Sequence[str]) -> str:
+    return repr({path: values[path] for path in fields if path in values})
 
 
 def forecast(source: Source, found: Sequence[Cell]) -> tuple[list[Cell], int, list[str]]:
@@ -124,13 +137,13 @@ def _is_plain(cell: Cell) -> bool:
 def _forecast(cell: Cell, most: int, lost: list[str]) -> "Forecast | None":
     """The forecast of a cell's first seeds; None where trainings or data are not there."""
     from normexp.insight.forecast import forecasts_of
-    from normexp.insight.training import trainings_of, with_data
+    from normexp.insight.training import with_data
 
     mine = [row for row in cell.source.complete if row["arm"] in cell.momenta]
     seeds = sorted({row["seed"] for row in mine})[:most]
-    chosen = cell.source.stored(row for row in mine if row["seed"] in seeds)
+    chosen = cell.source.trainings(row for row in mine if row["seed"] in seeds)
     try:
-        kept, notes = with_data(trainings_of(chosen), cell.source.places)
+        kept, notes = with_data(chosen, cell.source.places)
         made = forecasts_of(kept, parts=())
     except UsageError as error:
         lost.append(f"{error.message}; {error.hint}")
@@ -142,6 +155,105 @@ def _forecast(cell: Cell, most: int, lost: list[str]) -> "Forecast | None":
     return known[0] if len(known) == 1 else None
 
 
-def _outside(values: dict[str, Any]) -> str:
-    """An arm's values but for its norm."""
-    return repr({path: value for path, value in values.items() if not path.startswith("norm.")})
+def best_sentence(found: Sequence[Cell], metric: str) -> str:
+    """The best momentum, the predicted one, and what the default costs."""
+    known = [cell for cell in found if cell.best(metric)]
+    if not known:
+        return f"No momentum has a finite {metric.replace('_', ' ')}."
+    return _of_one(known[0], metric) if len(known) == 1 else _of_several(known, metric)
+
+
+def cost_sentence(found: Sequence[Cell]) -> str:
+    """The momenta at which running statistics cost least and most."""
+    known = [(cell, arm) for cell in found for arm in cell.known("excess_loss")]
+    ordered = sorted(known, key=lambda pair: pair[0].mean(pair[1], "excess_loss"))
+
+    def at(cell: Cell, arm: str) -> str:
+        value = cell.momenta[arm]
+        what = "the cumulative mean" if value is None else f"momentum {value:g}"
+        where = f" ({cell.name})" if cell.name else ""
+        return f"{what}{where}, {interval(cell.source.estimate(arm, 'excess_loss'))}"
+
+    text = f"Running statistics cost least at {at(*ordered[0])}, and most at {at(*ordered[-1])}."
+    made = [cell.forecast for cell in found if cell.forecast]
+    if len(made) == 1:
+        best = made[0].best
+        text += f" Predicted least is {number(best.cost, 3)}, at {_both(best.momentum)}."
+    return text
+
+
+def _of_one(cell: Cell, metric: str) -> str:
+    best = cell.best(metric)
+    value = cell.momenta[best]
+    name = "The cumulative mean" if value is None else f"Momentum {_both(value)}"
+    measured = f"{metric.replace('_', ' ')} {interval(cell.source.estimate(best, metric))}"
+    if cell.forecast and cell.forecast.best.momentum == value:
+        first = f"{name} is best, measured ({measured}) and predicted"
+    else:
+        first = f"{name} is best measured ({measured})"
+        first += f", {cell.forecast.best.momentum:g} is predicted" if cell.forecast else ""
+    return "; ".join([first, *_default(cell, metric), *_levels(cell, metric)]) + "."
+
+
+def _levels(cell: Cell, metric: str) -> Iterator[str]:
+    """The best momentum against the population's statistics, and all against no norm."""
+    rank, best = cell.source.rank, cell.best(metric)
+    level, plain = (cell.level(of, metric).mean for of in ("population", "no norm"))
+    if math.isfinite(level):
+        above = rank(best, metric) - (-level if "accuracy" in metric else level)
+        inside = above <= cell.source.estimate(best, metric).half_width
+        reached = "its interval holds" if inside else "nothing reaches"
+        yield f"{'it is no worse than' if above <= 0 else reached} the population's {number(level)}"
+    if math.isfinite(plain):
+        known = cell.known(metric)
+        better = sum(rank(arm, metric) < rank(cell.plain, metric) for arm in known)
+        yield f"no norm ({number(plain)}) is beaten by {better or 'none'} of {len(known)}"
+
+
+def _of_several(found: Sequence[Cell], metric: str) -> str:
+    bests = {cell.name: cell.momenta[cell.best(metric)] for cell in found}
+    pairs = sorted((value, name) for name, value in bests.items() if value is not None)
+    parts = []
+    if pairs and pairs[0][0] == pairs[-1][0]:
+        where = "everywhere" if len(pairs) == len(bests) else f"in {len(pairs)} of {len(bests)}"
+        parts.append(f"Momentum {_both(pairs[0][0])} is best measured {where}.")
+    elif pairs:
+        (low, where), (high, there) = pairs[0], pairs[-1]
+        parts.append(
+            f"The best measured momentum goes from {low:g} ({where}) to {high:g} ({there})."
+        )
+    if len(pairs) < len(bests):
+        parts.append(f"The cumulative mean is best in {len(bests) - len(pairs)} of {len(bests)}.")
+    ratios = [
+        cell.forecast.best.momentum / best
+        for cell in found
+        if cell.forecast and (best := bests[cell.name])
+    ]
+    if ratios:
+        near = sum(0.5 <= ratio <= 2 for ratio in ratios)  # noqa: PLR2004
+        parts.append(
+            f"The predicted one is within a factor of 2 of it in {near or 'none'} of {len(ratios)}."
+        )
+    return " ".join(parts)
+
+
+def _both(value: float) -> str:
+    return f"{value:g} (Keras {keras(value)})"
+
+
+def _default(cell: Cell, metric: str) -> Iterator[str]:
+    """`PyTorch's default 0.1 costs 71 % more`; nothing if it was not tried."""
+    tried = [cell.mean(arm, metric) for arm in cell.known(metric) if cell.momenta[arm] == DEFAULT]
+    best = cell.mean(cell.best(metric), metric)
+    if not tried or best <= 0:
+        return
+    times, far = tried[0] / best, abs(tried[0] - best)
+    if (far if "accuracy" in metric else times - 1) < ALIKE:
+        text = f"is as good within 1{PERCENT}"
+    elif "accuracy" in metric:
+        text = f"is {100 * far:.2g} points below the best"
+    elif times < 10:  # noqa: PLR2004  from there on no percentage
+        text = f"costs {100 * (times - 1):.0f}{PERCENT} more"
+    else:
+        text = f"costs {times:.3g} times as much"
+    yield f"PyTorch's default {DEFAULT:g} {text}"

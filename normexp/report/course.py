@@ -1,25 +1,32 @@
 """The course of a training: losses by epoch, and how running statistics approach the truth."""
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from normexp.config.norm import REFERENCE_ESTIMATORS
-from normexp.console.tables import evenly
-from normexp.console.words import counted, number
-from normexp.report.charts import Options, band_plot, count_axis, means, value_axis
-from normexp.report.figure import Control, Drawn, Figure, LeftOut, sentences, table
+from normexp.console.words import counted, evenly, number
+from normexp.report.charts import (
+    HEIGHT,
+    SHOWN,
+    WIDTH,
+    curves,
+    layer,
+    means,
+    on_axis,
+    panels,
+    quantity,
+    value_axis,
+)
+from normexp.report.figure import Control, Drawn, Figure, LeftOut, Spec, sentences, table
 from normexp.report.source import Source, some
-from normexp.report.style import ARM, INK, PERCENT, SOFT, percent, switchable
+from normexp.report.style import ARM, INK, PERCENT, SOFT, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    import altair as alt
     import pandas as pd
 
-    from normexp.report.figure import Chart
     from normexp.store.stored import Row
 
 WIDE = 5
@@ -31,6 +38,9 @@ MOST_SEEDS = 8
 """Of an arm, in figures that read whole trainings."""
 
 MOST_LAYERS, MOST_POINTS = 9, 25
+
+MOST_EPOCHS = 20
+"""With a tick each."""
 
 RATIOS = (-10, -5, -2, -1, -0.5, -0.2, 0, 0.2, 0.5, 1, 2, 5, 10)
 """Ticks of an axis that is linear about 0 and logarithmic beyond."""
@@ -60,7 +70,6 @@ def _by_epoch(source: Source, frame: "pd.DataFrame", metric: str) -> Figure | Le
     bands = points[ARM].nunique() <= MOST_BANDS and points["n"].median() >= FEWEST_SEEDS
     low, high = points["mean"].min(), points["mean"].max()
     log = bool(metric == "test_loss" and low > 0 and high / low > WIDE)
-    within = (0.0, 1.0) if metric == "test_accuracy" else (-math.inf, math.inf)
     wide = points.pivot_table(index="epoch", columns=ARM, values="mean", observed=True)
     wide = wide[[arm for arm in source.palette.arms if arm in wide]]
     ends = {str(arm): number(values.dropna().iloc[-1], 3) for arm, values in wide.items()}
@@ -69,18 +78,18 @@ def _by_epoch(source: Source, frame: "pd.DataFrame", metric: str) -> Figure | Le
     band = f"95{PERCENT} interval (Student's t)"
     tips = {"arm:N": "arm", "x": "epoch", "mean": what, "low": f"95{PERCENT} from", "high": "to",
             "n": "seeds"}  # fmt: skip
+    last = int(points["epoch"].max())
+    every = {"values": list(range(last + 1))} if last <= MOST_EPOCHS else {}
+    x = {"title": "epoch", "scale": {"nice": False, "padding": 8},
+         "axis": {"grid": False, "format": ",d", "tickMinStep": 1, **every}}  # fmt: skip
+    y = value_axis(what, points if bands else points[["mean"]], log=log)
+    shown = on_axis(points.rename(columns={"epoch": "x"}).assign(what="point"), y)
+    layers = curves(source.palette, list(ends), x=x, y=y, tips=tips, bands=bands)
     return Figure(
         name=metric.replace("_", "-"),
         title=f"{what.capitalize()} by epoch",
         sentence=f"At the end {' and '.join(f'{arm} is at {ends[arm]}' for arm in extremes)}.",
-        chart=band_plot(
-            points.rename(columns={"epoch": "x"}).assign(what="point"),
-            source.palette,
-            x=count_axis("epoch", points["epoch"]),
-            y=value_axis(what, points if bands else points[["mean"]], log=log, within=within),
-            tips=tips,
-            bands=bands,
-        ),
+        chart=panels(layers, shown, (WIDTH, HEIGHT)),
         table=table(("epoch", *ends), wide.reset_index().itertuples(index=False)),
         note=sentences(
             f"Mean over seeds; {'the band is' if bands else 'point at a mark to read'} its {band}."
@@ -155,8 +164,8 @@ def convergence(source: Source) -> Drawn:
     place = frame.groupby([ARM, "run_id", "layer"]).cumcount()  # of the evaluation point
     theory = _theory(source, chosen.rows, points, kept)
     few = f"{len(kept)} of {len(layers)} layers, evenly." if len(kept) < len(layers) else ""
-    shown = frame[place.isin(points)]
-    return [_converging(source, chosen, shown, theory, measure, few) for measure in MEASURES]
+    shown, note = frame[place.isin(points)], sentences(few, chosen.note)
+    return [_converging(source, shown, theory, measure, note) for measure in MEASURES]
 
 
 def _theory(
@@ -166,11 +175,10 @@ def _theory(
     import pandas as pd
 
     from normexp.insight.course import courses
-    from normexp.insight.training import trainings_of
 
     arms = {row["run_id"]: row[ARM] for row in rows}
     names, parts = ("error", "error_variance", "ratio", "ratio_variance"), []
-    for each in trainings_of(source.stored(rows)):
+    for each in source.trainings(rows):
         for course in courses(each, points):
             layers = len(course.layers)
             columns = {ARM: arms[course.run.id], "step": np.repeat(course.steps, layers),
@@ -189,15 +197,15 @@ def _theory(
 
 def _band(theory: "pd.DataFrame", measure: Measure) -> "pd.DataFrame":
     """95 % of such means: of errors, which are positive, a gamma's with their mean and variance."""
-    from scipy.stats import gamma, norm
+    from scipy.special import gammaincinv, ndtri
 
     mean, variance = (theory[name].to_numpy(dtype=float)
                       for name in (measure.theory, f"{measure.theory}_variance"))  # fmt: skip
     with np.errstate(all="ignore"):  # without noise there is no band
         low, high = (
-            gamma.ppf(q, mean**2 / variance, scale=variance / mean)
+            gammaincinv(mean**2 / variance, q) * variance / mean
             if measure.log
-            else mean + norm.ppf(q) * np.sqrt(variance)
+            else mean + ndtri(q) * np.sqrt(variance)
             for q in (0.025, 0.975)
         )
     noisy = variance > mean**2 * 1e-12
@@ -206,13 +214,8 @@ def _band(theory: "pd.DataFrame", measure: Measure) -> "pd.DataFrame":
     return found.dropna()
 
 
-def _converging(  # noqa: PLR0913, PLR0917  what it is made of
-    source: Source,
-    chosen: Sample,
-    frame: "pd.DataFrame",
-    theory: "pd.DataFrame",
-    measure: Measure,
-    few: str,
+def _converging(
+    source: Source, frame: "pd.DataFrame", theory: "pd.DataFrame", measure: Measure, note: str
 ) -> Figure:
     points = frame.groupby(KEY, sort=False)[measure.column].mean().reset_index(name="mean")
     points = points[np.isfinite(points["mean"])]
@@ -223,9 +226,8 @@ def _converging(  # noqa: PLR0913, PLR0917  what it is made of
     arms = [arm for arm in source.palette.arms if arm in set(band[ARM])]
     middle = [arm for arm in ranked if arm in arms]
     start = middle[len(middle) // 2] if middle else ""
-    slider = (Control("theory", "Theory of", tuple(arms), tuple(arms), arms.index(start)),) if (
-        len(arms) > 1
-    ) else ()  # fmt: skip
+    names, place = tuple(arms), arms.index(start) if arms else 0
+    slider = Control("theory", "Theory of", names, names, place)
     known = both[(both["step"] > 0) & both["low"].notna()]
     slack = 1e-6 * known["mean"].abs()  # of float32
     inside = known["mean"].between(known["low"] - slack, known["high"] + slack).mean()
@@ -246,23 +248,21 @@ def _converging(  # noqa: PLR0913, PLR0917  what it is made of
             ("arm", "layer", "step", "measured", "theory", "its band from", "to"),
             ends[columns].itertuples(index=False),
         ),
-        controls=slider,
+        controls=(slider,) if len(arms) > 1 else (),
         note=sentences(
             f"{measure.note}, mean over seeds. Steps are by square root.",
             "Dashed: theory of one arm, exact but for batches' noise, with 95 % of such means."
             if arms
             else "Without theory: the trainings are not there, or no arm is an average.",
-            few,
-            chosen.note,
+            note,
         ),
     )
 
 
 def _multiples(
     source: Source, points: "pd.DataFrame", band: "pd.DataFrame", measure: Measure, start: str
-) -> "Chart":
+) -> Spec:
     """A chart a layer: an arm a line, theory dashed over it."""
-    import altair as alt
     import pandas as pd
 
     layers = list(dict.fromkeys(points["layer"]))
@@ -273,31 +273,25 @@ def _multiples(
     if measure.log:
         y = value_axis(measure.axis, points, log=True)
     else:
-        scale = alt.Scale(type="symlog", constant=0.1, nice=False, padding=5)
-        y = {"title": measure.axis, "scale": scale, "axis": alt.Axis(values=RATIOS, format="~g")}
-    steps = alt.Axis(grid=False, format=",d", tickCount=4, labelOverlap="greedy",
-                     labelSeparation=8)  # fmt: skip
-    x: Options = {"title": "step", "axis": steps,
-                  "scale": alt.Scale(type="sqrt", nice=False, padding=6)}  # fmt: skip
-
-    def extra(of: "Callable[[str], alt.Chart]") -> "tuple[list[alt.Chart], list[alt.Chart]]":
-        at, mean = alt.X("x:Q", **x), alt.Y("mean:Q", **y)
-        theory = switchable(of("theory")).transform_filter(f"datum.{ARM} === theory")
-        area = theory.mark_area(clip=True, opacity=0.22, color=INK)
-        line = theory.mark_line(clip=True, color=INK, strokeDash=[4, 3], strokeWidth=1.4)
-        zero = alt.Chart().mark_rule(color=SOFT, strokeDash=[2, 2]).encode(alt.YDatum(0, **y))
-        over = [area.encode(at, alt.Y("low:Q", **y), alt.Y2("high:Q")), line.encode(at, mean)]
-        return ([] if measure.log else [zero]), over
-
-    chart = band_plot(
-        frame,
-        source.palette,
-        x=x,
-        y=y,
-        tips={"arm:N": "arm", "layer:N": "layer", "x": "step", "mean": measure.axis},
-        bands=False,
-        facet={"field": "layer", "sort": layers, "columns": 2 if len(layers) == 2 * 2 else 3},
-        size=(190, 150),
-        extra=extra,
-    )
-    return chart.add_params(alt.param(name="theory", value=start))
+        scale = {"type": "symlog", "constant": 0.1, "nice": False, "padding": 5}
+        y = {"title": measure.axis, "scale": scale, "axis": {"values": RATIOS, "format": "~g"}}
+    steps = {"grid": False, "format": ",d", "tickCount": 4, "labelOverlap": "greedy",
+             "labelSeparation": 8}  # fmt: skip
+    x = {"title": "step", "axis": steps, "scale": {"type": "sqrt", "nice": False, "padding": 6}}
+    tips = {"arm:N": "arm", "layer:N": "layer", "x": "step", "mean": measure.axis}
+    arms = list(dict.fromkeys(points[ARM]))
+    at, of_theory = {"x": quantity("x", x)}, ("datum.what === 'theory'", SHOWN,
+                                              f"datum.{ARM} === theory")  # fmt: skip
+    area = {**at, "y": quantity("low", y), "y2": {"field": "high"}}
+    zero = layer("rule", {"y": {"datum": 0, **y}}, color=SOFT, strokeDash=[2, 2])
+    drawn = [
+        *([] if measure.log else [zero]),
+        *curves(source.palette, arms, x=x, y=y, tips=tips, size=22),
+        layer("area", area, *of_theory, clip=True, opacity=0.22, color=INK),
+        layer("line", {**at, "y": quantity("mean", y)}, *of_theory, clip=True, color=INK,
+              strokeDash=[4, 3], strokeWidth=1.4),
+    ]  # fmt: skip
+    facet = {"field": "layer", "sort": layers, "columns": 2 if len(layers) == 2 * 2 else 3}
+    chart = panels(drawn, on_axis(frame, y), (190, 150), facet)
+    chart["params"].append({"name": "theory", "value": start})
+    return chart

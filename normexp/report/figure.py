@@ -3,17 +3,14 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from normexp.console.words import NOTHING, interval, number
 from normexp.insight.arms import Estimate
 
-if TYPE_CHECKING:
-    import altair as alt
-
-    Chart = alt.Chart | alt.LayerChart | alt.FacetChart
+Spec = dict[str, Any]
+"""A part of a chart, as Vega-Lite has it."""
 
 MOST_ROWS = 400
 
@@ -102,7 +99,7 @@ class Figure:
         name: of its files and its anchor, such as `momentum-curve`.
         title: a few words.
         sentence: the result, made from the numbers; may be several sentences, never empty.
-        chart: in Vega-Lite, with widths in pixels; the page makes it fit. None: the table is all.
+        chart: with widths in pixels; the page makes it fit. None: the table is all.
         table: its numbers; None where another figure's table has them.
         controls: sliders under it.
         note: how it was made, what was thinned, what marks mean.
@@ -112,20 +109,11 @@ class Figure:
     name: str
     title: str
     sentence: str
-    chart: "Chart | None" = None
+    chart: Spec | None = None
     table: Table | None = None
     controls: tuple[Control, ...] = ()
     note: str = ""
     open: bool = False
-
-    @cached_property
-    def vega_lite(self) -> dict[str, Any]:
-        """The chart as Vega-Lite has it; made once, since that takes a fifth of a second."""
-        import altair as alt
-
-        assert self.chart is not None  # noqa: S101
-        with alt.data_transformers.enable("default", max_rows=None):  # figures thin by themselves
-            return dict(self.chart.to_dict())
 
 
 @dataclass(frozen=True)

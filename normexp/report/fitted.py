@@ -7,18 +7,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normexp.console.words import NOTHING, field_value, keras, number
-from normexp.report.charts import HEIGHT, WIDTH, panels, tooltips
-from normexp.report.figure import Control, Drawn, Figure, LeftOut, epoch_slider, sentences, table
+from normexp.report.charts import (
+    HEIGHT,
+    SHOWN,
+    WIDTH,
+    ZOOMED,
+    category,
+    layer,
+    panels,
+    quantity,
+    tooltips,
+)
+from normexp.report.figure import (
+    Control,
+    Drawn,
+    Figure,
+    LeftOut,
+    Spec,
+    epoch_slider,
+    sentences,
+    table,
+)
 from normexp.report.naming import arm_name
-from normexp.report.pictures import intervals, pictured
+from normexp.report.pictures import VALID, intervals, pictured
 from normexp.report.source import MOMENTUM, Source, some
-from normexp.report.style import ARM, SOFT, switchable, zoom
+from normexp.report.style import ARM, SOFT
 
 if TYPE_CHECKING:
-    import altair as alt
-
     from normexp.engine.pictures import Curve
-    from normexp.report.figure import Chart
 
     Curves = dict[str, dict[int, Curve]]
 
@@ -115,15 +131,12 @@ def _momentum_slider(source: Source, errors: Mapping[str, float]) -> tuple[Contr
     momenta = sorted(values, key=lambda word: (values[word] is None, values[word] or 0))
     if len(momenta) < 2:  # noqa: PLR2004
         return ()
-    words = []
-    for word in momenta:
-        lives = [source.arms[arm].half_life_steps for arm in arms if _word(source, arm) == word]
-        known = sorted({f"{life:.3g}": life for life in lives if life is not None}.items(),
-                       key=lambda each: each[1])  # fmt: skip
-        ends = " to ".join(dict.fromkeys(text for text, _ in (known[:1] + known[-1:])))
-        half = f"half-life {ends} step{'' if ends == '1' else 's'}" if known else "never halves"
-        both = f"{word} (Keras {keras(values[word])}), {half}"
-        words.append(both if values[word] is not None else "cumulative: the mean of all batches")
+    words = [
+        "cumulative: the mean of all batches"
+        if values[word] is None
+        else f"{word} (Keras {keras(values[word])})"
+        for word in momenta
+    ]
     best = min(arms, key=lambda arm: (math.isnan(errors[arm]), errors[arm]))
     start = momenta.index(_word(source, best))
     return (Control("momentum", "Momentum", tuple(momenta), tuple(words), start),)
@@ -131,9 +144,8 @@ def _momentum_slider(source: Source, errors: Mapping[str, float]) -> tuple[Contr
 
 def _chart(
     source: Source, curves: "Curves", cells: Mapping[str, str], controls: Sequence[Control]
-) -> "Chart":
+) -> Spec:
     """Test points as dots, the chosen momentum's curves strong, the other ones' faint."""
-    import altair as alt
     import pandas as pd
 
     firsts = {cells[arm]: arm for arm in reversed(curves)}
@@ -148,51 +160,46 @@ def _chart(
     ys = np.array([y for row in rows if row["kind"] == "y" for y in row["y"]])
     room = BEYOND * (ys.max() - ys.min())
     domain = [float(ys.min() - room), float(ys.max() + room)]
-    facet = {"field": "cell", "sort": list(cells.values()), "columns": 2}
     alone = len(firsts) == 1
-    whole = panels(
-        _layers(source, list(curves), domain, {each.parameter for each in controls}),
+    sliders = [each.parameter for each in controls]
+    chart = panels(
+        _layers(source, list(curves), domain, sliders),
         pd.DataFrame(rows),
         (WIDTH, HEIGHT) if alone else (320, 200),
-        None if alone else facet,
+        None if alone else {"field": "cell", "sort": list(cells.values()), "columns": 2},
     )
-    whole.transform = [alt.FlattenTransform(["x", "y"])]  # in the facets VL 6.4 loses their data
-    if any(each.parameter == "epoch" for each in controls):
-        valid = alt.FilterTransform("datum.from <= epoch && epoch < datum.until")
-        whole.transform = [valid, *whole.transform]
+    # in the facets Vega-Lite 6.4 loses the data of these
+    chart["transform"] = [*([{"filter": VALID}] * ("epoch" in sliders)), {"flatten": ["x", "y"]}]
     if controls:
-        words = " + ', ' + ".join(f"'{each.parameter} ' + {each.parameter}" for each in controls)
-        whole.title = alt.Title(alt.ExprRef(words))
-    made: Chart = whole.add_params(
-        *(alt.param(name=each.parameter, value=each.value) for each in controls)
-    )
-    return made
+        words = " + ', ' + ".join(f"'{each} ' + {each}" for each in sliders)
+        chart["title"] = {"text": {"expr": words}}
+    chart["params"] += [{"name": each.parameter, "value": each.value} for each in controls]
+    return chart
 
 
 def _layers(
-    source: Source, arms: Sequence[str], domain: list[float], sliders: set[str]
-) -> "list[alt.Chart]":
-    import altair as alt
-
-    x = alt.X("x:Q", title="x", scale=alt.Scale(nice=False, padding=6), axis=alt.Axis(grid=False))
-    y = alt.Y("y:Q", title="y", scale=alt.Scale(domain=domain, nice=False))
+    source: Source, arms: Sequence[str], domain: list[float], sliders: Sequence[str]
+) -> list[Spec]:
+    x = {"title": "x", "scale": {"nice": False, "padding": 6}, "axis": {"grid": False}}
+    y = {"title": "y", "scale": {"domain": domain, "nice": False}}
+    at = {"x": quantity("x", x), "y": quantity("y", y)}
     strong = "(datum.momentum === '' || datum.momentum === momentum)"
     strong = strong if "momentum" in sliders else "true"
-    color, dash = (source.palette.encode(what, arms, "lines") for what in ("color", "dash"))
-
-    def curve(condition: str) -> "alt.Chart":
-        chosen = alt.Chart().transform_filter(f"datum.kind === 'prediction' && {condition}")
-        return switchable(chosen).encode(x, y, color, detail=f"{ARM}:N")
-
-    dots = alt.Chart().transform_filter("datum.kind === 'y'").encode(x, y)
-    faint = curve(f"!{strong}").mark_line(strokeWidth=1.2, opacity=0.4, clip=True)
-    tips = {"arm:N": "arm", "epoch": "epoch", "x": "x", "y": "prediction"}
+    drawn = "datum.kind === 'prediction' && "
+    color, dash = (
+        source.palette.encode(arms, channel, legend="lines" if channel == "color" else "")
+        for channel in ("color", "strokeDash")
+    )
+    curve = {**at, **color, "detail": category(ARM)}
+    tips = tooltips({"arm:N": "arm", "epoch": "epoch", "x": "x", "y": "prediction"})
+    faint = layer("line", curve, f"{drawn}!{strong}", SHOWN, strokeWidth=1.2, opacity=0.4,
+                  clip=True)  # fmt: skip
     return [
-        dots.mark_circle(size=11, color=SOFT, opacity=0.45, clip=True),
+        layer("circle", at, "datum.kind === 'y'", size=11, color=SOFT, opacity=0.45),
         *([faint] if "momentum" in sliders else []),
-        curve(strong).mark_line(strokeWidth=2.5, clip=True).encode(dash),
-        curve(strong).mark_circle(size=90, opacity=0, clip=True)
-        .encode(tooltip=tooltips(tips)).add_params(zoom()),
+        layer("line", {**curve, **dash}, drawn + strong, SHOWN, strokeWidth=2.5, clip=True),
+        layer("circle", {**curve, "tooltip": tips}, drawn + strong, SHOWN, name=ZOOMED, size=90,
+              opacity=0),
     ]  # fmt: skip
 
 

@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from normexp.config.field import spell
 from normexp.config.identity import in_order
 from normexp.console.words import NOTHING, SKEWED_NOTE, interval, keras, number
-from normexp.report.charts import Options, heat_map
-from normexp.report.figure import Drawn, Figure, LeftOut, sentences, table
+from normexp.report.charts import WIDTH, category, layer, panels, quantity, tooltips
+from normexp.report.figure import Drawn, Figure, LeftOut, Spec, sentences, table
 from normexp.report.naming import title_of
-from normexp.report.source import MOMENTUM, SOURCE, Source
+from normexp.report.source import MOMENTUM, SOURCE, UNKNOWN, Source
+from normexp.report.style import GRID, INK, SOFT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +31,9 @@ MOST_PANELS = 4
 
 FILLED = 0.5
 """Share of a map's cells that must have runs."""
+
+BRIGHT, DARK_INK = "#ffffff", "#10151a"
+"""Words on dark and on bright cells, by light and dark alike: cells keep their colours."""
 
 
 def heat(source: Source) -> Drawn:
@@ -68,29 +73,23 @@ def _cells(source: Source, axes: tuple[str, ...], metric: str) -> "pd.DataFrame"
     import pandas as pd
 
     kept = [arm for arm in source.arms if all(path in source.values(arm) for path in axes)]
-    values = {arm: [source.values(arm)[path] for path in axes] for arm in kept}
+    values = {arm: tuple(source.values(arm)[path] for path in axes) for arm in kept}
     ordered = [in_order(path, [values[arm][i] for arm in kept]) for i, path in enumerate(axes)]
     rows = []
-    for panel in ordered[2] if len(axes) > 2 else [None]:  # noqa: PLR2004
-        for y in ordered[1]:
-            for x in ordered[0]:
-                place = [x, y, panel][: len(axes)]
-                names = [arm for arm in kept if values[arm] == place]
-                best = min(names, key=lambda arm: source.rank(arm, metric), default="")
-                estimate = source.estimate(best, metric) if best else None
-                mean = estimate.mean if estimate else math.nan
-                known = math.isfinite(mean) and (mean > 0 or metric != "test_loss")
-                row = {"x": _label(axes[0], x), "y": _label(axes[1], y), "arm": best,
-                       "n": estimate.n if estimate else 0, "among": len(names),
-                       "value": mean if known else math.nan, "rank": math.inf, "panel": "",
-                       "text": number(mean, 3) if known else "div." if best else NOTHING,
-                       "estimate": interval(estimate) if estimate and known else NOTHING,
-                       }  # fmt: skip
-                if known:
-                    row["rank"] = source.rank(best, metric)
-                if len(axes) > 2:  # noqa: PLR2004
-                    row["panel"] = f"{title_of(axes[2])} {_spelled(axes[2], panel)}"
-                rows.append(row)
+    for place in (each[::-1] for each in product(*reversed(ordered))):
+        names = [arm for arm in kept if values[arm] == place]
+        best = min(names, key=lambda arm: source.rank(arm, metric), default="")
+        estimate = source.estimate(best, metric) if best else UNKNOWN
+        known = math.isfinite(estimate.mean) and (estimate.mean > 0 or metric != "test_loss")
+        third = zip(axes[2:], place[2:], strict=True)
+        rows.append({
+            "x": _label(axes[0], place[0]), "y": _label(axes[1], place[1]), "arm": best,
+            "panel": "".join(f"{title_of(path)} {_spelled(path, value)}" for path, value in third),
+            "n": estimate.n, "among": len(names), "value": estimate.mean if known else math.nan,
+            "text": number(estimate.mean, 3) if known else "div." if best else NOTHING,
+            "estimate": interval(estimate) if known else NOTHING,
+            "rank": source.rank(best, metric) if known else math.inf,
+        })  # fmt: skip
     frame = pd.DataFrame(rows)
     return frame.assign(best=frame["rank"] == frame["rank"].min()).drop(columns="rank")
 
@@ -104,20 +103,11 @@ def _figure(source: Source, axes: tuple[str, ...], metric: str) -> Figure | Left
     best = frame[frame["best"]].iloc[0]
     columns = ["x", "y", "panel", "estimate", "n", "among", "arm"]
     shown = frame[frame["arm"] != ""][columns].replace({"x": {r"\|": ", Keras "}}, regex=True)
-    panels = list(dict.fromkeys(frame["panel"]))
     return Figure(
         name="heat-map" if metric == "test_loss" else "heat-map-accuracy",
         title=f"{what.capitalize()} by {across} and {up}",
         sentence=f"Best is {best['arm']}: {what} {best['estimate']}.",
-        chart=heat_map(
-            frame,
-            x=_axis(axes[0], list(dict.fromkeys(frame["x"])), split=True),
-            y=_axis(axes[1], list(dict.fromkeys(frame["y"]))[::-1], split=False),
-            title=what,
-            log=metric == "test_loss",
-            tips={"arm:N": "arm", "estimate:N": what, "n": "seeds"},
-            facet={"field": "panel", "sort": panels, "columns": 2} if len(panels) > 1 else None,
-        ),
+        chart=_chart(frame, axes, what),
         table=table(
             (across, up, "panel", what, "seeds", "arms", "best of these"),
             shown.itertuples(index=False),
@@ -147,17 +137,53 @@ def _label(path: str, value: Any) -> str:  # noqa: ANN401
     return "1/t" if value is None else f"{value:g}|{keras(value)}"
 
 
-def _axis(path: str, labels: Sequence[str], *, split: bool) -> Options:
-    """An axis of labels; of momenta with Keras's beside or, if `split`, below."""
-    import altair as alt
+def _chart(frame: "pd.DataFrame", axes: tuple[str, ...], what: str) -> Spec:
+    """A cell a pair of values, the better the brighter; the best with a frame."""
+    names, log = list(dict.fromkeys(frame["panel"])), what == "test loss"
+    facet = {"field": "panel", "sort": names, "columns": 2} if len(names) > 1 else None
+    known = frame["value"].dropna()
+    low, high = float(known.min()), float(known.max())
+    high = max(min(high, low * 1e3), low * 1.0001) if log else high
+    middle = math.sqrt(low * high) if log else (low + high) / 2
+    scale = {"type": "log" if log else "linear", "domain": [low, high], "scheme": "viridis",
+             "reverse": log, "clamp": True}  # fmt: skip
+    legend = {"title": what, "orient": "top", "gradientLength": 200, "format": ",.3~r",
+              "tickCount": 3}  # fmt: skip
+    need = frame["text"].map(len).max() * 7.2 * frame["x"].nunique()
+    width = "child_width" if facet else "width"  # as Vega-Lite calls a panel's
+    fits = {"expr": f"{width} >= {need:.0f} ? 1 : 0"}  # a page's chart may be narrow
+    bright = f"datum.value {'<' if log else '>'} {middle}"
+    cells = {
+        "x": _axis(axes[0], list(dict.fromkeys(frame["x"])), "x"),
+        "y": _axis(axes[1], list(dict.fromkeys(frame["y"]))[::-1], "y"),
+        "tooltip": tooltips({"arm:N": "arm", "estimate:N": what, "n": "seeds"}),
+    }
+    words = {**cells, "text": category("text")}
+    fill = {"condition": {"test": bright, "value": DARK_INK}, "value": BRIGHT}
+    there, none, best = "isValid(datum.value)", "!isValid(datum.value)", "datum.best"
+    layers = [
+        layer("rect", {**cells, "color": quantity("value", {"scale": scale, "legend": legend})},
+              there),
+        layer("rect", cells, none, fill="transparent", stroke=GRID, strokeDash=[3, 3]),
+        layer("text", words, none, fill=SOFT),
+        layer("rect", cells, best, filled=False, stroke=INK, strokeWidth=5),
+        layer("rect", cells, best, filled=False, stroke=DARK_INK, strokeWidth=3),
+        layer("text", {**words, "fill": fill}, there, opacity=fits),
+    ]  # fmt: skip
+    return panels(layers, frame, (270 if facet else WIDTH, 34 * frame["y"].nunique()), facet)
 
-    below = " (below it Keras's)" if split else " · Keras's"
-    return {
+
+def _axis(path: str, labels: Sequence[str], channel: str) -> Spec:
+    """An axis of labels; of momenta with Keras's below or beside."""
+    below = channel == "x"
+    convention = " (below it Keras's)" if below else " · Keras's"
+    return category(channel, {
         "sort": list(labels),
-        "title": title_of(path) + (below if path == MOMENTUM else ""),
-        "scale": alt.Scale(paddingInner=0.04, paddingOuter=0),
-        "axis": alt.Axis(
-            labelExpr="split(datum.label, '|')" if split else "replace(datum.label, '|', ' · ')",
-            labelAngle=0, labelOverlap=len(labels) > 8, ticks=False, domain=False, grid=False,  # noqa: PLR2004
-        ),
-    }  # fmt: skip
+        "title": title_of(path) + (convention if path == MOMENTUM else ""),
+        "scale": {"paddingInner": 0.04, "paddingOuter": 0},
+        "axis": {
+            "labelExpr": "split(datum.label, '|')" if below else "replace(datum.label, '|', ' · ')",
+            "labelAngle": 0, "labelOverlap": len(labels) > 8, "ticks": False, "domain": False,  # noqa: PLR2004
+            "grid": False,
+        },
+    })  # fmt: skip

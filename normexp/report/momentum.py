@@ -1,31 +1,32 @@
 """The momentum curve: each momentum's loss, what it costs, and what was predicted to be best."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from normexp.console.words import SKEWED_NOTE, keras, number
-from normexp.report.cells import Cell, cells, forecast
+from normexp.report.cells import Cell, best_sentence, cells, cost_sentence, forecast
 from normexp.report.charts import (
     HEIGHT,
+    SHOWN,
     WIDTH,
-    Options,
-    band_plot,
-    label,
+    ZOOMED,
+    category,
+    labels,
+    layer,
+    on_axis,
+    panels,
     plain,
+    quantity,
     tooltips,
     value_axis,
 )
-from normexp.report.figure import Drawn, Figure, LeftOut, Table, sentences, table
-from normexp.report.momentum_words import best_sentence, cost_sentence
+from normexp.report.figure import Drawn, Figure, LeftOut, Spec, Table, sentences, table
 from normexp.report.source import UNKNOWN, Source, some
-from normexp.report.style import ARM, GRID, INK, PERCENT, SOFT, Palette, switchable
+from normexp.report.style import ARM, GRID, INK, PERCENT, SOFT, Palette
 
 if TYPE_CHECKING:
-    import altair as alt
-
     from normexp.insight.forecast import Forecast
-    from normexp.report.figure import Chart
 
 TITLE = "Momentum curve"
 EXCESS = "excess_loss"
@@ -50,6 +51,14 @@ NEAR = 0.075
 
 FAR = 30.0
 """Times the largest measured value, from which on a level is not drawn."""
+
+CONVENTIONS = {
+    "PyTorch": ("bottom", "weight of the newest batch, a", "datum.value"),
+    "Keras": ("top", "weight of the old value, 1 − a", "1 - datum.value"),
+}
+"""Where the axis of each stands, and what it shows."""
+
+DOTTED: Spec = {"color": INK, "strokeWidth": 1.5, "strokeDash": [2, 2]}
 
 NOTE = (
     f"Mean over seeds with its 95{PERCENT} interval (Student's t); a point looks as its arm does "
@@ -108,6 +117,10 @@ def _figure(
     )  # fmt: skip
 
 
+def _levels(metric: str) -> tuple[str, ...]:
+    return ("population", "no norm") if metric != EXCESS else ()
+
+
 def _table(whole: Sequence[Cell], metric: str) -> Table:
     """Every momentum of every cell, and the levels under it."""
     what = metric.replace("_", " ")
@@ -124,17 +137,19 @@ def _table(whole: Sequence[Cell], metric: str) -> Table:
             estimate = cell.source.estimate(arm, metric) if arm else UNKNOWN
             marks = ["measured"] * bool(arm and arm == best)
             marks += ["predicted"] * bool(made and value == made.best.momentum)
-            word = "cumulative" if value is None else f"{value:g}"
-            rows.append((cell.name, word, keras(value), estimate.n, estimate, costs.get(value),
-                         " and ".join(marks)))  # fmt: skip
-        for of in ("population", "no norm") if metric != EXCESS else ():
-            level = cell.level(of, metric)
-            rows += [(cell.name, of, None, level.n, level, None, "")] if level.n else []
+            rows.append((cell.name, _word(value), keras(value), estimate.n, estimate,
+                         costs.get(value), " and ".join(marks)))  # fmt: skip
+        levels = {of: cell.level(of, metric) for of in _levels(metric)}
+        rows += [(cell.name, of, None, at.n, at, None, "") for of, at in levels.items() if at.n]
     alone = len(whole) == 1
     return table(titles[alone:], [row[alone:] for row in rows])
 
 
-def _chart(found: Sequence[Cell], metric: str, palette: Palette) -> "Chart":
+def _word(momentum: float | None) -> str:
+    return "cumulative" if momentum is None else f"{momentum:g}"
+
+
+def _chart(found: Sequence[Cell], metric: str, palette: Palette) -> Spec:
     """One chart of one cell, a panel a cell of several, all on one scale."""
     import pandas as pd
 
@@ -146,30 +161,23 @@ def _chart(found: Sequence[Cell], metric: str, palette: Palette) -> "Chart":
     measured = frame[frame["what"].isin(["point", "level"])]
     log = metric == EXCESS or (metric == "test_loss" and bool((measured["mean"] > 0).all()))
     log = log and bool((measured["mean"] > 0).any())
-    within = (0.0, 1.0) if metric == "test_accuracy" else (-math.inf, math.inf)
-    y = value_axis(metric.replace("_", " "), measured, log=log, within=within, room=0.12)
+    y = value_axis(metric.replace("_", " "), measured, log=log, room=0.12)
     frame = frame[(frame["what"] != "course") | (frame["mean"] <= y["scale"]["domain"][1])]
     has_edge = any(None in cell.momenta.values() for cell in found)
     ends = ((edge if has_edge else min(momenta)) / 1.25, max(momenta) * 1.25)
-    middle = math.sqrt(ends[0] * ends[1])
     away = frame["level"] == "population" if "level" in frame else False  # from the best one
-    is_left = (frame["x"] < middle) != away
+    is_left = (frame["x"] < math.sqrt(ends[0] * ends[1])) != away
     frame = frame.assign(side=is_left.map({True: "left", False: "right"}))
-    what = metric.replace("_", " ")
-    tips = {"momentum:N": "momentum (PyTorch)", "keras:N": "Keras", "text:N": what, "n": "seeds"}
-    panels = {"field": "cell", "sort": [cell.name for cell in found], "columns": 3}
-    above = _axis(ends, momenta, narrow=narrow, convention="Keras")
-    return band_plot(
-        frame,
-        palette,
-        x=_axis(ends, momenta, narrow=narrow, convention="PyTorch"),
-        y=y,
-        tips=tips,
-        join=False,
-        size=(270, 190) if narrow else (WIDTH, HEIGHT),
-        facet=panels if narrow else None,
-        extra=lambda of: _extra(of, above, y, narrow=narrow),
-    )
+    arms = list(dict.fromkeys(frame[frame["what"] == "point"][ARM]))
+    below, above = (_axis(ends, momenta, each, narrow=narrow) for each in CONVENTIONS)
+    layers = [
+        *_under(above, y, ends, narrow=narrow),
+        *_points(palette, arms, below, y, narrow=narrow),
+        *_over(below["scale"], y, narrow=narrow),
+    ]
+    facet = {"field": "cell", "sort": [cell.name for cell in found], "columns": 3}
+    size = (270, 190) if narrow else (WIDTH, HEIGHT)
+    return panels(layers, on_axis(frame, y), size, facet if narrow else None, axes="independent")
 
 
 def _rows(cell: Cell, metric: str, edge: float) -> Iterator[dict[str, Any]]:
@@ -179,17 +187,16 @@ def _rows(cell: Cell, metric: str, edge: float) -> Iterator[dict[str, Any]]:
         value = cell.momenta[row[ARM]]
         if value == 0:  # a logarithmic axis has no place for it
             continue
-        word = "cumulative" if value is None else f"{value:g}"
-        row |= {"cell": cell.name, "x": edge if value is None else value, "momentum": word,
+        row |= {"cell": cell.name, "x": edge if value is None else value, "momentum": _word(value),
                 "keras": keras(value), "apart": value is None}  # fmt: skip
         yield {**row, "what": "point"}
         if row[ARM] == cell.best(metric):
-            yield {**row, "what": "best", "label": f"best: {word}"}
+            yield {**row, "what": "best", "label": f"best: {_word(value)}"}
         elif value is None:
-            yield {**row, "what": "aside", "label": word}
+            yield {**row, "what": "aside", "label": _word(value)}
     most = max(cell.mean(arm, metric) for arm in cell.known(metric))
     best = cell.momenta[cell.best(metric)] or edge
-    for of in ("population", "no norm") if metric != EXCESS else ():
+    for of in _levels(metric):
         level = cell.level(of, metric).mean
         if math.isfinite(level) and 0 < level <= FAR * most:
             yield {"what": "level", "cell": cell.name, "level": of, "mean": level,
@@ -213,70 +220,83 @@ def _predicted(cell: Cell, made: "Forecast", metric: str) -> Iterator[dict[str, 
 
 
 def _axis(
-    ends: tuple[float, float], momenta: Sequence[float], *, narrow: bool, convention: str
-) -> Options:
-    """The axis of momenta, below in PyTorch's convention and above in Keras's."""
-    import altair as alt
-
+    ends: tuple[float, float], momenta: Sequence[float], convention: str, *, narrow: bool
+) -> Spec:
+    """The axis of momenta in one convention."""
     low, high = ends
     near = NEAR * (2 if narrow else 1) * math.log(high / low)
     shown: list[float] = []
     for each in (min(momenta), max(momenta), 0.1, *sorted(momenta), *TICKS):
         free = all(abs(math.log(each / other)) > near for other in shown)
         shown += [each] if free and low <= each <= high else []
-    place, words, expression = {
-        "PyTorch": ("bottom", "weight of the newest batch, a", "datum.value"),
-        "Keras": ("top", "weight of the old value, 1 − a", "1 - datum.value"),
-    }[convention]
-    axis = alt.Axis(
-        orient=place,  # type: ignore[arg-type]  # bottom or top
-        values=sorted(shown),
-        grid=False,
-        labelOverlap=False,
-        labelFlush=False,
-        labelExpr=f"format({expression}, '.6~g')",
-        title=f"{convention}: {words.split(', ')[1] if narrow else words}",
-    )
-    scale = alt.Scale(type="log", domain=[low, high], nice=False)
-    return {"scale": scale, "axis": axis}
+    place, words, expression = CONVENTIONS[convention]
+    axis = {
+        "orient": place,
+        "values": sorted(shown),
+        "grid": False,
+        "labelOverlap": False,
+        "labelFlush": False,
+        "labelExpr": f"format({expression}, '.6~g')",
+        "title": f"{convention}: {words.split(', ')[1] if narrow else words}",
+    }
+    return {"scale": {"type": "log", "domain": [low, high], "nice": False}, "axis": axis}
 
 
-def _extra(
-    of: "Callable[[str], alt.Chart]", keras_axis: Options, y: Options, *, narrow: bool
-) -> "tuple[list[alt.Chart], list[alt.Chart]]":
-    """Levels, defaults and predictions under the points; rings and words over them."""
-    import altair as alt
+def _points(palette: Palette, arms: Sequence[str], x: Spec, y: Spec, *, narrow: bool) -> list[Spec]:
+    """Intervals, a line through all points, and a mark an arm."""
+    filters, quiet = ("datum.what === 'point'", SHOWN), {**x, "axis": None}  # one axis is enough
+    color, value = palette.encode(arms, "color"), {"y": quantity("mean", y)}
+    tips = {"momentum:N": "momentum (PyTorch)", "keras:N": "Keras", "text:N": y["title"],
+            "n": "seeds"}  # fmt: skip
+    at = {"x": quantity("x", quiet), **color}
+    interval = {**at, "y": quantity("low", y), "y2": {"field": "high"}}
+    marks = {**at, **value, **palette.encode(arms, "shape"), "tooltip": tooltips(tips)}
+    return [
+        layer("rule", interval, *filters, "isValid(datum.high)", opacity=0.5, strokeWidth=3,
+              clip=True),
+        layer("line", {"x": quantity("x", x), **value}, *filters, "!datum.apart", color=INK,
+              strokeWidth=1.5),
+        layer("point", marks, *filters, name=ZOOMED, opacity=1,
+              size=55 if narrow else 80),
+    ]  # fmt: skip
 
-    low, high = keras_axis["scale"]["domain"]
-    x = alt.X("x:Q", scale=keras_axis["scale"], axis=None)
-    value = alt.Y("mean:Q", **y)
-    dashes = alt.Scale(domain=["population", "no norm"], range=[[7, 4], [2, 3]])
-    dotted: Options = {"color": INK, "strokeWidth": 1.5, "strokeDash": [2, 2]}
-    level, rule = of("level"), of("rule").encode(x)
-    below = [
-        level.mark_rule(strokeWidth=1.5, clip=True).encode(
-            y=value, strokeDash=alt.StrokeDash("level:N", scale=dashes, legend=None)
-        ),
-        of("course").mark_line(clip=True, **dotted).encode(alt.X("x:Q", **keras_axis), value),
-        rule.mark_rule(**dotted).encode(tooltip=tooltips({"label:N": "by the training loss"})),
+
+def _under(x: Spec, y: Spec, ends: tuple[float, float], *, narrow: bool) -> list[Spec]:
+    """The frameworks' defaults, levels, and what is predicted."""
+    dashes = {"domain": ["population", "no norm"], "range": [[7, 4], [2, 3]]}
+    at, value = {"x": quantity("x", {**x, "axis": None})}, {"y": quantity("mean", y)}
+    there = [{"x": a, "label": words} for a, words in DEFAULTS.items() if ends[0] < a < ends[1]]
+    words = {**at, "y": {"value": "height"}, "text": category("label")}
+    defaults = [
+        layer("rule", at, color=GRID),
+        layer("text", words, fill=SOFT, align="left", dx=5, dy=-6, fontSize=11),
     ]
-    size = 11 if narrow else 12
-    best = switchable(of("best")).encode(x, value)
-    ring = best.mark_point(color=INK, filled=False, size=190 if narrow else 260, opacity=1)
-    above = [ring]
+    level = {**value, "strokeDash": category("level", {"scale": dashes, "legend": None})}
+    tips = tooltips({"label:N": "by the training loss"})
+    return [
+        *({**each, "data": {"values": there}} for each in defaults if not narrow),
+        layer("rule", level, "datum.what === 'level'", strokeWidth=1.5),
+        layer("line", {"x": quantity("x", x), **value}, "datum.what === 'course'", clip=True,
+              **DOTTED),
+        layer("rule", {**at, "tooltip": tips}, "datum.what === 'rule'", **DOTTED),
+    ]  # fmt: skip
+
+
+def _over(scale: Spec, y: Spec, *, narrow: bool) -> list[Spec]:
+    """A ring about the best, and words beside it, levels and what is predicted."""
+    at, value = {"x": quantity("x", {"scale": scale, "axis": None})}, {"y": quantity("mean", y)}
+    best = ("datum.what === 'best'", SHOWN)
+    ring: Spec = {"color": INK, "filled": False, "size": 190 if narrow else 260, "opacity": 1}
+    found = [layer("point", {**at, **value}, *best, **ring)]
     for side, dx, end in (("left", 10, 0), ("right", -10, "width")):
-        beside: Options = {"align": side, "fontSize": size}
+        look: Spec = {"align": side, "fontSize": 11 if narrow else 12}
         mine = f"datum.side === '{side}'"
-        above += label(best.transform_filter(mine), dx=dx, dy=20, fontWeight="bold", **beside)
-        above += label(rule.transform_filter(mine).encode(y=alt.value(8)), dx=dx / 2, **beside)
+        found += labels({**at, **value}, *best, mine, dx=dx, dy=20, fontWeight="bold", **look)
+        found += labels({**at, "y": {"value": 8}}, "datum.what === 'rule'", mine, dx=dx / 2, **look)
         for name, dy in (("population", 11), ("no norm", -7)):
-            rows = level.transform_filter(f"{mine} && datum.level === '{name}'")
-            above += label(rows.encode(x=alt.value(end), y=value), dx=dx / 2, dy=dy, **beside)
-    if narrow:
-        return below, above
-    there = [{"x": at, "label": words} for at, words in DEFAULTS.items() if low < at < high]
-    base = alt.Chart(alt.InlineData(values=there)).encode(x)
-    words = base.mark_text(fill=SOFT, align="left", dx=5, dy=-6, fontSize=11)
-    defaults = [base.mark_rule(color=GRID), words.encode(text="label:N", y=alt.value("height"))]
-    aside = switchable(of("aside")).encode(x, value)
-    return [*defaults, *below], [*above, *label(aside, align="left", dx=8, dy=-9)]
+            which = ("datum.what === 'level'", f"{mine} && datum.level === '{name}'")
+            found += labels({**value, "x": {"value": end}}, *which, dx=dx / 2, dy=dy, **look)
+    if not narrow:
+        aside = ("datum.what === 'aside'", SHOWN)
+        found += labels({**at, **value}, *aside, align="left", dx=8, dy=-9)
+    return found

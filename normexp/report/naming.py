@@ -11,12 +11,6 @@ from normexp.console.words import NOTHING, field_value, heading
 KEPT = ("norm.kind", "norm.momentum", "source")
 """Fields whose values need no name of the field."""
 
-VALUE_FIRST = {
-    "norm.running_variance": "{} variance",
-    "norm.normalizing_variance": "by {} variance",
-}
-"""Fields whose value comes first."""
-
 FEW = 4
 """Fields that a name has room for; of more, those of the norm at their defaults are not named."""
 
@@ -79,7 +73,5 @@ def _named(path: str, values: Mapping[str, Any]) -> str:
         return "" if by_momentum or value == "ema" else str(value)
     if path.endswith(".kind"):
         return spell(value)
-    spelled = f"{value:g}" if isinstance(value, float) else spell(value)
-    return (
-        VALUE_FIRST[path].format(spelled) if path in VALUE_FIRST else f"{title_of(path)} {spelled}"
-    )
+    word = f"{value:g}" if isinstance(value, float) else spell(value)
+    return f"{title_of(path)} {word}"

@@ -6,18 +6,22 @@ import json
 import os
 import re
 import shlex
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from normexp.errors import UsageError
 from normexp.report.compose import Report
-from normexp.report.figure import Figure, Table
+from normexp.report.figure import Figure, Spec, Table
+from normexp.report.render import Renderer
 from normexp.report.source import MOMENTUM, Source
-from normexp.report.style import DARK, LIGHT, specification, tight
+from normexp.report.style import DARK, LIGHT, for_page, tight
 from normexp.store.files import write_file
 from normexp.store.plain import MOST_BYTES, read_regular
 
@@ -25,9 +29,6 @@ PAGE, MARKDOWN, FIGURES, REPORTS = "report.html", "report.md", "figures", "repor
 
 MOST_CHARACTERS = 120
 """Of a directory's name."""
-
-PIXELS = 2
-"""Of a PNG for each of the chart's."""
 
 MARKS = {
     "circle": "M17 3a4 4 0 1 0 .01 0z",
@@ -77,21 +78,19 @@ def check_target(out: Path, *, in_store: bool) -> None:
         ) from None
 
 
-def write(report: Report, directory: Path) -> Path:
+def write(report: Report, directory: Path, renderer: Renderer) -> Path:
     """Write all files, in the place of older ones, and return the page's path."""
-    import vl_convert
-
     figures = directory / FIGURES
     figures.mkdir(parents=True, exist_ok=True)
     for old in _pictures_of(directory / MARKDOWN):  # of the report before, nobody else's files
         for suffix in (".png", ".svg"):
             (figures / old).with_suffix(suffix).unlink(missing_ok=True)
-    for each in (figure for figure in report.figures if figure.chart is not None):
-        svg = vl_convert.vegalite_to_svg(specification(each.vega_lite, page=False))
-        write_file(figures / f"{each.name}.svg", svg.encode())
-        write_file(figures / f"{each.name}.png", vl_convert.svg_to_png(svg, scale=PIXELS))
+    content = page(report, directory)
+    for name, svg, png in renderer.pictures():
+        write_file(figures / f"{name}.svg", svg)
+        write_file(figures / f"{name}.png", png)
     write_file(directory / MARKDOWN, markdown(report).encode())
-    write_file(directory / PAGE, page(report, directory).encode())
+    write_file(directory / PAGE, content.encode())
     return directory / PAGE
 
 
@@ -134,7 +133,7 @@ def page(report: Report, base: Path | None = None, *, live: str = "", number: st
         report=report,
         looks=report.looks,
         marks=MARKS,
-        data={f.name: Markup(_data(f)) for f in report.figures if f.chart is not None},  # noqa: S704
+        data={f.name: Markup(_data(f, f.chart)) for f in report.figures if f.chart},  # noqa: S704
         style=Markup(_style()),  # noqa: S704  our own
         bundle=Markup(bundle),  # noqa: S704  the library's
         script=Markup(script),  # noqa: S704
@@ -148,10 +147,10 @@ def page(report: Report, base: Path | None = None, *, live: str = "", number: st
     )
 
 
-def _data(figure: Figure) -> str:
+def _data(figure: Figure, chart: Spec) -> str:
     """The specification that draws a figure; no end of a script element is in it."""
     content = {
-        "spec": specification(figure.vega_lite, page=True),
+        "spec": for_page(chart),
         "controls": {
             each.parameter: {"values": each.values, "words": each.words} for each in figure.controls
         },
@@ -162,11 +161,22 @@ def _data(figure: Figure) -> str:
 
 @cache
 def _bundle() -> str:
-    """Vega, Vega-Lite and their embedding, as one script that defines `vegaEmbed`."""
+    """Vega, Vega-Lite and their embedding, as one script that defines `vegaEmbed`.
+
+    Making it takes two seconds, so it is kept where Python keeps compiled files.
+    """
     import vl_convert
 
-    bundle: str = vl_convert.javascript_bundle(None)  # type: ignore[arg-type]  # none is the default
-    return bundle.replace("</script", "<\\/script")
+    compiled = Path(cache_from_source(__file__))
+    kept = compiled.with_name(f"vega-{version('vl-convert-python')}.js")
+    with suppress(OSError, ValueError):
+        return kept.read_text("utf-8")
+    made: str = vl_convert.javascript_bundle(None)  # type: ignore[arg-type]  # none is the default
+    script = made.replace("</script", "<\\/script")
+    with suppress(OSError):  # of a package that others have installed
+        kept.parent.mkdir(exist_ok=True)
+        write_file(kept, script.encode())
+    return script
 
 
 def _style() -> str:

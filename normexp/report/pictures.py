@@ -1,15 +1,16 @@
-"""Pictures of one seed an arm, computed from its training when a report asks: which, and how."""
+"""Histograms of the layers (S1), and the pictures of one seed an arm that they are drawn from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from normexp.config.schema import RunConfig
-from normexp.console.tables import evenly
-from normexp.console.words import counted
+from normexp.console.words import counted, evenly
 from normexp.errors import NormexpError, UsageError
-from normexp.report.figure import sentences
-from normexp.report.source import Source
+from normexp.report.charts import HIDDEN, SHOWN, category, layer, quantity, tooltips, with_rows
+from normexp.report.figure import Drawn, Figure, LeftOut, Spec, epoch_slider, sentences, table
+from normexp.report.source import Source, some
+from normexp.report.style import ARM, INK, TIGHT, percent
 from normexp.store.places import find_data
 from normexp.store.stored import Row
 
@@ -18,13 +19,28 @@ if TYPE_CHECKING:
 
     from normexp.engine.pictures import Picture
 
-MOST_EPOCHS = 13
+TITLE = "Histograms of the layers"
+
+MOST_EPOCHS, MOST_LAYERS = 13, 10
 
 MOST_IMAGES = 40_000
 """Images that are passed through networks, over arms and epochs."""
 
 FOREVER = 1e9
 """An epoch that none reaches."""
+
+VALID = "datum.from <= epoch && epoch < datum.until"
+"""A filter: what the slider's epoch shows, see `intervals`."""
+
+KINDS = {"pre_activation": "pre-activations", "activation": "activations"}
+
+LABELLED = (
+    "datum.value % 5 === 0 || abs(datum.value) === 1 || abs(datum.value) === 4 ? datum.label : ''"
+)
+"""Ticks that have a number: 0, the ends of bins for layers, and fives for the input."""
+
+SATURATED = "activations beyond ±0.8"
+FULLEST, OUTSIDE = "pre-activations in the fullest bin", "pre-activations outside the bins"
 
 
 class Pictured(NamedTuple):
@@ -50,9 +66,12 @@ class Pictured(NamedTuple):
     @property
     def note(self) -> str:
         """Sentences on the seeds, on arms without a picture, and on epochs that are left out."""
-        drawn, epochs = {arm: self.rows[arm] for arm in self.pictures}, len(self.epochs)
+        seeds = [self.rows[arm]["seed"] for arm in self.pictures]
+        common = max(seeds, key=seeds.count)
+        others, epochs = len(seeds) - seeds.count(common), len(self.epochs)
         return sentences(
-            _seeds(drawn),
+            f"Drawn is seed {common}, nearest to the arms' medians by rank of final test loss"
+            + (f"; of {counted(others, 'arm')} without it: another seed." if others else "."),
             *(f"Without {', '.join(arms)}: {why}." for why, arms in self.lost.items()),
             f"{epochs} of {self.points} evaluation points are drawn, evenly."
             if epochs < self.points else "",
@@ -139,14 +158,130 @@ def _of_training(
     return dict(zip(members, made, strict=True))
 
 
-def _seeds(rows: Mapping[str, Row]) -> str:
-    """The seeds that are drawn, as a sentence."""
-    seeds = [row["seed"] for row in rows.values()]
-    common = max(seeds, key=seeds.count)
-    text = f"Drawn is seed {common}, nearest to the arms' medians by rank of final test loss"
-    others = [arm for arm, row in rows.items() if row["seed"] != common]
-    return (
-        f"{text}; of {counted(len(others), 'arm')} without it: another seed."
-        if others
-        else f"{text}."
-    )
+def histograms(source: Source) -> Drawn:
+    """Pre-activations and activations over layers, of a network without a norm and the best one."""
+    if not source.complete:
+        return [LeftOut(TITLE, "no run is complete")]
+    arms = _chosen(source)
+    found = pictured(source, arms)
+    if not found.pictures:
+        return [LeftOut(TITLE, "; ".join(found.lost))]
+    shares = {
+        arm: {site: _shares(each[max(each)], site) for site, _ in each[max(each)].histograms}
+        for arm, each in found.pictures.items()
+    }
+    layers = list(dict.fromkeys(site for each in shares.values() for site in each))
+    columns = [(name, arm) for arm, each in shares.items() for name in [*each.values()][-1]]
+    kept = some(layers, MOST_LAYERS)
+    ends = [
+        f"{arm} ({site}) has {', '.join(f'{percent(v)} of its {name}' for name, v in end.items())}"
+        for arm, each in shares.items()
+        for site, end in [[*each.items()][-1]]
+    ]
+    return [
+        Figure(
+            name="histograms",
+            title=TITLE,
+            sentence=f"In the last layer, after the last epoch, {'; '.join(ends)}.",
+            chart=_chart(source, found, kept),
+            table=table(
+                ("layer", *(f"{name}, {arm}" for name, arm in columns)),
+                [(site, *(percent(shares[arm].get(site, {}).get(name)) for name, arm in columns))
+                 for site in layers],
+            ),
+            controls=epoch_slider("epoch", found.epochs),
+            note=sentences(
+                "Bars: shares of all values over test set and channels, under running statistics; "
+                "pre-activations come before the norm.",
+                f"{len(arms)} of {len(source.arms)} arms are drawn: the best with a norm by test "
+                "loss, and one without a norm or else the worst."
+                if len(arms) < len(source.arms) else "",
+                found.note,
+                f"{len(kept)} of {len(layers)} layers." if len(kept) < len(layers) else "",
+            ),
+        )
+    ]  # fmt: skip
+
+
+def _chosen(source: Source) -> list[str]:
+    """One arm without a norm and the best with one, of like settings; else best and worst."""
+    ranked = sorted({row[ARM]: row for row in source.complete}, key=source.rank)
+    values = {arm: source.values(arm) for arm in ranked}
+    rest = [path for path in source.fields if not path.startswith("norm.")]
+    without = [arm for arm in ranked if values[arm].get("norm.kind") == "none"]
+    with_one = [arm for arm in ranked if arm not in without]
+    if not without or not with_one:
+        return list(dict.fromkeys([ranked[0], ranked[-1]]))
+    best = [values[with_one[0]].get(path) for path in rest]
+    like = [arm for arm in without if [values[arm].get(path) for path in rest] == best]
+    return [(like or without)[0], with_one[0]]
+
+
+def _shares(picture: "Picture", site: str) -> dict[str, float]:
+    """Shares of a layer's pre-activations in one bin and in none, and of saturated activations."""
+    before = picture.histograms[site, "pre_activation"]
+    after = picture.histograms[site, "activation"]
+    shares = before.counts.numpy() / before.total
+    found = {FULLEST: float(shares.max()), OUTSIDE: max(0.0, 1 - float(shares.sum()))}
+    if (after.low, after.high) == (-1.0, 1.0):
+        found[SATURATED] = float(after.counts[[0, -1]].sum()) / after.total
+    return found
+
+
+def _chart(source: Source, found: Pictured, layers: Sequence[str]) -> Spec:
+    """Rows by kind of value and arm, columns by layer."""
+    arms = list(found.pictures)
+    rows = [
+        {ARM: arm, "row": _row(KINDS[values], arm), "kind": KINDS[values], "layer": site,
+         "from": epoch, "until": until, "low": each.low,
+         "width": (each.high - each.low) / len(each.counts), "bin": list(range(len(each.counts))),
+         "share": [float(f"{share:.4g}") for share in each.counts.numpy() / each.total]}
+        for arm, by_epoch in found.pictures.items()
+        for epoch, until in intervals(by_epoch).items()
+        for (site, values), each in by_epoch[epoch].histograms.items()
+        if site in layers
+    ]  # fmt: skip
+    across = {"grid": False, "tickCount": 3, "format": "~g", "labelFontSize": 10,
+              "labelFlush": True, "labelExpr": LABELLED}  # fmt: skip
+    up = {"values": [0, 0.5, 1], "labelExpr": f"100 * datum.value + '{TIGHT}%'",
+          "labelFontSize": 10, "labelOverlap": False}  # fmt: skip
+    tips = {"arm:N": "arm", "layer:N": "layer", "kind:N": "values", "left": "from", "right": "to",
+            "percent:N": "share"}  # fmt: skip
+    x = {"title": None, "axis": across, "scale": {"nice": False, "zero": False}}
+    y = {"title": None, "axis": up, "scale": {"domain": [0, 1]}}
+    encoding = {
+        "x": quantity("left", x),
+        "x2": {"field": "right"},
+        "y": quantity("share", y),
+        "y2": {"datum": 0},
+        "tooltip": tooltips(tips),
+        **source.palette.encode(arms, "color"),
+    }
+    bars = layer("bar", encoding, SHOWN, VALID, binSpacing=1)
+    bars["transform"] += [
+        {"flatten": ["bin", "share"]},
+        {"calculate": "datum.low + datum.bin * datum.width", "as": "left"},
+        {"calculate": "datum.left + datum.width", "as": "right"},
+        {"calculate": f"format(100 * datum.share, '.1f') + '{TIGHT}%'", "as": "percent"},
+    ]
+    head = {"title": None, "labelColor": INK, "labelFontSize": 11}
+    lines = {"labelAngle": 0, "labelAlign": "right", "labelExpr": "split(datum.value, '|')"}
+    order = [_row(words, arm) for words in KINDS.values() for arm in arms]
+    return {
+        **with_rows(rows),
+        "facet": {
+            "row": category("row", {"sort": order, "header": {**head, **lines}}),
+            "column": category("layer", {"sort": list(layers), "header": head}),
+        },
+        "spec": {**bars, "width": 68, "height": 64},
+        "title": {"text": {"expr": "'epoch ' + epoch"}},
+        "bounds": "flush",
+        "spacing": {"row": 26, "column": 10},
+        "resolve": {"scale": {"x": "independent"}},
+        "params": [HIDDEN, {"name": "epoch", "value": found.epochs[-1]}],
+    }
+
+
+def _row(kind: str, arm: str) -> str:
+    """A row's name, a line a part."""
+    return "|".join([kind, *arm.split(", ")])

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from normexp.config.data import ANSWERS, data_set, data_sets
 from normexp.config.identity import varying
-from normexp.console.tables import evenly
-from normexp.console.words import interval
+from normexp.console.words import evenly, interval
 from normexp.errors import NotFoundError
 from normexp.insight.arms import Arm, Estimate, arms
 from normexp.insight.compare import ranking
+from normexp.insight.training import Training, trainings_of
 from normexp.report.naming import arm_name
 from normexp.report.style import MOST_ARMS, Palette
 from normexp.store.layout import look_around
@@ -73,7 +73,12 @@ class Source:
         return self.arms[arm].values  # noqa: PD011  not of pandas
 
     def estimate(self, arm: str, metric: str) -> Estimate:
-        """Mean and interval of an arm's metric; NaN where there is none."""
+        """Mean and interval of an arm's metric; NaN where there is none.
+
+        Without running statistics there is no excess.
+        """
+        if metric.startswith("excess") and not self.arms[arm].has_statistics:
+            return UNKNOWN
         return self.arms[arm].estimates.get(metric, UNKNOWN)
 
     def summary(self, metric: str) -> "pd.DataFrame":
@@ -126,6 +131,10 @@ class Source:
         """The runs of rows."""
         by_directory = {run.row["directory"]: run for run in self.runs}
         return [by_directory[row["directory"]] for row in rows]
+
+    def trainings(self, rows: Iterable[Row]) -> list[Training]:
+        """The trainings of rows, as far as they are in the store."""
+        return trainings_of(self.stored(rows))
 
     def table(self, rows: Sequence[Row], name: str) -> "pd.DataFrame":
         """A long table of some complete runs, see `normexp.store.columns`.

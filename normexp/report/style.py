@@ -3,16 +3,13 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from normexp.console.words import NOTHING
-
-if TYPE_CHECKING:
-    import altair as alt
+from normexp.report.figure import Spec
 
 ARM = "arm"
 """The column that colours mean."""
@@ -47,6 +44,12 @@ MOST_ARMS = len(SHAPES)
 
 LEGEND_WIDTH = 680
 
+LEGENDS: Spec = {
+    "points": {"symbolSize": 70, "symbolStrokeWidth": 0},
+    "lines": {"symbolSize": 500, "symbolType": "stroke"},
+}
+"""Marks of a picture's legend."""
+
 
 def token(name: str) -> str:
     """A colour that the page sets, by light and dark; pictures have it light."""
@@ -70,52 +73,49 @@ class Palette:
 
     @cached_property
     def looks(self) -> dict[str, dict[str, Any]]:
-        """Colour, shape and dashes of each arm."""
+        """Color, shape and strokeDash of each arm."""
         colored = [arm for arm in self.arms if arm not in self.plain]
         numbers = {arm: 1 + colored.index(arm) if arm in colored else 0 for arm in self.arms}
         return {
             arm: {"color": token(f"arm{n}"), "shape": SHAPES[n % MOST_ARMS],
-                  "dash": DASHES[n % MOST_ARMS]}
+                  "strokeDash": DASHES[n % MOST_ARMS]}
             for arm, n in numbers.items()
         }  # fmt: skip
 
-    def encode(self, what: str, arms: Sequence[str], legend: str = "") -> Any:  # noqa: ANN401
-        """The encoding of arms by `color`, `shape` or `dash`.
+    def encode(self, arms: Sequence[str], *channels: str, legend: str = "") -> Spec:
+        """The encoding of arms.
 
         Args:
-            what: one of these.
             arms: that are drawn; those that the palette has not are in ink, without a legend.
+            channels: `color`, `shape` or `strokeDash`.
             legend: marks of a picture's, `points` or `lines`; the page has its own for all figures.
         """
-        import altair as alt
-
-        other = {"color": INK, "shape": SHAPES[0], "dash": DASHES[0]}
-        ordered = [*(arm for arm in self.arms if arm in arms),
-                   *(arm for arm in arms if arm not in self.arms)]  # fmt: skip
-        scale = alt.Scale(
-            domain=ordered, range=[self.looks.get(arm, other)[what] for arm in ordered]
-        )
-        kind = {"color": alt.Color, "shape": alt.Shape, "dash": alt.StrokeDash}[what]
-        known = [arm for arm in ordered if arm in self.arms]
-        if not legend or not known:
-            return kind(f"{ARM}:N", scale=scale, legend=None)
-        columns = max(1, min(4, LEGEND_WIDTH // (7 * max(map(len, known)) + 30)))
-        looks: dict[str, dict[str, Any]] = {
-            "points": {"symbolSize": 70, "symbolStrokeWidth": 0},
-            "lines": {"symbolSize": 500, "symbolType": "stroke"},
+        other = {"color": INK, "shape": SHAPES[0], "strokeDash": DASHES[0]}
+        known = [arm for arm in self.arms if arm in arms]
+        ordered = [*known, *(arm for arm in arms if arm not in known)]
+        found: Spec = {
+            channel: {
+                "field": ARM,
+                "type": "nominal",
+                "legend": None,
+                "scale": {
+                    "domain": ordered,
+                    "range": [self.looks.get(arm, other)[channel] for arm in ordered],
+                },
+            }
+            for channel in channels
         }
-        return kind(
-            f"{ARM}:N",
-            scale=scale,
-            legend=alt.Legend(
-                title=None,
-                orient="top",
-                columns=columns,
-                values=known,
-                symbolOpacity=1,
-                **looks[legend],
-            ),
-        )
+        if legend and known:
+            columns = max(1, min(4, LEGEND_WIDTH // (7 * max(map(len, known)) + 30)))
+            found["color"]["legend"] = {
+                "title": None,
+                "orient": "top",
+                "columns": columns,
+                "values": known,
+                "symbolOpacity": 1,
+                **LEGENDS[legend],
+            }
+        return found
 
 
 def percent(share: float | None) -> str:
@@ -132,39 +132,6 @@ def percent(share: float | None) -> str:
 def tight(text: str) -> str:
     """A text whose numbers stay with their units."""
     return re.sub(r"(?<=\d) (?=[%σ±])|(?<=±) (?=\d)", TIGHT, text)
-
-
-def switchable(chart: "alt.Chart") -> "alt.Chart":
-    """A chart without the rows of the arms that are switched off.
-
-    The chart that holds it needs `hidden()` among its parameters, once.
-    """
-    return chart.transform_filter(f"indexof(hidden, datum.{ARM}) < 0")
-
-
-def hidden() -> "alt.Parameter":
-    """The parameter of switched-off arms."""
-    import altair as alt
-
-    return alt.param(name="hidden", value=[])
-
-
-def zoom() -> "alt.Parameter":
-    """Zoom by shift and wheel, move by dragging with a mouse; a double click ends it.
-
-    Without shift a wheel scrolls the page, a finger always does.
-    """
-    import altair as alt
-
-    mouse = "event.pointerType !== 'touch'"
-    return alt.selection_interval(
-        name="zoom",
-        bind="scales",
-        encodings=["x", "y"],
-        zoom="wheel![event.shiftKey]",
-        translate=f"[pointerdown[{mouse}], window:pointerup] > window:pointermove!",
-        clear="dblclick",
-    )
 
 
 SMALL: dict[str, Any] = {"labelFontSize": 12, "titleFontSize": 12}
@@ -189,37 +156,33 @@ CONFIG: dict[str, Any] = {
 }  # fmt: skip
 
 
-def specification(chart: Mapping[str, Any], *, page: bool) -> dict[str, Any]:
-    """A chart in this look.
-
-    Args:
-        chart: of a figure, as Vega-Lite.
-        page: for the page, as wide as there is room and with the page's own legend; else for
-            pictures, in the colours of light paper.
-    """
-    spec: dict[str, Any] = deepcopy({**chart, "config": CONFIG})
-    if page:
-        for node in _nodes(spec):
-            if node.get("field") == ARM and "legend" in node:
-                node["legend"] = None
-        if "width" in spec and ("mark" in spec or "layer" in spec):
-            spec["width"] = "container"
-            spec["autosize"] = {"type": "fit-x", "contains": "padding"}
-        return spec
-    text = json.dumps({**spec, "background": PAPER})
+def for_picture(chart: Spec) -> str:
+    """A chart as JSON, in the colours of light paper."""
+    text = json.dumps({**chart, "config": CONFIG, "background": PAPER})
     for name, value in LIGHT.items():
         text = text.replace(token(name), value)
-    found: dict[str, Any] = json.loads(text)
-    return found
+    return text
 
 
-def _nodes(node: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
-    """All objects of a specification, its data aside."""
+def for_page(chart: Spec) -> Spec:
+    """A chart as wide as there is room, with the page's own legend, clipped where it can zoom."""
+    zooms = any(each["name"] == "zoom" for each in chart["params"])
+    spec: Spec = {**_of_page(chart, zooms=zooms), "config": CONFIG}
+    if "width" in spec:
+        spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+    return spec
+
+
+def _of_page(node: Any, *, zooms: bool) -> Any:  # noqa: ANN401  of JSON
     if isinstance(node, list):
-        for each in node:
-            yield from _nodes(each)
-    elif isinstance(node, dict):
-        yield node
-        for key, each in node.items():
-            if key not in ("datasets", "data"):
-                yield from _nodes(each)
+        return [_of_page(each, zooms=zooms) for each in node]
+    if not isinstance(node, dict):
+        return node
+    if node.get("field") == ARM and "legend" in node:
+        node = {**node, "legend": None}
+    if zooms and "mark" in node and node["mark"]["type"] != "text":
+        node = {**node, "mark": {"clip": True, **node["mark"]}}
+    return {
+        key: each if key in ("datasets", "data") else _of_page(each, zooms=zooms)
+        for key, each in node.items()
+    }

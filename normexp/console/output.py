@@ -1,25 +1,121 @@
-"""Tables as lines of text: as many columns as fit, words wrapped rather than cut."""
+"""Data and tables on stdout, narration and errors on stderr.
 
+A table has as many columns as fit; words are wrapped rather than cut.
+"""
+
+import os
 import re
+import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
+from rich.segment import Segment
 from rich.text import Text
 
-from normexp.console.streams import UNSAFE, stdout_line
 from normexp.console.words import NOTHING, field_value, heading
+from normexp.errors import NormexpError, SweepInterruptedError, UsageError
+
+WIDTH_OF_A_FILE = 160
+"""Columns if stdout is no terminal and COLUMNS is not set."""
+
+OTHERWISE = "type normexp COMMAND --help: it says what can be typed"
+"""The hint of wrong input that has none of its own."""
+
+UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters, and those that turn text around: nothing that we print needs them."""
 
 GAP = 2
 """Blanks between two columns."""
 
 NARROW, NARROWEST = 24, 8
 """Characters that wrapped words have before columns are left out, and at the least."""
+
+
+@dataclass(frozen=True)
+class _Cleaned:
+    """Something printable without control characters."""
+
+    inner: ConsoleRenderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for text, style, control in console.render(self.inner, options):
+            yield Segment(text if control else UNSAFE.sub("", text), style, control)
+
+
+class _Harmless(RenderHook):
+    """Cleans all that a console prints, Rich's own styles aside.
+
+    Manifests, names of directories and error messages may come from a stranger.
+    """
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Cleaned(each) for each in renderables]
+
+
+class _Console(Console):
+    """A console whose reader may leave early, as `head` does: that is no error."""
+
+    def on_broken_pipe(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0)
+
+
+def stdout() -> Console:
+    """For data."""
+    console = _Console(highlight=False, markup=False, emoji=False)
+    console.push_render_hook(_Harmless())
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDTH_OF_A_FILE
+    return console
+
+
+def legend(text: str) -> None:
+    """Print what a table's columns mean."""
+    stdout().print(text, style="dim")
+
+
+def stdout_line(text: str) -> None:
+    """Print a line of data as it is, without control characters."""
+    sys.stdout.write(UNSAFE.sub("", text) + "\n")
+
+
+def stderr() -> Console:
+    """For narration, progress and errors."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    console.push_render_hook(_Harmless())
+    return console
+
+
+def note(text: str, kind: str = "note", style: str = "") -> None:
+    """Print `note: ...` or the like on stderr, on one line."""
+    stderr().print(Text(f"{kind}: ", style) + Text(text), soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Print `warning: ...` on stderr."""
+    note(text, "warning", "bold yellow")
+
+
+def print_error(error: NormexpError) -> None:
+    """Print `error:` and `hint:`, a line each, however long; an interruption is no error."""
+    asked = isinstance(error, SweepInterruptedError)
+    note(error.message, *(("interrupted", "bold yellow") if asked else ("error", "bold red")))
+    hint = error.hint or (OTHERWISE if isinstance(error, UsageError) else None)
+    if hint:
+        note(hint, "hint", "bold cyan")
+
+
+def escaped(text: str) -> str:
+    """JSON with the same characters escaped; it has none of them outside its texts."""
+    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class Column(NamedTuple):
@@ -187,10 +283,3 @@ def _width(text: str) -> int:
 
 def _clean(text: str) -> str:
     return text if text.isprintable() else "\n".join(map(one_line, text.split("\n")))
-
-
-def evenly(number: int, most: int) -> list[int]:
-    """Positions of so many points, or at most `most` of them at equal distances, both ends kept."""
-    if number <= most:
-        return list(range(number))
-    return sorted({round(i * (number - 1) / max(1, most - 1)) for i in range(most)})

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,24 @@ def test_json_answers_have_the_promised_keys(as_json: AsJson, store: str) -> Non
     assert len(as_json("ls", "bn_regression", "--dir", store)) == 9
     assert shown["run_id"] == run
     assert [point["step"] for point in shown["points"]] == [0, 3, 6]
+
+
+def test_commands_that_are_named_can_be_typed(normexp: Command) -> None:
+    """With a store whose name has a blank: as a shell reads them, they are about the same run."""
+    store_of(Path("my runs"), *SMALL, "norm=batch", "norm.momentum=0.1", "seed=0")
+    (run,) = Path("my runs/bn_regression").glob("*/metrics.parquet")
+    shown = normexp("show", str(run.parent)).stdout.splitlines()
+    command = next(line for line in shown if line.startswith("normexp reproduce"))
+    two = normexp("why", str(run.parent), str(run.parent)).stderr
+    numbers = normexp("predict", str(run.parent), "--steps", "5").stderr
+    for damaged in Path("my runs/bn_regression/trajectories").glob("*/points.parquet"):
+        damaged.write_bytes(b"")
+    lost = normexp("budget", str(run.parent)).stderr
+
+    assert shlex.split(command) == ["normexp", "reproduce", str(run.parent)]
+    assert f"normexp diff '{run.parent}' '{run.parent}'" in two
+    assert f"normexp predict '{run.parent}'" in numbers
+    assert f"normexp verify '{Path.cwd()}/my runs/bn_regression'" in lost
 
 
 def test_ls_and_show_print_what_is_stored(normexp: Command, as_json: AsJson, store: str) -> None:

@@ -4,9 +4,8 @@ from normexp.cli.app import app, main
 
 from normexp.cli import sweeps  # isort: skip  the order of the commands in --help
 from normexp.cli import look  # isort: skip
-from normexp.cli import explain  # isort: skip
 from normexp.cli import insight  # isort: skip
 from normexp.cli import theory  # isort: skip
 from normexp.cli import trust  # isort: skip
 
-__all__ = ["app", "explain", "insight", "look", "main", "sweeps", "theory", "trust"]
+__all__ = ["app", "insight", "look", "main", "sweeps", "theory", "trust"]

@@ -1,5 +1,6 @@
 """Momenta by theory and by convention: `predict` and `convert`."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -77,7 +78,7 @@ def predict(  # noqa: PLR0913  a number each
             raise UsageError(
                 f"{' '.join(given)} does not go with {wanted}: a stored training has its own "
                 "numbers",
-                f"type normexp predict {wanted}, or the numbers alone",
+                f"type normexp predict {shlex.quote(wanted)}, or the numbers alone",
             )
         return _predict_stored(directory, wanted, places or [], momenta)
     from normexp.console.theory import print_drifts, print_predictions

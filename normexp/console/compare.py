@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from normexp.console.output import Column, field_column, legend, note, print_table, stdout, words_of
-from normexp.console.words import NOTHING, counted, field_value, heading, number, short
+from normexp.console.words import NOTHING, counted, field_value, number, short, title_of
 from normexp.insight.compare import FieldComparison, FieldReport
 from normexp.insight.comparison import FEWEST, Comparison
 
@@ -32,7 +32,7 @@ def print_comparisons(report: FieldReport) -> None:
     """The table, and what its columns mean."""
     console, comparisons = stdout(), report.comparisons
     baseline = field_value(report.field, comparisons[0].baseline)
-    what = heading(report.field).replace("\n", " ")
+    what = title_of(report.field)
     console.print(f"{report.metric} by {what}, against {baseline}", style="bold")
     scales = {each.found.result.scale for each in comparisons}
     scale = "difference" if "difference" in scales else "ratio"

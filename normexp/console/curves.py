@@ -10,7 +10,7 @@ from rich.text import Text
 
 from normexp.config.data import DataSet, data_set
 from normexp.config.identity import varying
-from normexp.console.words import counted, evenly, field_value, heading, number
+from normexp.console.words import counted, evenly, field_value, number, title_of
 from normexp.sweeps.plan import Plan
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -100,7 +100,7 @@ class Curves:
         points = min(self._points, max(NARROWEST_SPARK, width - BESIDE_SPARK))
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
         for path in self._fields:
-            table.add_column(heading(path).replace("\n", " "), no_wrap=True)
+            table.add_column(title_of(path), no_wrap=True)
         # Room for what the counts and losses will be, so that nothing moves.
         count = max(4, *(2 * len(str(arm.runs)) + 1 for arm in self._arms))
         table.add_column("runs", justify="right", no_wrap=True, min_width=count)

@@ -18,7 +18,7 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.segment import Segment
 from rich.text import Text
 
-from normexp.console.words import NOTHING, field_value, heading
+from normexp.console.words import NOTHING, field_value, heading, title_of
 from normexp.errors import NormexpError, SweepInterruptedError, UsageError
 
 WIDTH_OF_A_FILE = 160
@@ -190,10 +190,8 @@ def field_columns(
     """A column a field of `row.values`; one column for all where these figures need the room."""
 
     def named(row: Any) -> str:  # noqa: ANN401
-        words = {heading(path): field_value(path, row.values) for path in fields}
-        return ", ".join(
-            f"{title} {word}".replace("\n", " ") for title, word in words.items() if word != NOTHING
-        )
+        words = {title_of(path): field_value(path, row.values) for path in fields}
+        return ", ".join(f"{title} {word}" for title, word in words.items() if word != NOTHING)
 
     columns = [field_column(path, lambda row: row.values) for path in fields]
     return columns if fits(rows, [*columns, *figures], width) else [words_of("arm", named)]

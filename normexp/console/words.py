@@ -112,6 +112,11 @@ def heading(path: str) -> str:
     return name.replace("_", "\n")
 
 
+def title_of(path: str) -> str:
+    """The same on one line, such as `momentum` or `batch size`."""
+    return heading(path).replace("\n", " ")
+
+
 def field_value(path: str, values: Mapping[str, Any]) -> str:
     """A field's value, a dash if there is no such field."""
     if path not in values:

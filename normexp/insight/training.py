@@ -1,5 +1,6 @@
 """Stored runs with running statistics, by the training that they are observed from."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,7 +51,7 @@ class Training:
         try:
             return read_trajectory(self.directory)
         except NormexpError as error:
-            study = self.directory.parents[1]
+            study = shlex.quote(str(self.directory.parents[1]))
             raise NormexpError(
                 error.message, f"type normexp verify {study}: it says what to type then"
             ) from error

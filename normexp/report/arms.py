@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from normexp.config.identity import varying
 from normexp.console.compare import PAIRED, decision, estimate_with_interval, sample_size
-from normexp.console.words import METRICS, SKEWED_NOTE, counted, field_value, interval, number
+from normexp.console.words import (
+    METRICS,
+    SKEWED_NOTE,
+    counted,
+    field_value,
+    interval,
+    number,
+    title_of,
+)
 from normexp.insight.compare import baseline_of, comparisons
 from normexp.insight.comparison import FEWEST, Comparison
 from normexp.report.charts import (
@@ -21,7 +29,7 @@ from normexp.report.charts import (
     value_axis,
 )
 from normexp.report.figure import Drawn, Figure, LeftOut, Spec, Table, sentences, table
-from normexp.report.naming import title_of, unnamed
+from normexp.report.naming import unnamed
 from normexp.report.source import MOMENTUM, SOURCE, Source
 from normexp.report.style import ARM, INK, PERCENT, SOFT, Palette
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from normexp.config.field import spell
 from normexp.config.identity import in_order
-from normexp.console.words import NOTHING, SKEWED_NOTE, interval, keras, number
+from normexp.console.words import NOTHING, SKEWED_NOTE, interval, keras, number, title_of
 from normexp.report.charts import WIDTH, category, layer, panels, quantity, tooltips
 from normexp.report.figure import Drawn, Figure, LeftOut, Spec, sentences, table
-from normexp.report.naming import title_of
 from normexp.report.source import MOMENTUM, SOURCE, UNKNOWN, Source
 from normexp.report.style import GRID, INK, SOFT
 

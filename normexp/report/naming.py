@@ -6,7 +6,7 @@ from typing import Any
 
 from normexp.config.field import specs, spell
 from normexp.config.tree import section_class
-from normexp.console.words import NOTHING, field_value, heading
+from normexp.console.words import NOTHING, field_value, title_of
 
 KEPT = ("norm.kind", "norm.momentum", "source")
 """Fields whose values need no name of the field."""
@@ -42,11 +42,6 @@ def unnamed(fields: Sequence[str]) -> str:
     if len(fields) <= FEW or not left:
         return ""
     return "Names leave out fields of the norm that are at their defaults."
-
-
-def title_of(path: str) -> str:
-    """A field's name for people, such as `momentum` or `batch size`."""
-    return heading(path).replace("\n", " ")
 
 
 @cache

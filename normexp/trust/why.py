@@ -1,6 +1,7 @@
 """Reasons for which a sweep keeps a run, makes it again, or finds it new. Imports no torch."""
 
 import heapq
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def why(
     if len(runs) > 1:
         raise UsageError(
             f"why explains one run, not {len(runs)}",
-            f"type normexp diff {' '.join(runs[:2])} to see where two runs differ",
+            f"type normexp diff {shlex.join(runs[:2])} to see where two runs differ",
         )
     if not arguments:
         raise UsageError(

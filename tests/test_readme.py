@@ -17,6 +17,8 @@ MOST_APART = 0.005
 """Of two thumbnails, on average: those of two figures of one report are 0.012 apart or more."""
 
 BLOCK = re.compile(r"```console\n\$ normexp ?(.*?)\n(.*?)```", re.DOTALL)
+PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+EXAMPLES = sorted(PYTHON, key=lambda code: "transformers" in code)
 SESSION = BLOCK.findall(README)
 IN_CLUSTERS = BLOCK.findall(README.partition("## More than one machine")[2].partition("\n## ")[0])
 
@@ -71,12 +73,25 @@ def test_what_the_readme_says_of_its_first_table_stands_there() -> None:
 
 def test_the_python_example_runs(tmp_path: Path) -> None:
     """As written, in an empty directory."""
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    code, _ = EXAMPLES
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)  # noqa: S102  our own page
 
     assert (tmp_path / "runs/bn_regression/sweeps").is_dir()
     assert len(names["runs"]) == 8 + 8 * 5  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore")  # of transformers
+def test_the_example_of_an_own_network_prints_what_the_readme_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A ResNet-18 in a loop of its own, and the verdict: the same lines, numbers aside."""
+    pytest.importorskip("transformers")
+    _, code = EXAMPLES
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102  our own page
+    (expected,) = re.findall(r"```text\n(step .*?)```", README, flags=re.DOTALL)
+
+    assert shape(capsys.readouterr().out) == shape(expected)
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from overhead import overhead
 from peers.aside import parts_and_limits, start_and_read
 from peers.process import Figures, difference, heard, start
 from peers.work import Final, Work, work_named
@@ -208,7 +209,7 @@ def main() -> None:
     """Measure all that is asked for, print it, and keep the raw figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny sizes: whether all agree")
-    parser.add_argument("--only", default="a,b,c,d", help="works, such as a,b")
+    parser.add_argument("--only", default="a,b,c,d,f", help="works, such as a,b")
     parser.add_argument("--out", type=Path, help="the raw figures' file")
     asked = parser.parse_args()
     works = asked.only.split(",")
@@ -228,6 +229,9 @@ def main() -> None:
             if "d" in works:
                 figures |= start_and_read(store)
             print("\n".join(_table(figures)))
+    if "f" in works and _missing("transformers") is None:
+        raw["record"] = overhead(steps=4 if asked.quick else 100)
+        print("\n".join(_table(raw["record"])))
     out = asked.out or Path(tempfile.gettempdir()) / "normexp-bench.json"
     out.write_text(json.dumps(raw, indent=1, default=str) + "\n")
     print(f"raw figures: {out}")

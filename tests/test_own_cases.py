@@ -166,18 +166,58 @@ def test_what_is_applied_is_not_taken_for_a_batch() -> None:
     assert recorder.recording.updates == 15
 
 
-def test_momentum_0_needs_hooks() -> None:
-    """Buffers that never move say nothing."""
+def spoil_momentum(model: SmallNet) -> None:
+    """Buffers that never move."""
+    model.norm1.momentum = 0  # type: ignore[assignment]
+
+
+def spoil_dtype(model: SmallNet) -> None:
+    """Buffers of eight significant bits."""
+    model.norm1.bfloat16()
+
+
+@pytest.mark.parametrize("spoil", [spoil_momentum, spoil_dtype])
+def test_buffers_that_say_nothing_need_hooks(spoil: Callable[[SmallNet], None]) -> None:
+    """Refused, and read from the layers' inputs if asked."""
     torch.manual_seed(0)
     model = SmallNet()
-    model.norm1.momentum = 0  # type: ignore[assignment]
-    with pytest.raises(UsageError, match="norm1 has momentum 0"):
+    spoil(model)
+    with pytest.raises(UsageError, match=r"norm1 has .* do not say what a batch was"):
         recorded(model)
     oracle, (optimizer, recorder) = Oracle(model), recorded(model, per_forward=True)
-    train(model, optimizer, batches(20))
+    with torch.autocast("cpu", torch.bfloat16, enabled=spoil is spoil_dtype):
+        train(model, optimizer, batches(20))
 
-    assert_close(oracle, recorder)
-    assert torch.equal(recorder.recording.layers.read().mean[:6], torch.zeros(6).double())
+    assert_close(oracle, recorder, 10)
+
+
+def test_a_momentum_may_change() -> None:
+    """As schedules of batch norm's momentum make it."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    oracle, (optimizer, recorder) = Oracle(model), recorded(model)
+    for step, batch in enumerate(batches(20)):
+        model.norm1.momentum = model.norm2.momentum = 0.5 / (1 + step)  # type: ignore[assignment]
+        train(model, optimizer, iter([batch]))
+
+    assert_close(oracle, recorder, 10)
+
+
+def test_steps_that_a_scaler_skips_are_taken_as_equal() -> None:
+    """A few are no reason to refuse: the model's own average stays exact, and it is said."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    optimizer, recorder = recorded(model)
+    for step, batch in enumerate(batches(60)):
+        optimizer.zero_grad()
+        loss_of(model, batch).backward()  # type: ignore[no-untyped-call]
+        if step not in (0, 1, 30):
+            optimizer.step()
+    own, found = recorder.recording.layers.read(), BatchNorm(momentum=0.1)
+
+    assert torch.allclose(recorder.recording.statistics(found).mean, own.mean, atol=1e-6)
+    assert recorder.recording.updates == 60
+    assert recorder.remarks()[0].startswith("2 steps had several updates, which are taken as equal")
 
 
 def test_layers_without_running_statistics_are_named() -> None:

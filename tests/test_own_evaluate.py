@@ -270,4 +270,5 @@ def test_certificates_are_known_before_training() -> None:
 
     assert known["relative"][0.01] < 0.001
     assert early["relative"].to_list() == [0] * len(early)
-    assert late["relative"].iloc[1:3].to_list() == known["relative"].to_list()
+    assert all(late["relative"].iloc[1:3].to_numpy() > 0)
+    assert all(late["relative"].iloc[1:3].to_numpy() <= known["relative"].to_numpy())

@@ -4,8 +4,9 @@ An exponential average with momentum m weighs the batch of age i by m(1 − m)^i
 averages whose momenta are spaced evenly in the logarithm; a *ring* holds the last R batches, which
 the bank has yet to take in. The weights of m at ages below R are exact, those beyond are (1 − m)^R
 times those of m itself, and the bank's mix stands for them: the least squares of the weights'
-difference, such that they sum to the same (a constant is exact) and have the same mean age (a
-steady drift is exact). All is in closed form: ⟨a, b⟩ = ab / (a + b − ab). The idea is that of
+difference over the batches so far, such that they sum to the same (a constant is exact) and have
+the same mean age (a steady drift is exact). All is in closed form: over n batches
+⟨a, b⟩ = ab · (1 − ((1 − a)(1 − b))^n) / (a + b − ab). The idea is that of
 Karras et al. (2024), "Analyzing and Improving the Training Dynamics of Diffusion Models", section
 3.2, for averages of weights.
 """
@@ -28,8 +29,14 @@ SLOWEST, FASTEST = 0.001, 0.25
 MOST_AVERAGES = 12
 """Beyond, the mixes' weights grow so large that float32 loses what they gain."""
 
+FOREVER = 10**9
+"""Batches of a training without end."""
+
 AGES = 20_000
 """Ages over which weights are compared one by one."""
+
+RIDGE, TINY = 1e-10, 1e-300
+"""What keeps the mixes' weights small where averages are alike, and divisors from 0."""
 
 
 class Certificate(NamedTuple):
@@ -61,38 +68,61 @@ def bank_momenta(number: int = AVERAGES) -> torch.Tensor:
     return torch.logspace(log10(SLOWEST), log10(FASTEST), number, dtype=torch.float64)
 
 
-def mix(momentum: float, bank: torch.Tensor) -> torch.Tensor:
-    """Return the weights of a bank's averages that come nearest to a momentum, [K]."""
-    inner, target = _gram(bank, bank), _gram(bank, torch.tensor([momentum]).double())
-    ages = torch.stack([torch.ones_like(bank), (1 - bank) / bank])
-    wanted = torch.tensor([[1.0], [(1 - momentum) / momentum]]).double()
+def mix(momentum: float, bank: torch.Tensor, batches: int = FOREVER) -> torch.Tensor:
+    """Return the weights of a bank's averages that come nearest to a momentum, [K].
+
+    Args:
+        momentum: of the average that they stand for.
+        bank: momenta of its averages, [K], float64.
+        batches: that the bank has taken in; of fewer the mix is better.
+    """
+    inner = _gram(bank, bank, batches)
+    target = _gram(bank, torch.tensor([momentum]).double(), batches)
+    sums, wanted = _sums(bank, batches), _sums(torch.tensor([momentum]).double(), batches)
     corner = torch.zeros(2, 2, dtype=torch.float64)
-    system = torch.cat([torch.cat([inner, ages.T], 1), torch.cat([ages, corner], 1)])
+    system = torch.cat([torch.cat([inner, sums.T], 1), torch.cat([sums, corner], 1)])
     scale = inner.diagonal().rsqrt()
-    scale = torch.cat([scale, 1 / (ages * scale).norm(dim=1)])[:, None]
+    scale = torch.cat([scale, 1 / (sums * scale).norm(dim=1).clamp(min=TINY)])[:, None]
+    scaled = scale * system * scale.T
+    scaled.diagonal()[: len(bank)] += RIDGE
     right = scale * torch.cat([target, wanted])
-    found: torch.Tensor = scale * torch.linalg.solve(scale * system * scale.T, right)
+    found: torch.Tensor = scale * torch.linalg.lstsq(scaled, right, driver="gelsd").solution
     return found[: len(bank), 0]
 
 
-def certificate(momentum: float, bank: torch.Tensor, ring: int) -> Certificate:
-    """Return the error of a momentum's mix behind a ring of so many batches."""
-    if momentum == 1:
+def certificate(
+    momentum: float, bank: torch.Tensor, ring: int, batches: int = FOREVER
+) -> Certificate:
+    """Return the error of a momentum's mix behind a ring of so many batches.
+
+    Args:
+        momentum: of the average.
+        bank: momenta of its averages, [K], float64.
+        ring: batches that are kept as they are.
+        batches: that the bank has taken in; the default bounds all.
+    """
+    if momentum == 1 or batches < 1:
         return EXACT
     own = torch.tensor([momentum]).double()
-    found, kinds = mix(momentum, bank), torch.cat([bank, own])
-    apart = torch.cat([found, -torch.ones(1, dtype=torch.float64)])
-    squared = (apart @ _gram(kinds, kinds) @ apart).clamp(min=0)
-    beyond = (1 - momentum) ** ring
-    left = torch.arange(AGES).double()[:, None]
-    differences = (kinds * (1 - kinds) ** left) @ apart
-    relative = beyond * (squared / (momentum / (2 - momentum))).sqrt()
-    return Certificate(float(relative), float(beyond * differences.abs().sum()))
+    kinds = torch.cat([bank, own])
+    apart = torch.cat([mix(momentum, bank, batches), -torch.ones(1, dtype=torch.float64)])
+    age = torch.arange(min(batches, AGES)).double()[:, None]
+    differences = (1 - momentum) ** ring * (kinds * (1 - kinds) ** age) @ apart
+    noise = (momentum / (2 - momentum)) ** 0.5
+    return Certificate(float(differences.norm() / noise), float(differences.abs().sum()))
 
 
-def _gram(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Inner products of the weights of momenta over all ages."""
-    return one[:, None] * other / (one[:, None] + other - one[:, None] * other)
+def _gram(one: torch.Tensor, other: torch.Tensor, batches: int) -> torch.Tensor:
+    """Inner products of the weights of momenta over so many ages."""
+    kept = (1 - one[:, None]) * (1 - other)
+    return one[:, None] * other / (1 - kept) * (1 - kept**batches)
+
+
+def _sums(momenta: torch.Tensor, batches: int) -> torch.Tensor:
+    """Sums of the weights of momenta over so many ages, and of weights times age, [2, momenta]."""
+    kept = 1 - momenta
+    left = kept**batches
+    return torch.stack([1 - left, kept / momenta * (1 - left) - batches * left])
 
 
 class Bank:
@@ -126,8 +156,9 @@ class Bank:
         return self._averages.nbytes + self._recent.nbytes
 
     def certificate(self, momentum: float) -> Certificate:
-        """Return the error of a momentum."""
-        return certificate(momentum, self.momenta, self.ring)
+        """Return the error of a momentum after the batches so far."""
+        longest = int(self._updates.max()) - self.ring
+        return certificate(momentum, self.momenta, self.ring, longest)
 
     def add(self, rows: Rows) -> None:
         """Take in the next rows."""
@@ -184,7 +215,10 @@ class Bank:
         age = torch.arange(len(recent) - 1, -1, -1).double()
         found = (momentum * (1 - momentum) ** age) @ recent
         if updates > self.ring and momentum < 1:
-            mixed = mix(momentum, self.momenta) @ self._averages[:, columns].double()
+            mixed = (
+                mix(momentum, self.momenta, updates - self.ring)
+                @ self._averages[:, columns].double()
+            )
             found = found + (1 - momentum) ** self.ring * mixed
         if norm.estimator == "debiased":
             return first + found / (1 - left)

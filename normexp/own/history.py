@@ -13,6 +13,9 @@ from normexp.config.norm import BatchNorm
 from normexp.engine.budget import Weights, weights
 from normexp.engine.estimators import Momenta
 
+AT_ONCE = 256
+"""Rows in float64 at a time."""
+
 
 class Rows(NamedTuple):
     """Updates in their order."""
@@ -62,9 +65,12 @@ class EveryUpdate:
         for layers, updates in together(rows.active):
             columns = torch.isin(self._layer_of, layers)
             by_batch = estimator_weights(norm, len(updates))
-            values = rows.statistics[updates][:, columns].double()
-            found[columns] = (by_batch.batches @ values)[0]
-            found[columns] += by_batch.initial[0] * self._start[columns]
+            total = by_batch.initial[0] * self._start[columns]
+            for first in range(0, len(updates), AT_ONCE):
+                some = slice(first, first + AT_ONCE)
+                values = rows.statistics[updates[some]][:, columns].double()
+                total += by_batch.batches[0, some] @ values
+            found[columns] = total
         return found
 
 

@@ -1,7 +1,7 @@
 """Reads the buffers of batch norms while they train; no step waits for a device.
 
-Readings collect in memory of the model's device and leave it in chunks. On an accelerator a chunk's
-copy is only started, and looked at when the next one leaves.
+Readings collect in memory of the model's device and leave it in chunks. From a CUDA device the copy
+of a chunk is only started, and looked at when the next one leaves.
 """
 
 import math
@@ -13,6 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from normexp.own.layers import Layers
 from normexp.own.recovery import Readings
+
+PRECISE = (torch.float32, torch.float64)
+"""Buffers from which a batch's statistics can be recovered."""
 
 MOST_READINGS = 64
 MOST_BYTES = 2**24
@@ -50,6 +53,7 @@ class _Chunks:
         self._device = first.running_mean.device if first.running_mean is not None else None
         wide = any(each is not None and each.dtype == torch.float64 for each in means)
         dtype = torch.float64 if wide else torch.float32
+        self._cuda = self._device is not None and self._device.type == "cuda"
         self._values = torch.empty(size, columns, dtype=dtype, device=self._device)
         self._counts = torch.empty(size, len(means), dtype=torch.long, device=self._device)
         self._meta: list[tuple[int, list[float], list[int]]] = []  # step, momenta, writes
@@ -73,22 +77,18 @@ class _Chunks:
         """Return chunks that have come, oldest first; of several that leave the last is awaited."""
         if wait and self._meta:
             self._leave()
-        number = len(self._leaving) - (not wait and self._on_device)
+        number = len(self._leaving) - (not wait and self._cuda)
         found, self._leaving = self._leaving[: max(0, number)], self._leaving[max(0, number) :]
         for each in found:
             if each.event is not None:
                 each.event.synchronize()
         return [each.readings for each in found]
 
-    @property
-    def _on_device(self) -> bool:
-        return self._values.device.type != "cpu"
-
     def _leave(self) -> None:
         steps, momenta, writes = zip(*self._meta, strict=True)
         values, counts = (self._to_host(e[: len(steps)]) for e in (self._values, self._counts))
         event = None
-        if self._on_device:
+        if self._cuda:
             event = torch.Event(self._values.device)
             event.record()
         readings = Readings(
@@ -102,8 +102,8 @@ class _Chunks:
         self._meta = []
 
     def _to_host(self, values: torch.Tensor) -> torch.Tensor:
-        host = torch.empty(values.shape, dtype=values.dtype, pin_memory=self._on_device)
-        return host.copy_(values, non_blocking=True)
+        host = torch.empty(values.shape, dtype=values.dtype, pin_memory=self._cuda)
+        return host.copy_(values, non_blocking=self._cuda)
 
 
 class BufferReader:
@@ -133,7 +133,7 @@ class BufferReader:
 class ForwardReader:
     """One reading a forward pass, by hooks on the layers.
 
-    The buffers after a pass are read. Where they do not say what the batch was (momentum 0), the
+    The buffers after a pass are read. Where they do not say what the batch was (see `is_mute`), the
     statistics are computed from the layer's input, and stand as those of momentum 1.
     """
 
@@ -177,7 +177,7 @@ class ForwardReader:
         def take(layer: _BatchNorm, given: tuple[torch.Tensor, ...], _: object) -> None:
             if not layer.training:
                 return
-            if layer.momentum == 0:
+            if is_mute(layer):
                 x = given[0].detach()
                 axes = [axis for axis in range(x.dim()) if axis != 1]
                 var, mean = torch.var_mean(x.float(), axes, correction=1)
@@ -193,6 +193,12 @@ class ForwardReader:
         """A copy of mean and variance, [2, channels]."""
         buffers = (layer.running_mean, layer.running_var)
         return torch.stack([each.detach() for each in buffers if each is not None])
+
+
+def is_mute(layer: _BatchNorm) -> bool:
+    """Return whether buffers do not say what the batch was: they never move, or are too coarse."""
+    mean = layer.running_mean
+    return layer.momentum == 0 or (mean is not None and mean.dtype not in PRECISE)
 
 
 def number_of(momentum: float | None) -> float:

@@ -17,7 +17,7 @@ from normexp.nets.layout import Statistics
 from normexp.own.bank import Bank, bank_momenta
 from normexp.own.history import EveryUpdate
 from normexp.own.layers import batch_norms, tracked
-from normexp.own.reading import BufferReader, ForwardReader, Reader, writes_of
+from normexp.own.reading import BufferReader, ForwardReader, Reader, is_mute, writes_of
 from normexp.own.recovery import Recovery, Tally, columns_of
 
 Keep = Literal["auto", "every", "bank"]
@@ -188,10 +188,12 @@ class Recording:
             )
 
     def _require_movement(self) -> None:
-        still = [name for name, each in self.layers.modules.items() if each.momentum == 0]
-        if still and not self.settings.per_forward:
+        mute = [name for name, each in self.layers.modules.items() if is_mute(each)]
+        if mute and not self.settings.per_forward:
+            layer = self.layers.modules[mute[0]]
+            why = "momentum 0" if layer.momentum == 0 else f"buffers in {layer.running_mean.dtype}"  # type: ignore[union-attr]
             raise UsageError(
-                f"{still[0]} has momentum 0: its buffers never move, and say nothing of a batch",
+                f"{mute[0]} has {why}: they do not say what a batch was",
                 "type record(..., per_forward=True), before torch.compile",
             )
 

@@ -1,7 +1,7 @@
 """The verdict on a network's loss: its weights, or its running statistics, and which of them."""
 
 from dataclasses import asdict, dataclass
-from math import isnan
+from math import inf, isfinite, isnan
 from typing import TYPE_CHECKING, Any
 
 from normexp.nets.layout import Statistics
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from normexp.own.recorder import Recorder
 
 SMALL = 0.01
-"""Share of the score below which running statistics are no problem, where there is no interval."""
+"""Share of the score below which running statistics are no problem."""
 
 SHOWN = 5
 """Layers in a printed verdict."""
@@ -30,11 +30,11 @@ class Verdict:
         weights: the score under the population's statistics.
         statistics: what the running statistics add to it.
         interval: half of its 95 % interval over examples; NaN where `fn` gave one number.
-        to_blame: whether the running statistics cost more than the interval, or than 1 %.
+        to_blame: whether the running statistics cost more than the interval and 1 %.
         momentum: the best of those tried, with its score, `value`; `alike` are those that are not
             worse beyond the interval.
-        layers: what each layer's statistics cost: how far the score falls when they alone are set
-            right. The most costly first; empty if that was not asked for.
+        layers: what each layer's statistics cost: how far the score improves when they alone are
+            set right. The most costly first; empty if that was not asked for.
         budget: of each layer; empty for a model that was not recorded, such as an average.
         notes: what is left out.
         todo: what to type next.
@@ -66,7 +66,7 @@ class Verdict:
             f"the running statistics {'are to blame' if self.to_blame else judged}",
         ]
         if self.layers and self.to_blame:
-            lines += ["set right alone, a layer takes away:", *self._layer_lines()]
+            lines += ["set right alone, a layer improves it by:", *self._layer_lines()]
         lines += [*self._momentum_line(), *self.notes, f"next: {self.todo}"]
         return "\n".join(lines)
 
@@ -101,10 +101,12 @@ def judge(recorder: "Recorder", found: Evaluated, *, blame: bool) -> Verdict:
     metric, sign = found.metric, -1 if found.question.higher_is_better else 1
     value, weights = (float(found.scores[row][metric].mean()) for row in (own, reference))
     apart, interval = difference(found.losses(own), found.losses(reference))
-    least = SMALL * abs(weights) if isnan(interval) else interval
+    least = SMALL * abs(weights)
+    least = least if isnan(interval) else max(least, interval)
+    to_blame = isfinite(weights) and not apart <= least  # also where they make it NaN
     is_own = recorder.records(found.question.model)
     todo = "nothing has to be done"
-    if apart > least:
+    if to_blame:
         todo = 'recorder.apply("population")'
         todo += "" if is_own else " for the recorded model; the other one needs its own population"
     return Verdict(
@@ -114,7 +116,7 @@ def judge(recorder: "Recorder", found: Evaluated, *, blame: bool) -> Verdict:
         weights=weights,
         statistics=sign * apart,
         interval=interval,
-        to_blame=apart > least,
+        to_blame=to_blame,
         momentum=_best(found),
         layers=_blame(recorder, found, reference) if blame else [],
         budget=budgets(recorder.recording, recorder.points) if is_own else [],
@@ -127,7 +129,8 @@ def _best(found: Evaluated) -> dict[str, Any]:
     rows = [row for row, each in enumerate(found.candidates) if each.estimator == "ema"]
     if not rows:
         return {}
-    best = min(rows, key=lambda row: float(found.losses(row).mean()))
+    losses = {row: float(found.losses(row).mean()) for row in rows}
+    best = min(rows, key=lambda row: inf if isnan(losses[row]) else losses[row])
     alike = []
     for row in rows:
         apart, interval = difference(found.losses(row), found.losses(best))

@@ -36,7 +36,14 @@ class EveryUpdate:
 
     def __init__(self, start: torch.Tensor, layer_of: torch.Tensor) -> None:
         self._start, self._layer_of = start, layer_of
-        self._parts: list[Rows] = []
+        layers = int(layer_of.max()) + 1
+        none = Rows(
+            torch.zeros(0, dtype=torch.long),
+            torch.zeros(0, len(start)),
+            torch.zeros(0, layers, dtype=torch.bool),
+            torch.zeros(0, layers, dtype=torch.float64),
+        )
+        self._parts = [none]
         self.bytes = 0  # of the statistics so far
 
     def add(self, rows: Rows) -> None:
@@ -47,16 +54,8 @@ class EveryUpdate:
     @property
     def rows(self) -> Rows:
         """All rows so far."""
-        if len(self._parts) != 1:
-            layers = int(self._layer_of.max()) + 1
-            none = Rows(
-                torch.zeros(0, dtype=torch.long),
-                torch.zeros(0, len(self._start)),
-                torch.zeros(0, layers, dtype=torch.bool),
-                torch.zeros(0, layers, dtype=torch.float64),
-            )
-            parts = self._parts or [none]
-            self._parts = [Rows(*(torch.cat(each) for each in zip(*parts, strict=True)))]
+        if len(self._parts) > 1:
+            self._parts = [Rows(*(torch.cat(each) for each in zip(*self._parts, strict=True)))]
         return self._parts[0]
 
     def estimate(self, norm: BatchNorm) -> torch.Tensor:

@@ -6,7 +6,6 @@ of a chunk is only started, and looked at when the next one leaves.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -22,27 +21,7 @@ MOST_BYTES = 2**24
 """Readings of a chunk, and the device memory that it may take."""
 
 
-class Reader(Protocol):
-    """Reads the running statistics of layers, once a step or once a forward pass."""
-
-    def step(self, step: int) -> None:
-        """Note what the optimizer's step, which has just ended, has left."""
-
-    def take(self, *, wait: bool) -> list[Readings]:
-        """Return chunks that have come; with `wait`, all that has been read."""
-
-    def close(self) -> None:
-        """Let go of the model."""
-
-
-class _Leaving(NamedTuple):
-    """A chunk on its way to the host."""
-
-    readings: Readings
-    event: torch.Event | None  # None on the CPU
-
-
-class _Chunks:
+class Chunks:
     """Readings on the device, and those that leave it."""
 
     def __init__(self, layers: Layers) -> None:
@@ -57,7 +36,7 @@ class _Chunks:
         self._values = torch.empty(size, columns, dtype=dtype, device=self._device)
         self._counts = torch.empty(size, len(means), dtype=torch.long, device=self._device)
         self._meta: list[tuple[int, list[float], list[int]]] = []  # step, momenta, writes
-        self._leaving: list[_Leaving] = []
+        self._leaving: list[tuple[Readings, torch.Event | None]] = []
 
     def append(
         self,
@@ -74,15 +53,15 @@ class _Chunks:
             self._leave()
 
     def take(self, *, wait: bool) -> list[Readings]:
-        """Return chunks that have come, oldest first; of several that leave the last is awaited."""
+        """Return chunks that have come, oldest first; with `wait`, all that has been read."""
         if wait and self._meta:
             self._leave()
         number = len(self._leaving) - (not wait and self._cuda)
         found, self._leaving = self._leaving[: max(0, number)], self._leaving[max(0, number) :]
-        for each in found:
-            if each.event is not None:
-                each.event.synchronize()
-        return [each.readings for each in found]
+        for _, event in found:
+            if event is not None:
+                event.synchronize()
+        return [readings for readings, _ in found]
 
     def _leave(self) -> None:
         steps, momenta, writes = zip(*self._meta, strict=True)
@@ -98,7 +77,7 @@ class _Chunks:
             torch.tensor(momenta, dtype=torch.float64),
             torch.tensor(writes),
         )
-        self._leaving.append(_Leaving(readings, event))
+        self._leaving.append((readings, event))
         self._meta = []
 
     def _to_host(self, values: torch.Tensor) -> torch.Tensor:
@@ -110,7 +89,7 @@ class BufferReader:
     """One reading a step, of the buffers alone: no hooks, so that compiled models can be read."""
 
     def __init__(self, layers: Layers) -> None:
-        self._layers, self._chunks = list(layers.modules.values()), _Chunks(layers)
+        self._layers, self.chunks = list(layers.modules.values()), Chunks(layers)
 
     def step(self, step: int) -> None:
         """Note what the optimizer's step, which has just ended, has left."""
@@ -120,11 +99,7 @@ class BufferReader:
         counts = [each["num_batches_tracked"] for each in buffers]
         momenta = [number_of(each.momentum) for each in self._layers]
         writes = [writes_of(each) for each in self._layers]
-        self._chunks.append([*means, *variances], counts, (step, momenta, writes))  # type: ignore[list-item, arg-type]
-
-    def take(self, *, wait: bool) -> list[Readings]:
-        """Return chunks that have come; with `wait`, all that has been read."""
-        return self._chunks.take(wait=wait)
+        self.chunks.append([*means, *variances], counts, (step, momenta, writes))  # type: ignore[list-item, arg-type]
 
     def close(self) -> None:
         """Do nothing: there are no hooks."""
@@ -138,7 +113,7 @@ class ForwardReader:
     """
 
     def __init__(self, layers: Layers) -> None:
-        self._layers, self._chunks = layers, _Chunks(layers)
+        self._layers, self.chunks = layers, Chunks(layers)
         self._latest = [self._read(each) for each in layers.modules.values()]
         self._counts = [_tracked(each).clone() for each in layers.modules.values()]
         self._known = [(0.5, writes_of(each)) for each in layers.modules.values()]
@@ -160,13 +135,9 @@ class ForwardReader:
                 momenta.append(self._known[layer][0])
                 writes.append(self._known[layer][1])
             parts = [half for number in (0, 1) for half in (v[number] for v in self._latest)]
-            self._chunks.append(parts, self._counts, (step, momenta, writes))
+            self.chunks.append(parts, self._counts, (step, momenta, writes))
         for seen in self._seen:
             seen.clear()
-
-    def take(self, *, wait: bool) -> list[Readings]:
-        """Return chunks that have come; with `wait`, all that has been read."""
-        return self._chunks.take(wait=wait)
 
     def close(self) -> None:
         """Remove the hooks."""

@@ -227,15 +227,18 @@ class Recorder:
 
     def remarks(self) -> list[str]:
         """Return what the record lacks, in a sentence each."""
-        tally, names = self.recording.tally, list(self.recording.layers.modules)
+        recovery, names = self.recording.recovery, list(self.recording.layers.modules)
         others = [name for name in batch_norms(self.recording.model) if name not in names]
         found = [f"{name} has track_running_stats=False: left out" for name in others]
         for counts, text in (
-            (tally.changed, "steps have no batch statistics: somebody changed the buffers before"),
-            (tally.lost, "variances of a channel and step were too small to tell from 0"),
-            (tally.several, "steps had several updates, which are taken as equal"),
+            (
+                recovery.changed,
+                "steps have no batch statistics: somebody changed the buffers before",
+            ),
+            (recovery.lost, "variances of a channel and step were too small to tell from 0"),
+            (recovery.several, "steps had several updates, which are taken as equal"),
         ):
-            told = self.recording.settings.checkpointed and counts is tally.several
+            told = self.recording.settings.checkpointed and counts is recovery.several
             if counts.any() and not told:
                 most = names[int(counts.argmax())]
                 found.append(f"{int(counts.amax())} {text} (at {most}, the most of all layers)")

@@ -17,8 +17,8 @@ from normexp.nets.layout import Statistics
 from normexp.own.bank import Bank, bank_momenta
 from normexp.own.history import EveryUpdate
 from normexp.own.layers import batch_norms, tracked
-from normexp.own.reading import BufferReader, ForwardReader, Reader, is_mute, writes_of
-from normexp.own.recovery import Recovery, Tally, columns_of
+from normexp.own.reading import BufferReader, ForwardReader, is_mute, writes_of
+from normexp.own.recovery import Recovery, columns_of
 
 Keep = Literal["auto", "every", "bank"]
 
@@ -60,13 +60,13 @@ class Recording:
         self.start = torch.cat(self.layers.read())  # [2 · channels], float64
         self.layer_of = columns_of(list(self.layers.sites.values()))
         self.left = torch.ones(len(self.layers.modules), dtype=torch.float64)  # of start, [layers]
-        self._recovery = Recovery(self.start, self._counts(), self._writes(), self.layer_of)
+        self.recovery = Recovery(self.start, self._counts(), self._writes(), self.layer_of)
         self.history: EveryUpdate | Bank = EveryUpdate(self.start, self.layer_of)
         if settings.keep == "bank":
             self.history = self._bank()
         self._idle = _follows_rank_0(model)
         reader = ForwardReader if settings.per_forward else BufferReader
-        self._reader: Reader = reader(self.layers)
+        self._reader = reader(self.layers)
 
     def close(self) -> None:
         """Let go of the model; what has been recorded stays."""
@@ -88,18 +88,13 @@ class Recording:
         self._take(wait=self.steps == PROBED)
         if self.steps == PROBED:
             self._require_calls()
-            if self.tally.several.amax() >= PROBED - 1:
+            if self.recovery.several.amax() >= PROBED - 1:
                 self._require_single()
-
-    @property
-    def tally(self) -> Tally:
-        """What could not be read as it should, by layer."""
-        return self._recovery.tally
 
     @property
     def still(self) -> set[str]:
         """Batch norms that the last step did not update: frozen ones, and those that keep none."""
-        moving = self._recovery.moving.tolist()
+        moving = self.recovery.moving.tolist()
         moved = {name for name, moves in zip(self.layers.modules, moving, strict=True) if moves}
         return set(batch_norms(self.model)) - moved
 
@@ -137,8 +132,8 @@ class Recording:
         self._take(wait=True)
         before = self.layers.read()
         self.layers.write(statistics)
-        self._recovery.before = torch.cat(self.layers.read())
-        self._recovery.writes = self._writes()
+        self.recovery.before = torch.cat(self.layers.read())
+        self.recovery.writes = self._writes()
         return before
 
     @contextmanager
@@ -146,11 +141,11 @@ class Recording:
         """Overlook what is written into the buffers inside, and put back in the end."""
         before = self._writes()
         yield
-        self._recovery.writes += self._writes() - before
+        self.recovery.writes += self._writes() - before
 
     def _take(self, *, wait: bool) -> None:
-        for readings in self._reader.take(wait=wait):
-            rows = self._recovery.rows(readings)
+        for readings in self._reader.chunks.take(wait=wait):
+            rows = self.recovery.rows(readings)
             self.history.add(rows)
             self.updates += len(rows.steps)
             self.left *= torch.where(rows.active, 1 - rows.newest, 1.0).prod(0)
@@ -165,7 +160,7 @@ class Recording:
 
     def _require_single(self) -> None:
         """Refuse a loop whose steps have several updates that cannot be told apart."""
-        several, readings = self.tally.several, self.tally.readings
+        several, readings = self.recovery.several, self.recovery.readings
         if self.settings.checkpointed or several.amax() <= 1 + SEVERAL * readings:
             return
         name = list(self.layers.modules)[int(several.argmax())]
@@ -178,7 +173,7 @@ class Recording:
 
     def _require_calls(self) -> None:
         """Refuse hooks that compiled code passes by."""
-        missed = self._counts() - self._recovery.counts
+        missed = self._counts() - self.recovery.counts
         if self.settings.per_forward and missed.any():
             name = list(self.layers.modules)[int(missed.argmax())]
             raise UsageError(

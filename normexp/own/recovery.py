@@ -8,7 +8,6 @@ with momentum null the weight of an update is one over the number of batches so 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -29,24 +28,6 @@ class Readings(NamedTuple):
     writes: torch.Tensor  # [readings, layers], how often the mean was written to in place
 
 
-@dataclass
-class Tally:
-    """Readings that are not what they should be, by layer.
-
-    Attributes:
-        readings: so far.
-        several: readings with several updates, [layers].
-        changed: readings before which somebody had changed the buffers, [layers].
-        lost: channels of updates whose variance cannot be told from 0, [layers].
-    """
-
-    readings: int
-    several: torch.Tensor
-    changed: torch.Tensor
-    lost: torch.Tensor
-
-
-@dataclass
 class Recovery:
     """Readings turned into rows, one chunk after the other.
 
@@ -59,21 +40,28 @@ class Recovery:
         counts: num_batches_tracked before it, [layers].
         writes: how often buffers had been written to, [layers].
         layer_of: the layer of each column, [2 · channels].
+
+    Attributes:
+        readings: so far.
+        moving: whether the last step updated a layer, [layers].
+        several: readings with several updates, [layers].
+        changed: readings before which somebody had changed the buffers, [layers].
+        lost: channels of updates whose variance cannot be told from 0, [layers].
     """
 
-    before: torch.Tensor
-    counts: torch.Tensor
-    writes: torch.Tensor
-    layer_of: torch.Tensor
-    writes_of_update: torch.Tensor = field(init=False)
-    tally: Tally = field(init=False)
-    moving: torch.Tensor = field(init=False)  # [layers], whether the last step updated a layer
-
-    def __post_init__(self) -> None:
-        zeros = torch.zeros_like(self.counts)
-        self.writes_of_update = torch.full_like(zeros, torch.iinfo(torch.long).max)
-        self.tally = Tally(0, zeros.clone(), zeros.clone(), zeros.clone())
-        self.moving = zeros.bool()
+    def __init__(
+        self,
+        before: torch.Tensor,
+        counts: torch.Tensor,
+        writes: torch.Tensor,
+        layer_of: torch.Tensor,
+    ) -> None:
+        self.before, self.counts, self.writes = before, counts, writes
+        self.layer_of = layer_of
+        self._writes_of_update = torch.full_like(counts, torch.iinfo(torch.long).max)
+        self.readings = 0
+        self.moving = torch.zeros_like(counts, dtype=torch.bool)
+        self.several, self.changed, self.lost = (torch.zeros_like(counts) for _ in range(3))
 
     def rows(self, readings: Readings) -> Rows:
         """Return the updates of the steps that follow; a step with k equal ones has k rows."""
@@ -98,17 +86,17 @@ class Recovery:
     def _changed(self, updates: torch.Tensor, writes: torch.Tensor) -> torch.Tensor:
         """Return before which steps somebody wrote into the buffers, [steps, layers]."""
         written = torch.cat([self.writes[None], writes]).diff(dim=0)
-        once = torch.where(updates > 0, written // updates.clamp(min=1), self.writes_of_update)
-        self.writes_of_update = torch.minimum(self.writes_of_update, once.amin(0))
-        unknown = self.writes_of_update == torch.iinfo(torch.long).max
-        return written > updates.clamp(min=0) * torch.where(unknown, 0, self.writes_of_update)
+        once = torch.where(updates > 0, written // updates.clamp(min=1), self._writes_of_update)
+        self._writes_of_update = torch.minimum(self._writes_of_update, once.amin(0))
+        unknown = self._writes_of_update == torch.iinfo(torch.long).max
+        return written > updates.clamp(min=0) * torch.where(unknown, 0, self._writes_of_update)
 
     def _count(self, updates: torch.Tensor, changed: torch.Tensor, lost: torch.Tensor) -> None:
-        self.tally.readings += len(updates)
-        self.tally.several += ((updates > 1) & ~changed).sum(0)
-        self.tally.changed += changed.sum(0)
+        self.readings += len(updates)
+        self.several += ((updates > 1) & ~changed).sum(0)
+        self.changed += changed.sum(0)
         half = self.layer_of[: len(self.layer_of) // 2]
-        self.tally.lost.index_add_(0, half, lost.sum(0))
+        self.lost.index_add_(0, half, lost.sum(0))
 
     def _repeated(
         self, found: torch.Tensor, active: torch.Tensor, counts: torch.Tensor, readings: Readings

@@ -233,7 +233,7 @@ class Recorder:
         for counts, text in (
             (
                 recovery.changed,
-                "steps have no batch statistics: somebody changed the buffers before",
+                "steps have no batch statistics: the buffers were changed before",
             ),
             (recovery.lost, "variances of a channel and step were too small to tell from 0"),
             (recovery.several, "steps had several updates, which are taken as equal"),

@@ -1,7 +1,7 @@
 """The verdict on a network's loss: its weights, or its running statistics, and which of them."""
 
 from dataclasses import asdict, dataclass
-from math import inf, isfinite, isnan
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from normexp.nets.layout import Statistics
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from normexp.own.recorder import Recorder
 
 SMALL = 0.01
-"""Share of the score below which running statistics are no problem."""
+"""Share of the score below which running statistics are no problem, where there is no interval."""
 
 SHOWN = 5
 """Layers in a printed verdict."""
@@ -30,7 +30,7 @@ class Verdict:
         weights: the score under the population's statistics.
         statistics: what the running statistics add to it.
         interval: half of its 95 % interval over examples; NaN where `fn` gave one number.
-        to_blame: whether the running statistics cost more than the interval and 1 %.
+        to_blame: whether the running statistics cost more than the interval, or than 1 %.
         momentum: the best of those tried, with its score, `value`; `alike` are those that are not
             worse beyond the interval.
         layers: what each layer's statistics cost: how far the score improves when they alone are
@@ -101,12 +101,10 @@ def judge(recorder: "Recorder", found: Evaluated, *, blame: bool) -> Verdict:
     metric, sign = found.metric, -1 if found.question.higher_is_better else 1
     value, weights = (float(found.scores[row][metric].mean()) for row in (own, reference))
     apart, interval = difference(found.losses(own), found.losses(reference))
-    least = SMALL * abs(weights)
-    least = least if isnan(interval) else max(least, interval)
-    to_blame = isfinite(weights) and not apart <= least  # also where they make it NaN
+    least = SMALL * abs(weights) if isnan(interval) else interval
     is_own = recorder.records(found.question.model)
     todo = "nothing has to be done"
-    if to_blame:
+    if apart > least:
         todo = 'recorder.apply("population")'
         todo += "" if is_own else " for the recorded model; the other one needs its own population"
     return Verdict(
@@ -116,7 +114,7 @@ def judge(recorder: "Recorder", found: Evaluated, *, blame: bool) -> Verdict:
         weights=weights,
         statistics=sign * apart,
         interval=interval,
-        to_blame=to_blame,
+        to_blame=apart > least,
         momentum=_best(found),
         layers=_blame(recorder, found, reference) if blame else [],
         budget=budgets(recorder.recording, recorder.points) if is_own else [],
@@ -130,7 +128,7 @@ def _best(found: Evaluated) -> dict[str, Any]:
     if not rows:
         return {}
     losses = {row: float(found.losses(row).mean()) for row in rows}
-    best = min(rows, key=lambda row: inf if isnan(losses[row]) else losses[row])
+    best = min(rows, key=lambda row: float("inf") if isnan(losses[row]) else losses[row])
     alike = []
     for row in rows:
         apart, interval = difference(found.losses(row), found.losses(best))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL, Command, store_of
+from conftest import SMALL, STORED, Command
 from tamper import write_manifest
 from typer.testing import Result
 
@@ -17,25 +17,10 @@ from normexp.errors import SweepInterruptedError
 from normexp.store.locks import Stop
 from normexp.sweeps.events import Event
 
-STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1", "seed=0"]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small store, made once."""
-    return store_of(tmp_path_factory.mktemp("whole") / "runs", *STUDY)
-
-
-@pytest.fixture
-def study(whole: Path) -> Path:
-    """A copy of its study, in this test's own store."""
-    shutil.copytree(whole, "runs")
-    return Path("runs/bn_regression")
-
 
 def run_of(study: Path) -> Path:
-    """The run with batch norm."""
-    return next(study.glob("batch-*"))
+    """A run with batch norm."""
+    return next(study.glob("batch-m0.1-s0-*"))
 
 
 def found(result: Result) -> dict[str, dict[str, Any]]:
@@ -58,7 +43,7 @@ def test_what_to_do_is_typed_out(study: Path, normexp: Command) -> None:
     assert problems[str(run.relative_to("runs"))]["to_do"] == command
     assert problems[str(sweep.relative_to("runs"))]["to_do"].startswith("remove it; its runs are")
     assert f"[1] {command}" in printed
-    assert printed.endswith("verified: 2 runs, 2 trajectories, 1 sweep; 2 problems\n")
+    assert printed.endswith("verified: 6 runs, 4 trajectories, 1 sweep; 2 problems\n")
 
 
 def test_a_manifest_that_cannot_be_believed_gives_no_command(study: Path, normexp: Command) -> None:
@@ -83,7 +68,7 @@ def test_notes_of_a_user_are_reported_and_outlive_a_run_made_anew(
     is_marked = (run / "damage.json").exists()
     (run / "stats.parquet").unlink()
     normexp("verify")
-    normexp("sweep", *STUDY)
+    normexp("sweep", *STORED)
 
     assert problem["what"] == ["notes.txt: no manifest names it"]
     assert problem["marked"] is None
@@ -147,5 +132,5 @@ def test_many_problems_of_one_kind_are_told_once(study: Path, normexp: Command) 
     result = normexp("verify")
 
     assert "and 17 more such runs" in result.stdout
-    assert "22 runs" in result.stdout.splitlines()[-1]
+    assert "26 runs" in result.stdout.splitlines()[-1]
     assert len(found(normexp("verify", "--json"))) == 20

@@ -9,28 +9,39 @@ from test_grammar import study_file, taken
 import normexp as package
 from normexp.errors import UsageError
 
+APPLIED = {
+    "norm=batch norm.momentum=0.3": ("norm.momentum", [0.3], ""),
+    "norm=none,batch norm.momentum=0.1,0.2,0.3": (
+        "norm.momentum",
+        [0.1, 0.2, 0.3],
+        "norm.momentum applies to norm=batch only, not to norm=none",
+    ),
+    "study=momentum_convention data=digits model=lenet": (
+        "model.kind",
+        ["lenet"],
+        "the study's own model.width is left out with model=lenet",
+    ),
+    "norm=none seed=1 seed=2": ("seed", [2], "seed is typed 2 times; the last one counts"),
+    "norm=slow": (
+        "norm.momentum",
+        [0.01, 0.1, 0.5, 0.9, None],
+        "overrules norm.momentum=0.02 of norm=slow; type norm.momentum=0.02 to keep that",
+    ),
+    "norm=slow norm.momentum=0.02": ("norm.momentum", [0.02], ""),
+    "norm=slow ~norm.momentum": ("norm.momentum", [0.1], ""),
+}
 
-def test_a_typed_value_replaces_the_studys_axis() -> None:
-    """Five momenta in the YAML, one typed; the other axes stay."""
-    study = package.load("norm.momentum=0.3", "norm=batch")
 
-    assert [run.flat["norm.momentum"] for run in study.runs] == [0.3] * 8
+@pytest.mark.parametrize("typed", APPLIED)
+def test_typed_and_own_axes_apply_where_they_exist_and_notes_say_where(typed: str) -> None:
+    """A typed one replaces the study's; what has no place, or is overruled, is noted."""
+    field, values, note = APPLIED[typed]
+    Path("own/norm").mkdir(parents=True)
+    Path("own/norm/slow.yaml").write_text("defaults: [batch]\nmomentum: 0.02\n")
+    notes = package.load(*typed.split(), "log.every=8", config_dir="own").notes
 
-
-def test_an_axis_applies_where_it_exists() -> None:
-    """Momentum multiplies batch norm's runs, not those without norm; a note says so."""
-    study = package.load("norm=none,batch", "norm.momentum=0.1,0.2,0.3", "seed=0")
-
-    assert [run.flat["norm.kind"] for run in study.runs] == ["none", "batch", "batch", "batch"]
-    assert study.notes == ("norm.momentum applies to norm=batch only, not to norm=none",)
-
-
-def test_a_studys_fields_of_another_choice_are_left_out() -> None:
-    """S0 says how wide its network is; a LeNet has no such field, and a note says so."""
-    study = package.load("study=momentum_convention", "data=digits", "model=lenet", "seed=0")
-
-    assert {run.config.model.kind for run in study.runs} == {"lenet"}
-    assert "the study's own model.width is left out with model=lenet" in study.notes
+    assert taken(field, *typed.split(), config_dir=Path("own")) == values
+    assert any(note in each for each in notes) if note else notes == ()
 
 
 def test_the_users_configs_come_first(normexp: Command) -> None:
@@ -82,22 +93,6 @@ def test_overrides_are_texts() -> None:
     for wrong in (3, [3], {"seed": 0}, package.load("seed=0")):
         with pytest.raises(package.NormexpError, match="overrides are texts"):
             package.load(wrong)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("typed", "note"),
-    [
-        (["seed=1", "seed=2"], "seed is typed 2 times; the last one counts"),
-        (["norm=slow"], "overrules norm.momentum=0.02 of norm=slow; type ~norm.momentum"),
-    ],
-)
-def test_what_is_overruled_is_noted(normexp: Command, typed: list[str], note: str) -> None:
-    """By a later override, or by the study's own axis."""
-    Path("own/norm").mkdir(parents=True)
-    Path("own/norm/slow.yaml").write_text("defaults: [batch]\nmomentum: 0.02\n")
-    result = normexp("plan", "--config-dir", "own", *typed)
-
-    assert note in " ".join(result.stdout.split())
 
 
 def test_the_command_of_a_run_holds_under_a_keras_study() -> None:

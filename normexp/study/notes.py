@@ -156,7 +156,7 @@ def _overruled_choices(axes: Sequence[Axis], bases: Sequence[Base]) -> Iterator[
             if applies and own != base.specs[axis.key].default:
                 yield (
                     f"the study's own {axis.spelled()} overrules {axis.key}={spell(own)} of "
-                    f"{group}={base.choices[group]}; type ~{axis.key} to keep that"
+                    f"{group}={base.choices[group]}; type {axis.key}={spell(own)} to keep that"
                 )
 
 

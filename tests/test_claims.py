@@ -7,7 +7,7 @@ import pytest
 from conftest import AsJson, Command
 
 import normexp as package
-from normexp.claims.check import CLAIMS, SETTLED, Judged, Verdicts, select
+from normexp.claims.check import CLAIMS, SETTLED, Judged, Verdicts
 from normexp.claims.claim import Cell, verdict
 from normexp.cli import insight as cli
 from normexp.console.compare import print_verdicts
@@ -16,21 +16,11 @@ from normexp.insight.comparison import compare_paired
 BY_ID = {claim.id: claim for claim in CLAIMS}
 
 
-def test_sources_and_ids_select_claims() -> None:
-    """In any case, in the order of the sources; what is settled stands apart."""
-    claims, settled = select(["s1.3", "S0.2", "S0.1"])
-
-    assert [claim.id for claim in claims] == ["S0.1", "S1.3"]
-    assert [each.id for each in settled] == ["S0.2"]
-    assert {claim.id[:2] for claim in select(["S2"])[0]} == {"S2"}
-    assert len(select([])[0]) == len(CLAIMS)
-    assert len(select([])[1]) == len(SETTLED)
-
-
 def test_the_list_runs_nothing(normexp: Command, as_json: AsJson, tmp_path: Path) -> None:
-    """Claims, criteria and expectations, and no store."""
+    """Claims, criteria and expectations, of sources and ids in any case, and no store."""
     result = normexp("claims", "--list")
     data = as_json("claims", "S2", "--list")
+    some = as_json("claims", "s1.3", "S0.2", "S0.1", "--list")
 
     assert result.exit_code == 0
     assert all(i in result.stdout for i in [*(c.id for c in CLAIMS), *(s.id for s in SETTLED)])
@@ -38,6 +28,8 @@ def test_the_list_runs_nothing(normexp: Command, as_json: AsJson, tmp_path: Path
     assert [each["id"] for each in data["claims"]] == [f"S2.{n}" for n in range(5, 10)]
     assert [each["id"] for each in data["settled"]] == [f"S2.{n}" for n in (1, 2, 3, 4, 10)]
     assert all(each["criterion"] for each in data["claims"])
+    assert [each["id"] for each in some["claims"]] == ["S0.1", "S1.3"]
+    assert [each["id"] for each in some["settled"]] == ["S0.2"]
     assert list(tmp_path.iterdir()) == []
 
 

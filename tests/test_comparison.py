@@ -55,28 +55,6 @@ def test_a_ratio_is_of_geometric_means_and_knows_no_units() -> None:
     assert swapped.estimate == pytest.approx(1 / found.estimate)
 
 
-def test_the_interval_of_many_values_is_that_of_the_normal_distribution() -> None:
-    """With 400 values: mean ± 1.96·s/√n, to a few hundredths of its width."""
-    values = RNG.normal(3, 2, 400)
-    found = compare_paired([0.0] * 400, list(values))
-    half = 1.96 * values.std(ddof=1) / 20
-
-    assert found.low == pytest.approx(values.mean() - half, abs=0.08 * half)
-    assert found.high == pytest.approx(values.mean() + half, abs=0.08 * half)
-
-
-@pytest.mark.parametrize("n", [6, 8])
-def test_the_interval_of_few_values_holds_the_truth_95_times_in_a_hundred(n: int) -> None:
-    """200 samples of normal values: at most three standard errors (4 %) less, paired or not."""
-    rng = np.random.default_rng(n)
-    samples = rng.normal(1, 2, (200, 2, n))
-    paired = [compare_paired(list(a), list(b)) for a, b in samples]
-    unpaired = [compare_unpaired(list(a), list(b)) for a, b in samples]
-
-    assert 0.91 <= covered(paired, 0) <= 0.995
-    assert covered(unpaired, 0) >= 0.91
-
-
 def test_long_tails_and_skew_are_covered_too() -> None:
     """Of Student's t BCa alone holds 0 in 91 %, of exponential values t alone 1 in 90 %."""
     from scipy.stats import t
@@ -91,20 +69,22 @@ def test_long_tails_and_skew_are_covered_too() -> None:
     assert found >= max(0.91, by_t + 0.01)
 
 
-def test_the_interval_holds_students_and_welchs() -> None:
-    """As SciPy has them, paired and unpaired."""
+@pytest.mark.parametrize(("n", "widest"), [(6, 1.5), (8, 1.5), (400, 1.08)])
+def test_the_interval_holds_students_and_welchs(n: int, widest: float) -> None:
+    """As SciPy has them, so that of normal values 95 % hold the truth; with many it is no wider."""
     from scipy.stats import ttest_ind, ttest_rel
 
-    first, second = RNG.normal(size=7), RNG.normal(2, 4, size=7)
+    rng = np.random.default_rng(n)
+    first, second = rng.normal(size=n), rng.normal(2, 4, size=n)
     paired = compare_paired(list(first), list(second))
-    unpaired = compare_unpaired(list(first), list(second[:5]))
+    unpaired = compare_unpaired(list(first), list(second[:-2]))
     students = ttest_rel(second, first).confidence_interval()
-    welchs = ttest_ind(second[:5], first, equal_var=False).confidence_interval()
+    welchs = ttest_ind(second[:-2], first, equal_var=False).confidence_interval()
 
     for found, (low, high) in ((paired, students), (unpaired, welchs)):
         assert found.low <= low + 1e-9
         assert found.high >= high - 1e-9
-        assert found.high - found.low < 1.5 * (high - low)
+        assert found.high - found.low < widest * (high - low)
 
 
 def test_skewed_losses_are_covered_as_ratios() -> None:

@@ -102,13 +102,6 @@ def test_caffe2s_variance_depends_on_its_version(as_json: AsJson) -> None:
     assert "norm.running_variance=unbiased" in PRESETS["caffe2"].read_text()
 
 
-def test_remarks_name_the_fields_that_come_near() -> None:
-    """Fvcore's estimator, tests/test_observe.py has its rule; Keras's averages of sigma."""
-    assert all(each in FRAMEWORKS["keras"].remarks for each in ("moving_stddev", "renorm_momentum"))
-    assert "norm.precise_batches=200" in FRAMEWORKS["fvcore"].no_preset
-    assert "over N - 1" in FRAMEWORKS["fvcore"].no_preset
-
-
 def fields_of(framework: Framework) -> dict[str, object]:
     """The fields that a preset sets, momentum in PyTorch's direction."""
     default = 0.9 if framework.name == "haiku" else framework.default

@@ -221,19 +221,6 @@ def test_no_momentum_has_less_error_than_the_best(drift: float, updates: int) ->
     assert best == pytest.approx(known.get((drift, updates), best), rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["shuffled", "fixed"])
-def test_the_best_momentum_is_the_best_of_a_simulation(name: str) -> None:
-    """On the same data, no other momentum does better by more than chance."""
-    setting = replace(CASES[name], updates=90, drift_per_step=0.0, initial_error=1.0)
-    best = best_momentum(setting)
-    momenta = [best, *(best * factor for factor in (0.3, 0.6, 1.6, 3.0)), 1.0]
-    found = Simulation(setting, 2000).errors([a for a in momenta if a <= 1])
-
-    for other in found[1:]:
-        paired = found[0] ** 2 - other**2
-        assert paired.mean() <= 4 * paired.std() / len(paired) ** 0.5
-
-
 @pytest.mark.parametrize("place", [2e-5, 0.0123, 0.97])
 def test_a_minimum_is_found_to_many_digits(place: float) -> None:
     """Between the points of the grid, and beyond a higher valley."""

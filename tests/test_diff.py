@@ -42,7 +42,7 @@ def test_two_momenta_differ_in_the_momentum_and_in_its_cost(
         for side, table in zip(("left", "right"), layers, strict=True):
             assert row[side]["mean_error"] == table.loc[row["layer"], "mean_error"]
     assert "same training: the same weights at every step" in printed
-    assert re.search(r"norm.momentum +0.1 +null", printed)
+    assert re.search(r"norm.momentum +0.1 +cumulative", printed)
 
 
 def test_a_field_that_a_run_lacks_is_a_dash(

@@ -301,26 +301,23 @@ def main() -> None:
 
 
 def warn_of_damage(*directories: Path) -> None:
-    """Warn on stderr of runs that are not as their manifests say."""
-    from normexp.console.output import warn
-    from normexp.console.words import counted
+    """Warn on stderr of those of the runs that are not as their manifests say."""
     from normexp.store.manifest import intact
 
-    lost = [str(directory) for directory in directories if intact(directory) is None]
+    warn_of_lost([directory for directory in directories if intact(directory) is None])
+
+
+def warn_of_lost(lost: Sequence[Path], notes: Iterable[str] = ()) -> None:
+    """Print notes on an answer, and warn of damaged runs that were left out, on stderr."""
+    from normexp.console.output import note, warn
+    from normexp.console.words import counted
+
+    for each in notes:
+        note(each)
     if lost:
         more = counted(len(lost) - 1, "other run")
         others = f" and {more} are" if lost[1:] else " is"
         warn(f"{lost[0]}{others} damaged: normexp verify says what and what to type")
-
-
-def warn_of_lost(store: Path, wanted: str, notes: Iterable[str] = ()) -> None:
-    """Print notes on an answer, and warn of damaged runs that were left out, on stderr."""
-    from normexp.console.output import note
-    from normexp.store.selection import select
-
-    for each in notes:
-        note(each)
-    warn_of_damage(*select(store, wanted).runs)
 
 
 def print_json(content: Any) -> None:  # noqa: ANN401

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from normexp.cli.app import RUNS, Answer, Places, StoreDir, command, warn_of_lost
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @command()
@@ -38,8 +41,9 @@ def compare(
     from normexp.console.compare import print_comparisons
     from normexp.insight.compare import compare_field, report_numbers
 
-    report = compare_field(source, field, metric=metric, store=directory)
-    warn_of_lost(directory, source)
+    lost: list[Path] = []
+    report = compare_field(source, field, metric=metric, store=directory, lost=lost)
+    warn_of_lost(lost)
     return Answer(lambda: report_numbers(report), lambda: print_comparisons(report))
 
 
@@ -124,8 +128,10 @@ def budget(
     from normexp.insight.budget import budgets, by_arm, report
     from normexp.store.places import typed_places
 
-    found, notes = budgets(directory, wanted, typed_places(places or ()), last_only=True)
-    warn_of_lost(directory, wanted, notes)
+    lost: list[Path] = []
+    where = typed_places(places or ())
+    found, notes = budgets(directory, wanted, where, last_only=True, lost=lost)
+    warn_of_lost(lost, notes)
 
     def show() -> None:
         if len(found) == 1:

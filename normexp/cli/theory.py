@@ -132,8 +132,9 @@ def _predict_stored(
     from normexp.insight.forecast import as_data, forecasts
     from normexp.store.places import typed_places
 
-    found, notes = forecasts(directory, wanted, momenta, typed_places(places))
-    warn_of_lost(directory, wanted, notes)
+    lost: list[Path] = []
+    found, notes = forecasts(directory, wanted, momenta, typed_places(places), lost=lost)
+    warn_of_lost(lost, notes)
     return Answer(lambda: [as_data(each) for each in found], lambda: print_forecasts(found))
 
 

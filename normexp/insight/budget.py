@@ -104,16 +104,22 @@ def budget(path: str | Path, *places: str) -> "pd.DataFrame":
 
 
 def budgets(
-    store: Path, wanted: str | None, places: Sequence[Place] = (), *, last_only: bool = False
+    store: Path,
+    wanted: str | None,
+    places: Sequence[Place] = (),
+    *,
+    last_only: bool = False,
+    lost: list[Path] | None = None,
 ) -> tuple[list[RunBudget], list[str]]:
     """Return the budgets of the runs that are meant, and notes on runs left out.
 
-    Of all evaluation points, or of the last one only; see `trainings` and `with_data`.
+    Of all evaluation points, or of the last one only; `lost` gets the directories of damaged runs.
+    See `trainings` and `with_data`.
 
     Raises:
         UsageError: no run is normalised by an average, which alone has a budget.
     """
-    chosen = averaging(trainings(store, wanted))
+    chosen = averaging(trainings(store, wanted, lost))
     if not chosen:
         raise UsageError(
             f"no run of {wanted or store} is normalised by an average of its batches",

@@ -53,7 +53,12 @@ class FieldReport:
 
 
 def compare_field(
-    wanted: str, field: str, *, metric: str = "test_loss", store: Path = Path("runs")
+    wanted: str,
+    field: str,
+    *,
+    metric: str = "test_loss",
+    store: Path = Path("runs"),
+    lost: list[Path] | None = None,
 ) -> FieldReport:
     """Compare the values of a field with a baseline, within each combination of the others.
 
@@ -63,13 +68,14 @@ def compare_field(
             the schema's default, or the first value.
         metric: a final metric of the runs.
         store: where studies are looked for.
+        lost: gets the directories of damaged runs.
 
     Raises:
         NotFoundError: no such study.
         UsageError: no such field, value or metric, or nothing to compare.
     """
     selection = select(store, wanted)
-    rows = [run.row for run in whole_runs(selection.runs)]
+    rows = [run.row for run in whole_runs(selection.runs, lost)]
     if not rows:
         raise NotFoundError(f"no complete run in {wanted}", look_around(store))
     name, equals, typed = field.partition("=")

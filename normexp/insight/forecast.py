@@ -91,18 +91,24 @@ class Forecast:
 
 
 def forecasts(
-    store: Path, wanted: str | None, momenta: Sequence[float] = (), places: Sequence[Place] = ()
+    store: Path,
+    wanted: str | None,
+    momenta: Sequence[float] = (),
+    places: Sequence[Place] = (),
+    *,
+    lost: list[Path] | None = None,
 ) -> tuple[list[Forecast], list[str]]:
     """Return how well each momentum does on the trainings, and notes on runs left out.
 
-    The momenta are tried beside the grid and those of stored runs; see `trainings`, `with_data`.
+    The momenta are tried beside the grid and those of stored runs; `lost` gets the directories of
+    damaged runs. See `trainings`, `with_data`.
 
     Raises:
         UsageError: momentum enters the weights of every training.
     """
     for momentum in momenta:
         momentum_of(momentum)
-    free = [each for each in trainings(store, wanted) if _is_free(each)]
+    free = [each for each in trainings(store, wanted, lost) if _is_free(each)]
     if not free:
         raise UsageError(
             f"in every training of {wanted or store} momentum enters the weights",

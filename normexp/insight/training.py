@@ -57,7 +57,7 @@ class Training:
             ) from error
 
 
-def trainings(store: Path, wanted: str | None) -> list[Training]:
+def trainings(store: Path, wanted: str | None, lost: list[Path] | None = None) -> list[Training]:
     """Return the trainings of the runs that are meant.
 
     A run that stands in several studies counts once. One that is damaged is left out, unless it is
@@ -66,6 +66,7 @@ def trainings(store: Path, wanted: str | None) -> list[Training]:
     Args:
         store: where names are looked for.
         wanted: a study, sweep or run, by name, id or path; None is the whole store.
+        lost: gets the directories of damaged runs.
 
     Raises:
         NotFoundError: there is no such thing, or no training is beside its runs.
@@ -73,8 +74,9 @@ def trainings(store: Path, wanted: str | None) -> list[Training]:
         UsageError: no run has running statistics.
     """
     selection, name = select(store, wanted), wanted or str(store)
-    alone = len(selection.runs) == 1
-    runs = [stored(selection.runs[0])] if alone else whole_runs(selection.runs)
+    runs = list(whole_runs(selection.runs, lost))
+    if not runs and len(selection.runs) == 1:
+        runs = [stored(selection.runs[0])]
     tracked = sorted(filter(_is_tracked, runs), key=lambda run: run.trajectory.is_dir())
     if found := trainings_of({run.id: run for run in tracked}.values()):  # beside it if any
         return found

@@ -102,11 +102,13 @@ def stored(directory: Path) -> Stored:
     return Stored(place, read_run(place))
 
 
-def whole_runs(directories: Iterable[Path]) -> Iterator[Stored]:
-    """Yield the runs in those of the directories that are whole."""
+def whole_runs(directories: Iterable[Path], lost: list[Path] | None = None) -> Iterator[Stored]:
+    """Yield the runs in those of the directories that are whole; `lost` gets the damaged ones."""
     for directory, manifest in looked(directories, lambda path: (path, intact(path))):
         if manifest is not None and manifest["kind"] == "run":
             yield Stored(directory, manifest)
+        elif manifest is None and lost is not None:
+            lost.append(directory)
 
 
 def row(manifest: Mapping[str, Any], directory: Path) -> Row:

@@ -1,5 +1,6 @@
 """What the tests share: a store of their own and the command line, in this process or a new one."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -92,6 +93,30 @@ def two_nodes() -> Iterator["Cluster"]:
         yield there
 
 
+class Blank:
+    """Draws nothing, in the place of a report's renderer."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+
+    def draw(self, figure: Any) -> None:  # noqa: ANN401
+        """Remember a figure that has a chart."""
+        self._names += [figure.name] if getattr(figure, "chart", None) is not None else []
+
+    def pictures(self) -> Iterator[tuple[str, bytes, bytes]]:
+        """Yield names, and files without content."""
+        yield from ((name, b"", b"") for name in self._names)
+
+    def close(self) -> None:
+        """There is no process to end."""
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports whose pictures are empty: drawing takes seconds, and other reports have them."""
+    monkeypatch.setattr("normexp.report.render.Renderer", Blank)
+
+
 def in_new_process(code: str) -> str:
     """What a new interpreter prints for this code."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -131,14 +156,23 @@ def study(whole: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with eight arms of three seeds, and its report: no test changes it."""
-    place = tmp_path_factory.mktemp("reported") / "runs"
-    small = [each for each in SMALL if "batch_size" not in each]
-    axes = ["norm=none,batch", "norm.momentum=0.1,0.5,null", "train.batch_size=8,16"]
-    store_of(place, *small, *axes, "seed=range(3)")
-    result = CliRunner().invoke(app, ["report", "bn_regression", "--dir", str(place)])
-    assert result.exit_code == 0, result.output
-    return place
+    """A store with eight arms of three seeds, and its report: no test changes it.
+
+    The first of pytest's workers makes it for all.
+    """
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+    with (place / "reported.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "reported").exists():
+            making = tmp_path_factory.mktemp("reported")
+            small = [each for each in SMALL if "batch_size" not in each]
+            axes = ["norm=none,batch", "norm.momentum=0.1,0.5,null", "train.batch_size=8,16"]
+            store_of(making, *small, *axes, "seed=range(3)")
+            result = CliRunner().invoke(app, ["report", "bn_regression", "--dir", str(making)])
+            assert result.exit_code == 0, result.output
+            making.rename(place / "reported")
+    return place / "reported"
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,7 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 
-PHONE = {"width": 390, "height": 844}
-DESK = {"width": 1100, "height": 844}
+SCREENS = {"desk": {"width": 1100, "height": 844}, "phone": {"width": 390, "height": 844}}
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +43,23 @@ def browser() -> Iterator["Browser"]:
         found.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def opened(browser: "Browser", reported: Path) -> Iterator["Opener"]:
-    """Opens the page without a network; whatever it asks for or complains of fails the test."""
+    """Opens the page without a network, once for each scheme and screen.
+
+    Whatever it asks for or complains of fails the module's last test.
+    """
     asked: list[str] = []
     said: list[str] = []
     contexts = []
 
-    def open_page(**options: Any) -> "Page":  # noqa: ANN401
-        context = browser.new_context(**{"viewport": DESK, "offline": True, **options})
+    @cache
+    def open_page(scheme: str = "light", screen: str = "desk") -> "Page":
+        context = browser.new_context(
+            viewport=SCREENS[screen],  # type: ignore[arg-type]  # a dictionary of its keys
+            color_scheme=scheme,  # type: ignore[arg-type]  # one of two
+            offline=True,
+        )
         contexts.append(context)
         page = context.new_page()
         page.on("request", lambda request: asked.append(request.url))
@@ -87,10 +95,10 @@ def rows(page: "Page", figure: str, data: str = "") -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-def test_every_figure_is_drawn(opened: "Opener", scheme: str, viewport: dict[str, int]) -> None:
+@pytest.mark.parametrize("screen", SCREENS)
+def test_every_figure_is_drawn(opened: "Opener", scheme: str, screen: str) -> None:
     """Each has marks and axes, nothing is wider than the screen, the console stays empty."""
-    page = opened(color_scheme=scheme, viewport=viewport)
+    page = opened(scheme, screen)
 
     figures = page.locator("figure[data-figure]")
     assert figures.count() >= 3
@@ -108,7 +116,7 @@ def test_every_figure_is_drawn(opened: "Opener", scheme: str, viewport: dict[str
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_stand_out_from_the_paper(opened: "Opener", scheme: str) -> None:
     """Contrasts as WCAG 2.2 asks: 4.5 for texts, 3 for the colours of arms."""
-    page = opened(color_scheme=scheme)
+    page = opened(scheme)
     tokens = page.evaluate(
         """() => Object.fromEntries(["paper", "ink", "soft", ...Array(9).keys()].map((name) => {
           const token = typeof name === "number" ? `--arm${name}` : `--${name}`;
@@ -143,7 +151,7 @@ def contrast(first: str, second: str) -> float:
 
 def test_dark_mode_is_dark_and_paper_is_white(opened: "Opener") -> None:
     """A page printed in dark mode has dark ink on white all the same."""
-    page = opened(color_scheme="dark")
+    page = opened("dark")
 
     def ink_on_paper() -> list[list[int]]:
         found = page.evaluate(
@@ -159,6 +167,7 @@ def test_dark_mode_is_dark_and_paper_is_white(opened: "Opener") -> None:
     ink, paper, label = ink_on_paper()
     assert paper == [255, 255, 255]
     assert sum(ink) < 3 * 128 > sum(label) - 3 * 64
+    page.emulate_media(media="screen")
 
 
 def test_legend_switches_an_arm_off_everywhere_by_keyboard(opened: "Opener") -> None:

@@ -14,6 +14,8 @@ from rich.console import Console
 import normexp
 from normexp.console.curves import BLOCKS, Curves
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SHARED = ["norm=none,batch", "norm.momentum=0.1,0.5", "seed=0,1", "train.epochs=2",
           "train.batch_size=16", "model.depth=2", "model.width=4", "data.train_size=40",
           "data.test_size=20"]  # fmt: skip

@@ -4,13 +4,13 @@ import os
 import signal
 import socket
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 from ray_cluster import Cluster, drivers, in_session, need_ray
 from running import until
+from tasks import abandoned, hang, until_asked, where, work
 
 from normexp.errors import NormexpError, UsageError
 from normexp.executors import ray
@@ -25,35 +25,19 @@ def _ray() -> None:
     need_ray()
 
 
-def abandoned() -> None:
-    """Nobody leaves early here."""
-    pytest.fail("abandoned")
-
-
-def work(place: str, task: int) -> int:
-    """Task 2 raises, the worker of 3 is killed once, that of 4 always; in which process."""
-    died = Path(place, "died")
-    if task == 2:
-        raise ValueError("two")
-    if (task == 3 and not died.exists()) or task == 4:
-        died.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return os.getpid()
-
-
 def rays_environment() -> dict[str, str]:
     """What of the environment is Ray's."""
     return {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
 
 
 def test_every_task_is_told_whatever_befalls_its_worker(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    two_nodes: Cluster, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """One that raises, one that is killed once, one that always is; the caller is not touched."""
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     surroundings = rays_environment(), sys.excepthook, list(sys.path)
     todo = partial(work, str(tmp_path))
-    ended = dict(ray.run(range(8), todo, 2, abandoned, address=None, gpus=0))
+    ended = dict(ray.run(range(8), todo, 2, abandoned, address=two_nodes.address, gpus=0))
     errors = {task: out for task, out in ended.items() if isinstance(out, Exception)}
 
     assert ended.keys() == set(range(8))
@@ -69,35 +53,6 @@ def test_every_task_is_told_whatever_befalls_its_worker(
     assert drivers() == []
 
 
-def until_asked(place: str, task: int) -> int:
-    """Task 0 ends at once, others when somebody asks."""
-    while task and not Path(place, "stop").exists():
-        time.sleep(0.05)
-    Path(place, f"ended{task}").touch()
-    return task
-
-
-def test_who_leaves_early_leaves_nothing_behind(tmp_path: Path) -> None:
-    """What runs may end in good order, what does not run yet is not begun."""
-    asked = (tmp_path / "stop").touch
-    todo = partial(until_asked, str(tmp_path))
-    for task, _ in ray.run(range(9), todo, 2, asked, address=None, gpus=0):
-        assert task == 0
-        (driver,) = drivers()
-        break
-
-    assert (tmp_path / "stop").exists()
-    assert {path.name for path in tmp_path.glob("ended*")} <= {"ended0", "ended1", "ended2"}
-    until(lambda: not in_session(driver))
-
-
-def where(_: int) -> str:
-    """On which node a task runs, as its raylet's command line says."""
-    time.sleep(0.2)
-    line = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode()
-    return "127.0.0.3" if "--node_ip_address=127.0.0.3" in line else "127.0.0.2"
-
-
 def test_a_cluster_that_is_there_is_used_and_left_as_it_was(two_nodes: Cluster) -> None:
     """Both nodes work; a second call finds them again."""
     for _ in range(2):
@@ -108,12 +63,14 @@ def test_a_cluster_that_is_there_is_used_and_left_as_it_was(two_nodes: Cluster) 
 
 
 def test_tasks_of_a_caller_who_leaves_are_taken_back(two_nodes: Cluster, tmp_path: Path) -> None:
-    """The cluster is free for the next one."""
+    """What runs ends in good order, what does not is not begun; nodes are free for the next."""
     asked = (tmp_path / "stop").touch
     todo = partial(until_asked, str(tmp_path))
     for task, _ in ray.run(range(9), todo, 2, asked, address=two_nodes.address, gpus=0):
         assert task == 0
+        (driver,) = drivers()
         break
+    until(lambda: not in_session(driver))
     ended = dict(ray.run(range(2), where, 2, abandoned, address=two_nodes.address, gpus=0))
 
     assert ended.keys() == {0, 1}
@@ -175,9 +132,3 @@ def test_a_driver_that_dies_is_told_and_takes_its_cluster_along() -> None:
         next(ended)
 
     until(lambda: not in_session(driver))
-
-
-def hang(task: int) -> None:
-    """All but the first never end."""
-    while task:
-        time.sleep(0.1)

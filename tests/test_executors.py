@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import chdir, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, run_files, store_of
-from ray_cluster import cluster as ray_nodes
-from ray_cluster import need_ray
+from conftest import SMALL, in_new_process, run_files, store_of
+from running import began, ended, litter
+from tasks import Unreadable, abandoned, die_once, leave, work
 from typer.testing import Result
 
 import normexp as package
@@ -28,25 +28,7 @@ from normexp.sweeps.events import Done, Event, Listener
 
 IMAGES = ["data=digits", "data.train_size=64", "data.test_size=20", "model=lenet", "norm=batch",
           "norm.momentum=0.1", "train.epochs=1", "executor.stack_size=1", "seed=0,1"]  # fmt: skip
-PROCESSES = [*IMAGES, "executor.processes=true", "executor.workers=2"]
-SMALLEST = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0,1", "executor.stack_size=1"]
 TESTS = [str(Path(__file__).parent), str(Path(__file__).parent / "harness")]
-INSTALLED = ("joblib", "numpy", "torch", "ray", "submitit", "cloudpickle", "pyarrow", "yaml")
-
-
-def abandoned() -> None:
-    """Nobody leaves early here."""
-
-
-def work(place: str, task: int) -> int:
-    """Task 2 raises, the process of 3 is killed once, that of 4 always; in which process."""
-    with chdir(place):
-        if task == 2:
-            raise ValueError("two")
-        if (task == 3 and not Path("died").exists()) or task == 4:
-            Path("died").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-    return os.getpid()
 
 
 def test_a_task_that_raises_or_whose_process_is_killed_once_fails_no_other(tmp_path: Path) -> None:
@@ -71,14 +53,6 @@ def test_a_process_that_is_always_killed_leaves_no_task_untold(tmp_path: Path) -
     assert all(isinstance(out, int) for _, out in processes.run(range(2), todo, 2, abandoned))
 
 
-def die_once(place: str, task: int) -> None:
-    """End the process of an odd task, the first time."""
-    begun = Path(place) / str(task)
-    if task % 2 and not begun.exists():
-        begun.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_processes_may_be_lost_as_often_as_tasks_end_between(tmp_path: Path) -> None:
     """Four are killed, each after the task of the one before has ended."""
     ended = dict(processes.run(range(8), partial(die_once, str(tmp_path)), 1, abandoned))
@@ -96,18 +70,6 @@ def test_no_task_runs_in_the_process_that_asks(tmp_path: Path, tasks: int, worke
     assert list(ended) == numbers or workers > 1
     assert os.getpid() not in ended.values()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-
-
-class Unreadable:
-    """A task that a process cannot read: it lacks the module."""
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return __import__, ("nosuch",)
-
-
-def leave(code: int) -> None:
-    """End the process as a library does that cannot go on."""
-    os._exit(code)
 
 
 def test_a_process_that_cannot_import_says_so() -> None:
@@ -137,69 +99,53 @@ def test_processes_that_cannot_start_say_so() -> None:
     assert "this joblib is broken" in done.stderr
 
 
-def litter(place: Path) -> Path:
-    """Leave a file for every module that could be meant; where those that are run say so."""
-    said = place.absolute() / "said"
-    for name in {*sys.stdlib_module_names, *INSTALLED} - {"__main__"}:
-        (place / f"{name}.py").write_text(
-            f"open({str(said)!r}, 'a').write(__name__ + '\\n')\nraise ImportError(__file__)\n"
-        )
-    return said
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of `IMAGES`, made by threads."""
+    place = tmp_path_factory.mktemp("images") / "runs"
+    return run_files(store_of(place, *IMAGES, "executor.processes=false"))
 
 
-def swept(*overrides: str, environment: dict[str, str] | None = None) -> None:
-    """A sweep by the command that is installed, among such files; none of them is run."""
-    said = litter(Path.cwd())
-    command = [str(Path(sys.executable).with_name("normexp")), "sweep", *overrides]
-    own = os.environ | (environment or {})
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
-    for path in Path.cwd().glob("*.py"):
-        path.unlink()
-
-    assert done.returncode == 0, done.stderr
-    assert not said.exists(), said.read_text()
-
-
-def test_processes_run_no_file_of_the_current_directory() -> None:
+@pytest.mark.parametrize(
+    "way",
+    [["executor.processes=true", "executor.workers=2"],
+     ["executor=slurm", "executor.time=10", "executor.cpus_per_task=2"]],
+    ids=["here", "in a task of Slurm"],
+)  # fmt: skip
+def test_processes_run_no_file_of_the_current_directory(
+    images: dict[str, bytes],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    way: list[str],
+) -> None:
     """And give the bits that threads give elsewhere."""
-    swept(*PROCESSES)
-    threads = store_of(Path("threads"), *IMAGES, "executor.processes=false")
+    if "executor=slurm" in way:
+        monkeypatch.setenv("SLURM_CONF", str(request.getfixturevalue("cluster")))
+    with litter():
+        code, _, err = ended(began(*IMAGES, *way))
 
-    assert run_files(Path("runs")) == run_files(threads)
+    assert code == 0, err
+    assert run_files(Path("runs")) == images
 
 
-def test_a_script_of_the_directory_changes_nothing() -> None:
+def test_a_script_of_the_directory_changes_nothing(images: dict[str, bytes]) -> None:
     """Its own modules are loaded by then, as a notebook's are: those of its processes are not."""
-    said = Path("said").absolute()
     code = (
         "import sys; sys.path[:0] = [*TESTS, '']\n"
-        "import normexp, normexp.cli, test_executors, joblib, pathlib\n"
+        "import normexp, normexp.cli, running, joblib\n"
         "normexp.sweep(*WORDS, 'store.dir=before')\n"
         "del sys.path[:2]\n"
         "from joblib.externals.loky import get_reusable_executor\n"
         "get_reusable_executor().shutdown()\n"
-        "test_executors.litter(pathlib.Path.cwd())\n"
-        "result = normexp.sweep(*WORDS)\n"
+        "with running.litter():\n"
+        "    result = normexp.sweep(*WORDS)\n"
         "assert not result.errors, result.errors\n"
         "assert sys.path[0] == '' and 'PYTHONSAFEPATH' not in __import__('os').environ\n"
     )
-    code = code.replace("TESTS", repr(TESTS)).replace("WORDS", repr(PROCESSES))
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    words = [*IMAGES, "executor.processes=true", "executor.workers=1"]
+    in_new_process(code.replace("TESTS", repr(TESTS)).replace("WORDS", repr(words)))
 
-    assert done.returncode == 0, done.stderr
-    assert not said.exists(), said.read_text()
-    assert run_files(Path("runs")) == run_files(Path("before"))
-
-
-def test_slurm_s_tasks_run_no_file_of_the_current_directory(cluster: Path) -> None:
-    """Nor do the processes of a task of many processors."""
-    on_slurm = ["executor=slurm", "executor.time=10"]
-    swept(*SMALLEST, *on_slurm, environment={"SLURM_CONF": str(cluster)})
-    swept(*IMAGES, *on_slurm, "executor.cpus_per_task=2", "store.dir=images",
-          environment={"SLURM_CONF": str(cluster)})  # fmt: skip
-
-    assert run_files(Path("runs")) == run_files(store_of(Path("here"), *SMALLEST))
+    assert run_files(Path("runs")) == images
 
 
 class Stepper:
@@ -228,18 +174,6 @@ def test_processes_of_a_slurm_task_write_as_seldom_as_its_threads(
     kinds = [json.loads(line)[0] for line in (tmp_path / "slurm-1_0.txt").read_text().splitlines()]
 
     assert kinds == ["stepped", "ended"] * len(stacks)
-
-
-def test_ray_s_driver_and_tasks_run_no_file_of_the_current_directory() -> None:
-    """In a cluster of the sweep's own, and in one that is there."""
-    need_ray()
-    with ray_nodes() as there:
-        swept(*SMALLEST, "executor=ray", f"executor.address={there.address}", "store.dir=joined",
-              environment={"RAY_AUTH_MODE": "disabled"})  # fmt: skip
-    swept(*SMALLEST, "executor=ray")
-    here = store_of(Path("here"), *SMALLEST)
-
-    assert run_files(Path("runs")) == run_files(Path("joined")) == run_files(here)
 
 
 def test_a_sweep_leaves_pytorch_as_it_found_it(normexp: Callable[..., Result]) -> None:

@@ -173,6 +173,7 @@ def test_verify_marks_nothing_behind_a_link(study: Path, normexp: Command) -> No
     assert contents(away) == before
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("link", "out"),
     [

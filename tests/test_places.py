@@ -107,6 +107,7 @@ def test_of_several_data_sets_only_the_missing_one_is_left_out(
     assert normexp.budget(STUDY, "data.path=moved.npz").equals(frame)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_says_whose_error_it_does_not_show(
     swept: Callable[..., None], as_json: AsJson
 ) -> None:

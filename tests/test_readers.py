@@ -12,6 +12,8 @@ from tamper import edit_manifest
 import normexp as package
 from normexp.errors import NormexpError
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def flipped(path: Path, bit: int) -> None:
     """Flip one bit in the middle."""

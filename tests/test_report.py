@@ -37,6 +37,7 @@ def test_a_report_has_page_pictures_and_markdown(reported: Path, page: str) -> N
     assert all(f"(figures/{name}.png)" in markdown for name in names)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_store_stays_sound_and_the_answer_says_what_was_made(
     normexp: Normexp, reported: Path
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_drawing_process_that_ends_is_said_in_a_line(
     assert not Path("out/report.html").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_sources_stand_side_by_side(normexp: Normexp, tmp_path: Path) -> None:
     """Told apart by as much of their paths as that takes, compared where they are alike."""
     for place in ("a", "b"):
@@ -164,6 +166,7 @@ def test_odd_studies_have_a_report_too(
     assert not re.search(r"\b(?:nan|inf)\b", text, re.IGNORECASE)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_single_run_is_compared_with_no_other(normexp: Normexp, tmp_path: Path) -> None:
     """Its fitted curve is its own alone."""
     store_of(tmp_path / "runs", *SMALL, "norm=batch", "norm.momentum=0.1", "seed=0")
@@ -174,6 +177,7 @@ def test_a_single_run_is_compared_with_no_other(normexp: Normexp, tmp_path: Path
     assert "on the same weights: only" not in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_names_are_text_whatever_they_hold(normexp: Normexp, tmp_path: Path) -> None:
     """A study's name from a stranger is no markup."""
     store_of(tmp_path / "runs", *SMALL, "norm=batch", "seed=0")
@@ -196,6 +200,7 @@ def test_what_is_not_there_is_said_in_a_line(normexp: Normexp, reported: Path, w
     assert not Path("out").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_older_report_gives_way_and_other_files_stay(normexp: Normexp, tmp_path: Path) -> None:
     """What the report before has drawn and this one does not goes; what is not its own stays."""
     store_of(tmp_path / "runs", *SMALL, "norm=batch", "norm.momentum=0.1,0.5", "seed=0,1")
@@ -211,6 +216,7 @@ def test_an_older_report_gives_way_and_other_files_stay(normexp: Normexp, tmp_pa
     assert mine.read_bytes() == b"a picture of my own"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_training_among_runs_is_none(normexp: Normexp, tmp_path: Path) -> None:
     """As a copy may leave it: it counts as a directory that is no whole run."""
     study = store_of(tmp_path / "runs", *SMALL, "norm=batch", "seed=0") / "bn_regression"
@@ -222,6 +228,7 @@ def test_a_training_among_runs_is_none(normexp: Normexp, tmp_path: Path) -> None
     assert "1 directory unfinished or damaged" in result.stdout
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_damaged_runs_are_left_out_and_said(normexp: Normexp, tmp_path: Path) -> None:
     """The rest is reported; a run that is asked for by itself leads to verify."""
     store_of(tmp_path / "runs", *SMALL, "norm=batch", "norm.momentum=0.1", "seed=range(3)")
@@ -250,6 +257,7 @@ def test_where_no_report_can_be_is_said_before_it_is_drawn(
     assert Path("taken").read_text() == "a file"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_runs_that_a_sweep_has_left_are_missed(normexp: Normexp, tmp_path: Path) -> None:
     """The report says how many, until the same command has made them."""
     study = [*SMALL, "norm=batch", "norm.momentum=0.1", "seed=0,1"]

@@ -52,7 +52,7 @@ class Entry:
     @property
     def quick(self) -> bool:
         """Whether a test needs it: each peer once on each work."""
-        twice = self.cores == 1 and self.option != "basic"
+        twice = self.work == "a" and self.cores > 1
         return not twice and (self.work, self.option) != ("b", "features-first")
 
     @property
@@ -130,11 +130,12 @@ class Bench:
     def _answers(self, entry: Entry, work: Work) -> list[Figures]:
         """Start the peer's processes together, and hear them."""
         seeds = work.seeds if self.quick else entry.seeds or work.seeds
-        share, own = seeds // entry.shares, self.place / f"{entry.work}-{len(self.lines)}"
+        shares = 1 if self.quick else entry.shares
+        share, own = seeds // shares, self.place / f"{entry.work}-{len(self.lines)}"
         own.mkdir()
         processes = []
-        for number in range(entry.shares):
-            cores = CORES[number : number + 1] if entry.shares > 1 else CORES[: entry.cores]
+        for number in range(shares):
+            cores = CORES[number : number + 1] if shares > 1 else CORES[: entry.cores]
             command = [sys.executable, "-m", f"peers.{entry.module}", entry.work]
             command += ["--seeds", str(number * share), str((number + 1) * share)]
             command += ["--cores", str(len(cores)), "--pin", *map(str, cores), "--place", str(own)]

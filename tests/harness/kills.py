@@ -40,18 +40,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("overrides", nargs="*", help="of both studies, such as 'seed=range(8)'")
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)  # noqa: S311  not for secrets
     phases: Counter[str] = Counter()
     broken: list[str] = []
     with tempfile.TemporaryDirectory() as place:
-        references = {name: uninterrupted(Path(place, name), name) for name in STUDIES}
+        studies = {name: [*study, *arguments.overrides] for name, study in STUDIES.items()}
+        references = {name: uninterrupted(Path(place, name), studies[name]) for name in studies}
         while phases.total() < arguments.kills:
             name = "processes" if rng.random() < 1 / 4 else "threads"
             store = Path(place, f"kill{phases.total()}")
             kills = min(rng.choice([1, 1, 2, 3]), arguments.kills - phases.total())
-            seen = [kill(store, name, references[name], rng) for _ in range(kills)]
-            faults = resumed(store, name, references[name])
+            seen = [kill(store, studies[name], references[name], rng) for _ in range(kills)]
+            faults = resumed(store, studies[name], references[name])
             phases.update(f"{name}: {phase}" for phase in seen)
             broken += [f"{store.name} ({name}, {', '.join(seen)}): {fault}" for fault in faults]
             print(f"{phases.total()} kills: {seen} {faults or 'whole'}", flush=True)
@@ -61,23 +63,23 @@ def main() -> int:
     return bool(broken)
 
 
-def command(store: Path, name: str) -> list[str]:
+def command(store: Path, study: list[str]) -> list[str]:
     """The one command, the same each time."""
-    sweep = [sys.executable, "-m", "normexp", "sweep", *STUDIES[name]]
+    sweep = [sys.executable, "-m", "normexp", "sweep", *study]
     return [*sweep, f"store.dir={store}", "--json"]
 
 
-def uninterrupted(store: Path, name: str) -> Reference:
+def uninterrupted(store: Path, study: list[str]) -> Reference:
     """The sweep that nobody disturbs."""
     start = time.perf_counter()
-    done = subprocess.run(command(store, name), capture_output=True, check=True)
+    done = subprocess.run(command(store, study), capture_output=True, check=True)
     return Reference(files(store), json.loads(done.stdout), time.perf_counter() - start)
 
 
-def kill(store: Path, name: str, reference: Reference, rng: random.Random) -> str:
+def kill(store: Path, study: list[str], reference: Reference, rng: random.Random) -> str:
     """Begin or resume a sweep, kill it, and return what it was at, by what it has left."""
     process = subprocess.Popen(
-        command(store, name),
+        command(store, study),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -102,10 +104,10 @@ def kill(store: Path, name: str, reference: Reference, rng: random.Random) -> st
     return "observing" if runs < reference.answer["runs"] else "summing up"
 
 
-def resumed(store: Path, name: str, reference: Reference) -> list[str]:
+def resumed(store: Path, study: list[str], reference: Reference) -> list[str]:
     """The promises that a sweep breaks when it is resumed."""
     before = complete(store)
-    done = subprocess.run(command(store, name), capture_output=True, check=False, text=True)
+    done = subprocess.run(command(store, study), capture_output=True, check=False, text=True)
     if done.returncode:
         return [f"the command ended with {done.returncode}: {done.stderr[-500:]}"]
     found, after, faults = files(store), complete(store), []

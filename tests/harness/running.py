@@ -13,7 +13,10 @@ from typing import Any
 
 from kills import files
 
-SWEEP = [sys.executable, "-m", "normexp", "sweep"]
+SWEEP = [str(Path(sys.executable).with_name("normexp")), "sweep"]
+"""The command that is installed."""
+
+INSTALLED = ("joblib", "numpy", "torch", "ray", "submitit", "cloudpickle", "pyarrow", "yaml")
 
 ELSEWHERE = {"created", "seconds", "resumed_after_epochs", "sha256"}
 """What a manifest says of when and how it was made; its digest covers that."""
@@ -52,9 +55,24 @@ def killing() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
+@contextmanager
+def litter() -> Iterator[None]:
+    """Files here for every module that could be meant; whoever ran one fails the test."""
+    said = Path("said").absolute()
+    names = [f"{name}.py" for name in {*sys.stdlib_module_names, *INSTALLED} - {"__main__"}]
+    for name in names:
+        Path(name).write_text(
+            f"open({str(said)!r}, 'a').write(__name__ + '\\n')\nraise ImportError(__file__)\n"
+        )
+    yield
+    for name in names:
+        Path(name).unlink()
+    assert not said.exists(), said.read_text()
+
+
 def until(condition: Callable[[], object], process: subprocess.Popen[Any] | None = None) -> None:
     """Wait for a condition, as long as the process lives."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not condition():
         assert process is None or process.poll() is None, process.communicate()
         assert time.monotonic() < deadline

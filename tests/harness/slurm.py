@@ -20,8 +20,8 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 EXPORT = "export SLURM_CONF="
-LONGEST = 30
-"""Seconds that a daemon may take to come up or go down."""
+LONGEST_UP, LONGEST = 600, 30
+"""Seconds that a daemon may take to come up; to answer, or to go down before it is killed."""
 
 CONFIGURATION = """
 ClusterName=normexp
@@ -42,7 +42,7 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
-SchedulerParameters=sched_interval=2,bf_interval=2
+SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0,bf_interval=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 AccountingStorageType=accounting_storage/none
@@ -159,11 +159,11 @@ def wait(until: Callable[[], bool], name: str, place: Path) -> None:
     Raises:
         RuntimeError: with what the daemons say, if it takes too long.
     """
-    deadline = time.monotonic() + LONGEST
+    deadline = time.monotonic() + LONGEST_UP
     while not until():
         if time.monotonic() > deadline:
             logs = "\n".join(log.read_text()[-2000:] for log in place.glob("*.log"))
-            raise RuntimeError(f"{name} has not come up within {LONGEST} s:\n{logs}")
+            raise RuntimeError(f"{name} has not come up within {LONGEST_UP} s:\n{logs}")
         time.sleep(0.1)
 
 

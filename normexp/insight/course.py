@@ -8,7 +8,7 @@ For batches of n_j examples with weights w_j, drawn from N without replacement,
 
     Var = c·(Σ w_j²·σ_j²/n_j − Σ_epochs (Σ w_j·σ_j)²/N),
 
-the identity of `normexp.theory.noise` with the very weights of an estimator, and with σ_j of the
+the identity of `normexp.theory.setting` with the very weights of an estimator, and with σ_j of the
 time of each batch. c is 1 for independent examples. With one order of batches for ever, the weights
 and σ of a batch's appearances are added up first. The variance's noise has σ_j⁴ for σ_j².
 

@@ -8,7 +8,7 @@ from conftest import AsJson, Command
 
 import normexp as package
 from normexp.claims.check import CLAIMS, SETTLED, Judged, Verdicts
-from normexp.claims.claim import Cell, verdict
+from normexp.claims.criteria import Cell, verdict
 from normexp.cli import insight as cli
 from normexp.console.compare import print_verdicts
 from normexp.insight.comparison import compare_paired

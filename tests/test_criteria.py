@@ -13,8 +13,7 @@ import pytest
 import normexp as package
 from normexp.claims import metrics as measured
 from normexp.claims.check import CLAIMS, SETTLED, judged
-from normexp.claims.claim import Cell, Verdict, verdict
-from normexp.claims.criteria import differs
+from normexp.claims.criteria import Cell, Verdict, differs, verdict
 from normexp.claims.studies import STUDIES
 from normexp.insight.comparison import compare_paired
 from normexp.numerics import one_thread

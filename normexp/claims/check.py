@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from normexp.claims import momentum, norms
-from normexp.claims.claim import Cell, Claim, Frames, Settled, Verdict, verdict
+from normexp.claims.criteria import Cell, Claim, Frames, Settled, Verdict, verdict
 from normexp.claims.studies import IDENTITIES, NOT_CHECKABLE, STUDIES
 from normexp.config.field import quoted
 from normexp.errors import UsageError, did_you_mean

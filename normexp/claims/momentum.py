@@ -2,8 +2,7 @@
 
 from functools import partial
 
-from normexp.claims.claim import Claim
-from normexp.claims.criteria import BATCH, above, best_momentum, contrast, differs, excess
+from normexp.claims.criteria import BATCH, Claim, above, best_momentum, contrast, differs, excess
 from normexp.claims.metrics import final_error
 
 error = partial(contrast, metric=final_error)

@@ -2,12 +2,12 @@
 
 from functools import partial
 
-from normexp.claims.claim import Claim
 from normexp.claims.criteria import (
     BATCH,
     GROUP,
     MARGIN,
     NONE,
+    Claim,
     above,
     better_and_faster,
     contrast,

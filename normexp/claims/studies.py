@@ -7,7 +7,7 @@ An identity cannot come out otherwise, so it takes no part in the count of verdi
 `tests/test_identities.py` proves each one, with PyTorch's own modules where they are its subject.
 """
 
-from normexp.claims.claim import Settled
+from normexp.claims.criteria import Settled
 
 MANY = "seed=range(3000,3048)"
 """Of trainings that stack. Seeds that nobody had used when the criteria were last revised."""

@@ -103,11 +103,11 @@ def varying(flats: Iterable[Mapping[str, Any]]) -> list[str]:
         if flat is not first:
             found.update([path for path, _ in flat.items() ^ first.items()])
         seeds.add(flat.get("seed"))
-    telling = {path for _, found in firsts.values() for path in found}
+    differing = {path for _, found in firsts.values() for path in found}
     for place, path in enumerate(KIND_FIELDS):
-        telling |= {path} if len({kinds[place] for kinds in firsts}) > 1 else set()
-    telling |= {"seed"} if len(seeds) > 1 else set()
-    return [path for path in fields_of_identity() if path in telling]
+        differing |= {path} if len({kinds[place] for kinds in firsts}) > 1 else set()
+    differing |= {"seed"} if len(seeds) > 1 else set()
+    return [path for path in fields_of_identity() if path in differing]
 
 
 def between(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:

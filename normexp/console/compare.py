@@ -15,7 +15,7 @@ from normexp.insight.comparison import FEWEST, Comparison
 
 if TYPE_CHECKING:
     from normexp.claims.check import Judged, Verdicts
-    from normexp.claims.claim import Cell, Claim, Settled
+    from normexp.claims.criteria import Cell, Claim, Settled
 
 PAIRED = {"weights": "weights", "seed": "seed", "unpaired": "no"}
 

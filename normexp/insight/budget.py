@@ -208,7 +208,7 @@ def report(found: RunBudget) -> dict[str, Any]:
     By layer, over the channels that vary: root mean squares of the means' errors in σ, means of the
     variances' relative errors and of their log ratio.
     """
-    from normexp.engine.scatter import living
+    from normexp.engine.budget import living
 
     layers = [
         {

@@ -30,16 +30,18 @@ import torch
 from scipy.special import gammaln
 
 from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
-from normexp.engine.budget import Budget, budget, weights
-from normexp.engine.estimators import Momenta
-from normexp.engine.scatter import (
+from normexp.engine.budget import (
     INDEPENDENT_PAIRS,
+    Budget,
     Scatter,
+    budget,
     drift_and_noise,
     in_units,
     living,
     straight,
+    weights,
 )
+from normexp.engine.estimators import Momenta
 from normexp.insight.budget import Array, averaging
 from normexp.insight.training import Training
 from normexp.nets.network import Network

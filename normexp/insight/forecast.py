@@ -231,10 +231,10 @@ def _losses(
 def _measured(record: "Record", config: RunConfig) -> dict[str, tuple[float, float, float, float]]:
     """By layer: drift a step, random step, noise of an example's mean, initial error; in σ.
 
-    Drift is the population's over the last epoch; `normexp.engine.scatter` tells noise from random
+    Drift is the population's over the last epoch; `normexp.engine.budget` tells noise from random
     steps.
     """
-    from normexp.engine.scatter import drift_and_noise, in_units, living
+    from normexp.engine.budget import drift_and_noise, in_units, living
 
     truth, var = (
         each[0].double().numpy() for each in (record.population_mean, record.population_var)

@@ -6,6 +6,7 @@ from normexp.cli import sweeps  # isort: skip  the order of the commands in --he
 from normexp.cli import look  # isort: skip
 from normexp.cli import insight  # isort: skip
 from normexp.cli import theory  # isort: skip
+from normexp.cli import own  # isort: skip
 from normexp.cli import trust  # isort: skip
 
-__all__ = ["app", "insight", "look", "main", "sweeps", "theory", "trust"]
+__all__ = ["app", "insight", "look", "main", "own", "sweeps", "theory", "trust"]

@@ -51,7 +51,7 @@ HINTS = {
     "press Ctrl-C where the sweep runs, or type scancel JOB for one in Slurm": (
         "stop kill cancel abort scancel"
     ),
-    "type normexp verify": "check validate fsck audit",
+    "type normexp verify": "check validate fsck",
     "type normexp ls --json, or normexp.read() in Python": "export csv dump download",
     "type normexp predict": "tune optimize best recommend",
 }

@@ -80,7 +80,7 @@ def bare(model: nn.Module) -> nn.Module:
 def batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
     """Return all batch norms of a module by name, those without running statistics too."""
     found = ((name, each) for name, each in model.named_modules() if isinstance(each, _BatchNorm))
-    return {_plain(name): each for name, each in found}
+    return {plain(name): each for name, each in found}
 
 
 def tracked(model: nn.Module) -> Layers:
@@ -110,7 +110,7 @@ def tracked(model: nn.Module) -> Layers:
     return layers
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A module's name without the parts that wrappers add in front, or in between."""
     parts = name.split(".")
     while parts and parts[0] in WRAPPERS:

@@ -174,6 +174,8 @@ def test_nothing_executes_what_a_file_says() -> None:
 
     assert found == {
         ("norms.py", "eval("),  # BatchNorm1d.eval() in a docstring
+        ("rules.py", "eval("),  # model.eval() in advice
+        ("checkpoint.py", "torch.load("),  # weights_only=True, see test_checkpoint.py
         ("arrays.py", "pickle"),  # allow_pickle=False
         ("processes.py", "pickle"),  # work for processes of our own
         ("ray.py", "pickle"),  # the same

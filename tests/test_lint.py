@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -249,7 +249,9 @@ def test_names_are_those_of_the_users_module() -> None:
     norm(model).reset_running_stats()
     wrapped = nn.DataParallel(model)
 
-    for given in (torch.compile(model), wrapped, wrapped.state_dict()):
+    compiled = cast("nn.Module", torch.compile(model))
+
+    for given in (compiled, wrapped, wrapped.state_dict()):
         assert [each.layer for each in package.lint(given).faults] == [FIRST]
 
 

@@ -22,12 +22,12 @@ def of_transformers(name: str, **settings: object) -> Callable[[], nn.Module]:
     """A classifier by configuration, with weights drawn anew."""
     config = getattr(transformers, f"{name}Config")
     kind = getattr(transformers, f"{name}ForImageClassification")
-    return lambda: kind(config(**settings))  # type: ignore[no-any-return]
+    return lambda: kind(config(**settings))
 
 
 def of_monai(name: str, *sizes: object, **settings: object) -> Callable[[], nn.Module]:
     """A network for images with three channels."""
-    return lambda: getattr(monai, name)(*sizes, **settings)  # type: ignore[no-any-return]
+    return lambda: getattr(monai, name)(*sizes, **settings)
 
 
 SOUND: dict[str, tuple[Callable[[], nn.Module], set[str]]] = {

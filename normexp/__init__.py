@@ -11,7 +11,8 @@ trajectory's batch statistics into the running statistics that evaluation uses.
 
 `load`, `plan` and `sweep` take what the commands take and do what they do; `read` gives pandas, and
 `budget` says in pandas what running statistics are off by. `record` sits in a loop of your own, and
-says the same of any `torch.nn.Module`; `lint` says what is wrong with its batch norms.
+says the same of any `torch.nn.Module`; `lint` says what is wrong with its batch norms, and
+`recalibrate` takes their statistics anew from data.
 """
 
 import os
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from normexp.errors import NormexpError as NormexpError
     from normexp.insight.budget import budget as budget
     from normexp.own.lint import lint as lint
+    from normexp.own.recalibrate import recalibrate as recalibrate
     from normexp.own.recorder import record as record
     from normexp.store.stored import read as read
     from normexp.study.study import load as load
@@ -33,7 +35,17 @@ if TYPE_CHECKING:
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
 
 __version__ = version("normexp")
-__all__ = ["NormexpError", "budget", "lint", "load", "plan", "read", "record", "sweep"]
+__all__ = [
+    "NormexpError",
+    "budget",
+    "lint",
+    "load",
+    "plan",
+    "read",
+    "recalibrate",
+    "record",
+    "sweep",
+]
 
 _ROOMS = {
     "NormexpError": "normexp.errors",
@@ -43,6 +55,7 @@ _ROOMS = {
     "read": "normexp.store.stored",
     "budget": "normexp.insight.budget",
     "lint": "normexp.own.lint",
+    "recalibrate": "normexp.own.recalibrate",
     "record": "normexp.own.recorder",
 }
 

@@ -1,6 +1,5 @@
 """A network of the user's own: `lint`."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +36,4 @@ def lint(
     from normexp.own.lint import lint as judge
 
     report = judge(checkpoint, later)
-    return Answer(
-        lambda: asdict(report), lambda: print_lint(report), code=FAULTY if report.faults else 0
-    )
+    return Answer(report.as_dict, lambda: print_lint(report), code=FAULTY if report.faults else 0)

@@ -162,20 +162,20 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        self._count = 0
-        self._mean = self._squares = torch.zeros((), dtype=torch.float64)
+        self.count = 0
+        self.mean = self.squares = torch.zeros((), dtype=torch.float64)
         self._dtype = torch.float64
 
     def add(self, mean: torch.Tensor, squares: torch.Tensor, count: int) -> None:
         """Take in so many values: their mean and the sum of squares about it."""
-        total = self._count + count
-        apart = mean.double() - self._mean
-        between = apart * apart * (self._count * count / total)
-        self._squares = self._squares + squares.double() + between
-        self._mean = self._mean + apart * (count / total)
-        self._count, self._dtype = total, mean.dtype
+        total = self.count + count
+        apart = mean.double() - self.mean
+        between = apart * apart * (self.count * count / total)
+        self.squares = self.squares + squares.double() + between
+        self.mean = self.mean + apart * (count / total)
+        self.count, self._dtype = total, mean.dtype
 
     def statistics(self) -> Statistics:
         """Return mean and unbiased variance of all values, in the dtype of the parts."""
-        var = self._squares / (self._count - 1)
-        return Statistics(self._mean.to(self._dtype), var.to(self._dtype))
+        var = self.squares / (self.count - 1)
+        return Statistics(self.mean.to(self._dtype), var.to(self._dtype))

@@ -54,11 +54,8 @@ def _refusal(path: Path, error: Exception) -> UsageError:
     text = str(error)
     if "TorchScript" in text:
         return UsageError(f"{path} is a TorchScript program, which is code", PLAIN)
-    if needed := re.search(
-        r"GLOBAL ([\w.]+) was not an allowed|Unsupported (?:class|global) ([\w.]+)", text
-    ):
-        name = needed[1] or needed[2]
-        return UsageError(f"{path} needs code to be read ({name}), and none is run", PLAIN)
+    if needed := re.search(r"GLOBAL ([\w.]+)", text):
+        return UsageError(f"{path} needs code to be read ({needed[1]}), and none is run", PLAIN)
     lines = text.strip().splitlines() or [type(error).__name__]
     return UsageError(f"{path} cannot be read as a checkpoint: {lines[0][:200]}", PLAIN)
 

@@ -1,17 +1,13 @@
 """`normexp lint`: what is wrong with batch norms, seen without data and without a training."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import chain, groupby
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
 
-import torch
-from torch import nn
-
-from normexp.own import rules
-from normexp.own.moves import Move, compare
-from normexp.own.norms import Source, source
-from normexp.own.rules import ADVICE, Found, Severity
+from normexp.own.moves import Moves, compare
+from normexp.own.norms import Given, Source, source
+from normexp.own.rules import ADVICE, Found, Severity, all_still, places, settings, statistics
 
 
 @dataclass(frozen=True)
@@ -39,52 +35,50 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """Findings on a model or checkpoint.
+    """Findings on a model or checkpoint; printed, alike ones are together.
 
     Attributes:
         source: the file, or the model's class.
-        is_module: all rules were looked at; a checkpoint has no momentum, eps, mode, or order.
+        is_module: all rules were looked at; a file has no momentum, eps, mode, or order.
         layers: batch norms.
-        channels: of all of them.
-        findings: faults first, alike ones together.
-        moves: of two checkpoints: what has moved in each layer.
-        weights: of two checkpoints: tensors that both have, buffers of batch norms aside.
-        weights_moved: those of them that differ.
+        channels: of those that have running statistics.
+        findings: faults first, by rule.
+        moves: of two states: what has moved between them.
     """
 
     source: str
     is_module: bool
     layers: int
     channels: int
-    findings: tuple[Finding, ...]
-    moves: tuple[Move, ...] = ()
-    weights: int = 0
-    weights_moved: int = 0
+    findings: list[Finding]
+    moves: Moves | None
 
     @property
     def faults(self) -> list[Finding]:
         """Findings that are wrong whatever was meant."""
         return [each for each in self.findings if each.severity == "fault"]
 
-    @property
-    def groups(self) -> list[list[Finding]]:
-        """Findings of one severity and rule, the largest number first."""
-        grouped = groupby(self.findings, lambda each: (each.severity, each.rule))
-        return [sorted(each, key=lambda one: -one.number) for _, each in grouped]
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as data."""
+        return asdict(self)
 
     def __str__(self) -> str:
-        lines = [f"{self.source}: {self.layers} batch norms with {self.channels:,} channels"]
-        for first, *more in self.groups:
+        norms = f"{self.layers:,} batch norms" if self.layers else "no batch norm"
+        lines = [f"{self.source}: {norms}, {self.channels:,} channels with running statistics"]
+        for _, group in groupby(self.findings, lambda each: (each.severity, each.rule)):
+            first, *more = sorted(group, key=lambda each: -each.number)
             others = f" and {len(more)} more" if more else ""
-            lines.append(f"{first.severity}: {first.rule}: {first.layer}{others}: {first.found}")
-            lines.append(f"  {first.costs}; to do: {first.to_do}")
-        return "\n".join(lines)
+            place = f"{first.layer or 'all'}{others}"
+            lines += [
+                f"{first.severity}: {first.rule}: {place}: {first.found}",
+                f"  {first.costs}",
+                f"  to do: {first.to_do}",
+            ]
+        notes = len(self.findings) - len(self.faults)
+        return "\n".join([*lines, f"faults: {len(self.faults)}, notes: {notes}"])
 
 
-def lint(
-    model: nn.Module | Mapping[str, torch.Tensor] | str | Path,
-    other: nn.Module | Mapping[str, torch.Tensor] | str | Path | None = None,
-) -> Report:
+def lint(model: Given, other: Given | None = None) -> Report:
     """Return what is wrong with batch norms, or deserves a look.
 
     Nothing is run. A checkpoint tells less than a module, which has momentum, eps and mode.
@@ -98,45 +92,32 @@ def lint(
         UsageError: a file cannot be read without running code, or two have no layer in common.
     """
     first = source(model)
-    judged = first if other is None else source(other)
+    judged, moves = first, None
     found = list(_found(judged))
-    moves: list[Move] = []
-    numbers = (0, 0)
     if other is not None:
-        moves, more, numbers = compare(first, judged)
-        found += more
+        judged = source(other)
+        moves, told = compare(first, judged)
+        found = [*_found(judged), *told]
     findings = [
         Finding(
-            each.severity,
-            each.rule,
-            layer,
-            each.number,
-            each.words,
-            *(text.format(rest=1 - each.number) for text in ADVICE[each.rule]),
+            severity, rule, layer, value, words, *(e.format(rest=1 - value) for e in ADVICE[rule])
         )
-        for layer, each in found
+        for layer, (severity, rule, value, words) in found
     ]
-    findings.sort(key=lambda each: (each.severity, list(ADVICE).index(each.rule)))
-    widths = (each.statistics.mean.numel() for each in judged.layers if each.statistics)
-    return Report(
-        judged.name,
-        judged.model is not None,
-        len(judged.layers),
-        sum(widths),
-        tuple(findings),
-        tuple(moves),
-        *numbers,
-    )
+    findings.sort(key=lambda each: (each.severity, [*ADVICE].index(each.rule)))
+    widths = [len(layer.statistics[0]) for layer in judged.layers if layer.statistics]
+    is_module = judged.model is not None
+    return Report(judged.name, is_module, len(judged.layers), sum(widths), findings, moves)
 
 
 def _found(judged: Source) -> Iterator[tuple[str, Found]]:
     """Yield every rule's word on every layer."""
+    model = judged.model
     for layer in judged.layers:
-        yield from ((layer.name, each) for each in rules.statistics(layer))
-        if judged.model is not None:
-            both = chain(rules.setting(layer), rules.mode(layer, judged.model))
-            yield from ((layer.name, each) for each in both)
-    if judged.model is not None:
+        yield from ((layer.name, each) for each in statistics(layer))
+        if model is not None:
+            yield from ((layer.name, each) for each in settings(layer, model))
+    if model is not None:
         names = {layer.module: layer.name for layer in judged.layers}
-        yield from ((names[norm], each) for norm, each in rules.places(judged.model))
-    yield from (("", each) for each in rules.all_still(judged.layers))
+        yield from ((names[norm], each) for norm, each in places(model))
+    yield from (("", each) for each in all_still(judged.layers))

@@ -6,102 +6,89 @@ from dataclasses import dataclass
 import torch
 
 from normexp.errors import UsageError
-from normexp.nets.layout import Statistics
-from normexp.own.checkpoint import State
 from normexp.own.norms import Layer, Source
 from normexp.own.rules import EPS, Found
 
 
 @dataclass(frozen=True)
 class Move:
-    """A batch norm in two states, the second less the first.
-
-    Attributes:
-        layer: its name.
-        mean: RMS over channels of the means' difference, in standard deviations of the first.
-        variance: the median over channels of the second variance by the first.
-        batches: more counted; None: not counted in both.
-        is_affine_moved: its scale or shift differs; None: it has none.
-        is_moved: its statistics differ.
-    """
+    """The running statistics of a batch norm in two states."""
 
     layer: str
-    mean: float
-    variance: float
-    batches: float | None
-    is_affine_moved: bool | None
+    mean: float  # RMS over channels of the means' difference, in standard deviations of the first
+    variance: float  # the second by the first, median over channels
+    batches: float  # counted in between; NaN: they were not
     is_moved: bool
 
 
-def compare(
-    first: Source, second: Source
-) -> tuple[list[Move], list[tuple[str, Found]], tuple[int, int]]:
-    """Return moves by layer, what they say, and the numbers of common and of moved weights.
+@dataclass(frozen=True)
+class Moves:
+    """Batch norms and weights in two states."""
+
+    layers: list[Move]
+    weights: int  # tensors that both have
+    weights_moved: int
+
+
+def compare(first: Source, second: Source) -> tuple[Moves, list[tuple[str, Found]]]:
+    """Return what has moved, and what that says of layers.
 
     Raises:
         UsageError: no layer has running statistics in both.
     """
-    new = {layer.name: layer for layer in second.layers}
-    common = [name for name, value in first.weights.items() if _has(second.weights, name, value)]
-    moved = {name for name in common if not _equal(first.weights[name], second.weights[name])}
-    moves, found = [], []
+    moved = {
+        name: not _is_equal(value, second.weights[name])
+        for name, value in first.weights.items()
+        if name in second.weights and second.weights[name].shape == value.shape
+    }
+    moves: list[Move] = []
+    found: list[tuple[str, Found]] = []
+    later = {layer.name: layer for layer in second.layers}
     for old in first.layers:
-        now = new[old.name].statistics if old.name in new else None
+        new = later.get(old.name)
         if old.statistics is None:
             continue
-        if now is None:
-            words = f"{len(old.statistics.mean):,} channels in the first file only"
-            found.append((old.name, Found("fault", "gone", len(old.statistics.mean), words)))
-        elif now.mean.shape == old.statistics.mean.shape:
-            own = {f"{old.name}.{part}" for part in ("weight", "bias")} & set(common)
-            is_affine_moved = bool(own & moved) if own else None
-            move = _move(old, new[old.name], old.statistics, now, is_affine_moved=is_affine_moved)
+        if new is None or new.statistics is None:
+            found.append((old.name, ("fault", "gone", 0, "none in the second file")))
+        elif new.parts["running_var"].shape == old.parts["running_var"].shape:
+            move, is_any = _move(old, new), any(moved.values())
             moves.append(move)
-            told = [] if new[old.name].is_untouched else _told(move, are_weights_moved=bool(moved))
-            found += [(old.name, each) for each in told]
+            if not new.is_untouched:
+                is_own = moved.get(f"{old.name}.weight", is_any)
+                found += [(old.name, each) for each in _told(move, is_own=is_own, is_any=is_any)]
     if not moves:
         raise UsageError(
             f"{first.name} and {second.name} have no batch norm of one name and size in common",
             "give two states of one model",
         )
-    return moves, found, (len(common), len(moved))
+    return Moves(moves, len(moved), sum(moved.values())), found
 
 
-def _move(
-    old: Layer, new: Layer, before: Statistics, now: Statistics, *, is_affine_moved: bool | None
-) -> Move:
-    dtype = new.dtype or torch.float64  # what is equal after rounding has not moved
-    is_counted = old.count is not None and new.count is not None
+def _move(old: Layer, new: Layer) -> Move:
+    (mean, var), (mean_now, var_now) = (
+        (each.parts["running_mean"], each.parts["running_var"]) for each in (old, new)
+    )
+    dtype = new.dtype or torch.float64
     return Move(
-        layer=old.name,
-        mean=((now.mean - before.mean) ** 2 / (before.var + EPS)).mean().sqrt().item(),
-        variance=((now.var + EPS) / (before.var + EPS)).median().item(),
-        batches=(new.count or 0) - (old.count or 0) if is_counted else None,
-        is_affine_moved=is_affine_moved,
-        is_moved=any(
-            not _equal(one.to(dtype), other.to(dtype))
-            for one, other in zip(before, now, strict=True)
-        ),
+        old.name,
+        mean=((mean_now - mean) ** 2 / (var + EPS)).mean().sqrt().item(),
+        variance=((var_now + EPS) / (var + EPS)).median().item(),
+        batches=new.batches - old.batches,
+        is_moved=not (_is_equal(mean, mean_now.to(dtype)) and _is_equal(var, var_now.to(dtype))),
     )
 
 
-def _told(move: Move, *, are_weights_moved: bool) -> Iterator[Found]:
-    """Judge what has moved alone."""
-    is_affine_moved = are_weights_moved if move.is_affine_moved is None else move.is_affine_moved
-    if move.is_moved and not are_weights_moved:
-        words = f"mean moved by {move.mean:.2g} σ, no weight moved"
-        yield Found("note", "recomputed", move.mean, words)
-    elif not move.is_moved and move.batches and move.batches > 0:
+def _told(move: Move, *, is_own: bool, is_any: bool) -> Iterator[Found]:
+    """Judge what has moved alone: statistics, counts, or the layer's own weights."""
+    if move.is_moved and not is_any:
+        yield "note", "recomputed", move.mean, f"mean moved by {move.mean:.2g} σ, no weight moved"
+    elif not move.is_moved and move.batches > 0:
         words = f"{move.batches:,.0f} more batches, the very same statistics"
-        yield Found("fault", "stuck", move.batches, words)
-    elif not move.is_moved and is_affine_moved:
-        yield Found("note", "left_behind", 0, "weights moved, statistics did not")
+        yield "fault", "stuck", move.batches, words
+    elif not move.is_moved and is_own:
+        yield "note", "left_behind", 0, "weights moved, statistics did not"
 
 
-def _has(weights: State, name: str, value: torch.Tensor) -> bool:
-    return name in weights and weights[name].shape == value.shape
-
-
-def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+def _is_equal(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Return whether values are equal, once rounded to the second's precision."""
-    return torch.equal(one.detach().cpu().to(other.dtype), other.detach().cpu())
+    return torch.equal(one.to(other.dtype), other)

@@ -1,8 +1,9 @@
 """The batch norms of a checkpoint or a module, as `normexp lint` looks at them."""
 
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,61 +12,58 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from normexp.errors import UsageError
-from normexp.nets.layout import Statistics
 from normexp.own.checkpoint import State, load
 from normexp.own.layers import bare, plain
 
-STATISTICS = ("running_mean", "running_var")
-BUFFERS = (*STATISTICS, "num_batches_tracked")
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 NAMED_SO = re.compile(r"(^|[._])(bn|batch_?norm)\d*$", re.IGNORECASE)
 """Names of batch norms, where no statistics tell."""
 
+Given = nn.Module | Mapping[str, torch.Tensor] | str | Path
+"""A module, its state dict, or the path of a checkpoint."""
 
-@dataclass(frozen=True)
-class Layer:
-    """A batch norm.
 
-    Attributes:
-        name: in the model.
-        statistics: running mean and variance, float64 [channels]; None: it lacks one, or both.
-        lacking: the names of buffers that it lacks.
-        dtype: of the running statistics.
-        count: batches that they have seen; None: not kept.
-        weight: scale, float64 [channels]; None: it has none.
-        bias: shift, float64 [channels]; None: it has none.
-        module: None in a checkpoint.
-    """
+class Layer(NamedTuple):
+    """A batch norm, or what else keeps running statistics."""
 
     name: str
-    statistics: Statistics | None
-    lacking: tuple[str, ...]
-    dtype: torch.dtype | None
-    count: float | None
-    weight: torch.Tensor | None
-    bias: torch.Tensor | None
-    module: nn.Module | None = None
+    parts: State  # float64 [channels], by the names that PyTorch gives buffers and parameters
+    dtype: torch.dtype | None  # of the running statistics
+    module: nn.Module | None  # None in a checkpoint
+
+    @property
+    def statistics(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Running mean and variance, [channels]; None if it lacks one."""
+        found = [self.parts[name] for name in BUFFERS[:2] if name in self.parts]
+        return (found[0], found[1]) if len(found) > 1 else None
+
+    @property
+    def batches(self) -> float:
+        """Batches that they have seen; NaN: not counted."""
+        counted = self.parts.get("num_batches_tracked")
+        return math.nan if counted is None else counted.max().item()
 
     @property
     def is_untouched(self) -> bool:
         """Its statistics are those of a new layer."""
         found = self.statistics
-        return found is not None and bool((found.mean == 0).all() and (found.var == 1).all())
+        return found is not None and bool((found[0] == 0).all() and (found[1] == 1).all())
 
     @property
     def is_trained(self) -> bool:
-        """Its scale and shift are none that an initialisation gives.
+        """Its shift is none that an initialisation gives, or its scale, where it has no shift.
 
         A shift that differs between channels tells. A scale that does may be drawn, as in DCGAN.
         """
-        start, told = (1, self.weight) if self.bias is None else (0, self.bias)
+        told = self.parts.get("bias", self.parts.get("weight"))
         if told is None:
             return False
-        return bool((told != told[0]).any() if len(told) > 1 else told != start)
+        return varies(told) or (len(told) == 1 and told.item() not in (0, 1))
 
 
 class Source(NamedTuple):
-    """Something to be judged, and what it is called."""
+    """Something to be judged."""
 
     name: str
     layers: list[Layer]
@@ -73,45 +71,48 @@ class Source(NamedTuple):
     model: nn.Module | None = None
 
 
-def source(given: nn.Module | Mapping[str, torch.Tensor] | str | Path) -> Source:
-    """Return the batch norms and weights of a module, a state dict, or a checkpoint file."""
+def source(given: Given) -> Source:
+    """Return the batch norms and weights of a module, a state dict, or a checkpoint file.
+
+    Raises:
+        UsageError: a file cannot be read, or a tensor has no numbers.
+    """
     if isinstance(given, nn.Module):
-        model = bare(given)
-        weights = _weights("", model.state_dict())
-        return Source(type(model).__name__, _of_module(model), weights, model)
+        return _of_module(bare(given))
     if isinstance(given, Mapping):
         name, states = "state dict", {"": dict(given)}
     else:
         name, states = str(given), load(Path(given))
     groups = {keys: found for keys, state in states.items() if (found := _grouped(state))}
-    layers, weights = [], {}
+    result = Source(name, [], {})
     for keys, found in groups.items():
         prefix = f"{keys}." if len(groups) > 1 else ""  # where only one holds batch norms
-        layers += [_layer(prefix + plain(each), parts) for each, parts in found.items()]
-        weights |= _weights(prefix, states[keys])
-    return Source(name, layers, weights)
+        result.layers.extend(_layer(prefix + plain(each), parts) for each, parts in found.items())
+        result.weights.update(_weights(states[keys], prefix))
+    return result
 
 
-def _weights(prefix: str, state: State) -> State:
-    return {
-        prefix + plain(name): value
-        for name, value in state.items()
-        if _is_plain(value) and name.rpartition(".")[2] not in BUFFERS
-    }
+def varies(values: torch.Tensor) -> bool:
+    """Return whether there are two different ones."""
+    return bool((values != values[0]).any())
 
 
-def _of_module(model: nn.Module) -> list[Layer]:
-    """All batch norms, and whatever else keeps running statistics."""
-    found = []
+def _of_module(model: nn.Module) -> Source:
+    layers = []
     for name, module in model.named_modules():
-        parts = {
-            each: value
-            for each in (*BUFFERS, "weight", "bias")
-            if isinstance(value := getattr(module, each, None), torch.Tensor)
-        }
+        own = (module.named_parameters(recurse=False), module.named_buffers(recurse=False))
+        parts = dict(chain(*own))
         if isinstance(module, _BatchNorm) or "running_mean" in parts:
-            found.append(_layer(plain(name), parts, module))
-    return found
+            layers.append(_layer(plain(name), parts, module))
+    return Source(type(model).__name__, layers, _weights(model.state_dict()), model)
+
+
+def _weights(state: State, prefix: str = "") -> State:
+    return {
+        prefix + plain(name): value.detach().cpu()
+        for name, value in state.items()
+        if name.rpartition(".")[2] not in BUFFERS and _is_whole(value)
+    }
 
 
 def _grouped(state: State) -> dict[str, State]:
@@ -123,36 +124,28 @@ def _grouped(state: State) -> dict[str, State]:
     return {
         name: parts
         for name, parts in groups.items()
-        if parts.keys() & set(STATISTICS) or ("weight" in parts and NAMED_SO.search(name))
+        if parts.keys() & set(BUFFERS[:2]) or ("weight" in parts and NAMED_SO.search(name))
     }
 
 
 def _layer(name: str, parts: State, module: nn.Module | None = None) -> Layer:
-    read = {each: _read(f"{name}.{each}", value) for each, value in parts.items()}
-    sizes = {each: len(read[each]) for each in (*STATISTICS, "weight", "bias") if each in read}
-    if len(set(sizes.values())) > 1:
-        spelled = ", ".join(f"{size:,} of {each}" for each, size in sizes.items())
-        raise UsageError(f"{name} is no batch norm, or damaged: it has {spelled}")
-    lacking = tuple(each for each in STATISTICS if each not in read)
-    statistics = None if lacking else Statistics(*(read[each] for each in STATISTICS))
-    dtype = next((parts[each].dtype for each in STATISTICS if each in parts), None)
-    count = read["num_batches_tracked"].max().item() if "num_batches_tracked" in read else None
-    weight, bias = read.get("weight"), read.get("bias")
-    return Layer(name, statistics, lacking, dtype, count, weight, bias, module)
+    kept = {each: parts[each] for each in (*BUFFERS, "weight", "bias") if each in parts}
+    for each, value in kept.items():
+        if not _is_whole(value):
+            raise UsageError(
+                f"{name}.{each} has no plain numbers", "load weights, or pass a batch, first"
+            )
+    dtypes = [kept[each].dtype for each in BUFFERS[:2] if each in kept]
+    if len({kept[each].shape for each in BUFFERS[:2] if each in kept}) > 1:
+        raise UsageError(f"{name} has a running mean and variance of different sizes")
+    read = {each: value.detach().cpu().double().flatten() for each, value in kept.items()}
+    return Layer(name, read, dtypes[0] if dtypes else None, module)
 
 
-def _read(name: str, value: torch.Tensor) -> torch.Tensor:
-    """The numbers of a tensor, float64 in one row."""
-    if nn.parameter.is_lazy(value):
-        raise UsageError(f"{name} has not seen a batch yet", "call the model once, then try again")
-    if not _is_plain(value):
-        raise UsageError(f"{name} holds no plain numbers", "load the weights first, or dequantize")
-    return value.detach().to("cpu", torch.float64).reshape(-1)
-
-
-def _is_plain(value: torch.Tensor) -> bool:
-    """All of its numbers are there: a small file may claim to hold many."""
-    strided = value.layout == torch.strided and not value.is_quantized and not value.is_complex()
-    if not strided or value.device.type == "meta" or value.numel() == 0:
+def _is_whole(value: object) -> bool:
+    """Return whether all numbers are there: a small file may claim to hold many."""
+    if not isinstance(value, torch.Tensor) or nn.parameter.is_lazy(value):
+        return False
+    if value.layout != torch.strided or value.is_quantized or value.is_meta or not value.numel():
         return False
     return value.numel() * value.element_size() <= value.untyped_storage().nbytes()

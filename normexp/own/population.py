@@ -1,15 +1,16 @@
 """Statistics of any module over a data set: the reference beside its running statistics."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from normexp.engine.recompute import Pool
 from normexp.errors import UsageError
 from normexp.nets.layout import Statistics
-from normexp.own.layers import Forward, batch_norms, call, tracked, unchanged
+from normexp.own.layers import Forward, Layers, batch_norms, call, tracked, unchanged
 
 
 def population(
@@ -40,18 +41,54 @@ def population(
     Raises:
         UsageError: the loader is empty.
     """
-    layers = tracked(model)
+    return together(tracked(model), [pooled(model, loader, forward_fn, frozen)])
+
+
+class Part(NamedTuple):
+    """The batches of a loader: their number, and their values pooled by layer."""
+
+    batches: int
+    pools: dict[str, Pool]
+
+
+def together(layers: Layers, parts: Sequence[Part]) -> Statistics:
+    """Return the statistics of some parts; see `population`.
+
+    Raises:
+        UsageError: there was no batch in any.
+    """
+    if not any(part.batches for part in parts):
+        raise UsageError("the loader gave no batch", "give one that can be iterated anew")
     found = layers.read()
-    norms = batch_norms(model)
+    for name, span in layers.spans.items():
+        whole = Pool()
+        for pool in (part.pools[name] for part in parts if name in part.pools):
+            whole.add(pool.mean, pool.squares, pool.count)
+        if whole.count:
+            found.mean[span], found.var[span] = whole.statistics()
+    return found
+
+
+def pooled(
+    model: nn.Module,
+    loader: Iterable[object],
+    forward_fn: Forward | None = None,
+    frozen: Collection[str] | None = None,
+) -> Part:
+    """Return the batches of this process; see `population`."""
+    layers, norms = tracked(model), batch_norms(model)
     if frozen is None:
         frozen = {name for name, each in norms.items() if model.training and not each.training}
+    is_shared = distributed.is_available() and distributed.is_initialized()
+    processes = distributed.get_world_size() if is_shared else 1
     pools: dict[_BatchNorm, Pool] = {}
 
     def take(norm: _BatchNorm, given: tuple[torch.Tensor, ...], _: object) -> None:
         if norm.training and norm.running_mean is not None and norm.running_var is not None:
             number = given[0].numel() // given[0].shape[1]
+            lost = 1 / processes if isinstance(norm, nn.SyncBatchNorm) else 1  # by a mean of all
             mean, var = (each.double().cpu() for each in (norm.running_mean, norm.running_var))
-            pools.setdefault(norm, Pool()).add(mean, var * (number - 1), number)
+            pools.setdefault(norm, Pool()).add(mean, var * (number - lost), number)
 
     batches = 0
     with unchanged(model, loader), torch.compiler.set_stance("force_eager"):  # else no hooks
@@ -66,12 +103,7 @@ def population(
         finally:
             for handle in handles:
                 handle.remove()
-    if not batches:
-        raise UsageError("the loader gave no batch", "give one that can be iterated anew")
-    for name, span in layers.spans.items():
-        if (pool := pools.get(layers.modules[name])) is not None:
-            found.mean[span], found.var[span] = pool.statistics()
-    return found
+    return Part(batches, {name: pools[e] for name, e in layers.modules.items() if e in pools})
 
 
 def _take_each_batch(norm: _BatchNorm, *, training: bool) -> None:

@@ -1,4 +1,4 @@
-"""A network of the user's own: `lint`."""
+"""A network of the user's own: `lint`, `audit`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -37,3 +37,52 @@ def lint(
 
     report = judge(checkpoint, later)
     return Answer(report.as_dict, lambda: print_lint(report), code=FAULTY if report.faults else 0)
+
+
+@command()
+def audit(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE.py:FUNCTION", help="It returns model, train_loader, evaluate."
+        ),
+    ],
+    *,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="Weights to load into the model.")
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="What statistics may cost (default: 1 %, or the interval if larger)."
+        ),
+    ] = None,
+    higher_is_better: Annotated[
+        bool, typer.Option("--higher-is-better", help="evaluate gives an accuracy, not a loss.")
+    ] = False,
+) -> Answer:
+    """Say whether a finished model's score is its weights' or its running statistics'.
+
+    Runs your file and calls your function. evaluate(model) gives a number, losses of examples (then
+    there are intervals), or a mapping of these; train_loader gives batches as the model takes them,
+    or a fourth thing to return is forward_fn(model, batch). Ends with exit code 1 where statistics
+    cost more than the tolerance.
+
+    Example:
+      normexp audit mine.py:make
+      normexp audit mine.py:make --checkpoint best.pt --tolerance 0.02
+      normexp audit mine.py:make --higher-is-better --json
+    """
+    from normexp.console.own import print_audit
+    from normexp.own import audit as own
+
+    with own.of_user(target):
+        found, verdict = own.audit(
+            own.subject(target, checkpoint), higher_is_better=higher_is_better, tolerance=tolerance
+        )
+    table = found.frame()
+    return Answer(
+        lambda: {"verdict": verdict.as_dict(), "table": table.to_dict("records")},
+        lambda: print_audit(table, [*found.scores[0]], verdict),
+        code=FAULTY if verdict.to_blame else 0,
+    )

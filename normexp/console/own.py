@@ -1,14 +1,18 @@
-"""A user's own network: what is wrong with its batch norms."""
+"""A user's own network: what is wrong with its batch norms, and what they cost."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from normexp.console.streams import legend, stdout
 from normexp.console.tables import Column, print_table, words_of
 from normexp.console.words import counted, number
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from normexp.own.lint import Report
     from normexp.own.moves import Moves
+    from normexp.own.verdict import Verdict
 
 MOST_LAYERS = 12
 """Layers of two checkpoints that are listed: those that moved most; `--json` has all."""
@@ -38,3 +42,20 @@ def _print_moves(moves: "Moves") -> None:
         f"{moves.weights_moved:,} of {counted(moves.weights, 'weight')} moved; "
         "--json has all layers"
     )
+
+
+def print_audit(table: "pd.DataFrame", scores: Sequence[str], verdict: "Verdict") -> None:
+    """A row for every kind of statistics with all its scores, then the verdict."""
+
+    def score_of(name: str) -> Callable[[Any], str]:
+        return lambda row: number(row[name])
+
+    columns = [
+        words_of("statistics", lambda row: row["estimator"]),
+        Column("population's\nshare", lambda row: number(row["share"], 2)),
+        *(Column(name, score_of(name)) for name in scores),
+        Column("excess", lambda row: number(row["excess"], 3)),
+        Column("±", lambda row: number(row["interval"], 2)),
+    ]
+    print_table(stdout(), table.to_dict("records"), columns)
+    stdout().print(str(verdict), soft_wrap=True)

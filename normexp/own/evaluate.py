@@ -66,13 +66,13 @@ class Evaluated:
 
     Attributes:
         question: that was asked.
-        step: of the training.
+        step: of the training; None: it was not recorded.
         candidates: one a row.
         scores: by row and name; losses of examples, or one number.
     """
 
     question: Question
-    step: int
+    step: int | None
     candidates: list[Candidate]
     scores: list[dict[str, Array]]
 
@@ -98,7 +98,7 @@ class Evaluated:
         rows = []
         for candidate, scores in zip(self.candidates, self.scores, strict=True):
             row: dict[str, Any] = {"estimator": candidate.estimator, "momentum": candidate.momentum}
-            if self.question.data:
+            if any(each.share is not None for each in self.candidates):
                 row |= {"data": candidate.data, "share": candidate.share}
             row |= {name: float(values.mean()) for name, values in scores.items()}
             if reference is not None:

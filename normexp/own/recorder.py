@@ -17,6 +17,7 @@ from normexp.config.norm import BatchNorm
 from normexp.errors import UsageError
 from normexp.nets.layout import Statistics
 from normexp.own.bank import AVERAGES, RING, bank_momenta, certificate
+from normexp.own.budget import budgets
 from normexp.own.evaluate import MOMENTA, Evaluated, Question, Score, evaluated
 from normexp.own.layers import Forward, bare, batch_norms, tracked
 from normexp.own.population import population
@@ -187,8 +188,18 @@ class Recorder:
         found = self._judged()
         if found.step != self.recording.steps:
             found = self._last = self._asked(found.question)
+        is_own = self.records(found.question.model)
+        mend = 'recorder.apply("population")'
+        mend += "" if is_own else " for the recorded model; the other one needs its own population"
         with self.recording.untouched():
-            return judge(self, found, blame=blame)
+            return judge(
+                found,
+                mend,
+                blame=blame,
+                frozen=self.recording.still,
+                budget=budgets(self.recording, self.points) if is_own else (),
+                notes=self.remarks(),
+            )
 
     def apply(
         self, estimator: Literal["population"] | None = None, *, momentum: float | None = None

@@ -1,19 +1,17 @@
 """The verdict on a network's loss: its weights, or its running statistics, and which of them."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from math import isnan
-from typing import TYPE_CHECKING, Any
+from math import isfinite, isnan
+from typing import Any
 
 from normexp.nets.layout import Statistics
-from normexp.own.budget import LayerBudget, budgets
+from normexp.own.budget import LayerBudget
 from normexp.own.evaluate import Evaluated, difference, scored
 from normexp.own.layers import tracked
 
-if TYPE_CHECKING:
-    from normexp.own.recorder import Recorder
-
 SMALL = 0.01
-"""Share of the score below which running statistics are no problem, where there is no interval."""
+"""Share of the score below which running statistics are no problem."""
 
 SHOWN = 5
 """Layers in a printed verdict."""
@@ -24,13 +22,13 @@ class Verdict:
     """A score of the weights of now, and the part of it that the running statistics cost.
 
     Attributes:
-        step: of the training.
+        step: of the training; None: it was not recorded.
         metric: the score that is judged.
         value: under the model's own running statistics; `weights` + `statistics`.
         weights: the score under the population's statistics.
         statistics: what the running statistics add to it.
         interval: half of its 95 % interval over examples; NaN where `fn` gave one number.
-        to_blame: whether the running statistics cost more than the interval, or than 1 %.
+        to_blame: whether the running statistics cost more than 1 %, and than the interval.
         momentum: the best of those tried, with its score, `value`; `alike` are those that are not
             worse beyond the interval.
         layers: what each layer's statistics cost: how far the score improves when they alone are
@@ -40,7 +38,7 @@ class Verdict:
         todo: what to type next.
     """
 
-    step: int
+    step: int | None
     metric: str
     value: float
     weights: float
@@ -61,8 +59,9 @@ class Verdict:
         margin = "" if isnan(self.interval) else f" ± {self.interval:.2g}"
         parts = f"weights {self.weights:.4g} + statistics {self.statistics:.4g}{margin}"
         judged = "are not to blame: the score is that of the weights"
+        place = "" if self.step is None else f"step {self.step}: "
         lines = [
-            f"step {self.step}: {self.metric} {self.value:.4g} = {parts}",
+            f"{place}{self.metric} {self.value:.4g} = {parts}",
             f"the running statistics {'are to blame' if self.to_blame else judged}",
         ]
         if self.layers and self.to_blame:
@@ -94,19 +93,36 @@ class Verdict:
         return [line]
 
 
-def judge(recorder: "Recorder", found: Evaluated, *, blame: bool) -> Verdict:
-    """Return the verdict on an evaluation, which has a population."""
+def judge(  # noqa: PLR0913
+    found: Evaluated,
+    mend: str,
+    *,
+    blame: bool = True,
+    frozen: Collection[str] = (),
+    tolerance: float | None = None,
+    budget: Sequence[LayerBudget] = (),
+    notes: Sequence[str] = (),
+) -> Verdict:
+    """Return the verdict on an evaluation.
+
+    Args:
+        found: its first row is the model's own statistics, and it has a population.
+        mend: what to type where statistics are to blame.
+        blame: evaluate each layer with its statistics alone set right.
+        frozen: layers that are left out of that.
+        tolerance: what statistics may cost; default: 1 % of the score, or its interval if larger.
+        budget: error budgets by layer.
+        notes: what is left out.
+    """
     own, reference = 0, found.row("population")
     assert reference is not None  # noqa: S101  the caller has asked for it
     metric, sign = found.metric, -1 if found.question.higher_is_better else 1
     value, weights = (float(found.scores[row][metric].mean()) for row in (own, reference))
     apart, interval = difference(found.losses(own), found.losses(reference))
-    least = SMALL * abs(weights) if isnan(interval) else interval
-    is_own = recorder.records(found.question.model)
-    todo = "nothing has to be done"
-    if apart > least:
-        todo = 'recorder.apply("population")'
-        todo += "" if is_own else " for the recorded model; the other one needs its own population"
+    least = tolerance
+    if least is None:
+        least = max(SMALL * abs(weights), 0 if isnan(interval) else interval)
+    to_blame = isfinite(weights) and not apart <= least  # a loss of NaN is no small one
     return Verdict(
         step=found.step,
         metric=metric,
@@ -114,12 +130,12 @@ def judge(recorder: "Recorder", found: Evaluated, *, blame: bool) -> Verdict:
         weights=weights,
         statistics=sign * apart,
         interval=interval,
-        to_blame=apart > least,
+        to_blame=to_blame,
         momentum=_best(found),
-        layers=_blame(recorder, found, reference) if blame else [],
-        budget=budgets(recorder.recording, recorder.points) if is_own else [],
-        notes=recorder.remarks(),
-        todo=todo,
+        layers=_blame(found, reference, frozen) if blame else [],
+        budget=[*budget],
+        notes=[*notes],
+        todo=mend if to_blame else "nothing has to be done",
     )
 
 
@@ -138,14 +154,14 @@ def _best(found: Evaluated) -> dict[str, Any]:
     return {"momentum": found.candidates[best].momentum, "value": value, "alike": alike}
 
 
-def _blame(recorder: "Recorder", found: Evaluated, reference: int) -> list[dict[str, Any]]:
+def _blame(found: Evaluated, reference: int, frozen: Collection[str]) -> list[dict[str, Any]]:
     """Return what each layer's statistics cost, the most costly first."""
     layers, truth = tracked(found.question.model), found.candidates[reference].statistics
     assert truth is not None  # noqa: S101  a population has statistics
     own, sign = layers.read(), -1 if found.question.higher_is_better else 1
     costs = []
     for name, span in layers.spans.items():
-        if name not in recorder.recording.still:
+        if name not in frozen:
             mended = Statistics(*(each.clone() for each in own))
             for row, right in zip(mended, truth, strict=True):
                 row[span] = right[span]

@@ -29,6 +29,7 @@ WAYS: dict[str, Callable[[dict[str, torch.Tensor]], Mapping[str, object]]] = {
     "model": lambda state: {"model": state, "optimizer": {"state": {0: {"step": 3}}}},
     "model_state_dict": lambda state: {"model_state_dict": state},
     "ema": lambda state: {"ema": {"module": state}, "args": {"lr": 0.1}},
+    "a list": lambda state: {"models": [state], "step": 3},
     "data parallel": lambda state: {f"module.{name}": value for name, value in state.items()},
     "compiled": lambda state: {f"_orig_mod.{name}": value for name, value in state.items()},
 }

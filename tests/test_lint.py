@@ -212,6 +212,17 @@ def test_a_missing_buffer_is_a_fault() -> None:
     assert faults(package.lint(state)) == {"one_missing"}
 
 
+def test_statistics_that_were_folded_into_scale_and_shift_are_a_note() -> None:
+    """Frozen batch norms of detectors have 0 and 1, and never counted a batch."""
+    model = trained()
+    norm(model).reset_running_stats()
+    state = {name: v for name, v in model.state_dict().items() if "num_batches" not in name}
+    report = package.lint(state)
+
+    assert faults(report) == set()
+    assert notes(report) == {"folded"}
+
+
 @pytest.mark.parametrize("is_drawn", [False, True])
 def test_a_new_network_has_no_fault(*, is_drawn: bool) -> None:
     """Scales that are drawn, as in DCGAN, are no sign of training."""

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
+
 from normexp.console.streams import legend, stdout
 from normexp.console.tables import Column, print_table, words_of
 from normexp.console.words import counted, number
@@ -22,7 +24,9 @@ def print_lint(report: "Report") -> None:
     """Movements in a table, then findings by rule with what to do."""
     if report.moves:
         _print_moves(report.moves)
-    stdout().print(str(report), soft_wrap=True)
+    text = Text(str(report))
+    text.highlight_regex(r"(?m)^fault(?=:)", "bold red")
+    stdout().print(text, soft_wrap=True)
     if not report.is_module:
         legend("a file has no momentum, eps, mode or order: normexp.lint(model) looks at them too")
 

@@ -61,7 +61,9 @@ def _refusal(path: Path, error: Exception) -> UsageError:
 
 
 def _states(content: object, keys: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, State]]:
-    """Yield the tensors of every mapping once, however mappings refer to one another."""
+    """Yield the tensors of every mapping once, however they refer to one another."""
+    if isinstance(content, (list, tuple)):
+        content = {str(place): each for place, each in enumerate(content)}
     if not isinstance(content, Mapping) or id(content) in seen or len(keys) > DEEPEST:
         return
     seen.add(id(content))

@@ -35,6 +35,10 @@ ADVICE: dict[str, tuple[str, str]] = {
         f"load buffers too: strict=False and averages of parameters lose them; or {ANEW}",
     ),
     "fresh": ("nothing if it is new; else its statistics are lost", f"train it, or {ANEW}"),
+    "folded": (
+        "nothing if statistics went into scale and shift, as in Detectron2; else as `untouched`",
+        "nothing, or as for `untouched`",
+    ),
     "uncounted": (
         "the next batch in training mode replaces them if momentum=None, nothing otherwise",
         "layer.num_batches_tracked.fill_(N); leave it as it is after a conversion",
@@ -167,6 +171,8 @@ def _start(layer: Layer, mean: torch.Tensor, var: torch.Tensor) -> Iterator[Foun
     is_zero, is_one = bool((mean == 0).all()), bool((var == 1).all())
     if layer.is_untouched and not (layer.batches > 0 or layer.is_trained):
         yield "note", "fresh", 0, "mean 0 and variance 1, as in a new layer"
+    elif layer.is_untouched and math.isnan(layer.batches):
+        yield "note", "folded", 0, "mean 0 and variance 1 beside a trained shift, and no count"
     elif layer.is_untouched:
         after = (
             f"after {layer.batches:,.0f} batches" if layer.batches > 0 else "beside a trained shift"

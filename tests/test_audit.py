@@ -12,7 +12,8 @@ from own_nets import Batch, SmallNet, batches, losses_on, train
 from torch import nn
 from typer.testing import Result
 
-from normexp.own.audit import SHARES, Subject, audit
+from normexp.own.audit import SHARES, audit
+from normexp.own.evaluate import Question
 
 Normexp = Callable[..., Result]
 
@@ -75,6 +76,11 @@ def trained(factor: float = 25) -> SmallNet:
     return model
 
 
+def asked(model: nn.Module, data: list[Batch], score: Callable[[Any], torch.Tensor]) -> Question:
+    """A loss is asked for."""
+    return Question(score, data, None, {}, model, (), higher_is_better=False)
+
+
 def with_values(model: nn.Module, data: list[Batch], share: float) -> nn.Module:
     """A copy in evaluation mode whose statistics are mixed with those of all values, by hooks."""
     watched, seen = copy.deepcopy(model).train(), dict[str, list[torch.Tensor]]()
@@ -99,7 +105,7 @@ def with_values(model: nn.Module, data: list[Batch], share: float) -> nn.Module:
 def test_scores_are_those_of_plain_pytorch() -> None:
     """Under the model's own statistics, the population's, and every mix of both."""
     model, data, score = trained(), [*batches(10)], losses_on([*batches(5, seed=1)])
-    found, verdict = audit(Subject(model, data, score))
+    found, verdict = audit(asked(model, data, score))
     table = found.frame().set_index("estimator")
     with torch.no_grad():
         expected = [
@@ -119,7 +125,7 @@ def test_the_model_is_left_as_it_was() -> None:
     """Buffers, modes and random numbers."""
     model = trained()
     before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
-    audit(Subject(model, [*batches(2)], losses_on([*batches(1)])))
+    audit(asked(model, [*batches(2)], losses_on([*batches(1)])))
 
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert all(each.training for each in model.modules())
@@ -130,7 +136,7 @@ def test_nan_statistics_are_to_blame() -> None:
     """A loss of NaN is no small one."""
     model = trained()
     model.norm1.running_mean.fill_(torch.nan)  # type: ignore[operator]
-    _, verdict = audit(Subject(model, [*batches(2)], losses_on([*batches(1)])))
+    _, verdict = audit(asked(model, [*batches(2)], losses_on([*batches(1)])))
 
     assert verdict.to_blame
 

@@ -77,9 +77,8 @@ def audit(
     from normexp.own import audit as own
 
     with own.of_user(target):
-        found, verdict = own.audit(
-            own.subject(target, checkpoint), higher_is_better=higher_is_better, tolerance=tolerance
-        )
+        question = own.asked(target, checkpoint, higher_is_better=higher_is_better)
+        found, verdict = own.audit(question, tolerance)
     table = found.frame()
     return Answer(
         lambda: {"verdict": verdict.as_dict(), "table": table.to_dict("records")},

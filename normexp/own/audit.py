@@ -2,19 +2,17 @@
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
 
 from torch import nn
 
 from normexp.errors import NormexpError, UsageError, describe, pick
-from normexp.nets.layout import Statistics
 from normexp.own.checkpoint import load
-from normexp.own.evaluate import Candidate, Evaluated, Question, Score, own_momentum, scored
-from normexp.own.layers import Forward, bare, plain, tracked
+from normexp.own.evaluate import Candidate, Evaluated, Question, mixed, own_momentum, scored
+from normexp.own.layers import bare, plain, tracked
 from normexp.own.population import population
 from normexp.own.verdict import Verdict, judge
 
@@ -24,62 +22,35 @@ SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 RETURNS = "it has to return model, train_loader, evaluate, where evaluate(model) gives a number"
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A model to be judged, and the means to do so.
-
-    Attributes:
-        model: in any mode.
-        loader: batches of its training set.
-        score: takes the model, returns a number, a loss an example, or a mapping of these.
-        forward_fn: calls the model with a batch, if it is not called as loaders give it.
-    """
-
-    model: nn.Module
-    loader: Iterable[object]
-    score: Score
-    forward_fn: Forward | None = None
-
-
-def audit(
-    subject: Subject, *, higher_is_better: bool = False, tolerance: float | None = None
-) -> tuple[Evaluated, Verdict]:
+def audit(question: Question, tolerance: float | None = None) -> tuple[Evaluated, Verdict]:
     """Return scores under a model's own statistics, the population's, and others; and a verdict.
 
     The model is left exactly as it was.
 
     Args:
-        subject: the model, with its data.
-        higher_is_better: the score is an accuracy or the like.
+        question: the model, its training data, and what scores it.
         tolerance: what running statistics may cost; default: 1 %, or the interval if larger.
     """
-    layers = tracked(subject.model)
-    question = Question(
-        subject.score, subject.loader, subject.forward_fn, {}, subject.model, (), higher_is_better
-    )
-    right = population(subject.model, subject.loader, subject.forward_fn)
-    candidates = [Candidate("own", own_momentum(layers))]
-    for share in SHARES:
-        pairs = zip(layers.read(), right, strict=True)
-        mixed = Statistics(*((1 - share) * old + share * new for old, new in pairs))
-        candidates.append(Candidate("mix", None, mixed, share=share))
-    candidates += [Candidate("population", None, right), Candidate("batch")]
-    scores = [
-        scored(
-            question, layers, each.statistics, layers.modules if each.estimator == "batch" else ()
-        )
-        for each in candidates
+    model, layers = question.model, tracked(question.model)
+    own, right = layers.read(), population(model, question.train or (), question.forward_fn)
+    candidates = [
+        Candidate("own", own_momentum(layers)),
+        *(Candidate("mix", None, mixed(own, right, each), share=each) for each in SHARES),
+        Candidate("population", None, right),
     ]
-    found = Evaluated(question, None, candidates, scores)
+    scores = [scored(question, layers, each.statistics) for each in candidates]
+    scores.append(scored(question, layers, None, layers.modules))
+    found = Evaluated(question, None, [*candidates, Candidate("batch")], scores)
     return found, judge(found, "normexp.recalibrate(model, train_loader)", tolerance=tolerance)
 
 
-def subject(target: str, checkpoint: Path | None = None) -> Subject:
+def asked(target: str, checkpoint: Path | None = None, *, higher_is_better: bool) -> Question:
     """Call the user's function, and load a checkpoint into the model that it returns.
 
     Args:
         target: `FILE.py:FUNCTION`; the file is run.
         checkpoint: of the model's weights, see `normexp.own.checkpoint`.
+        higher_is_better: the score is an accuracy or the like.
 
     Raises:
         UsageError: there is no such function, or it returns something else; the checkpoint is not
@@ -92,12 +63,13 @@ def subject(target: str, checkpoint: Path | None = None) -> Subject:
     returned = _function(path, function)()
     if not isinstance(returned, tuple) or len(returned) not in (3, 4):
         raise UsageError(f"{target} returned {type(returned).__name__}", RETURNS)
-    if not (isinstance(returned[0], nn.Module) and callable(returned[2])):
+    model, loader, score, *forward_fn = returned
+    if not (isinstance(model, nn.Module) and callable(score)):
         raise UsageError(f"{target} returned no module first, or nothing to call third", RETURNS)
-    found = Subject(*returned)
     if checkpoint is not None:
-        _fill(bare(found.model), checkpoint)
-    return found
+        _fill(bare(model), checkpoint)
+    forward = forward_fn[0] if forward_fn else None
+    return Question(score, loader, forward, {}, model, (), higher_is_better)
 
 
 def _function(path: Path, name: str) -> Callable[[], object]:

@@ -214,12 +214,17 @@ def _candidates(recorder: "Recorder", question: Question, layers: Layers) -> Ite
     for name, loader in question.data.items():
         there = population(question.model, loader, question.forward_fn, recording.still)
         for share in SHARES:
-            pairs = zip(base or layers.read(), there, strict=True)
-            mixed = Statistics(*((1 - share) * old + share * new for old, new in pairs))
-            yield Candidate("mix", None, mixed, EXACT, name, share)
+            statistics = mixed(base or layers.read(), there, share)
+            yield Candidate("mix", None, statistics, EXACT, name, share)
 
 
 def own_momentum(layers: Layers) -> float | None:
     """The momentum of a model's layers; None where they differ, or take the cumulative mean."""
     found = {each.momentum for each in layers.modules.values()}
     return found.pop() if len(found) == 1 else None
+
+
+def mixed(one: Statistics, other: Statistics, share: float) -> Statistics:
+    """Return statistics of which this share is the other's."""
+    pairs = zip(one, other, strict=True)
+    return Statistics(*((1 - share) * old + share * new for old, new in pairs))

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from normexp.console.streams import legend, stdout
-from normexp.console.tables import Column, print_table, words_of
+from normexp.console.output import Column, legend, print_table, stdout, words_of
 from normexp.console.words import counted, number
 
 if TYPE_CHECKING:

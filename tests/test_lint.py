@@ -93,7 +93,7 @@ SPOILT: dict[str, tuple[str, Spoil]] = {
     "inf": ("not_finite", fill("running_var", torch.inf, slice(1))),
     "negative": ("negative_variance", fill("running_var", -1e-3, slice(3))),
     "zero": ("no_variance", fill("running_var", 0)),
-    "tiny": ("below_eps", fill("running_var", 1e-9)),
+    "momentum above 1": ("momentum_range", put("momentum", 1.5)),
     "bfloat16": ("half_precision", lambda model: norm(model).bfloat16()),
     "float16": ("half_precision", lambda model: norm(model).half()),
     "momentum of Keras": ("momentum_large", put("momentum", 0.99)),
@@ -107,7 +107,7 @@ SPOILT: dict[str, tuple[str, Spoil]] = {
 }  # fmt: skip
 """A spoilt module each, and the rule that finds it at fault."""
 
-LOST = {"buffers lost", "mean lost", "NaN", "inf", "negative", "zero", "tiny"}
+LOST = {"buffers lost", "mean lost", "NaN", "inf", "negative", "zero"}
 """Those that a state dict shows too."""
 
 NOTED: dict[str, tuple[str, Spoil]] = {
@@ -116,6 +116,7 @@ NOTED: dict[str, tuple[str, Spoil]] = {
     "momentum 0.6": ("momentum_large", put("momentum", 0.6)),
     "eps of TensorFlow": ("eps_port", put("eps", 1e-3)),
     "converted": ("uncounted", fill("num_batches_tracked", 0)),
+    "tiny": ("below_eps", fill("running_var", 1e-9)),
     "dead channels": ("dead_channels", fill("running_var", 0, slice(2))),
     "frozen": ("frozen", lambda model: norm(model).eval()),
     "half precision, evaluated": ("half_precision", lambda model: norm(model.eval()).half()),

@@ -154,10 +154,10 @@ def statistics(layer: Layer) -> Iterator[Found]:
     eps = getattr(layer.module, "eps", EPS)
     small = int(((var >= 0) & (var < eps / FAR)).sum())
     words = f"variance to {var.min():.2g}, eps {eps:g}, {_of(small, var)}"
-    if small == len(var):
-        yield "fault", "below_eps" if var.any() else "no_variance", small, words
+    if not var.any():
+        yield "fault", "no_variance", small, words
     elif small:
-        yield "note", "dead_channels", small, words
+        yield "note", "below_eps" if small == len(var) else "dead_channels", small, words
     if layer.dtype in (torch.float16, torch.bfloat16):
         momentum = getattr(layer.module, "momentum", None) or 0.1
         short = torch.finfo(layer.dtype).eps / 2 / momentum

@@ -3,15 +3,15 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 import torch
+from lint_nets import faults, network, norm, notes, trained
 from torch import nn
 from typer.testing import Result
 
 import normexp as package
-from normexp.own.lint import Report
 
 Normexp = Callable[..., Result]
 State = dict[str, torch.Tensor]
@@ -19,42 +19,6 @@ Spoil = Callable[[nn.Sequential], object]
 
 FIRST = "1"
 """The name of the batch norm that is spoilt, of two."""
-
-
-def network(**settings: Any) -> nn.Sequential:  # noqa: ANN401
-    """Two convolutions with a batch norm each, and a linear layer."""
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8, **settings), nn.ReLU(),
-        nn.Conv2d(8, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
-        nn.Flatten(), nn.LazyLinear(3),
-    )  # fmt: skip
-
-
-def train(model: nn.Module, steps: int = 5) -> None:
-    """Some steps on noise."""
-    generator = torch.Generator().manual_seed(0)
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    for _ in range(steps):
-        x = torch.randn(16, 3, 8, 8, generator=generator)
-        y = torch.randint(3, (16,), generator=generator)
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-
-
-def trained(**settings: Any) -> nn.Sequential:  # noqa: ANN401
-    """A network after five steps, in training mode."""
-    torch.manual_seed(0)
-    model = network(**settings)
-    train(model)
-    return model
-
-
-def norm(model: nn.Sequential) -> nn.BatchNorm2d:
-    """The batch norm to spoil."""
-    found = model[1]
-    assert isinstance(found, nn.BatchNorm2d)
-    return found
 
 
 def fill(name: str, value: float, channels: slice = slice(None)) -> Spoil:
@@ -130,16 +94,6 @@ NOTED: dict[str, tuple[str, Spoil]] = {
     "bias": ("after_bias", lambda model: model.__setitem__(0, nn.Conv2d(3, 8, 3))),
 }  # fmt: skip
 """Modules that may be meant so, and the rule that mentions it."""
-
-
-def faults(report: Report) -> set[str]:
-    """Rules that have found a fault."""
-    return {each.rule for each in report.faults}
-
-
-def notes(report: Report) -> set[str]:
-    """Rules that have something to mention."""
-    return {each.rule for each in report.findings if each.severity == "note"}
 
 
 def test_nothing_is_said_of_a_sound_network() -> None:
@@ -266,86 +220,3 @@ def test_names_are_those_of_the_users_module() -> None:
 
     for given in (compiled, wrapped, wrapped.state_dict()):
         assert [each.layer for each in package.lint(given).faults] == [FIRST]
-
-
-def saved(model: nn.Module, name: str, **more: object) -> str:
-    """Write a checkpoint, and return its name."""
-    torch.save({"state_dict": model.state_dict(), **more}, name)
-    return name
-
-
-def test_two_checkpoints_say_what_has_moved(normexp: Normexp) -> None:
-    """By layer: the mean in σ, the variance, batches and weights."""
-    model = trained()
-    first = saved(model, "first.pt")
-    before = norm(model).running_mean.clone()  # type: ignore[union-attr]
-    spread = norm(model).running_var.sqrt()  # type: ignore[union-attr]
-    train(model, 3)
-    shown, data = (normexp("lint", first, saved(model, "second.pt"), *e) for e in ((), ["--json"]))
-    report = json.loads(data.stdout)
-    move = report["moves"]["layers"][0]
-    expected = ((norm(model).running_mean - before) / spread).square().mean().sqrt()  # type: ignore[operator]
-
-    assert shown.exit_code == data.exit_code == 0
-    assert "statistics moved in 2 of 2 layers; 8 of 8 weights moved" in shown.stdout
-    assert move["batches"] == 3
-    assert move["is_moved"]
-    assert move["mean"] == pytest.approx(expected.item(), rel=1e-3)
-
-
-def frozen(model: nn.Sequential) -> None:
-    """Train with one layer's statistics frozen."""
-    norm(model).eval()
-    train(model)
-
-
-def stalled(model: nn.Sequential) -> None:
-    """Train with momentum 0."""
-    norm(model).momentum = 0
-    train(model)
-
-
-def passed(model: nn.Sequential) -> None:
-    """Evaluate in training mode."""
-    model(torch.randn(16, 3, 8, 8))
-
-
-@pytest.mark.parametrize(
-    ("then", "severity", "rule"),
-    [
-        (frozen, "note", "left_behind"),
-        (stalled, "fault", "stuck"),
-        (passed, "note", "recomputed"),
-        (lambda model: model.__setitem__(1, nn.Identity()), "fault", "gone"),
-    ],
-)
-def test_what_moved_alone_is_named(then: Spoil, severity: str, rule: str) -> None:
-    """Weights without statistics, counts without statistics, statistics without weights."""
-    model = trained()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    then(model)
-    report = package.lint(before, model.state_dict())
-
-    assert {(each.severity, each.rule) for each in report.findings} == {(severity, rule)}
-
-
-def test_a_copy_in_half_precision_has_not_moved() -> None:
-    """Rounding is no step."""
-    state = trained().state_dict()
-    halved = {name: v.half() if v.is_floating_point() else v for name, v in state.items()}
-    report = package.lint(state, halved)
-
-    assert report.moves is not None
-    assert report.moves.weights_moved == 0
-    assert not any(each.is_moved for each in report.moves.layers)
-    assert notes(report) == {"half_precision"}
-
-
-def test_two_networks_are_refused(normexp: Normexp) -> None:
-    """One line, and exit code 2."""
-    saved(trained(), "one.pt")
-    torch.save(nn.BatchNorm1d(5).state_dict(), "other.pt")
-    result = normexp("lint", "one.pt", "other.pt")
-
-    assert result.exit_code == 2
-    assert "no batch norm of one name and size in common" in result.stderr

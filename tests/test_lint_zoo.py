@@ -2,10 +2,12 @@
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from typer.testing import Result
 
 import normexp
 
@@ -115,3 +117,20 @@ def test_a_momentum_of_tensorflow_is_found_where_it_was_kept(name: str) -> None:
 
     assert {(each.rule, each.number) for each in faults} == {("momentum_large", momentum)}
     assert f"layer.momentum = {1 - momentum:.6g} " in faults[0].to_do
+
+
+def test_the_readme_shows_an_average_without_buffers(command: Callable[..., Result]) -> None:
+    """To the letter."""
+    shown = (
+        (Path(__file__).parents[1] / "README.md").read_text().split("$ normexp lint averaged.pt\n")
+    )
+    make = of_transformers(
+        "ResNet", embedding_size=16, hidden_sizes=[16, 32, 64, 128], depths=[2, 2, 2, 2],
+        layer_type="basic",
+    )  # fmt: skip
+    model, averaged = make(), make()
+    train(model)
+    averaged.load_state_dict(dict(model.named_parameters()), strict=False)
+    torch.save(averaged.state_dict(), "averaged.pt")
+
+    assert command("lint", "averaged.pt").stdout == shown[1].partition("```")[0]

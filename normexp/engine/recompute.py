@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from normexp.config.norm import BatchKind
-from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
+from normexp.config.schema import RunConfig, batch_sizes, part_sizes, steps_per_epoch, train_size
 from normexp.data.draw import Examples, orders
 from normexp.engine.predict import as_one_batch, pieces
 from normexp.nets.layout import Affine, Parameters, Statistics, of_channels, unbiased
@@ -33,7 +33,7 @@ class Snapshot:
     @property
     def step(self) -> int:
         """Steps taken."""
-        return self.epoch * len(batch_sizes(self.configs[0]))
+        return self.epoch * steps_per_epoch(self.configs[0])
 
 
 def precise(at: Snapshot) -> BySite:

@@ -74,6 +74,9 @@ REFUSED: dict[str, tuple[str, str]] = {
     # Names
     "norm.momentm=0.1": ("unknown key 'norm.momentm'", "did you mean norm.momentum or"),
     "momentum=0.1": ("unknown key 'momentum'", "norm.momentum"),
+    "train=5": ("train=5: train is a section", "type train.FIELD=VALUE"),
+    "train=null": ("train=null: train is a section", "type train.FIELD=VALUE"),
+    "store=here": ("store=here: store is a section", "type store.FIELD=VALUE"),
     "train={epoch:3}": ("unknown key 'train.epoch'", "train.epochs"),
     "norm=bach": ("norm 'bach' is unknown; there is batch, batch_renorm, ", "did you mean batch?"),
     "norm=null": ("norm 'null' is unknown; there is batch, ", ""),
@@ -113,6 +116,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "hydra/launcher=joblib": ("names its own directories", "executor.workers"),
     "norm@other=batch": ("groups cannot be put elsewhere", "norm=CHOICE"),
     "~norm": ("a run needs its norm", "norm=CHOICE"),
+    "~train": ("a run needs its train", "type train.FIELD=VALUE"),
     "~norm.momentum=0.7": ("norm.momentum is 0.1", "~norm.momentum"),
     "study.axes.seed=3": ("replaced by typing their keys", "seed="),
     # Combinations

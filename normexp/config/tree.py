@@ -5,7 +5,7 @@ from functools import cache, lru_cache
 from types import NoneType
 from typing import Any, NoReturn
 
-from normexp.config.field import FieldSpec, Scalar, specs
+from normexp.config.field import FieldSpec, Scalar, specs, spell
 from normexp.config.schema import GONE, IDENTITY_GROUPS, KINDS, SECTIONS, RunConfig
 from normexp.errors import UsageError, did_you_mean, pick
 from normexp.theory.memory import turned
@@ -79,7 +79,9 @@ def section_class(name: str, tree: Tree) -> type:
     """
     section = tree.get(name, {})
     if not isinstance(section, Mapping):
-        raise UsageError(f"{name}={section}: {name} is a section", f"type {name}.FIELD=VALUE")
+        raise UsageError(
+            f"{name}={spell(section)}: {name} is a section", f"type {name}.FIELD=VALUE"
+        )
     if name in SECTIONS:
         return SECTIONS[name]
     if name not in tree and name not in IDENTITY_GROUPS:

@@ -9,7 +9,7 @@ from normexp.config.data import ANSWERS
 from normexp.config.field import Role, spell
 from normexp.config.norm import ESTIMATOR_FIELDS
 from normexp.config.schema import FRAMEWORK, KINDS, OUTSIDE, SECTIONS
-from normexp.config.tree import from_tree, known_keys, refuse_gone
+from normexp.config.tree import from_tree, known_keys, refuse_gone, section_class
 from normexp.errors import UsageError, did_you_mean
 from normexp.study.compose import Composer, resolve
 from normexp.study.run import GROUPS, Axis, Base, Run, framed
@@ -29,6 +29,8 @@ def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
         for field in () if axis.is_group else axis.fields():
             if field not in known:
                 refuse_gone(field)
+                if field in SECTIONS:
+                    section_class(field, {field: axis.values[0]})
                 raise UsageError(
                     f"unknown key '{field}'",
                     did_you_mean(

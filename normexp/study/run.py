@@ -168,6 +168,7 @@ def _check_key(override: Override) -> None:
         hint = "type for example 'seed=range(32)' or norm.momentum=0.1,0.5"
     elif override.is_delete() and key != FRAMEWORK and (key in GROUPS or key in SECTIONS):
         message = f"a run needs its {key}"
+        hint = f"type {key}.FIELD=VALUE" if key in SECTIONS else hint
     else:
         return
     raise UsageError(f"{typed}: {message}", hint)

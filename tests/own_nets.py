@@ -96,6 +96,7 @@ class Oracle:
             own = rows.statistics[rows.active[:, place]].double()
             means, variances = (half[:, span] for half in own.chunk(2, 1))
             mean, var = (torch.stack(part) for part in zip(*self.seen[name], strict=True))
+            assert len(means) == len(mean), f"{len(means)} of {len(mean)} updates of {name}"
             off = ((means - mean).abs() / var.sqrt()).max(), ((variances - var).abs() / var).max()
             worst = max(worst[0], float(off[0])), max(worst[1], float(off[1]))
         return worst

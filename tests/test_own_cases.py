@@ -139,13 +139,17 @@ def test_changes_by_others_are_noticed() -> None:
     train(model, optimizer, batches(5, seed=1))
     torch.optim.swa_utils.update_bn(data, model)
     train(model, optimizer, batches(5, seed=2))
+    with torch.no_grad():
+        model.norm2.running_var.mul_(4)  # type: ignore[operator]
+    train(model, optimizer, batches(5, seed=3))
+    del oracle.seen["norm2"][18]
     for seen in oracle.seen.values():
         del seen[10:14]  # of update_bn, and of the step after it
         del seen[5]
 
-    assert_close(oracle, recorder)
-    assert recorder.recording.updates == 13
-    assert recorder.remarks()[0].startswith("2 steps have no batch statistics")
+    assert_close(oracle, recorder, 4)
+    assert recorder.recording.updates == 18
+    assert recorder.remarks()[0].startswith("3 steps have no batch statistics")
 
 
 def test_what_is_applied_is_not_taken_for_a_batch() -> None:
@@ -241,7 +245,7 @@ def test_variances_too_small_to_tell_from_0_are_reported() -> None:
     recorder.recording.flush()
     rows = recorder.recording.history.rows  # type: ignore[union-attr]
 
-    assert rows.statistics[:, 22].abs().max() < 1e-5
+    assert 0 <= rows.statistics[:, 22].min() <= rows.statistics[:, 22].max() < 1e-5
     assert recorder.remarks()[0].startswith("5 variances of a channel and step were too small")
 
 

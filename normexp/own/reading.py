@@ -148,14 +148,16 @@ class ForwardReader:
         def take(layer: _BatchNorm, given: tuple[torch.Tensor, ...], _: object) -> None:
             if not layer.training:
                 return
+            compiled = torch.compiler.is_compiling()  # there is no such count in compiled code
+            writes = self._known[number][1] if compiled else writes_of(layer)
             if is_mute(layer):
                 x = given[0].detach()
                 axes = [axis for axis in range(x.dim()) if axis != 1]
                 var, mean = torch.var_mean(x.float(), axes, correction=1)
-                self._seen[number].append((torch.stack([mean, var]), 1.0, writes_of(layer)))
+                now = torch.stack([mean, var]), 1.0, writes
             else:
-                now = self._read(layer), number_of(layer.momentum), writes_of(layer)
-                self._seen[number].append(now)
+                now = self._read(layer), number_of(layer.momentum), writes
+            self._seen[number].append(now)
 
         return take
 
@@ -178,9 +180,9 @@ def number_of(momentum: float | None) -> float:
 
 
 def writes_of(layer: _BatchNorm) -> int:
-    """How often a layer's running mean has been written to by operations that PyTorch counts."""
-    mean = layer.running_mean
-    return 0 if mean is None else mean._version  # noqa: SLF001  it has no public name
+    """How often a layer's buffers have been written to by operations that PyTorch counts."""
+    buffers = (layer.running_mean, layer.running_var)
+    return sum(each._version for each in buffers if each is not None)  # noqa: SLF001
 
 
 def _tracked(layer: _BatchNorm) -> torch.Tensor:

@@ -25,7 +25,7 @@ class Readings(NamedTuple):
     statistics: torch.Tensor  # [readings, 2 · channels], means of all channels, then variances
     counts: torch.Tensor  # [readings, layers], num_batches_tracked
     momenta: torch.Tensor  # [readings, layers], NaN for null, float64
-    writes: torch.Tensor  # [readings, layers], how often the mean was written to in place
+    writes: torch.Tensor  # [readings, layers], how often buffers were written to in place
 
 
 class Recovery:
@@ -85,7 +85,7 @@ class Recovery:
 
     def _changed(self, updates: torch.Tensor, writes: torch.Tensor) -> torch.Tensor:
         """Return before which steps somebody wrote into the buffers, [steps, layers]."""
-        written = torch.cat([self.writes[None], writes]).diff(dim=0)
+        written = torch.cat([self.writes[None], writes]).diff(dim=0).clamp(min=0)
         once = torch.where(updates > 0, written // updates.clamp(min=1), self._writes_of_update)
         self._writes_of_update = torch.minimum(self._writes_of_update, once.amin(0))
         unknown = self._writes_of_update == torch.iinfo(torch.long).max

@@ -28,7 +28,8 @@ class Record:
     population_mean: torch.Tensor  # [models, points, channels], the training set as one batch
     population_var: torch.Tensor  # [models, points, channels], unbiased
     references: dict[str, torch.Tensor]  # each [models, points]: losses and accuracies by column
-    weights: dict[str, torch.Tensor]  # each [models, points, *shape]
+    weights: dict[str, torch.Tensor]  # each [models, points, *shape]; none of a recorded loop
+    start: torch.Tensor | None = None  # [models, 2, channels], a loop's statistics before step 1
 
     @property
     def epochs(self) -> int:

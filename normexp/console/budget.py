@@ -12,11 +12,17 @@ from normexp.console.words import counted, keras, number, short
 from normexp.errors import UsageError
 from normexp.insight.budget import ALL, PARTS, ArmBudget, RunBudget, loss, report
 from normexp.insight.forecast import Forecast
+from normexp.insight.training import NO_WEIGHTS
 from normexp.theory.budget import best_momentum
 from normexp.theory.setting import Setting
 
 SHOWN = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.9, 1.0)
 """Momenta of a table, beside the best and those of stored runs."""
+
+ALONE = (
+    "all of it: what it raises the training loss by in evaluation mode; alone: the same of each "
+    "part. "
+)
 
 MEDIANS = (
     "Medians over trainings, where sweep's tables have means. Training loss: of the training "
@@ -44,8 +50,11 @@ def print_budget_of_run(budget: RunBudget) -> None:
         "channel. variance: mean of (running − population) / population, and of ln(running / "
         "population)."
     )
-    parts = ", ".join(f"{part} {number(cost[part])}" for part in PARTS)
-    console.print(f"raises the training loss by {number(cost['error'])}; parts alone: {parts}")
+    if cost:
+        parts = ", ".join(f"{part} {number(cost[part])}" for part in PARTS)
+        console.print(f"raises the training loss by {number(cost['error'])}; parts alone: {parts}")
+    else:
+        console.print(f"what that costs in training loss cannot be said: {NO_WEIGHTS}")
     names = ("test_loss", "test_loss_population", "excess_loss")
     whole, truth, excess = (number(loss(row, name)) for name in names)
     console.print(f"test loss {whole} = population {truth} + excess {excess}")
@@ -53,23 +62,30 @@ def print_budget_of_run(budget: RunBudget) -> None:
 
 def print_budget_of_arms(arms: Sequence[ArmBudget], fields: Sequence[str]) -> None:
     """One row an arm, medians over seeds."""
-    console = stdout()
-    figures = [
-        Column("n", lambda arm: str(arm.n)),
-        Column("error\nin σ", lambda arm: number(arm.mean["error"])),
+    console, known = stdout(), any(not math.isnan(arm.cost["error"]) for arm in arms)
+    costs = [
         *(
             Column(f"{part}\nalone", partial(lambda p, arm: number(arm.cost[p]), part))
             for part in PARTS
         ),
         Column("all\nof it", lambda arm: number(arm.cost["error"])),
+    ]
+    parts = [
+        Column(f"{part}\nin σ", partial(lambda p, arm: number(arm.mean[p]), part)) for part in PARTS
+    ]
+    figures = [
+        Column("n", lambda arm: str(arm.n)),
+        Column("error\nin σ", lambda arm: number(arm.mean["error"])),
+        *(costs if known else parts),
         Column("excess", lambda arm: number(arm.excess)),
     ]
     names = field_columns(arms, fields, figures, width=console.width)
     print_table(console, arms, [*names, *figures])
     legend(
         "medians over seeds at the end, where sweep's tables have means. error: RMS over channels "
-        "of (running − population mean) / σ. all of it: what it raises the training loss by in "
-        "evaluation mode; alone: the same of each part. excess: what the test loss has risen by. "
+        "of (running − population mean) / σ. "
+        + (ALONE if known else f"What parts cost cannot be said: {NO_WEIGHTS}. ")
+        + "excess: what the test loss has risen by. "
         "Below 0, running statistics do better than the population's, as they can where the net "
         "fits badly."
     )

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from normexp.config.field import as_override, quoted, spell
 from normexp.config.identity import describing
-from normexp.config.schema import KIND_FIELDS
+from normexp.config.schema import KIND_FIELDS, RECORDED
 from normexp.console.output import (
     Column,
     field_column,
@@ -139,10 +139,13 @@ def print_run(manifest: Row, metrics: Sequence[Row], *, whole: bool = False) -> 
     _print_config(console, manifest["config"], whole=whole)
     _print_metrics(console, metrics, most=len(metrics) if whole else MOST_POINTS)
     _print_files(console, manifest["files"], whole=whole)
-    console.print("reproduce:", style="bold")
-    console.print(f"normexp reproduce {shlex.quote(manifest['directory'])}", soft_wrap=True)
-    console.print("the sweep that makes it alone:", style="bold")
-    console.print(manifest["command"], soft_wrap=True)
+    if manifest["config"]["model.kind"] == RECORDED["model"]:
+        console.print("recorded in a loop outside of normexp, which alone can train it again")
+    else:
+        console.print("reproduce:", style="bold")
+        console.print(f"normexp reproduce {shlex.quote(manifest['directory'])}", soft_wrap=True)
+        console.print("the sweep that makes it alone:", style="bold")
+        console.print(manifest["command"], soft_wrap=True)
     console.print(manifest["directory"], soft_wrap=True)
 
 

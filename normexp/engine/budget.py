@@ -179,18 +179,21 @@ def budget(
     record: Record, configs: Sequence[RunConfig], points: Sequence[int] | None = None
 ) -> Budget:
     """Return the budgets of runs on a trajectory of one model, at all points or the given ones."""
-    network, sizes = Network(configs[0]), batch_sizes(configs[0])
-    counts = [network.counts(size).double() for size in sizes]  # each [parts, channels]
+    config, sizes = configs[0], batch_sizes(configs[0])
     norms, updates = [each.norm for each in configs], record.batch_mean.shape[1]
     newest = Momenta(norms, updates).weights()
     population = [each[0].double() for each in (record.population_mean, record.population_var)]
-    steps = [step for step, parts in enumerate(counts) for _ in parts]
+    steps = [step for step, size in enumerate(sizes) for _ in part_sizes(config, size)]
     gone = torch.tensor(steps, dtype=torch.float64) / len(sizes)
-    truth = [straight(each, gone).flatten(0, 1) for each in population]
+    truth = [straight(_known_at_first(each), gone).flatten(0, 1) for each in population]
     mean, var = record.batch_mean[0].double(), record.batch_var[0].double()
-    count = torch.cat(counts).repeat(record.epochs, 1)
     biased = mask_of(norms, "running_variance", "biased")
     start = [column(norms, name, value) for name, value in INITIAL.items()]
+    if record.start is not None:
+        start = [each.double()[None] for each in record.start[0]]
+    if biased is not None:
+        count = torch.cat([Network(config).counts(size).double() for size in sizes])
+        biased_var = var * ((count - 1) / count).repeat(record.epochs, 1)
     parts: list[list[torch.Tensor]] = []
     chosen = list(range(record.epochs + 1) if points is None else points)
     for point in chosen:
@@ -200,8 +203,7 @@ def budget(
         then = [batches @ each[:done] for each in truth]
         seen = [batches @ each[:done] for each in (mean, var)]
         if biased is not None:
-            own = batches @ (var * ((count - 1) / count))[:done]
-            seen[1] = torch.where(biased, own, seen[1])
+            seen[1] = torch.where(biased, batches @ biased_var[:done], seen[1])
         now = [each[point] for each in population]
         parts.append(
             [left * s - (1 - total) * p for s, p in zip(start, now, strict=True)]
@@ -213,3 +215,8 @@ def budget(
         Statistics(*(each[chosen][None] for each in population)),
         *(Statistics(*found[place : place + 2]) for place in (0, 2, 4)),
     )
+
+
+def _known_at_first(points: torch.Tensor) -> torch.Tensor:
+    """Return the population at points, the second's at the first where a loop did not look."""
+    return torch.cat([torch.where(points[:1].isnan(), points[1:2], points[:1]), points[1:]])

@@ -12,7 +12,7 @@ import numpy as np
 from normexp.config.identity import varying
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
-from normexp.insight.training import Training, trainings, with_data
+from normexp.insight.training import Training, complete, trainings, with_data
 from normexp.store.places import Place, typed_places
 from normexp.store.stored import Stored
 
@@ -47,7 +47,8 @@ class RunBudget:
         var: the same.
         log_var_ratio: ln(running / population variance), [points, channels].
         cost: by part, and `error`, the training loss at the last point if statistics were off by
-            that alone, minus the loss under the population's; see `normexp.engine.predict`.
+            that alone, minus the loss under the population's; see `normexp.engine.predict`. Empty
+            of a recorded loop, whose weights are not stored.
     """
 
     run: Stored
@@ -125,8 +126,9 @@ def budgets(
             f"no run of {wanted or store} is normalised by an average of its batches",
             "name runs with norm.estimator=ema, debiased, warmup, window or divided",
         )
-    kept, notes = with_data(chosen, places)
-    return list(budgets_of(kept, last_only=last_only)), notes
+    whole, partial = complete(chosen)
+    kept, notes = with_data(whole, places)
+    return list(budgets_of(kept, last_only=last_only)), partial + notes
 
 
 def averaging(found: Sequence[Training]) -> list[Training]:
@@ -150,8 +152,8 @@ def budgets_of(chosen: Sequence[Training], *, last_only: bool = False) -> Iterat
         with one_thread():
             points = range(record.epochs if last_only else 0, record.epochs + 1)
             found = attribute(record, configs, points)
-            losses = training_losses_by_part(record, configs[0], found)
-        (population,) = losses.pop("population")
+            losses = training_losses_by_part(record, configs[0], found) if record.weights else {}
+        (population,) = losses.pop("population", [nan])
         var = found.population.var[0].numpy()
         steps = np.array(points) * (record.train_loss.shape[1] // record.epochs)
         for place, run in enumerate(training.runs):
@@ -245,7 +247,7 @@ def by_arm(found: Sequence[RunBudget]) -> tuple[list[ArmBudget], list[str]]:
                 {path: rows[0][path] for path in fields if path in rows[0]},
                 len(members),
                 {p: median_of(_rms(each[np.isfinite(each)]) for each in last[p]) for p in ALL},
-                {part: median_of(each.cost[part] for each in members) for part in ALL},
+                {part: median_of(each.cost.get(part, nan) for each in members) for part in ALL},
                 median_of(loss(row, "excess_loss") for row in rows),
             )
         )

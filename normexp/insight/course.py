@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from scipy.special import gammaln
 
-from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
+from normexp.config.schema import RunConfig, batch_sizes, is_recorded, part_sizes, train_size
 from normexp.engine.budget import (
     INDEPENDENT_PAIRS,
     Budget,
@@ -96,7 +96,7 @@ class _Layer(NamedTuple):
 
 
 def courses(training: Training, points: Sequence[int]) -> list[Course]:
-    """Return the courses of the runs of a training that are normalised by an average.
+    """Return the courses of a training's runs that are averages; none of a recorded loop.
 
     Args:
         training: the training and its runs.
@@ -105,7 +105,9 @@ def courses(training: Training, points: Sequence[int]) -> list[Course]:
     Raises:
         NormexpError: the training is damaged.
     """
-    found = []
+    found: list[Course] = []
+    if is_recorded(training.runs[0].config):  # nobody knows how its loop draws batches
+        return found
     for each in averaging([training]):
         record, configs = each.record(), each.configs
         chosen = [point for point in points if point <= record.epochs]

@@ -17,7 +17,7 @@ from normexp.config.norm import REFERENCE_ESTIMATORS, AveragedKind
 from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
 from normexp.errors import UsageError
 from normexp.insight.budget import PARTS, loss, mean_of, median_of, rise, training_losses_by_part
-from normexp.insight.training import Training, trainings, with_data
+from normexp.insight.training import Training, complete, trainings, with_data
 from normexp.store.places import Place
 from normexp.theory.memory import momentum_of
 from normexp.theory.setting import Setting
@@ -114,8 +114,9 @@ def forecasts(
             f"in every training of {wanted or store} momentum enters the weights",
             "name runs with norm=batch or norm=ghost: there it is for evaluation only",
         )
-    kept, notes = with_data(free, places)
-    return forecasts_of(kept, momenta), notes
+    whole, partial = complete(free, weights=True)
+    kept, notes = with_data(whole, places)
+    return forecasts_of(kept, momenta), partial + notes
 
 
 def forecasts_of(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normexp.config.data import Data
+from normexp.config.network import Own
 from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig
 from normexp.errors import NormexpError, NotFoundError, UsageError
@@ -16,6 +17,8 @@ from normexp.store.stored import Stored, stored, whole_runs
 
 if TYPE_CHECKING:
     from normexp.trained import Record
+
+NO_WEIGHTS = "the weights of a loop outside of normexp are not stored"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,25 @@ class Training:
         if self.data is None:
             return configs
         return tuple(replace(config, data=self.data) for config in configs)
+
+    def missing(self, *, weights: bool) -> UsageError | None:
+        """Why a recorded loop has not left what is needed: every batch, and perhaps the weights."""
+        run = self.runs[0]
+        if not isinstance(run.config.model, Own):
+            return None
+        from normexp.store.parquet import has_batches
+
+        if weights:
+            return UsageError(
+                f"momenta cannot be tried: {NO_WEIGHTS}",
+                "type normexp ls STUDY, or compare STUDY norm.momentum, for those evaluated there",
+            )
+        if has_batches(self.directory, run.config.model.channels):
+            return None
+        return UsageError(
+            "recorded without the statistics of every batch",
+            "normexp.record(model, optimizer, keep='every') keeps them",
+        )
 
     def record(self) -> "Record":
         """Return the record of the training.
@@ -134,6 +156,31 @@ def with_data(
     if lost and not kept:
         raise next(iter(lost))
     return kept, [f"{n} runs left out: {why.message}; {why.hint}" for why, n in lost.items()]
+
+
+def complete(
+    found: Sequence[Training], *, weights: bool = False
+) -> tuple[list[Training], list[str]]:
+    """Return the trainings that have left statistics of every batch, and a note on the others.
+
+    Args:
+        found: the trainings.
+        weights: whether their weights are needed too.
+
+    Raises:
+        UsageError: none has.
+    """
+    kept: list[Training] = []
+    lost: dict[str, tuple[UsageError, int]] = {}
+    for each in found:
+        why = each.missing(weights=weights)
+        if why is None:
+            kept.append(each)
+        else:
+            lost[why.message] = why, lost.get(why.message, (why, 0))[1] + len(each.runs)
+    if lost and not kept:
+        raise next(iter(lost.values()))[0]
+    return kept, [f"{n} runs left out: {why.message}; {why.hint}" for why, n in lost.values()]
 
 
 def _is_tracked(run: Stored) -> bool:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from normexp.config.network import Lenet, Mlp, Model, Resnet
+from normexp.config.network import Lenet, Mlp, Model, Own, Resnet
 from normexp.config.norm import BatchKind, LayerNorm, NoNorm, RmsNorm
 from normexp.config.schema import RunConfig, built
 from normexp.errors import UsageError
@@ -225,8 +225,21 @@ def norm_sites(config: RunConfig) -> dict[str, Site]:
     return {name: site for name, site in sites if name != ENTRANCE or over_batch}
 
 
+def tracked(config: RunConfig) -> tuple[int, int]:
+    """Return the number of layers with running statistics, and of their channels."""
+    if isinstance(config.model, Own):
+        return config.model.layers, config.model.channels
+    sites = norm_sites(config).values() if isinstance(config.norm, BatchKind) else ()
+    return len(sites), sum(site.channels for site in sites)
+
+
 def parameter_shapes(config: RunConfig) -> dict[str, Shape]:
-    """Return the shape of every parameter by name, in the order in which they are drawn."""
+    """Return the shape of every parameter by name, in the order in which they are drawn.
+
+    There is none of a recorded loop, whose weights are not stored.
+    """
+    if isinstance(config.model, Own):
+        return {}
     shapes, norm = dict(structure(config).parameters), config.norm
     if isinstance(norm, NoNorm) or not norm.affine:
         return shapes

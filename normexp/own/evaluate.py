@@ -58,6 +58,7 @@ class Candidate(NamedTuple):
     certificate: Certificate = EXACT
     data: str | None = None
     share: float | None = None
+    norm: BatchNorm | None = None  # of an average
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,8 @@ def _candidates(recorder: "Recorder", question: Question, layers: Layers) -> Ite
 
     def estimated(name: str, norm: BatchNorm, error: Certificate = EXACT) -> Candidate:
         momentum = None if name in ("cumulative", "window") else norm.momentum
-        return Candidate(name, momentum, recorder.recording.statistics(norm), error)
+        found = recorder.recording.statistics(norm)
+        return Candidate(name, momentum, found, error, norm=norm)
 
     own, recording = own_momentum(layers), recorder.recording
     yield Candidate("own", own)

@@ -8,6 +8,7 @@ print(recorder.verdict())
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import torch
@@ -84,6 +85,9 @@ class Recorder:
     def __init__(self, recording: Recording, optimizer: torch.optim.Optimizer) -> None:
         self.recording = recording
         self.points: list[tuple[int, Statistics]] = []  # updates so far, the population then
+        self.evaluations: list[tuple[int, Evaluated]] = []  # updates so far, of these weights
+        settings = {name: v for name, v in optimizer.param_groups[0].items() if name != "params"}
+        self.optimizer = type(optimizer), settings  # as recording begins
         self._last: Evaluated | None = None
         self._handle = optimizer.register_step_post_hook(lambda *_: self.step())
 
@@ -228,6 +232,40 @@ class Recorder:
             found = self.population(question, self.evaluable)
         return Applied(self.recording, self.recording.put(found))
 
+    def save(
+        self,
+        directory: str | Path,
+        *,
+        model: str | None = None,
+        data: str | None = None,
+        seed: int | None = None,
+        batch_size: int | None = None,
+    ) -> Path:
+        """Keep the training as runs of a study, for every command of normexp; return its directory.
+
+        Every average that was evaluated, with `train=`, is a run; as evaluation points stand those
+        that are equally far apart. Where a bank took the place of every update, or layers had
+        different updates, error budgets cannot be made of it; weights are not kept. The score
+        `loss` is the loss, `accuracy` the accuracy; of others the first is the loss, or with
+        `higher_is_better` the accuracy.
+
+        Args:
+            directory: of a study, such as `runs/mine`, new or with other trainings.
+            model: what it is called; default: its class. Trainings that differ in what a recorder
+                cannot see, such as their augmentation, need names of their own.
+            data: what they are called: losses on data of other names are not compared.
+            seed: of the training; default: six digits that follow from what was recorded.
+            batch_size: examples of an update; default: that of `train=`, a loader's.
+
+        Raises:
+            UsageError: there was no evaluation with `train=`; the directory is a store of studies;
+                or it has another training of the same settings and seed.
+            OSError: it cannot be written.
+        """
+        from normexp.own.keep import Named, keep  # Hydra, which a loop need not wait for
+
+        return keep(self, Path(directory), Named(model, data, seed, batch_size))
+
     def population(self, question: Question, model: nn.Module) -> Statistics:
         """Return statistics over a question's training data, and note them for error budgets."""
         train = question.train or ()
@@ -264,7 +302,10 @@ class Recorder:
                 "give a copy of it with other weights, such as an average",
             )
         with self.recording.untouched():
-            return evaluated(self, question, layers)
+            found = evaluated(self, question, layers)
+        if question.model is self.evaluable and question.train is not None:
+            self.evaluations.append((self.recording.updates, found))
+        return found
 
     def _judged(self) -> Evaluated:
         """The last evaluation.

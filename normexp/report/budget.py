@@ -8,7 +8,7 @@ import numpy as np
 from normexp.console.words import evenly, number, ticks
 from normexp.errors import UsageError
 from normexp.insight.budget import ALL, PARTS, RunBudget, averaging, budgets_of
-from normexp.insight.training import with_data
+from normexp.insight.training import NO_WEIGHTS, complete, with_data
 from normexp.report.charts import SHOWN, category, layer, panels, quantity, tooltips
 from normexp.report.course import MOST_LAYERS, sample
 from normexp.report.figure import Drawn, Figure, LeftOut, Spec, epoch_slider, sentences, table
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TITLE = "Error budget of the running means"
+COSTS = "What each part of the error costs"
 
 MOST_EPOCHS = 17
 
@@ -63,7 +64,8 @@ def error_budget(source: Source) -> Drawn:
         why = "the trainings are not there, or no arm is normalised by an average of its batches"
         return [LeftOut(TITLE, why)]
     try:
-        kept, notes = with_data(trainings, source.places)
+        whole, lost = complete(trainings)
+        kept, notes = with_data(whole, source.places)
     except UsageError as error:
         return [LeftOut(TITLE, f"{error.message}; {error.hint}")]
     arms = {row["run_id"]: row[ARM] for row in chosen.rows}
@@ -77,7 +79,7 @@ def error_budget(source: Source) -> Drawn:
     return [
         _figure(source, frame, last, chosen.note),
         _costs(source, arms, found, chosen.note),
-        *(LeftOut(f"{TITLE} of some runs", note) for note in notes),
+        *(LeftOut(f"{TITLE} of some runs", note) for note in lost + notes),
     ]
 
 
@@ -178,10 +180,15 @@ def _of_arm(last: "pd.DataFrame") -> str:
     return f"{off}, by {NAMES[first]} and {NAMES[second]}"
 
 
-def _costs(source: Source, arms: dict[str, str], found: Sequence[RunBudget], note: str) -> Figure:
+def _costs(
+    source: Source, arms: dict[str, str], found: Sequence[RunBudget], note: str
+) -> Figure | LeftOut:
     """The cost of each part at the end: medians over seeds."""
     import pandas as pd
 
+    found = [each for each in found if each.cost]
+    if not found:
+        return LeftOut(COSTS, NO_WEIGHTS)
     frame = pd.DataFrame(
         {ARM: arms[each.run.id], **each.cost, "excess": each.run.row["excess_loss"]}
         for each in found
@@ -200,7 +207,7 @@ def _costs(source: Source, arms: dict[str, str], found: Sequence[RunBudget], not
     columns = [*PARTS, "error", "excess"]
     return Figure(
         name="error-cost",
-        title="What each part of the error costs",
+        title=COSTS,
         sentence=text,
         table=table(titles, [(arm, n[arm], *costs.loc[arm, columns]) for arm in ordered]),
         note=sentences(COST_NOTE, note),

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from normexp.config.schema import is_recorded
 from normexp.console.words import NOTHING, field_value, keras, number
+from normexp.insight.training import NO_WEIGHTS
 from normexp.report.charts import (
     HEIGHT,
     SHOWN,
@@ -56,7 +58,10 @@ def fitted(source: Source) -> Drawn:
     """Prediction against x over the test points, where one number is predicted from one."""
     if not source.complete:
         return [LeftOut(TITLE, "no run is complete")]
-    data = source.stored(source.complete[:1])[0].config.data
+    config = source.stored(source.complete[:1])[0].config
+    if is_recorded(config):
+        return [LeftOut(TITLE, NO_WEIGHTS)]
+    data = config.data
     if (data.shape, data.outputs) != ((1,), 1) or len(source.metrics) > 1:
         return [LeftOut(TITLE, "drawn where one number is predicted from one number")]
     cells = _cells(source)

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from normexp.config.schema import RunConfig
+from normexp.config.schema import RunConfig, is_recorded
 from normexp.console.words import counted, evenly
 from normexp.errors import NormexpError, UsageError
+from normexp.insight.training import NO_WEIGHTS
 from normexp.report.charts import HIDDEN, SHOWN, category, layer, quantity, tooltips, with_rows
 from normexp.report.figure import Drawn, Figure, LeftOut, Spec, epoch_slider, sentences, table
 from normexp.report.source import Source, some
@@ -91,6 +92,8 @@ def pictured(
         found = data[run.config.data]
         if not run.trajectory.is_dir():
             lost.setdefault("its training is no longer in the store", []).append(arm)
+        elif is_recorded(run.config):
+            lost.setdefault(NO_WEIGHTS, []).append(arm)
         elif isinstance(found, UsageError):
             lost.setdefault(found.message, []).append(arm)
         else:

@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 
 from normexp.config.identity import run_id, trajectory_id
-from normexp.config.norm import BatchKind
 from normexp.config.schema import (
     GONE,
     RunConfig,
+    is_recorded,
     last_batch,
     number_of_parts,
     steps_per_epoch,
@@ -29,7 +29,7 @@ from normexp.config.schema import (
 )
 from normexp.config.tree import nest, without_gone
 from normexp.errors import NormexpError
-from normexp.nets.models import parameter_shapes, structure
+from normexp.nets.models import parameter_shapes, tracked
 from normexp.store import parquet
 from normexp.store.files import write_file
 from normexp.store.manifest import (
@@ -207,6 +207,9 @@ def _tables(
 ) -> Iterator[str]:
     """Yield what is wrong with tables whose digests are right: with all pages, or with footers."""
     rows = _rows(config, log_every)
+    fewest = (
+        {"batch_stats": tracked(config)[1]} if is_recorded(config) else {}
+    )  # where it was large
     largest = min(config.train.batch_size, train_size(config))
     has_parts = number_of_parts(config, largest) > 1
     for name, content in contents.items():
@@ -219,7 +222,7 @@ def _tables(
                 found = file.metadata.num_rows
                 if what := parquet.unlike(file.schema_arrow, table, config.train.dtype):
                     yield f"{name}: {what}"
-                elif found != rows[table]:
+                elif found not in (rows[table], fewest.get(table)):
                     yield f"{name}: it has {found:,} rows, its configuration gives {rows[table]:,}"
                 elif table == "batch_stats" and ("part" in file.schema_arrow.names) != has_parts:
                     yield f"{name}: its column part does not fit its configuration"
@@ -237,18 +240,18 @@ def _rows(config: RunConfig, log_every: int) -> dict[str, int]:
     """
     try:
         epochs, steps, per_epoch = config.train.epochs, total_steps(config), steps_per_epoch(config)
-        sites = structure(config).sites if isinstance(config.norm, BatchKind) else {}
+        layers, channels = tracked(config)
         full = number_of_parts(config, config.train.batch_size)
         updates = ((per_epoch - 1) * full + number_of_parts(config, last_batch(config))) * epochs
         both = steps // lcm(log_every, per_epoch)
     except (ArithmeticError, AssertionError, LookupError, ValueError, MemoryError) as error:
         raise NormexpError("its configuration is not one of a run") from error
-    channels = sum(site.channels for site in sites.values())
+    started = channels if is_recorded(config) else 0  # a row of step 0
     return {
         "metrics": epochs + 1,
         "stats": (steps // log_every + steps // per_epoch - both + 1) * channels,
-        "layers": (epochs + 1) * len(sites),
-        "batch_stats": updates * channels,
+        "layers": (epochs + 1) * layers,
+        "batch_stats": started + updates * channels,
         "steps": steps,
         "points": epochs + 1,
         "population": (epochs + 1) * channels,
@@ -269,7 +272,7 @@ def _unlike_model(path: Path, config: RunConfig) -> str | None:
     for name, shape in shapes.items():
         if there.get(name) != shape:
             return f"{name} is not of shape {'×'.join(map(str, shape))}"
-    if there.keys() != shapes.keys() or dtypes != {DTYPES[config.train.dtype]}:
+    if there.keys() != shapes.keys() or not dtypes <= {DTYPES[config.train.dtype]}:
         return "its parameters are not those of the model"
     return None
 

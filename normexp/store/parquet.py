@@ -114,6 +114,18 @@ def read(path: Path, files: Mapping[str, Any] | None) -> pa.Table:
     return table
 
 
+def has_batches(directory: Path, channels: int) -> bool:
+    """Return whether a recorded loop's trajectory has more than what its averages began from.
+
+    True where its table cannot be read: whoever reads the trajectory hears why.
+    """
+    try:
+        with open_regular(directory / "batch_stats.parquet") as file:
+            return bool(pq.read_metadata(file).num_rows > channels)
+    except UNREADABLE:
+        return True
+
+
 def decoded(path: Path, content: bytes | None) -> pa.Table:
     """Return the table that the name of its file says, from the file's content if that is known.
 

@@ -6,9 +6,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from normexp.config.data import Arrays, Cifar10, Data
+from normexp.config.data import Arrays, Cifar10, Data, Loop
 from normexp.config.field import Scalar, specs, unquoted
-from normexp.config.schema import KINDS, PLACES, RunConfig
+from normexp.config.network import Own
+from normexp.config.norm import BatchNorm
+from normexp.config.schema import KINDS, PLACES, RunConfig, is_recorded
 from normexp.config.tree import from_tree, nest, without_gone
 from normexp.errors import NormexpError, UsageError
 
@@ -27,7 +29,10 @@ def understood(tree: Mapping[str, Any]) -> RunConfig:
     """
     config = from_tree(tree)
     sizes = (config.data.train_size, getattr(config.data, "test_size", 0))
-    if None in sizes or getattr(config.model, "depth", 0) > DEEPEST:
+    kinds = ((config.data, Loop), (config.model, Own), (config.norm, BatchNorm))
+    is_loop = all(isinstance(section, kind) for section, kind in kinds)
+    deep = getattr(config.model, "depth", 0) > DEEPEST
+    if None in sizes or deep or is_recorded(config) != is_loop:
         raise NormexpError("its configuration is not one of a run")
     return config
 

@@ -43,11 +43,18 @@ def write_trajectory(
     roles = {path: spec.rule.role for path, spec in field_specs(nest(flat)).items()}
     # The same whichever run of the trajectory came first.
     decisive = {path: value for path, value in flat.items() if roles[path] in DECISIVE}
-    files = {"config.yaml": config_yaml(nest(decisive))}
-    for name, columns in _tables(config, record).items():
-        files[f"{name}.parquet"] = parquet.encode(name, config.train.dtype, columns)
+    files = {"config.yaml": config_yaml(nest(decisive)), **encoded(config, record)}
+    write_directory(final, files, manifest)
+
+
+def encoded(config: RunConfig, record: Record) -> dict[str, bytes]:
+    """Return the tables and weights of a record of one model as files' contents, by name."""
+    files = {
+        f"{name}.parquet": parquet.encode(name, config.train.dtype, columns)
+        for name, columns in _tables(config, record).items()
+    }
     weights = {name: values[0].contiguous() for name, values in record.weights.items()}
-    write_directory(final, {**files, WEIGHTS: save(weights)}, manifest)
+    return files | {WEIGHTS: save(weights)}
 
 
 def point_steps(config: RunConfig) -> Array:
@@ -60,7 +67,15 @@ def _tables(config: RunConfig, record: Record) -> dict[str, dict[str, Any]]:
     steps = np.arange(1, len(sizes) * epochs + 1, dtype=np.int32)
     points = point_steps(config)
     parts = [len(part_sizes(config, size)) for size in sizes] * epochs
-    updates = parquet.grid(np.repeat(steps, parts).tolist(), record.sites)
+    at = np.repeat(steps, parts)[: record.batch_mean.shape[1]]  # none where no batch was kept
+    mean, var = record.batch_mean[0], record.batch_var[0]
+    if record.start is not None:
+        at = np.concatenate([np.zeros(1, np.int32), at])
+        mean, var = (
+            torch.cat([start.to(each.dtype)[None], each])
+            for start, each in zip(record.start[0], (mean, var), strict=True)
+        )
+    updates = parquet.grid(at.tolist(), record.sites)
     if max(parts) > 1:
         each = np.concatenate([np.arange(n, dtype=np.int32) for n in parts])
         updates["part"] = np.repeat(each, sum(record.sites.values()))
@@ -73,8 +88,8 @@ def _tables(config: RunConfig, record: Record) -> dict[str, dict[str, Any]]:
         },
         "batch_stats": {
             **updates,
-            "batch_mean": record.batch_mean[0].numpy().ravel(),
-            "batch_var": record.batch_var[0].numpy().ravel(),
+            "batch_mean": mean.numpy().ravel(),
+            "batch_var": var.numpy().ravel(),
         },
         "points": {
             "step": points,
@@ -123,13 +138,16 @@ def _read(directory: Path, contents: Mapping[str, bytes | None]) -> Record:
     def tensor(values: Any, *shape: int) -> torch.Tensor:  # noqa: ANN401  a column
         return torch.from_numpy(values.to_numpy().copy()).view(1, *shape)
 
+    mean = tensor(batch["batch_mean"], updates, len(first))
+    var = tensor(batch["batch_var"], updates, len(first))
+    before = int((batch["step"].to_numpy() == 0).any())  # a recorded loop's first row
     content = contents[WEIGHTS]
     weights = load_file(directory / WEIGHTS) if content is None else load(content)
     return Record(
         sites=sites,
         train_loss=tensor(steps["train_loss"], -1),
-        batch_mean=tensor(batch["batch_mean"], updates, len(first)),
-        batch_var=tensor(batch["batch_var"], updates, len(first)),
+        batch_mean=mean[:, before:],
+        batch_var=var[:, before:],
         population_mean=tensor(population["population_mean"], points.num_rows, len(first)),
         population_var=tensor(population["population_var"], points.num_rows, len(first)),
         references={
@@ -138,6 +156,7 @@ def _read(directory: Path, contents: Mapping[str, bytes | None]) -> Record:
             if column.name in points.column_names
         },
         weights={name: values[None] for name, values in weights.items()},
+        start=torch.stack([mean[:, 0], var[:, 0]], 1) if before else None,
     )
 
 

@@ -180,7 +180,7 @@ class Worker:
         record = train(configs, step, checkpoints, start)
         seconds = time.perf_counter() - began
         for model, trajectory in enumerate(some):
-            manifest = self._head("trajectory") | {
+            manifest = self.head("trajectory") | {
                 "trajectory_id": trajectory.id,
                 "diverged_step": diverged_step(record, model),
                 "population_examples": population_examples(trajectory.config),
@@ -225,7 +225,7 @@ class Worker:
                 self.stop.raise_if_over()
                 old = there.names.get(run.id)
                 place = self._place(run) if old is None else self.directory.path / old
-                origin = self._origin(run, config, place, trainings[model])
+                origin = self.origin(run, config, place, trainings[model])
                 if model not in writers:
                     writers[model] = RunWriter(config, record, model, seen.rows)
                 writers[model].write(place, config, seen, origin)
@@ -244,7 +244,7 @@ class Worker:
             "training_environment": deciding(manifest["environment"]),
         }
 
-    def _head(self, kind: str) -> dict[str, Any]:
+    def head(self, kind: str) -> dict[str, Any]:
         """The beginning of every manifest."""
         return {
             "kind": kind,
@@ -253,7 +253,7 @@ class Worker:
             "environment": self.environment,
         }
 
-    def _origin(
+    def origin(
         self, run: "Run", config: RunConfig, place: Path, training: Mapping[str, Any]
     ) -> Provenance:
         """The provenance of one run.
@@ -269,7 +269,7 @@ class Worker:
             overrides=[each for each in overrides if not each.startswith(PLACES)],
             choices={**run.base.choices, **EXECUTOR},
             hydra_version=str(self.environment["hydra-core"]),
-            manifest=self._head("run")
+            manifest=self.head("run")
             | {
                 "run_id": run.id,
                 "trajectory_id": run.trajectory_id,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from normexp.config.schema import RECORDED
 from normexp.store.check import (
     NOT_THERE,
     Checked,
@@ -202,7 +203,9 @@ class _Remedies:
         return self._complete(known.get(identity, known[NEWEST]), study)
 
     def _complete(self, command: str, study: Path) -> str:
-        """The command with the store that the study is in."""
+        """The command with the store that the study is in, or advice where none would help."""
+        if f"model={RECORDED['model']}" in command.split():
+            return "run the loop that it was recorded in again, and save it there"
         place = study.parent
         if not self._selection.at_home or place.resolve() == Path(DEFAULT_STORE).resolve():
             return command

@@ -1,0 +1,307 @@
+"""A recorded training, kept: run directories like any other, which all commands read.
+
+It has one trajectory, without weights, and one run for every average that was evaluated. Its time
+is counted in updates of the running statistics, which are the steps of the store. Evaluation points
+of a store are evenly spaced from step 0 on; what is not known at a point is NaN.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from normexp.config.field import Scalar, quoted, specs
+from normexp.config.identity import varying
+from normexp.config.norm import BatchNorm
+from normexp.config.schema import IDENTITY_GROUPS, KINDS, RECORDED, RunConfig
+from normexp.config.tree import flatten, flatten_section, from_tree, nest
+from normexp.errors import UsageError
+from normexp.own.evaluate import Evaluated
+from normexp.own.history import EveryUpdate
+from normexp.own.layers import bare
+from normexp.store.layout import StudyDirectory, studies
+from normexp.store.locks import Locks, Stop
+from normexp.store.manifest import intact
+from normexp.store.tables import RunWriter, encoded, write_trajectory
+from normexp.study.run import Base, Run
+from normexp.study.settle import settle
+from normexp.study.study import Study
+from normexp.sweeps.environment import deciding, environment, torch_environment
+from normexp.sweeps.plan import Standard, label
+from normexp.sweeps.sweep import sweep_study
+from normexp.sweeps.worker import Worker
+from normexp.trained import Observation, Record
+
+if TYPE_CHECKING:
+    from normexp.own.recorder import Recorder
+
+SEEDS = 1_000_000
+"""Seeds among which the content of a recording chooses one, where nobody names it."""
+
+PLAIN: dict[type, str] = {
+    torch.optim.Adam: "adam",
+    torch.optim.AdamW: "adamw",
+    torch.optim.SGD: "sgd",
+}
+"""Optimizers that have a configuration of their own, without the settings of `BEYOND`."""
+
+BEYOND = ("amsgrad", "maximize", "dampening")
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a recording cannot know: the arguments of `Recorder.save`."""
+
+    model: str | None
+    data: str | None
+    seed: int | None
+    batch_size: int | None
+
+
+def keep(recorder: "Recorder", directory: Path, named: Named) -> Path:
+    """Add a recorded training to a study's directory, and return that; see `Recorder.save`."""
+    study = StudyDirectory(directory.absolute())
+    others = [each.path.name for each in studies(study.path) if each.path != study.path]
+    if others:
+        raise UsageError(
+            f"{directory} is a store, with the study {others[0]}",
+            f"name a study in it, such as save({str(directory / 'mine')!r})",
+        )
+    study.refuse_links()
+    loop = _Loop(recorder)
+    norms = dict.fromkeys(each.norm for each in loop.last.candidates if each.norm is not None)
+    tables = encoded(_config(loop, named, study, BatchNorm(), 0), loop.record)
+    content = hashlib.sha256(b"".join(tables.values())).hexdigest()
+    seed = int(content, 16) % SEEDS if named.seed is None else named.seed
+    runs = {norm: _run(_config(loop, named, study, norm, seed)) for norm in norms}
+    first = next(iter(runs.values()))
+    typed = ("data=loop", "model=own", f"model.name={quoted(first.flat['model.name'])}")
+    whole = Study(study.path.name, "", (), tuple(runs.values()), (), typed, None)
+    made_in = {**environment(), **torch_environment(), "device": loop.device}
+    locks, differing = Locks(study, ""), tuple(varying(run.flat for run in runs.values()))
+    standard = Standard(on_code_change="ignore", environment=made_in, log=first.config.log)
+    worker = Worker(study, locks, whole, made_in, differing, standard, Stop())
+    training: dict[str, Any] = {
+        "diverged_step": loop.diverged_step,
+        "seconds": {"stack": 0.0, "networks": 1},
+    }
+    final = study.trajectory(first.trajectory_id)
+    if not _is_there(final, tables):
+        about = worker.head("trajectory") | {"trajectory_id": final.name} | training
+        write_trajectory(final, first.config, loop.record, about)
+    training["status"] = "complete" if loop.diverged_step is None else "diverged"
+    training["training_environment"] = deciding(made_in)
+    writer = RunWriter(first.config, loop.record, 0, loop.steps)
+    for norm, run in runs.items():
+        place = study.run(label(run, differing), run.id)
+        provenance = worker.origin(run, run.config, place, training)
+        writer.write(place, run.config, loop.observed(norm), provenance)
+    sweep_study(whole, "ignore")  # all of it is there: the sweep says so, and has the summary
+    return study.path
+
+
+class _Loop:
+    """A recorded training as a store has it.
+
+    Args:
+        recorder: of the training.
+    """
+
+    def __init__(self, recorder: "Recorder") -> None:
+        recording = recorder.recording
+        recording.flush()
+        self._points, self.every = _points(recorder.evaluations)
+        self.last = next(each for each in reversed(self._points) if each is not None)
+        self.epochs = len(self._points) - 1
+        self.steps = torch.arange(self.epochs + 1) * self.every
+        self.optimizer, self.model = recorder.optimizer, bare(recording.model)
+        norms = recording.layers.modules
+        moved = recording.left < 1  # what no batch has moved has no average
+        names = [name for name, moves in zip(norms, moved.tolist(), strict=True) if moves]
+        self.sites = {name: recording.layers.sites[name] for name in names}
+        first = norms[names[0]]
+        assert first.running_mean is not None  # noqa: S101  it has moved
+        self.norm = {"norm.eps": first.eps, "norm.affine": first.affine}
+        self.dtype, self.device = first.running_mean.dtype, first.running_mean.device.type
+        self.dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
+        self._channels = moved[recording.layer_of.chunk(2)[0]]
+        self._start = [each[self._channels] for each in recording.start.chunk(2)]
+        self.record = self._record(recording.history, moved)
+        self.diverged_step = self._diverged_step()
+
+    def observed(self, key: BatchNorm | str) -> Observation:
+        """Return an estimator's statistics and scores at all points, NaN where there are none.
+
+        Before the first step an average has what it began from.
+        """
+        statistics, scores = [], []
+        for step, point in zip(self.steps.tolist(), self._points, strict=True):
+            found, score = _found(point, key)
+            begins = isinstance(key, BatchNorm) and not step and found is None
+            parts = self._start if begins else [each[self._channels] for each in found or ()]
+            statistics.append(torch.stack(parts or [torch.full_like(self._start[0], nan)] * 2))
+            scores.append(score)
+        mean, var = torch.stack(statistics, 1).to(self.dtype)
+        by_name = {name: torch.tensor([each.get(name, nan) for each in scores], dtype=torch.float64)
+                   for name in self._names}  # fmt: skip
+        return Observation(self.steps, mean, var, by_name)
+
+    @property
+    def _names(self) -> list[str]:
+        """The scores that a store has: losses, known or not, and accuracies if there are."""
+        return ["loss", *(["accuracy"] if "accuracy" in _found(self.last, "batch")[1] else [])]
+
+    def _record(self, history: object, moved: torch.Tensor) -> Record:
+        population, batch = self.observed("population"), self.observed("batch")
+        unknown = torch.full((1, len(self.steps)), nan, dtype=torch.float64)
+        references = {}
+        for name in self._names:
+            references[f"train_{name}_population"] = unknown
+            references[f"test_{name}_population"] = population.scores[name][None]
+            references[f"test_{name}_test_batch"] = batch.scores[name][None]
+        batches = torch.zeros(0, 2 * len(self._channels))
+        updates = int(self.steps[-1])
+        if isinstance(history, EveryUpdate) and bool(history.rows.active[:, moved].all()):
+            batches = history.rows.statistics[:updates]
+        mean, var = (each[:, self._channels].to(self.dtype) for each in batches.chunk(2, 1))
+        return Record(
+            sites=self.sites,
+            train_loss=torch.full((1, updates), nan, dtype=self.dtype),
+            batch_mean=mean[None],
+            batch_var=var[None],
+            population_mean=population.running_mean[None],
+            population_var=population.running_var[None],
+            references=references,
+            weights={},
+            start=torch.stack(self._start)[None],
+        )
+
+    def _diverged_step(self) -> int | None:
+        """Return the first update whose statistics are not finite; None if all are."""
+        finite = (self.record.batch_mean + self.record.batch_var)[0].isfinite().all(1)
+        lost = [int(step) + 1 for step in (~finite).nonzero()[:1]]
+        if not self.record.population_var[0, -1].isfinite().all():
+            lost.append(int(self.steps[-1]))
+        return min(lost, default=None)
+
+
+def _points(
+    evaluations: Sequence[tuple[int, Evaluated]],
+) -> tuple[list[Evaluated | None], int]:
+    """Return as many evenly spaced evaluations, the last among them, as there are, and the step."""
+    there = dict(evaluations)
+    last = max(there, default=0)
+    if not last:
+        raise UsageError(
+            "there is no evaluation with train= after a step, and without one nothing to keep",
+            "call recorder.evaluate(fn, train=loader) first, at best after every epoch",
+        )
+    for number in range(len(there), 0, -1):
+        every, rest = divmod(last, number)
+        steps = [every * point for point in range(number + 1)]
+        if not rest and all(step in there for step in steps[1:]):
+            break
+    if left := len(there.keys() - {*steps}):
+        warnings.warn(
+            f"{left} of {len(there)} evaluations are left out: a store has them at equal distances,"
+            f" and these are every {every} updates",
+            stacklevel=5,
+        )
+    return [there.get(step) for step in steps], every
+
+
+def _found(point: Evaluated | None, key: BatchNorm | str) -> tuple[Any, dict[str, float]]:
+    """Return an estimator's statistics and scores of an evaluation, if it is there."""
+    for row in range(len(point.candidates) - 1, -1, -1) if point else ():
+        assert point is not None  # noqa: S101
+        candidate = point.candidates[row]
+        if key in (candidate.norm, candidate.estimator):
+            named = {name: float(each.mean()) for name, each in point.scores[row].items()}
+            if named.keys().isdisjoint(("loss", "accuracy")):
+                first = "accuracy" if point.question.higher_is_better else "loss"
+                named[first] = named[point.metric]
+            return candidate.statistics, named
+    return None, {}
+
+
+def _config(
+    loop: _Loop, named: Named, study: StudyDirectory, norm: BatchNorm, seed: int
+) -> RunConfig:
+    """Return the configuration of one run, as it is read again.
+
+    Raises:
+        UsageError: a value is not among those that its field takes, or is not known.
+    """
+    size = named.batch_size or getattr(loop.last.question.train, "batch_size", None)
+    if not isinstance(size, int):
+        raise UsageError(
+            "the number of examples in a batch is not known",
+            "type recorder.save(DIR, batch_size=NUMBER)",
+        )
+    flat = {
+        **flatten_section("norm", norm),
+        **loop.norm,
+        **_optimizer(*loop.optimizer),
+        "data.kind": RECORDED["data"],
+        "data.name": named.data,
+        "data.train_size": loop.every * size,
+        "model.kind": RECORDED["model"],
+        "model.name": named.model or type(loop.model).__name__,
+        "model.layers": len(loop.sites),
+        "model.channels": sum(loop.sites.values()),
+        "train.epochs": loop.epochs,
+        "train.batch_size": size,
+        "train.dtype": str(loop.dtype).removeprefix("torch."),
+        "log.every": loop.every,
+        "store.dir": str(study.path.parent),
+        "seed": seed,
+    }
+    return settle(from_tree(nest(flat)), {})
+
+
+def _optimizer(kind: type, settings: Mapping[str, Any]) -> dict[str, Scalar]:
+    """Return an optimizer's fields, by the settings of its first parameters."""
+    betas = settings.get("betas", (0.0, 0.0))
+    values = {**settings, "beta1": betas[0], "beta2": betas[1], "name": kind.__name__}
+    values["lr"] = settings.get("initial_lr", settings.get("lr", 0.0))  # before a warm-up
+    plain = None if any(map(settings.get, BEYOND)) else PLAIN.get(kind)
+    for name in (plain, RECORDED["optim"]):
+        with suppress(UsageError):  # a value that is not among the plain one's
+            if name is not None:
+                fields = specs(KINDS["optim"][name])
+                values["kind"] = name
+                return {
+                    f"optim.{field}": spec.coerce(f"optim.{field}", spec.type(values[field]))
+                    for field, spec in fields.items()
+                    if field in values
+                }
+    return {"optim.kind": RECORDED["optim"]}
+
+
+def _run(config: RunConfig) -> Run:
+    choices = {group: getattr(config, group).kind for group in (*IDENTITY_GROUPS, "executor")}
+    return Run(config, Base(choices, nest(flatten(config))))
+
+
+def _is_there(final: Path, tables: Mapping[str, bytes]) -> bool:
+    """Return whether a trajectory is there, whole and with these tables.
+
+    Raises:
+        UsageError: it has others.
+    """
+    manifest = intact(final)
+    if manifest is None:
+        return False
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in tables.items()}
+    if any(manifest["files"][name]["sha256"] != digest for name, digest in digests.items()):
+        raise UsageError(
+            f"{final.parents[1]} has another training of these settings and this seed",
+            "name another seed=, or the model= otherwise, or another directory",
+        )
+    return True

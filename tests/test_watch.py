@@ -148,8 +148,8 @@ def test_it_follows_a_sweep_in_another_process(watched: tuple[Path, int]) -> Non
 
 def test_a_sweep_serves_its_own_report(tmp_path: Path) -> None:
     """`sweep --watch` says where on stderr before it trains; the page has runs as they end."""
-    command = [sys.executable, "-m", "normexp", "sweep", "--watch", *SMALL, "train.epochs=100",
-               "norm=none", "model.width=3,4,5,6", "seed=range(8)"]  # fmt: skip
+    command = [sys.executable, "-m", "normexp", "sweep", "--watch", *SMALL, "train.epochs=150",
+               "norm=none", "model.width=3,4,5,6", "seed=range(64)"]  # fmt: skip
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
     )

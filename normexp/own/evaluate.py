@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -90,6 +90,21 @@ class Evaluated:
     def losses(self, row: int) -> Array:
         """The judged score of a row, as a loss: lower is better."""
         return self.scores[row][self.metric] * (-1 if self.question.higher_is_better else 1)
+
+    def thinned(self) -> "Evaluated":
+        """Return what a store needs of it: means of scores, statistics in float32."""
+        return replace(
+            self,
+            candidates=[
+                each._replace(statistics=Statistics(*(row.float() for row in each.statistics)))
+                if each.statistics is not None
+                else each
+                for each in self.candidates
+            ],
+            scores=[
+                {name: v.mean(keepdims=True) for name, v in row.items()} for row in self.scores
+            ],
+        )
 
     def frame(self) -> "pd.DataFrame":
         """Return the table."""

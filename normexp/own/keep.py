@@ -2,7 +2,8 @@
 
 It has one trajectory, without weights, and one run for every average that was evaluated. Its time
 is counted in updates of the running statistics, which are the steps of the store. Evaluation points
-of a store are evenly spaced from step 0 on; what is not known at a point is NaN.
+of a store are evenly spaced from step 0 on; what is not known at a point is NaN. All statistics are
+in float32, as they were recovered.
 """
 
 import hashlib
@@ -128,10 +129,9 @@ class _Loop:
         first = norms[names[0]]
         assert first.running_mean is not None  # noqa: S101  it has moved
         self.norm = {"norm.eps": first.eps, "norm.affine": first.affine}
-        self.dtype, self.device = first.running_mean.dtype, first.running_mean.device.type
-        self.dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
+        self.device = first.running_mean.device.type
         self._channels = moved[recording.layer_of.chunk(2)[0]]
-        self._start = [each[self._channels] for each in recording.start.chunk(2)]
+        self._start = [each[self._channels].float() for each in recording.start.chunk(2)]
         self.record = self._record(recording.history, moved)
         self.diverged_step = self._diverged_step()
 
@@ -147,7 +147,7 @@ class _Loop:
             parts = self._start if begins else [each[self._channels] for each in found or ()]
             statistics.append(torch.stack(parts or [torch.full_like(self._start[0], nan)] * 2))
             scores.append(score)
-        mean, var = torch.stack(statistics, 1).to(self.dtype)
+        mean, var = torch.stack(statistics, 1)
         by_name = {name: torch.tensor([each.get(name, nan) for each in scores], dtype=torch.float64)
                    for name in self._names}  # fmt: skip
         return Observation(self.steps, mean, var, by_name)
@@ -169,10 +169,10 @@ class _Loop:
         updates = int(self.steps[-1])
         if isinstance(history, EveryUpdate) and bool(history.rows.active[:, moved].all()):
             batches = history.rows.statistics[:updates]
-        mean, var = (each[:, self._channels].to(self.dtype) for each in batches.chunk(2, 1))
+        mean, var = (each[:, self._channels] for each in batches.chunk(2, 1))
         return Record(
             sites=self.sites,
-            train_loss=torch.full((1, updates), nan, dtype=self.dtype),
+            train_loss=torch.full((1, updates), nan),
             batch_mean=mean[None],
             batch_var=var[None],
             population_mean=population.running_mean[None],
@@ -257,7 +257,6 @@ def _config(
         "model.channels": sum(loop.sites.values()),
         "train.epochs": loop.epochs,
         "train.batch_size": size,
-        "train.dtype": str(loop.dtype).removeprefix("torch."),
         "log.every": loop.every,
         "store.dir": str(study.path.parent),
         "seed": seed,

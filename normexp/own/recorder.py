@@ -304,7 +304,7 @@ class Recorder:
         with self.recording.untouched():
             found = evaluated(self, question, layers)
         if question.model is self.evaluable and question.train is not None:
-            self.evaluations.append((self.recording.updates, found))
+            self.evaluations.append((self.recording.updates, found.thinned()))
         return found
 
     def _judged(self) -> Evaluated:

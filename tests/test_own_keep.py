@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from own_nets import SmallNet, batches, losses_on, train
+from torch.utils.data import DataLoader
 from typer.testing import Result
 
 import normexp as package
@@ -36,7 +37,7 @@ def loop(seed: int, place: Path, keep: Keep = "auto") -> Recorder:
         for _ in range(EPOCHS):
             train(model, optimizer, iter(data))
             recorder.evaluate(losses_on(TESTS), train=data, momenta=MOMENTA)
-    recorder.save(place, batch_size=SIZE)
+    recorder.save(place)
     return recorder
 
 
@@ -280,6 +281,8 @@ def test_what_save_cannot_take_is_refused(tmp_path: Path) -> None:
     """Nothing evaluated, no batch size, a store of studies, and another training of its seed."""
     recorder = loop(0, tmp_path / "store" / "mine")
     other = loop(1, tmp_path / "other")
+    unknown = DataLoader(list(batches(2)), batch_size=None)  # type: ignore[arg-type]
+    other.evaluate(losses_on(TESTS), train=unknown)
     recorder.save(tmp_path / "named", batch_size=SIZE, seed=3)
     recorder.evaluations.clear()
 

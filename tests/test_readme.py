@@ -1,4 +1,4 @@
-"""The front door: README's commands print what it says, and its file tree is the tree."""
+"""The front door: README's commands print what it says, and its links lead somewhere."""
 
 import re
 import shlex

@@ -247,7 +247,7 @@ def test_damaged_runs_are_left_out_and_said(normexp: Normexp, tmp_path: Path) ->
 def test_where_no_report_can_be_is_said_before_it_is_drawn(
     normexp: Normexp, reported: Path, out: str
 ) -> None:
-    """A file, a place in a file: exit code 2; `test_words.py` has empty names."""
+    """A file, a place in a file: exit code 2."""
     Path("taken").write_text("a file")
 
     result = normexp("report", "--dir", str(reported), "--out", out)

@@ -238,8 +238,8 @@ def _config(
     Raises:
         UsageError: a value is not among those that its field takes, or is not known.
     """
-    size = named.batch_size or getattr(loop.last.question.train, "batch_size", None)
-    if not isinstance(size, int):
+    size = named.batch_size or _batch_size(loop.last.question.train)
+    if size is None:
         raise UsageError(
             "the number of examples in a batch is not known",
             "type recorder.save(DIR, batch_size=NUMBER)",
@@ -262,6 +262,16 @@ def _config(
         "seed": seed,
     }
     return settle(from_tree(nest(flat)), {})
+
+
+def _batch_size(train: object) -> int | None:
+    """Return a loader's batch size, or the number of examples in the first of a list's batches."""
+    size = getattr(train, "batch_size", None)
+    if isinstance(train, Sequence) and train:
+        batch = train[0]
+        x = next(iter(batch.values())) if isinstance(batch, Mapping) else batch
+        size = len(x[0] if isinstance(x, (tuple, list)) else x)
+    return size if isinstance(size, int) else None
 
 
 def _optimizer(kind: type, settings: Mapping[str, Any]) -> dict[str, Scalar]:

@@ -255,7 +255,7 @@ class Recorder:
                 cannot see, such as their augmentation, need names of their own.
             data: what they are called: losses on data of other names are not compared.
             seed: of the training; default: six digits that follow from what was recorded.
-            batch_size: examples of an update; default: that of `train=`, a loader's.
+            batch_size: examples of an update; default: that of `train=`, a loader or a list.
 
         Raises:
             UsageError: there was no evaluation with `train=`; the directory is a store of studies;

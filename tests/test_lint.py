@@ -209,6 +209,27 @@ def test_a_part_under_two_names_is_noted() -> None:
     assert notes(report) == {"shared_part"}
 
 
+def test_a_layer_under_two_names_is_noted() -> None:
+    """It may be called once, by one of them."""
+    model = nn.Module()
+    whole = trained()
+    model.norm, model.body = whole[1], whole
+    report = package.lint(model)
+
+    assert faults(report) == set()
+    assert notes(report) == {"shared_part"}
+
+
+def test_names_that_would_be_alike_stay_whole() -> None:
+    """A part of the user's may be called as a wrapper calls its own."""
+    model = nn.Module()
+    model.norm, model.module = nn.BatchNorm1d(3, momentum=2), nn.Module()
+    model.module.norm = nn.BatchNorm1d(4, momentum=2)
+
+    for given in (model, model.state_dict()):
+        assert {each.layer for each in package.lint(given).findings} == {"norm", "module.norm"}
+
+
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # torch.compile's own
 def test_names_are_those_of_the_users_module() -> None:
     """Neither `torch.compile` nor data parallel wrappers add to them."""

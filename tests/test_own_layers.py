@@ -41,6 +41,14 @@ def test_layers_are_found_once_and_by_the_users_names() -> None:
     assert isinstance(bare(nn.DataParallel(Twice())), Twice)
 
 
+def test_no_layer_is_lost_where_names_would_be_alike() -> None:
+    """They stay whole."""
+    model = nn.Sequential(nn.BatchNorm1d(2))
+    model.module = nn.Sequential(nn.BatchNorm1d(3))
+
+    assert tracked(model).sites == {"0": 2, "module.0": 3}
+
+
 @pytest.mark.parametrize(
     ("module", "message"),
     [

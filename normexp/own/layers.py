@@ -6,7 +6,8 @@ of `named_modules`, a shared layer once, at its first name.
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -79,8 +80,8 @@ def bare(model: nn.Module) -> nn.Module:
 
 def batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
     """Return all batch norms of a module by name, those without running statistics too."""
-    found = ((name, each) for name, each in model.named_modules() if isinstance(each, _BatchNorm))
-    return {plain(name): each for name, each in found}
+    found = {name: each for name, each in model.named_modules() if isinstance(each, _BatchNorm)}
+    return {short: found[name] for name, short in shortened(found).items()}
 
 
 def tracked(model: nn.Module) -> Layers:
@@ -116,6 +117,13 @@ def plain(name: str) -> str:
     while parts and parts[0] in WRAPPERS:
         del parts[0]
     return ".".join(part for part in parts if part != "_orig_mod")
+
+
+def shortened(names: Iterable[str]) -> dict[str, str]:
+    """Return plain names by whole ones; those that would be alike stay whole."""
+    found = {name: plain(name) for name in names}
+    alike = Counter(found.values())
+    return {name: name if alike[short] > 1 else short for name, short in found.items()}
 
 
 @contextmanager

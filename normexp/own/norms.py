@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from normexp.errors import UsageError
 from normexp.own.checkpoint import State, load
-from normexp.own.layers import bare, plain
+from normexp.own.layers import bare, shortened
 
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -87,7 +87,8 @@ def source(given: Given) -> Source:
     result = Source(name, [], {})
     for keys, found in groups.items():
         prefix = f"{keys}." if len(groups) > 1 else ""  # where only one holds batch norms
-        result.layers.extend(_layer(prefix + plain(each), parts) for each, parts in found.items())
+        short = shortened(found)
+        result.layers.extend(_layer(prefix + short[each], parts) for each, parts in found.items())
         result.weights.update(_weights(states[keys], prefix))
     return result
 
@@ -98,18 +99,20 @@ def varies(values: torch.Tensor) -> bool:
 
 
 def _of_module(model: nn.Module) -> Source:
-    layers = []
+    found = {}
     for name, module in model.named_modules():
         own = (module.named_parameters(recurse=False), module.named_buffers(recurse=False))
         parts = dict(chain(*own))
         if isinstance(module, _BatchNorm) or "running_mean" in parts:
-            layers.append(_layer(plain(name), parts, module))
+            found[name] = parts, module
+    layers = [_layer(short, *found[name]) for name, short in shortened(found).items()]
     return Source(type(model).__name__, layers, _weights(model.state_dict()), model)
 
 
 def _weights(state: State, prefix: str = "") -> State:
+    short = shortened(state)
     return {
-        prefix + plain(name): value.detach().cpu()
+        prefix + short[name]: value.detach().cpu()
         for name, value in state.items()
         if name.rpartition(".")[2] not in BUFFERS and _is_whole(value)
     }

@@ -111,7 +111,7 @@ ADVICE: dict[str, tuple[str, str]] = {
     ),
     "shared_part": (
         "a mixture of both inputs, if it is called with two kinds of them",
-        "nothing if they are of one kind",
+        "nothing if it is called once, or they are of one kind",
     ),
     "before_softmax": (
         "an error of its statistics is in the output undamped",
@@ -225,13 +225,12 @@ def places(model: nn.Module) -> Iterator[tuple[nn.Module, Found]]:
         if isinstance(module, _BatchNorm):
             names.setdefault(module, []).append(name)
     for norm, found in names.items():
-        split = [name.rpartition(".") for name in found]
-        spots = {(model.get_submodule(inside), last) for inside, _, last in split}
-        words = f"also {', '.join(found[1:])}"
-        if len(spots) > 1:
-            yield norm, ("fault", "shared", len(found), words)
-        elif found[1:]:
-            yield norm, ("note", "shared_part", len(found), words)
+        if found[1:]:
+            words = f"also {', '.join(found[1:])}"
+            if any(_row(each).count(norm) > 1 for each in model.modules()):
+                yield norm, ("fault", "shared", len(found), words)
+            else:
+                yield norm, ("note", "shared_part", len(found), words)
     leaves = [each for each in model.modules() if not [*each.children()]]
     for norm, after in zip(leaves, [*leaves[1:], nn.Softmax()], strict=True):
         if isinstance(norm, _BatchNorm) and isinstance(after, (nn.Softmax, nn.LogSoftmax)):
@@ -240,6 +239,13 @@ def places(model: nn.Module) -> Iterator[tuple[nn.Module, Found]]:
         bias = before.bias if isinstance(before, (nn.Linear, _ConvNd)) else None
         if isinstance(norm, _BatchNorm) and bias is not None and len(bias) == norm.num_features:
             yield norm, ("note", "after_bias", 0, "after a bias")
+
+
+def _row(module: nn.Module) -> list[nn.Module]:
+    """Return what a sequence calls, one after the other; of any other module, itself."""
+    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
+        return [each for part in module for each in _row(part)]
+    return [module]
 
 
 def all_still(layers: Sequence[Layer]) -> Iterator[Found]:

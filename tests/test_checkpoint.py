@@ -86,6 +86,10 @@ REFUSED: dict[str, tuple[Callable[[str], object], str]] = {
     ),
     "no tensors": (lambda path: torch.save({"epoch": 3}, path), "holds no tensors by name"),
     "noise": (lambda path: Path(path).write_bytes(b"noise"), "cannot be read as a checkpoint"),
+    "a number": (
+        lambda path: Path(path).write_bytes(b"\x80\x02h\x65."),
+        "cannot be read as a checkpoint: KeyError: 101",
+    ),
     "nothing": (lambda path: Path(path).write_bytes(b""), "cannot be read as a checkpoint"),
     "no file": (lambda _: None, "is not there"),
     "a directory": (lambda path: Path(path).mkdir(), "is not a file"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from normexp.errors import UsageError
+from normexp.errors import UsageError, describe
 
 State = dict[str, torch.Tensor]
 """Tensors by name, as of `Module.state_dict`."""
@@ -56,8 +56,7 @@ def _refusal(path: Path, error: Exception) -> UsageError:
         return UsageError(f"{path} is a TorchScript program, which is code", PLAIN)
     if needed := re.search(r"GLOBAL ([\w.]+)", text):
         return UsageError(f"{path} needs code to be read ({needed[1]}), and none is run", PLAIN)
-    lines = text.strip().splitlines() or [type(error).__name__]
-    return UsageError(f"{path} cannot be read as a checkpoint: {lines[0][:200]}", PLAIN)
+    return UsageError(f"{path} cannot be read as a checkpoint: {describe(error)[:200]}", PLAIN)
 
 
 def _states(content: object, keys: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, State]]:

@@ -162,6 +162,9 @@ def test_nothing_to_recalibrate_is_refused() -> None:
         normexp.recalibrate(nn.Linear(3, 3), [torch.ones(2, 3)])
     with pytest.raises(UsageError, match="no batch"):
         normexp.recalibrate(model, [])
+    with pytest.raises(UsageError, match="batch 3 has one example") as refused:
+        normexp.recalibrate(model, [*batches(2), *batches(1, 1)])
+    assert "drop_last=True" in str(refused.value.hint)
     assert all(map(torch.equal, before, buffers(model)))
 
 

@@ -98,8 +98,15 @@ def pooled(
         handles = [each.register_forward_hook(take) for each in layers.modules.values()]
         try:
             for batch in loader:
-                (forward_fn or call)(model, batch)
                 batches += 1
+                (forward_fn or call)(model, batch)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UsageError(
+                f"batch {batches} has one example, or gives a batch norm one value per channel",
+                "leave a last, smaller batch out: DataLoader(..., drop_last=True)",
+            ) from error
         finally:
             for handle in handles:
                 handle.remove()

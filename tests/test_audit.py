@@ -49,6 +49,28 @@ def pieces():
 def fails():
     raise ValueError("no data here")
 
+def ends():
+    sys.exit(0)
+
+def ends_later():
+    return SmallNet(), [*batches(1)], lambda model: sys.exit("enough")
+
+def parses():
+    import argparse
+    argparse.ArgumentParser().parse_args()
+    print("made")
+    model, data, score = make()
+    return model, data, lambda model: (print("scored"), score(model))[1]
+
+def endless():
+    from itertools import cycle
+    model, data, score = make()
+    return model, cycle(data), score
+
+def one_left():
+    model, data, score = make()
+    return model, [*data, *batches(1, 1)], score
+
 def fails_later():
     return SmallNet(), [*batches(1)], lambda model: model.nothing
 """
@@ -159,6 +181,11 @@ def test_the_exit_code_says_whether_statistics_cost_too_much(
     assert ("next: normexp.recalibrate(model, train_loader)" in result.stdout) == bool(code)
 
 
+def test_help_says_what_a_tolerance_is_measured_in(normexp: Normexp) -> None:
+    """It is no share."""
+    assert "in units of the score" in " ".join(normexp("audit", "--help").stdout.split())
+
+
 def verdict_of(result: Result) -> Any:  # noqa: ANN401
     """The verdict as data."""
     return json.loads(result.stdout)["verdict"]
@@ -183,6 +210,42 @@ def test_other_batches_and_a_checkpoint(mine: Callable[[float], str], normexp: N
     assert loaded == plain
 
 
+def test_what_the_users_code_prints_spoils_no_json(
+    mine: Callable[[float], str], normexp: Normexp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes to stderr; and the code sees none of the command's own arguments."""
+    monkeypatch.setattr("sys.argv", ["normexp", "audit", "mine.py:parses", "--json"])
+    plain = normexp("audit", f"{mine(1)}:make", "--json")
+    result = normexp("audit", "mine.py:parses", "--json")
+
+    assert verdict_of(result) == verdict_of(plain)
+    assert "made" in result.stderr
+    assert "scored" in result.stderr
+
+
+def test_of_an_endless_loader_some_batches_are_taken(
+    mine: Callable[[float], str], normexp: Normexp
+) -> None:
+    """As many as asked for: here all of the list that it repeats."""
+    plain = verdict_of(normexp("audit", f"{mine(25)}:make", "--json"))
+    endless = verdict_of(normexp("audit", "mine.py:endless", "--batches", "10", "--json"))
+
+    assert endless == plain
+
+
+def test_a_state_dict_without_counts_is_loaded(
+    mine: Callable[[float], str], normexp: Normexp
+) -> None:
+    """PyTorch takes it too: files from before 0.4.1 have none."""
+    state = {name: v for name, v in trained(400).state_dict().items() if "num_batches" not in name}
+    torch.save(state, "old.pt")
+    plain = verdict_of(normexp("audit", f"{mine(400)}:make", "--json"))
+    mine(1)
+    loaded = verdict_of(normexp("audit", "mine.py:make", "--checkpoint", "old.pt", "--json"))
+
+    assert loaded == plain
+
+
 REFUSED = {
     "mine.py": "'mine.py' is no function in a file",
     "none.py:make": "'none.py:make' is no function in a file",
@@ -191,7 +254,10 @@ REFUSED = {
     "mine.py:pieces": "returned no module first",
     "mine.py:fails": "mine.py:fails: ValueError: no data here",
     "mine.py:fails_later": "mine.py:fails_later: AttributeError",
-    "mine.py:make --checkpoint other.pt": "no state dict with the names of this model",
+    "mine.py:ends": "mine.py:ends: it ended itself: SystemExit: 0",
+    "mine.py:ends_later": "mine.py:ends_later: it ended itself: SystemExit: enough",
+    "mine.py:one_left": "batch 11 has one example",
+    "mine.py:make --checkpoint other.pt": "it lacks conv1.weight and has weight besides",
     "mine.py:make --checkpoint wide.pt": "wide.pt is not of this model",
 }
 
@@ -207,5 +273,5 @@ def test_what_makes_no_sense_is_refused(
     result = normexp("audit", *typed.split())
 
     assert result.exit_code == 2
-    assert REFUSED[typed] in result.stderr
+    assert REFUSED[typed] in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr

@@ -54,8 +54,14 @@ def audit(
     tolerance: Annotated[
         float | None,
         typer.Option(
-            min=0, help="What statistics may cost (default: 1 %, or the interval if larger)."
+            min=0,
+            help="What statistics may cost, in units of the score "
+            "(default: 1 % of it, or its interval if larger).",
         ),
+    ] = None,
+    batches: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of train_loader, as many at most (default: all)."),
     ] = None,
     higher_is_better: Annotated[
         bool, typer.Option("--higher-is-better", help="evaluate gives an accuracy, not a loss.")
@@ -65,20 +71,20 @@ def audit(
 
     Runs your file and calls your function. evaluate(model) gives a number, losses of examples (then
     there are intervals), or a mapping of these; train_loader gives batches as the model takes them,
-    or a fourth thing to return is forward_fn(model, batch). Ends with exit code 1 where statistics
-    cost more than the tolerance.
+    or a fourth thing to return is forward_fn(model, batch). What your code prints goes to stderr.
+    Ends with exit code 1 where statistics cost more than the tolerance.
 
     Example:
       normexp audit mine.py:make
       normexp audit mine.py:make --checkpoint best.pt --tolerance 0.02
-      normexp audit mine.py:make --higher-is-better --json
+      normexp audit mine.py:make --batches 100 --higher-is-better --json
     """
     from normexp.console.own import print_audit
     from normexp.own import audit as own
 
     with own.of_user(target):
         question = own.asked(target, checkpoint, higher_is_better=higher_is_better)
-        found, verdict = own.audit(question, tolerance)
+        found, verdict = own.audit(question, tolerance, batches)
     table = found.frame()
     return Answer(
         lambda: {"verdict": verdict.as_dict(), "table": table.to_dict("records")},

@@ -3,7 +3,8 @@
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from itertools import islice
 from pathlib import Path
 from types import FunctionType
 
@@ -12,7 +13,7 @@ from torch import nn
 from normexp.errors import NormexpError, UsageError, describe, pick
 from normexp.own.checkpoint import load
 from normexp.own.evaluate import Candidate, Evaluated, Question, mixed, own_momentum, scored
-from normexp.own.layers import bare, plain, tracked
+from normexp.own.layers import bare, plain, tracked, unchanged
 from normexp.own.population import population
 from normexp.own.verdict import Verdict, judge
 
@@ -22,17 +23,23 @@ SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 RETURNS = "it has to return model, train_loader, evaluate, where evaluate(model) gives a number"
 
 
-def audit(question: Question, tolerance: float | None = None) -> tuple[Evaluated, Verdict]:
+def audit(
+    question: Question, tolerance: float | None = None, batches: int | None = None
+) -> tuple[Evaluated, Verdict]:
     """Return scores under a model's own statistics, the population's, and others; and a verdict.
 
     The model is left exactly as it was.
 
     Args:
         question: the model, its training data, and what scores it.
-        tolerance: what running statistics may cost; default: 1 %, or the interval if larger.
+        tolerance: what running statistics may cost, in units of the score; default: 1 % of it, or
+            the interval if larger.
+        batches: of the training data, as many at most; default: all.
     """
     model, layers = question.model, tracked(question.model)
-    own, right = layers.read(), population(model, question.train or (), question.forward_fn)
+    own, loader = layers.read(), () if question.train is None else question.train
+    with unchanged(model, loader):
+        right = population(model, islice(loader, batches), question.forward_fn)
     candidates = [
         Candidate("own", own_momentum(layers)),
         *(Candidate("mix", None, mixed(own, right, each), share=each) for each in SHARES),
@@ -87,29 +94,47 @@ def _function(path: Path, name: str) -> Callable[[], object]:
 
 
 def _fill(model: nn.Module, checkpoint: Path) -> None:
-    """Load the first state dict that has this model's names."""
-    names = {plain(name): name for name in model.state_dict()}
+    """Load the first state dict that has this model's names; it may lack counts of batches."""
+    own, differences = model.state_dict(), list[tuple[list[str], list[str]]]()
+    names = {plain(name): name for name in own} | {name: name for name in own}
     for state in load(checkpoint).values():
-        found = {names.get(plain(name), name): value for name, value in state.items()}
-        if found.keys() == set(names.values()):
+        found = {names.get(e, names.get(plain(e), e)): value for e, value in state.items()}
+        lost = [e for e in own if e not in found and not e.endswith("num_batches_tracked")]
+        more = [name for name in found if name not in own]
+        differences.append((lost, more))
+        if not lost and not more:
             try:
                 model.load_state_dict(found)
             except RuntimeError as error:  # sizes differ
                 reason = str(error).splitlines()[-1].strip()
                 raise UsageError(f"{checkpoint} is not of this model: {reason}") from error
             return
+    lost, more = min(differences, key=lambda each: len(each[0]) + len(each[1]))
+    words = [f"lacks {lost[0]}"] * bool(lost) + [f"has {more[0]} besides"] * bool(more)
     raise UsageError(
-        f"{checkpoint} has no state dict with the names of this model",
-        f"it has {len(names):,}, of which the first is {next(iter(names), 'none')}",
+        f"{checkpoint} has no state dict with the names of this model: it {' and '.join(words)}",
+        "return the model of which torch.save(model.state_dict(), FILE) wrote it",
     )
 
 
 @contextmanager
 def of_user(target: str) -> Iterator[None]:
-    """Turn errors of the user's code into one line."""
+    """Run the user's code as `python FILE.py` would, without arguments.
+
+    Its errors become one line, and what it prints goes to stderr.
+    """
+    typed, sys.argv = sys.argv, [target.rpartition(":")[0]]
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     except NormexpError:
         raise
+    except SystemExit as end:
+        raise UsageError(
+            f"{target}: it ended itself: SystemExit: {end.code}",
+            "normexp gives it no arguments; what is for scripts belongs under __main__",
+        ) from end
     except Exception as error:
         raise UsageError(f"{target}: {describe(error)}", "--debug shows where") from error
+    finally:
+        sys.argv = typed

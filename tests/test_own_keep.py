@@ -281,7 +281,7 @@ def test_what_save_cannot_take_is_refused(tmp_path: Path) -> None:
     """Nothing evaluated, no batch size, a store of studies, and another training of its seed."""
     recorder = loop(0, tmp_path / "store" / "mine")
     other = loop(1, tmp_path / "other")
-    unknown = DataLoader(list(batches(2)), batch_size=None)  # type: ignore[arg-type]
+    unknown: DataLoader[Any] = DataLoader(list(batches(2)), batch_size=None)  # type: ignore[arg-type]
     other.evaluate(losses_on(TESTS), train=unknown)
     recorder.save(tmp_path / "named", batch_size=SIZE, seed=3)
     recorder.evaluations.clear()

@@ -277,6 +277,24 @@ def test_evaluations_that_are_not_evenly_spaced_are_left_out(tmp_path: Path) -> 
     assert set(runs["optim.lr"]) == {0.01}
 
 
+def test_scores_of_different_functions_are_no_curve(tmp_path: Path) -> None:
+    """A warning says so, where names differ or one is better if higher."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    data = list(batches(2))
+    score = losses_on(TESTS)
+    with package.record(model, optimizer) as recorder:
+        for fn, higher in ((score, None), (score, True), (lambda net: {"mse": score(net)}, None)):
+            train(model, optimizer, iter(data))
+            recorder.evaluate(fn, train=data, momenta=[0.1], higher_is_better=higher)
+    (first, accuracy, other), evaluations = recorder.evaluations, recorder.evaluations
+    for second in (accuracy, other):
+        evaluations[:] = [first, (4, second[1])]
+        with pytest.warns(UserWarning, match="scores of different names"):
+            recorder.save(tmp_path / str(second[0]), batch_size=16)
+
+
 def test_what_save_cannot_take_is_refused(tmp_path: Path) -> None:
     """Nothing evaluated, no batch size, a store of studies, and another training of its seed."""
     recorder = loop(0, tmp_path / "store" / "mine")

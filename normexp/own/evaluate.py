@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from normexp.config.norm import BatchNorm
+from normexp.errors import UsageError
 from normexp.nets.layout import Statistics
 from normexp.own.bank import EXACT, Bank, Certificate
 from normexp.own.layers import Forward, Layers, unchanged
@@ -35,6 +37,8 @@ BUFFERS = ("running_mean", "running_var")
 NAME_OF_ONE = "value"
 """The column of a score that has no name."""
 
+RETURNS = "return a number, a tensor with a loss for every example, or a mapping of these by name"
+
 
 @dataclass(frozen=True)
 class Question:
@@ -46,7 +50,7 @@ class Question:
     data: Mapping[str, Iterable[object]]
     model: nn.Module
     momenta: Sequence[float]
-    higher_is_better: bool
+    higher_is_better: bool | None
 
 
 class Candidate(NamedTuple):
@@ -82,6 +86,12 @@ class Evaluated:
         """The score that is judged: the first."""
         return next(iter(self.scores[0]))
 
+    @property
+    def sign(self) -> int:
+        """-1 if a higher score is better, else 1; a score called accuracy is, if nobody says."""
+        asked = self.question.higher_is_better
+        return -1 if (self.metric == "accuracy" if asked is None else asked) else 1
+
     def row(self, estimator: str) -> int | None:
         """The first row of an estimator, if there is one."""
         names = [each.estimator for each in self.candidates]
@@ -89,7 +99,7 @@ class Evaluated:
 
     def losses(self, row: int) -> Array:
         """The judged score of a row, as a loss: lower is better."""
-        return self.scores[row][self.metric] * (-1 if self.question.higher_is_better else 1)
+        return self.scores[row][self.metric] * self.sign
 
     def thinned(self) -> "Evaluated":
         """Return what a store needs of it: means of scores, statistics in float32."""
@@ -164,27 +174,40 @@ def scored(
         question: with the model and the function that scores it.
         layers: of the model.
         statistics: two rows of [channels]; None: as they are.
-        own_batch: layers that take each batch's statistics in evaluation mode.
+        own_batch: layers that take each batch's statistics in evaluation mode; all scores are NaN
+            where a batch has too few values for that.
+
+    Raises:
+        UsageError: the function returned something else.
     """
     model = question.model
-    with unchanged(model), _without([layers.modules[name] for name in own_batch]):
-        if statistics is not None:
-            layers.write(statistics)
-        model.train(mode=False)
-        try:
+    try:
+        with unchanged(model), _without([layers.modules[name] for name in own_batch]):
+            if statistics is not None:
+                layers.write(statistics)
+            model.train(mode=False)
             found = question.score(model)
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            found = float("nan")
+    except ValueError as error:
+        if not own_batch or "more than 1 value per channel" not in str(error):
+            raise
+        return {name: np.full(1, np.nan) for name in scored(question, layers, statistics)}
     named = found if isinstance(found, Mapping) else {NAME_OF_ONE: found}
+    if not named:
+        raise UsageError("fn returned an empty mapping", RETURNS)
     return {name: _numbers(value) for name, value in named.items()}
 
 
 def _numbers(value: object) -> Array:
+    """Return losses of examples, or one number; other axes than the first are averaged."""
     if isinstance(value, torch.Tensor):
-        value = value.detach().double().cpu().numpy()
-    return np.atleast_1d(np.asarray(value, dtype=np.float64)).ravel()
+        value = value.detach().cpu().double().numpy()  # Apple's GPUs have no float64
+    if not isinstance(value, (Real, np.ndarray)):
+        raise UsageError(f"fn returned a score of type {type(value).__name__}", RETURNS)
+    values = np.atleast_1d(np.asarray(value))
+    if not values.size or values.dtype.kind not in "biuf":
+        raise UsageError(f"fn returned {values.size} values of type {values.dtype}", RETURNS)
+    losses: Array = values.astype(np.float64).reshape(len(values), -1).mean(1)
+    return losses
 
 
 @contextmanager

@@ -213,7 +213,14 @@ def _points(
             f" and these are every {every} updates",
             stacklevel=5,
         )
-    return [there.get(step) for step in steps], every
+    points = [there.get(step) for step in steps]
+    if len({(each.sign, *each.scores[0]) for each in points if each}) > 1:
+        warnings.warn(
+            "the evaluations have scores of different names, which become one curve: save those of"
+            " one fn alone",
+            stacklevel=5,
+        )
+    return points, every
 
 
 def _found(point: Evaluated | None, key: BatchNorm | str) -> tuple[Any, dict[str, float]]:

@@ -143,7 +143,7 @@ class Recorder:
         data: Mapping[str, Iterable[object]] | None = None,
         model: nn.Module | None = None,
         momenta: Sequence[float] = MOMENTA,
-        higher_is_better: bool = False,
+        higher_is_better: bool | None = None,
     ) -> "pd.DataFrame":
         """Return scores of the weights of now under every momentum, and under the references.
 
@@ -152,6 +152,8 @@ class Recorder:
         Args:
             fn: takes the model, in evaluation mode, and returns a number, a tensor of one loss an
                 example (then there are intervals), or a mapping of these, whose first is judged.
+                Intervals hold if `fn` keeps the order of the examples. Loaders of its own that draw
+                from generators of their own go on from where they are.
             train: batches of the training set, for `normexp.own.population`.
             forward_fn: how the model is called with a batch; default: `normexp.own.layers.call`.
             data: batches of other data sets, whose statistics are mixed with the population's (of
@@ -159,7 +161,7 @@ class Recorder:
             model: another with the same layers, such as an average of the weights: `own` are its
                 buffers, averages are the recorded ones, the population is that of its weights.
             momenta: of the averages.
-            higher_is_better: for accuracies.
+            higher_is_better: for accuracies; default: only if the first is called `accuracy`.
 
         Returns:
             A row an estimator: `own`, what the model has; `ema` at every momentum; `debiased` (at

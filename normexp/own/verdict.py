@@ -29,6 +29,7 @@ class Verdict:
         statistics: what the running statistics add to it.
         interval: half of its 95 % interval over examples; NaN where `fn` gave one number.
         to_blame: whether the running statistics cost more than 1 %, and than the interval.
+        finding: a sentence that says so, or why nothing can be said.
         momentum: the best of those tried, with its score, `value`; `alike` are those that are not
             worse beyond the interval.
         layers: what each layer's statistics cost: how far the score improves when they alone are
@@ -45,6 +46,7 @@ class Verdict:
     statistics: float
     interval: float
     to_blame: bool
+    finding: str
     momentum: dict[str, Any]
     layers: list[dict[str, Any]]
     budget: list[LayerBudget]
@@ -58,12 +60,8 @@ class Verdict:
     def __str__(self) -> str:
         margin = "" if isnan(self.interval) else f" ± {self.interval:.2g}"
         parts = f"weights {self.weights:.4g} + statistics {self.statistics:.4g}{margin}"
-        judged = "are not to blame: the score is that of the weights"
         place = "" if self.step is None else f"step {self.step}: "
-        lines = [
-            f"{place}{self.metric} {self.value:.4g} = {parts}",
-            f"the running statistics {'are to blame' if self.to_blame else judged}",
-        ]
+        lines = [f"{place}{self.metric} {self.value:.4g} = {parts}", self.finding]
         if self.layers and self.to_blame:
             lines += ["set right alone, a layer improves it by:", *self._layer_lines()]
         lines += [*self._momentum_line(), *self.notes, f"next: {self.todo}"]
@@ -116,37 +114,52 @@ def judge(  # noqa: PLR0913
     """
     own, reference = 0, found.row("population")
     assert reference is not None  # noqa: S101  the caller has asked for it
-    metric, sign = found.metric, -1 if found.question.higher_is_better else 1
+    losses, metric = found.losses(own), found.metric
     value, weights = (float(found.scores[row][metric].mean()) for row in (own, reference))
-    apart, interval = difference(found.losses(own), found.losses(reference))
-    least = tolerance
-    if least is None:
-        least = max(SMALL * abs(weights), 0 if isnan(interval) else interval)
+    apart, interval = difference(losses, found.losses(reference))
+    margin = 0 if isnan(interval) else interval
+    small = SMALL * abs(weights) if tolerance is None else tolerance
+    least = max(small, margin) if tolerance is None else tolerance
     to_blame = isfinite(weights) and not apart <= least  # a loss of NaN is no small one
+    finding, todo = "the running statistics are not to blame", "nothing has to be done"
+    if to_blame:
+        finding, todo = "the running statistics are to blame", mend
+    elif not isfinite(weights):
+        finding = "the score is not finite: nothing can be said"
+        todo = "look for what is not finite in the weights, the data and what fn returns"
+    elif apart < -(margin or small):
+        finding = "the running statistics make the score better"
+    elif apart + margin > small:
+        finding = f"the part of the running statistics cannot be told from {len(losses)} examples"
+        todo = "evaluate on more examples"
+    elif tolerance is None:
+        finding += ": the score is that of the weights"
     return Verdict(
         step=found.step,
         metric=metric,
         value=value,
         weights=weights,
-        statistics=sign * apart,
+        statistics=found.sign * apart,
         interval=interval,
         to_blame=to_blame,
+        finding=finding,
         momentum=_best(found),
         layers=_blame(found, reference, frozen) if blame else [],
         budget=[*budget],
         notes=[*notes],
-        todo=mend if to_blame else "nothing has to be done",
+        todo=todo,
     )
 
 
 def _best(found: Evaluated) -> dict[str, Any]:
     rows = [row for row, each in enumerate(found.candidates) if each.estimator == "ema"]
-    if not rows:
-        return {}
     losses = {row: float(found.losses(row).mean()) for row in rows}
-    best = min(rows, key=lambda row: float("inf") if isnan(losses[row]) else losses[row])
+    finite = [row for row in rows if isfinite(losses[row])]
+    if not finite:
+        return {}
+    best = min(finite, key=losses.__getitem__)
     alike = []
-    for row in rows:
+    for row in finite:
         apart, interval = difference(found.losses(row), found.losses(best))
         if row == best or apart <= interval:
             alike.append(found.candidates[row].momentum)
@@ -158,14 +171,13 @@ def _blame(found: Evaluated, reference: int, frozen: Collection[str]) -> list[di
     """Return what each layer's statistics cost, the most costly first."""
     layers, truth = tracked(found.question.model), found.candidates[reference].statistics
     assert truth is not None  # noqa: S101  a population has statistics
-    own, sign = layers.read(), -1 if found.question.higher_is_better else 1
-    costs = []
+    own, costs = layers.read(), []
     for name, span in layers.spans.items():
         if name not in frozen:
             mended = Statistics(*(each.clone() for each in own))
             for row, right in zip(mended, truth, strict=True):
                 row[span] = right[span]
-            scores = scored(found.question, layers, mended)[found.metric] * sign
+            scores = scored(found.question, layers, mended)[found.metric] * found.sign
             apart, interval = difference(found.losses(0), scores)
             costs.append({"layer": name, "cost": apart, "interval": interval})
     return sorted(costs, key=lambda each: -each["cost"])

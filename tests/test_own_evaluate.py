@@ -274,3 +274,50 @@ def test_certificates_are_known_before_training() -> None:
     assert early["relative"].to_list() == [0] * len(early)
     assert all(late["relative"].iloc[1:3].to_numpy() > 0)
     assert all(late["relative"].iloc[1:3].to_numpy() <= known["relative"].to_numpy())
+
+
+def test_a_population_is_noted_at_the_update_of_now() -> None:
+    """Steps that have not been looked at count."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    optimizer, recorder = recorded(model)
+    train(model, optimizer, batches(5))
+    recorder.evaluate(losses_on(TESTS), TRAINING)
+    train(model, optimizer, batches(5, seed=1))
+    recorder.apply("population")
+
+    assert [updates for updates, _ in recorder.points] == [5, 10]
+
+
+def test_a_verdict_is_of_the_model_as_it_is() -> None:
+    """Statistics and weights may have changed between two steps; else nothing is evaluated."""
+    model, recorder = trained()
+    calls = []
+
+    def score(net: nn.Module) -> torch.Tensor:
+        calls.append(1)
+        return losses_on(TESTS)(net)
+
+    recorder.evaluate(score, TRAINING)
+    at_own, asked = recorder.verdict(blame=False), len(calls)
+    recorder.verdict()
+    again = len(calls) - asked
+    handle = recorder.apply("population")
+    applied = recorder.verdict(blame=False)
+    handle.undo()
+
+    assert again == 3  # one a layer, for the blame
+    assert at_own.statistics != 0
+    assert applied.statistics == pytest.approx(0, abs=1e-6)
+    assert recorder.verdict(blame=False).statistics == pytest.approx(at_own.statistics)
+    with torch.no_grad():
+        model.head[3].weight.mul_(2)  # type: ignore[operator]
+    assert recorder.verdict(blame=False).weights != pytest.approx(at_own.weights)
+
+
+def test_training_data_may_be_a_tensor() -> None:
+    """Its rows are the batches."""
+    _, recorder = trained()
+    table = recorder.evaluate(losses_on(TESTS), torch.stack([x for x, _ in TRAINING]))
+
+    assert "population" in set(table["estimator"])

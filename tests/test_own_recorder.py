@@ -11,6 +11,9 @@ from torch import nn
 import normexp
 from normexp.errors import UsageError
 from normexp.own.layers import batch_norms
+from normexp.own.population import population
+
+TESTS = list(batches(3, seed=9))
 
 
 @pytest.mark.parametrize(
@@ -133,3 +136,47 @@ def test_hooks_that_compiled_code_passes_by_are_refused() -> None:
 
     with pytest.raises(UsageError, match="3 passes of norm1 were not seen"):
         train(torch.compile(second, backend="eager"), optimizer, batches(3))  # type: ignore[arg-type]
+
+
+def test_evaluations_with_hooks_record_no_batch_of_theirs() -> None:
+    """Nor do verdicts, populations and copies of the model."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    optimizer, recorder = recorded(model, per_forward=True)
+    for seed in range(2):
+        train(model, optimizer, batches(8, seed=seed))
+        table = recorder.evaluate(losses_on(TESTS), TESTS, data={"other": TESTS})
+        recorder.verdict()
+        population(deepcopy(model), TESTS)
+        deepcopy(model).train()(TESTS[0][0])
+    average = table["value"][table["estimator"].eq("ema") & table["momentum"].eq(0.1)]
+
+    assert table["value"][0] == pytest.approx(average.item(), rel=1e-5)
+    assert recorder.recording.updates == 16
+    assert not recorder.remarks()
+
+
+def test_a_score_that_fails_loses_no_batch() -> None:
+    """What an evaluation wrote into the buffers is overlooked then too."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    optimizer, recorder = recorded(model)
+    train(model, optimizer, batches(5))
+
+    def fails(_: nn.Module) -> float:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        recorder.evaluate(fails, TESTS)
+    train(model, optimizer, batches(5, seed=1))
+    recorder.recording.flush()
+
+    assert recorder.recording.updates == 10
+    assert not recorder.remarks()
+
+
+@pytest.mark.parametrize("wrong", [{"keep": "Bank"}, {"ring": 0}, {"ring": -1}])
+def test_settings_that_do_not_exist_are_refused(wrong: dict[str, object]) -> None:
+    """At once, not at the first evaluation."""
+    with pytest.raises(UsageError, match=r"is not known|keeps no batch"):
+        recorded(SmallNet(), **wrong)

@@ -11,6 +11,7 @@ from normexp.engine.recompute import Pool
 from normexp.errors import UsageError
 from normexp.nets.layout import Statistics
 from normexp.own.layers import Forward, Layers, batch_norms, call, tracked, unchanged
+from normexp.own.reading import unread
 
 
 def population(
@@ -91,7 +92,8 @@ def pooled(
             pools.setdefault(norm, Pool()).add(mean, var * (number - lost), number)
 
     batches = 0
-    with unchanged(model, loader), torch.compiler.set_stance("force_eager"):  # else no hooks
+    eager = torch.compiler.set_stance("force_eager")  # else no hooks
+    with unchanged(model, loader), unread(), eager:
         model.train()
         for name, norm in norms.items():
             _take_each_batch(norm, training=name not in frozen)

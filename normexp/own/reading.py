@@ -5,7 +5,8 @@ of a chunk is only started, and looked at when the next one leaves.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -112,6 +113,8 @@ class ForwardReader:
     statistics are computed from the layer's input, and stand as those of momentum 1.
     """
 
+    paused = 0  # how many callers are inside of `unread`
+
     def __init__(self, layers: Layers) -> None:
         self._layers, self.chunks = layers, Chunks(layers)
         self._latest = [self._read(each) for each in layers.modules.values()]
@@ -119,7 +122,7 @@ class ForwardReader:
         self._known = [(0.5, writes_of(each)) for each in layers.modules.values()]
         self._seen: list[list[tuple[torch.Tensor, float, int]]] = [[] for _ in self._latest]
         self._handles = [
-            each.register_forward_hook(self._hook(number))
+            each.register_forward_hook(self._hook(number, each))
             for number, each in enumerate(layers.modules.values())
         ]
 
@@ -144,10 +147,10 @@ class ForwardReader:
         for handle in self._handles:
             handle.remove()
 
-    def _hook(self, number: int) -> Callable[..., None]:
+    def _hook(self, number: int, own: _BatchNorm) -> Callable[..., None]:
         def take(layer: _BatchNorm, given: tuple[torch.Tensor, ...], _: object) -> None:
-            if not layer.training:
-                return
+            if not layer.training or layer is not own or ForwardReader.paused:
+                return  # copies of a model have its hooks
             compiled = torch.compiler.is_compiling()  # there is no such count in compiled code
             writes = self._known[number][1] if compiled else writes_of(layer)
             if is_mute(layer):
@@ -166,6 +169,16 @@ class ForwardReader:
         """A copy of mean and variance, [2, channels]."""
         buffers = (layer.running_mean, layer.running_var)
         return torch.stack([each.detach() for each in buffers if each is not None])
+
+
+@contextmanager
+def unread() -> Iterator[None]:
+    """Let hooks overlook the forward passes inside: their batches are not the training's."""
+    ForwardReader.paused += 1
+    try:
+        yield
+    finally:
+        ForwardReader.paused -= 1
 
 
 def is_mute(layer: _BatchNorm) -> bool:

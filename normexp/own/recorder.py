@@ -9,7 +9,7 @@ print(recorder.verdict())
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import torch
 from torch import nn
@@ -61,8 +61,12 @@ def record(  # noqa: PLR0913
     Raises:
         UsageError: the model has no batch norm with running statistics, or one has momentum 0. At
             the third step, out of `optimizer.step`: steps have several updates, and it was not said
-            whether they are equal.
+            whether they are equal. An argument is not one of those above.
     """
+    if keep not in get_args(Keep):
+        raise UsageError(f"keep={keep!r} is not known", 'type keep="auto", "every" or "bank"')
+    if ring < 1:
+        raise UsageError(f"ring={ring} keeps no batch", f"type ring={RING}, the default, or more")
     settings = Settings(per_forward, checkpointed, keep, memory_mb * 1e6, averages, ring)
     return Recorder(Recording(model, settings), optimizer)
 
@@ -89,6 +93,7 @@ class Recorder:
         settings = {name: v for name, v in optimizer.param_groups[0].items() if name != "params"}
         self.optimizer = type(optimizer), settings  # as recording begins
         self._last: Evaluated | None = None
+        self._writes = 0  # into its model until then
         self._handle = optimizer.register_step_post_hook(lambda *_: self.step())
 
     def __enter__(self) -> Self:
@@ -183,7 +188,7 @@ class Recorder:
     def verdict(self, *, blame: bool = True) -> Verdict:
         """Return what the last evaluation says: print it, or take its `as_dict`.
 
-        It is made again where the training has gone on since.
+        It is made again where the training has gone on since, or the model was changed.
 
         Args:
             blame: evaluate each layer with its statistics alone set right: one call of `fn` each.
@@ -192,13 +197,14 @@ class Recorder:
             UsageError: nothing was evaluated yet, or without `train`.
         """
         found = self._judged()
-        if found.step != self.recording.steps:
+        model = found.question.model
+        if (found.step, self._writes) != (self.recording.steps, _writes_into(model)):
             found = self._last = self._asked(found.question)
         is_own = self.records(found.question.model)
         mend = 'recorder.apply("population")'
         mend += "" if is_own else " for the recorded model; the other one needs its own population"
         with self.recording.untouched():
-            return judge(
+            judged = judge(
                 found,
                 mend,
                 blame=blame,
@@ -206,6 +212,8 @@ class Recorder:
                 budget=budgets(self.recording, self.points) if is_own else (),
                 notes=self.remarks(),
             )
+        self._writes = _writes_into(model)
+        return judged
 
     def apply(
         self, estimator: Literal["population"] | None = None, *, momentum: float | None = None
@@ -270,7 +278,8 @@ class Recorder:
 
     def population(self, question: Question, model: nn.Module) -> Statistics:
         """Return statistics over a question's training data, and note them for error budgets."""
-        train = question.train or ()
+        self.recording.flush()
+        train = () if question.train is None else question.train
         found = population(model, train, question.forward_fn, self.recording.still)
         if self.records(model):
             self.points.append((self.recording.updates, found))
@@ -305,6 +314,7 @@ class Recorder:
             )
         with self.recording.untouched():
             found = evaluated(self, question, layers)
+        self._writes = _writes_into(question.model)
         if question.model is self.evaluable and question.train is not None:
             self.evaluations.append((self.recording.updates, found.thinned()))
         return found
@@ -321,6 +331,12 @@ class Recorder:
                 "call recorder.evaluate(fn, train=loader) first, with batches of the training set",
             )
         return self._last
+
+
+def _writes_into(model: nn.Module) -> int:
+    """Return how often parameters and buffers were written to, as far as PyTorch counts it."""
+    tensors = (*model.parameters(), *model.buffers())
+    return sum(each._version for each in tensors if not each.is_inference())  # noqa: SLF001
 
 
 def _checked(momenta: Sequence[float]) -> list[float]:

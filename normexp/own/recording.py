@@ -17,7 +17,7 @@ from normexp.nets.layout import Statistics
 from normexp.own.bank import Bank, bank_momenta
 from normexp.own.history import EveryUpdate
 from normexp.own.layers import batch_norms, tracked
-from normexp.own.reading import BufferReader, ForwardReader, is_mute, writes_of
+from normexp.own.reading import BufferReader, ForwardReader, is_mute, unread, writes_of
 from normexp.own.recovery import Recovery, columns_of
 
 Keep = Literal["auto", "every", "bank"]
@@ -140,8 +140,11 @@ class Recording:
     def untouched(self) -> Iterator[None]:
         """Overlook what is written into the buffers inside, and put back in the end."""
         before = self._writes()
-        yield
-        self.recovery.writes += self._writes() - before
+        try:
+            with unread():
+                yield
+        finally:
+            self.recovery.writes += self._writes() - before
 
     def _take(self, *, wait: bool) -> None:
         for readings in self._reader.chunks.take(wait=wait):

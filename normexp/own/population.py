@@ -88,7 +88,7 @@ def pooled(
         if norm.training and norm.running_mean is not None and norm.running_var is not None:
             number = given[0].numel() // given[0].shape[1]
             lost = 1 / processes if isinstance(norm, nn.SyncBatchNorm) else 1  # by a mean of all
-            mean, var = (each.double().cpu() for each in (norm.running_mean, norm.running_var))
+            mean, var = (each.cpu().double() for each in (norm.running_mean, norm.running_var))
             pools.setdefault(norm, Pool()).add(mean, var * (number - lost), number)
 
     batches = 0

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 import normexp
 from normexp.config.norm import BatchNorm
 from normexp.errors import UsageError
+from normexp.own.layers import batch_norms
 
 
 def accumulate(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 10) -> None:
@@ -256,3 +257,48 @@ def test_sync_batch_norm_is_a_batch_norm() -> None:
 
     assert recorder.recording.layers.sites == {"norm1": 6, "norm2": 8, "head.1": 8}
     assert isinstance(model.norm1, nn.SyncBatchNorm)
+
+
+@pytest.mark.parametrize("keep", ["every", "bank"])
+def test_a_batch_that_is_not_finite_is_left_out(keep: str) -> None:
+    """So is a momentum of 0 in between; all other batches count."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    oracle, (optimizer, recorder) = Oracle(model), recorded(model, keep=keep)
+    train(model, optimizer, batches(10))
+    for norm in batch_norms(model).values():
+        norm.momentum = 0
+    train(model, optimizer, batches(1))
+    for norm in batch_norms(model).values():
+        norm.momentum = 0.1
+    train(model, optimizer, batches(10, seed=1))
+    found = recorder.recording.statistics(BatchNorm(momentum=0.5))
+    x, _ = next(batches(1))
+    model(x * torch.nan)
+    optimizer.step()
+    after = recorder.recording.statistics(BatchNorm(momentum=0.5))
+    for seen in oracle.seen.values():
+        del seen[21], seen[10]
+
+    if keep == "every":
+        assert_close(oracle, recorder, 4)
+    assert recorder.recording.updates == 20
+    assert torch.equal(found.mean, after.mean)
+    assert recorder.remarks()[0].startswith("2 steps have no batch statistics")
+
+
+def test_layers_that_skip_steps_are_not_frozen() -> None:
+    """Until they have skipped 64."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    optimizer, recorder = recorded(model)
+    for step, (x, _) in enumerate(batches(70)):
+        optimizer.zero_grad()
+        (model(x) if step < 4 else model.stem(x)).sum().backward()
+        optimizer.step()
+        if step in (4, 69):
+            recorder.recording.flush()
+        if step == 4:
+            assert recorder.recording.still == set()
+
+    assert recorder.recording.still == {"norm2", "head.1"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
@@ -180,3 +181,25 @@ def test_settings_that_do_not_exist_are_refused(wrong: dict[str, object]) -> Non
     """At once, not at the first evaluation."""
     with pytest.raises(UsageError, match=r"is not known|keeps no batch"):
         recorded(SmallNet(), **wrong)
+
+
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
+def test_data_parallel_is_seen_inside_of_compiled_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other processes than the first record nothing; scores see the bare model."""
+    distributed = torch.distributed
+    store = f"file://{tmp_path / 'store'}"
+    distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    try:
+        model = SmallNet()
+        compiled = torch.compile(nn.parallel.DistributedDataParallel(model))
+        _, recorder = recorded(compiled)  # type: ignore[arg-type]
+        monkeypatch.setattr(distributed, "get_rank", lambda *_: 1)
+        _, other = recorded(compiled)  # type: ignore[arg-type]
+    finally:
+        distributed.destroy_process_group()
+
+    assert recorder.evaluable is model
+    with pytest.raises(UsageError, match="are overwritten by those of the first"):
+        other.evaluate(losses_on(TESTS))

@@ -26,16 +26,15 @@ class Chunks:
     """Readings on the device, and those that leave it."""
 
     def __init__(self, layers: Layers) -> None:
-        first = next(iter(layers.modules.values()))
-        means = [each.running_mean for each in layers.modules.values()]
+        buffers = [each for layer in layers.modules.values() for each in layer.buffers()]
         columns = 2 * sum(layers.sites.values())
         size = min(MOST_READINGS, max(1, MOST_BYTES // (4 * columns)))
-        self._device = first.running_mean.device if first.running_mean is not None else None
-        wide = any(each is not None and each.dtype == torch.float64 for each in means)
+        self._device = buffers[0].device
+        wide = any(each.dtype == torch.float64 for each in buffers)
         dtype = torch.float64 if wide else torch.float32
-        self._cuda = self._device is not None and self._device.type == "cuda"
+        self._cuda = self._device.type == "cuda"
         self._values = torch.empty(size, columns, dtype=dtype, device=self._device)
-        self._counts = torch.empty(size, len(means), dtype=torch.long, device=self._device)
+        self._counts = torch.empty(size, len(layers.modules), dtype=torch.long, device=self._device)
         self._meta: list[tuple[int, list[float], list[int]]] = []  # step, momenta, writes
         self._leaving: list[tuple[Readings, torch.Event | None]] = []
 
@@ -57,8 +56,8 @@ class Chunks:
         """Return chunks that have come, oldest first; with `wait`, all that has been read."""
         if wait and self._meta:
             self._leave()
-        number = len(self._leaving) - (not wait and self._cuda)
-        found, self._leaving = self._leaving[: max(0, number)], self._leaving[max(0, number) :]
+        number = max(0, len(self._leaving) - (not wait and self._cuda))
+        found, self._leaving = self._leaving[:number], self._leaving[number:]
         for _, event in found:
             if event is not None:
                 event.synchronize()

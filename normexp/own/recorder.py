@@ -119,7 +119,8 @@ class Recorder:
     def evaluable(self) -> nn.Module:
         """The recorded model, inside of data parallel, whose forward waits for other processes."""
         model = self.recording.model
-        return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+        inside = getattr(model, "_orig_mod", model)
+        return bare(model) if isinstance(inside, nn.parallel.DistributedDataParallel) else model
 
     def records(self, model: nn.Module) -> bool:
         """Return whether this is the recorded model, in whatever wrapper."""
@@ -200,7 +201,7 @@ class Recorder:
         model = found.question.model
         if (found.step, self._writes) != (self.recording.steps, _writes_into(model)):
             found = self._last = self._asked(found.question)
-        is_own = self.records(found.question.model)
+        is_own = self.records(model)
         mend = 'recorder.apply("population")'
         mend += "" if is_own else " for the recorded model; the other one needs its own population"
         with self.recording.untouched():
@@ -293,7 +294,7 @@ class Recorder:
         for counts, text in (
             (
                 recovery.changed,
-                "steps have no batch statistics: the buffers were changed before",
+                "steps have no batch statistics: the buffers were changed before, or say nothing",
             ),
             (recovery.lost, "variances of a channel and step were too small to tell from 0"),
             (recovery.several, "steps had several updates, which are taken as equal"),

@@ -18,7 +18,7 @@ from normexp.own.bank import Bank, bank_momenta
 from normexp.own.history import EveryUpdate
 from normexp.own.layers import batch_norms, tracked
 from normexp.own.reading import BufferReader, ForwardReader, is_mute, unread, writes_of
-from normexp.own.recovery import Recovery, columns_of
+from normexp.own.recovery import NEVER, Recovery, columns_of
 
 Keep = Literal["auto", "every", "bank"]
 
@@ -65,8 +65,7 @@ class Recording:
         if settings.keep == "bank":
             self.history = self._bank()
         self._idle = _follows_rank_0(model)
-        reader = ForwardReader if settings.per_forward else BufferReader
-        self._reader = reader(self.layers)
+        self._reader = (ForwardReader if settings.per_forward else BufferReader)(self.layers)
 
     def close(self) -> None:
         """Let go of the model; what has been recorded stays."""
@@ -83,6 +82,7 @@ class Recording:
         if self._idle:
             return
         self.steps += 1
+        self._trained = [each.training for each in self.layers.modules.values()]
         with torch.no_grad():
             self._reader.step(self.steps)
         self._take(wait=self.steps == PROBED)
@@ -93,10 +93,15 @@ class Recording:
 
     @property
     def still(self) -> set[str]:
-        """Batch norms that the last step did not update: frozen ones, and those that keep none."""
-        moving = self.recovery.moving.tolist()
-        moved = {name for name, moves in zip(self.layers.modules, moving, strict=True) if moves}
-        return set(batch_norms(self.model)) - moved
+        """Batch norms that are frozen, and those that keep no statistics.
+
+        A layer is frozen if the last step left it in evaluation mode, or none of the last 64 steps
+        updated it: others merely skip steps, as heads that take turns do.
+        """
+        skipped = (self.steps - self.recovery.moved).tolist()
+        of_layers = zip(self.layers.modules, skipped, self._trained, strict=True)
+        moving = {name for name, idle, on in of_layers if not idle or (on and idle < -NEVER)}
+        return set(batch_norms(self.model)) - moving
 
     def flush(self) -> None:
         """Look at all that has been read.
@@ -177,7 +182,7 @@ class Recording:
     def _require_calls(self) -> None:
         """Refuse hooks that compiled code passes by."""
         missed = self._counts() - self.recovery.counts
-        if self.settings.per_forward and missed.any():
+        if self.settings.per_forward and missed.amax() > 0:
             name = list(self.layers.modules)[int(missed.argmax())]
             raise UsageError(
                 f"{int(missed.amax())} passes of {name} were not seen: compiled code has no hooks",
@@ -188,10 +193,8 @@ class Recording:
     def _require_movement(self) -> None:
         mute = [name for name, each in self.layers.modules.items() if is_mute(each)]
         if mute and not self.settings.per_forward:
-            layer = self.layers.modules[mute[0]]
-            why = "momentum 0" if layer.momentum == 0 else f"buffers in {layer.running_mean.dtype}"  # type: ignore[union-attr]
             raise UsageError(
-                f"{mute[0]} has {why}: they do not say what a batch was",
+                f"{mute[0]} has momentum 0 or coarse buffers: they do not say what a batch was",
                 "type record(..., per_forward=True), before torch.compile",
             )
 
@@ -205,6 +208,9 @@ class Recording:
 
 def _follows_rank_0(model: nn.Module) -> bool:
     """Return whether the first process overwrites this one's buffers at every forward pass."""
-    if not isinstance(model, nn.parallel.DistributedDataParallel):
-        return False
-    return bool(model.broadcast_buffers) and torch.distributed.get_rank(model.process_group) != 0
+    model = getattr(model, "_orig_mod", model)
+    return (
+        isinstance(model, nn.parallel.DistributedDataParallel)
+        and bool(model.broadcast_buffers)
+        and torch.distributed.get_rank(model.process_group) != 0
+    )

@@ -14,6 +14,9 @@ import torch
 
 from normexp.own.history import Rows
 
+NEVER = -64
+"""The step of an update that there was not: far enough back to count as frozen."""
+
 ROUNDING = 2.0**-23
 """Of float32: a variance below this times the running one, over m, cannot be told from 0."""
 
@@ -43,9 +46,10 @@ class Recovery:
 
     Attributes:
         readings: so far.
-        moving: whether the last step updated a layer, [layers].
+        moved: the last step that updated a layer, [layers].
         several: readings with several updates, [layers].
-        changed: readings before which somebody had changed the buffers, [layers].
+        changed: readings before which somebody had changed the buffers, or that say nothing (they
+            are not finite, or of momentum 0), [layers].
         lost: channels of updates whose variance cannot be told from 0, [layers].
     """
 
@@ -60,7 +64,7 @@ class Recovery:
         self.layer_of = layer_of
         self._writes_of_update = torch.full_like(counts, torch.iinfo(torch.long).max)
         self.readings = 0
-        self.moving = torch.zeros_like(counts, dtype=torch.bool)
+        self.moved = torch.full_like(counts, NEVER)
         self.several, self.changed, self.lost = (torch.zeros_like(counts) for _ in range(3))
 
     def rows(self, readings: Readings) -> Rows:
@@ -72,13 +76,16 @@ class Recovery:
         active = torch.where(changed, 0, updates)
         kept = _kept(readings.momenta, counts[:-1], active)[:, self.layer_of]
         earlier = torch.cat([self.before[None], seen[:-1]])
-        found = (seen - kept * earlier) / (1 - kept)
+        found = torch.where(kept == 0, seen, (seen - kept * earlier) / (1 - kept))
+        strange = torch.zeros_like(active).index_add_(1, self.layer_of, (~found.isfinite()).long())
+        changed |= (active > 0) & (strange > 0)
+        active = torch.where(changed, 0, active)
         channels = seen.shape[1] // 2
         least = ROUNDING * seen[:, channels:] / (1 - kept[:, channels:])
         lost = (found[:, channels:] <= least) & (active > 0)[:, self.layer_of[channels:]]
         found[:, channels:].clamp_(min=0)
         self._count(updates, changed, lost)
-        self.moving = (updates[readings.steps == readings.steps[-1]] != 0).any(0)
+        self.moved = torch.where(updates != 0, readings.steps[:, None], self.moved).amax(0)
         self.before, self.counts = seen[-1], readings.counts[-1]
         self.writes = readings.writes[-1]
         return self._repeated(found, active, counts[:-1], readings)

@@ -191,10 +191,11 @@ def verdict_of(result: Result) -> Any:  # noqa: ANN401
     return json.loads(result.stdout)["verdict"]
 
 
-def test_an_accuracy_falls(mine: Callable[[float], str], normexp: Normexp) -> None:
-    """Statistics take something away from it."""
+@pytest.mark.parametrize("said", [["--higher-is-better"], []])
+def test_an_accuracy_falls(mine: Callable[[float], str], normexp: Normexp, said: list[str]) -> None:
+    """Statistics take something away from it; its name says that higher is better."""
     target = f"{mine(400)}:accuracy"
-    found = verdict_of(normexp("audit", target, "--higher-is-better", "--json"))
+    found = verdict_of(normexp("audit", target, *said, "--json"))
 
     assert found["metric"] == "accuracy"
     assert found["to_blame"]

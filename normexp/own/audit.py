@@ -76,7 +76,7 @@ def asked(target: str, checkpoint: Path | None = None, *, higher_is_better: bool
     if checkpoint is not None:
         _fill(bare(model), checkpoint)
     forward = forward_fn[0] if forward_fn else None
-    return Question(score, loader, forward, {}, model, (), higher_is_better)
+    return Question(score, loader, forward, {}, model, (), higher_is_better or None)
 
 
 def _function(path: Path, name: str) -> Callable[[], object]:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from normexp.config.norm import BatchNorm
+from normexp.engine.budget import weights
 from normexp.nets.layout import Statistics
 from normexp.own.history import EveryUpdate, Rows
 from normexp.own.recording import Recording
@@ -70,11 +72,10 @@ def _drift(
 ) -> torch.Tensor:
     """Return Σ w·(population at the time of each batch − that of now), [2 · channels]."""
     newest = torch.where(rows.active, rows.newest, 0.0)
-    kept = torch.cumprod((1 - newest).flip(0), 0).flip(0)
-    weights = newest * torch.cat([kept[1:], torch.ones_like(kept[:1])])  # [rows, layers]
+    by_batch = weights([BatchNorm()] * newest.shape[1], newest.T).batches.T  # [rows, layers]
     times, order = np.arange(len(newest)), sorted(points)
     near = [np.interp(times, order, np.eye(len(order))[place]) for place in range(len(order))]
-    of_points = torch.from_numpy(np.stack(near)) @ weights  # [points, layers]
+    of_points = torch.from_numpy(np.stack(near)) @ by_batch  # [points, layers]
     course = torch.stack([torch.cat(points[each]) for each in order])
     return (of_points[:, layer_of] * (course - now)).sum(0)
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from normexp.config.norm import BatchNorm
 from normexp.errors import UsageError
+from normexp.insight.arms import half_width
 from normexp.nets.layout import Statistics
 from normexp.own.bank import EXACT, Bank, Certificate
 from normexp.own.layers import Forward, Layers, unchanged
@@ -139,13 +140,10 @@ def difference(one: Array, other: Array) -> tuple[float, float]:
 
     The interval is NaN where there is one number, or where the numbers of examples differ.
     """
-    from scipy.special import stdtrit
-
     if len(one) != len(other) or len(one) == 1:
         return float(one.mean() - other.mean()), np.nan
     apart = one - other
-    error = apart.std(ddof=1) / np.sqrt(len(apart))
-    return float(apart.mean()), float(stdtrit(len(apart) - 1, 0.975) * error)
+    return float(apart.mean()), float(half_width(apart.std(ddof=1), len(apart)))
 
 
 def evaluated(recorder: "Recorder", question: Question, layers: Layers) -> Evaluated:

@@ -18,7 +18,7 @@ from normexp.own.bank import Bank, bank_momenta
 from normexp.own.history import EveryUpdate
 from normexp.own.layers import batch_norms, tracked
 from normexp.own.reading import BufferReader, ForwardReader, is_mute, unread, writes_of
-from normexp.own.recovery import NEVER, Recovery, columns_of
+from normexp.own.recovery import FROZEN_AFTER, Recovery, columns_of
 
 Keep = Literal["auto", "every", "bank"]
 
@@ -100,7 +100,11 @@ class Recording:
         """
         skipped = (self.steps - self.recovery.moved).tolist()
         of_layers = zip(self.layers.modules, skipped, self._trained, strict=True)
-        moving = {name for name, idle, on in of_layers if not idle or (on and idle < -NEVER)}
+        moving = {
+            name
+            for name, steps, in_training in of_layers
+            if not steps or (in_training and steps < FROZEN_AFTER)
+        }
         return set(batch_norms(self.model)) - moving
 
     def flush(self) -> None:

@@ -14,8 +14,8 @@ import torch
 
 from normexp.own.history import Rows
 
-NEVER = -64
-"""The step of an update that there was not: far enough back to count as frozen."""
+FROZEN_AFTER = 64
+"""Steps without an update after which a layer counts as frozen."""
 
 ROUNDING = 2.0**-23
 """Of float32: a variance below this times the running one, over m, cannot be told from 0."""
@@ -64,7 +64,7 @@ class Recovery:
         self.layer_of = layer_of
         self._writes_of_update = torch.full_like(counts, torch.iinfo(torch.long).max)
         self.readings = 0
-        self.moved = torch.full_like(counts, NEVER)
+        self.moved = torch.full_like(counts, -FROZEN_AFTER)  # the step of the last update; none yet
         self.several, self.changed, self.lost = (torch.zeros_like(counts) for _ in range(3))
 
     def rows(self, readings: Readings) -> Rows:

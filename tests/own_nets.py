@@ -1,9 +1,16 @@
-"""Small networks of a user's own, and hooks that see what their batch norms see."""
+"""Networks of a user's own, hooks that see what their batch norms see, and twins."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
 
+import numpy as np
+import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
+from torch.optim.swa_utils import update_bn
+from torch.utils.data import TensorDataset
 
 import normexp
 from normexp.own.layers import batch_norms
@@ -68,6 +75,24 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer, data: Iterator[Bat
         optimizer.step()
 
 
+@cache
+def digits(number: int, first: int = 0) -> TensorDataset:
+    """Handwritten digits of 32×32 pixels, and their labels."""
+    x, y = (torch.tensor(each[first : first + number]) for each in load_digits(return_X_y=True))
+    return TensorDataset(nn.functional.interpolate(x.float().view(-1, 1, 8, 8) / 16, size=32), y)
+
+
+def resnet18() -> nn.Module:
+    """ResNet-18 by its configuration, narrow, with its 20 batch norms."""
+    transformers = pytest.importorskip("transformers")
+    about = transformers.ResNetConfig(
+        num_channels=1, embedding_size=8, hidden_sizes=[8, 16, 32, 64], depths=[2, 2, 2, 2],
+        layer_type="basic", num_labels=10,
+    )  # fmt: skip
+    model: nn.Module = transformers.ResNetForImageClassification(about)
+    return model
+
+
 class Oracle:
     """Statistics of every batch, from the inputs of the norm layers in training mode."""
 
@@ -118,3 +143,84 @@ def assert_close(oracle: Oracle, recorder: Recorder, factor: float = 1) -> None:
 
     assert errors[0] < factor * CLOSE[0], errors
     assert errors[1] < factor * CLOSE[1], errors
+
+
+Listen = Callable[[nn.Module, torch.optim.Optimizer], None]
+"""Is told by a loop what it will train."""
+
+Loop = Callable[[Any, Listen], object]
+"""Trains a network."""
+
+MOMENTA = (0.01, 0.1, 0.5)
+
+
+def trained(
+    make: Callable[[], nn.Module], loop: Loop, listen: Listen, momentum: float | None = None
+) -> nn.Module:
+    """A new network after a loop, with a momentum or with its own."""
+    torch.manual_seed(0)
+    model = make()
+    for norm in batch_norms(model).values():
+        norm.momentum = norm.momentum if momentum is None else momentum
+    loop(model, listen)
+    return model
+
+
+def assert_twins(  # noqa: PLR0913
+    make: Callable[[], nn.Module],
+    loop: Loop,
+    score: Callable[[Any], torch.Tensor],
+    data: torch.Tensor,
+    *,
+    exact: float = 1e-5,
+    per_forward: bool = False,
+) -> list[Recorder]:
+    """Return recorders of a training, whose tables and verdicts are those of its twins.
+
+    The first keeps every update, the second has no memory for that. A twin is not recorded. It
+    begins with the same seed, and trains with the momentum of a row. Its weights are equal to the
+    bit, its loss to a relative `exact` and ten times the certificate's `l1`.
+
+    Args:
+        make: a network.
+        loop: trains it.
+        score: losses of examples.
+        data: a batch, whose statistics stand for those of the training set.
+        exact: a relative difference.
+        per_forward: of the recorders.
+    """
+    recorders: list[Recorder] = []
+
+    def listen(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        for memory in (256, 0):
+            one = normexp.record(model, optimizer, per_forward=per_forward, memory_mb=memory)
+            recorders.append(one)
+
+    model = trained(make, loop, listen)
+    twins = [trained(make, loop, lambda *_: None, each) for each in MOMENTA]
+    own, *expected = (loss_in_evaluation(score, each) for each in (model, *twins))
+    torch.manual_seed(1)  # of dropout
+    update_bn([data], twins[0])
+    weights = loss_in_evaluation(score, twins[0])
+    for recorder in recorders:
+        torch.manual_seed(1)
+        table = recorder.evaluate(score, [data], momenta=MOMENTA)
+        verdict = recorder.verdict(blame=False)
+        found = table[table["estimator"] == "ema"]
+        apart = (found["value"] / expected - 1).abs()
+
+        assert (apart <= exact + 10 * found["l1"]).all(), apart
+        assert verdict.value == pytest.approx(own, rel=1e-7)
+        assert verdict.weights == pytest.approx(weights, rel=1e-5)
+        assert verdict.statistics == pytest.approx(verdict.value - verdict.weights)
+        assert verdict.momentum["momentum"] == MOMENTA[int(np.argmin(expected))]
+    for twin in twins:
+        pairs = zip(model.parameters(), twin.parameters(), strict=True)
+        assert all(torch.equal(*each) for each in pairs)
+    return recorders
+
+
+def loss_in_evaluation(score: Callable[[Any], torch.Tensor], model: nn.Module) -> float:
+    """The mean loss in evaluation mode."""
+    with torch.no_grad():
+        return float(score(model.eval()).double().mean())

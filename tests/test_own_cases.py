@@ -49,12 +49,27 @@ def test_steps_of_several_batches_are_refused_and_read_by_hooks(
     loop(model, optimizer)
     oracle, (optimizer, recorder) = Oracle(model), recorded(model, per_forward=True)
     loop(model, optimizer)
-    if loop is adversary:  # the last pass for the generator comes after the last step
-        for seen in oracle.seen.values():
-            seen.pop()
 
     assert "per_forward=True" in (caught.value.hint or "")
     assert_close(oracle, recorder)
+
+
+def test_an_adversary_is_evaluated_between_two_rounds() -> None:
+    """Its last batch, which came after the last step, is counted then, and no other is lost."""
+    torch.manual_seed(0)
+    model, data = SmallNet(), list(batches(2))
+    optimizer, recorder = recorded(model, per_forward=True)
+    for _ in range(3):
+        adversary(model, optimizer)
+        recorder.evaluate(lambda net: loss_of(net, data[0]), data)
+        recorder.apply("population").undo()
+    own = recorder.recording.layers.read()
+    ema = recorder.recording.statistics(BatchNorm(momentum=0.1))
+
+    assert recorder.recording.updates == 90
+    assert recorder.remarks() == []
+    assert torch.allclose(ema.mean, own.mean, atol=1e-6)
+    assert torch.allclose(ema.var, own.var, rtol=1e-5)
 
 
 @pytest.mark.parametrize("reentrant", [False, True])

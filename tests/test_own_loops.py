@@ -1,4 +1,4 @@
-"""Loops and networks that nobody here wrote: DDP, Lightning, a Trainer, ResNet-18, EfficientNet."""
+"""Loops that nobody here wrote: data parallel, Lightning's, Hugging Face's Trainer."""
 
 import json
 import os
@@ -7,16 +7,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from own_nets import CLOSE, Oracle, SmallNet, assert_close, batches, loss_of, recorded
-from sklearn.datasets import load_digits
+from own_nets import (
+    CLOSE,
+    Listen,
+    SmallNet,
+    assert_twins,
+    batches,
+    digits,
+    loss_of,
+    losses_on,
+    resnet18,
+)
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
-
-import normexp
-from normexp.own.recorder import Recorder
 
 QUIET = pytest.mark.filterwarnings("ignore")  # of other people's loops
 
@@ -80,148 +85,67 @@ def test_a_lightning_loop_is_read(tmp_path: Path) -> None:
     lightning = pytest.importorskip("lightning")
 
     class Module(lightning.LightningModule):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
+        def __init__(self, net: SmallNet, listen: Listen) -> None:
             super().__init__()
-            self.net = SmallNet()
-            self.recorder: Recorder
+            self.net, self.listen = net, listen
 
         def training_step(self, batch: list[torch.Tensor], _: int) -> torch.Tensor:
             return loss_of(self.net, (batch[0], batch[1]))
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
-            optimizer, self.recorder = recorded(self.net)
+            optimizer = torch.optim.SGD(self.net.parameters(), lr=0.05, momentum=0.9)
+            self.listen(self.net, optimizer)
             return optimizer
 
-    torch.manual_seed(0)
-    module = Module()
-    oracle, (x, y) = Oracle(module.net), next(batches(1, size=160))
-    trainer = lightning.Trainer(
-        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
-    )  # fmt: skip
-    trainer.fit(module, DataLoader(TensorDataset(x, y), batch_size=16, shuffle=True))
+    def loop(net: SmallNet, listen: Listen) -> None:
+        trainer = lightning.Trainer(
+            max_epochs=4, accelerator="cpu", logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
+        )  # fmt: skip
+        data = TensorDataset(*next(batches(1, size=160)))
+        trainer.fit(Module(net, listen), DataLoader(data, batch_size=16, shuffle=True))
 
-    assert module.recorder.recording.steps == 20
-    assert_close(oracle, module.recorder)
+    tests = list(batches(2, seed=1))
+    recorder, _ = assert_twins(SmallNet, loop, losses_on(tests), tests[0][0])
+
+    assert recorder.recording.steps == 40
 
 
-class Digits(Dataset[dict[str, torch.Tensor]]):
-    """Handwritten digits of 32×32 pixels, as Hugging Face's models take them."""
-
-    def __init__(self, rows: slice) -> None:
-        x, y = load_digits(return_X_y=True)
-        images = torch.tensor(x[rows], dtype=torch.float32).view(-1, 1, 8, 8) / 16
-        self.x = nn.functional.interpolate(images, size=32)
-        self.y = torch.tensor(y[rows])
+class Items(Dataset[dict[str, torch.Tensor]]):
+    """Digits as Hugging Face's models take them."""
 
     def __len__(self) -> int:
-        return len(self.y)
+        return 320
 
     def __getitem__(self, place: int) -> dict[str, torch.Tensor]:
-        return {"pixel_values": self.x[place], "labels": self.y[place]}
-
-
-def resnet18() -> Any:  # noqa: ANN401
-    """ResNet-18 by its configuration, narrow, with its 20 batch norms."""
-    transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
-    about = transformers.ResNetConfig(
-        num_channels=1, embedding_size=8, hidden_sizes=[8, 16, 32, 64], depths=[2, 2, 2, 2],
-        layer_type="basic", num_labels=10,
-    )  # fmt: skip
-    return transformers.ResNetForImageClassification(about)
+        x, y = digits(320)[place]
+        return {"pixel_values": x, "labels": y}
 
 
 @QUIET
-def test_a_trainer_loop_is_read(tmp_path: Path) -> None:
-    """Hugging Face's, which wraps the optimizer; its batches are mappings."""
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_a_trainer_loop_is_read(tmp_path: Path, accumulated: int) -> None:
+    """Hugging Face's, which wraps the optimizer, with one batch a step or two."""
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
-    model = resnet18()
-    oracle, (optimizer, recorder) = Oracle(model), recorded(model)
-    arguments = transformers.TrainingArguments(
-        output_dir=str(tmp_path), max_steps=8, per_device_train_batch_size=16, report_to=[],
-        save_strategy="no", use_cpu=True, disable_tqdm=True,
-    )  # fmt: skip
-    transformers.Trainer(
-        model, arguments, train_dataset=Digits(slice(160)), optimizers=(optimizer, None)
-    ).train()
-    assert_close(oracle, recorder, 10)
-    loader = DataLoader(Digits(slice(48)), batch_size=16)
 
-    def loss(net: Any) -> float:  # noqa: ANN401
-        return float(np.mean([net(**batch).loss.item() for batch in loader]))
+    def loop(model: nn.Module, listen: Listen) -> None:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+        listen(model, optimizer)
+        arguments = transformers.TrainingArguments(
+            output_dir=str(tmp_path), num_train_epochs=1, per_device_train_batch_size=8,
+            gradient_accumulation_steps=accumulated, report_to=[], save_strategy="no",
+            use_cpu=True, disable_tqdm=True,
+        )  # fmt: skip
+        transformers.Trainer(
+            model, arguments, train_dataset=Items(), optimizers=(optimizer, None)
+        ).train()
 
-    table = recorder.evaluate(loss, loader, momenta=[0.1, 0.5])
+    x, y = digits(100, 1280).tensors
 
-    assert recorder.recording.steps == 8
-    assert len(recorder.recording.layers.modules) == 20
-    assert table["excess"].notna().all()
+    def losses(model: Any) -> torch.Tensor:  # noqa: ANN401
+        return nn.functional.cross_entropy(model(x).logits, y, reduction="none")
 
+    recorder, _ = assert_twins(resnet18, loop, losses, x[:64], per_forward=accumulated == 2)
 
-def trained_on_digits(model: nn.Module, steps: int, **settings: Any) -> Recorder:  # noqa: ANN401
-    """A recorder after some steps of a network that takes images."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
-    recorder = normexp.record(model, optimizer, **settings)
-    loader = DataLoader(Digits(slice(320)), batch_size=16)
-    model.train()
-    done = 0
-    while done < steps:
-        for batch in loader:
-            optimizer.zero_grad()
-            answers = model(batch["pixel_values"])
-            answers = getattr(answers, "logits", answers)
-            nn.functional.cross_entropy(answers, batch["labels"]).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            done += 1
-            if done == steps:
-                break
-    return recorder
-
-
-def losses_of_digits(model: Any) -> torch.Tensor:  # noqa: ANN401
-    """Losses of images that were not trained on."""
-    data = Digits(slice(320, 420))
-    answers = model(data.x)
-    answers = getattr(answers, "logits", answers)
-    return nn.functional.cross_entropy(answers, data.y, reduction="none")
-
-
-@QUIET
-@pytest.mark.parametrize("keep", ["every", "bank"])
-def test_a_resnet_agrees_with_twins(keep: str) -> None:
-    """The loss at a momentum is that of a ResNet-18 trained with it, weights equal to the bit."""
-    model = resnet18()
-    recorder = trained_on_digits(model, 24, keep=keep)
-    table = recorder.evaluate(losses_of_digits, [Digits(slice(64)).x], momenta=[0.02, 0.4])
-    for place, momentum in enumerate((0.02, 0.4), start=1):
-        twin = resnet18()
-        for norm in recorder.recording.layers.modules:
-            twin.get_submodule(norm).momentum = momentum
-        trained_on_digits(twin, 24)
-        with torch.no_grad():
-            expected = float(losses_of_digits(twin.train(mode=False)).mean())
-
-        for name, weight in model.named_parameters():
-            assert torch.equal(weight, twin.get_parameter(name))
-        most = 10 * float(table["l1"][place])
-        assert table["value"][place] == pytest.approx(expected, rel=1e-5 + most)
-
-
-@QUIET
-def test_an_efficientnet_is_read() -> None:
-    """49 batch norms of momentum .01, some of whose channels vary too little to be told from 0."""
-    package = pytest.importorskip("efficientnet_pytorch")
-    torch.manual_seed(0)
-    model = package.EfficientNet.from_name("efficientnet-b0", in_channels=1, num_classes=10)
-    oracle = Oracle(model)
-    recorder = trained_on_digits(model, 4)
-    recorder.recording.flush()
-    rows = recorder.recording.history.rows  # type: ignore[union-attr]
-    apart = []
-    for name, span in recorder.recording.layers.spans.items():
-        mean, var = (torch.stack(each) for each in zip(*oracle.seen[name], strict=True))
-        apart.append(((rows.statistics[:, span] - mean).abs() / var.sqrt()).flatten())
-
-    assert len(apart) == 49
-    assert torch.cat(apart).median() < 1e-5
+    assert (recorder.recording.steps, recorder.recording.updates) == (40 // accumulated, 40)

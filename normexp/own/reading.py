@@ -126,17 +126,15 @@ class ForwardReader:
         ]
 
     def step(self, step: int) -> None:
-        """Note what the forward passes since the last step have left."""
+        """Note what the forward passes have left that were not noted yet."""
         for place in range(max(map(len, self._seen), default=0)):
-            momenta, writes = [], []
             for layer, seen in enumerate(self._seen):
                 if place < len(seen):
                     self._latest[layer] = seen[place][0]
                     self._counts[layer] = self._counts[layer] + 1
                     self._known[layer] = seen[place][1:]
-                momenta.append(self._known[layer][0])
-                writes.append(self._known[layer][1])
-            parts = [half for number in (0, 1) for half in (v[number] for v in self._latest)]
+            momenta, writes = map(list, zip(*self._known, strict=True))
+            parts = [each[number] for number in (0, 1) for each in self._latest]
             self.chunks.append(parts, self._counts, (step, momenta, writes))
         for seen in self._seen:
             seen.clear()

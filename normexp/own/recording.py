@@ -156,6 +156,8 @@ class Recording:
             self.recovery.writes += self._writes() - before
 
     def _take(self, *, wait: bool) -> None:
+        if wait and self.steps and self.settings.per_forward:
+            self._reader.step(self.steps)  # what has passed since then, a GAN's last batch
         for readings in self._reader.chunks.take(wait=wait):
             rows = self.recovery.rows(readings)
             self.history.add(rows)

@@ -24,7 +24,7 @@ Command = Callable[..., Result]
 MOMENTA = (0.01, 0.1, 0.5)
 EPOCHS, BATCHES, SIZE = 3, 12, 16
 TESTS = list(batches(3, seed=1000))
-NO_WEIGHTS = "the weights of a loop outside of normexp are not stored"
+NO_NETWORK = "the network is code of the user's, and stored runs never run code"
 
 
 def loop(seed: int, place: Path, keep: Keep = "auto") -> Recorder:
@@ -148,7 +148,7 @@ def test_every_command_reads_them(normexp: Command, as_json: Callable[..., Any])
     assert all(each["n"] == [2, 2] for each in compared["comparisons"])
     assert budget[0]["cost"] == {}
     for wanted in (ids[0], "mine"):
-        assert NO_WEIGHTS in " ".join(normexp("budget", wanted).output.split())
+        assert NO_NETWORK in " ".join(normexp("budget", wanted).output.split())
     assert normexp("why", ids[0]).exit_code == 0
     assert normexp("diff", ids[0], ids[1]).exit_code == 0
 
@@ -161,7 +161,7 @@ def test_a_report_leaves_out_what_needs_weights(normexp: Command) -> None:
 
     assert mine.exit_code == bank.exit_code == 0
     for figure in ("Fitted curves", "Histograms of the layers"):
-        assert f"{figure}: {NO_WEIGHTS}" in " ".join(mine.stderr.split())
+        assert f"{figure}: {NO_NETWORK}" in " ".join(mine.stderr.split())
     assert "Error budget of the running means" in text
     assert "it failed" not in mine.stderr + bank.stderr
     assert "without the statistics of every batch" in " ".join(bank.stderr.split())
@@ -170,9 +170,9 @@ def test_a_report_leaves_out_what_needs_weights(normexp: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["predict", "mine"], NO_WEIGHTS),
+        (["predict", "mine"], NO_NETWORK),
         (["budget", "bank"], "without the statistics of every batch"),
-        (["sweep", "model=own"], "recorded in a loop outside of normexp"),
+        (["sweep", "data=loop"], "recorded in a loop outside of normexp"),
     ],
 )
 @pytest.mark.usefixtures("store")

@@ -73,7 +73,7 @@ def test_what_the_readme_says_of_its_first_table_stands_there() -> None:
 
 def test_the_python_example_runs(tmp_path: Path) -> None:
     """As written, in an empty directory."""
-    code, _ = EXAMPLES
+    code, *_ = EXAMPLES
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)  # noqa: S102  our own page
 
@@ -87,11 +87,26 @@ def test_the_example_of_an_own_network_prints_what_the_readme_says(
 ) -> None:
     """A ResNet-18 in a loop of its own, and the verdict: the same lines, numbers aside."""
     pytest.importorskip("transformers")
-    _, code = EXAMPLES
+    _, code, _ = EXAMPLES
     exec(compile(code, "README.md", "exec"), {})  # noqa: S102  our own page
     (expected,) = re.findall(r"```text\n(step .*?)```", README, flags=re.DOTALL)
 
     assert shape(capsys.readouterr().out) == shape(expected)
+
+
+def test_the_example_of_a_sweep_over_an_own_network_is_what_its_command_plans(
+    normexp: Command,
+) -> None:
+    """Six trainings and twelve runs of the file on the page."""
+    pytest.importorskip("transformers")
+    *_, code = EXAMPLES
+    Path("resnet.py").write_text(code)
+    (words,) = re.findall(r"\$ normexp sweep (--as resnet .*?)\n norm ", README, re.DOTALL)
+    done = normexp("plan", *shlex.split(words))
+
+    assert done.exit_code == 0, done.stderr
+    assert "12 runs" in done.stdout
+    assert "6 trajectories" in done.stdout
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))

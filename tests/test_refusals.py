@@ -67,8 +67,8 @@ REFUSED: dict[str, tuple[str, str]] = {
         "type train.batch_size=2 or more",
     ),
     "norm.window=${seed}": ("norm.window=0: a whole number from 1", "norm.window=16"),
+    "model=own": ("nothing says which", "type model.source=FILE.py:FUNCTION"),
     # What was recorded in a loop outside of normexp
-    "model=own": ("recorded in a loop outside of normexp", "recorder.save(DIR)"),
     "data=loop": ("nothing else can train it", "recorder = normexp.record(model, optimizer)"),
     "optim=own": ("nothing else can train it", "recorder.save(DIR)"),
     # Names

@@ -80,9 +80,10 @@ def audit(
       normexp audit mine.py:make --batches 100 --higher-is-better --json
     """
     from normexp.console.own import print_audit
+    from normexp.nets.module import of_user
     from normexp.own import audit as own
 
-    with own.of_user(target):
+    with of_user(target):
         question = own.asked(target, checkpoint, higher_is_better=higher_is_better)
         found, verdict = own.audit(question, tolerance, batches)
     table = found.frame()

@@ -63,6 +63,9 @@ def reproduce(
     out: Annotated[
         Path | None, typer.Option("--out", help="File of the certificate, outside of the run.")
     ] = None,
+    trust_source: Annotated[
+        bool, typer.Option("--trust-source", help="Run the file of the network that it names.")
+    ] = False,
 ) -> Answer:
     """Train a run alone from its directory, compare every number, and write a certificate.
 
@@ -81,7 +84,9 @@ def reproduce(
     progress = LiveProgress()
     signal.signal(signal.SIGTERM, _leave)
     try:
-        certificate, path = again(run, places, store=directory, out=out, progress=progress)
+        certificate, path = again(
+            run, places, store=directory, out=out, trust_source=trust_source, progress=progress
+        )
     finally:
         progress.close()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

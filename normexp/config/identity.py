@@ -29,6 +29,10 @@ ESSENTIAL = ("norm.momentum", "norm.estimator", "optim.lr", "train.epochs", "tra
 """Fields that describe a run at their defaults too."""
 
 
+FOLLOWING = ("model.layers", "model.channels")
+"""Fields of a user's network that follow from its source and arguments."""
+
+
 def run_id(config: RunConfig) -> str:
     """Return a run's name: 12 hex digits over all that its numbers depend on."""
     return digest(config, EVERYTHING)
@@ -102,6 +106,8 @@ def varying(flats: Iterable[Mapping[str, Any]]) -> list[str]:
         first, found = firsts.setdefault(kinds, (flat, set()))
         if flat is not first:
             found.update([path for path, _ in flat.items() ^ first.items()])
+            if flat.get("model.digest"):
+                found.difference_update(FOLLOWING)
         seeds.add(flat.get("seed"))
     differing = {path for _, found in firsts.values() for path in found}
     for place, path in enumerate(KIND_FIELDS):

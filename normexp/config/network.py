@@ -65,20 +65,24 @@ class Resnet:
 
 @dataclass(frozen=True, kw_only=True)
 class Own:
-    """A module of the user's, trained in a loop of the user's: recorded, not trained here.
+    """A module of the user's, from a function of a file, or as recorded in the user's own loop.
 
-    `name` is its class or what the user calls it; `layers` are its batch norms with running
-    statistics, `channels` those of all of them.
+    `source` is the file and `digest` of its content; a loop has neither. `name` is the function, or
+    the module's class; `layers` are its batch norms with running statistics, `channels` those of
+    all of them.
     """
 
     kind: Literal["own"] = declare(STRUCTURAL, "own")
+    source: str | None = declare(RUNTIME, None)
+    arguments: str | None = declare(STRUCTURAL, None, short="with-", neutral=None)
+    digest: str | None = declare(STRUCTURAL, None, neutral=None)
     name: str = declare(STRUCTURAL, "Module", short="net-")
     layers: int = declare(STRUCTURAL, 1, short="layers", minimum=1)
     channels: int = declare(STRUCTURAL, 1, short="channels", minimum=1)
 
 
 Model = Mlp | Lenet | Resnet
-"""Those that normexp builds and trains."""
+"""Those that normexp builds."""
 
 LR = Rule(STACKABLE, short="lr", minimum=0, exclusive=True)
 BETA1 = Rule(STRUCTURAL, short="beta1-", minimum=0, maximum=0.99999)

@@ -150,8 +150,11 @@ KINDS: dict[str, dict[str, type]] = {
 }
 """The groups, each with its kinds; `kind` in a section names the class it is read as."""
 
-RECORDED = {"data": "loop", "model": "own", "optim": "own"}
+RECORDED = {"data": "loop", "optim": "own"}
 """Kinds of what was recorded in a loop outside of normexp, which can be read and not trained."""
+
+SOURCE = "model.source"
+"""The field that names code of the user's, which is run only where it was typed."""
 
 SECTIONS: dict[str, type] = {"train": Train, "log": Log, "store": Store}
 """The sections of one kind only."""
@@ -180,8 +183,8 @@ def is_recorded(config: RunConfig) -> bool:
 
 
 def built(config: RunConfig) -> Model:
-    """Return the model of a run that normexp trains."""
-    assert not isinstance(config.model, Own)  # noqa: S101  see `normexp.study.settle`
+    """Return the model of a run that normexp builds."""
+    assert not isinstance(config.model, Own)  # noqa: S101
     return config.model
 
 

@@ -59,7 +59,7 @@ def refuse_recorded() -> NoReturn:
         UsageError: always.
     """
     raise UsageError(
-        "data=loop, model=own and optim=own are of a training that was recorded in a loop outside "
+        "data=loop and optim=own are of a training that was recorded in a loop outside "
         "of normexp: nothing else can train it",
         "run that loop with recorder = normexp.record(model, optimizer), and call "
         "recorder.save(DIR) after it",

@@ -12,7 +12,7 @@ from normexp.console.words import counted, keras, number, short
 from normexp.errors import UsageError
 from normexp.insight.budget import ALL, PARTS, ArmBudget, RunBudget, loss, report
 from normexp.insight.forecast import Forecast
-from normexp.insight.training import NO_WEIGHTS
+from normexp.insight.training import NO_NETWORK
 from normexp.theory.budget import best_momentum
 from normexp.theory.setting import Setting
 
@@ -54,7 +54,7 @@ def print_budget_of_run(budget: RunBudget) -> None:
         parts = ", ".join(f"{part} {number(cost[part])}" for part in PARTS)
         console.print(f"raises the training loss by {number(cost['error'])}; parts alone: {parts}")
     else:
-        console.print(f"what that costs in training loss cannot be said: {NO_WEIGHTS}")
+        console.print(f"what that costs in training loss cannot be said: {NO_NETWORK}")
     names = ("test_loss", "test_loss_population", "excess_loss")
     whole, truth, excess = (number(loss(row, name)) for name in names)
     console.print(f"test loss {whole} = population {truth} + excess {excess}")
@@ -84,7 +84,7 @@ def print_budget_of_arms(arms: Sequence[ArmBudget], fields: Sequence[str]) -> No
     legend(
         "medians over seeds at the end, where sweep's tables have means. error: RMS over channels "
         "of (running − population mean) / σ. "
-        + (ALONE if known else f"What parts cost cannot be said: {NO_WEIGHTS}. ")
+        + (ALONE if known else f"What parts cost cannot be said: {NO_NETWORK}. ")
         + "excess: what the test loss has risen by. "
         "Below 0, running statistics do better than the population's, as they can where the net "
         "fits badly."

@@ -139,7 +139,7 @@ def print_run(manifest: Row, metrics: Sequence[Row], *, whole: bool = False) -> 
     _print_config(console, manifest["config"], whole=whole)
     _print_metrics(console, metrics, most=len(metrics) if whole else MOST_POINTS)
     _print_files(console, manifest["files"], whole=whole)
-    if manifest["config"]["model.kind"] == RECORDED["model"]:
+    if manifest["config"]["data.kind"] == RECORDED["data"]:
         console.print("recorded in a loop outside of normexp, which alone can train it again")
     else:
         console.print("reproduce:", style="bold")

@@ -53,7 +53,8 @@ def precise(at: Snapshot) -> BySite:
     pools = {site: Pool() for site in network.tracked}
     found: dict[str, Statistics] = {}
     for done, (size, (x, _)) in enumerate(zip(sizes, batches, strict=True), start=1):
-        _, left = network.in_training(at.parameters, x, {})
+        with network.drawing(at.step + done):
+            _, left = network.in_training(at.parameters, x, {})
         for site, each in left.items():
             for part, examples in enumerate(part_sizes(config, size)):
                 count = examples * network.sites[site].positions

@@ -143,7 +143,8 @@ class TrainingStack:
     def step(self, x: torch.Tensor, y: torch.Tensor) -> Step:
         """Take one step of the optimizer on a batch."""
         config = self._configs[0]
-        step, gradient = self._gradient(x, y)
+        with self._network.drawing(self.steps_taken):
+            step, gradient = self._gradient(x, y)
         factor = scale(config.train.schedule, self.steps_taken, total_steps(config))
         self._optimizer.update(self._flat, gradient, factor)
         if self._running is not None:

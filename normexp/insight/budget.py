@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normexp.config.identity import varying
+from normexp.config.network import Own
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
 from normexp.insight.training import Training, complete, trainings, with_data
@@ -48,7 +49,7 @@ class RunBudget:
         log_var_ratio: ln(running / population variance), [points, channels].
         cost: by part, and `error`, the training loss at the last point if statistics were off by
             that alone, minus the loss under the population's; see `normexp.engine.predict`. Empty
-            of a recorded loop, whose weights are not stored.
+            of a user's own network, whose code readers do not run.
     """
 
     run: Stored
@@ -149,10 +150,11 @@ def budgets_of(chosen: Sequence[Training], *, last_only: bool = False) -> Iterat
 
     for training in chosen:
         record, configs = training.record(), training.configs
+        has_network = not isinstance(configs[0].model, Own)
         with one_thread():
             points = range(record.epochs if last_only else 0, record.epochs + 1)
             found = attribute(record, configs, points)
-            losses = training_losses_by_part(record, configs[0], found) if record.weights else {}
+            losses = training_losses_by_part(record, configs[0], found) if has_network else {}
         (population,) = losses.pop("population", [nan])
         var = found.population.var[0].numpy()
         steps = np.array(points) * (record.train_loss.shape[1] // record.epochs)

@@ -29,7 +29,8 @@ import numpy as np
 import torch
 from scipy.special import gammaln
 
-from normexp.config.schema import RunConfig, batch_sizes, is_recorded, part_sizes, train_size
+from normexp.config.network import Own
+from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
 from normexp.engine.budget import (
     INDEPENDENT_PAIRS,
     Budget,
@@ -96,7 +97,7 @@ class _Layer(NamedTuple):
 
 
 def courses(training: Training, points: Sequence[int]) -> list[Course]:
-    """Return the courses of a training's runs that are averages; none of a recorded loop.
+    """Return the courses of a training's runs that are averages; none of a user's network.
 
     Args:
         training: the training and its runs.
@@ -106,7 +107,7 @@ def courses(training: Training, points: Sequence[int]) -> list[Course]:
         NormexpError: the training is damaged.
     """
     found: list[Course] = []
-    if is_recorded(training.runs[0].config):  # nobody knows how its loop draws batches
+    if isinstance(training.runs[0].config.model, Own):  # who knows how many values a channel has?
         return found
     for each in averaging([training]):
         record, configs = each.record(), each.configs

@@ -18,7 +18,7 @@ from normexp.store.stored import Stored, stored, whole_runs
 if TYPE_CHECKING:
     from normexp.trained import Record
 
-NO_WEIGHTS = "the weights of a loop outside of normexp are not stored"
+NO_NETWORK = "the network is code of the user's, and stored runs never run code"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Training:
 
         if weights:
             return UsageError(
-                f"momenta cannot be tried: {NO_WEIGHTS}",
+                f"momenta cannot be tried: {NO_NETWORK}",
                 "type normexp ls STUDY, or compare STUDY norm.momentum, for those evaluated there",
             )
         if has_batches(self.directory, run.config.model.channels):

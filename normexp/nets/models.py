@@ -115,6 +115,7 @@ class Site(NamedTuple):
 
     channels: int
     pixels: Shape = ()
+    affine: bool = True  # whether a norm may have weight and bias there
 
     @property
     def positions(self) -> int:
@@ -206,6 +207,10 @@ def structure(config: RunConfig) -> Structure:
     Raises:
         UsageError: the model cannot take this data.
     """
+    if isinstance(config.model, Own):
+        from normexp.nets.module import structure_of
+
+        return structure_of(config.model, config.data.shape, config.data.outputs)
     return _structure(built(config), config.data.shape, config.data.outputs)
 
 
@@ -227,24 +232,21 @@ def norm_sites(config: RunConfig) -> dict[str, Site]:
 
 def tracked(config: RunConfig) -> tuple[int, int]:
     """Return the number of layers with running statistics, and of their channels."""
-    if isinstance(config.model, Own):
+    if isinstance(config.model, Own) and isinstance(config.norm, BatchKind):
         return config.model.layers, config.model.channels
     sites = norm_sites(config).values() if isinstance(config.norm, BatchKind) else ()
     return len(sites), sum(site.channels for site in sites)
 
 
 def parameter_shapes(config: RunConfig) -> dict[str, Shape]:
-    """Return the shape of every parameter by name, in the order in which they are drawn.
-
-    There is none of a recorded loop, whose weights are not stored.
-    """
-    if isinstance(config.model, Own):
-        return {}
+    """Return the shape of every parameter by name, in the order in which they are drawn."""
     shapes, norm = dict(structure(config).parameters), config.norm
     if isinstance(norm, NoNorm) or not norm.affine:
         return shapes
     per_element = isinstance(norm, LayerNorm) and norm.affine_per == "element"
-    for name, (channels, pixels) in norm_sites(config).items():
+    for name, (channels, pixels, affine) in norm_sites(config).items():
+        if not affine:
+            continue
         whole = per_element or isinstance(norm, RmsNorm)
         shapes[f"{name}.norm.weight"] = (channels, *pixels) if whole else (channels,)
         if not isinstance(norm, RmsNorm):

@@ -1,13 +1,16 @@
 """One network: its operations on the tensors of a stack, its initial weights, its passes."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
+from normexp.config.network import Own
 from normexp.config.norm import BatchKind, NoNorm
 from normexp.config.schema import RunConfig, built, part_sizes
 from normexp.nets.layout import (
@@ -24,6 +27,9 @@ from normexp.nets.layout import (
 from normexp.nets.models import ENTRANCE, FORWARD, Site, norm_sites, parameter_shapes
 from normexp.nets.norms import in_training, normalize_batch, normalize_example, normalize_with
 from normexp.numerics import stream
+
+if TYPE_CHECKING:
+    from normexp.nets.module import Module
 
 Normalize = Callable[[str, torch.Tensor], torch.Tensor]
 """Normalises the x at a site."""
@@ -148,12 +154,34 @@ class Network:
         """Every parameter's shape by name, in the order in which they are drawn."""
         return parameter_shapes(self.config)
 
+    @cached_property
+    def module(self) -> "Module | None":
+        """The user's module, of its seed, if the model is one."""
+        if not isinstance(self.config.model, Own):
+            return None
+        from normexp.nets.module import Module
+
+        model, dtype = self.config.model, getattr(torch, self.config.train.dtype)
+        return Module(model, self.config.seed, dtype)
+
+    def drawing(self, step: int) -> AbstractContextManager[None]:
+        """Let a user's module draw, as for dropout, from its seed and this step alone."""
+        if self.module is None:
+            return nullcontext()
+        from normexp.nets.module import drawing
+
+        return drawing(self.config.seed, step)
+
     def initial(self, config: RunConfig) -> dict[str, torch.Tensor]:
-        """Return a run's initial weights, norms at identity.
+        """Return a run's initial weights, norms at identity; those of a user's module are its own.
 
         Only layers are drawn, weights and biases from streams of their own, so arms with other
         norms or biases start from the same weights. They are drawn in float64 whatever the dtype.
         """
+        if isinstance(config.model, Own):
+            from normexp.nets.module import initial_weights
+
+            return initial_weights(config, self.shapes)
         streams = {key: stream(config.seed, key) for key in ("weights", "biases")}
         dtype = getattr(torch, config.train.dtype)
         return {
@@ -197,7 +225,7 @@ class Network:
             y, found[site] = in_training(norm, x, affine, sizes, memory.get(site))
             return y
 
-        return self.forward(parameters, x, normalize), found
+        return self.forward(parameters, x, normalize, training=True), found
 
     def by_itself(
         self, parameters: Parameters, x: torch.Tensor
@@ -232,9 +260,11 @@ class Network:
         x: torch.Tensor,
         over_batch: NormalizeOverBatch,
         listener: Listener = nobody,
+        *,
+        training: bool = False,
     ) -> torch.Tensor:
         """Predictions [models, outputs, batch]; `over_batch` normalises at the tracked sites."""
-        norm, model = self.config.norm, built(self.config)
+        norm = self.config.norm
 
         def normalize(site: str, x: torch.Tensor) -> torch.Tensor:
             if isinstance(norm, NoNorm) or site not in self.sites:
@@ -244,6 +274,9 @@ class Network:
                 return over_batch(norm, site, x, affine)
             return normalize_example(norm, x, affine)
 
+        if self.module is not None:
+            return self.module(parameters, x, normalize, training=training)
+        model = built(self.config)
         first = getattr(norm, "placement", "before") == "before"
         activation = ACTIVATIONS[model.activation].forward
         net = Tensors(parameters, normalize, activation, first, listener)

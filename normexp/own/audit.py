@@ -1,16 +1,12 @@
 """`normexp audit`: the verdict on a finished model of the user's, of which no training is known."""
 
-import importlib.util
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
 from itertools import islice
 from pathlib import Path
-from types import FunctionType
 
 from torch import nn
 
-from normexp.errors import NormexpError, UsageError, describe, pick
+from normexp.errors import UsageError
+from normexp.nets.module import function_in
 from normexp.own.checkpoint import load
 from normexp.own.evaluate import Candidate, Evaluated, Question, mixed, own_momentum, scored
 from normexp.own.layers import bare, plain, tracked, unchanged
@@ -63,11 +59,7 @@ def asked(target: str, checkpoint: Path | None = None, *, higher_is_better: bool
         UsageError: there is no such function, or it returns something else; the checkpoint is not
             this model's.
     """
-    name, _, function = target.rpartition(":")
-    path = Path(name)
-    if not (name and path.is_file()):
-        raise UsageError(f"{target!r} is no function in a file", "type FILE.py:FUNCTION")
-    returned = _function(path, function)()
+    returned = function_in(target)()
     if not isinstance(returned, tuple) or len(returned) not in (3, 4):
         raise UsageError(f"{target} returned {type(returned).__name__}", RETURNS)
     model, loader, score, *forward_fn = returned
@@ -77,20 +69,6 @@ def asked(target: str, checkpoint: Path | None = None, *, higher_is_better: bool
         _fill(bare(model), checkpoint)
     forward = forward_fn[0] if forward_fn else None
     return Question(score, loader, forward, {}, model, (), higher_is_better or None)
-
-
-def _function(path: Path, name: str) -> Callable[[], object]:
-    """Run the user's file, and return a function of it."""
-    spec = importlib.util.spec_from_file_location("audited", path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{path} is no Python file", "type FILE.py:FUNCTION")
-    module = sys.modules["audited"] = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.resolve()))  # as `python FILE.py` has it
-    spec.loader.exec_module(module)
-    functions: dict[str, Callable[[], object]] = {
-        name: each for name, each in vars(module).items() if isinstance(each, FunctionType)
-    }
-    return pick(name, functions, f"{path}: function")
 
 
 def _fill(model: nn.Module, checkpoint: Path) -> None:
@@ -115,26 +93,3 @@ def _fill(model: nn.Module, checkpoint: Path) -> None:
         f"{checkpoint} has no state dict with the names of this model: it {' and '.join(words)}",
         "return the model of which torch.save(model.state_dict(), FILE) wrote it",
     )
-
-
-@contextmanager
-def of_user(target: str) -> Iterator[None]:
-    """Run the user's code as `python FILE.py` would, without arguments.
-
-    Its errors become one line, and what it prints goes to stderr.
-    """
-    typed, sys.argv = sys.argv, [target.rpartition(":")[0]]
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    except NormexpError:
-        raise
-    except SystemExit as end:
-        raise UsageError(
-            f"{target}: it ended itself: SystemExit: {end.code}",
-            "normexp gives it no arguments; what is for scripts belongs under __main__",
-        ) from end
-    except Exception as error:
-        raise UsageError(f"{target}: {describe(error)}", "--debug shows where") from error
-    finally:
-        sys.argv = typed

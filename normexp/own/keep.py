@@ -19,6 +19,7 @@ import torch
 
 from normexp.config.field import Scalar, quoted, specs
 from normexp.config.identity import varying
+from normexp.config.network import Own
 from normexp.config.norm import BatchNorm
 from normexp.config.schema import IDENTITY_GROUPS, KINDS, RECORDED, RunConfig
 from normexp.config.tree import flatten, flatten_section, from_tree, nest
@@ -258,7 +259,7 @@ def _config(
         "data.kind": RECORDED["data"],
         "data.name": named.data,
         "data.train_size": loop.every * size,
-        "model.kind": RECORDED["model"],
+        "model.kind": Own.kind,
         "model.name": named.model or type(loop.model).__name__,
         "model.layers": len(loop.sites),
         "model.channels": sum(loop.sites.values()),

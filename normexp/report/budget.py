@@ -8,7 +8,7 @@ import numpy as np
 from normexp.console.words import evenly, number, ticks
 from normexp.errors import UsageError
 from normexp.insight.budget import ALL, PARTS, RunBudget, averaging, budgets_of
-from normexp.insight.training import NO_WEIGHTS, complete, with_data
+from normexp.insight.training import NO_NETWORK, complete, with_data
 from normexp.report.charts import SHOWN, category, layer, panels, quantity, tooltips
 from normexp.report.course import MOST_LAYERS, sample
 from normexp.report.figure import Drawn, Figure, LeftOut, Spec, epoch_slider, sentences, table
@@ -188,7 +188,7 @@ def _costs(
 
     found = [each for each in found if each.cost]
     if not found:
-        return LeftOut(COSTS, NO_WEIGHTS)
+        return LeftOut(COSTS, NO_NETWORK)
     frame = pd.DataFrame(
         {ARM: arms[each.run.id], **each.cost, "excess": each.run.row["excess_loss"]}
         for each in found

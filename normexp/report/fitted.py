@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normexp.config.schema import is_recorded
+from normexp.config.network import Own
 from normexp.console.words import NOTHING, field_value, keras, number
-from normexp.insight.training import NO_WEIGHTS
+from normexp.insight.training import NO_NETWORK
 from normexp.report.charts import (
     HEIGHT,
     SHOWN,
@@ -59,8 +59,8 @@ def fitted(source: Source) -> Drawn:
     if not source.complete:
         return [LeftOut(TITLE, "no run is complete")]
     config = source.stored(source.complete[:1])[0].config
-    if is_recorded(config):
-        return [LeftOut(TITLE, NO_WEIGHTS)]
+    if isinstance(config.model, Own):
+        return [LeftOut(TITLE, NO_NETWORK)]
     data = config.data
     if (data.shape, data.outputs) != ((1,), 1) or len(source.metrics) > 1:
         return [LeftOut(TITLE, "drawn where one number is predicted from one number")]

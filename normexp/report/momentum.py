@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from normexp.config.schema import RECORDED
+from normexp.config.network import Own
 from normexp.console.words import SKEWED_NOTE, keras, number
-from normexp.insight.training import NO_WEIGHTS
+from normexp.insight.training import NO_NETWORK
 from normexp.report.cells import Cell, best_sentence, cells, cost_sentence, forecast
 from normexp.report.charts import (
     HEIGHT,
@@ -101,8 +101,8 @@ def _figure(
     predicted = PREDICTED.format(f"{seeds} seeds" if seeds > 1 else "seed")
     if not seeds:
         predicted = "Nothing is predicted, which would take long here: normexp predict does."
-        if source.complete[0]["model.kind"] == RECORDED["model"]:
-            predicted = f"Nothing is predicted: {NO_WEIGHTS}."
+        if source.complete[0]["model.kind"] == Own.kind:
+            predicted = f"Nothing is predicted: {NO_NETWORK}."
     return Figure(
         name=name,
         title=title,

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from normexp.config.schema import RunConfig, is_recorded
+from normexp.config.network import Own
+from normexp.config.schema import RunConfig
 from normexp.console.words import counted, evenly
 from normexp.errors import NormexpError, UsageError
-from normexp.insight.training import NO_WEIGHTS
+from normexp.insight.training import NO_NETWORK
 from normexp.report.charts import HIDDEN, SHOWN, category, layer, quantity, tooltips, with_rows
 from normexp.report.figure import Drawn, Figure, LeftOut, Spec, epoch_slider, sentences, table
 from normexp.report.source import Source, some
@@ -92,8 +93,8 @@ def pictured(
         found = data[run.config.data]
         if not run.trajectory.is_dir():
             lost.setdefault("its training is no longer in the store", []).append(arm)
-        elif is_recorded(run.config):
-            lost.setdefault(NO_WEIGHTS, []).append(arm)
+        elif isinstance(run.config.model, Own):
+            lost.setdefault(NO_NETWORK, []).append(arm)
         elif isinstance(found, UsageError):
             lost.setdefault(found.message, []).append(arm)
         else:

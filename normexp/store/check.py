@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 
 from normexp.config.identity import run_id, trajectory_id
+from normexp.config.network import Own
 from normexp.config.schema import (
     GONE,
     RunConfig,
@@ -207,9 +208,7 @@ def _tables(
 ) -> Iterator[str]:
     """Yield what is wrong with tables whose digests are right: with all pages, or with footers."""
     rows = _rows(config, log_every)
-    fewest = (
-        {"batch_stats": tracked(config)[1]} if is_recorded(config) else {}
-    )  # where it was large
+    fewest = {"batch_stats": tracked(config)[1]} if is_recorded(config) else {}
     largest = min(config.train.batch_size, train_size(config))
     has_parts = number_of_parts(config, largest) > 1
     for name, content in contents.items():
@@ -261,7 +260,6 @@ def _rows(config: RunConfig, log_every: int) -> dict[str, int]:
 def _unlike_model(path: Path, config: RunConfig) -> str | None:
     """Return how names, shapes and types of stored parameters differ from the model's."""
     points = config.train.epochs + 1
-    shapes = {name: (points, *shape) for name, shape in parameter_shapes(config).items()}
     try:
         with safe_open(path, framework="numpy") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
@@ -269,6 +267,9 @@ def _unlike_model(path: Path, config: RunConfig) -> str | None:
             dtypes = {each.get_dtype() for each in slices.values()}
     except (OSError, ValueError, SafetensorError) as error:
         return f"it cannot be read ({type(error).__name__})"
+    of_user = {name: shape[1:] for name, shape in there.items()}  # only its code knows these
+    known = of_user if isinstance(config.model, Own) else parameter_shapes(config)
+    shapes = {name: (points, *shape) for name, shape in known.items()}
     for name, shape in shapes.items():
         if there.get(name) != shape:
             return f"{name} is not of shape {'×'.join(map(str, shape))}"

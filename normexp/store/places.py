@@ -10,7 +10,7 @@ from normexp.config.data import Arrays, Cifar10, Data, Loop
 from normexp.config.field import Scalar, specs, unquoted
 from normexp.config.network import Own
 from normexp.config.norm import BatchNorm
-from normexp.config.schema import KINDS, PLACES, RunConfig, is_recorded
+from normexp.config.schema import KINDS, PLACES, SOURCE, RunConfig, is_recorded
 from normexp.config.tree import from_tree, nest, without_gone
 from normexp.errors import NormexpError, UsageError
 
@@ -32,7 +32,8 @@ def understood(tree: Mapping[str, Any]) -> RunConfig:
     kinds = ((config.data, Loop), (config.model, Own), (config.norm, BatchNorm))
     is_loop = all(isinstance(section, kind) for section, kind in kinds)
     deep = getattr(config.model, "depth", 0) > DEEPEST
-    if None in sizes or deep or is_recorded(config) != is_loop:
+    of_nobody = isinstance(config.model, Own) and config.model.digest is None and not is_loop
+    if None in sizes or deep or of_nobody or is_recorded(config) != is_loop:
         raise NormexpError("its configuration is not one of a run")
     return config
 
@@ -52,6 +53,15 @@ def located(manifest: Mapping[str, Any]) -> RunConfig:
                 if key in PLACES and key.removeprefix("data.") in specs(kind):
                     flat[key] = unquoted(value) if key == "data.path" else value == "true"
     return understood(nest(flat))
+
+
+def source_of(manifest: Mapping[str, Any]) -> str | None:
+    """Return the file and function of a run's network, as its command has them."""
+    with suppress(ValueError):
+        for word in shlex.split(manifest["command"]):
+            if word.startswith(f"{SOURCE}="):
+                return unquoted(word.removeprefix(f"{SOURCE}="))
+    return None
 
 
 def typed_places(overrides: Iterable[str]) -> list[Place]:

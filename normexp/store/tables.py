@@ -19,6 +19,7 @@ from normexp.config.identity import WEIGHTS as DECISIVE
 from normexp.config.schema import (
     OUTSIDE,
     PLACES,
+    SOURCE,
     RunConfig,
     batch_sizes,
     part_sizes,
@@ -299,7 +300,7 @@ def _kept(config: RunConfig) -> dict[str, Any]:
     return {
         path: value
         for path, value in flatten(config).items()
-        if path.partition(".")[0] not in OUTSIDE and path not in PLACES
+        if path.partition(".")[0] not in OUTSIDE and path not in (*PLACES, SOURCE)
     }
 
 

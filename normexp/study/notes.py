@@ -8,7 +8,7 @@ from typing import Any
 from normexp.config.data import ANSWERS
 from normexp.config.field import Role, spell
 from normexp.config.norm import ESTIMATOR_FIELDS
-from normexp.config.schema import FRAMEWORK, KINDS, OUTSIDE, SECTIONS
+from normexp.config.schema import FRAMEWORK, KINDS, OUTSIDE, SECTIONS, SOURCE
 from normexp.config.tree import from_tree, known_keys, refuse_gone, section_class
 from normexp.errors import UsageError, did_you_mean
 from normexp.study.compose import Composer, resolve
@@ -53,6 +53,23 @@ def refuse_unknown(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
                 _refuse_several(axis, field)
         if axis.key in OUTSIDE:
             _refuse_several(axis, axis.key)
+
+
+def refuse_untyped_source(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
+    """Refuse code of the user's that a config names: only what was typed is run.
+
+    Raises:
+        UsageError: a study or a group names it, and the command line does not.
+    """
+    naming = [axis for axis in axes if SOURCE in axis.fields() and not axis.drops]
+    named = [base.tree["model"].get("source") for base in bases]
+    named += [value for axis in naming for value in axis.values if not axis.typed]
+    if any(named) and not any(axis.typed for axis in naming):
+        source = next(filter(None, named))
+        raise UsageError(
+            f"a config names {SOURCE}={source}, and only what is typed is run",
+            f"look at that file, then type {SOURCE}={source} too",
+        )
 
 
 def _refuse_several(axis: Axis, key: str) -> None:

@@ -1,5 +1,6 @@
 """Axes with their values, the bases that they vary, and the runs that come of both."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,8 @@ from normexp.config.tree import (
 )
 from normexp.errors import UsageError, did_you_mean, nearest, pick
 from normexp.study.compose import Composer, Tree, resolve, values
+
+ARGUMENTS = "model.arguments"
 
 GROUPS = ("study", *KINDS, FRAMEWORK)
 NO_FRAMEWORK = "null"
@@ -136,11 +139,18 @@ def _axis(
     found = values(override) if listed is None else listed
     if not found and not drops:
         raise UsageError(f"{key} has no values", "type for example 'seed=range(8)'")
+    if key == ARGUMENTS:
+        found = [_words(value) if isinstance(value, Mapping) else value for value in found]
     distinct = {(type(value), repr(value)): value for value in found}  # true is not 1
     axis = Axis(key, tuple(distinct.values()), typed, drops)
     if axis.is_group:
         _check_choices(composer, axis)
     return axis
+
+
+def _words(arguments: Mapping[str, Any]) -> str:
+    """Arguments of a function as one text, which a field can hold."""
+    return " ".join(f"{name}={shlex.quote(spell(value))}" for name, value in arguments.items())
 
 
 def _check_key(override: Override) -> None:

@@ -29,6 +29,7 @@ from normexp.config.norm import (
 )
 from normexp.config.schema import (
     ADDRESS,
+    SOURCE,
     Ray,
     RunConfig,
     is_recorded,
@@ -64,6 +65,11 @@ def settle(config: RunConfig, settled_before: dict[Data, Data]) -> RunConfig:
             settled_before[config.data] = settled_data(config.data)
         config = replace(config, data=settled_before[config.data])
     model = config.model
+    if isinstance(model, Own) and model.source is not None:
+        from normexp.nets.module import settled_module
+
+        config = settled_module(config)
+        model = config.model
     settled = {name: v for name, v in _open(config).items() if getattr(model, name) is None}
     if not isinstance(model, Own) and model.weight_init != "normal":
         settled |= _defaults(model, "weight_std")
@@ -158,6 +164,11 @@ def check(config: RunConfig) -> None:
     """
     if is_recorded(config):
         refuse_recorded()
+    if isinstance(config.model, Own) and config.model.source is None:
+        raise UsageError(
+            "model=own is a network of yours, and nothing says which",
+            f"type {SOURCE}=FILE.py:FUNCTION, a function that returns a torch.nn.Module",
+        )
     _check_fields(config)
     sites = structure(config).sites
     if isinstance(config.norm, BatchKind):
@@ -169,6 +180,8 @@ def check(config: RunConfig) -> None:
 def remarks(config: RunConfig) -> Iterator[str]:
     """Yield notes on what can be trained and is probably not meant, and on a file's data."""
     norm, data, executor = config.norm, config.data, config.executor
+    if isinstance(config.model, Own):
+        yield from _replaced(config.model, norm)
     batch = min(config.train.batch_size, train_size(config))
     if isinstance(data, Arrays):
         from normexp.data.files import notes
@@ -204,6 +217,16 @@ def remarks(config: RunConfig) -> Iterator[str]:
             f"batch_renorm is plain batch norm here: its norm.warmup_steps={norm.warmup_steps} "
             f"outlast the {total_steps(config)} steps of this training"
         )
+
+
+def _replaced(model: Own, norm: Norm) -> Iterator[str]:
+    """Yield what of a user's batch norms the configuration replaces."""
+    from normexp.nets.module import eps_of
+
+    there = eps_of(model)
+    if there and there != (getattr(norm, "eps", there[0]),):
+        shown = ", ".join(f"{each:g}" for each in there)
+        yield f"model.source: its batch norms have eps {shown}, which norm.eps replaces"
 
 
 def _check_fields(config: RunConfig) -> None:

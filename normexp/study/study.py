@@ -31,6 +31,7 @@ from normexp.study.notes import (
     overruled,
     refuse_turned,
     refuse_unknown,
+    refuse_untyped_source,
     without_effect,
 )
 from normexp.study.run import (
@@ -138,6 +139,7 @@ def load(
         others = [] if filed_as else list(on_other_data(hydra, name, typed, own))
     refuse_unknown(axes, bases)
     refuse_turned(axes, bases)
+    refuse_untyped_source(axes, bases)
     read: set[str] = set()
     settled: dict[Data, Data] = {}
     parts = [list(_runs(base, axes, read, settled)) for base in bases]

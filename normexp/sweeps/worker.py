@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from normexp.config.identity import SCHEMA_VERSION
-from normexp.config.schema import KINDS, PLACES, Log, RunConfig, number_of_parts, steps_per_epoch
+from normexp.config.schema import (
+    KINDS,
+    PLACES,
+    SOURCE,
+    Log,
+    RunConfig,
+    number_of_parts,
+    steps_per_epoch,
+)
 from normexp.engine.observe import observe
 from normexp.engine.predict import population_examples
 from normexp.engine.train import train
@@ -266,7 +274,7 @@ class Worker:
         """
         overrides = self.study.command(config, run.base.choices)
         return Provenance(
-            overrides=[each for each in overrides if not each.startswith(PLACES)],
+            overrides=[each for each in overrides if not each.startswith((*PLACES, SOURCE))],
             choices={**run.base.choices, **EXECUTOR},
             hydra_version=str(self.environment["hydra-core"]),
             manifest=self.head("run")

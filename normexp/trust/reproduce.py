@@ -36,14 +36,15 @@ import numpy as np
 
 from normexp import __version__
 from normexp.config.identity import run_id
-from normexp.config.schema import Local, Store
+from normexp.config.network import Own
+from normexp.config.schema import Local, Store, is_recorded
 from normexp.config.tree import flatten, nest
 from normexp.errors import NormexpError, UsageError, VerificationError
 from normexp.store import parquet
 from normexp.store.columns import RUN_TABLES, TABLES
 from normexp.store.files import write_file
 from normexp.store.manifest import CERTIFICATE, OPTIONAL_FILES, read_manifest
-from normexp.store.places import Place, find_data, typed_places
+from normexp.store.places import Place, find_data, source_of, typed_places
 from normexp.store.plain import check_files, from_json, from_yaml, read_regular, to_json
 from normexp.store.stored import Stored
 from normexp.study.run import Base, Run
@@ -215,12 +216,13 @@ def _distances(table: str, recorded: "pd.DataFrame", found: "pd.DataFrame") -> "
     return pd.DataFrame(far, index=recorded["step"])
 
 
-def reproduce(
+def reproduce(  # noqa: PLR0913
     wanted: str,
     places: list[str] | None = None,
     *,
     store: str | Path = "runs",
     out: str | Path | None = None,
+    trust_source: bool = False,
     progress: Listener = ignore,
 ) -> tuple[dict[str, Any], Path]:
     """Train a run alone, in a place of its own, and compare it with what is recorded.
@@ -230,6 +232,7 @@ def reproduce(
         places: where data in files stand now, such as `data.path=FILE`.
         store: where the run is looked for.
         out: the certificate's file; by default in the run's directory.
+        trust_source: run the file of the user's network that the run names.
         progress: called with every event.
 
     Returns:
@@ -237,7 +240,8 @@ def reproduce(
 
     Raises:
         NotFoundError: there is no such run.
-        UsageError: a place is none, or the data are not there.
+        UsageError: a place is none, or the data are not there; or the run names code that is not
+            trusted.
         VerificationError: the recorded files are damaged, or are not of the recorded configuration.
         NormexpError: the training failed, or the certificate cannot be written.
     """
@@ -247,7 +251,7 @@ def reproduce(
         files = ", ".join(f"{name} ({state})" for name, state in damaged.items())
         raise VerificationError(f"{was.directory} is damaged: {files}", TYPE_VERIFY)
     path = Path(out) if out else was.directory / CERTIFICATE
-    run = _run(was, typed_places(places or ()))
+    run = _run(was, typed_places(places or ()), trust_source=trust_source)
     _check_writable(path)
     with tempfile.TemporaryDirectory(prefix="normexp-") as place:
         start = time.perf_counter()
@@ -261,7 +265,7 @@ def reproduce(
     return content, path
 
 
-def _run(was: Stored, places: list[Place]) -> Run:
+def _run(was: Stored, places: list[Place], *, trust_source: bool) -> Run:
     """The run, ready to be trained, by the names of choices of its time.
 
     Raises:
@@ -269,6 +273,14 @@ def _run(was: Stored, places: list[Place]) -> Run:
         VerificationError: the configuration is not that of the recorded run.
     """
     config = understood(was).config
+    if isinstance(config.model, Own) and not is_recorded(config):
+        source = source_of(was.manifest)
+        if not trust_source:
+            raise UsageError(
+                f"run {was.id} is of a network in {source}, and to make it again runs that file",
+                "look at it, then add --trust-source",
+            )
+        config = replace(config, model=replace(config.model, source=source))
     data = find_data([config.data], places)[config.data]
     if isinstance(data, UsageError):
         raise data

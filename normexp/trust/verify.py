@@ -204,7 +204,7 @@ class _Remedies:
 
     def _complete(self, command: str, study: Path) -> str:
         """The command with the store that the study is in, or advice where none would help."""
-        if f"model={RECORDED['model']}" in command.split():
+        if f"data={RECORDED['data']}" in command.split():
             return "run the loop that it was recorded in again, and save it there"
         place = study.parent
         if not self._selection.at_home or place.resolve() == Path(DEFAULT_STORE).resolve():

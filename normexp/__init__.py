@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from normexp.errors import NormexpError as NormexpError
     from normexp.insight.budget import budget as budget
     from normexp.own.lint import lint as lint
-    from normexp.own.recalibrate import recalibrate as recalibrate
+    from normexp.own.population import recalibrate as recalibrate
     from normexp.own.recorder import record as record
     from normexp.store.stored import read as read
     from normexp.study.study import load as load
@@ -55,7 +55,7 @@ _ROOMS = {
     "read": "normexp.store.stored",
     "budget": "normexp.insight.budget",
     "lint": "normexp.own.lint",
-    "recalibrate": "normexp.own.recalibrate",
+    "recalibrate": "normexp.own.population",
     "record": "normexp.own.recorder",
 }
 

@@ -116,9 +116,9 @@ class Oracle:
         Every layer must have as many updates as it has seen batches.
         """
         recorder.recording.flush()
-        rows, worst = recorder.recording.history.rows, (0.0, 0.0)  # type: ignore[union-attr]
+        rows, worst = recorder.recording.history.rows, (0.0, 0.0)
         for place, (name, span) in enumerate(recorder.recording.layers.spans.items()):
-            own = rows.statistics[rows.active[:, place]].double()
+            own = rows.statistics[rows.updates[:, place] > 0].double()
             means, variances = (half[:, span] for half in own.chunk(2, 1))
             mean, var = (torch.stack(part) for part in zip(*self.seen[name], strict=True))
             assert len(means) == len(mean), f"{len(means)} of {len(mean)} updates of {name}"

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import normexp as package
 from normexp.errors import NormexpError, UsageError
 from normexp.own.layers import batch_norms
 from normexp.own.recorder import Recorder
-from normexp.own.recording import Keep
 from normexp.store.places import understood
 
 Command = Callable[..., Result]
@@ -27,13 +27,13 @@ TESTS = list(batches(3, seed=1000))
 NO_NETWORK = "the network is code of the user's, and stored runs never run code"
 
 
-def loop(seed: int, place: Path, keep: Keep = "auto") -> Recorder:
+def loop(seed: int, place: Path, number: int = BATCHES, memory_mb: float = 256) -> Recorder:
     """A training that is evaluated after each epoch and saved after the last."""
     torch.manual_seed(seed)
     model = SmallNet()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    with package.record(model, optimizer, keep=keep) as recorder:
-        data = list(batches(BATCHES, SIZE, seed))
+    with package.record(model, optimizer, memory_mb=memory_mb) as recorder:
+        data = list(batches(number, SIZE, seed))
         for _ in range(EPOCHS):
             train(model, optimizer, iter(data))
             recorder.evaluate(losses_on(TESTS), train=data, momenta=MOMENTA)
@@ -43,11 +43,11 @@ def loop(seed: int, place: Path, keep: Keep = "auto") -> Recorder:
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with two trainings in one study, and one that kept a bank; no test changes it."""
+    """A store with two trainings in one study, and one of pooled updates; no test changes it."""
     place = tmp_path_factory.mktemp("loops") / "runs"
     for seed in (0, 1):
         loop(seed, place / "mine")
-    loop(2, place / "bank", keep="bank")
+    loop(2, place / "pooled", 40, memory_mb=0)
     return place
 
 
@@ -134,7 +134,7 @@ def test_what_averages_began_from_is_kept(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("store")
 def test_every_command_reads_them(normexp: Command, as_json: Callable[..., Any]) -> None:
     """`ls`, `show`, `verify`, `compare`, `budget`, `why` and `diff`, without a word of special."""
-    assert {row["study"] for row in as_json("ls")} == {"mine", "bank"}
+    assert {row["study"] for row in as_json("ls")} == {"mine", "pooled"}
     rows = as_json("ls", "mine")
     ids = [row["run"] for row in rows]
     shown = normexp("show", ids[0])
@@ -155,23 +155,23 @@ def test_every_command_reads_them(normexp: Command, as_json: Callable[..., Any])
 
 @pytest.mark.usefixtures("store")
 def test_a_report_leaves_out_what_needs_weights(normexp: Command) -> None:
-    """With the reason; the error budget is drawn, and of a bank left out too."""
-    mine, bank = normexp("report", "mine"), normexp("report", "bank")
+    """With the reason; the error budget is drawn, and of pooled updates left out too."""
+    mine, pooled = normexp("report", "mine"), normexp("report", "pooled")
     text = Path("runs/reports/mine/report.md").read_text()
 
-    assert mine.exit_code == bank.exit_code == 0
+    assert mine.exit_code == pooled.exit_code == 0
     for figure in ("Fitted curves", "Histograms of the layers"):
         assert f"{figure}: {NO_NETWORK}" in " ".join(mine.stderr.split())
     assert "Error budget of the running means" in text
-    assert "it failed" not in mine.stderr + bank.stderr
-    assert "without the statistics of every batch" in " ".join(bank.stderr.split())
+    assert "it failed" not in mine.stderr + pooled.stderr
+    assert "without the statistics of every batch" in " ".join(pooled.stderr.split())
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["predict", "mine"], NO_NETWORK),
-        (["budget", "bank"], "without the statistics of every batch"),
+        (["budget", "pooled"], "without the statistics of every batch"),
         (["sweep", "data=loop"], "recorded in a loop outside of normexp"),
     ],
 )
@@ -256,6 +256,26 @@ def contents(study: Path) -> dict[str, bytes]:
         for path in paths
         if path.is_file() and path.name != "manifest.json"
     }
+
+
+def test_a_curve_begins_at_step_0(tmp_path: Path) -> None:
+    """If somebody evaluated before the first step: an average's score is that of what it has."""
+    torch.manual_seed(0)
+    model, data = SmallNet(), list(batches(4))
+    initial = float(losses_on(TESTS)(deepcopy(model).eval()).mean())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with package.record(model, optimizer) as recorder:
+        recorder.evaluate(losses_on(TESTS), train=data, momenta=[0.1])
+        train(model, optimizer, iter(data))
+        recorder.evaluate(losses_on(TESTS), train=data, momenta=[0.1])
+    recorder.save(tmp_path / "mine", batch_size=16)
+    metrics = package.read(tmp_path / "mine", table="metrics")
+    budget = package.budget(tmp_path / "mine")
+
+    first = metrics[metrics["step"] == 0]
+    assert set(metrics["step"]) == {0, 4}
+    assert first["test_loss"].to_list() == pytest.approx([initial] * len(first), rel=1e-5)
+    assert budget["mean_error"].notna().all()
 
 
 def test_evaluations_that_are_not_evenly_spaced_are_left_out(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Batch statistics from buffers alone, against hooks on the norm layers, loop by loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import pytest
 import torch
 from own_nets import Oracle, SmallNet, assert_close, batches, loss_of, losses_on, recorded, train
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 import normexp
 from normexp.errors import UsageError
@@ -176,30 +177,106 @@ def test_a_score_that_fails_loses_no_batch() -> None:
     assert not recorder.remarks()
 
 
-@pytest.mark.parametrize("wrong", [{"keep": "Bank"}, {"ring": 0}, {"ring": -1}])
-def test_settings_that_do_not_exist_are_refused(wrong: dict[str, object]) -> None:
-    """At once, not at the first evaluation."""
-    with pytest.raises(UsageError, match=r"is not known|keeps no batch"):
-        recorded(SmallNet(), **wrong)
+@pytest.fixture
+def in_a_group(tmp_path: Path) -> Iterator[None]:
+    """A process group of this process alone."""
+    store = f"file://{tmp_path / 'store'}"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
-def test_data_parallel_is_seen_inside_of_compiled_models(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("in_a_group")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_the_other_processes_of_data_parallel_refuse(
+    when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other processes than the first record nothing; scores see the bare model."""
-    distributed = torch.distributed
-    store = f"file://{tmp_path / 'store'}"
-    distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
-    try:
-        model = SmallNet()
-        compiled = torch.compile(nn.parallel.DistributedDataParallel(model))
-        _, recorder = recorded(compiled)  # type: ignore[arg-type]
-        monkeypatch.setattr(distributed, "get_rank", lambda *_: 1)
-        _, other = recorded(compiled)  # type: ignore[arg-type]
-    finally:
-        distributed.destroy_process_group()
-
+    """Whether the model was wrapped, and compiled, before recording began or after; others go."""
+    model = SmallNet()
+    wrapped = torch.compile(nn.parallel.DistributedDataParallel(model))
+    _, recorder = recorded(wrapped if when == "before" else model)  # type: ignore[arg-type]
+    _, alone = recorded(SmallNet())
     assert recorder.evaluable is model
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda *_: 1)
+
+    alone.evaluate(losses_on(TESTS))
     with pytest.raises(UsageError, match="are overwritten by those of the first"):
-        other.evaluate(losses_on(TESTS))
+        recorder.evaluate(losses_on(TESTS))
+
+
+def test_synchronised_layers_wait_for_nobody(tmp_path: Path) -> None:
+    """In a process group their training pass is a collective call, and needs an accelerator."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    plain = deepcopy(model)
+    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    tables = []
+    for each in (plain, synchronised):
+        optimizer, recorder = recorded(each)
+        train(each, optimizer, batches(5))
+        if each is synchronised:
+            store = f"file://{tmp_path / 'store'}"
+            torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+        tables.append(recorder.evaluate(losses_on(TESTS), TESTS))
+    torch.distributed.destroy_process_group()
+
+    assert tables[0].equals(tables[1])
+    assert not any("forward" in vars(each) for each in synchronised.modules())
+
+
+def test_steps_of_another_optimizer_are_missed() -> None:
+    """And it is said, with what to type."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    optimizer, recorder = recorded(model)
+    train(model, optimizer, batches(5))
+    other = torch.optim.SGD(model.parameters(), lr=0.05)
+    train(model, other, batches(7))
+    recorder.recording.flush()
+    remark = recorder.remarks()[0]
+    other.register_step_post_hook(lambda *_: recorder.step())
+    train(model, other, batches(20, seed=1))
+    recorder.recording.flush()
+
+    assert remark.startswith("7 updates since the last step were not recorded")
+    assert recorder.remarks()[0].startswith("1 steps had several updates")
+    assert recorder.recording.updates == 32
+
+
+def test_an_optimizer_that_takes_no_step_is_noticed() -> None:
+    """The training was that of another one."""
+    model = SmallNet()
+    _, recorder = recorded(model)
+    train(model, torch.optim.SGD(model.parameters(), lr=0.05), batches(5))
+
+    with pytest.raises(UsageError, match="0 steps were recorded") as caught:
+        recorder.evaluate(losses_on(TESTS))
+    assert "the optimizer that was given" in str(caught.value.hint)
+
+
+class Labelled(Dataset[tuple[torch.Tensor, int]]):
+    """Images in memory."""
+
+    def __init__(self) -> None:
+        (self.x, self.y), *_ = batches(1, 64)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, place: int) -> tuple[torch.Tensor, int]:
+        return self.x[place], int(self.y[place])
+
+
+def test_a_loader_may_be_evaluated_on_while_it_is_iterated() -> None:
+    """One whose workers last has but one epoch at a time: the loop's goes on nevertheless."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    optimizer, recorder = recorded(model)
+    loader = DataLoader(Labelled(), batch_size=8, num_workers=1, persistent_workers=True)
+    for epoch in range(2):
+        for number, batch in enumerate(loader, start=1):
+            train(model, optimizer, iter([batch]))
+            if number == 3:
+                recorder.evaluate(losses_on(TESTS), loader)
+        assert recorder.recording.steps == 8 * (epoch + 1)

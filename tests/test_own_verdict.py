@@ -12,7 +12,7 @@ from torch import nn
 
 from normexp.errors import UsageError
 from normexp.own.evaluate import Array, Candidate, Evaluated, Question, difference, scored
-from normexp.own.layers import tracked
+from normexp.own.layers import batch_norms, tracked
 from normexp.own.recorder import Recorder
 from normexp.own.verdict import judge
 
@@ -198,3 +198,41 @@ def test_what_is_left_out_is_noted_and_what_is_frozen_is_no_layer_to_blame() -> 
     assert "norm1 has track_running_stats=False: left out" in str(noted)
     assert {each["layer"] for each in noted.layers} == {"head.1"}
     assert {each["layer"] for each in blamed.layers} == {"norm2", "head.1"}
+
+
+@pytest.mark.parametrize("name", ["momentum", "estimator", "excess", "l1", "share"])
+def test_scores_have_names_of_their_own(name: str) -> None:
+    """Not those of other columns."""
+    _, recorder = short()
+
+    with pytest.raises(UsageError, match=f"fn returned a score called {name}") as caught:
+        recorder.evaluate(lambda _: {"loss": 1.0, name: 2.0})
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("later", [3, 20])
+def test_scores_keep_their_names(later: int) -> None:
+    """From row to row of the table, and in the verdict."""
+    _, recorder = short()
+    calls = []
+
+    def score(_: nn.Module) -> dict[str, float]:
+        calls.append(1)
+        return {"loss" if len(calls) < later else "other": 1.0}
+
+    with pytest.raises(UsageError, match="scores of different names: loss and other"):  # noqa: PT012
+        recorder.evaluate(score, TRAINING)
+        recorder.verdict()
+
+
+def test_an_error_of_the_score_is_its_own() -> None:
+    """Also one in the words of PyTorch's for a batch of one, where layers take each batch's own."""
+    _, recorder = short()
+
+    def score(net: nn.Module) -> float:
+        if any(module.running_mean is None for module in batch_norms(net).values()):
+            raise ValueError("Expected more than 1 value per channel when training")
+        return 1.0
+
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        recorder.evaluate(score, TRAINING)

@@ -191,3 +191,24 @@ def test_all_processes_end_with_the_same_statistics(tmp_path: Path) -> None:
     for name, value in model.state_dict().items():
         assert torch.equal(states[0][name], states[1][name])
         assert torch.allclose(states[0][name], value, rtol=1e-6)
+
+
+def one_fails(rank: int, folder: str) -> None:
+    """A process whose last batch has one example, and one whose batches are whole."""
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
+    )
+    try:
+        normexp.recalibrate(trained(), [*batches(1, 16 - 15 * rank)])
+    except UsageError as error:
+        Path(f"{folder}/{rank}.txt").write_text(str(error))
+    distributed.destroy_process_group()
+
+
+def test_no_process_waits_for_one_that_fails(tmp_path: Path) -> None:
+    """All of them say why."""
+    spawn(one_fails, (str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in (0, 1))
+
+    assert second.startswith("batch 1 has one example")
+    assert first.startswith("process 1 failed: batch 1 has one example")

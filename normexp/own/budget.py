@@ -2,7 +2,8 @@
 
 As `normexp.engine.budget` has them, for momenta of any layer and step: running − population is
 
-- initial: what is left of the value before the first recorded batch;
+- initial: what is left of the value before the first recorded batch, or applied: of statistics
+  that were put in since;
 - drift: the population has moved since the batches that are averaged;
 - noise: those batches were not the population of their time.
 
@@ -19,7 +20,6 @@ import torch
 from normexp.config.norm import BatchNorm
 from normexp.engine.budget import weights
 from normexp.nets.layout import Statistics
-from normexp.own.history import EveryUpdate, Rows
 from normexp.own.recording import Recording
 
 
@@ -50,12 +50,12 @@ def budgets(recording: Recording, points: Sequence[tuple[int, Statistics]]) -> l
         points: updates so far and the population then; the last is that of now.
     """
     population, own = torch.cat(points[-1][1]), torch.cat(recording.layers.read())
-    left = recording.left[recording.layer_of]
-    parts = {"initial": left * (recording.start - population)}
-    rest = own - population - parts["initial"]
+    origin = recording.origin
+    first = origin.left[recording.layer_of] * (origin.statistics - population)
+    parts, rest = {origin.name: first}, own - population - first
     known = dict(points)  # the last of those between the same updates
-    if len(known) > 1 and isinstance(recording.history, EveryUpdate):
-        parts["drift"] = _drift(recording.history.rows, known, population, recording.layer_of)
+    if len(known) > 1 and recording.history.is_whole:
+        parts["drift"] = _drift(recording, known, population)
         parts["noise"] = rest - parts["drift"]
     else:
         parts["rest"] = rest
@@ -67,17 +67,18 @@ def budgets(recording: Recording, points: Sequence[tuple[int, Statistics]]) -> l
     ]
 
 
-def _drift(
-    rows: Rows, points: dict[int, Statistics], now: torch.Tensor, layer_of: torch.Tensor
-) -> torch.Tensor:
+def _drift(recording: Recording, points: dict[int, Statistics], now: torch.Tensor) -> torch.Tensor:
     """Return Σ w·(population at the time of each batch − that of now), [2 · channels]."""
-    newest = torch.where(rows.active, rows.newest, 0.0)
+    rows = recording.history.rows
+    newest = torch.where(rows.updates > 0, rows.newest, 0.0)
+    for since, until in ((0, recording.origin.first), *recording.origin.without):
+        newest[since:until] = 0
     by_batch = weights([BatchNorm()] * newest.shape[1], newest.T).batches.T  # [rows, layers]
     times, order = np.arange(len(newest)), sorted(points)
     near = [np.interp(times, order, np.eye(len(order))[place]) for place in range(len(order))]
     of_points = torch.from_numpy(np.stack(near)) @ by_batch  # [points, layers]
     course = torch.stack([torch.cat(points[each]) for each in order])
-    return (of_points[:, layer_of] * (course - now)).sum(0)
+    return (of_points[:, recording.layer_of] * (course - now)).sum(0)
 
 
 def _of_layer(

@@ -1,7 +1,7 @@
 """One table for the weights of now: a row for every estimator of their running statistics."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,8 +14,8 @@ from normexp.config.norm import BatchNorm
 from normexp.errors import UsageError
 from normexp.insight.arms import half_width
 from normexp.nets.layout import Statistics
-from normexp.own.bank import EXACT, Bank, Certificate
-from normexp.own.layers import Forward, Layers, unchanged
+from normexp.own.history import Error
+from normexp.own.layers import Forward, Layers, TooFewError, require_two, unchanged
 from normexp.own.population import population
 
 if TYPE_CHECKING:
@@ -33,10 +33,18 @@ MOMENTA = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 """Of another data set's statistics in a mix."""
 
+WINDOW = 16
+"""Batches of the estimator `window`: so many are never pooled."""
+
+EXACT = Error(0.0, 0.0)
+
 BUFFERS = ("running_mean", "running_var")
 
 NAME_OF_ONE = "value"
 """The column of a score that has no name."""
+
+TAKEN = ("estimator", "momentum", "data", "share", "excess", "interval", *Error._fields)
+"""The other columns."""
 
 RETURNS = "return a number, a tensor with a loss for every example, or a mapping of these by name"
 
@@ -60,7 +68,7 @@ class Candidate(NamedTuple):
     estimator: str
     momentum: float | None = None
     statistics: Statistics | None = None  # None: its own, or each batch's
-    certificate: Certificate = EXACT
+    error: Error = EXACT
     data: str | None = None
     share: float | None = None
     norm: BatchNorm | None = None  # of an average
@@ -75,12 +83,21 @@ class Evaluated:
         step: of the training; None: it was not recorded.
         candidates: one a row.
         scores: by row and name; losses of examples, or one number.
+
+    Raises:
+        UsageError: scores have names that differ between rows.
     """
 
     question: Question
     step: int | None
     candidates: list[Candidate]
     scores: list[dict[str, Array]]
+
+    def __post_init__(self) -> None:
+        names = {tuple(row): None for row in self.scores}
+        if len(names) > 1:
+            told = " and ".join(map(", ".join, names))
+            raise UsageError(f"fn returned scores of different names: {told}", RETURNS)
 
     @property
     def metric(self) -> str:
@@ -131,7 +148,7 @@ class Evaluated:
             if reference is not None:
                 apart = difference(scores[self.metric], self.scores[reference][self.metric])
                 row |= {"excess": apart[0], "interval": apart[1]}
-            rows.append(row | candidate.certificate._asdict())
+            rows.append(row | candidate.error._asdict())
         return pd.DataFrame(rows)
 
 
@@ -185,13 +202,13 @@ def scored(
                 layers.write(statistics)
             model.train(mode=False)
             found = question.score(model)
-    except ValueError as error:
-        if not own_batch or "more than 1 value per channel" not in str(error):
-            raise
+    except TooFewError:
         return {name: np.full(1, np.nan) for name in scored(question, layers, statistics)}
     named = found if isinstance(found, Mapping) else {NAME_OF_ONE: found}
     if not named:
         raise UsageError("fn returned an empty mapping", RETURNS)
+    if taken := [name for name in named if name in TAKEN]:
+        raise UsageError(f"fn returned a score called {taken[0]}, as a column is", "rename it")
     return {name: _numbers(value) for name, value in named.items()}
 
 
@@ -211,39 +228,30 @@ def _numbers(value: object) -> Array:
 @contextmanager
 def _without(norms: Sequence[nn.Module]) -> Iterator[None]:
     """Take running statistics away: in evaluation mode too a layer then takes the batch's own."""
-    kept = [(norm, name, getattr(norm, name)) for norm in norms for name in BUFFERS]
-    for norm, name, _ in kept:
-        setattr(norm, name, None)
-    try:
+    with ExitStack() as stack:
+        for norm in norms:
+            stack.enter_context(norm.register_forward_pre_hook(require_two))
+            for name in BUFFERS:
+                stack.callback(setattr, norm, name, getattr(norm, name))
+                setattr(norm, name, None)
         if norms:
-            with torch.compiler.set_stance("force_eager"):
-                yield
-        else:
-            yield
-    finally:
-        for norm, name, values in kept:
-            setattr(norm, name, values)
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        yield
 
 
 def _candidates(recorder: "Recorder", question: Question, layers: Layers) -> Iterator[Candidate]:
     """Yield the rows of a table in their order."""
-
-    def estimated(name: str, norm: BatchNorm, error: Certificate = EXACT) -> Candidate:
-        momentum = None if name in ("cumulative", "window") else norm.momentum
-        found = recorder.recording.statistics(norm)
-        return Candidate(name, momentum, found, error, norm=norm)
-
-    own, recording = own_momentum(layers), recorder.recording
+    recording, own = recorder.recording, own_momentum(layers)
     yield Candidate("own", own)
-    errors = dict.fromkeys((*question.momenta, own or 1.0), EXACT)
-    if isinstance(recording.history, Bank):
-        errors = {each: recording.history.certificate(each) for each in errors}
-    for momentum in question.momenta:
-        yield estimated("ema", BatchNorm(momentum=momentum), errors[momentum])
+    norms = [BatchNorm(momentum=momentum) for momentum in question.momenta]
     if own:
-        yield estimated("debiased", BatchNorm(momentum=own, estimator="debiased"), errors[own])
-    yield estimated("cumulative", BatchNorm(momentum=None))
-    yield estimated("window", BatchNorm(estimator="window", window=recording.settings.ring))
+        norms.append(BatchNorm(momentum=own, estimator="debiased"))
+    norms += [BatchNorm(momentum=None), BatchNorm(estimator="window", window=WINDOW)]
+    for norm in norms:
+        name: str = "cumulative" if norm.momentum is None else norm.estimator
+        momentum = None if name == "window" else norm.momentum
+        found, error = recording.statistics(norm), recording.history.error(norm)
+        yield Candidate(name, momentum, found, error, norm=norm)
     base = None
     if question.train is not None:
         base = recorder.population(question, question.model)

@@ -9,7 +9,6 @@ in float32, as they were recovered.
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -17,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from normexp.config.field import Scalar, quoted, specs
+from normexp.config.field import Scalar, quoted
 from normexp.config.identity import varying
 from normexp.config.network import Own
 from normexp.config.norm import BatchNorm
-from normexp.config.schema import IDENTITY_GROUPS, KINDS, RECORDED, RunConfig
+from normexp.config.schema import IDENTITY_GROUPS, RECORDED, RunConfig
 from normexp.config.tree import flatten, flatten_section, from_tree, nest
 from normexp.errors import UsageError
 from normexp.own.evaluate import Evaluated
-from normexp.own.history import EveryUpdate
+from normexp.own.history import History
 from normexp.own.layers import bare
 from normexp.store.layout import StudyDirectory, studies
 from normexp.store.locks import Locks, Stop
@@ -45,15 +44,6 @@ if TYPE_CHECKING:
 
 SEEDS = 1_000_000
 """Seeds among which the content of a recording chooses one, where nobody names it."""
-
-PLAIN: dict[type, str] = {
-    torch.optim.Adam: "adam",
-    torch.optim.AdamW: "adamw",
-    torch.optim.SGD: "sgd",
-}
-"""Optimizers that have a configuration of their own, without the settings of `BEYOND`."""
-
-BEYOND = ("amsgrad", "maximize", "dampening")
 
 
 @dataclass(frozen=True)
@@ -124,7 +114,7 @@ class _Loop:
         self.steps = torch.arange(self.epochs + 1) * self.every
         self.optimizer, self.model = recorder.optimizer, bare(recording.model)
         norms = recording.layers.modules
-        moved = recording.left < 1  # what no batch has moved has no average
+        moved = recording.history.rows.updates.any(0)  # what no batch has moved has no average
         names = [name for name, moves in zip(norms, moved.tolist(), strict=True) if moves]
         self.sites = {name: recording.layers.sites[name] for name in names}
         first = norms[names[0]]
@@ -158,7 +148,7 @@ class _Loop:
         """The scores that a store has: losses, known or not, and accuracies if there are."""
         return ["loss", *(["accuracy"] if "accuracy" in _found(self.last, "batch")[1] else [])]
 
-    def _record(self, history: object, moved: torch.Tensor) -> Record:
+    def _record(self, history: History, moved: torch.Tensor) -> Record:
         population, batch = self.observed("population"), self.observed("batch")
         unknown = torch.full((1, len(self.steps)), nan, dtype=torch.float64)
         references = {}
@@ -168,7 +158,7 @@ class _Loop:
             references[f"test_{name}_test_batch"] = batch.scores[name][None]
         batches = torch.zeros(0, 2 * len(self._channels))
         updates = int(self.steps[-1])
-        if isinstance(history, EveryUpdate) and bool(history.rows.active[:, moved].all()):
+        if bool((history.rows.updates[:, moved] == 1).all()):
             batches = history.rows.statistics[:updates]
         mean, var = (each[:, self._channels] for each in batches.chunk(2, 1))
         return Record(
@@ -284,21 +274,13 @@ def _batch_size(train: object) -> int | None:
 
 def _optimizer(kind: type, settings: Mapping[str, Any]) -> dict[str, Scalar]:
     """Return an optimizer's fields, by the settings of its first parameters."""
-    betas = settings.get("betas", (0.0, 0.0))
-    values = {**settings, "beta1": betas[0], "beta2": betas[1], "name": kind.__name__}
-    values["lr"] = settings.get("initial_lr", settings.get("lr", 0.0))  # before a warm-up
-    plain = None if any(map(settings.get, BEYOND)) else PLAIN.get(kind)
-    for name in (plain, RECORDED["optim"]):
-        with suppress(UsageError):  # a value that is not among the plain one's
-            if name is not None:
-                fields = specs(KINDS["optim"][name])
-                values["kind"] = name
-                return {
-                    f"optim.{field}": spec.coerce(f"optim.{field}", spec.type(values[field]))
-                    for field, spec in fields.items()
-                    if field in values
-                }
-    return {"optim.kind": RECORDED["optim"]}
+    lr = settings.get("initial_lr", settings.get("lr"))  # before a warm-up
+    return {
+        "optim.kind": RECORDED["optim"],
+        "optim.name": kind.__name__,
+        "optim.lr": float(lr or 0.0),
+        "optim.weight_decay": float(settings.get("weight_decay") or 0.0),
+    }
 
 
 def _run(config: RunConfig) -> Run:

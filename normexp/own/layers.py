@@ -126,6 +126,17 @@ def shortened(names: Iterable[str]) -> dict[str, str]:
     return {name: name if alike[short] > 1 else short for name, short in found.items()}
 
 
+class TooFewError(Exception):
+    """A batch has one value per channel, and so no variance."""
+
+
+def require_two(norm: _BatchNorm, given: tuple[torch.Tensor, ...]) -> None:
+    """Refuse a batch without variance: a hook of layers that take the batch's own."""
+    takes_own = norm.training or norm.running_mean is None
+    if takes_own and given[0].numel() == given[0].shape[1]:
+        raise TooFewError
+
+
 @contextmanager
 def unchanged(model: nn.Module, loader: object = None) -> Iterator[None]:
     """Leave a model exactly as it was, to the bit, whatever is done with it inside.

@@ -96,10 +96,10 @@ class BufferReader:
         buffers = [each._buffers for each in self._layers]  # noqa: SLF001  106 lookups a step
         means = [each["running_mean"] for each in buffers]
         variances = [each["running_var"] for each in buffers]
-        counts = [each["num_batches_tracked"] for each in buffers]
+        counts = [count_of(each) for each in self._layers]
         momenta = [number_of(each.momentum) for each in self._layers]
         writes = [writes_of(each) for each in self._layers]
-        self.chunks.append([*means, *variances], counts, (step, momenta, writes))  # type: ignore[list-item, arg-type]
+        self.chunks.append([*means, *variances], counts, (step, momenta, writes))  # type: ignore[list-item]
 
     def close(self) -> None:
         """Do nothing: there are no hooks."""
@@ -117,7 +117,7 @@ class ForwardReader:
     def __init__(self, layers: Layers) -> None:
         self._layers, self.chunks = layers, Chunks(layers)
         self._latest = [self._read(each) for each in layers.modules.values()]
-        self._counts = [_tracked(each).clone() for each in layers.modules.values()]
+        self._counts = [count_of(each).clone() for each in layers.modules.values()]
         self._known = [(0.5, writes_of(each)) for each in layers.modules.values()]
         self._seen: list[list[tuple[torch.Tensor, float, int]]] = [[] for _ in self._latest]
         self._handles = [
@@ -195,7 +195,7 @@ def writes_of(layer: _BatchNorm) -> int:
     return sum(each._version for each in buffers if each is not None)  # noqa: SLF001
 
 
-def _tracked(layer: _BatchNorm) -> torch.Tensor:
+def count_of(layer: _BatchNorm) -> torch.Tensor:
     """The number of batches that a layer has seen."""
     count = layer.num_batches_tracked
     return torch.zeros((), dtype=torch.long) if count is None else count

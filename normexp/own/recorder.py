@@ -7,9 +7,8 @@ print(recorder.verdict())
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import TYPE_CHECKING, Literal, Self
 
 import torch
 from torch import nn
@@ -17,28 +16,24 @@ from torch import nn
 from normexp.config.norm import BatchNorm
 from normexp.errors import UsageError
 from normexp.nets.layout import Statistics
-from normexp.own.bank import AVERAGES, RING, bank_momenta, certificate
 from normexp.own.budget import budgets
 from normexp.own.evaluate import MOMENTA, Evaluated, Question, Score, evaluated
-from normexp.own.layers import Forward, bare, batch_norms, tracked
+from normexp.own.layers import Forward, bare, tracked
 from normexp.own.population import population
-from normexp.own.recording import Keep, Recording, Settings
+from normexp.own.recording import Applied, Recording, Settings
 from normexp.own.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def record(  # noqa: PLR0913
+def record(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     *,
     per_forward: bool = False,
     checkpointed: bool = False,
-    keep: Keep = "auto",
     memory_mb: float = 256,
-    averages: int = AVERAGES,
-    ring: int = RING,
 ) -> "Recorder":
     """Record a training's batch statistics: after each step of the optimizer, from the buffers.
 
@@ -49,11 +44,8 @@ def record(  # noqa: PLR0913
             several different passes (gradient accumulation, a GAN), or a momentum is 0. Call this
             before `torch.compile`.
         checkpointed: passes of a step are equal, as gradient checkpointing makes them.
-        keep: `every` update; a `bank` of averages and the last updates (`normexp.own.bank`); or
-            `auto`: every update while they take less than `memory_mb`, then a bank.
-        memory_mb: megabytes; a step takes 8 bytes a channel.
-        averages: of a bank, 3 to 12.
-        ring: batches that a bank keeps as they are.
+        memory_mb: megabytes, above which updates of long ago are pooled (`normexp.own.history`);
+            one takes 8 bytes a channel.
 
     Returns:
         A recorder, which is also a context manager that closes itself.
@@ -61,26 +53,10 @@ def record(  # noqa: PLR0913
     Raises:
         UsageError: the model has no batch norm with running statistics, or one has momentum 0. At
             the third step, out of `optimizer.step`: steps have several updates, and it was not said
-            whether they are equal. An argument is not one of those above.
+            whether they are equal; or a layer does not count its batches.
     """
-    if keep not in get_args(Keep):
-        raise UsageError(f"keep={keep!r} is not known", 'type keep="auto", "every" or "bank"')
-    if ring < 1:
-        raise UsageError(f"ring={ring} keeps no batch", f"type ring={RING}, the default, or more")
-    settings = Settings(per_forward, checkpointed, keep, memory_mb * 1e6, averages, ring)
+    settings = Settings(per_forward, checkpointed, memory_mb * 1e6)
     return Recorder(Recording(model, settings), optimizer)
-
-
-@dataclass(frozen=True)
-class Applied:
-    """Statistics that were put into a model, and those that they replaced."""
-
-    recording: Recording
-    before: Statistics
-
-    def undo(self) -> None:
-        """Put the statistics back that were there before."""
-        self.recording.put(self.before)
 
 
 class Recorder:
@@ -126,20 +102,6 @@ class Recorder:
         """Return whether this is the recorded model, in whatever wrapper."""
         return bare(model) is bare(self.recording.model)
 
-    def certificate(self, momenta: Sequence[float] = MOMENTA) -> "pd.DataFrame":
-        """Return the error of momenta that the bank gives, known before any training.
-
-        Returns:
-            A row a momentum: `relative`, the deviation of the error if batches are independent, as
-            a share of that of the exact average; `l1`, the sum over the weights' differences. While
-            every update is kept the error is 0, whatever stands here.
-        """
-        import pandas as pd
-
-        bank, ring = bank_momenta(self.recording.settings.averages), self.recording.settings.ring
-        found = [certificate(each, bank, ring) for each in _checked(momenta)]
-        return pd.DataFrame(found, index=pd.Index(momenta, name="momentum"))
-
     def evaluate(  # noqa: PLR0913
         self,
         fn: Score,
@@ -171,13 +133,14 @@ class Recorder:
 
         Returns:
             A row an estimator: `own`, what the model has; `ema` at every momentum; `debiased` (at
-            the model's momentum), `cumulative`, `window` (of as many batches as the ring has),
+            the model's momentum), `cumulative`, `window` (of the last 16 batches),
             `population`, `batch` (each evaluation batch's own), `mix`. Columns: the scores;
             `excess` of the first over the population's, and half of its 95 % `interval` over
-            examples; `relative` and `l1` of the bank's error, see `certificate`.
+            examples; `relative` and `l1`, the error of pooled updates: `normexp.own.history.Error`.
 
         Raises:
-            UsageError: nothing was recorded, or the model is another one.
+            UsageError: no step was recorded of a loop that has trained, the model is another one,
+                or `fn` returned what is no score, or of other names than before.
         """
         model = self.evaluable if model is None else model
         question = Question(
@@ -236,12 +199,13 @@ class Recorder:
                 'type apply("population") or apply(momentum=0.03)',
             )
         if momentum is not None:
+            self.recording.flush()
             norm = BatchNorm(momentum=_checked([momentum])[0])
-            return Applied(self.recording, self.recording.put(self.recording.statistics(norm)))
+            return self.recording.put(self.recording.statistics(norm))
         question = self._judged().question
         with self.recording.untouched():
             found = self.population(question, self.evaluable)
-        return Applied(self.recording, self.recording.put(found))
+        return self.recording.put(found)
 
     def save(
         self,
@@ -255,10 +219,10 @@ class Recorder:
         """Keep the training as runs of a study, for every command of normexp; return its directory.
 
         Every average that was evaluated, with `train=`, is a run; as evaluation points stand those
-        that are equally far apart. Where a bank took the place of every update, or layers had
-        different updates, error budgets cannot be made of it; weights are not kept. The score
-        `loss` is the loss, `accuracy` the accuracy; of others the first is the loss, or with
-        `higher_is_better` the accuracy.
+        that are equally far apart. Where updates were pooled, or layers had different updates,
+        error budgets cannot be made of it; weights are not kept. The score `loss` is the loss,
+        `accuracy` the accuracy; of others the first is the loss, or with `higher_is_better` the
+        accuracy.
 
         Args:
             directory: of a study, such as `runs/mine`, new or with other trainings.
@@ -288,22 +252,7 @@ class Recorder:
 
     def remarks(self) -> list[str]:
         """Return what the record lacks, in a sentence each."""
-        recovery, names = self.recording.recovery, list(self.recording.layers.modules)
-        others = [name for name in batch_norms(self.recording.model) if name not in names]
-        found = [f"{name} has track_running_stats=False: left out" for name in others]
-        for counts, text in (
-            (
-                recovery.changed,
-                "steps have no batch statistics: the buffers were changed before, or say nothing",
-            ),
-            (recovery.lost, "variances of a channel and step were too small to tell from 0"),
-            (recovery.several, "steps had several updates, which are taken as equal"),
-        ):
-            told = self.recording.settings.checkpointed and counts is recovery.several
-            if counts.any() and not told:
-                most = names[int(counts.argmax())]
-                found.append(f"{int(counts.amax())} {text} (at {most}, the most of all layers)")
-        return found
+        return self.recording.remarks()
 
     def _asked(self, question: Question) -> Evaluated:
         self.recording.flush()

@@ -3,24 +3,22 @@
 It reads, recovers and keeps; what is made of them is in `normexp.own.evaluate`.
 """
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from normexp.config.norm import BatchNorm
 from normexp.errors import UsageError
 from normexp.nets.layout import Statistics
-from normexp.own.bank import Bank, bank_momenta
-from normexp.own.history import EveryUpdate
-from normexp.own.layers import batch_norms, tracked
-from normexp.own.reading import BufferReader, ForwardReader, is_mute, unread, writes_of
+from normexp.own.history import History
+from normexp.own.layers import bare, batch_norms, tracked
+from normexp.own.reading import BufferReader, ForwardReader, count_of, is_mute, unread, writes_of
 from normexp.own.recovery import FROZEN_AFTER, Recovery, columns_of
-
-Keep = Literal["auto", "every", "bank"]
 
 PROBED = 3
 """Steps after which a loop that cannot be read is refused."""
@@ -35,10 +33,31 @@ class Settings:
 
     per_forward: bool
     checkpointed: bool
-    keep: Keep
     most_bytes: float
-    averages: int
-    ring: int
+
+
+class Origin(NamedTuple):
+    """What the model's own averages began from, and the updates that they have taken in since."""
+
+    name: str  # `initial`, or `applied` if somebody has put it in
+    statistics: torch.Tensor  # [2 · channels]
+    left: torch.Tensor  # its weight by now, [layers]
+    first: int  # update
+    without: tuple[tuple[int, int], ...] = ()  # updates while other statistics were put in
+
+
+@dataclass(frozen=True)
+class Applied:
+    """Statistics that were put into a recorded model, and those that they replaced."""
+
+    recording: "Recording"
+    before: Statistics
+    origin: Origin
+    updates: int  # until then
+
+    def undo(self) -> None:
+        """Put the statistics back that were there before."""
+        self.recording.put(self.before, self)
 
 
 class Recording:
@@ -54,17 +73,14 @@ class Recording:
 
     def __init__(self, model: nn.Module, settings: Settings) -> None:
         self.model, self.settings, self.layers = model, settings, tracked(model)
-        bank_momenta(settings.averages)  # refused here, not after hours
         self._require_movement()
         self.steps = self.updates = 0  # updates are rows
+        self._trained = [True] * len(self.layers.modules)  # training mode, at the last step
         self.start = torch.cat(self.layers.read())  # [2 · channels], float64
         self.layer_of = columns_of(list(self.layers.sites.values()))
-        self.left = torch.ones(len(self.layers.modules), dtype=torch.float64)  # of start, [layers]
         self.recovery = Recovery(self.start, self._counts(), self._writes(), self.layer_of)
-        self.history: EveryUpdate | Bank = EveryUpdate(self.start, self.layer_of)
-        if settings.keep == "bank":
-            self.history = self._bank()
-        self._idle = _follows_rank_0(model)
+        self.history = History(self.start, self.layer_of, settings.most_bytes)
+        self.origin = self._origin("initial")
         self._reader = (ForwardReader if settings.per_forward else BufferReader)(self.layers)
 
     def close(self) -> None:
@@ -76,11 +92,8 @@ class Recording:
         """Record a step that has just ended.
 
         Raises:
-            UsageError: at the third step, if it and one before had several updates, or hooks have
-                not been called.
+            UsageError: at the third step, if it cannot be read what batches were.
         """
-        if self._idle:
-            return
         self.steps += 1
         self._trained = [each.training for each in self.layers.modules.values()]
         with torch.no_grad():
@@ -88,6 +101,7 @@ class Recording:
         self._take(wait=self.steps == PROBED)
         if self.steps == PROBED:
             self._require_calls()
+            self._require_counts()
             if self.recovery.several.amax() >= PROBED - 1:
                 self._require_single()
 
@@ -98,12 +112,10 @@ class Recording:
         A layer is frozen if the last step left it in evaluation mode, or none of the last 64 steps
         updated it: others merely skip steps, as heads that take turns do.
         """
-        skipped = (self.steps - self.recovery.moved).tolist()
-        of_layers = zip(self.layers.modules, skipped, self._trained, strict=True)
         moving = {
             name
-            for name, steps, in_training in of_layers
-            if not steps or (in_training and steps < FROZEN_AFTER)
+            for (name, steps), trained in zip(self._skipped.items(), self._trained, strict=True)
+            if not steps or (trained and steps < FROZEN_AFTER)
         }
         return set(batch_norms(self.model)) - moving
 
@@ -113,17 +125,18 @@ class Recording:
         Raises:
             UsageError: that is nothing, or of steps that cannot be read.
         """
-        if self._idle:
+        if _follows_rank_0(self.model):
             raise UsageError(
                 "the running statistics of this process are overwritten by those of the first",
                 "evaluate in the process of rank 0",
             )
         self._take(wait=True)
         self._require_single()
-        if not self.updates:
+        if not self.updates and (self.steps or self._missed.amax() > PROBED):
             raise UsageError(
                 f"{self.steps} steps were recorded, and no batch norm was updated in them",
-                "train in training mode: model.train(), loss.backward(), optimizer.step()",
+                "train in training mode, with the optimizer that was given: model.train(), "
+                "loss.backward(), optimizer.step()",
             )
 
     def statistics(self, norm: BatchNorm) -> Statistics:
@@ -131,19 +144,23 @@ class Recording:
 
         Layers without an update, such as frozen ones, have those of the model.
         """
-        self.flush()
+        self._take(wait=True)
         found = self.history.estimate(norm)
         halves = torch.where(found.isnan(), torch.cat(self.layers.read()), found).chunk(2)
         return Statistics(halves[0], halves[1])
 
-    def put(self, statistics: Statistics) -> Statistics:
-        """Set the model's running statistics between two steps, and return those before."""
+    def put(self, statistics: Statistics, undone: Applied | None = None) -> Applied:
+        """Set the model's running statistics between two steps, or back to what they were."""
         self._take(wait=True)
-        before = self.layers.read()
+        applied = Applied(self, self.layers.read(), self.origin, self.updates)
         self.layers.write(statistics)
         self.recovery.before = torch.cat(self.layers.read())
         self.recovery.writes = self._writes()
-        return before
+        self.origin = self._origin("applied")
+        if undone is not None:
+            without = (*undone.origin.without, (undone.updates, self.updates))
+            self.origin = undone.origin._replace(without=without)
+        return applied
 
     @contextmanager
     def untouched(self) -> Iterator[None]:
@@ -155,22 +172,59 @@ class Recording:
         finally:
             self.recovery.writes += self._writes() - before
 
+    def remarks(self) -> list[str]:
+        """Return what the record lacks, in a sentence each."""
+        recovery, names = self.recovery, list(self.layers.modules)
+        others = [name for name in batch_norms(self.model) if name not in names]
+        found = [f"{name} has track_running_stats=False: left out" for name in others]
+        several = recovery.several * (not self.settings.checkpointed)
+        for counts, text in (
+            (
+                recovery.changed,
+                "steps have no batch statistics: the buffers were changed before, or say nothing",
+            ),
+            (recovery.lost, "variances of a channel and step were too small to tell from 0"),
+            (several, "steps had several updates, which are taken as equal"),
+        ):
+            if counts.any():
+                most = names[int(counts.argmax())]
+                found.append(f"{int(counts.amax())} {text} (at {most}, the most of all layers)")
+        found += [
+            f"{name} had no update in the last {steps} steps, and does not count as frozen"
+            for name, steps in self._skipped.items()
+            if steps and name not in self.still
+        ]
+        if (missed := int(self._missed.amax())) > PROBED:  # fewer are of a step that is not over
+            found.append(
+                f"{missed} updates since the last step were not recorded; of another optimizer? "
+                "other.register_step_post_hook(lambda *_: recorder.step())"
+            )
+        return found
+
+    @property
+    def _skipped(self) -> dict[str, int]:
+        """Steps since each layer's last update."""
+        skipped = (self.steps - self.recovery.moved) * bool(self.steps)
+        return dict(zip(self.layers.modules, skipped.tolist(), strict=True))
+
+    @property
+    def _missed(self) -> torch.Tensor:
+        """Updates since the last step, [layers]."""
+        return self._counts() - self.recovery.counts
+
+    def _origin(self, name: str) -> Origin:
+        left = torch.ones(len(self.layers.modules), dtype=torch.float64)
+        return Origin(name, torch.cat(self.layers.read()), left, self.updates)
+
     def _take(self, *, wait: bool) -> None:
         if wait and self.steps and self.settings.per_forward:
             self._reader.step(self.steps)  # what has passed since then, a GAN's last batch
         for readings in self._reader.chunks.take(wait=wait):
             rows = self.recovery.rows(readings)
             self.history.add(rows)
-            self.updates += len(rows.steps)
-            self.left *= torch.where(rows.active, 1 - rows.newest, 1.0).prod(0)
-        history = self.history
-        full = self.settings.keep == "auto" and history.bytes > self.settings.most_bytes
-        if full and isinstance(history, EveryUpdate):
-            self.history = self._bank()
-            self.history.add(history.rows)
-
-    def _bank(self) -> Bank:
-        return Bank(self.start, self.layer_of, self.settings.averages, self.settings.ring)
+            self.updates += len(rows.updates)
+            kept = torch.where(rows.updates > 0, 1 - rows.newest, 1.0).prod(0)
+            self.origin = self.origin._replace(left=self.origin.left * kept)
 
     def _require_single(self) -> None:
         """Refuse a loop whose steps have several updates that cannot be told apart."""
@@ -187,7 +241,7 @@ class Recording:
 
     def _require_calls(self) -> None:
         """Refuse hooks that compiled code passes by."""
-        missed = self._counts() - self.recovery.counts
+        missed = self._missed
         if self.settings.per_forward and missed.amax() > 0:
             name = list(self.layers.modules)[int(missed.argmax())]
             raise UsageError(
@@ -196,27 +250,41 @@ class Recording:
                 "after torch._dynamo.reset()",
             )
 
+    def _require_counts(self) -> None:
+        """Refuse layers whose statistics move while their number of batches does not."""
+        moved = (self.recovery.before != self.start).chunk(2)[0]
+        for number, (name, span) in enumerate(self.layers.spans.items()):
+            if moved[span].any() and self.recovery.moved[number] < 0:
+                self._require_hooks(f"{name} moves its statistics without counting batches")
+
     def _require_movement(self) -> None:
-        mute = [name for name, each in self.layers.modules.items() if is_mute(each)]
-        if mute and not self.settings.per_forward:
-            raise UsageError(
-                f"{mute[0]} has momentum 0 or coarse buffers: they do not say what a batch was",
-                "type record(..., per_forward=True), before torch.compile",
-            )
+        for name, layer in self.layers.modules.items():
+            if is_mute(layer) and not self.settings.per_forward:
+                self._require_hooks(
+                    f"{name} has momentum 0 or coarse buffers: they do not say what a batch was"
+                )
+
+    @staticmethod
+    def _require_hooks(reason: str) -> None:
+        raise UsageError(reason, "type record(..., per_forward=True), before torch.compile")
 
     def _counts(self) -> torch.Tensor:
-        counts = [each.num_batches_tracked for each in self.layers.modules.values()]
-        return torch.stack([each.cpu() for each in counts if each is not None])
+        return torch.stack([count_of(each).cpu() for each in self.layers.modules.values()])
 
     def _writes(self) -> torch.Tensor:
         return torch.tensor([writes_of(each) for each in self.layers.modules.values()])
 
 
 def _follows_rank_0(model: nn.Module) -> bool:
-    """Return whether the first process overwrites this one's buffers at every forward pass."""
-    model = getattr(model, "_orig_mod", model)
-    return (
-        isinstance(model, nn.parallel.DistributedDataParallel)
-        and bool(model.broadcast_buffers)
-        and torch.distributed.get_rank(model.process_group) != 0
+    """Return whether the first process overwrites this one's buffers at every forward pass.
+
+    A module does not know the wrapper around it, which may have come after the recorder.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return False
+    parallel, inside = nn.parallel.DistributedDataParallel, bare(model)
+    return distributed.get_rank() > 0 and any(
+        each.broadcast_buffers and bare(each) is inside and distributed.get_rank(each.process_group)
+        for each in gc.get_objects()
+        if issubclass(type(each), parallel)
     )

@@ -116,7 +116,7 @@ class Recovery:
             momenta[step].isnan(), 1 / (counts[step] + order[:, None] + 1).double(), momenta[step]
         )
         statistics = torch.where(there[:, self.layer_of], found[step].float(), torch.nan)
-        return Rows(readings.steps[step], statistics, there, newest)
+        return Rows(statistics, there.long(), newest)
 
 
 def _kept(momenta: torch.Tensor, counts: torch.Tensor, updates: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """The verdict on a network's loss: its weights, or its running statistics, and which of them."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite, isnan
 from typing import Any
 
@@ -171,13 +171,15 @@ def _blame(found: Evaluated, reference: int, frozen: Collection[str]) -> list[di
     """Return what each layer's statistics cost, the most costly first."""
     layers, truth = tracked(found.question.model), found.candidates[reference].statistics
     assert truth is not None  # noqa: S101  a population has statistics
-    own, costs = layers.read(), []
-    for name, span in layers.spans.items():
-        if name not in frozen:
-            mended = Statistics(*(each.clone() for each in own))
-            for row, right in zip(mended, truth, strict=True):
-                row[span] = right[span]
-            scores = scored(found.question, layers, mended)[found.metric] * found.sign
-            apart, interval = difference(found.losses(0), scores)
-            costs.append({"layer": name, "cost": apart, "interval": interval})
+    own, names = layers.read(), [name for name in layers.modules if name not in frozen]
+    scores = []
+    for name in names:
+        mended = Statistics(*(each.clone() for each in own))
+        for values, right in zip(mended, truth, strict=True):
+            values[layers.spans[name]] = right[layers.spans[name]]
+        scores.append(scored(found.question, layers, mended))
+    alone, costs = replace(found, scores=[*found.scores, *scores]), []
+    for row, name in enumerate(names, start=len(found.scores)):
+        apart, interval = difference(found.losses(0), alone.losses(row))
+        costs.append({"layer": name, "cost": apart, "interval": interval})
     return sorted(costs, key=lambda each: -each["cost"])

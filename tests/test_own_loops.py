@@ -125,21 +125,28 @@ class Items(Dataset[dict[str, torch.Tensor]]):
 @QUIET
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_a_trainer_loop_is_read(tmp_path: Path, accumulated: int) -> None:
-    """Hugging Face's, which wraps the optimizer, with one batch a step or two."""
+    """Hugging Face's: told of before it begins, or by a callback, with two batches a step."""
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
 
     def loop(model: nn.Module, listen: Listen) -> None:
+        class Told(transformers.TrainerCallback):  # type: ignore[misc, name-defined]
+            def on_train_begin(self, *_: object, **given: Any) -> None:  # noqa: ANN401
+                if accumulated == 2:
+                    listen(given["model"], given["optimizer"])  # in accelerate's wrapper
+
         optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-        listen(model, optimizer)
+        if accumulated == 1:
+            listen(model, optimizer)
         arguments = transformers.TrainingArguments(
             output_dir=str(tmp_path), num_train_epochs=1, per_device_train_batch_size=8,
             gradient_accumulation_steps=accumulated, report_to=[], save_strategy="no",
             use_cpu=True, disable_tqdm=True,
         )  # fmt: skip
-        transformers.Trainer(
-            model, arguments, train_dataset=Items(), optimizers=(optimizer, None)
-        ).train()
+        trainer = transformers.Trainer(
+            model, arguments, train_dataset=Items(), optimizers=(optimizer, None), callbacks=[Told]
+        )
+        trainer.train()
 
     x, y = digits(100, 1280).tensors
 

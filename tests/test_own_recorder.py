@@ -280,3 +280,36 @@ def test_a_loader_may_be_evaluated_on_while_it_is_iterated() -> None:
             if number == 3:
                 recorder.evaluate(losses_on(TESTS), loader)
         assert recorder.recording.steps == 8 * (epoch + 1)
+
+
+class Wrapper(torch.optim.Optimizer):
+    """Hands its steps on, and never calls PyTorch's constructor, as wrappers do."""
+
+    def __init__(self, wrapped: torch.optim.Optimizer) -> None:
+        self.wrapped, self.param_groups = wrapped, wrapped.param_groups
+
+
+def test_an_optimizer_that_calls_no_hooks_is_refused() -> None:
+    """At once, with what to give instead."""
+    model = SmallNet()
+    with pytest.raises(UsageError, match="Wrapper does not call hooks") as caught:
+        normexp.record(model, Wrapper(torch.optim.SGD(model.parameters(), lr=0.05)))
+
+    assert caught.value.hint == "give the optimizer inside"
+
+
+@pytest.mark.parametrize("memory_mb", [256, 0])
+def test_new_tensors_may_be_of_float64(memory_mb: float) -> None:
+    """As scientific code sets it: average and model agree beyond float32."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        torch.manual_seed(0)
+        model = SmallNet()
+        optimizer, recorder = recorded(model, memory_mb=memory_mb)
+        data = [(x.double(), y) for x, y in batches(80)]
+        train(model, optimizer, iter(data))
+        table = recorder.evaluate(losses_on(data[:4]), data[:8], momenta=[0.1])
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+    assert table["value"][1] == pytest.approx(table["value"][0], rel=1e-6)

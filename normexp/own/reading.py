@@ -116,9 +116,8 @@ class ForwardReader:
 
     def __init__(self, layers: Layers) -> None:
         self._layers, self.chunks = layers, Chunks(layers)
-        self._latest = [self._read(each) for each in layers.modules.values()]
+        self._latest = [(self._read(e), 0.5, writes_of(e)) for e in layers.modules.values()]
         self._counts = [count_of(each).clone() for each in layers.modules.values()]
-        self._known = [(0.5, writes_of(each)) for each in layers.modules.values()]
         self._seen: list[list[tuple[torch.Tensor, float, int]]] = [[] for _ in self._latest]
         self._handles = [
             each.register_forward_hook(self._hook(number, each))
@@ -130,11 +129,10 @@ class ForwardReader:
         for place in range(max(map(len, self._seen), default=0)):
             for layer, seen in enumerate(self._seen):
                 if place < len(seen):
-                    self._latest[layer] = seen[place][0]
+                    self._latest[layer] = seen[place]
                     self._counts[layer] = self._counts[layer] + 1
-                    self._known[layer] = seen[place][1:]
-            momenta, writes = map(list, zip(*self._known, strict=True))
-            parts = [each[number] for number in (0, 1) for each in self._latest]
+            values, momenta, writes = map(list, zip(*self._latest, strict=True))
+            parts = [each[number] for number in (0, 1) for each in values]
             self.chunks.append(parts, self._counts, (step, momenta, writes))
         for seen in self._seen:
             seen.clear()
@@ -149,7 +147,7 @@ class ForwardReader:
             if not layer.training or layer is not own or ForwardReader.paused:
                 return  # copies of a model have its hooks
             compiled = torch.compiler.is_compiling()  # there is no such count in compiled code
-            writes = self._known[number][1] if compiled else writes_of(layer)
+            writes = self._latest[number][2] if compiled else writes_of(layer)
             if is_mute(layer):
                 x = given[0].detach()
                 axes = [axis for axis in range(x.dim()) if axis != 1]

@@ -39,7 +39,7 @@ def record(
 
     Args:
         model: in training; on any device, compiled, data parallel or plain.
-        optimizer: whose steps are counted, by `register_step_post_hook`.
+        optimizer: whose steps are counted, by `register_step_post_hook`; accelerate's too.
         per_forward: read after each forward pass of a norm layer, by hooks: where a step has
             several different passes (gradient accumulation, a GAN), or a momentum is 0. Call this
             before `torch.compile`.
@@ -51,9 +51,10 @@ def record(
         A recorder, which is also a context manager that closes itself.
 
     Raises:
-        UsageError: the model has no batch norm with running statistics, or one has momentum 0. At
-            the third step, out of `optimizer.step`: steps have several updates, and it was not said
-            whether they are equal; or a layer does not count its batches.
+        UsageError: the model has no batch norm with running statistics, or one has momentum 0, or
+            the optimizer does not call hooks. At the third step, out of `optimizer.step`: steps
+            have several updates, and it was not said whether they are equal; or a layer does not
+            count its batches.
     """
     settings = Settings(per_forward, checkpointed, memory_mb * 1e6)
     return Recorder(Recording(model, settings), optimizer)
@@ -66,6 +67,12 @@ class Recorder:
         self.recording = recording
         self.points: list[tuple[int, Statistics]] = []  # updates so far, the population then
         self.evaluations: list[tuple[int, Evaluated]] = []  # updates so far, of these weights
+        optimizer = getattr(optimizer, "optimizer", optimizer)  # in accelerate's, without hooks
+        if not hasattr(optimizer, "_optimizer_step_post_hooks"):
+            raise UsageError(
+                f"{type(optimizer).__name__} does not call hooks, as wrappers do not",
+                "give the optimizer inside",
+            )
         settings = {name: v for name, v in optimizer.param_groups[0].items() if name != "params"}
         self.optimizer = type(optimizer), settings  # as recording begins
         self._last: Evaluated | None = None
@@ -146,8 +153,7 @@ class Recorder:
         question = Question(
             fn, train, forward_fn, data or {}, model, _checked(momenta), higher_is_better
         )
-        self._last = self._asked(question)
-        return self._last.frame()
+        return self._asked(question).frame()
 
     def verdict(self, *, blame: bool = True) -> Verdict:
         """Return what the last evaluation says: print it, or take its `as_dict`.
@@ -163,7 +169,7 @@ class Recorder:
         found = self._judged()
         model = found.question.model
         if (found.step, self._writes) != (self.recording.steps, _writes_into(model)):
-            found = self._last = self._asked(found.question)
+            found = self._asked(found.question)
         is_own = self.records(model)
         mend = 'recorder.apply("population")'
         mend += "" if is_own else " for the recorded model; the other one needs its own population"
@@ -263,7 +269,7 @@ class Recorder:
                 "give a copy of it with other weights, such as an average",
             )
         with self.recording.untouched():
-            found = evaluated(self, question, layers)
+            self._last = found = evaluated(self, question, layers)
         self._writes = _writes_into(question.model)
         if question.model is self.evaluable and question.train is not None:
             self.evaluations.append((self.recording.updates, found.thinned()))

@@ -194,9 +194,9 @@ def test_no_reader_takes_numbers_of_another_digest() -> None:
 
 @pytest.mark.usefixtures("study")
 def test_stored_runs_are_taken_as_they_are(command: Command) -> None:
-    """Nothing but a place can be said of them; and drawn data have none."""
+    """A field is one that they have, or none is meant; and drawn data have no place."""
     for reader in READERS:
-        for override in ("seed=2", "data.path=", "data.verify=maybe", "norm=batch"):
+        for override in ("seed=2", "data.path=", "data.verify=maybe", "norm=layer"):
             assert command(reader, STUDY, override).exit_code == 2
         drawn = command(reader, STUDY, "data.path=mine.npz")
         assert drawn.exit_code == 2

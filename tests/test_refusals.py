@@ -247,7 +247,7 @@ TYPED = {
     "sweep --foo": ("", "normexp sweep --help"),
     "report --seed 3": ("", "normexp report --help"),
     "ls --dir": ("", "normexp ls --help"),
-    "ls a b c": ("", "normexp ls --help"),
+    "ls a b c": ("'b' is not FIELD=VALUES", "norm.momentum=0.1"),
     "show": ("", "normexp show --help"),
     "plan --json=3": ("", "normexp plan --help"),
     "predict --steps x": ("", "normexp predict --help"),

@@ -21,6 +21,7 @@ from normexp.insight.training import trainings_of
 from normexp.report.source import gather
 from normexp.store.stored import stored as stored_run
 from normexp.store.tables import read_trajectory
+from normexp.study.asked import as_asked
 
 T = 4.302653
 """Student's t at two degrees of freedom, for 95 %."""
@@ -182,7 +183,7 @@ def test_many_seeds_and_references_are_said_in_notes(
 
 def test_theory_is_exact_before_the_first_step(reported: Path) -> None:
     """Nothing but the initial value is off there, and that is known."""
-    source = gather(reported, ["bn_regression"])
+    source = gather(reported, as_asked(["bn_regression"], named=True))
     tracked = [row for row in source.complete if "norm.momentum" in row][:2]
     frame = source.table(tracked, "layers").query("step == 0").set_index("run_id")
     for training in trainings_of(source.stored(tracked)):
@@ -196,7 +197,7 @@ def test_theory_knows_the_noise_of_batches_without_replacement(tmp_path: Path) -
     """Of the input, which no weight moves: most points lie within two standard deviations."""
     overrides = [*SMALL, "data.train_size=160", "train.epochs=6", "norm=batch", "norm.momentum=0.5"]
     store_of(tmp_path, *overrides, "seed=range(12)", "model.input_norm=true")
-    source = gather(tmp_path, [])
+    source = gather(tmp_path, as_asked([]))
     frame = source.table(source.complete, "layers")
     of = frame[frame["layer"] == "input"].set_index("run_id")["mean_error"]
     found = [course for each in trainings_of(source.runs) for course in courses(each, range(7))]

@@ -137,7 +137,7 @@ def test_data_in_a_file_are_found_by_their_place(normexp: Command, as_json: AsJs
 def test_only_places_can_be_given(run: Path, normexp: Command) -> None:
     """Anything else would be another run."""
     for override, reason in (
-        ("seed=2", "taken as they are recorded"),
+        ("seed=2", "made again as it is recorded"),
         ("data.path=here", "data=quadratic has no data.path"),
     ):
         done = normexp("reproduce", run.name, override)

@@ -182,6 +182,13 @@ Places = Annotated[
     list[str] | None,
     typer.Argument(metavar="[data.path=FILE]...", help="Where the data are now."),
 ]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FIELD=VALUES]... [data.path=FILE]",
+        help="Runs with these fields alone, and where the data are now.",
+    ),
+]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser.")]
 StoreDir = Annotated[Path, typer.Option("--dir", help="The store.")]
 RUNS = Path("runs")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from normexp.cli.app import RUNS, Answer, Places, StoreDir, command, warn_of_lost
+from normexp.cli.app import RUNS, Answer, StoreDir, Words, command, warn_of_lost
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,10 @@ def compare(
             help="What is compared, such as norm.momentum or norm; and the value to compare with.",
         ),
     ],
+    fields: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FIELD=VALUES]...", help="Runs with these fields alone."),
+    ] = None,
     *,
     metric: Annotated[
         str, typer.Option("--metric", help="Such as test_loss, excess_loss, test_accuracy.")
@@ -40,9 +44,11 @@ def compare(
     """
     from normexp.console.compare import print_comparisons
     from normexp.insight.compare import compare_field, report_numbers
+    from normexp.study.asked import as_asked
 
     lost: list[Path] = []
-    report = compare_field(source, field, metric=metric, store=directory, lost=lost)
+    where = as_asked(fields or ()).where
+    report = compare_field(source, field, metric=metric, store=directory, where=where, lost=lost)
     warn_of_lost(lost)
     return Answer(lambda: report_numbers(report), lambda: print_comparisons(report))
 
@@ -110,7 +116,7 @@ def budget(
     wanted: Annotated[
         str, typer.Argument(metavar="RUN|STUDY", help="A run, sweep or study, by name, id or path.")
     ],
-    places: Places = None,
+    words: Words = None,
     *,
     directory: StoreDir = RUNS,
 ) -> Answer:
@@ -122,15 +128,15 @@ def budget(
 
     Example:
       normexp budget 64fdd590
-      normexp budget bn_regression
+      normexp budget bn_regression norm.momentum=0.1
     """
     from normexp.console.budget import print_budget_of_arms, print_budget_of_run
     from normexp.insight.budget import budgets, by_arm, report
-    from normexp.store.places import typed_places
+    from normexp.study.asked import as_asked
 
     lost: list[Path] = []
-    where = typed_places(places or ())
-    found, notes = budgets(directory, wanted, where, last_only=True, lost=lost)
+    asked = as_asked(words or ())
+    found, notes = budgets(directory, wanted, asked, last_only=True, lost=lost)
     warn_of_lost(lost, notes)
 
     def show() -> None:

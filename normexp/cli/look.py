@@ -22,7 +22,17 @@ from normexp.errors import UsageError
 @command("ls")
 def list_store(
     study: Annotated[str | None, typer.Argument(help="List the runs of this study.")] = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FIELD=VALUES]...", help="Those with these fields alone."),
+    ] = None,
     *,
+    sort: Annotated[
+        str | None, typer.Option("--sort", help="By a field or a metric, such as test_loss.")
+    ] = None,
+    best: Annotated[
+        int | None, typer.Option("--best", min=1, help="So many, by least test loss.")
+    ] = None,
     directory: StoreDir = RUNS,
 ) -> Answer:
     """List the sweeps of the store, or the runs of one study.
@@ -30,14 +40,18 @@ def list_store(
     Example:
       normexp ls
       normexp ls bn_regression
+      normexp ls bn_regression norm.momentum=0.1,0.5 'seed=range(4)' --sort test_loss
     """
     from normexp.console.look import print_runs, print_sweeps
+    from normexp.study.asked import as_asked
     from normexp.sweeps import listing
 
     if study is None:
         sweeps = listing.sweeps(directory)
         return Answer(lambda: sweeps, lambda: print_sweeps(sweeps))
-    runs = listing.runs(directory, study)
+    runs = listing.runs(directory, study, as_asked(fields or ()).where)
+    if sort or best:
+        runs = listing.ranked(runs, sort or "test_loss", best)
     return Answer(lambda: runs.rows, lambda: print_runs(runs))
 
 
@@ -72,8 +86,8 @@ def report(
     wanted: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[STUDY|SWEEP|RUN]... [data.path=FILE]",
-            help="By name, id or path (default: all), and where data in files are now.",
+            metavar="[STUDY|SWEEP|RUN]... [FIELD=VALUES]... [data.path=FILE]",
+            help="By name, id or path (default: all); with these fields; where data are now.",
         ),
     ] = None,
     *,
@@ -91,19 +105,16 @@ def report(
       normexp report bn_regression
       normexp report bn_regression placement --out comparison
     """
-    from normexp.config.schema import PLACES
     from normexp.console.output import note, stdout
     from normexp.report.compose import compose
     from normexp.report.page import as_data, check_target, place, write
     from normexp.report.render import Renderer
     from normexp.report.source import gather
-    from normexp.store.places import typed_places
+    from normexp.study.asked import as_asked
 
     if out == "":
         raise UsageError("--out is empty", "type --out DIR, or leave it out")
-    words = {each: each.startswith(tuple(f"{key}=" for key in PLACES)) for each in wanted or []}
-    places = typed_places(word for word, is_place in words.items() if is_place)
-    source = gather(directory, [word for word in words if not words[word]], places)
+    source = gather(directory, as_asked(wanted or (), named=True))
     target = place(directory, source) if out is None else Path(out)
     check_target(target, in_store=out is None)
     with closing(Renderer()) as renderer:

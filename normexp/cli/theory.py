@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from normexp.cli.app import RUNS, Answer, Places, StoreDir, command, warn_of_lost
+from normexp.cli.app import RUNS, Answer, StoreDir, Words, command, warn_of_lost
 from normexp.errors import UsageError
 
 
@@ -19,7 +19,7 @@ def predict(  # noqa: PLR0913  a number each
             metavar="[RUN|STUDY]", help="Stored trainings, judged by their training data."
         ),
     ] = None,
-    places: Places = None,
+    words: Words = None,
     *,
     steps: Annotated[
         int | None, typer.Option(help="Updates of the running statistics before evaluation.")
@@ -80,7 +80,7 @@ def predict(  # noqa: PLR0913  a number each
                 "numbers",
                 f"type normexp predict {shlex.quote(wanted)}, or the numbers alone",
             )
-        return _predict_stored(directory, wanted, places or [], momenta)
+        return _predict_stored(directory, wanted, words or [], momenta)
     from normexp.console.theory import print_drifts, print_predictions
     from normexp.theory.predict import order_of
     from normexp.theory.predict import predict as predictions_of
@@ -125,15 +125,13 @@ def _momenta(text: str) -> list[float]:
         ) from None
 
 
-def _predict_stored(
-    directory: Path, wanted: str, places: list[str], momenta: list[float]
-) -> Answer:
+def _predict_stored(directory: Path, wanted: str, words: list[str], momenta: list[float]) -> Answer:
     from normexp.console.budget import print_forecasts
     from normexp.insight.forecast import as_data, forecasts
-    from normexp.store.places import typed_places
+    from normexp.study.asked import as_asked
 
     lost: list[Path] = []
-    found, notes = forecasts(directory, wanted, momenta, typed_places(places), lost=lost)
+    found, notes = forecasts(directory, wanted, momenta, as_asked(words), lost=lost)
     warn_of_lost(lost, notes)
     return Answer(lambda: [as_data(each) for each in found], lambda: print_forecasts(found))
 

@@ -14,8 +14,8 @@ from normexp.config.network import Own
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
 from normexp.insight.training import Training, complete, trainings, with_data
-from normexp.store.places import Place, typed_places
 from normexp.store.stored import Stored
+from normexp.study.asked import NOTHING, Asked, as_asked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,12 +81,13 @@ class ArmBudget:
     excess: float
 
 
-def budget(path: str | Path, *places: str) -> "pd.DataFrame":
+def budget(path: str | Path, *words: str) -> "pd.DataFrame":
     """The budgets of a run, a sweep or a study, one row a run, evaluation point and channel.
 
     Args:
         path: the directory of any of these.
-        places: where data in files stand now, such as `data.path=FILE`.
+        words: fields that the runs must have, such as `norm.momentum=0.1,0.5`; and where data in
+            files stand now, such as `data.path=FILE`.
 
     Returns:
         run_id, step, layer, channel; mean_error = mean_initial + mean_drift + mean_noise in the
@@ -99,7 +100,7 @@ def budget(path: str | Path, *places: str) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    found, notes = budgets(Path(path), str(path), typed_places(places))
+    found, notes = budgets(Path(path), str(path), as_asked(words))
     for note in notes:
         warnings.warn(note, stacklevel=2)
     return pd.concat([_frame(each) for each in found], ignore_index=True)
@@ -108,7 +109,7 @@ def budget(path: str | Path, *places: str) -> "pd.DataFrame":
 def budgets(
     store: Path,
     wanted: str | None,
-    places: Sequence[Place] = (),
+    asked: Asked = NOTHING,
     *,
     last_only: bool = False,
     lost: list[Path] | None = None,
@@ -121,14 +122,14 @@ def budgets(
     Raises:
         UsageError: no run is normalised by an average, which alone has a budget.
     """
-    chosen = averaging(trainings(store, wanted, lost))
+    chosen = averaging(trainings(store, wanted, lost, asked.where))
     if not chosen:
         raise UsageError(
             f"no run of {wanted or store} is normalised by an average of its batches",
             "name runs with norm.estimator=ema, debiased, warmup, window or divided",
         )
     whole, partial = complete(chosen)
-    kept, notes = with_data(whole, places)
+    kept, notes = with_data(whole, asked.places)
     return list(budgets_of(kept, last_only=last_only)), partial + notes
 
 

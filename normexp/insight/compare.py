@@ -18,6 +18,7 @@ from normexp.insight.comparison import ArmComparison, Row, compare_arms
 from normexp.store.layout import look_around
 from normexp.store.selection import select
 from normexp.store.stored import FINAL, whole_runs
+from normexp.study.asked import ANY_RUN, Where
 
 NO_FIELD = "no such field"
 
@@ -52,12 +53,13 @@ class FieldReport:
     comparisons: tuple[FieldComparison, ...]
 
 
-def compare_field(
+def compare_field(  # noqa: PLR0913
     wanted: str,
     field: str,
     *,
     metric: str = "test_loss",
     store: Path = Path("runs"),
+    where: Where = ANY_RUN,
     lost: list[Path] | None = None,
 ) -> FieldReport:
     """Compare the values of a field with a baseline, within each combination of the others.
@@ -68,13 +70,14 @@ def compare_field(
             the schema's default, or the first value.
         metric: a final metric of the runs.
         store: where studies are looked for.
+        where: fields that the runs must have.
         lost: gets the directories of damaged runs.
 
     Raises:
         NotFoundError: no such study.
         UsageError: no such field, value or metric, or nothing to compare.
     """
-    selection = select(store, wanted)
+    selection = select(store, wanted, where)
     rows = [run.row for run in whole_runs(selection.runs, lost)]
     if not rows:
         raise NotFoundError(f"no complete run in {wanted}", look_around(store))

@@ -18,7 +18,7 @@ from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
 from normexp.errors import UsageError
 from normexp.insight.budget import PARTS, loss, mean_of, median_of, rise, training_losses_by_part
 from normexp.insight.training import Training, complete, trainings, with_data
-from normexp.store.places import Place
+from normexp.study.asked import NOTHING, Asked
 from normexp.theory.memory import momentum_of
 from normexp.theory.setting import Setting
 
@@ -94,7 +94,7 @@ def forecasts(
     store: Path,
     wanted: str | None,
     momenta: Sequence[float] = (),
-    places: Sequence[Place] = (),
+    asked: Asked = NOTHING,
     *,
     lost: list[Path] | None = None,
 ) -> tuple[list[Forecast], list[str]]:
@@ -108,14 +108,14 @@ def forecasts(
     """
     for momentum in momenta:
         momentum_of(momentum)
-    free = [each for each in trainings(store, wanted, lost) if _is_free(each)]
+    free = [each for each in trainings(store, wanted, lost, asked.where) if _is_free(each)]
     if not free:
         raise UsageError(
             f"in every training of {wanted or store} momentum enters the weights",
             "name runs with norm=batch or norm=ghost: there it is for evaluation only",
         )
     whole, partial = complete(free, weights=True)
-    kept, notes = with_data(whole, places)
+    kept, notes = with_data(whole, asked.places)
     return forecasts_of(kept, momenta), partial + notes
 
 

@@ -11,9 +11,10 @@ from normexp.config.network import Own
 from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig
 from normexp.errors import NormexpError, NotFoundError, UsageError
-from normexp.store.places import Place, find_data
+from normexp.store.places import find_data
 from normexp.store.selection import select
 from normexp.store.stored import Stored, stored, whole_runs
+from normexp.study.asked import ANY_RUN, Place, Where
 
 if TYPE_CHECKING:
     from normexp.trained import Record
@@ -79,7 +80,9 @@ class Training:
             ) from error
 
 
-def trainings(store: Path, wanted: str | None, lost: list[Path] | None = None) -> list[Training]:
+def trainings(
+    store: Path, wanted: str | None, lost: list[Path] | None = None, where: Where = ANY_RUN
+) -> list[Training]:
     """Return the trainings of the runs that are meant.
 
     A run that stands in several studies counts once. One that is damaged is left out, unless it is
@@ -89,13 +92,14 @@ def trainings(store: Path, wanted: str | None, lost: list[Path] | None = None) -
         store: where names are looked for.
         wanted: a study, sweep or run, by name, id or path; None is the whole store.
         lost: gets the directories of damaged runs.
+        where: fields that the runs must have.
 
     Raises:
         NotFoundError: there is no such thing, or no training is beside its runs.
         NormexpError: the only run cannot be read.
         UsageError: no run has running statistics.
     """
-    selection, name = select(store, wanted), wanted or str(store)
+    selection, name = select(store, wanted, where), wanted or str(store)
     runs = list(whole_runs(selection.runs, lost))
     if not runs and len(selection.runs) == 1:
         runs = [stored(selection.runs[0])]

@@ -18,10 +18,11 @@ from normexp.insight.training import Training, trainings_of
 from normexp.report.naming import arm_name
 from normexp.report.style import MOST_ARMS, Palette
 from normexp.store.layout import look_around
-from normexp.store.places import Place, find_data, fitting
+from normexp.store.places import find_data, fitting
 from normexp.store.selection import select
 from normexp.store.stored import Row, Stored, whole_runs
 from normexp.store.sweep import read_end
+from normexp.study.asked import Asked, Place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,21 +200,21 @@ class Source:
         return ["test_loss", "test_accuracy"] if labels else ["test_loss"]
 
 
-def gather(store: Path, wanted: Sequence[str], places: Sequence[Place] = ()) -> Source:
+def gather(store: Path, asked: Asked) -> Source:
     """The runs that are meant.
 
     Args:
         store: where to look for names.
-        wanted: studies, sweeps or runs, by name, id or path; nothing is the whole store. Several
+        asked: studies, sweeps or runs, by name, id or path; nothing is the whole store. Several
             runs are one source; of anything else each is one, and told apart.
-        places: where data in files may stand now.
 
     Raises:
         NotFoundError: there is no such thing, or no complete run in it.
         UsageError: a place has none of the runs' data.
     """
-    wanted = list(dict.fromkeys(wanted))
-    selections = [select(store, each) for each in wanted] or [select(store, None)]
+    wanted, places = list(dict.fromkeys(asked.names)), asked.places
+    chosen: list[str | None] = [*wanted] or [None]
+    selections = [select(store, each, asked.where) for each in chosen]
     names = _names([_place(store, each) for each in wanted] or [store.resolve()])
     several = len(selections) > 1 and any(each.sweeps or len(each.runs) != 1 for each in selections)
     found: dict[object, tuple[Stored, Row]] = {}

@@ -23,6 +23,7 @@ from normexp.report.source import Source, gather
 from normexp.store.layout import StudyDirectory, look_around, studies
 from normexp.store.selection import select
 from normexp.store.sweep import SweepDirectory
+from normexp.study.asked import as_asked
 
 LOOK_SECONDS = 1.0
 
@@ -112,7 +113,7 @@ class Live:
         """The report of the study; an empty one as long as no run has ended."""
         if not self._study.runs():
             return self._empty("No run has ended yet. This page fills by itself.")
-        return compose(gather(self._study.path, [str(self._study.path)]))
+        return compose(gather(self._study.path, as_asked([str(self._study.path)], named=True)))
 
     def _empty(self, about: str) -> Report:
         """A report without a figure."""

@@ -7,18 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from normexp.config.data import Arrays, Cifar10, Data, Loop
-from normexp.config.field import Scalar, specs, unquoted
+from normexp.config.field import specs, unquoted
 from normexp.config.network import Own
 from normexp.config.norm import BatchNorm
 from normexp.config.schema import KINDS, PLACES, SOURCE, RunConfig, is_recorded
 from normexp.config.tree import from_tree, nest, without_gone
 from normexp.errors import NormexpError, UsageError
+from normexp.study.asked import Place
 
 DEEPEST = 10_000
 """Layers of a model that anyone has trained; a stranger's number may be without end."""
-
-Place = Mapping[str, Scalar]
-"""Values of fields that say where data stand, by dotted name."""
 
 
 def understood(tree: Mapping[str, Any]) -> RunConfig:
@@ -62,31 +60,6 @@ def source_of(manifest: Mapping[str, Any]) -> str | None:
             if word.startswith(f"{SOURCE}="):
                 return unquoted(word.removeprefix(f"{SOURCE}="))
     return None
-
-
-def typed_places(overrides: Iterable[str]) -> list[Place]:
-    """Return places as typed: one for each `data.path=FILE`.
-
-    Raises:
-        UsageError: an override says something else.
-    """
-    paths: list[Place] = []
-    verify: dict[str, Scalar] = {}
-    for override in overrides:
-        key, _, value = override.partition("=")
-        if key not in PLACES or not value:
-            raise UsageError(
-                f"{override}: stored runs are taken as they are recorded; {' and '.join(PLACES)} "
-                "alone say where their data are",
-                "type data.path=FILE, or normexp sweep with this override for another run",
-            )
-        if key == "data.path":
-            paths.append({key: unquoted(value)})
-        elif value in ("true", "false"):
-            verify = {key: value == "true"}
-        else:
-            raise UsageError(f"{override}: true or false is needed", f"type {key}=false")
-    return [{**place, **verify} for place in paths] or ([verify] if verify else [])
 
 
 def find_data(wanted: Iterable[Data], places: Sequence[Place]) -> dict[Data, Data | UsageError]:

@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from normexp.config.identity import completed
 from normexp.errors import NormexpError, NotFoundError, did_you_mean
 from normexp.store.layout import ID_LENGTH, StudyDirectory, look_around, studies
 from normexp.store.manifest import MANIFEST, METRICS, WEIGHTS, intact, read_manifest
 from normexp.store.sweep import TYPED, summary_ids
+from normexp.study.asked import ANY_RUN, Where
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,30 @@ class Selection:
         return StudyDirectory(run.parent).trajectory(manifest["trajectory_id"]).is_dir()
 
 
-def select(store: Path, wanted: str | None) -> Selection:
-    """Return what is meant.
+def select(store: Path, wanted: str | None, where: Where = ANY_RUN) -> Selection:
+    """Return what is meant; of runs that have some fields these alone, with their trajectories.
 
     Args:
         store: where to look for names.
         wanted: a study's, sweep's, run's or trajectory's name, an id or the beginning of one, or a
             path to any of these or to a store; None is the whole store.
+        where: fields that runs must have.
 
     Raises:
         NotFoundError: there is no such thing, or more than one.
+        UsageError: no run has these fields.
     """
+    found = _selected(store, wanted)
+    if not where:
+        return found
+    flats = {path: completed(each["config"]) for path in found.runs if (each := intact(path))}
+    runs = tuple(path for path, flat in flats.items() if where.takes(flat))
+    if not runs:
+        where.refuse(flats.values())
+    return replace(found, runs=runs)
+
+
+def _selected(store: Path, wanted: str | None) -> Selection:
     if wanted is None:
         return _store(store)
     known = {study.path.name: study for study in studies(store)}

@@ -18,6 +18,7 @@ from normexp.store.layout import ID_LENGTH, StudyDirectory, looked, studies
 from normexp.store.manifest import MANIFEST, METRICS, intact, read_manifest
 from normexp.store.plain import reason, verified
 from normexp.store.sweep import SUMMARY, TYPED, has_ended, read_summary
+from normexp.study.asked import where_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,17 +152,18 @@ def _shared(value: Any) -> Any:  # noqa: ANN401  a cell of a table
     return intern(value) if type(value) is str else value
 
 
-def read(path: str | Path, table: str = "runs") -> "pd.DataFrame":
+def read(path: str | Path, table: str = "runs", where: str | Sequence[str] = ()) -> "pd.DataFrame":
     """Return a run, a sweep, a study or a whole store as a frame.
 
     Args:
         path: the directory of any of these.
         table: `runs`, one row a run with its configuration and final metrics; or the long tables
             `metrics`, `stats` or `layers` of all runs, with a column `run_id` in front.
+        where: fields that the runs must have, such as `["norm.momentum=0.1,0.5", "seed=range(4)"]`.
 
     Raises:
         NotFoundError: there is no run at `path`.
-        UsageError: there is no such table.
+        UsageError: there is no such table, or no run has these fields.
     """
     import pyarrow as pa  # which listings need not wait for
 
@@ -169,6 +171,12 @@ def read(path: str | Path, table: str = "runs") -> "pd.DataFrame":
 
     pick(str(table), dict.fromkeys(("runs", *RUN_TABLES)), "table")
     directories = _complete_runs(Path(path))
+    if where:
+        chosen = where_of([where] if isinstance(where, str) else where)
+        found = {each.directory: each.flat for each in map(stored, directories)}
+        directories = [place for place, flat in found.items() if chosen.takes(flat)]
+        if not directories:
+            chosen.refuse(found.values())
     if table == "runs":
         arrow = parquet.rows_table(rows_of(directories))
     else:

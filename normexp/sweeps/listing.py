@@ -3,7 +3,8 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from normexp.store.manifest import METRICS as TABLE
 from normexp.store.selection import find_run
 from normexp.store.stored import read_run
 from normexp.store.sweep import SweepDirectory, read_end
+from normexp.study.asked import ANY_RUN, Where
 from normexp.sweeps.in_slurm import sent_array
 
 Rows = list[dict[str, Any]]
@@ -94,11 +96,12 @@ def _status(path: Path, end: Mapping[str, Any] | None) -> dict[str, str | None]:
     return {"status": status, "job": sent.array.job if sent else None, "reason": reason or None}
 
 
-def runs(store: Path, name: str) -> StudyRuns:
-    """One study's complete runs, and those that are damaged.
+def runs(store: Path, name: str, where: Where = ANY_RUN) -> StudyRuns:
+    """One study's complete runs, and those that are damaged; or those that have some fields.
 
     Raises:
         NotFoundError: no such study.
+        UsageError: no run has these fields.
     """
     study = _study(store, name)
     whole: list[tuple[dict[str, Any], Config]] = []
@@ -111,6 +114,11 @@ def runs(store: Path, name: str) -> StudyRuns:
             whole.append((head | _results(manifest), _completed(manifest["config"])))
         else:
             damaged.append(head)
+    if where:
+        those = [each for each in whole if where.takes(each[1])]
+        if not those:
+            where.refuse(config for _, config in whole)
+        whole, damaged = those, []
     configs = [config for _, config in whole]
     fields = tuple(varying(configs))
     for field in reversed(fields):
@@ -124,10 +132,34 @@ def runs(store: Path, name: str) -> StudyRuns:
     return StudyRuns(study.path.name, fields, _common(configs), rows + damaged)
 
 
+def ranked(found: StudyRuns, by: str, most: int | None) -> StudyRuns:
+    """Return the runs of a listing in the order of a field or a metric, the best first.
+
+    Accuracies begin with the largest, all else with the least; what has none comes last.
+
+    Raises:
+        UsageError: no run has such a field or metric.
+    """
+    values = [{**row, **row.get("values", {})} for row in found.rows]
+    known = dict.fromkeys(
+        name for row in values for name in (*METRICS, *found.fields) if name in row
+    )
+    if by not in known:
+        raise UsageError(f"runs are not sorted by {by}", did_you_mean(by, known, "see normexp ls"))
+    sign = -1 if "accuracy" in by else 1
+
+    def rank(pair: tuple[dict[str, Any], dict[str, Any]]) -> tuple[bool, float, str]:
+        value = pair[0].get(by)
+        if not isinstance(value, int | float) or isnan(value):
+            return True, 0.0, str(value)
+        return False, sign * value, ""
+
+    rows = [row for _, row in sorted(zip(values, found.rows, strict=True), key=rank)]
+    return replace(found, rows=rows[:most])
+
+
 def _study(store: Path, name: str) -> StudyDirectory:
     known = {study.path.name: study for study in studies(store)}
-    if "=" in name:
-        raise UsageError(f"ls takes the name of a study, not {name}", "type --dir DIR for a store")
     name = Path(name).name  # completed by a shell, it ends in a slash
     if name not in known:
         raise NotFoundError(

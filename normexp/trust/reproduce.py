@@ -25,7 +25,7 @@ and an excess loss, a difference of two losses, in units of the test loss.
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -37,16 +37,17 @@ import numpy as np
 from normexp import __version__
 from normexp.config.identity import run_id
 from normexp.config.network import Own
-from normexp.config.schema import Local, Store, is_recorded
+from normexp.config.schema import PLACES, Local, Store, is_recorded
 from normexp.config.tree import flatten, nest
 from normexp.errors import NormexpError, UsageError, VerificationError
 from normexp.store import parquet
 from normexp.store.columns import RUN_TABLES, TABLES
 from normexp.store.files import write_file
 from normexp.store.manifest import CERTIFICATE, OPTIONAL_FILES, read_manifest
-from normexp.store.places import Place, find_data, source_of, typed_places
+from normexp.store.places import find_data, source_of
 from normexp.store.plain import check_files, from_json, from_yaml, read_regular, to_json
 from normexp.store.stored import Stored
+from normexp.study.asked import Place, as_asked
 from normexp.study.run import Base, Run
 from normexp.study.settle import check, settle
 from normexp.study.study import Study
@@ -251,7 +252,14 @@ def reproduce(  # noqa: PLR0913
         files = ", ".join(f"{name} ({state})" for name, state in damaged.items())
         raise VerificationError(f"{was.directory} is damaged: {files}", TYPE_VERIFY)
     path = Path(out) if out else was.directory / CERTIFICATE
-    run = _run(was, typed_places(places or ()), trust_source=trust_source)
+    _, where, there = as_asked(places or ())
+    if where:
+        raise UsageError(
+            f"{where.typed[0]}: a stored run is made again as it is recorded; "
+            f"{' and '.join(PLACES)} alone say where its data are",
+            "type data.path=FILE, or normexp sweep with this override for another run",
+        )
+    run = _run(was, there, trust_source=trust_source)
     _check_writable(path)
     with tempfile.TemporaryDirectory(prefix="normexp-") as place:
         start = time.perf_counter()
@@ -265,7 +273,7 @@ def reproduce(  # noqa: PLR0913
     return content, path
 
 
-def _run(was: Stored, places: list[Place], *, trust_source: bool) -> Run:
+def _run(was: Stored, places: Sequence[Place], *, trust_source: bool) -> Run:
     """The run, ready to be trained, by the names of choices of its time.
 
     Raises:

@@ -209,8 +209,15 @@ def test_a_damaged_byte_is_found(store: Path, normexp: Command) -> None:
         path.write_bytes(content)
     result = normexp("verify", "--json")
 
-    assert result.exit_code == 4
+    told = normexp("verify")
+    loop(0, store / "mine")
+    loop(1, store / "mine")
+    again = normexp("verify")
+
+    assert result.exit_code == told.exit_code == 4
     assert result.output.count("run the loop that it was recorded in again") == 2
+    assert "a sweep that has it" not in told.stderr
+    assert again.exit_code == 0, again.output
 
 
 def test_saved_twice_is_the_same_to_the_bit(tmp_path: Path) -> None:

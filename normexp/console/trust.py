@@ -56,9 +56,9 @@ def verifying() -> Iterator[Callable[[int, int], None]]:
 def print_verification(result: "Verification") -> None:
     """Problems with what to do, notes on stderr, and the summary on the last line."""
     console, findings = stdout(), result.problems
+    remedies = dict.fromkeys(each.to_do for each in findings)
+    commands = [remedy for remedy in remedies if remedy.startswith("normexp ")]
     if findings:
-        remedies = dict.fromkeys(each.to_do for each in findings)
-        commands = [remedy for remedy in remedies if remedy.startswith("normexp ")]
         columns = [
             words_of("directory", lambda row: row[0], is_whole=True),  # to be copied
             words_of("what is wrong", lambda row: row[1]),
@@ -67,7 +67,7 @@ def print_verification(result: "Verification") -> None:
         print_table(console, list(_problems(findings, commands)), columns)
         for i, command in enumerate(commands[:MOST_COMMANDS], start=1):
             console.print(f"[{i}] {command}", soft_wrap=True)
-    if any(each.marked for each in findings):
+    if any(each.marked and each.to_do in commands for each in findings):
         note("what is damaged is marked; a sweep that has it makes it anew, and nothing else")
     if size := len(result.without_trajectory):
         note(f"{counted(size, 'run')} without a trajectory in the study: whole, not observable")

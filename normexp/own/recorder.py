@@ -129,7 +129,8 @@ class Recorder:
                 example (then there are intervals), or a mapping of these, whose first is judged.
                 Intervals hold if `fn` keeps the order of the examples. Loaders of its own that draw
                 from generators of their own go on from where they are.
-            train: batches of the training set, for `normexp.own.population`.
+            train: batches of the training set, for `normexp.own.population`. With them, up to 136
+                bytes a channel are kept for `save`.
             forward_fn: how the model is called with a batch; default: `normexp.own.layers.call`.
             data: batches of other data sets, whose statistics are mixed with the population's (of
                 `train`, else with the model's own): the curve of Schneider et al. (2020).
@@ -229,6 +230,10 @@ class Recorder:
         error budgets cannot be made of it; weights are not kept. The score `loss` is the loss,
         `accuracy` the accuracy; of others the first is the loss, or with `higher_is_better` the
         accuracy.
+
+        Call it once, after the last evaluation: how long a training was is part of what it is, so
+        that a later call leaves another training beside the earlier one, and nothing is deleted. A
+        loop that wants to be on the safe side saves into a directory of its own each time.
 
         Args:
             directory: of a study, such as `runs/mine`, new or with other trainings.

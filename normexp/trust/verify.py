@@ -46,7 +46,8 @@ class Finding:
         kind: of the directory.
         what: all its problems.
         to_do: a command, or advice.
-        marked: whether the next sweep will make it anew; None if that is not needed.
+        marked: whether the next sweep, or the recorder that saves it again, will make it anew; None
+            if that is not needed.
     """
 
     directory: str

@@ -5,8 +5,17 @@ import pytest
 import torch
 from own_nets import SmallNet, batches, losses_on, recorded, train
 
+from normexp.nets.layout import Statistics
+from normexp.own.recorder import Recorder
+
 TESTS = list(batches(4, seed=9))
 TRAINING = list(batches(12, seed=0))
+
+
+def populations(recorder: Recorder) -> dict[int, Statistics]:
+    """Those of all evaluations, by updates until then."""
+    found = {updates: each["population"][0] or [] for updates, each in recorder.evaluations.items()}
+    return {updates: Statistics(*(row.double() for row in rows)) for updates, rows in found.items()}
 
 
 def test_budgets_split_into_initial_drift_and_noise() -> None:
@@ -21,7 +30,7 @@ def test_budgets_split_into_initial_drift_and_noise() -> None:
     train(model, optimizer, batches(20, seed=1))
     recorder.evaluate(losses_on(TESTS), TRAINING)
     late = recorder.verdict(blame=False).budget
-    (_, first), (_, last) = recorder.points
+    first, last = populations(recorder).values()
     rows, own = recorder.recording.history.rows, recorder.recording.layers.read()
     weights = 0.1 * 0.9 ** np.arange(20, -1, -1)
     gone = np.clip((np.arange(21) - 1) / 20, 0, 1)
@@ -52,12 +61,12 @@ def test_what_was_put_in_has_a_part_of_its_own() -> None:
     put = recorder.recording.layers.read()
     train(model, optimizer, batches(3, seed=1))
     recorder.evaluate(losses_on(TESTS), TRAINING)
-    applied, truth = recorder.verdict(blame=False).budget, recorder.points[-1][1]
+    applied, truth = recorder.verdict(blame=False).budget, populations(recorder)[8]
     rows = recorder.recording.history.rows.statistics.double()
     handle.undo()
     train(model, optimizer, batches(2, seed=2))
     recorder.evaluate(losses_on(TESTS), TRAINING)
-    undone, last = recorder.verdict(blame=False).budget, recorder.points[-1][1]
+    undone, last = recorder.verdict(blame=False).budget, populations(recorder)[10]
     left = (0.9**3 * (put.var - truth.var) / truth.var)[:6].mean()
     initial = (0.9**7 * (1 - last.var) / last.var)[:6].mean()
     seen = 0.1 * (0.81 * rows[5, 22:28] + 0.9 * rows[6, 22:28] + rows[7, 22:28])
@@ -70,7 +79,7 @@ def test_what_was_put_in_has_a_part_of_its_own() -> None:
     )
     assert list(undone[0].var) == ["initial", "drift", "noise"]
     assert undone[0].var["initial"] == pytest.approx(float(initial), rel=1e-5)
-    times, points = [0, 1, 2, 3, 4, 8, 9], dict(recorder.points)
+    times, points = [0, 1, 2, 3, 4, 8, 9], populations(recorder)
     course = torch.stack([each.var[:6] for each in points.values()]).numpy()
     truths = [[np.interp(t, list(points), one) for one in course.T] for t in times]
     drift = 0.1 * 0.9 ** np.arange(6, -1, -1) @ (np.array(truths) - course[-1]) / course[-1]

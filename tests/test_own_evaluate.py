@@ -161,7 +161,7 @@ def test_an_average_of_weights_has_three_ways() -> None:
     assert at_own == pytest.approx(recorded_way, rel=1e-5)
     assert len({own, recorded_way, table["value"]["population"]}) == 3
     assert verdict.weights == table["value"]["population"]
-    assert not recorder.points  # none of the recorded model
+    assert not recorder.evaluations  # none of the recorded model
     with pytest.raises(UsageError, match="model= has other batch norms"):
         recorder.evaluate(score, TRAINING, model=nn.Sequential(nn.BatchNorm1d(3)))
 
@@ -249,9 +249,9 @@ def test_a_population_is_noted_at_the_update_of_now() -> None:
     train(model, optimizer, batches(5))
     recorder.evaluate(losses_on(TESTS), TRAINING)
     train(model, optimizer, batches(5, seed=1))
-    recorder.apply("population")
+    recorder.verdict(blame=False)
 
-    assert [updates for updates, _ in recorder.points] == [5, 10]
+    assert list(recorder.evaluations) == [5, 10]
 
 
 def test_a_verdict_is_of_the_model_as_it_is() -> None:
@@ -311,4 +311,4 @@ def test_a_curve_begins_before_the_first_step(memory_mb: float) -> None:
     assert [each.mean["initial"] for each in verdict.budget] == pytest.approx(
         [each.mean_error for each in verdict.budget]
     )
-    assert [updates for updates, _ in recorder.points] == [0, 2]
+    assert list(recorder.evaluations) == [0, 2]

@@ -315,11 +315,11 @@ def test_scores_of_different_functions_are_no_curve(tmp_path: Path) -> None:
         for fn, higher in ((score, None), (score, True), (lambda net: {"mse": score(net)}, None)):
             train(model, optimizer, iter(data))
             recorder.evaluate(fn, train=data, momenta=[0.1], higher_is_better=higher)
-    (first, accuracy, other), evaluations = recorder.evaluations, recorder.evaluations
-    for second in (accuracy, other):
-        evaluations[:] = [first, (4, second[1])]
+    accuracy, other = recorder.evaluations[4], recorder.evaluations.pop(6)
+    for place, second in (("accuracy", accuracy), ("other", other)):
+        recorder.evaluations[4] = second
         with pytest.warns(UserWarning, match="scores of different names"):
-            recorder.save(tmp_path / str(second[0]), batch_size=16)
+            recorder.save(tmp_path / place, batch_size=16)
 
 
 def test_what_save_cannot_take_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ The population's course is straight between two points at which it was computed,
 the first. Where only one is known, or not every batch is kept, drift and noise are one: the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ import torch
 
 from normexp.config.norm import BatchNorm
 from normexp.engine.budget import weights
-from normexp.nets.layout import Statistics
+from normexp.own.evaluate import Kept
 from normexp.own.recording import Recording
 
 
@@ -42,18 +42,20 @@ class LayerBudget:
     var_error: float
 
 
-def budgets(recording: Recording, points: Sequence[tuple[int, Statistics]]) -> list[LayerBudget]:
+def budgets(recording: Recording, evaluations: Mapping[int, Kept]) -> list[LayerBudget]:
     """Return the budgets of all layers that are updated.
 
     Args:
         recording: of the model.
-        points: updates so far and the population then; the last is that of now.
+        evaluations: by updates until then, with the population; the last is that of now.
     """
-    population, own = torch.cat(points[-1][1]), torch.cat(recording.layers.read())
+    known = {
+        updates: torch.cat(each["population"][0] or []) for updates, each in evaluations.items()
+    }
+    population, own = known[max(known)].double(), torch.cat(recording.layers.read())
     origin = recording.origin
     first = origin.left[recording.layer_of] * (origin.statistics - population)
     parts, rest = {origin.name: first}, own - population - first
-    known = dict(points)  # the last of those between the same updates
     if len(known) > 1 and recording.history.is_whole:
         parts["drift"] = _drift(recording, known, population)
         parts["noise"] = rest - parts["drift"]
@@ -67,7 +69,9 @@ def budgets(recording: Recording, points: Sequence[tuple[int, Statistics]]) -> l
     ]
 
 
-def _drift(recording: Recording, points: dict[int, Statistics], now: torch.Tensor) -> torch.Tensor:
+def _drift(
+    recording: Recording, points: dict[int, torch.Tensor], now: torch.Tensor
+) -> torch.Tensor:
     """Return Σ w·(population at the time of each batch − that of now), [2 · channels]."""
     rows = recording.history.rows
     newest = torch.where(rows.updates > 0, rows.newest, 0.0)
@@ -77,7 +81,7 @@ def _drift(recording: Recording, points: dict[int, Statistics], now: torch.Tenso
     times, order = np.arange(len(newest)), sorted(points)
     near = [np.interp(times, order, np.eye(len(order))[place]) for place in range(len(order))]
     of_points = torch.from_numpy(np.stack(near)) @ by_batch  # [points, layers]
-    course = torch.stack([torch.cat(points[each]) for each in order])
+    course = torch.stack([points[each].double() for each in order])
     return (of_points[:, recording.layer_of] * (course - now)).sum(0)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,11 +17,10 @@ from normexp.nets.layout import Statistics
 from normexp.own.history import Error
 from normexp.own.layers import Forward, Layers, TooFewError, require_two, unchanged
 from normexp.own.population import population
+from normexp.own.recording import Recording
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from normexp.own.recorder import Recorder
 
 Score = Callable[[Any], Any]
 """Takes a model, returns a number, losses of examples, or a mapping of these by name."""
@@ -74,6 +73,10 @@ class Candidate(NamedTuple):
     norm: BatchNorm | None = None  # of an average
 
 
+Kept = dict[BatchNorm | str, tuple[list[torch.Tensor] | None, dict[str, float]]]
+"""Statistics, two rows of [channels], and scores: by estimator, or the norm of an average."""
+
+
 @dataclass(frozen=True)
 class Evaluated:
     """A table, and what it was made from.
@@ -119,20 +122,17 @@ class Evaluated:
         """The judged score of a row, as a loss: lower is better."""
         return self.scores[row][self.metric] * self.sign
 
-    def thinned(self) -> "Evaluated":
-        """Return what a store needs of it: means of scores, statistics in float32."""
-        return replace(
-            self,
-            candidates=[
-                each._replace(statistics=Statistics(*(row.float() for row in each.statistics)))
-                if each.statistics is not None
-                else each
-                for each in self.candidates
-            ],
-            scores=[
-                {name: v.mean(keepdims=True) for name, v in row.items()} for row in self.scores
-            ],
-        )
+    def kept(self) -> "Kept":
+        """Return what a store needs of it: statistics in float32 and mean scores, without mixes."""
+        found: Kept = {}
+        for candidate, scores in zip(self.candidates, self.scores, strict=True):
+            means = {name: float(values.mean()) for name, values in scores.items()}
+            if means.keys().isdisjoint(("loss", "accuracy")):
+                means["loss" if self.sign > 0 else "accuracy"] = means[self.metric]
+            rows = candidate.statistics and [each.float() for each in candidate.statistics]
+            if candidate.share is None:
+                found[candidate.norm or candidate.estimator] = rows, means
+        return found
 
     def frame(self) -> "pd.DataFrame":
         """Return the table."""
@@ -163,18 +163,15 @@ def difference(one: Array, other: Array) -> tuple[float, float]:
     return float(apart.mean()), float(half_width(apart.std(ddof=1), len(apart)))
 
 
-def evaluated(recorder: "Recorder", question: Question, layers: Layers) -> Evaluated:
+def evaluated(recording: Recording, question: Question, layers: Layers) -> Evaluated:
     """Return the scores of a model under every candidate; see `Recorder.evaluate`."""
-    candidates = list(_candidates(recorder, question, layers))
-    scores = []
-    for each in candidates:
-        own = (
-            set(layers.modules) - recorder.recording.still
-            if each.estimator == "batch"
-            else set[str]()
-        )
-        scores.append(scored(question, layers, each.statistics, own))
-    return Evaluated(question, recorder.recording.steps, candidates, scores)
+    candidates = list(_candidates(recording, question, layers))
+    moving = layers.modules.keys() - recording.still
+    scores = [
+        scored(question, layers, each.statistics, moving if each.estimator == "batch" else ())
+        for each in candidates
+    ]
+    return Evaluated(question, recording.steps, candidates, scores)
 
 
 def scored(
@@ -239,9 +236,9 @@ def _without(norms: Sequence[nn.Module]) -> Iterator[None]:
         yield
 
 
-def _candidates(recorder: "Recorder", question: Question, layers: Layers) -> Iterator[Candidate]:
+def _candidates(recording: Recording, question: Question, layers: Layers) -> Iterator[Candidate]:
     """Yield the rows of a table in their order."""
-    recording, own = recorder.recording, own_momentum(layers)
+    own = own_momentum(layers)
     yield Candidate("own", own)
     norms = [BatchNorm(momentum=momentum) for momentum in question.momenta]
     if own:
@@ -254,7 +251,7 @@ def _candidates(recorder: "Recorder", question: Question, layers: Layers) -> Ite
         yield Candidate(name, momentum, found, error, norm=norm)
     base = None
     if question.train is not None:
-        base = recorder.population(question, question.model)
+        base = population(question.model, question.train, question.forward_fn, recording.still)
         yield Candidate("population", None, base)
     yield Candidate("batch")
     for name, loader in question.data.items():

@@ -23,7 +23,7 @@ from normexp.config.norm import BatchNorm
 from normexp.config.schema import IDENTITY_GROUPS, RECORDED, RunConfig
 from normexp.config.tree import flatten, flatten_section, from_tree, nest
 from normexp.errors import UsageError
-from normexp.own.evaluate import Evaluated
+from normexp.own.evaluate import Kept
 from normexp.own.history import History
 from normexp.own.layers import bare
 from normexp.store.layout import StudyDirectory, studies
@@ -67,11 +67,10 @@ def keep(recorder: "Recorder", directory: Path, named: Named) -> Path:
         )
     study.refuse_links()
     loop = _Loop(recorder)
-    norms = dict.fromkeys(each.norm for each in loop.last.candidates if each.norm is not None)
     tables = encoded(_config(loop, named, study, BatchNorm(), 0), loop.record)
     content = hashlib.sha256(b"".join(tables.values())).hexdigest()
     seed = int(content, 16) % SEEDS if named.seed is None else named.seed
-    runs = {norm: _run(_config(loop, named, study, norm, seed)) for norm in norms}
+    runs = {norm: _run(_config(loop, named, study, norm, seed)) for norm in loop.norms}
     first = next(iter(runs.values()))
     typed = ("data=loop", "model=own", f"model.name={quoted(first.flat['model.name'])}")
     whole = Study(study.path.name, "", (), tuple(runs.values()), (), typed, None)
@@ -109,10 +108,11 @@ class _Loop:
         recording = recorder.recording
         recording.flush()
         self._points, self.every = _points(recorder.evaluations)
-        self.last = next(each for each in reversed(self._points) if each is not None)
+        self.norms = [each for each in self._points[-1] if isinstance(each, BatchNorm)]
         self.epochs = len(self._points) - 1
         self.steps = torch.arange(self.epochs + 1) * self.every
         self.optimizer, self.model = recorder.optimizer, bare(recording.model)
+        self.train = recorder.train
         norms = recording.layers.modules
         moved = recording.history.rows.updates.any(0)  # what no batch has moved has no average
         names = [name for name, moves in zip(norms, moved.tolist(), strict=True) if moves]
@@ -124,7 +124,8 @@ class _Loop:
         self._channels = moved[recording.layer_of.chunk(2)[0]]
         self._start = [each[self._channels].float() for each in recording.start.chunk(2)]
         self.record = self._record(recording.history, moved)
-        self.diverged_step = self._diverged_step()
+        is_lost = not self.record.population_var[0, -1].isfinite().all()
+        self.diverged_step = int(self.steps[-1]) if is_lost else None
 
     def observed(self, key: BatchNorm | str) -> Observation:
         """Return an estimator's statistics and scores at all points, NaN where there are none.
@@ -133,7 +134,7 @@ class _Loop:
         """
         statistics, scores = [], []
         for step, point in zip(self.steps.tolist(), self._points, strict=True):
-            found, score = _found(point, key)
+            found, score = point.get(key, (None, {}))
             begins = isinstance(key, BatchNorm) and not step and found is None
             parts = self._start if begins else [each[self._channels] for each in found or ()]
             statistics.append(torch.stack(parts or [torch.full_like(self._start[0], nan)] * 2))
@@ -146,7 +147,7 @@ class _Loop:
     @property
     def _names(self) -> list[str]:
         """The scores that a store has: losses, known or not, and accuracies if there are."""
-        return ["loss", *(["accuracy"] if "accuracy" in _found(self.last, "batch")[1] else [])]
+        return ["loss", *(["accuracy"] if "accuracy" in self._points[-1]["batch"][1] else [])]
 
     def _record(self, history: History, moved: torch.Tensor) -> Record:
         population, batch = self.observed("population"), self.observed("batch")
@@ -173,20 +174,9 @@ class _Loop:
             start=torch.stack(self._start)[None],
         )
 
-    def _diverged_step(self) -> int | None:
-        """Return the first update whose statistics are not finite; None if all are."""
-        finite = (self.record.batch_mean + self.record.batch_var)[0].isfinite().all(1)
-        lost = [int(step) + 1 for step in (~finite).nonzero()[:1]]
-        if not self.record.population_var[0, -1].isfinite().all():
-            lost.append(int(self.steps[-1]))
-        return min(lost, default=None)
 
-
-def _points(
-    evaluations: Sequence[tuple[int, Evaluated]],
-) -> tuple[list[Evaluated | None], int]:
+def _points(there: Mapping[int, Kept]) -> tuple[list[Kept], int]:
     """Return as many evenly spaced evaluations, the last among them, as there are, and the step."""
-    there = dict(evaluations)
     last = max(there, default=0)
     if not last:
         raise UsageError(
@@ -204,28 +194,14 @@ def _points(
             f" and these are every {every} updates",
             stacklevel=5,
         )
-    points = [there.get(step) for step in steps]
-    if len({(each.sign, *each.scores[0]) for each in points if each}) > 1:
+    points = [there.get(step, {}) for step in steps]
+    if len({tuple(each["batch"][1]) for each in points if each}) > 1:
         warnings.warn(
             "the evaluations have scores of different names, which become one curve: save those of"
             " one fn alone",
             stacklevel=5,
         )
     return points, every
-
-
-def _found(point: Evaluated | None, key: BatchNorm | str) -> tuple[Any, dict[str, float]]:
-    """Return an estimator's statistics and scores of an evaluation, if it is there."""
-    for row in range(len(point.candidates) - 1, -1, -1) if point else ():
-        assert point is not None  # noqa: S101
-        candidate = point.candidates[row]
-        if key in (candidate.norm, candidate.estimator):
-            named = {name: float(each.mean()) for name, each in point.scores[row].items()}
-            if named.keys().isdisjoint(("loss", "accuracy")):
-                first = "accuracy" if point.question.higher_is_better else "loss"
-                named[first] = named[point.metric]
-            return candidate.statistics, named
-    return None, {}
 
 
 def _config(
@@ -236,7 +212,7 @@ def _config(
     Raises:
         UsageError: a value is not among those that its field takes, or is not known.
     """
-    size = named.batch_size or _batch_size(loop.last.question.train)
+    size = named.batch_size or _batch_size(loop.train)
     if size is None:
         raise UsageError(
             "the number of examples in a batch is not known",

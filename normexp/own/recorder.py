@@ -8,19 +8,18 @@ print(recorder.verdict())
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from torch import nn
 
 from normexp.config.norm import BatchNorm
 from normexp.errors import UsageError
-from normexp.nets.layout import Statistics
 from normexp.own.budget import budgets
-from normexp.own.evaluate import MOMENTA, Evaluated, Question, Score, evaluated
+from normexp.own.evaluate import MOMENTA, Evaluated, Kept, Question, Score, evaluated
 from normexp.own.layers import Forward, bare, tracked
 from normexp.own.population import population
-from normexp.own.recording import Applied, Recording, Settings
+from normexp.own.recording import Applied, Recording
 from normexp.own.verdict import Verdict, judge
 
 if TYPE_CHECKING:
@@ -56,8 +55,9 @@ def record(
             have several updates, and it was not said whether they are equal; or a layer does not
             count its batches.
     """
-    settings = Settings(per_forward, checkpointed, memory_mb * 1e6)
-    return Recorder(Recording(model, settings), optimizer)
+    most = memory_mb * 1e6
+    recording = Recording(model, most, per_forward=per_forward, checkpointed=checkpointed)
+    return Recorder(recording, optimizer)
 
 
 class Recorder:
@@ -65,8 +65,7 @@ class Recorder:
 
     def __init__(self, recording: Recording, optimizer: torch.optim.Optimizer) -> None:
         self.recording = recording
-        self.points: list[tuple[int, Statistics]] = []  # updates so far, the population then
-        self.evaluations: list[tuple[int, Evaluated]] = []  # updates so far, of these weights
+        self.evaluations: dict[int, Kept] = {}  # of the recorded model, by updates until then
         optimizer = getattr(optimizer, "optimizer", optimizer)  # in accelerate's, without hooks
         if not hasattr(optimizer, "_optimizer_step_post_hooks"):
             raise UsageError(
@@ -75,6 +74,7 @@ class Recorder:
             )
         settings = {name: v for name, v in optimizer.param_groups[0].items() if name != "params"}
         self.optimizer = type(optimizer), settings  # as recording begins
+        self.train: object = None  # of the last of these
         self._last: Evaluated | None = None
         self._writes = 0  # into its model until then
         self._handle = optimizer.register_step_post_hook(lambda *_: self.step())
@@ -97,17 +97,6 @@ class Recorder:
         except UsageError:
             self.close()
             raise
-
-    @property
-    def evaluable(self) -> nn.Module:
-        """The recorded model, inside of data parallel, whose forward waits for other processes."""
-        model = self.recording.model
-        inside = getattr(model, "_orig_mod", model)
-        return bare(model) if isinstance(inside, nn.parallel.DistributedDataParallel) else model
-
-    def records(self, model: nn.Module) -> bool:
-        """Return whether this is the recorded model, in whatever wrapper."""
-        return bare(model) is bare(self.recording.model)
 
     def evaluate(  # noqa: PLR0913
         self,
@@ -150,7 +139,7 @@ class Recorder:
             UsageError: no step was recorded of a loop that has trained, the model is another one,
                 or `fn` returned what is no score, or of other names than before.
         """
-        model = self.evaluable if model is None else model
+        model = bare(self.recording.model) if model is None else model
         question = Question(
             fn, train, forward_fn, data or {}, model, _checked(momenta), higher_is_better
         )
@@ -171,7 +160,7 @@ class Recorder:
         model = found.question.model
         if (found.step, self._writes) != (self.recording.steps, _writes_into(model)):
             found = self._asked(found.question)
-        is_own = self.records(model)
+        is_own = self._records(model)
         mend = 'recorder.apply("population")'
         mend += "" if is_own else " for the recorded model; the other one needs its own population"
         with self.recording.untouched():
@@ -180,7 +169,7 @@ class Recorder:
                 mend,
                 blame=blame,
                 frozen=self.recording.still,
-                budget=budgets(self.recording, self.points) if is_own else (),
+                budget=budgets(self.recording, self.evaluations) if is_own else (),
                 notes=self.remarks(),
             )
         self._writes = _writes_into(model)
@@ -209,9 +198,11 @@ class Recorder:
             self.recording.flush()
             norm = BatchNorm(momentum=_checked([momentum])[0])
             return self.recording.put(self.recording.statistics(norm))
-        question = self._judged().question
+        question, model = self._judged().question, bare(self.recording.model)
+        self.recording.flush()
         with self.recording.untouched():
-            found = self.population(question, self.evaluable)
+            train: Any = question.train
+            found = population(model, train, question.forward_fn, self.recording.still)
         return self.recording.put(found)
 
     def save(
@@ -252,15 +243,6 @@ class Recorder:
 
         return keep(self, Path(directory), Named(model, data, seed, batch_size))
 
-    def population(self, question: Question, model: nn.Module) -> Statistics:
-        """Return statistics over a question's training data, and note them for error budgets."""
-        self.recording.flush()
-        train = () if question.train is None else question.train
-        found = population(model, train, question.forward_fn, self.recording.still)
-        if self.records(model):
-            self.points.append((self.recording.updates, found))
-        return found
-
     def remarks(self) -> list[str]:
         """Return what the record lacks, in a sentence each."""
         return self.recording.remarks()
@@ -270,15 +252,19 @@ class Recorder:
         layers = tracked(question.model)
         if layers.sites != self.recording.layers.sites:
             raise UsageError(
-                f"model= has other batch norms than the recorded {type(bare(self.evaluable))}",
+                f"model= has other batch norms than the {type(self.recording.model)} recorded",
                 "give a copy of it with other weights, such as an average",
             )
         with self.recording.untouched():
-            self._last = found = evaluated(self, question, layers)
+            self._last = found = evaluated(self.recording, question, layers)
         self._writes = _writes_into(question.model)
-        if question.model is self.evaluable and question.train is not None:
-            self.evaluations.append((self.recording.updates, found.thinned()))
+        if self._records(question.model) and question.train is not None:
+            self.evaluations[self.recording.updates] = found.kept()
+            self.train = question.train
         return found
+
+    def _records(self, model: nn.Module) -> bool:
+        return bare(model) is bare(self.recording.model)
 
     def _judged(self) -> Evaluated:
         """The last evaluation.

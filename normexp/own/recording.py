@@ -27,15 +27,6 @@ SEVERAL = 0.05
 """Share of steps with several different updates that is still read: AMP skips some steps."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to record: the arguments of `normexp.own.recorder.record`."""
-
-    per_forward: bool
-    checkpointed: bool
-    most_bytes: float
-
-
 class Origin(NamedTuple):
     """What the model's own averages began from, and the updates that they have taken in since."""
 
@@ -65,23 +56,28 @@ class Recording:
 
     Args:
         model: in training.
-        settings: how to record.
+        most_bytes: of updates, before they are pooled.
+        per_forward: see `normexp.own.recorder.record`, as of the next.
+        checkpointed: the passes of a step are equal.
 
     Raises:
         UsageError: the model has nothing to record, or cannot be read so.
     """
 
-    def __init__(self, model: nn.Module, settings: Settings) -> None:
-        self.model, self.settings, self.layers = model, settings, tracked(model)
+    def __init__(
+        self, model: nn.Module, most_bytes: float, *, per_forward: bool, checkpointed: bool
+    ) -> None:
+        self.model, self.layers = model, tracked(model)
+        self._per_forward, self._checkpointed = per_forward, checkpointed
         self._require_movement()
         self.steps = self.updates = 0  # updates are rows
         self._trained = [True] * len(self.layers.modules)  # training mode, at the last step
         self.start = torch.cat(self.layers.read())  # [2 · channels], float64
         self.layer_of = columns_of(list(self.layers.sites.values()))
         self.recovery = Recovery(self.start, self._counts(), self._writes(), self.layer_of)
-        self.history = History(self.start, self.layer_of, settings.most_bytes)
+        self.history = History(self.start, self.layer_of, most_bytes)
         self.origin = self._origin("initial")
-        self._reader = (ForwardReader if settings.per_forward else BufferReader)(self.layers)
+        self._reader = (ForwardReader if per_forward else BufferReader)(self.layers)
 
     def close(self) -> None:
         """Let go of the model; what has been recorded stays."""
@@ -135,8 +131,8 @@ class Recording:
         if not self.updates and (self.steps or self._missed.amax() > PROBED):
             raise UsageError(
                 f"{self.steps} steps were recorded, and no batch norm was updated in them",
-                "train in training mode, with the optimizer that was given: model.train(), "
-                "loss.backward(), optimizer.step()",
+                "record after loading a checkpoint; train in training mode, with the optimizer "
+                "that was given: model.train(), loss.backward(), optimizer.step()",
             )
 
     def statistics(self, norm: BatchNorm) -> Statistics:
@@ -177,7 +173,7 @@ class Recording:
         recovery, names = self.recovery, list(self.layers.modules)
         others = [name for name in batch_norms(self.model) if name not in names]
         found = [f"{name} has track_running_stats=False: left out" for name in others]
-        several = recovery.several * (not self.settings.checkpointed)
+        several = recovery.several * (not self._checkpointed)
         for counts, text in (
             (
                 recovery.changed,
@@ -217,7 +213,7 @@ class Recording:
         return Origin(name, torch.cat(self.layers.read()), left, self.updates)
 
     def _take(self, *, wait: bool) -> None:
-        if wait and self.steps and self.settings.per_forward:
+        if wait and self.steps and self._per_forward:
             self._reader.step(self.steps)  # what has passed since then, a GAN's last batch
         for readings in self._reader.chunks.take(wait=wait):
             rows = self.recovery.rows(readings)
@@ -229,7 +225,7 @@ class Recording:
     def _require_single(self) -> None:
         """Refuse a loop whose steps have several updates that cannot be told apart."""
         several, readings = self.recovery.several, self.recovery.readings
-        if self.settings.checkpointed or several.amax() <= 1 + SEVERAL * readings:
+        if self._checkpointed or several.amax() <= 1 + SEVERAL * readings:
             return
         name = list(self.layers.modules)[int(several.argmax())]
         raise UsageError(
@@ -242,7 +238,7 @@ class Recording:
     def _require_calls(self) -> None:
         """Refuse hooks that compiled code passes by."""
         missed = self._missed
-        if self.settings.per_forward and missed.amax() > 0:
+        if self._per_forward and missed.amax() > 0:
             name = list(self.layers.modules)[int(missed.argmax())]
             raise UsageError(
                 f"{int(missed.amax())} passes of {name} were not seen: compiled code has no hooks",
@@ -259,7 +255,7 @@ class Recording:
 
     def _require_movement(self) -> None:
         for name, layer in self.layers.modules.items():
-            if is_mute(layer) and not self.settings.per_forward:
+            if is_mute(layer) and not self._per_forward:
                 self._require_hooks(
                     f"{name} has momentum 0 or coarse buffers: they do not say what a batch was"
                 )

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +45,29 @@ def test_a_table_holds_the_bits_that_were_written(dtype: str, data: st.DataObjec
     assert {str(table[name].type) for name in numbers} == {
         "float" if dtype == "float32" else "double"
     }
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 2**20 + 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_filled_form_is_what_pyarrow_writes(dtype: str, rows: int) -> None:
+    """To the bit, not-a-number and lacking numbers included; more rows than a group has too."""
+    layers = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), ["input"])
+    keys = {"step": pa.array(range(rows), pa.int32()), "layer": layers}
+    keys["channel"] = keys["step"]
+    own = {"running_mean": np.arange(-1.0, rows - 1), "running_var": np.arange(rows) / 7}
+    own["running_mean"][rows // 2 :] = np.nan
+    own |= {"population_mean": own["running_var"] * 3, "population_var": own["running_mean"] + 1}
+    there = {name: np.arange(rows) % 3 == 1 if name[0] == "p" else np.ones(rows, bool)
+             for name in own}  # fmt: skip
+    filled = parquet.Form("stats", dtype, keys, there).fill({n: own[n][there[n]] for n in own})
+    kind = pa.float32() if dtype == "float32" else pa.float64()
+    columns = {n: pa.array(own[n].astype(dtype), kind, mask=~there[n]) for n in own}
+
+    assert filled == parquet.encode("stats", dtype, keys | columns)
+    read = pq.read_table(pa.BufferReader(filled))
+    for name in own:
+        assert read[name].is_valid().to_numpy().tolist() == there[name].tolist()
+        np.testing.assert_array_equal(read[name].drop_null(), columns[name].drop_null())
 
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

@@ -3,7 +3,6 @@
 import functools
 import inspect
 import io
-import json
 import os
 import re
 import sys
@@ -330,6 +329,6 @@ def warn_of_lost(lost: Sequence[Path], notes: Iterable[str] = ()) -> None:
 def print_json(content: Any) -> None:  # noqa: ANN401
     """Print JSON on stdout."""
     from normexp.console.output import escaped
-    from normexp.store.plain import finite
+    from normexp.store.plain import to_json
 
-    sys.stdout.write(escaped(json.dumps(finite(content), indent=1, ensure_ascii=False)) + "\n")
+    sys.stdout.write(escaped(to_json(content).decode()))

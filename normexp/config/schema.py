@@ -170,6 +170,9 @@ FRAMEWORK = "norm/framework"
 OUTSIDE = ("store", "executor")
 """The sections that say where and how a run is computed, not what it is."""
 
+INSIDE = tuple(name for name in (*KINDS, *SECTIONS) if name not in OUTSIDE)
+"""Those that say what it is."""
+
 PLACES = ("data.path", "data.verify")
 """The fields that say where data stand, not what they are."""
 

@@ -88,11 +88,11 @@ def keep(recorder: "Recorder", directory: Path, named: Named) -> Path:
         write_trajectory(final, first.config, loop.record, about)
     training["status"] = "complete" if loop.diverged_step is None else "diverged"
     training["training_environment"] = deciding(made_in)
-    writer = RunWriter(first.config, loop.record, 0, loop.steps)
+    writer = RunWriter(first.config, loop.record, loop.steps)
     for norm, run in runs.items():
         place = study.run(label(run, differing), run.id)
         provenance = worker.origin(run, run.config, place, training)
-        writer.write(place, run.config, loop.observed(norm), provenance)
+        writer.write(place, run.config, 0, loop.observed(norm), provenance)
     sweep_study(whole, "ignore")  # all of it is there: the sweep says so, and has the summary
     return study.path
 

@@ -47,7 +47,6 @@ from normexp.store.plain import (
     LOST,
     check_files,
     config_yaml,
-    finite,
     from_json,
     from_yaml,
     read_regular,
@@ -175,7 +174,7 @@ def _run(
         try:
             metrics = parquet.decode(contents[METRICS] or directory / METRICS)
             (last,) = metrics.slice(metrics.num_rows - 1).to_pylist()
-            if finite(last) != manifest["metrics"]:
+            if from_json(to_json(last), dict) != manifest["metrics"]:
                 yield f"{METRICS}: its last row is not what the manifest says"
         except parquet.UNREADABLE as error:
             yield f"{METRICS}: it cannot be read ({reason(error)})"

@@ -7,12 +7,10 @@ its content is not what it should be. What is written is the same for equal cont
 
 import errno
 import hashlib
-import json
-import math
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
@@ -21,7 +19,9 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from normexp.config.field import Scalar
+from normexp.config.field import Scalar, specs
+from normexp.config.schema import INSIDE, PLACES, SOURCE, RunConfig
+from normexp.config.tree import flatten_section, nest
 
 T = TypeVar("T")
 
@@ -120,17 +120,8 @@ def reason(error: BaseException) -> str:
 
 def to_json(content: object) -> bytes:
     """Return indented JSON, with null for what is not a finite number."""
-    text = json.dumps(finite(content), indent=1, ensure_ascii=False, allow_nan=False)
-    return f"{text}\n".encode()
-
-
-def finite(content: Any) -> Any:  # noqa: ANN401
-    """Return the same with None for nan and infinities, which JSON does not know."""
-    if isinstance(content, float):
-        return content if math.isfinite(content) else None
-    if isinstance(content, Mapping):
-        return {key: finite(value) for key, value in content.items()}
-    return [finite(value) for value in content] if isinstance(content, list | tuple) else content
+    packed = msgspec.json.encode(content, enc_hook=float)  # NumPy's are no floats to it
+    return msgspec.json.format(packed, indent=1) + b"\n"
 
 
 def from_json(content: bytes, kind: type[T]) -> T:
@@ -179,13 +170,23 @@ def _section_yaml(name: str, items: tuple[tuple[str, Scalar], ...] | Scalar) -> 
     return to_yaml({name: dict(items) if isinstance(items, tuple) else items})
 
 
-def list_yaml(items: Iterable[str], indent: int = 0) -> bytes:
-    """Return a list of texts as YAML; items are cached, since runs share most of theirs."""
-    return b"".join(b" " * indent + _item_yaml(item) for item in items)
+def kept(config: RunConfig) -> tuple[dict[str, Any], bytes]:
+    """Return a configuration as a run keeps it, by dotted names and as YAML."""
+    parts = [_kept(name, getattr(config, name)) for name in (*INSIDE, *specs(RunConfig))]
+    flat = {path: value for part, _ in parts for path, value in part.items()}
+    return flat, b"".join([text for _, text in parts])
+
+
+@lru_cache(maxsize=16384, typed=True)
+def _kept(name: str, section: Any) -> tuple[dict[str, Any], bytes]:  # noqa: ANN401
+    flat = flatten_section(name, section) if name in INSIDE else {name: section}
+    flat = {path: value for path, value in flat.items() if path not in (*PLACES, SOURCE)}
+    return flat, config_yaml(nest(flat))
 
 
 @lru_cache(maxsize=16384)
-def _item_yaml(item: str) -> bytes:
+def item_yaml(item: str) -> bytes:
+    """Return a text as an item of a YAML list; cached, since runs share most of theirs."""
     return to_yaml([item])
 
 

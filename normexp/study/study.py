@@ -15,9 +15,7 @@ from normexp.config.norm import ESTIMATOR_FIELDS
 from normexp.config.schema import (
     FRAMEWORK,
     IDENTITY_GROUPS,
-    KINDS,
-    OUTSIDE,
-    SECTIONS,
+    INSIDE,
     RunConfig,
 )
 from normexp.config.tree import flatten_section
@@ -98,8 +96,7 @@ class Study:
             choices: that it was made from.
         """
         groups = [f"{group}={getattr(config, group).kind}" for group in IDENTITY_GROUPS]
-        inside = [name for name in (*KINDS, *SECTIONS) if name not in OUTSIDE]
-        values = [each for name in inside for each in _typed(name, getattr(config, name))]
+        values = [each for name in INSIDE for each in _typed(name, getattr(config, name))]
         values += [f"{name}={quoted(getattr(config, name))}" for name in specs(RunConfig)]
         none = [f"{FRAMEWORK}=null"] if choices and FRAMEWORK in choices else []
         return [f"study={self.base or self.name}", *groups, *none, *values]

@@ -94,7 +94,7 @@ def torch_environment() -> dict[str, Any]:
         threads = torch.get_num_threads()
     tiny = torch.tensor(1e-310, dtype=torch.float64)  # there is a setter and no getter
     return {
-        "torch_build": torch.__version__,
+        "torch_build": str(torch.__version__),
         "torch_git": torch.version.git_version,
         "torch_cuda": torch.version.cuda,
         "torch_capability": torch.backends.cpu.get_cpu_capability(),

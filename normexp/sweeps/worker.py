@@ -228,15 +228,14 @@ class Worker:
         for log, pairs in groups.items():
             configs = [replace(run.config, log=log) for _, run in pairs]
             observations = observe(record, configs, [model for model, _ in pairs])
-            writers: dict[int, RunWriter] = {}
+            writer: RunWriter | None = None
             for (model, run), config, seen in zip(pairs, configs, observations, strict=True):
                 self.stop.raise_if_over()
                 old = there.names.get(run.id)
                 place = self._place(run) if old is None else self.directory.path / old
                 origin = self.origin(run, config, place, trainings[model])
-                if model not in writers:
-                    writers[model] = RunWriter(config, record, model, seen.rows)
-                writers[model].write(place, config, seen, origin)
+                writer = writer or RunWriter(config, record, seen.rows)
+                writer.write(place, config, model, seen, origin)
                 complete = trainings[model]["diverged_step"] is None
                 losses = seen.scores["loss"].tolist() if complete else []
                 listen(Event("observed", name=run.id, losses=tuple(losses)))

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from normexp.config.field import Scalar, quoted
+from normexp.config.field import quoted
 from normexp.config.identity import varying
 from normexp.config.network import Own
 from normexp.config.norm import BatchNorm
-from normexp.config.schema import IDENTITY_GROUPS, RECORDED, RunConfig
+from normexp.config.schema import RECORDED, RunConfig
 from normexp.config.tree import flatten, flatten_section, from_tree, nest
 from normexp.errors import UsageError
 from normexp.own.evaluate import Kept
@@ -36,7 +36,7 @@ from normexp.study.study import Study
 from normexp.sweeps.environment import deciding, environment, torch_environment
 from normexp.sweeps.plan import Standard, label
 from normexp.sweeps.sweep import sweep_study
-from normexp.sweeps.worker import Worker
+from normexp.sweeps.worker import EXECUTOR, Worker
 from normexp.trained import Observation, Record
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def keep(recorder: "Recorder", directory: Path, named: Named) -> Path:
     tables = encoded(_config(loop, named, study, BatchNorm(), 0), loop.record)
     content = hashlib.sha256(b"".join(tables.values())).hexdigest()
     seed = int(content, 16) % SEEDS if named.seed is None else named.seed
-    runs = {norm: _run(_config(loop, named, study, norm, seed)) for norm in loop.norms}
+    configs = {norm: _config(loop, named, study, norm, seed) for norm in loop.norms}
+    choices = {**RECORDED, "model": Own.kind, "norm": BatchNorm.kind, **EXECUTOR}
+    runs = {norm: Run(each, Base(choices, nest(flatten(each)))) for norm, each in configs.items()}
     first = next(iter(runs.values()))
     typed = ("data=loop", "model=own", f"model.name={quoted(first.flat['model.name'])}")
     whole = Study(study.path.name, "", (), tuple(runs.values()), (), typed, None)
@@ -218,10 +220,15 @@ def _config(
             "the number of examples in a batch is not known",
             "type recorder.save(DIR, batch_size=NUMBER)",
         )
+    optimizer, settings = loop.optimizer
+    lr = settings.get("initial_lr", settings.get("lr"))  # before a warm-up
     flat = {
         **flatten_section("norm", norm),
         **loop.norm,
-        **_optimizer(*loop.optimizer),
+        "optim.kind": RECORDED["optim"],
+        "optim.name": optimizer.__name__,
+        "optim.lr": float(lr or 0.0),
+        "optim.weight_decay": float(settings.get("weight_decay") or 0.0),
         "data.kind": RECORDED["data"],
         "data.name": named.data,
         "data.train_size": loop.every * size,
@@ -246,22 +253,6 @@ def _batch_size(train: object) -> int | None:
         x = next(iter(batch.values())) if isinstance(batch, Mapping) else batch
         size = len(x[0] if isinstance(x, (tuple, list)) else x)
     return size if isinstance(size, int) else None
-
-
-def _optimizer(kind: type, settings: Mapping[str, Any]) -> dict[str, Scalar]:
-    """Return an optimizer's fields, by the settings of its first parameters."""
-    lr = settings.get("initial_lr", settings.get("lr"))  # before a warm-up
-    return {
-        "optim.kind": RECORDED["optim"],
-        "optim.name": kind.__name__,
-        "optim.lr": float(lr or 0.0),
-        "optim.weight_decay": float(settings.get("weight_decay") or 0.0),
-    }
-
-
-def _run(config: RunConfig) -> Run:
-    choices = {group: getattr(config, group).kind for group in (*IDENTITY_GROUPS, "executor")}
-    return Run(config, Base(choices, nest(flatten(config))))
 
 
 def _is_there(final: Path, tables: Mapping[str, bytes]) -> bool:

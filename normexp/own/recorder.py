@@ -125,6 +125,7 @@ class Recorder:
                 `train`, else with the model's own): the curve of Schneider et al. (2020).
             model: another with the same layers, such as an average of the weights: `own` are its
                 buffers, averages are the recorded ones, the population is that of its weights.
+                Default: the recorded one, without the wrappers of data parallel and compilation.
             momenta: of the averages.
             higher_is_better: for accuracies; default: only if the first is called `accuracy`.
 

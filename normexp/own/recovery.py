@@ -82,9 +82,12 @@ class Recovery:
         active = torch.where(changed, 0, active)
         channels = seen.shape[1] // 2
         least = ROUNDING * seen[:, channels:] / (1 - kept[:, channels:])
-        lost = (found[:, channels:] <= least) & (active > 0)[:, self.layer_of[channels:]]
+        lost = (found[:, channels:] <= least) & (active > 0)[:, self.layer_of[:channels]]
         found[:, channels:].clamp_(min=0)
-        self._count(updates, changed, lost)
+        self.readings += len(updates)
+        self.several += ((updates > 1) & ~changed).sum(0)
+        self.changed += changed.sum(0)
+        self.lost.index_add_(0, self.layer_of[:channels], lost.sum(0))
         self.moved = torch.where(updates != 0, readings.steps[:, None], self.moved).amax(0)
         self.before, self.counts = seen[-1], readings.counts[-1]
         self.writes = readings.writes[-1]
@@ -97,13 +100,6 @@ class Recovery:
         self._writes_of_update = torch.minimum(self._writes_of_update, once.amin(0))
         unknown = self._writes_of_update == torch.iinfo(torch.long).max
         return written > updates.clamp(min=0) * torch.where(unknown, 0, self._writes_of_update)
-
-    def _count(self, updates: torch.Tensor, changed: torch.Tensor, lost: torch.Tensor) -> None:
-        self.readings += len(updates)
-        self.several += ((updates > 1) & ~changed).sum(0)
-        self.changed += changed.sum(0)
-        half = self.layer_of[: len(self.layer_of) // 2]
-        self.lost.index_add_(0, half, lost.sum(0))
 
     def _repeated(
         self, found: torch.Tensor, active: torch.Tensor, counts: torch.Tensor, readings: Readings

@@ -8,5 +8,6 @@ from normexp.cli import insight  # isort: skip
 from normexp.cli import theory  # isort: skip
 from normexp.cli import own  # isort: skip
 from normexp.cli import trust  # isort: skip
+from normexp.cli import store  # isort: skip
 
-__all__ = ["app", "insight", "look", "main", "own", "sweeps", "theory", "trust"]
+__all__ = ["app", "insight", "look", "main", "own", "store", "sweeps", "theory", "trust"]

@@ -40,9 +40,8 @@ HINTS = {
     "type normexp --help, or normexp COMMAND --help": "help usage man hydra-help ?",
     "type normexp --version": "version V",
     "type normexp ls": "list l runs studies experiments status ps progress queue top squeue",
-    "type rm -r DIRECTORY, as normexp ls STUDY names it; a later sweep makes what it needs again": (
-        "rm remove delete del clean prune gc purge"
-    ),
+    "type normexp rm STUDY, or normexp gc": "remove delete del clean prune purge",
+    "type normexp du": "size sizes disk",
     "type normexp sweep": "run train fit start launch execute exp experiment grid search",
     "type normexp report STUDY": "plot viz visualize figure figures html results summary table",
     "type normexp watch STUDY": "dashboard ui board tensorboard serve monitor tail log logs",

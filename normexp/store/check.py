@@ -54,7 +54,7 @@ from normexp.store.plain import (
     to_json,
 )
 from normexp.store.stored import row
-from normexp.store.sweep import JOB, SUMMARY, TEXTS, TYPED, read_summary
+from normexp.store.sweep import JOB, REMOVED, SUMMARY, TEXTS, TYPED, read_summary, removed_from
 
 Kind = Literal["run", "trajectory", "sweep"]
 Contents = Mapping[str, bytes | None]
@@ -124,8 +124,8 @@ def check_sweep(directory: Path, runs: Mapping[str, Path]) -> Checked:
         wrong, _ = check_files(directory, manifest.get("files", {}))
         problems = [f"{name}: {what}" for name, what in wrong.items()]
         problems = problems or list(_sweep(directory, manifest, runs))
-    logs = Path(JOB).parent.name  # which stay after the end
-    strays, hidden = _strays(directory, {MANIFEST, SUMMARY, *TEXTS, logs}, "no sweep has it")
+    own = {MANIFEST, SUMMARY, REMOVED, *TEXTS, Path(JOB).parent.name}  # of logs, which stay
+    strays, hidden = _strays(directory, own, "no sweep has it")
     about = None if isinstance(manifest, str) else manifest
     return Checked(about, [*map(Problem, problems), *strays], hidden)
 
@@ -298,7 +298,7 @@ def _sweep(directory: Path, manifest: Mapping[str, Any], runs: Mapping[str, Path
     if len({*ids}) < len(ids):
         yield f"{SUMMARY}: a run is in it twice"
         return
-    if len({*ids, *manifest["failed"]}) != manifest["runs"]:
+    if len({*ids, *removed_from(directory), *manifest["failed"]}) != manifest["runs"]:
         yield f"{SUMMARY}: it has {len(ids):,} rows, its sweep had {manifest['runs']:,} runs"
     if missing := [name for name in ids if name not in runs]:
         yield f"{SUMMARY}: {_some(missing)} {NOT_THERE}"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from normexp.config.identity import completed
 from normexp.errors import NormexpError, NotFoundError, did_you_mean
@@ -19,6 +19,7 @@ from normexp.study.asked import ANY_RUN, Where
 class Selection:
     """Directories to look at."""
 
+    kind: Literal["store", "study", "sweep", "run", "trajectory"]
     root: Path  # to which paths are shown relative
     studies: tuple[StudyDirectory, ...]  # of the rest; none of a run that was copied away
     runs: tuple[Path, ...] = ()
@@ -149,6 +150,7 @@ def _store(store: Path) -> Selection:
 
 def _of_studies(root: Path, found: list[StudyDirectory]) -> Selection:
     return Selection(
+        "study" if [root] == [study.path for study in found] else "store",
         root,
         tuple(found),
         tuple(path for study in found for path in study.run_directories()),
@@ -192,13 +194,17 @@ def _run(path: Path) -> Selection:
     manifest = intact(path) if found else None
     beside = [study.trajectory(manifest.get("trajectory_id", "")) for study in found if manifest]
     return Selection(
-        found[0].path if found else path, found, (path,), tuple(t for t in beside if t.is_dir())
+        "run",
+        found[0].path if found else path,
+        found,
+        (path,),
+        tuple(t for t in beside if t.is_dir()),
     )
 
 
 def _trajectory(path: Path) -> Selection:
     found = _studies_at(path.parent.parent) if path.parent.name == "trajectories" else ()
-    return Selection(found[0].path if found else path, found, (), (path,))
+    return Selection("trajectory", found[0].path if found else path, found, (), (path,))
 
 
 def _sweep(path: Path) -> Selection:
@@ -208,7 +214,7 @@ def _sweep(path: Path) -> Selection:
     runs = [there[name] for name in summary_ids(path) if name in there]
     wanted = {manifest.get("trajectory_id", "") for run in runs if (manifest := intact(run))}
     trajectories = [path for path in study.trajectory_directories() if path.name in wanted]
-    return Selection(study.path, (study,), tuple(runs), tuple(trajectories), (path,))
+    return Selection("sweep", study.path, (study,), tuple(runs), tuple(trajectories), (path,))
 
 
 def _studies_at(path: Path) -> tuple[StudyDirectory, ...]:

@@ -14,7 +14,14 @@ from normexp.store.files import remove_abandoned, staging, write_file
 from normexp.store.layout import StudyDirectory
 from normexp.store.locks import ALIVE, Locks, Sign, myself, sign_of
 from normexp.store.manifest import MANIFEST, intact, read_manifest, sealed
-from normexp.store.plain import MOST_IN_MEMORY, from_yaml, read_regular, to_json, to_yaml
+from normexp.store.plain import (
+    MOST_IN_MEMORY,
+    from_json,
+    from_yaml,
+    read_regular,
+    to_json,
+    to_yaml,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +31,9 @@ if TYPE_CHECKING:
 SUMMARY = "summary.parquet"
 JOB = ".slurm/job.json"
 """What a sweep has left to a cluster, and under which number."""
+
+REMOVED = "removed.json"
+"""Runs that a sweep had and that were removed since."""
 
 TYPED = "sweep.yaml"
 TEXTS = (TYPED, "environment.json")
@@ -198,8 +208,22 @@ def _described(directory: Path) -> dict[str, Any]:
         return {}
 
 
-def read_summary(sweep: Path, files: Mapping[str, Any] | None = None) -> "pa.Table":
-    """Return a sweep's summary; see `parquet.read`.
+def removed_from(sweep: Path) -> frozenset[str]:
+    """The ids of runs that a sweep had and that were removed since."""
+    with suppress(OSError, ValueError):
+        return frozenset(map(str, from_json(read_regular(sweep / REMOVED), list)))
+    return frozenset()
+
+
+def note_removed(sweep: Path, runs: frozenset[str]) -> None:
+    """Note that a sweep loses runs, before they go."""
+    write_file(sweep / REMOVED, to_json(sorted(runs | removed_from(sweep))))
+
+
+def read_summary(
+    sweep: Path, files: Mapping[str, Any] | None = None, *, with_removed: bool = False
+) -> "pa.Table":
+    """Return a sweep's summary, without the runs that were removed since; see `parquet.read`.
 
     Raises:
         NormexpError: it cannot be read, or its columns are not those of a summary.
@@ -214,13 +238,18 @@ def read_summary(sweep: Path, files: Mapping[str, Any] | None = None) -> "pa.Tab
             f"{sweep / SUMMARY} cannot be read (its columns are not those of a summary)",
             f"remove {sweep}: its runs are untouched",
         )
+    if not with_removed and (removed := removed_from(sweep)):
+        keeps = [str(run) not in removed for run in found["run_id"]]
+        return found.filter(keeps)
     return found
 
 
-def summary_ids(sweep: Path, *, with_trajectories: bool = False) -> list[str]:
+def summary_ids(
+    sweep: Path, *, with_trajectories: bool = False, with_removed: bool = False
+) -> list[str]:
     """Return the ids of a sweep's runs; none where its summary cannot be read."""
     names = ("run_id", "trajectory_id")[: 1 + with_trajectories]
     with suppress(NormexpError):
-        found = read_summary(sweep)
+        found = read_summary(sweep, with_removed=with_removed)
         return [str(each) for name in names if name in found.schema.names for each in found[name]]
     return []

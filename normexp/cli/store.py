@@ -1,0 +1,100 @@
+"""What a store takes, and what goes: `du`, `rm`, `gc`."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from normexp.cli.app import RUNS, Answer, StoreDir, command
+from normexp.errors import UsageError
+
+if TYPE_CHECKING:
+    from normexp.store.removal import Removal
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would go, and leave it.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+@command()
+def du(*, directory: StoreDir = RUNS) -> Answer:
+    """Show the bytes that studies take: runs, trainings, sweeps, and all else.
+
+    Example:
+      normexp du
+    """
+    from normexp.console.store import print_sizes
+    from normexp.store.layout import look_around
+    from normexp.store.removal import sizes
+
+    rows = sizes(directory)
+    if not rows:
+        raise UsageError(f"nothing in {directory}", look_around(directory))
+    return Answer(lambda: rows, lambda: print_sizes(rows))
+
+
+@command()
+def rm(
+    wanted: Annotated[str, typer.Argument(metavar="STUDY|SWEEP|RUN", help="By name, id or path.")],
+    fields: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FIELD=VALUES]...", help="Runs of it with these fields alone."),
+    ] = None,
+    *,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    directory: StoreDir = RUNS,
+) -> Answer:
+    """Remove runs, a sweep with the runs that no other sweep had, or a study.
+
+    A training goes with its last run. What is left is sound: verify finds nothing. Says what goes
+    and asks; refuses while a sweep works on the study.
+
+    Example:
+      normexp rm bn_regression norm.momentum=0.9
+      normexp rm 20261126T175922Z-38e61857 --dry-run
+      normexp rm bn_regression --yes
+    """
+    from normexp.store.removal import removal
+    from normexp.store.selection import select
+    from normexp.study.asked import as_asked
+
+    where = as_asked(fields or ()).where
+    found = removal(select(directory, wanted, where), narrowed=bool(where))
+    return _carried_out(found, dry_run=dry_run, yes=yes)
+
+
+@command()
+def gc(*, dry_run: DryRun = False, yes: Yes = False, directory: StoreDir = RUNS) -> Answer:
+    """Remove what nobody needs: trainings without a run, checkpoints, interrupted sweeps.
+
+    And what killed processes have left. A study on which a sweep works is left alone.
+
+    Example:
+      normexp gc --dry-run
+      normexp gc --yes
+    """
+    from normexp.console.output import warn
+    from normexp.store.removal import rubbish
+
+    found, busy = rubbish(directory)
+    for name in busy:
+        warn(f"{name} is left alone: a sweep works on it")
+    return _carried_out(found, dry_run=dry_run, yes=yes)
+
+
+def _carried_out(found: "Removal", *, dry_run: bool, yes: bool) -> Answer:
+    """Say what goes, ask, and remove it."""
+    from normexp.console.output import stderr
+    from normexp.console.store import print_removal
+
+    data = found.as_dict() | {"removed": not dry_run}
+    if found.going and not dry_run:
+        if not yes:
+            if not sys.stdin.isatty():
+                raise UsageError(
+                    "nobody is there to ask", "add --yes, or --dry-run to see what goes"
+                )
+            print_removal(found, stderr())
+            typer.confirm("Remove it?", abort=True, err=True)
+        found.carry_out()
+    return Answer(lambda: data, lambda: print_removal(found, removed=not dry_run))

@@ -1,0 +1,61 @@
+"""What a store takes, and what goes."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from normexp.console.output import Column, print_table, stdout, words_of
+from normexp.console.words import counted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from normexp.store.removal import Removal
+
+
+def print_sizes(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A row a study, and the sum."""
+    total: dict[str, Any] = {"study": "all"}
+    parts = [name for name in rows[0] if name != "study"]
+    total |= {part: sum(row[part] for row in rows) for part in parts}
+    columns = [words_of("study", lambda row: str(row["study"]), is_whole=True)]
+    columns += [Column(part, partial(_size_of, part)) for part in parts]
+    print_table(stdout(), [*rows, *([total] if len(rows) > 1 else [])], columns)
+
+
+def print_removal(
+    found: "Removal", console: "Console | None" = None, *, removed: bool = False
+) -> None:
+    """What goes, in numbers, and the bytes."""
+    parts = [
+        counted(len(paths), noun)
+        for noun, paths in (
+            ("study", found.studies),
+            ("sweep", found.sweeps),
+            ("run", found.runs),
+            ("trajectory", found.trajectories),
+            ("file", found.hidden),
+        )
+        if paths
+    ]
+    console = console or stdout()
+    if not parts:
+        console.print("nothing to remove")
+        return
+    done = "removed" if removed else "to remove"
+    console.print(f"{done}: {', '.join(parts)}; {spelled(found.bytes)}", soft_wrap=True)
+    staying = {path: runs for path, runs in found.losing.items() if path not in found.sweeps}
+    for sweep, runs in staying.items():
+        console.print(f"{sweep.name} stays, without {counted(len(runs), 'run')}", soft_wrap=True)
+
+
+def _size_of(part: str, row: Mapping[str, Any]) -> str:
+    return spelled(row[part])
+
+
+def spelled(size: int) -> str:
+    """Bytes as people read them."""
+    for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
+        if size >= 10**power:
+            return f"{size / 10**power:,.3g} {unit}"
+    return f"{size} B"

@@ -1,0 +1,193 @@
+"""Removal: what goes with a run, a sweep or a study, and nothing that another sweep needs.
+
+First every sweep notes the runs that it loses, then each directory is renamed, and goes
+from there. So nothing is ever half gone: who is killed leaves hidden names, which the next sweep or
+`normexp gc` removes, and a repeated command finds what is left.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from normexp.errors import UsageError
+from normexp.store.files import remove_abandoned, staging
+from normexp.store.layout import ID_LENGTH, StudyDirectory, studies
+from normexp.store.manifest import intact
+from normexp.store.selection import Selection
+from normexp.store.sweep import has_ended, note_removed, over, summary_ids
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What is to go.
+
+    Attributes:
+        runs: directories.
+        trajectories: directories, and checkpoints, of which no run is left.
+        sweeps: directories, of which no run is left.
+        studies: whole directories.
+        losing: sweeps, and the runs that they lose.
+        hidden: what killed processes have left.
+    """
+
+    runs: tuple[Path, ...] = ()
+    trajectories: tuple[Path, ...] = ()
+    sweeps: tuple[Path, ...] = ()
+    studies: tuple[Path, ...] = ()
+    losing: Mapping[Path, frozenset[str]] = field(default_factory=dict)
+    hidden: tuple[Path, ...] = ()
+
+    @property
+    def going(self) -> tuple[Path, ...]:
+        """All paths, in the order in which they go."""
+        return (*self.runs, *self.trajectories, *self.sweeps, *self.studies, *self.hidden)
+
+    @cached_property
+    def bytes(self) -> int:
+        """The bytes of all files that go, as they were when this was first asked."""
+        return sum(map(size, self.going))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as data, before it is carried out."""
+        paths = {name: list(map(str, getattr(self, name)))
+                 for name in ("runs", "trajectories", "sweeps", "studies", "hidden")}  # fmt: skip
+        losing = {str(sweep): sorted(ids) for sweep, ids in self.losing.items()}
+        return {**paths, "losing": losing, "bytes": self.bytes}
+
+    def carry_out(self) -> None:
+        """Remove it all.
+
+        Raises:
+            OSError: a directory cannot be renamed; those before it are gone.
+        """
+        for sweep, ids in self.losing.items():
+            note_removed(sweep, ids)
+        for path in self.going:
+            gone = path if path in self.hidden else path.rename(staging(path, "gone"))
+            if gone.is_dir() and not gone.is_symlink():
+                shutil.rmtree(gone, ignore_errors=True)
+            else:
+                gone.unlink(missing_ok=True)
+
+
+def removal(selection: Selection, *, narrowed: bool) -> Removal:
+    """Return what goes with all that is selected.
+
+    A sweep goes with the runs that no other sweep had. A run goes from all sweeps, which go with
+    their last one. A trajectory goes with its last run.
+
+    Args:
+        selection: a study, a sweep, or runs.
+        narrowed: whether its runs were chosen by their fields.
+
+    Raises:
+        UsageError: a sweep works there, or nothing of normexp's is meant.
+    """
+    for each in selection.studies:
+        _refuse_at_work(each)
+    if not selection.studies or selection.kind in ("store", "trajectory"):
+        raise UsageError(
+            f"{selection.root} is no study, nor a sweep or a run of one",
+            f"type the name of a study, sweep or run; or rm -r {selection.root}",
+        )
+    (study,) = selection.studies
+    if selection.kind == "study" and not narrowed:
+        return Removal(studies=(study.path,))
+    is_sweep = selection.kind == "sweep" and not narrowed
+    ids = {path: {*summary_ids(path)} for path in study.sweep_directories()}
+    going = {path.name[-ID_LENGTH:]: path for path in selection.runs}
+    if is_sweep:  # of which a killed command may have noted all already
+        there = study.places()
+        had = summary_ids(selection.sweeps[0], with_removed=True)
+        going = {run: there[run] for run in had if run in there}
+        kept = {run for path, own in ids.items() if path not in selection.sweeps for run in own}
+        going = {run: path for run, path in going.items() if run not in kept}
+    losing = {path: frozenset(own & going.keys()) for path, own in ids.items()}
+    emptied = [path for path, own in ids.items() if own and own <= going.keys()]
+    sweeps = dict.fromkeys([*(selection.sweeps if is_sweep else ()), *emptied])
+    return Removal(
+        runs=tuple(going.values()),
+        trajectories=tuple(_needless(study, going.values())),
+        sweeps=tuple(sweeps),
+        losing={path: lost for path, lost in losing.items() if lost},
+    )
+
+
+def rubbish(store: Path) -> tuple[Removal, list[str]]:
+    """Return what nobody needs, and the studies where a sweep works, which are left alone.
+
+    That is trajectories without a run, checkpoints, sweeps that were interrupted, and what killed
+    processes have left.
+    """
+    trajectories: list[Path] = []
+    sweeps: list[Path] = []
+    hidden: list[Path] = []
+    busy = []
+    for study in studies(store):
+        if _at_work(study):
+            busy.append(study.path.name)
+            continue
+        for folder in (study.path, study.trajectories, study.sweeps):
+            remove_abandoned(folder)
+        trajectories += _needless(study, ())
+        hidden += study.trajectories.glob(".*.checkpoint")
+        sweeps += [path for path in study.sweep_directories() if not has_ended(path)]
+    found = Removal(trajectories=tuple(trajectories), sweeps=tuple(sweeps), hidden=tuple(hidden))
+    return found, busy
+
+
+def sizes(store: Path) -> list[dict[str, Any]]:
+    """Return the bytes that each study of a store takes, by what they are of, and its reports."""
+    rows = []
+    for study in studies(store):
+        parts = {
+            "runs": sum(map(size, study.run_directories())),
+            "trainings": size(study.trajectories),
+            "sweeps": size(study.sweeps),
+        }
+        whole = size(study.path)
+        rows.append({"study": study.path.name, **parts, "else": whole - sum(parts.values()),
+                     "all": whole})  # fmt: skip
+    if (reports := size(store / "reports")) and rows:
+        rows.append({**dict.fromkeys(rows[0], 0), "study": "reports", "else": reports,
+                     "all": reports})  # fmt: skip
+    return rows
+
+
+def size(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a directory; links count as themselves."""
+    if path.is_symlink() or not path.is_dir():
+        with suppress(FileNotFoundError):
+            return path.lstat().st_size
+        return 0
+    files = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
+    return sum(size(file) for file in files)
+
+
+def _needless(study: StudyDirectory, going: Iterable[Path]) -> Iterator[Path]:
+    """Yield trajectories, and their checkpoints, that are of no run but those that go."""
+    gone = {*going}
+    left = (intact(path) for path in study.run_directories() if path not in gone)
+    needed = {manifest.get("trajectory_id") for manifest in left if manifest is not None}
+    for path in study.trajectory_directories():
+        if path.name not in needed and not path.is_symlink():
+            yield path
+
+
+def _at_work(study: StudyDirectory) -> list[Path]:
+    """Sweeps of a study on which somebody works, or a cluster will."""
+    ended = over(study)
+    return [path for path in study.sweep_directories() if path.name not in ended]
+
+
+def _refuse_at_work(study: StudyDirectory) -> None:
+    if busy := _at_work(study):
+        raise UsageError(
+            f"a sweep works on {study.path.name} ({busy[0].name})",
+            "wait for its end, or press Ctrl-C there; normexp ls shows it",
+        )

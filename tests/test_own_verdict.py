@@ -225,6 +225,22 @@ def test_scores_keep_their_names(later: int) -> None:
         recorder.verdict()
 
 
+def test_scores_may_come_in_any_order() -> None:
+    """The first of the first row is judged."""
+    _, recorder = short()
+    calls = []
+
+    def score(_: nn.Module) -> dict[str, float]:
+        calls.append(1)
+        found = {"loss": 1.0, "other": 2.0}
+        return found if len(calls) % 2 else dict(reversed(found.items()))
+
+    table = recorder.evaluate(score, TRAINING)
+
+    assert set(table["loss"]) == {1.0}
+    assert recorder.verdict().metric == "loss"
+
+
 def test_an_error_of_the_score_is_its_own() -> None:
     """Also one in the words of PyTorch's for a batch of one, where layers take each batch's own."""
     _, recorder = short()

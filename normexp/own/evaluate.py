@@ -97,7 +97,7 @@ class Evaluated:
     scores: list[dict[str, Array]]
 
     def __post_init__(self) -> None:
-        names = {tuple(row): None for row in self.scores}
+        names = dict.fromkeys(tuple(sorted(row)) for row in self.scores)
         if len(names) > 1:
             told = " and ".join(map(", ".join, names))
             raise UsageError(f"fn returned scores of different names: {told}", RETURNS)
@@ -122,7 +122,7 @@ class Evaluated:
         """The judged score of a row, as a loss: lower is better."""
         return self.scores[row][self.metric] * self.sign
 
-    def kept(self) -> "Kept":
+    def kept(self) -> Kept:
         """Return what a store needs of it: statistics in float32 and mean scores, without mixes."""
         found: Kept = {}
         for candidate, scores in zip(self.candidates, self.scores, strict=True):

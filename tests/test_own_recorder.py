@@ -313,3 +313,21 @@ def test_new_tensors_may_be_of_float64(memory_mb: float) -> None:
         torch.set_default_dtype(torch.float32)
 
     assert table["value"][1] == pytest.approx(table["value"][0], rel=1e-6)
+
+
+def test_averages_begin_from_a_checkpoint_that_is_loaded_before_the_first_step() -> None:
+    """As a loop that resumes loads it: a slow average is the twin's, but for the first batch."""
+    torch.manual_seed(0)
+    first, found = SmallNet(), {}
+    train(first, torch.optim.SGD(first.parameters(), lr=0.05), batches(60))
+    for momentum in (0.1, 0.01):
+        model = SmallNet()
+        optimizer, recorder = recorded(model)
+        model.load_state_dict(first.state_dict())
+        for norm in batch_norms(model).values():
+            norm.momentum = momentum
+        train(model, optimizer, batches(20, seed=1))
+        found[momentum] = recorder.evaluate(losses_on(TESTS), momenta=[0.1, 0.01])["value"]
+
+    assert found[0.1][1] == pytest.approx(found[0.1][0], rel=1e-6)
+    assert found[0.1][2] == pytest.approx(found[0.01][0], rel=0.1)

@@ -56,7 +56,7 @@ class Chunks:
         """Return chunks that have come, oldest first; with `wait`, all that has been read."""
         if wait and self._meta:
             self._leave()
-        number = max(0, len(self._leaving) - (not wait and self._cuda))
+        number = len(self._leaving) - (not wait and self._cuda)
         found, self._leaving = self._leaving[:number], self._leaving[number:]
         for _, event in found:
             if event is not None:
@@ -68,7 +68,7 @@ class Chunks:
         values, counts = (self._to_host(e[: len(steps)]) for e in (self._values, self._counts))
         event = None
         if self._cuda:
-            event = torch.Event(self._values.device)
+            event = torch.Event(self._device)
             event.record()
         readings = Readings(
             torch.tensor(steps),
@@ -94,12 +94,11 @@ class BufferReader:
     def step(self, step: int) -> None:
         """Note what the optimizer's step, which has just ended, has left."""
         buffers = [each._buffers for each in self._layers]  # noqa: SLF001  106 lookups a step
-        means = [each["running_mean"] for each in buffers]
-        variances = [each["running_var"] for each in buffers]
+        values = [each[name] for name in ("running_mean", "running_var") for each in buffers]
         counts = [count_of(each) for each in self._layers]
         momenta = [number_of(each.momentum) for each in self._layers]
         writes = [writes_of(each) for each in self._layers]
-        self.chunks.append([*means, *variances], counts, (step, momenta, writes))  # type: ignore[list-item]
+        self.chunks.append(values, counts, (step, momenta, writes))  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Do nothing: there are no hooks."""

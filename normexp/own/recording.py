@@ -76,7 +76,7 @@ class Recording:
         self.layer_of = columns_of(list(self.layers.sites.values()))
         self.recovery = Recovery(self.start, self._counts(), self._writes(), self.layer_of)
         self.history = History(self.start, self.layer_of, most_bytes)
-        self.origin = self._origin("initial")
+        self.origin = self._origin("initial")._replace(statistics=self.start)
         self._reader = (ForwardReader if per_forward else BufferReader)(self.layers)
 
     def close(self) -> None:

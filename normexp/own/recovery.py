@@ -39,7 +39,8 @@ class Recovery:
     whatever is above it was somebody else's writing.
 
     Args:
-        before: buffers before the first step, [2 · channels], float64.
+        before: buffers before the first step, [2 · channels], float64. Where somebody has changed
+            them before it, those after it are put there.
         counts: num_batches_tracked before it, [layers].
         writes: how often buffers had been written to, [layers].
         layer_of: the layer of each column, [2 · channels].
@@ -73,6 +74,9 @@ class Recovery:
         counts = torch.cat([self.counts[None], readings.counts])
         updates = counts.diff(dim=0)
         changed = self._changed(updates, readings.writes) | (updates < 0)
+        if not self.readings:  # a checkpoint loaded since then: averages begin from it
+            loaded = changed[0, self.layer_of]
+            self.before[loaded] = seen[0, loaded]
         active = torch.where(changed, 0, updates)
         kept = _kept(readings.momenta, counts[:-1], active)[:, self.layer_of]
         earlier = torch.cat([self.before[None], seen[:-1]])
@@ -98,8 +102,7 @@ class Recovery:
         written = torch.cat([self.writes[None], writes]).diff(dim=0).clamp(min=0)
         once = torch.where(updates > 0, written // updates.clamp(min=1), self._writes_of_update)
         self._writes_of_update = torch.minimum(self._writes_of_update, once.amin(0))
-        unknown = self._writes_of_update == torch.iinfo(torch.long).max
-        return written > updates.clamp(min=0) * torch.where(unknown, 0, self._writes_of_update)
+        return written > updates.clamp(min=0) * self._writes_of_update
 
     def _repeated(
         self, found: torch.Tensor, active: torch.Tensor, counts: torch.Tensor, readings: Readings

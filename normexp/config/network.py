@@ -128,7 +128,7 @@ class Sgd:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnOptimizer:
-    """An optimizer of a recorded loop that is none of the above, or has settings they have not.
+    """An optimizer of a recorded loop.
 
     `name` is its class; the others are of its first group of parameters as recording began.
     """

@@ -250,10 +250,10 @@ class Recorder:
 
     def _asked(self, question: Question) -> Evaluated:
         self.recording.flush()
-        layers = tracked(question.model)
+        layers, own = tracked(question.model), bare(self.recording.model)
         if layers.sites != self.recording.layers.sites:
             raise UsageError(
-                f"model= has other batch norms than the {type(self.recording.model)} recorded",
+                f"model= has other batch norms than the recorded {type(own).__name__}",
                 "give a copy of it with other weights, such as an average",
             )
         with self.recording.untouched():

@@ -20,7 +20,7 @@ from normexp.errors import UsageError
 
 
 @command("ls")
-def list_store(
+def list_store(  # noqa: PLR0913  the options of a command line
     study: Annotated[str | None, typer.Argument(help="List the runs of this study.")] = None,
     fields: Annotated[
         list[str] | None,
@@ -33,6 +33,15 @@ def list_store(
     best: Annotated[
         int | None, typer.Option("--best", min=1, help="So many, by least test loss.")
     ] = None,
+    tag: Annotated[
+        str | None, typer.Option("--tag", help="Sweeps with this tag (see normexp tag).")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DATE", help="Sweeps from this UTC date on.")
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option("--status", help="Such as complete, failed, running, unfinished.")
+    ] = None,
     directory: StoreDir = RUNS,
 ) -> Answer:
     """List the sweeps of the store, or the runs of one study.
@@ -40,6 +49,7 @@ def list_store(
     Example:
       normexp ls
       normexp ls bn_regression
+      normexp ls --since 2026-11-27 --status complete
       normexp ls bn_regression norm.momentum=0.1,0.5 'seed=range(4)' --sort test_loss
     """
     from normexp.console.look import print_runs, print_sweeps
@@ -47,7 +57,7 @@ def list_store(
     from normexp.sweeps import listing
 
     if study is None:
-        sweeps = listing.sweeps(directory)
+        sweeps = listing.chosen(listing.sweeps(directory), tag, since, status)
         return Answer(lambda: sweeps, lambda: print_sweeps(sweeps))
     runs = listing.runs(directory, study, as_asked(fields or ()).where)
     if sort or best:

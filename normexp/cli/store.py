@@ -1,7 +1,8 @@
-"""What a store takes, and what goes: `du`, `rm`, `gc`."""
+"""Keeping a store: `du`, `rm`, `gc`, `tag`, `note`."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -10,6 +11,7 @@ from normexp.errors import UsageError
 
 if TYPE_CHECKING:
     from normexp.store.removal import Removal
+    from normexp.store.sweep import Labels
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would go, and leave it.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -80,6 +82,72 @@ def gc(*, dry_run: DryRun = False, yes: Yes = False, directory: StoreDir = RUNS)
     for name in busy:
         warn(f"{name} is left alone: a sweep works on it")
     return _carried_out(found, dry_run=dry_run, yes=yes)
+
+
+@command()
+def tag(
+    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="By name, id or path.")],
+    tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="Words to find it by.")],
+    *,
+    remove: Annotated[bool, typer.Option("--remove", help="Take them away.")] = False,
+    directory: StoreDir = RUNS,
+) -> Answer:
+    """Tag a sweep: normexp ls --tag finds it.
+
+    Example:
+      normexp tag 38e61857 paper
+      normexp tag 38e61857 paper --remove
+    """
+    there = _labels(directory, sweep)
+    left = [each for each in there.labels.tags if each not in tags]
+    return there.labelled(tags=tuple(dict.fromkeys(left if remove else [*left, *tags])))
+
+
+@command()
+def note(
+    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="By name, id or path.")],
+    text: Annotated[str, typer.Argument(help="What it is for; an empty text takes it away.")],
+    *,
+    directory: StoreDir = RUNS,
+) -> Answer:
+    """Note what a sweep is for: normexp ls shows it.
+
+    Example:
+      normexp note 38e61857 "the figure of section 3"
+    """
+    return _labels(directory, sweep).labelled(note=text)
+
+
+class _Labelled(NamedTuple):
+    path: Path
+    labels: "Labels"
+
+    def labelled(self, **changes: Any) -> Answer:  # noqa: ANN401
+        """Write the labels, and say them."""
+        import msgspec
+
+        from normexp.console.output import stdout
+        from normexp.store.sweep import label
+
+        labels = msgspec.structs.replace(self.labels, **changes)
+        label(self.path, labels)
+        words = f"{self.path.name}: {' '.join(labels.tags)} {labels.note}".rstrip()
+        return Answer(
+            lambda: {"sweep": self.path.name, **msgspec.to_builtins(labels)},
+            lambda: stdout().print(words, soft_wrap=True),
+        )
+
+
+def _labels(directory: Path, wanted: str) -> _Labelled:
+    """A sweep and its labels."""
+    from normexp.store.selection import select
+    from normexp.store.sweep import labels_of
+
+    selection = select(directory, wanted)
+    if selection.kind != "sweep":
+        raise UsageError(f"{wanted} is a {selection.kind}, not a sweep", "see normexp ls")
+    (path,) = selection.sweeps
+    return _Labelled(path, labels_of(path))
 
 
 def _carried_out(found: "Removal", *, dry_run: bool, yes: bool) -> Answer:

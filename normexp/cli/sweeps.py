@@ -40,6 +40,10 @@ def sweep(  # noqa: PLR0913  the options of a command line
     detach: Annotated[
         bool, typer.Option("--detach", help="Leave the work to Slurm, and return at once.")
     ] = False,
+    note: Annotated[str, typer.Option("--note", help="What it is for: normexp ls shows it.")] = "",
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="A word to find it by; may be repeated.")
+    ] = None,
 ) -> Answer:
     """Train and observe the runs of a study, and print the means of each arm.
 
@@ -59,6 +63,7 @@ def sweep(  # noqa: PLR0913  the options of a command line
             "type normexp watch after --detach",
         )
     from normexp.console.sweeps import print_detached, print_result
+    from normexp.store.sweep import Labels
 
     outcome, code = swept(
         overrides or [],
@@ -67,6 +72,7 @@ def sweep(  # noqa: PLR0913  the options of a command line
         filed_as=filed_as,
         on_code_change=on_code_change,
         detach=detach,
+        labels=Labels(note, tuple(tag or ())),
     )
     show = print_detached if outcome.status in {"submitted", "detached"} else print_result
     return Answer(

@@ -52,13 +52,16 @@ def print_sweeps(rows: Sequence[Row]) -> None:
             stdout_line(line)
     else:
         common = []
+    tagged, noted = (any(row[name] for row in rows) for name in ("tags", "note"))
     columns = [
         *([words_of("study", lambda row: str(row["study"]))] if len(names) > 1 else []),
         words_of("sweep", lambda row: str(row["sweep"]), is_whole=True),
         *([] if also else [words_of("status", _status)]),
         Column("runs", lambda row: number(row["runs"])),
         Column("trained", lambda row: number(row["trained"])),
+        *([words_of("tags", lambda row: " ".join(row["tags"]))] if tagged else []),
         words_of("typed", lambda row: _shortened(typed[str(row["directory"])], common)),
+        *([words_of("note", lambda row: row["note"])] if noted else []),
     ]
     print_table(console, rows, columns, ("trained", "runs"))
 

@@ -54,7 +54,7 @@ from normexp.store.plain import (
     to_json,
 )
 from normexp.store.stored import row
-from normexp.store.sweep import JOB, REMOVED, SUMMARY, TEXTS, TYPED, read_summary, removed_from
+from normexp.store.sweep import NAMES, SUMMARY, TYPED, read_summary, removed_from
 
 Kind = Literal["run", "trajectory", "sweep"]
 Contents = Mapping[str, bytes | None]
@@ -124,8 +124,7 @@ def check_sweep(directory: Path, runs: Mapping[str, Path]) -> Checked:
         wrong, _ = check_files(directory, manifest.get("files", {}))
         problems = [f"{name}: {what}" for name, what in wrong.items()]
         problems = problems or list(_sweep(directory, manifest, runs))
-    own = {MANIFEST, SUMMARY, REMOVED, *TEXTS, Path(JOB).parent.name}  # of logs, which stay
-    strays, hidden = _strays(directory, own, "no sweep has it")
+    strays, hidden = _strays(directory, NAMES, "no sweep has it")
     about = None if isinstance(manifest, str) else manifest
     return Checked(about, [*map(Problem, problems), *strays], hidden)
 

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from normexp.errors import NormexpError
 from normexp.store.files import remove_abandoned, staging, write_file
 from normexp.store.layout import StudyDirectory
@@ -36,7 +38,13 @@ REMOVED = "removed.json"
 """Runs that a sweep had and that were removed since."""
 
 TYPED = "sweep.yaml"
+LABELS = "labels.json"
+"""What the user calls a sweep."""
+
 TEXTS = (TYPED, "environment.json")
+
+NAMES = {MANIFEST, SUMMARY, REMOVED, LABELS, *TEXTS, Path(JOB).parent.name}
+"""What a sweep's directory has in the end, logs of Slurm among it."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +214,25 @@ def _described(directory: Path) -> dict[str, Any]:
         return from_yaml(read_regular(directory / TYPED))
     except (OSError, ValueError):
         return {}
+
+
+class Labels(msgspec.Struct, frozen=True):
+    """A note and tags that the user has given a sweep."""
+
+    note: str = ""
+    tags: tuple[str, ...] = ()
+
+
+def labels_of(sweep: Path) -> Labels:
+    """The note and the tags of a sweep; none where they cannot be read."""
+    with suppress(OSError, ValueError):
+        return from_json(read_regular(sweep / LABELS), Labels)
+    return Labels()
+
+
+def label(sweep: Path, labels: Labels) -> None:
+    """Give a sweep its note and tags, in the place of those it has."""
+    write_file(sweep / LABELS, to_json(msgspec.to_builtins(labels)))
 
 
 def removed_from(sweep: Path) -> frozenset[str]:

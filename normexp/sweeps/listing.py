@@ -4,9 +4,12 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import date
 from math import isnan
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from normexp.config.field import as_override
 from normexp.config.identity import completed, describing, in_order, varying
@@ -63,6 +66,7 @@ def sweeps(store: Path) -> Rows:
                     **_status(path, end),
                     **{name: end[name] if end else None for name in ("runs", "trained", "seconds")},
                     "typed": None if words is None else list(words),
+                    **msgspec.to_builtins(sweep.labels_of(path)),
                     "directory": str(path),
                 }
             )
@@ -71,6 +75,32 @@ def sweeps(store: Path) -> Rows:
             f"no sweep in {store}", "type normexp sweep, or --dir for another store"
         )
     return rows
+
+
+def chosen(rows: Rows, tag: str | None, since: str | None, status: str | None) -> Rows:
+    """Return the sweeps with a tag, that began on a day or later, and have a status.
+
+    Raises:
+        UsageError: the day is none, or there is no such sweep.
+    """
+    day = None
+    if since is not None:
+        try:
+            day = date.fromisoformat(since).strftime("%Y%m%d")
+        except ValueError:
+            raise UsageError(f"--since {since} is no date", "type --since 2026-11-27") from None
+    found = [
+        row
+        for row in rows
+        if (tag is None or tag in row["tags"])
+        and (day is None or row["sweep"] >= day)
+        and (status is None or row["status"] == status)
+    ]
+    if rows and not found:
+        tags = sorted({each for row in rows for each in row["tags"]})
+        there = f"tags {', '.join(tags) or '–'}; status {', '.join({r['status'] for r in rows})}"
+        raise UsageError("no sweep is like that", f"there is {there}; from {rows[0]['sweep'][:8]}")
+    return found
 
 
 def _status(path: Path, end: Mapping[str, Any] | None) -> dict[str, str | None]:

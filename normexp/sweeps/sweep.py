@@ -14,7 +14,16 @@ from normexp.config.schema import Local, Slurm
 from normexp.errors import NormexpError, UsageError, describe, pick
 from normexp.store.layout import StudyDirectory
 from normexp.store.locks import Locks, Stop, StoppedError, locked
-from normexp.store.sweep import SweepDirectory, begin, has_ended, over, planned, tidy
+from normexp.store.sweep import (
+    Labels,
+    SweepDirectory,
+    begin,
+    has_ended,
+    label,
+    over,
+    planned,
+    tidy,
+)
 from normexp.study.study import Overrides, Study, load
 from normexp.sweeps.environment import device_environment, environment, torch_environment
 from normexp.sweeps.events import (
@@ -54,6 +63,7 @@ def sweep(  # noqa: PLR0913  the options of a command line
     filed_as: str | None = None,
     on_code_change: OnCodeChange = "warn",
     detach: bool = False,
+    labels: Labels = Labels(),  # noqa: B008  it cannot change
     progress: Listener = ignore,
     stop: Stop | None = None,
 ) -> Outcome:
@@ -65,6 +75,7 @@ def sweep(  # noqa: PLR0913  the options of a command line
         filed_as: the name that the study is kept under; else its own.
         on_code_change: what becomes of stored runs that other code or another machine has made.
         detach: submit the work, and leave; the same call without it waits and sums up.
+        labels: a note and tags for the sweep.
         progress: called with every event.
         stop: with which somebody else can end the sweep early.
 
@@ -74,14 +85,17 @@ def sweep(  # noqa: PLR0913  the options of a command line
         SweepInterruptedError: it was to end early.
     """
     study = load(*overrides, config_dir=config_dir, filed_as=filed_as)
-    return sweep_study(study, on_code_change, detach=detach, progress=progress, stop=stop)
+    return sweep_study(
+        study, on_code_change, detach=detach, labels=labels, progress=progress, stop=stop
+    )
 
 
-def sweep_study(
+def sweep_study(  # noqa: PLR0913
     study: Study,
     on_code_change: OnCodeChange = "warn",
     *,
     detach: bool = False,
+    labels: Labels = Labels(),  # noqa: B008
     progress: Listener = ignore,
     stop: Stop | None = None,
 ) -> Outcome:
@@ -98,7 +112,7 @@ def sweep_study(
         check(plan.executor)
     with _writing(directory, study):
         directory.refuse_links()
-        place, sent = _place(plan, directory)
+        place, sent = _place(plan, directory, labels)
         start -= 0.0 if sent is None else seconds_elsewhere(place)
         with place.beating(), _discarding(place):
             stop.begin(place.stop.absolute())
@@ -152,7 +166,9 @@ def _standard(study: Study, on_code_change: OnCodeChange) -> Standard:
     return Standard(policy, now, first.log, any_processor=not isinstance(first.executor, Local))
 
 
-def _place(plan: Plan, directory: StudyDirectory) -> tuple[SweepDirectory, Sent | None]:
+def _place(
+    plan: Plan, directory: StudyDirectory, labels: Labels
+) -> tuple[SweepDirectory, Sent | None]:
     """A new directory, or that of the same sweep which was left to a cluster, and what has it."""
     study = plan.study
     ids = ",".join(sorted(run.id for run in study.runs))
@@ -176,7 +192,10 @@ def _place(plan: Plan, directory: StudyDirectory) -> tuple[SweepDirectory, Sent 
         "plan": plan.figures,
         "notes": list(study.notes),
     }
-    return begin(directory, name, description, environment()), None
+    place = begin(directory, name, description, environment())
+    if labels != Labels():
+        label(place.path, labels)
+    return place, None
 
 
 def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -> "Worker":

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +235,29 @@ def test_saved_twice_is_the_same_to_the_bit(tmp_path: Path) -> None:
     )
 
 
+def test_a_later_save_takes_the_place_of_the_earlier(
+    normexp: Command, as_json: Callable[..., Any]
+) -> None:
+    """Of the same recorder alone; what is left is sound."""
+    mine = Path("runs/mine")
+    loop(1, mine)
+    before = contents(mine)
+    torch.manual_seed(0)
+    model, data = SmallNet(), list(batches(4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with package.record(model, optimizer) as recorder:
+        for _ in range(3):
+            train(model, optimizer, iter(data))
+            recorder.evaluate(losses_on(TESTS), train=data, momenta=[0.1])
+            recorder.save(mine, batch_size=16)
+    rows = as_json("ls", "mine")
+
+    assert contents(mine).items() >= before.items()
+    assert len(rows) == 6 + 4
+    assert len([*mine.glob("trajectories/*")]) == len([*mine.glob("sweeps/*")]) == 2
+    assert normexp("verify").exit_code == 0
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -263,63 +285,6 @@ def contents(study: Path) -> dict[str, bytes]:
         for path in paths
         if path.is_file() and path.name != "manifest.json"
     }
-
-
-def test_a_curve_begins_at_step_0(tmp_path: Path) -> None:
-    """If somebody evaluated before the first step: an average's score is that of what it has."""
-    torch.manual_seed(0)
-    model, data = SmallNet(), list(batches(4))
-    initial = float(losses_on(TESTS)(deepcopy(model).eval()).mean())
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    with package.record(model, optimizer) as recorder:
-        recorder.evaluate(losses_on(TESTS), train=data, momenta=[0.1])
-        train(model, optimizer, iter(data))
-        recorder.evaluate(losses_on(TESTS), train=data, momenta=[0.1])
-    recorder.save(tmp_path / "mine", batch_size=16)
-    metrics = package.read(tmp_path / "mine", table="metrics")
-    budget = package.budget(tmp_path / "mine")
-
-    first = metrics[metrics["step"] == 0]
-    assert set(metrics["step"]) == {0, 4}
-    assert first["test_loss"].to_list() == pytest.approx([initial] * len(first), rel=1e-5)
-    assert budget["mean_error"].notna().all()
-
-
-def test_evaluations_that_are_not_evenly_spaced_are_left_out(tmp_path: Path) -> None:
-    """With a warning; the last one stays."""
-    torch.manual_seed(0)
-    model = SmallNet()
-    optimizer = torch.optim.RMSprop(model.parameters(), lr=0.01)
-    data = list(batches(8))
-    with package.record(model, optimizer) as recorder:
-        for number in (4, 1, 3):
-            train(model, optimizer, iter(data[:number]))
-            recorder.evaluate(losses_on(TESTS), train=data, momenta=[0.1])
-    with pytest.warns(UserWarning, match="1 of 3 evaluations are left out"):
-        recorder.save(tmp_path / "mine", batch_size=16)
-    runs, metrics = (package.read(tmp_path / "mine", table=each) for each in ("runs", "metrics"))
-
-    assert set(metrics["step"]) == {0, 4, 8}
-    assert set(runs["optim.name"]) == {"RMSprop"}
-    assert set(runs["optim.lr"]) == {0.01}
-
-
-def test_scores_of_different_functions_are_no_curve(tmp_path: Path) -> None:
-    """A warning says so, where names differ or one is better if higher."""
-    torch.manual_seed(0)
-    model = SmallNet()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    data = list(batches(2))
-    score = losses_on(TESTS)
-    with package.record(model, optimizer) as recorder:
-        for fn, higher in ((score, None), (score, True), (lambda net: {"mse": score(net)}, None)):
-            train(model, optimizer, iter(data))
-            recorder.evaluate(fn, train=data, momenta=[0.1], higher_is_better=higher)
-    accuracy, other = recorder.evaluations[4], recorder.evaluations.pop(6)
-    for place, second in (("accuracy", accuracy), ("other", other)):
-        recorder.evaluations[4] = second
-        with pytest.warns(UserWarning, match="scores of different names"):
-            recorder.save(tmp_path / place, batch_size=16)
 
 
 def test_what_save_cannot_take_is_refused(tmp_path: Path) -> None:

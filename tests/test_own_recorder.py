@@ -324,6 +324,9 @@ def test_averages_begin_from_a_checkpoint_that_is_loaded_before_the_first_step()
         model = SmallNet()
         optimizer, recorder = recorded(model)
         model.load_state_dict(first.state_dict())
+        loaded = recorder.evaluate(losses_on(TESTS), momenta=[0.1])["value"]
+        assert loaded[1] == pytest.approx(loaded[0])
+        assert not recorder.remarks()
         for norm in batch_norms(model).values():
             norm.momentum = momentum
         train(model, optimizer, batches(20, seed=1))

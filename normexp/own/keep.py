@@ -9,7 +9,7 @@ in float32, as they were recovered.
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +22,15 @@ from normexp.config.network import Own
 from normexp.config.norm import BatchNorm
 from normexp.config.schema import RECORDED, RunConfig
 from normexp.config.tree import flatten, flatten_section, from_tree, nest
-from normexp.errors import UsageError
+from normexp.errors import NormexpError, UsageError
 from normexp.own.evaluate import Kept
 from normexp.own.history import History
 from normexp.own.layers import bare
 from normexp.store.layout import StudyDirectory, studies
 from normexp.store.locks import Locks, Stop
 from normexp.store.manifest import intact
+from normexp.store.removal import removal
+from normexp.store.selection import select
 from normexp.store.tables import RunWriter, encoded, write_trajectory
 from normexp.study.run import Base, Run
 from normexp.study.settle import settle
@@ -46,18 +48,15 @@ SEEDS = 1_000_000
 """Seeds among which the content of a recording chooses one, where nobody names it."""
 
 
-@dataclass(frozen=True)
-class Named:
-    """What a recording cannot know: the arguments of `Recorder.save`."""
+def keep(recorder: "Recorder", directory: Path, named: Mapping[str, Any], seed: int | None) -> Path:
+    """Add a recorded training to a study's directory, and return that; see `Recorder.save`.
 
-    model: str | None
-    data: str | None
-    seed: int | None
-    batch_size: int | None
-
-
-def keep(recorder: "Recorder", directory: Path, named: Named) -> Path:
-    """Add a recorded training to a study's directory, and return that; see `Recorder.save`."""
+    Args:
+        recorder: of the training.
+        directory: of the study.
+        named: what a recording cannot know, by the names of fields; None: a default.
+        seed: of the training.
+    """
     study = StudyDirectory(directory.absolute())
     others = [each.path.name for each in studies(study.path) if each.path != study.path]
     if others:
@@ -69,7 +68,7 @@ def keep(recorder: "Recorder", directory: Path, named: Named) -> Path:
     loop = _Loop(recorder)
     tables = encoded(_config(loop, named, study, BatchNorm(), 0), loop.record)
     content = hashlib.sha256(b"".join(tables.values())).hexdigest()
-    seed = int(content, 16) % SEEDS if named.seed is None else named.seed
+    seed = int(content, 16) % SEEDS if seed is None else seed
     configs = {norm: _config(loop, named, study, norm, seed) for norm in loop.norms}
     choices = {**RECORDED, "model": Own.kind, "norm": BatchNorm.kind, **EXECUTOR}
     runs = {norm: Run(each, Base(choices, nest(flatten(each)))) for norm, each in configs.items()}
@@ -95,7 +94,12 @@ def keep(recorder: "Recorder", directory: Path, named: Named) -> Path:
         place = study.run(label(run, differing), run.id)
         provenance = worker.origin(run, run.config, place, training)
         writer.write(place, run.config, 0, loop.observed(norm), provenance)
-    sweep_study(whole, "ignore")  # all of it is there: the sweep says so, and has the summary
+    # All of it is there: the sweep says so, and has the summary.
+    earlier, now = recorder.saved.get(study.path), sweep_study(whole, "ignore").directory
+    recorder.saved[study.path] = now
+    if earlier not in (None, now):
+        with suppress(NormexpError):  # it is gone already, or another process works there
+            removal(select(study.path.parent, str(earlier)), narrowed=False).carry_out()
     return study.path
 
 
@@ -107,14 +111,12 @@ class _Loop:
     """
 
     def __init__(self, recorder: "Recorder") -> None:
-        recording = recorder.recording
+        self.recorder, recording = recorder, recorder.recording
         recording.flush()
         self._points, self.every = _points(recorder.evaluations)
         self.norms = [each for each in self._points[-1] if isinstance(each, BatchNorm)]
         self.epochs = len(self._points) - 1
         self.steps = torch.arange(self.epochs + 1) * self.every
-        self.optimizer, self.model = recorder.optimizer, bare(recording.model)
-        self.train = recorder.train
         norms = recording.layers.modules
         moved = recording.history.rows.updates.any(0)  # what no batch has moved has no average
         names = [name for name, moves in zip(norms, moved.tolist(), strict=True) if moves]
@@ -207,33 +209,29 @@ def _points(there: Mapping[int, Kept]) -> tuple[list[Kept], int]:
 
 
 def _config(
-    loop: _Loop, named: Named, study: StudyDirectory, norm: BatchNorm, seed: int
+    loop: _Loop, named: Mapping[str, Any], study: StudyDirectory, norm: BatchNorm, seed: int
 ) -> RunConfig:
     """Return the configuration of one run, as it is read again.
 
     Raises:
         UsageError: a value is not among those that its field takes, or is not known.
     """
-    size = named.batch_size or _batch_size(loop.train)
+    size = named["train.batch_size"] or _batch_size(loop.recorder.train)
     if size is None:
         raise UsageError(
             "the number of examples in a batch is not known",
             "type recorder.save(DIR, batch_size=NUMBER)",
         )
-    optimizer, settings = loop.optimizer
-    lr = settings.get("initial_lr", settings.get("lr"))  # before a warm-up
     flat = {
+        **named,
+        **loop.recorder.optimizer,
         **flatten_section("norm", norm),
         **loop.norm,
         "optim.kind": RECORDED["optim"],
-        "optim.name": optimizer.__name__,
-        "optim.lr": float(lr or 0.0),
-        "optim.weight_decay": float(settings.get("weight_decay") or 0.0),
         "data.kind": RECORDED["data"],
-        "data.name": named.data,
         "data.train_size": loop.every * size,
         "model.kind": Own.kind,
-        "model.name": named.model or type(loop.model).__name__,
+        "model.name": named["model.name"] or type(bare(loop.recorder.recording.model)).__name__,
         "model.layers": len(loop.sites),
         "model.channels": sum(loop.sites.values()),
         "train.epochs": loop.epochs,

@@ -72,9 +72,14 @@ class Recorder:
                 f"{type(optimizer).__name__} does not call hooks, as wrappers do not",
                 "give the optimizer inside",
             )
-        settings = {name: v for name, v in optimizer.param_groups[0].items() if name != "params"}
-        self.optimizer = type(optimizer), settings  # as recording begins
+        settings = optimizer.param_groups[0]  # as recording begins
+        self.optimizer = {
+            "optim.name": type(optimizer).__name__,
+            "optim.lr": float(settings.get("initial_lr", settings.get("lr")) or 0.0),
+            "optim.weight_decay": float(settings.get("weight_decay") or 0.0),
+        }
         self.train: object = None  # of the last of these
+        self.saved: dict[Path, Path] = {}  # sweeps by the directories of their studies
         self._last: Evaluated | None = None
         self._writes = 0  # into its model until then
         self._handle = optimizer.register_step_post_hook(lambda *_: self.step())
@@ -223,9 +228,8 @@ class Recorder:
         `accuracy` the accuracy; of others the first is the loss, or with `higher_is_better` the
         accuracy.
 
-        Call it once, after the last evaluation: how long a training was is part of what it is, so
-        that a later call leaves another training beside the earlier one, and nothing is deleted. A
-        loop that wants to be on the safe side saves into a directory of its own each time.
+        A later call with the same directory takes the place of the earlier one, so that a loop may
+        save after every epoch.
 
         Args:
             directory: of a study, such as `runs/mine`, new or with other trainings.
@@ -240,9 +244,10 @@ class Recorder:
                 or it has another training of the same settings and seed.
             OSError: it cannot be written.
         """
-        from normexp.own.keep import Named, keep  # Hydra, which a loop need not wait for
+        from normexp.own.keep import keep  # Hydra, which a loop need not wait for
 
-        return keep(self, Path(directory), Named(model, data, seed, batch_size))
+        named = {"model.name": model, "data.name": data, "train.batch_size": batch_size}
+        return keep(self, Path(directory), named, seed)
 
     def remarks(self) -> list[str]:
         """Return what the record lacks, in a sentence each."""

@@ -4,7 +4,7 @@ It reads, recovers and keeps; what is made of them is in `normexp.own.evaluate`.
 """
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -69,7 +69,10 @@ class Recording:
     ) -> None:
         self.model, self.layers = model, tracked(model)
         self._per_forward, self._checkpointed = per_forward, checkpointed
-        self._require_movement()
+        self._require_hooks(
+            map(is_mute, self.layers.modules.values()),
+            "has momentum 0 or coarse buffers: they do not say what a batch was",
+        )
         self.steps = self.updates = 0  # updates are rows
         self._trained = [True] * len(self.layers.modules)  # training mode, at the last step
         self.start = torch.cat(self.layers.read())  # [2 · channels], float64
@@ -97,7 +100,12 @@ class Recording:
         self._take(wait=self.steps == PROBED)
         if self.steps == PROBED:
             self._require_calls()
-            self._require_counts()
+            changed = (self.recovery.before != self.start).chunk(2)[0]
+            uncounted = zip(self.layers.spans.values(), self.recovery.moved < 0, strict=True)
+            self._require_hooks(
+                [bool(never and changed[span].any()) for span, never in uncounted],
+                "moves its statistics without counting batches",
+            )
             if self.recovery.several.amax() >= PROBED - 1:
                 self._require_single()
 
@@ -131,8 +139,8 @@ class Recording:
         if not self.updates and (self.steps or self._missed.amax() > PROBED):
             raise UsageError(
                 f"{self.steps} steps were recorded, and no batch norm was updated in them",
-                "record after loading a checkpoint; train in training mode, with the optimizer "
-                "that was given: model.train(), loss.backward(), optimizer.step()",
+                "train in training mode, with the optimizer that was given: model.train(), "
+                "loss.backward(), optimizer.step()",
             )
 
     def statistics(self, norm: BatchNorm) -> Statistics:
@@ -205,8 +213,9 @@ class Recording:
 
     @property
     def _missed(self) -> torch.Tensor:
-        """Updates since the last step, [layers]."""
-        return self._counts() - self.recovery.counts
+        """Updates since the last step, [layers]; none of a checkpoint loaded before the first."""
+        is_loaded = not self.steps and bool((self._writes() > self.recovery.writes).any())
+        return (self._counts() - self.recovery.counts) * (not is_loaded)
 
     def _origin(self, name: str) -> Origin:
         left = torch.ones(len(self.layers.modules), dtype=torch.float64)
@@ -246,23 +255,13 @@ class Recording:
                 "after torch._dynamo.reset()",
             )
 
-    def _require_counts(self) -> None:
-        """Refuse layers whose statistics move while their number of batches does not."""
-        moved = (self.recovery.before != self.start).chunk(2)[0]
-        for number, (name, span) in enumerate(self.layers.spans.items()):
-            if moved[span].any() and self.recovery.moved[number] < 0:
-                self._require_hooks(f"{name} moves its statistics without counting batches")
-
-    def _require_movement(self) -> None:
-        for name, layer in self.layers.modules.items():
-            if is_mute(layer) and not self._per_forward:
-                self._require_hooks(
-                    f"{name} has momentum 0 or coarse buffers: they do not say what a batch was"
+    def _require_hooks(self, silent: Iterable[bool], reason: str) -> None:
+        """Refuse layers whose buffers do not say what the batches were."""
+        for name, is_silent in zip(self.layers.modules, silent, strict=True):
+            if is_silent and not self._per_forward:
+                raise UsageError(
+                    f"{name} {reason}", "type record(..., per_forward=True), before torch.compile"
                 )
-
-    @staticmethod
-    def _require_hooks(reason: str) -> None:
-        raise UsageError(reason, "type record(..., per_forward=True), before torch.compile")
 
     def _counts(self) -> torch.Tensor:
         return torch.stack([count_of(each).cpu() for each in self.layers.modules.values()])

@@ -37,6 +37,16 @@ def test_every_command_has_help_with_an_example(normexp: Command) -> None:
         assert re.search(rf"Example:\n +normexp {name}", shown.stdout), name
 
 
+def test_summaries_are_whole_at_80_columns(normexp: Command) -> None:
+    """Every command has one line, by what it is for."""
+    lines = normexp("--help").stdout.splitlines()
+    summaries = {line.split()[0]: line for line in lines if line.startswith("  ")}
+
+    names = [each.name or each.callback.__name__ for each in app.registered_commands]  # type: ignore[union-attr]
+    assert {*names} <= summaries.keys()
+    assert not [line for line in lines if "..." in line.replace("[ARGS]...", "") or len(line) > 80]
+
+
 def test_a_sweep_prints_a_row_an_arm_and_its_directory_last(normexp: Command) -> None:
     """Mean and interval over seeds, half-life; data on stdout, narration on stderr."""
     result = normexp("sweep", *STUDY)

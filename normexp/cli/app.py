@@ -41,7 +41,6 @@ HINTS = {
     "type normexp --version": "version V",
     "type normexp ls": "list l runs studies experiments status ps progress queue top squeue",
     "type normexp rm STUDY, or normexp gc": "remove delete del clean prune purge",
-    "type normexp du": "size sizes disk",
     "type normexp sweep": "run train fit start launch execute exp experiment grid search",
     "type normexp report STUDY": "plot viz visualize figure figures html results summary table",
     "type normexp watch STUDY": "dashboard ui board tensorboard serve monitor tail log logs",
@@ -57,13 +56,20 @@ WORDS = {word: hint for hint, words in HINTS.items() for word in words.split()}
 """What to type here, by the words of other tools."""
 
 
+PURPOSES = {"sweeps": "Sweep", "look": "Look", "insight": "Explain", "theory": "Explain",
+            "own": "Your own network", "trust": "Trust", "store": "Keep"}  # fmt: skip
+"""What the commands of each file are for."""
+
+
 class Commands(TyperGroup):
     """The commands; Typer's refusals end in an `error:` and a `hint:`, as all others do."""
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **named: Any) -> Any:  # noqa: ANN401
         """Run the command that `args` says, or the arguments of this process."""
-        typed = list(sys.argv[1:] if args is None else args)
-        if not typed or not named.pop("standalone_mode", True):
+        typed = list(sys.argv[1:] if args is None else args) or ["--help"]
+        if typed[0] == "help":
+            typed = [*typed[1:], "--help"]
+        if not named.pop("standalone_mode", True):
             return super().main(typed, *rest, **named)
         try:
             _refuse_empty(typed)
@@ -78,6 +84,18 @@ class Commands(TyperGroup):
             print_error(error)
             code = error.exit_code
         sys.exit(code or 0)
+
+    def format_commands(self, _: Any, formatter: Any) -> None:  # noqa: ANN401  Typer's own
+        """Write the commands with their summaries, by what they are for."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name, each in self.commands.items():
+            module = getattr(each.callback, "__module__", "").rpartition(".")[2]
+            purpose = PURPOSES.get(module, module.capitalize())
+            row = name.ljust(max(map(len, self.commands))), each.get_short_help_str(80)
+            groups.setdefault(purpose, []).append(row)
+        for purpose, rows in groups.items():
+            with formatter.section(purpose):
+                formatter.write_dl(rows, col_max=12)
 
     def _hint(self, typed: Sequence[str], error: typer.TyperException) -> str:
         """Return what to type instead of a command or an option that Typer does not know."""
@@ -143,7 +161,6 @@ app = typer.Typer(
     name="normexp",
     cls=Commands,
     help="Run studies of normalization momentum: hundreds of trainings from one command.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

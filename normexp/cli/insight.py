@@ -32,7 +32,7 @@ def compare(
     ] = "test_loss",
     directory: StoreDir = RUNS,
 ) -> Answer:
-    """Compare the values of one field with a baseline, everything else alike.
+    """Compare the values of one field, everything else alike.
 
     Runs of one training are paired on their weights, others by seed. Intervals are 95 %, by
     Student's t and bootstrap. For what is undecided, the table has about how many more seeds would
@@ -64,9 +64,10 @@ def claims(
         bool, typer.Option("--list", help="Show claims and criteria; run nothing.")
     ] = False,
 ) -> Answer:
-    """Check the claims of five tutorials on batch norm by criteria that were written down before.
+    """Check the claims of five tutorials on batch norm.
 
-    Runs the studies behind them, or reads what is in the store already. Each claim holds, fails,
+    By criteria that were written down before. Runs the studies behind them, or reads what is in the
+    store already. Each claim holds, fails,
     holds only under conditions, or is undecided; effects have 95 % intervals over seeds. Claims
     that cannot come out otherwise are listed as identities, without a verdict by runs.
 
@@ -120,7 +121,7 @@ def budget(
     *,
     directory: StoreDir = RUNS,
 ) -> Answer:
-    """Show how far running statistics are off at the end, and the parts of that error.
+    """Show how far running statistics are off, and why.
 
     running − population = initial + drift + noise, exactly: the rest of the value before the first
     batch; how far the population has moved since the averaged batches; and the sampling error of

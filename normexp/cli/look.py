@@ -74,7 +74,7 @@ def show(
     ] = False,
     directory: StoreDir = RUNS,
 ) -> Answer:
-    """Show one run: configuration, metrics, files, and the command that makes it again.
+    """Show one run, and the command that makes it again.
 
     Example:
       normexp show 64fdd590
@@ -107,7 +107,7 @@ def report(
     open_browser: Open = False,
     directory: StoreDir = RUNS,
 ) -> Answer:
-    """Write a report: one HTML file that opens offline, its figures as SVG and PNG, and Markdown.
+    """Write a report: one HTML file, its figures, and Markdown.
 
     Two or more studies or sweeps are laid side by side; runs are one report together.
 
@@ -158,7 +158,7 @@ def watch(
     open_browser: Open = False,
     directory: StoreDir = RUNS,
 ) -> None:
-    """Serve a study's report, made again whenever a run is stored; Ctrl-C ends.
+    """Serve a study's report while it grows; Ctrl-C ends.
 
     The sweep runs elsewhere: in another terminal, or on another machine that shares the store.
 
@@ -187,7 +187,7 @@ def diff(
     *,
     directory: StoreDir = RUNS,
 ) -> Answer:
-    """Print where two runs differ: configuration, results, layers, and what made them.
+    """Print where two runs differ, and what made them.
 
     Example:
       normexp diff 64fdd590 bb21f7a0

@@ -21,7 +21,7 @@ def lint(
         typer.Argument(metavar="[LATER]", help="A later one, to be judged and compared with it."),
     ] = None,
 ) -> Answer:
-    """Say what is wrong with the batch norms of a checkpoint, without data or code.
+    """Say what is wrong with the batch norms of a checkpoint.
 
     Lost, untouched, stalled or impossible running statistics. Of two checkpoints, which statistics
     and which weights have moved. normexp.lint(model) in Python sees momentum, eps and mode too.
@@ -67,7 +67,7 @@ def audit(
         bool, typer.Option("--higher-is-better", help="evaluate gives an accuracy, not a loss.")
     ] = False,
 ) -> Answer:
-    """Say whether a finished model's score is its weights' or its running statistics'.
+    """Say whether weights or running statistics cost a model its score.
 
     Runs your file and calls your function. evaluate(model) gives a number, losses of examples (then
     there are intervals), or a mapping of these; train_loader gives batches as the model takes them,

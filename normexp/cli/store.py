@@ -19,7 +19,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 @command()
 def du(*, directory: StoreDir = RUNS) -> Answer:
-    """Show the bytes that studies take: runs, trainings, sweeps, and all else.
+    """Show the bytes that each study takes.
 
     Example:
       normexp du
@@ -46,10 +46,11 @@ def rm(
     yes: Yes = False,
     directory: StoreDir = RUNS,
 ) -> Answer:
-    """Remove runs, a sweep with the runs that no other sweep had, or a study.
+    """Remove runs, a sweep, or a study.
 
-    A training goes with its last run. What is left is sound: verify finds nothing. Says what goes
-    and asks; refuses while a sweep works on the study.
+    A sweep goes with the runs that no other sweep had, a training with its last run. What is left
+    is sound: verify finds nothing. Says what goes and asks; refuses while a sweep works on the
+    study.
 
     Example:
       normexp rm bn_regression norm.momentum=0.9
@@ -67,9 +68,10 @@ def rm(
 
 @command()
 def gc(*, dry_run: DryRun = False, yes: Yes = False, directory: StoreDir = RUNS) -> Answer:
-    """Remove what nobody needs: trainings without a run, checkpoints, interrupted sweeps.
+    """Remove what nobody needs.
 
-    And what killed processes have left. A study on which a sweep works is left alone.
+    Trainings without a run, checkpoints, interrupted sweeps, and what killed processes have left. A
+    study on which a sweep works is left alone.
 
     Example:
       normexp gc --dry-run

@@ -45,7 +45,7 @@ def sweep(  # noqa: PLR0913  the options of a command line
         list[str] | None, typer.Option("--tag", help="A word to find it by; may be repeated.")
     ] = None,
 ) -> Answer:
-    """Train and observe the runs of a study, and print the means of each arm.
+    """Train and observe a study's runs, and print the means of each arm.
 
     Without overrides: batch norm against none, at five momenta and eight seeds. A run that is in
     the store already is not trained again, and a new momentum on an old training trains nothing.
@@ -126,7 +126,7 @@ def plan(
     filed_as: FiledAs = None,
     on_code_change: OnCodeChange = "warn",
 ) -> Answer:
-    """Show what a sweep would do: runs, trajectories, stacks, what is stored, about how long.
+    """Say what a sweep would do, and about how long it would take.
 
     Example:
       normexp plan norm=batch norm.momentum=0.1,0.3

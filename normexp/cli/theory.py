@@ -49,7 +49,7 @@ def predict(  # noqa: PLR0913  a number each
     ] = None,
     directory: StoreDir = RUNS,
 ) -> Answer:
-    """Predict the error of each momentum, and the best one, without training anything.
+    """Predict the error of each momentum, and the best one.
 
     From numbers: the expected error of a running mean at evaluation, in standard deviations σ of
     the activations: the rest of the initial value, the lag behind drifting weights, and sampling
@@ -164,7 +164,7 @@ def convert(  # noqa: PLR0913  the options of a command line
         bool, typer.Option("--list", help="Show the conventions of all frameworks.")
     ] = False,
 ) -> Answer:
-    """Convert a momentum to another framework, and list what else must change.
+    """Convert a momentum to another framework.
 
     Without a value: the conventions of all frameworks, read in their sources.
 

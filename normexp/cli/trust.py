@@ -28,7 +28,7 @@ def verify(
     *,
     directory: StoreDir = RUNS,
 ) -> Answer:
-    """Check every digest, table and identity of what is stored, and say what to do.
+    """Check all that is stored, and say what to do.
 
     What is damaged is marked, so that the next sweep makes exactly that anew. Ends with exit code 4
     if anything is wrong.
@@ -67,7 +67,7 @@ def reproduce(
         bool, typer.Option("--trust-source", help="Run the file of the network that it names.")
     ] = False,
 ) -> Answer:
-    """Train a run alone from its directory, compare every number, and write a certificate.
+    """Train a run again, and compare every number.
 
     Needs the run's directory only, which may come from another machine. If nothing has changed that
     numbers depend on, files must be equal to the bit; otherwise they must agree as far as training
@@ -104,7 +104,7 @@ def _leave(number: int, _: FrameType | None) -> None:
 
 @command()
 def doctor(*, directory: StoreDir = RUNS) -> Answer:
-    """Check that this installation keeps its promises, and describe it.
+    """Check this installation, and describe it.
 
     Trains a tiny study in temporary directories; your files are not touched. Ends with exit code 4
     if a check fails.

@@ -80,7 +80,7 @@ def audit(
       normexp audit mine.py:make --batches 100 --higher-is-better --json
     """
     from normexp.console.own import print_audit
-    from normexp.nets.module import of_user
+    from normexp.nets.source import of_user
     from normexp.own import audit as own
 
     with of_user(target):

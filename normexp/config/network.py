@@ -77,8 +77,8 @@ class Own:
     arguments: str | None = declare(STRUCTURAL, None, short="with-", neutral=None)
     digest: str | None = declare(STRUCTURAL, None, neutral=None)
     name: str = declare(STRUCTURAL, "Module", short="net-")
-    layers: int = declare(STRUCTURAL, 1, short="layers", minimum=1)
-    channels: int = declare(STRUCTURAL, 1, short="channels", minimum=1)
+    layers: int = declare(STRUCTURAL, 1, short="layers", minimum=0)
+    channels: int = declare(STRUCTURAL, 1, short="channels", minimum=0)
 
 
 Model = Mlp | Lenet | Resnet

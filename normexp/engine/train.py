@@ -16,7 +16,7 @@ from normexp.engine.estimators import RunningStatistics
 from normexp.engine.predict import Point, evaluate
 from normexp.engine.step import OptimizerState, Packing, gradients, scale
 from normexp.nets.layout import Memory, Statistics, batch_axis
-from normexp.nets.models import padded
+from normexp.nets.models import padded, structure
 from normexp.nets.network import Network
 from normexp.nets.norms import looks_back
 from normexp.numerics import keep_freed_memory
@@ -113,9 +113,12 @@ class TrainingStack:
         self._flat = initial.to(self._device)
         self._gradients = gradients(self._network, self._packing, self._flat)
         decays = [each.optim.weight_decay for each in self._configs]
+        rates = self._spread([each.optim.lr for each in self._configs])
+        for name in structure(first).frozen & self._network.shapes.keys():
+            self.by_name(rates)[name].zero_()  # no optimizer changes them
         self._optimizer = OptimizerState(
             first.optim,
-            self._spread([each.optim.lr for each in self._configs]),
+            rates,
             self._spread(decays) if any(decays) else None,
         )
         self._running: RunningStatistics | None = None

@@ -134,6 +134,8 @@ class Structure:
         self.parameters: dict[str, Shape] = {}  # weights and biases, those of norms left out
         self.layers: dict[str, Site] = {}  # outputs of the hidden layers
         self.sites: dict[str, Site] = {}  # hidden layers, and perhaps the entrance
+        self.frozen: set[str] = set()  # parameters that keep their initial values
+        self.eps: set[float] = set()  # of a user's batch norms
         self.multiplications = 0  # for one example
 
     @property

@@ -5,90 +5,38 @@ x [batch, ...] and returns predictions [batch, outputs]. Its file is run, so onl
 typed gets here: readers leave it null.
 """
 
-import hashlib
 import shlex
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
-from functools import lru_cache
-from pathlib import Path
-from types import FunctionType, ModuleType
-from typing import Any
+from functools import lru_cache, partial
 
 import torch
 import yaml
 from torch import nn
-from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.stateless import _reparametrize_module
 from torch.utils.flop_counter import FlopCounterMode
 
 from normexp.config.network import Own
 from normexp.config.schema import RunConfig
-from normexp.errors import NormexpError, UsageError, describe, pick
+from normexp.errors import UsageError
 from normexp.nets.layout import VECTOR, Parameters
 from normexp.nets.models import Site, Structure
-from normexp.numerics import stream
-
-DIGEST = 12
-"""Hex digits, as of a run."""
-
-TYPE_SOURCE = "type FILE.py:FUNCTION"
+from normexp.nets.source import as_written, content_of, drawing, function_in, of_user, parts
 
 PROBED = 2
 """Examples of the pass that shows a module's structure."""
+
+SAME = 1e-3
+"""Difference of equal predictions, absolute and relative."""
 
 PIXELS = 4
 """Dimensions of a batch of images."""
 
 Normalize = Callable[[str, torch.Tensor], torch.Tensor]
 """Normalises the x at a site, in a stack's layout."""
-
-_drawing = threading.RLock()
-"""Held while PyTorch's own random numbers are those of one training: threads share them."""
-
-
-def function_in(source: str, digest: str | None = None) -> Callable[..., object]:
-    """Run the user's file, and return the function of it that `FILE.py:FUNCTION` names.
-
-    Raises:
-        UsageError: there is no such file or function, or its content has another digest.
-    """
-    path, name = _parts(source)
-    content, _ = _content(path, digest)
-    module = sys.modules["of_user"] = ModuleType("of_user")
-    module.__file__ = str(path)
-    if (folder := str(path.parent.resolve())) not in sys.path:
-        sys.path.insert(0, folder)  # as `python FILE.py` has it
-    exec(compile(content, str(path), "exec"), vars(module))  # noqa: S102  it was named
-    functions: dict[str, Callable[..., object]] = {
-        name: each for name, each in vars(module).items() if isinstance(each, FunctionType | type)
-    }
-    return pick(name, functions, f"{path}: function")
-
-
-@contextmanager
-def of_user(source: str) -> Iterator[None]:
-    """Run the user's code as `python FILE.py` would, without arguments.
-
-    Its errors become one line, and what it prints goes to stderr.
-    """
-    typed, sys.argv = sys.argv, [source.rpartition(":")[0]]
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    except NormexpError:
-        raise
-    except SystemExit as end:
-        raise UsageError(
-            f"{source}: it ended itself: SystemExit: {end.code}",
-            "normexp gives it no arguments; what is for scripts belongs under __main__",
-        ) from end
-    except Exception as error:
-        raise UsageError(f"{source}: {describe(error)}", "--debug shows where") from error
-    finally:
-        sys.argv = typed
 
 
 def settled_module(config: RunConfig) -> RunConfig:
@@ -101,8 +49,8 @@ def settled_module(config: RunConfig) -> RunConfig:
     model = config.model
     assert isinstance(model, Own)  # noqa: S101
     assert model.source is not None  # noqa: S101
-    path, name = _parts(model.source)
-    _, digest = _content(path, model.digest)
+    path, name = parts(model.source)
+    _, digest = content_of(path, model.digest)
     given = _arguments(model)
     words = " ".join(f"{key}={shlex.quote(given[key])}" for key in sorted(given)) or None
     source = f"{path.resolve()}:{name}"
@@ -134,46 +82,76 @@ def structure_of(model: Own, shape: tuple[int, ...], outputs: int) -> Structure:
 
 @lru_cache(maxsize=256)
 def _structure(model: Own, shape: tuple[int, ...], outputs: int) -> Structure:
-    module, found, calls = Module(model, seed=0, dtype=torch.float32), Structure(), dict[str, int]()
+    module, again = (Module(model, seed=0, dtype=torch.float32) for _ in range(2))
+    found, source = Structure(), model.source or ""
 
     def note(site: str, x: torch.Tensor) -> torch.Tensor:
-        calls[site] = calls.get(site, 0) + 1
         channels, pixels = (x.shape[1], ()) if x.dim() == VECTOR else (x.shape[2], x.shape[3:])
         norm = module.norms[site]
+        if not norm.training:
+            raise UsageError(
+                f"{source}: {site} stays in evaluation mode, where it normalises nothing",
+                "make a layer of your own of it, with fixed numbers",
+            )
         found.sites[site] = Site(channels, tuple(pixels), affine=norm.affine)
+        found.eps.add(norm.eps)
         return x
 
-    def leave(name: str) -> Callable[..., None]:
-        def hook(_: nn.Module, __: object, y: object) -> None:
-            if isinstance(y, torch.Tensor) and y.dim() > 1 and len(y) == PROBED:
-                found.layers[name] = Site(y[0].numel())
+    def predicted(module: Module, seed: int, *, training: bool = True) -> torch.Tensor:
+        weights = {name: each.detach()[None] for name, each in module.initial.items()}
+        with drawing(seed):
+            return module(weights, x, note if training else lambda _, x: x, training=training)
 
-        return hook
-
-    for name, part in module.root.named_modules():
-        if not list(part.children()):
-            part.register_forward_hook(leave(name))
-    weights = {name: values[None] for name, values in module.initial.items()}
-    vector = len(shape) == 1
-    x = torch.randn(1, *shape, PROBED) if vector else torch.randn(1, PROBED, *shape)
-    source = model.source or ""
-    with drawing(0), of_user(source), FlopCounterMode(display=False) as counter, torch.no_grad():
-        y = module(weights, x, note, training=True)
-    if y.shape != (1, outputs, PROBED):
-        raise UsageError(
-            f"{source} predicts {_sizes(y[0].T)} for x of {PROBED}×{_sizes(x[0, 0])}; "
-            f"this data needs {PROBED}×{outputs}",
+    with of_user(source):
+        with drawing(0):
+            x = torch.randn(1, *((*shape, PROBED) if len(shape) == 1 else (PROBED, *shape)))
+        _listen(module.root, found.layers)
+        buffers = [each.clone() for each in module.root.buffers()]
+        with FlopCounterMode(display=False) as counter:
+            y = predicted(module, 0)
+        kept = all(map(torch.equal, buffers, module.root.buffers()))
+        pairs = [[y, predicted(again, 0)]]
+        pairs += [[predicted(again, seed, training=False) for seed in (0, 1)]]
+    for right, what, advice in (
+        (
+            y.shape == (1, outputs, PROBED),
+            f"it predicts {[*y[0].T.shape]}, and this data needs {[PROBED, outputs]}",
             "return a module with as many outputs as there are classes or targets",
-        )
-    for name, number in calls.items():
-        if number > 1:
-            raise UsageError(
-                f"{source}: {name} is called {number} times in one pass",
-                "give each place a batch norm of its own",
-            )
-    found.parameters = {name: tuple(each.shape[1:]) for name, each in weights.items()}
+        ),
+        (
+            kept,
+            "a buffer changes as it is called, and would be lost",
+            "only batch norms can have statistics",
+        ),
+        (
+            not y.requires_grad,
+            "what it predicts has gradients that are not of its parameters",
+            "keep layers as attributes or in torch.nn.ModuleList, and call batch norms themselves",
+        ),
+        (
+            all(torch.allclose(one, two, SAME, SAME, equal_nan=True) for one, two in pairs),
+            "made and called twice, it does not predict the same",
+            "let it draw by torch alone, in evaluation mode not at all, and count no calls",
+        ),
+    ):
+        if not right:
+            raise UsageError(f"{source}: {what}", advice)
+    found.parameters = {name: tuple(each.shape) for name, each in module.initial.items()}
+    found.frozen = {name for name, each in module.all.items() if not each.requires_grad}
     found.multiplications = counter.get_total_flops() // (2 * PROBED)
     return found
+
+
+def _listen(root: nn.Module, layers: dict[str, Site]) -> None:
+    """Have every innermost part of a module note what it leaves."""
+
+    def leave(name: str, _: nn.Module, __: object, y: object) -> None:
+        if isinstance(y, torch.Tensor) and y.dim() > 1 and len(y) == PROBED:
+            layers[name] = Site(y[0].numel())
+
+    for name, part in root.named_modules():
+        if not list(part.children()):
+            part.register_forward_hook(partial(leave, name))
 
 
 class Module:
@@ -186,26 +164,54 @@ class Module:
     """
 
     def __init__(self, model: Own, seed: int, dtype: torch.dtype) -> None:
-        self._source = model.source or ""
+        self._source, self._dtype = model.source or "", dtype
         given = {name: yaml.safe_load(text) for name, text in _arguments(model).items()}
         with drawing(seed), of_user(self._source):
             made = function_in(self._source, model.digest)(**given)
-        if not isinstance(made, nn.Module):
-            raise UsageError(
-                f"{self._source} returned {type(made).__name__}", "return a torch.nn.Module"
-            )
-        self.root = made.to(dtype)
+            made = getattr(made, "_orig_mod", made)  # of torch.compile
+            if not isinstance(made, nn.Module):
+                raise UsageError(
+                    f"{self._source} returned {type(made).__name__}", "return a torch.nn.Module"
+                )
+            if any(map(torch.is_complex, made.buffers())):
+                raise UsageError(f"{self._source}: it has complex numbers", "hold them as pairs")
+            self.root = made.to(dtype)
         self.norms: dict[str, _BatchNorm] = {}
-        self._normalize: Normalize | None = None
-        places: dict[nn.Module, _Place] = {}
-        for name, part in [*made.named_modules()]:
-            for key, child in part._modules.items():  # noqa: SLF001  one that is shared, twice
-                if isinstance(child, _BatchNorm):
-                    site = f"{name}.{key}" if name else key
-                    if child not in places:
-                        self.norms[site], places[child] = child, _Place(self, site)
-                    setattr(part, key, places[child])
-        self.initial = {name: each.detach() for name, each in made.named_parameters()}
+        self.all: dict[str, torch.Tensor] = {}  # parameters, those of norms too
+        self._normalize: Normalize
+        self._calls = Counter[str]()
+        self._sites = set[str]()
+        self._given = ExitStack()
+        for site, part in made.named_modules():
+            if isinstance(part, _BatchNorm):
+                if type(part).forward not in (_BatchNorm.forward, nn.SyncBatchNorm.forward):
+                    raise UsageError(
+                        f"{self._source}: {site} is a {type(part).__name__}, which is more than a "
+                        "batch norm",
+                        "use torch.nn.BatchNorm2d, and a layer of its own for what else it does",
+                    )
+                vars(part)["forward"] = partial(self.normalized, site)
+                self.norms[site], zeros = part, torch.zeros(part.num_features)
+                for name, each in part._parameters.items():  # noqa: SLF001  one alone may be None
+                    self.all[f"{site}.norm.{name}"] = zeros if each is None else each
+        self.initial = {
+            name: each
+            for name, each in made.named_parameters()
+            if name.rpartition(".")[0] not in self.norms
+        }
+        self.all |= self.initial
+
+    def weights(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+        """Return its initial weights by name, in these shapes.
+
+        Norms start from the weight and bias of the batch norm that they stand for.
+        """
+        found = {}
+        for name, shape in shapes.items():
+            values = self.all[name].detach()
+            spare = len(shape) - values.dim()  # pixels, where a batch norm has channels alone
+            found[name] = values.view(*values.shape, *[1] * spare).expand(shape)
+        return found
 
     def __call__(
         self, parameters: Parameters, x: torch.Tensor, normalize: Normalize, *, training: bool
@@ -213,102 +219,45 @@ class Module:
         """Return predictions [1, outputs, batch] of a stack of one.
 
         Args:
-            parameters: by name, each [1, *shape].
+            parameters: by name, each [1, *shape]. They stay in the module until the next call, for
+                a `torch.utils.checkpoint` that calls parts of it once more.
             x: [1, features, batch], or [1, batch, channels, height, width].
             normalize: at a site, in the same layouts.
             training: mode of its other parts, such as dropout.
         """
         self._normalize = normalize
-        self.root.train(training).to(x.device)
+        self.root.train(training)
         own = {name: parameters[name][0] for name in self.initial}
+        self._given.close()
+        self.root.to(x.device)
+        self._given.enter_context(_reparametrize_module(self.root, own, tie_weights=True))
         rows = x[0].T if x.dim() == VECTOR else x[0]  # examples first
-        before = self._writes()
-        y = functional_call(self.root, own, rows)
-        if before != self._writes():
-            raise UsageError(
-                f"{self._source}: a buffer changes as it is called, and would be lost",
-                "only batch norms can have statistics",
-            )
-        return _prediction(y, self._source).T[None]
+        calls = self._calls = Counter()  # a checkpoint makes more, after the pass
+        with as_written():
+            y = self.root(rows)
+        y = getattr(y, "logits", y)  # of transformers
+        if not isinstance(y, torch.Tensor) or y.dim() != 2:  # noqa: PLR2004
+            what = getattr(y, "shape", type(y).__name__)
+            raise UsageError(f"{self._source}: it returned {what}", "return [batch, outputs]")
+        self._sites = self._sites or set(calls)
+        for site in self.norms:
+            if calls[site] != (site in self._sites):
+                raise UsageError(
+                    f"{self._source}: {site} is called {calls[site]} times in a pass",
+                    "call each batch norm once, in training and in evaluation mode alike",
+                )
+        return y.to(self._dtype).T[None]
 
     def normalized(self, site: str, x: torch.Tensor) -> torch.Tensor:
         """Return x [batch, channels, ...] normalised as the caller wants it."""
-        assert self._normalize is not None  # noqa: S101
+        self._calls[site] += 1
+        full = x.to(self._dtype)  # of autocast
         if x.dim() == 2:  # noqa: PLR2004
-            return self._normalize(site, x.T[None])[0].T
-        pixels = x.shape[2:] if x.dim() == PIXELS else (1, x[0, 0].numel())
-        return self._normalize(site, x.reshape(1, *x.shape[:2], *pixels))[0].reshape(x.shape)
-
-    def _writes(self) -> int:
-        return sum(each._version for each in self.root.buffers())  # noqa: SLF001
-
-
-class _Place(nn.Module):
-    """Where a batch norm stood."""
-
-    def __init__(self, module: Module, site: str) -> None:
-        super().__init__()
-        self._ask = module.normalized
-        self._site = site
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self._ask(self._site, x)
-
-
-def initial_weights(config: RunConfig, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Return a run's initial weights by name: the module's own, drawn from the run's seed.
-
-    Norms start from the weight and bias of the batch norm that they stand for.
-
-    Args:
-        config: of the run.
-        shapes: of all parameters by name.
-    """
-    assert isinstance(config.model, Own)  # noqa: S101
-    dtype = getattr(torch, config.train.dtype)
-    module = Module(config.model, config.seed, dtype)
-    found = module.initial
-    for name, shape in shapes.items():
-        site, _, which = name.rpartition(".norm.")
-        if site:
-            values = getattr(module.norms[site], which).detach().to(dtype)
-            found[name] = values.view(-1, *[1] * (len(shape) - 1)).expand(shape)
-    return {name: found[name] for name in shapes}
-
-
-@contextmanager
-def drawing(seed: int, *name: str | int) -> Iterator[None]:
-    """Let modules draw, as for dropout, from a stream of their own; see `normexp.numerics`."""
-    with _drawing, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(seed, "module", *name).initial_seed())
-        yield
-
-
-@lru_cache(maxsize=256)
-def eps_of(model: Own) -> tuple[float, ...]:
-    """Return what a module's batch norms add to the variance, each value once."""
-    norms = Module(model, seed=0, dtype=torch.float32).norms.values()
-    return tuple(sorted({each.eps for each in norms}))
-
-
-def _parts(source: str) -> tuple[Path, str]:
-    name, _, function = source.rpartition(":")
-    path = Path(name).expanduser()
-    if not (name and path.is_file()):
-        raise UsageError(f"{source!r} is no function in a file", TYPE_SOURCE)
-    return path, function
-
-
-def _content(path: Path, digest: str | None) -> tuple[bytes, str]:
-    """A file and its digest, which must be the given one."""
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()[:DIGEST]
-    if digest not in (None, found):
-        raise UsageError(
-            f"{path} has digest {found}, not the {digest} that was named",
-            "put the file of that time there, or leave out model.digest",
-        )
-    return content, found
+            y = self._normalize(site, full.T[None])[0].T
+        else:
+            pixels = x.shape[2:] if x.dim() == PIXELS else (1, x[0, 0].numel())
+            y = self._normalize(site, full.reshape(1, *x.shape[:2], *pixels))[0]
+        return y.reshape(x.shape).to(x.dtype)
 
 
 def _arguments(model: Own) -> dict[str, str]:
@@ -324,18 +273,3 @@ def _arguments(model: Own) -> dict[str, str]:
             "type for example 'model.arguments={width: 16, depth: 2}'",
         )
     return given
-
-
-def _prediction(y: object, source: str) -> torch.Tensor:
-    """The predictions among what a module returned; `logits` are those of transformers."""
-    y = getattr(y, "logits", y)
-    if not isinstance(y, torch.Tensor) or y.dim() != 2:  # noqa: PLR2004
-        what = type(y).__name__
-        if isinstance(y, torch.Tensor):
-            what = f"a tensor of {y.dim()} dimensions"
-        raise UsageError(f"{source}: the module returned {what}", "return [batch, outputs]")
-    return y
-
-
-def _sizes(x: torch.Tensor) -> str:
-    return "×".join(map(str, x.shape))

@@ -168,7 +168,7 @@ class Network:
         """Let a user's module draw, as for dropout, from its seed and this step alone."""
         if self.module is None:
             return nullcontext()
-        from normexp.nets.module import drawing
+        from normexp.nets.source import drawing
 
         return drawing(self.config.seed, step)
 
@@ -178,10 +178,8 @@ class Network:
         Only layers are drawn, weights and biases from streams of their own, so arms with other
         norms or biases start from the same weights. They are drawn in float64 whatever the dtype.
         """
-        if isinstance(config.model, Own):
-            from normexp.nets.module import initial_weights
-
-            return initial_weights(config, self.shapes)
+        if self.module is not None:
+            return self.module.weights(self.shapes)
         streams = {key: stream(config.seed, key) for key in ("weights", "biases")}
         dtype = getattr(torch, config.train.dtype)
         return {

@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from normexp.errors import UsageError
-from normexp.nets.module import function_in
+from normexp.nets.source import function_in
 from normexp.own.checkpoint import load
 from normexp.own.evaluate import Candidate, Evaluated, Question, mixed, own_momentum, scored
 from normexp.own.layers import bare, plain, tracked, unchanged

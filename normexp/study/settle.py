@@ -73,7 +73,10 @@ def settle(config: RunConfig, settled_before: dict[Data, Data]) -> RunConfig:
     settled = {name: v for name, v in _open(config).items() if getattr(model, name) is None}
     if not isinstance(model, Own) and model.weight_init != "normal":
         settled |= _defaults(model, "weight_std")
-    return replace(config, model=_with(model, settled), norm=_with(config.norm, _idle(config)))
+    idle = _idle(config)
+    if isinstance(model, Own) and not isinstance(config.norm, NoNorm):
+        idle["placement"] = "before"  # a module has its own places
+    return replace(config, model=_with(model, settled), norm=_with(config.norm, idle))
 
 
 def _open(config: RunConfig) -> dict[str, Any]:
@@ -170,18 +173,25 @@ def check(config: RunConfig) -> None:
             f"type {SOURCE}=FILE.py:FUNCTION, a function that returns a torch.nn.Module",
         )
     _check_fields(config)
-    sites = structure(config).sites
-    if isinstance(config.norm, BatchKind):
+    sites, norm = structure(config).sites, config.norm
+    if isinstance(norm, NoNorm):
+        return
+    if not sites:
+        what = f"the network calls no batch norm in whose place norm={norm.kind} could be"
+        raise UsageError(what, "type norm=none")
+    if isinstance(norm, BatchKind):
         _check_batches(config, sites)
-    elif not isinstance(config.norm, NoNorm):
-        _check_members(config.norm, tuple(sites.items()))
+    else:
+        _check_members(norm, tuple(sites.items()))
 
 
 def remarks(config: RunConfig) -> Iterator[str]:
     """Yield notes on what can be trained and is probably not meant, and on a file's data."""
     norm, data, executor = config.norm, config.data, config.executor
-    if isinstance(config.model, Own):
-        yield from _replaced(config.model, norm)
+    others = sorted(structure(config).eps - {getattr(norm, "eps", None)})
+    if others and hasattr(norm, "eps"):
+        shown = ", ".join(map("{:g}".format, others))
+        yield f"model.source: its batch norms have eps {shown}, which norm.eps replaces"
     batch = min(config.train.batch_size, train_size(config))
     if isinstance(data, Arrays):
         from normexp.data.files import notes
@@ -217,16 +227,6 @@ def remarks(config: RunConfig) -> Iterator[str]:
             f"batch_renorm is plain batch norm here: its norm.warmup_steps={norm.warmup_steps} "
             f"outlast the {total_steps(config)} steps of this training"
         )
-
-
-def _replaced(model: Own, norm: Norm) -> Iterator[str]:
-    """Yield what of a user's batch norms the configuration replaces."""
-    from normexp.nets.module import eps_of
-
-    there = eps_of(model)
-    if there and there != (getattr(norm, "eps", there[0]),):
-        shown = ", ".join(f"{each:g}" for each in there)
-        yield f"model.source: its batch norms have eps {shown}, which norm.eps replaces"
 
 
 def _check_fields(config: RunConfig) -> None:

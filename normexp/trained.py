@@ -36,7 +36,7 @@ class Record:
         """Epochs that it covers."""
         return self.population_mean.shape[1] - 1
 
-    def select(self, index: torch.Tensor) -> "Record":
+    def select(self, index: list[int]) -> "Record":
         """Return the record of these models, in this order, repeats allowed."""
         return _combined([self], lambda parts: parts[0][index])
 
@@ -75,7 +75,7 @@ class Kept(NamedTuple):
     record: Record  # up to the evaluation point
     memory: dict[str, torch.Tensor]  # each [models, ...]: the optimizer's, and that of norms
 
-    def select(self, index: torch.Tensor) -> "Kept":
+    def select(self, index: list[int]) -> "Kept":
         """Return what these models need, in this order."""
         memory = {name: values[index] for name, values in self.memory.items()}
         return Kept(self.record.select(index), memory)

@@ -243,7 +243,9 @@ class Display:
             return "finishing"
         left = task.time_remaining
         known = left is not None and (task.elapsed or 0) > FEWEST_SECONDS
-        return f"about {duration(max(1, round(left or 0)))} left" if known else ""
+        if known:
+            return f"about {duration(max(1, round(left or 0)))} left"
+        return "" if task.started else "starting workers"
 
     def _counts(self) -> Text:
         """Speed, runs that are stored, stacks that failed."""

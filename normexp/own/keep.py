@@ -78,7 +78,7 @@ def keep(recorder: "Recorder", directory: Path, named: Mapping[str, Any], seed: 
     made_in = {**environment(), **torch_environment(), "device": loop.device}
     locks, differing = Locks(study, ""), tuple(varying(run.flat for run in runs.values()))
     standard = Standard(on_code_change="ignore", environment=made_in, log=first.config.log)
-    worker = Worker(study, locks, whole, made_in, differing, standard, Stop())
+    worker = Worker(study, locks, whole, differing, standard, Stop())
     training: dict[str, Any] = {
         "diverged_step": loop.diverged_step,
         "seconds": {"stack": 0.0, "networks": 1},

@@ -145,8 +145,8 @@ def parse(raw: bytes) -> dict[str, Any]:
         raise ValueError(f"'files' has a name that is no file of a {kind}")
     if kind == "run":
         config, known = manifest["config"], field_types()
-        for path in config.keys() & known:
-            if type(config[path]) not in known[path]:
+        for path, value in config.items():
+            if path in known and type(value) not in known[path]:
                 raise ValueError(f"'config' has a {path} of the wrong type")
         for group in IDENTITY_GROUPS:
             if f"{group}.kind" not in config:

@@ -25,9 +25,6 @@ MOST_BYTES = 2**28
 MOST_COMPRESSED = 1000
 """Memory that a table may ask for: so much, or so many times its file, since zeros pack well."""
 
-MOST_ROWS = 2**26
-"""Of a piece of a column: PyArrow allows no more."""
-
 NUMBERS = {"half_life_steps": pa.float64(), "diverged_step": pa.int64()}
 """Of a row's columns that follow the losses; the others are text."""
 
@@ -59,17 +56,13 @@ def _options(table: str, names: tuple[str, ...]) -> dict[str, Any]:
     kinds = {column.name: column.kind for column in TABLES[table]}
     numeric = [name for name in names if kinds[name] in ("loss", "statistic")]
     of_a_run = table in RUN_TABLES  # the numbers are in one piece each, for a form
-    one_piece = {
-        "row_group_size": MOST_ROWS,
-        "max_rows_per_page": MOST_ROWS,
-        "data_page_size": 2**31 - 1,
-    }
+    one_piece = {"row_group_size": 2**26, "max_rows_per_page": 2**26, "data_page_size": 2**30}
     return {
         "compression": {n: "none" if of_a_run and n in numeric else "zstd" for n in names},
         "column_encoding": dict.fromkeys(numeric, "PLAIN" if of_a_run else "BYTE_STREAM_SPLIT"),
         "use_dictionary": [name for name in names if name not in numeric],
         "write_statistics": False,
-        **(one_piece | {"data_page_size": 16 * MOST_ROWS} if of_a_run else {}),
+        **(one_piece if of_a_run else {}),
     }
 
 
@@ -87,7 +80,7 @@ class Form:
         there: the columns of numbers, and which rows have one.
 
     Raises:
-        NormexpError: there are more rows than PyArrow puts into one piece.
+        ValueError: there are more rows, 67 million, than PyArrow puts into one piece.
     """
 
     def __init__(
@@ -100,24 +93,20 @@ class Form:
                 columns[field.name] = numbers(sample, field.type, mask)
                 if mask.any():
                     samples[field.name] = sample[mask]
-        rest = encode(table, dtype, columns)
+        content, end = encode(table, dtype, columns), 0
         self._columns: list[tuple[bytes, str, Array]] = []  # what is before each, and like what
         for name, sample in samples.items():
-            before, found, rest = rest.partition(sample.tobytes())
-            if not found:
-                raise NormexpError(
-                    f"{len(keys['step']):,} rows of {table} are more than a file has in one piece",
-                    "type a larger log.every; what is trained stays",
-                )
-            self._columns.append((before, name, sample))
-        self._rest = rest
+            start = content.index(sample.tobytes(), end)
+            self._columns.append((content[end:start], name, sample))
+            end = start + sample.nbytes
+        self._rest = content[end:]
 
     def fill(self, columns: Mapping[str, Array]) -> bytes:
         """Return the table with these numbers, those that are there, as a file's content."""
-        parts: list[bytes | memoryview] = []
+        parts = []
         for before, name, like in self._columns:
             values = np.ascontiguousarray(columns[name], like.dtype).reshape(like.shape)
-            parts += [before, values.data]
+            parts += [before, values.tobytes()]
         return b"".join([*parts, self._rest])
 
 

@@ -12,15 +12,15 @@ import re
 import stat
 from collections.abc import Mapping
 from functools import lru_cache
-from io import BufferedReader
+from io import FileIO
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import yaml
 
-from normexp.config.field import Scalar, specs
-from normexp.config.schema import INSIDE, PLACES, SOURCE, RunConfig
+from normexp.config.field import Scalar
+from normexp.config.schema import INSIDE, PLACES, SOURCE
 from normexp.config.tree import flatten_section, nest
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ LOST = (
 """Errors that say something of a file; others say that it could not be looked at."""
 
 
-def open_regular(path: str | Path) -> BufferedReader:
+def open_regular(path: str | Path) -> FileIO:
     """Open a regular file: no link is followed, no pipe waited for."""
     file = os.open(path, FLAGS)
     kind = stat.S_IFMT(os.fstat(file).st_mode)
@@ -54,16 +54,15 @@ def open_regular(path: str | Path) -> BufferedReader:
         os.close(file)
         what = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe"}.get(kind, "a device or socket")
         raise OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
-    return os.fdopen(file, "rb")
+    return FileIO(file)  # without a buffer: files are read whole
 
 
 def read_regular(path: str | Path, most: int = MOST_BYTES) -> bytes:
     """Return the content of a regular file of at most so many bytes."""
     with open_regular(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, "too large", str(path))
-    return content
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, "too large", str(path))
+        return file.read()
 
 
 def verified(path: str | Path, about: Mapping[str, Any]) -> bytes | None:
@@ -74,7 +73,7 @@ def verified(path: str | Path, about: Mapping[str, Any]) -> bytes | None:
         if size != about["bytes"]:
             raise ValueError(f"it has {size:,} bytes, its manifest says {about['bytes']:,}")
         if size <= MOST_IN_MEMORY:
-            content = file.read(size)
+            content = file.read()
             digest = hashlib.sha256(content).hexdigest()
         else:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -170,15 +169,9 @@ def _section_yaml(name: str, items: tuple[tuple[str, Scalar], ...] | Scalar) -> 
     return to_yaml({name: dict(items) if isinstance(items, tuple) else items})
 
 
-def kept(config: RunConfig) -> tuple[dict[str, Any], bytes]:
-    """Return a configuration as a run keeps it, by dotted names and as YAML."""
-    parts = [_kept(name, getattr(config, name)) for name in (*INSIDE, *specs(RunConfig))]
-    flat = {path: value for part, _ in parts for path, value in part.items()}
-    return flat, b"".join([text for _, text in parts])
-
-
-@lru_cache(maxsize=16384, typed=True)
-def _kept(name: str, section: Any) -> tuple[dict[str, Any], bytes]:  # noqa: ANN401
+@lru_cache(maxsize=16384)
+def kept(name: str, section: Any) -> tuple[dict[str, Any], bytes]:  # noqa: ANN401
+    """Return what a run keeps of a section or of its seed, by dotted names and as YAML."""
     flat = flatten_section(name, section) if name in INSIDE else {name: section}
     flat = {path: value for path, value in flat.items() if path not in (*PLACES, SOURCE)}
     return flat, config_yaml(nest(flat))

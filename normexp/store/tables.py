@@ -18,6 +18,7 @@ from safetensors.torch import load, load_file
 
 from normexp.config.identity import WEIGHTS as DECISIVE
 from normexp.config.schema import (
+    INSIDE,
     RunConfig,
     batch_sizes,
     part_sizes,
@@ -226,8 +227,10 @@ class RunWriter:
         points, epochs = point_steps(config), np.arange(config.train.epochs + 1)
         sites, labels = record.sites, "test_accuracy_population" in record.references
         self._last = {"step": int(points[-1]), "epoch": config.train.epochs}
-        self._references = {"train_loss": _train_losses(config, record.train_loss)}
-        self._references |= {n: each.double().numpy() for n, each in record.references.items()}
+        self._references = {
+            "train_loss": _train_losses(config, record.train_loss),
+            **{name: each.double().numpy() for name, each in record.references.items()},
+        }
         self._mean = record.population_mean.double().numpy()
         self._var = record.population_var.double().numpy()
         self._is_point = np.isin(rows.numpy(), points)
@@ -276,13 +279,14 @@ class RunWriter:
             },
             "layers": {"mean_error": np.sqrt(errors), "log_var_ratio": ratios},
         }
-        flat, text = kept(config)
-        files = _hydra(text, provenance)
+        parts = [kept(name, getattr(config, name)) for name in (*INSIDE, "seed")]
+        flat = {path: value for part, _ in parts for path, value in part.items()}
+        files = _hydra(b"".join([text for _, text in parts]), provenance)
         for name, columns in tables.items():
             files[f"{name}.parquet"] = self._forms[name].fill(columns)
         last = {name: values[-1].item() for name, values in tables["metrics"].items()}
-        about = {"config": flat, "metrics": self._last | last}
-        write_directory(final, files, provenance.manifest | about)
+        about = provenance.manifest | {"config": flat, "metrics": self._last | last}
+        write_directory(final, files, about)
 
     def _by_layer(self, values: Array, varies: Array) -> Array:
         """Return means over the channels of every layer, [points, layers].
@@ -319,6 +323,5 @@ def _hydra(config: bytes, provenance: Provenance) -> dict[str, bytes]:
 def _hydra_head(version: str, choices: tuple[tuple[str, str], ...]) -> bytes:
     """Cached, since the runs of a sweep differ in little of it."""
     job = {"name": "normexp", "config_name": "config"}
-    runtime = {"version": version, "choices": dict(choices)}
-    head = to_yaml({"hydra": {"job": job, "runtime": runtime}})
-    return head + b"  overrides:\n    task:\n"
+    about = {"job": job, "runtime": {"version": version, "choices": dict(choices)}}
+    return to_yaml({"hydra": about}) + b"  overrides:\n    task:\n"

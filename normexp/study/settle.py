@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 from normexp.config.data import Arrays, Cifar10, Data, Digits, Quadratic
 from normexp.config.field import specs
@@ -42,8 +42,6 @@ from normexp.config.tree import refuse_recorded
 from normexp.errors import UsageError
 from normexp.nets.models import ENTRANCE, Site, structure
 
-Section = TypeVar("Section", Model | Own, Norm)
-
 SMALL_IMAGE = 16
 """Pixels of a side below which LeNet's 5×5 kernels, unpadded, leave nothing."""
 
@@ -76,7 +74,8 @@ def settle(config: RunConfig, settled_before: dict[Data, Data]) -> RunConfig:
     idle = _idle(config)
     if isinstance(model, Own) and not isinstance(config.norm, NoNorm):
         idle["placement"] = "before"  # a module has its own places
-    return replace(config, model=_with(model, settled), norm=_with(config.norm, idle))
+    norm = _with(config.norm, *idle.items())
+    return replace(config, model=_with(model, *settled.items()), norm=norm)
 
 
 def _open(config: RunConfig) -> dict[str, Any]:
@@ -144,11 +143,10 @@ def _defaults(section: Model | Own | Norm, *fields: str) -> dict[str, Any]:
     return {field: specs(kind)[field].default for field in fields}
 
 
-def _with(section: Section, values: dict[str, Any]) -> Section:
-    """Return the section with these values, the very same if it has them."""
-    if all(getattr(section, name) == value for name, value in values.items()):
-        return section
-    return replace(section, **values)
+@lru_cache(maxsize=16384)
+def _with(section: Any, *values: tuple[str, Any]) -> Any:  # noqa: ANN401
+    """Return the section with these values; cached, so that runs share what is equal."""
+    return replace(section, **dict(values))
 
 
 FEWEST_MEMBERS = 3

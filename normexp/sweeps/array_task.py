@@ -20,11 +20,10 @@ from normexp.store.locks import Stop, StoppedError
 from normexp.sweeps.events import Event, Relay, append, encode, pause
 from normexp.sweeps.execute import arrived, in_processes, in_threads
 from normexp.sweeps.plan import Stack
+from normexp.sweeps.worker import Worker
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
-
-    from normexp.sweeps.worker import Worker
 
 GRACE_SECONDS = {signal.SIGTERM: 10.0, signal.SIGUSR2: 60.0}
 """To get to an evaluation point: Slurm kills 30 seconds after the one, 90 after the other."""
@@ -45,7 +44,7 @@ class ArrayTask:
         idle: times in a row that its time was over and no evaluation point reached.
     """
 
-    worker: "Worker"
+    worker: Worker
     stacks: Mapping[int, Stack]
     news: Path
     cpus: int
@@ -116,7 +115,7 @@ class ArrayTask:
             self._stop.ask(seconds)
             self._thread.join(seconds + 5)
 
-    def _work(self, here: "Worker", path: Path) -> None:
+    def _work(self, here: Worker, path: Path) -> None:
         send, seconds = partial(append, path), pause(self.workers)
         stacks = list(self.stacks.values())
         numbers = {stack.trajectories[0].id: number for number, stack in self.stacks.items()}

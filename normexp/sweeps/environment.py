@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
 from normexp.errors import UsageError
-from normexp.store.files import machine
+from normexp.store.files import machine, write_file
 
 PACKAGES = ("normexp", "torch", "numpy", "hydra-core", "omegaconf", "pyarrow", "safetensors",
             "scikit-learn", "scipy", "pandas", "joblib")  # fmt: skip
@@ -88,10 +89,10 @@ def torch_environment() -> dict[str, Any]:
     import torch
     from torch.backends import mkldnn
 
-    from normexp.numerics import one_thread
+    from normexp.numerics import company_matters, one_thread
 
     with one_thread():
-        threads = torch.get_num_threads()
+        threads, in_company = torch.get_num_threads(), company_matters()
     tiny = torch.tensor(1e-310, dtype=torch.float64)  # there is a setter and no getter
     return {
         "torch_build": str(torch.__version__),
@@ -99,6 +100,7 @@ def torch_environment() -> dict[str, Any]:
         "torch_cuda": torch.version.cuda,
         "torch_capability": torch.backends.cpu.get_cpu_capability(),
         "torch_threads": threads,
+        "torch_company": in_company,
         "torch_deterministic": torch.are_deterministic_algorithms_enabled(),
         "torch_matmul_precision": torch.get_float32_matmul_precision(),
         "torch_mkldnn": mkldnn.is_available() and bool(mkldnn.enabled),  # type: ignore[no-untyped-call]
@@ -160,8 +162,20 @@ def unknown(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, .
 
 @cache
 def code() -> str:
-    """12 hex digits over the source that makes numbers, of the normexp that is running."""
-    return digest(Path(__file__).parents[1])
+    """12 hex digits over the source that makes numbers, of the normexp that is running.
+
+    Parsing takes 0.2 s: what came of this very source is kept where Python keeps compiled files.
+    """
+    package = Path(__file__).parents[1]
+    source = b"\0".join(path.read_bytes() for path in (Path(__file__), *_sources(package)))
+    kept = Path(cache_from_source(__file__)).with_name(f"code-{_short(source)}.txt")
+    with suppress(OSError):
+        return kept.read_text("utf-8")
+    made = digest(package)
+    with suppress(OSError):  # of a package that others have installed
+        kept.parent.mkdir(exist_ok=True)
+        write_file(kept, made.encode())
+    return made
 
 
 def digest(package: Path) -> str:
@@ -170,12 +184,16 @@ def digest(package: Path) -> str:
     Comments, docstrings, blank lines and formatting are no part of it, nor is Python's version.
     All else is, messages and descriptions of fields included: once too often rather than never.
     """
-    rooms = [path for room in ROOMS for path in (package / room).rglob("*.py")]
     hashed = hashlib.sha256()
-    for path in sorted([*rooms, *(package / name for name in FILES)]):
+    for path in _sources(package):
         parts = [path.relative_to(package).as_posix(), *_words(ast.parse(path.read_bytes()))]
         hashed.update("\n".join(parts).encode())
     return hashed.hexdigest()[:12]
+
+
+def _sources(package: Path) -> list[Path]:
+    rooms = [path for room in ROOMS for path in (package / room).rglob("*.py")]
+    return sorted([*rooms, *(package / name for name in FILES)])
 
 
 def installed(name: str) -> str | None:

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from normexp.config.schema import Executor, Local, Ray, Slurm
 from normexp.errors import NormexpError, UsageError, describe
 from normexp.store.files import machine
 from normexp.store.locks import Stop, sign_of
-from normexp.sweeps.environment import device_environment, environment, torch_environment
+from normexp.sweeps.environment import device_environment, environment
 from normexp.sweeps.events import (
     PAUSE_SECONDS,
     Done,
@@ -28,9 +27,7 @@ from normexp.sweeps.events import (
     pause,
 )
 from normexp.sweeps.plan import Plan, Stack
-
-if TYPE_CHECKING:
-    from normexp.sweeps.worker import Worker
+from normexp.sweeps.worker import Worker
 
 HEARTBEAT_SECONDS = 20.0
 """Of a worker: a third of its lease."""
@@ -38,7 +35,7 @@ HEARTBEAT_SECONDS = 20.0
 Ended = Iterator[tuple[Stack, Done]]
 
 
-def execute(plan: Plan, worker: "Worker", listen: Listener) -> Ended:
+def execute(plan: Plan, worker: Worker, listen: Listener) -> Ended:
     """Work on every stack of a plan; yield each as it ends, with what came of it."""
     listen(Event("began", plan=plan))
     if isinstance(plan.executor, Slurm):
@@ -80,7 +77,7 @@ def check(executor: Executor) -> None:
         ray.check(executor.cluster, executor.gpus)
 
 
-def in_threads(stacks: Sequence[Stack], worker: "Worker", workers: int, listen: Listener) -> Ended:
+def in_threads(stacks: Sequence[Stack], worker: Worker, workers: int, listen: Listener) -> Ended:
     """Work in this process, in so many threads.
 
     Threads suffice where PyTorch, Parquet and the file system release the interpreter's lock. Each
@@ -101,7 +98,7 @@ def in_threads(stacks: Sequence[Stack], worker: "Worker", workers: int, listen: 
 
 def in_processes(
     stacks: Sequence[Stack],
-    worker: "Worker",
+    worker: Worker,
     workers: int,
     send: Callable[[str], bool],
     seconds: float = PAUSE_SECONDS,
@@ -111,15 +108,13 @@ def in_processes(
     Each leaves so many seconds between two lines about steps.
     """
     from normexp.executors import processes
-    from normexp.numerics import one_thread
 
     work = partial(_work_and_send, worker, send, seconds)
-    with one_thread():
-        yield from map(_with_done, processes.run(stacks, work, workers, lambda: worker.stop.ask(0)))
+    yield from map(_with_done, processes.run(stacks, work, workers, lambda: worker.stop.ask(0)))
 
 
 def _work_and_send(
-    worker: "Worker", send: Callable[[str], bool], seconds: float, stack: Stack
+    worker: Worker, send: Callable[[str], bool], seconds: float, stack: Stack
 ) -> Done:
     """The work of a process."""
     return worker.work(stack, Relay(send, seconds))
@@ -131,14 +126,14 @@ def _with_done(ended: tuple[Stack, Done | Exception]) -> tuple[Stack, Done]:
     return stack, result if isinstance(result, Done) else Done(error=NormexpError(describe(result)))
 
 
-def _in_processes_here(plan: Plan, worker: "Worker", listen: Listener) -> Ended:
+def _in_processes_here(plan: Plan, worker: Worker, listen: Listener) -> Ended:
     with tempfile.TemporaryDirectory(prefix="normexp-") as news:
         send = partial(append, Path(news) / "events")
         with listening(Path(news), listen, PAUSE_SECONDS):
             yield from in_processes(plan.stacks, worker, plan.workers, send)
 
 
-def _in_ray(plan: Plan, options: Ray, worker: "Worker", listen: Listener) -> Ended:
+def _in_ray(plan: Plan, options: Ray, worker: Worker, listen: Listener) -> Ended:
     """Send the stacks to a Ray cluster, a task each, and follow them until each has ended."""
     from normexp.executors import ray
 
@@ -156,15 +151,12 @@ def _in_ray(plan: Plan, options: Ray, worker: "Worker", listen: Listener) -> End
             yield _with_done((stack, result))
 
 
-def _work_in_ray(worker: "Worker", news: Path, workers: int, task: tuple[int, Stack]) -> Done:
+def _work_in_ray(worker: Worker, news: Path, workers: int, task: tuple[int, Stack]) -> Done:
     """The work of a task, under the same name wherever it is begun again."""
-    from normexp.numerics import one_thread
-
     number, stack = task
     name = f"ray-{number}"
     path = news / f"{name}.txt"
-    # Ray asks for one thread only where the node's own environment does not ask for more.
-    with one_thread(), arrived(worker, name, path, workers) as here:
+    with arrived(worker, name, path, workers) as here:
         done = here.work(stack, Relay(partial(append, path), pause(workers)))
     event = decode(encode(Event("ended", done=done)))  # errors that another Python can read
     assert event is not None  # noqa: S101  for the type checker
@@ -172,7 +164,7 @@ def _work_in_ray(worker: "Worker", news: Path, workers: int, task: tuple[int, St
 
 
 @contextmanager
-def arrived(worker: "Worker", name: str, news: Path, workers: int) -> Iterator["Worker"]:
+def arrived(worker: Worker, name: str, news: Path, workers: int) -> Iterator[Worker]:
     """The worker on this machine: alive under its name, with the environment that is here.
 
     Args:
@@ -184,9 +176,8 @@ def arrived(worker: "Worker", name: str, news: Path, workers: int) -> Iterator["
     Raises:
         NormexpError: another normexp is installed here.
     """
-    device = device_environment(worker.standard.environment["device"])
-    here = {**environment(), **torch_environment(), **device}
-    if here["code"] != worker.environment["code"]:
+    here = environment() | device_environment(worker.standard.environment["device"])
+    if here["code"] != worker.standard.environment["code"]:
         raise NormexpError(
             f"{machine()} has another normexp than the sweep was planned with, or it was changed "
             "since: install the same on every node, and type the command again"
@@ -200,7 +191,6 @@ def arrived(worker: "Worker", name: str, news: Path, workers: int) -> Iterator["
         with sign.beating(HEARTBEAT_SECONDS):
             yield replace(
                 worker,
-                environment=here,
                 locks=replace(worker.locks, worker=name),
                 standard=replace(worker.standard, environment=here),
                 stop=Stop(place.stop, own, pause=pause(workers)),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 
@@ -28,9 +28,7 @@ from normexp.sweeps.events import (
     pause,
 )
 from normexp.sweeps.plan import Plan
-
-if TYPE_CHECKING:
-    from normexp.sweeps.worker import Worker
+from normexp.sweeps.worker import Worker
 
 FOLDER = Path(JOB).parent
 
@@ -123,13 +121,13 @@ class Sent:
             time.sleep(LOOK_SECONDS)
 
 
-def send(plan: Plan, worker: "Worker") -> Sent:
+def send(plan: Plan, worker: Worker) -> Sent:
     """Submit one array for all stacks, and write down which task has which.
 
     Raises:
         UsageError: Slurm is not there or refuses.
     """
-    from normexp.sweeps.array_task import ArrayTask  # imports PyTorch
+    from normexp.sweeps.array_task import ArrayTask  # which imports this
 
     options, place = plan.executor, worker.place
     assert isinstance(options, Slurm)  # noqa: S101  for the type checker

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from normexp.config.field import expanded
 from normexp.config.schema import Local, Slurm
@@ -25,7 +24,7 @@ from normexp.store.sweep import (
     tidy,
 )
 from normexp.study.study import Overrides, Study, load
-from normexp.sweeps.environment import device_environment, environment, torch_environment
+from normexp.sweeps.environment import device_environment, environment
 from normexp.sweeps.events import (
     Event,
     Listener,
@@ -38,9 +37,7 @@ from normexp.sweeps.execute import check, execute
 from normexp.sweeps.in_slurm import Sent, follow, forget, jobs, send, sent_array
 from normexp.sweeps.outcome import Outcome, interrupted, sum_up
 from normexp.sweeps.plan import POLICIES, OnCodeChange, Plan, Standard, build, take_inventory
-
-if TYPE_CHECKING:
-    from normexp.sweeps.worker import Worker
+from normexp.sweeps.worker import Worker
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 8.0
 """Between two looks at what another sweep works on."""
@@ -198,28 +195,24 @@ def _place(
     return place, None
 
 
-def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -> "Worker":
-    from normexp.sweeps.worker import Worker  # and PyTorch
-
+def _worker(plan: Plan, place: SweepDirectory, standard: Standard, stop: Stop) -> Worker:
     is_here = isinstance(plan.executor, Local)
     device = device_environment(plan.executor.device) if is_here else {}  # each node says its own
-    here = {**environment(), **torch_environment(), **device}
     directory = StudyDirectory(place.study.path.absolute())  # known in any working directory
     there = plan.there
     return Worker(
         directory,
         Locks(directory, place.path.name),
         replace(plan.study, runs=()),
-        here,
         plan.differing,
-        standard,
+        replace(standard, environment={**standard.environment, **device}),
         stop,
         {run: name for run, name in there.names.items() if run not in there.cached},
         there.earlier,
     )
 
 
-def _work_off(outcome: Outcome, worker: "Worker", listen: Listener, sent: Sent | None) -> bool:
+def _work_off(outcome: Outcome, worker: Worker, listen: Listener, sent: Sent | None) -> bool:
     """Work until every run is there or has failed; return whether work was left, asked to stop.
 
     What another sweep works on is waited for, and done if it was not.
@@ -256,7 +249,7 @@ def _work_off(outcome: Outcome, worker: "Worker", listen: Listener, sent: Sent |
 
 
 def _one_round(
-    outcome: Outcome, plan: Plan, worker: "Worker", listen: Listener
+    outcome: Outcome, plan: Plan, worker: Worker, listen: Listener
 ) -> tuple[set[str], bool]:
     """Work on all stacks; the trajectories that another sweep works on, and whether it stopped."""
     held: set[str] = set()
@@ -289,7 +282,7 @@ def _catch_up(outcome: Outcome, sent: Sent, stop: Stop, listen: Listener) -> boo
     return stopped
 
 
-def _rest(plan: Plan, worker: "Worker", held: Collection[str]) -> Plan:
+def _rest(plan: Plan, worker: Worker, held: Collection[str]) -> Plan:
     """The plan of what is not there by now of these trajectories."""
     runs = {r.id: r.trajectory_id for r in plan.study.runs if r.trajectory_id in held}
     there = take_inventory(worker.directory, runs, worker.standard)

@@ -1,4 +1,7 @@
-"""The work on one stack: lock, train or read, store, observe, store. Any executor can call it."""
+"""The work on one stack: lock, train or read, store, observe, store. Any executor can call it.
+
+What needs PyTorch is imported where it is used: who sends a worker elsewhere does without.
+"""
 
 import math
 import shlex
@@ -11,8 +14,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from normexp.config.identity import SCHEMA_VERSION
 from normexp.config.schema import (
     KINDS,
@@ -23,32 +24,22 @@ from normexp.config.schema import (
     number_of_parts,
     steps_per_epoch,
 )
-from normexp.engine.observe import observe
-from normexp.engine.predict import population_examples
-from normexp.engine.train import train
 from normexp.errors import NormexpError
 from normexp.store.layout import ID_LENGTH, StudyDirectory
 from normexp.store.locks import GRACE_SECONDS, Locks, Stop, StoppedError
 from normexp.store.manifest import read_manifest
 from normexp.store.sweep import SweepDirectory
-from normexp.store.tables import (
-    Provenance,
-    RunWriter,
-    read_checkpoint,
-    read_trajectory,
-    write_checkpoint,
-    write_trajectory,
-)
 from normexp.study.compose import packaged_configs
 from normexp.study.study import Study
-from normexp.sweeps.environment import deciding
+from normexp.sweeps.environment import deciding, torch_environment
 from normexp.sweeps.events import Done, Event, Listener
 from normexp.sweeps.plan import Inventory, Stack, Standard, Trajectory, label, take_inventory
 from normexp.theory.memory import half_life
-from normexp.trained import Kept, Record, diverged_step, join, join_kept
 
 if TYPE_CHECKING:
+    from normexp.store.tables import Provenance
     from normexp.study.run import Run
+    from normexp.trained import Kept, Record
 
 EXECUTOR = {"executor": next(iter(KINDS["executor"]))}
 """The executor of every run's choices, wherever it was computed: that is no part of what it is."""
@@ -65,9 +56,8 @@ class Worker:
         directory: of the study.
         locks: of the sweep.
         study: of the runs; its runs are not needed.
-        environment: in which all is made.
         differing: names of the fields that tell the study's runs apart.
-        standard: what counts as done.
+        standard: what counts as done, with the environment in which all is made.
         stop: whether to stop early.
         known: names of the directories that runs to be made had when the plan was made, by id.
         earlier: sweeps of the study that had ended when the plan was made.
@@ -76,7 +66,6 @@ class Worker:
     directory: StudyDirectory
     locks: Locks
     study: Study
-    environment: Mapping[str, Any]
     differing: tuple[str, ...]
     standard: Standard
     stop: Stop
@@ -95,6 +84,8 @@ class Worker:
         """
         if self.stop.seconds_left() is not None:
             return Done(error=StoppedError())
+        import torch
+
         torch.set_num_threads(1)
         names = [trajectory.id for trajectory in stack.trajectories]
         mine: list[str] = []
@@ -111,6 +102,8 @@ class Worker:
 
     def _work(self, locked: Sequence[Trajectory], listen: Listener) -> Done:
         """Look again at what is there, since another sweep may have been faster; make the rest."""
+        from normexp.trained import join
+
         runs = {run.id: trajectory.id for trajectory in locked for run in trajectory.runs}
         names, known = [trajectory.id for trajectory in locked], self._directories(locked)
         there = take_inventory(self.directory, runs, self.standard, more=names, names=known)
@@ -146,33 +139,44 @@ class Worker:
 
     def _read(
         self, stored: Sequence[Trajectory]
-    ) -> tuple[list[tuple[Trajectory, Record]], list[Trajectory]]:
+    ) -> tuple["list[tuple[Trajectory, Record]]", list[Trajectory]]:
         """The records of stored trajectories; those that turn out to be damaged."""
+        from normexp.store.tables import read_trajectory
+
         records, damaged = [], []
         for trajectory in stored:
             self.stop.raise_if_over()
+            place = self.directory.trajectory(trajectory.id)
             try:
-                record = read_trajectory(self.directory.trajectory(trajectory.id))
+                records.append((trajectory, read_trajectory(place)))
             except NormexpError:
                 damaged.append(trajectory)
-            else:
-                records.append((trajectory, record))
         return records, damaged
 
     def _starts(
         self, missing: Sequence[Trajectory]
-    ) -> Iterator[tuple[list[Trajectory], Kept | None]]:
+    ) -> "Iterator[tuple[list[Trajectory], Kept | None]]":
         """Trajectories that train together: from the start, or from checkpoints of one epoch."""
+        from normexp.store.tables import read_checkpoint
+        from normexp.trained import join_kept
+
         by_epoch: dict[int, list[tuple[Trajectory, Kept | None]]] = {}
         for trajectory in missing:
             path = self.directory.checkpoint(trajectory.id)
-            kept = read_checkpoint(path, trajectory.id, deciding(self.environment))
+            kept = read_checkpoint(path, trajectory.id, deciding(self.made_in))
             by_epoch.setdefault(kept.record.epochs if kept else 0, []).append((trajectory, kept))
         for group in by_epoch.values():
             several = [kept for _, kept in group if kept is not None]
             yield [each for each, _ in group], join_kept(several) if several else None
 
-    def _train(self, some: Sequence[Trajectory], start: Kept | None, listen: Listener) -> Record:
+    def _train(
+        self, some: Sequence[Trajectory], start: "Kept | None", listen: Listener
+    ) -> "Record":
+        from normexp.engine.predict import population_examples
+        from normexp.engine.train import train
+        from normexp.store.tables import write_trajectory
+        from normexp.trained import diverged_step
+
         configs = [trajectory.config for trajectory in some]
         resumed = start.record.epochs if start else 0
         listen(Event("resumed", len(some) * resumed * steps_per_epoch(configs[0])))
@@ -195,28 +199,30 @@ class Worker:
                 "resumed_after_epochs": resumed,
                 "seconds": {"stack": seconds, "networks": len(some)},
             }
-            one = record.select(torch.tensor([model]))
             place = self.directory.trajectory(trajectory.id)
-            write_trajectory(place, trajectory.config, one, manifest)
+            write_trajectory(place, trajectory.config, record.select([model]), manifest)
             self.directory.checkpoint(trajectory.id).unlink(missing_ok=True)
         return record
 
-    def _keep(self, some: Sequence[Trajectory], kept: Kept) -> None:
+    def _keep(self, some: Sequence[Trajectory], kept: "Kept") -> None:
         """Write the checkpoints of trajectories that train together."""
-        made_by = deciding(self.environment)
+        from normexp.store.tables import write_checkpoint
+
         for model, trajectory in enumerate(some):
-            one = kept.select(torch.tensor([model]))
             path = self.directory.checkpoint(trajectory.id)
-            write_checkpoint(path, trajectory.id, one, made_by)
+            write_checkpoint(path, trajectory.id, kept.select([model]), deciding(self.made_in))
 
     def _observe(
         self,
         some: Sequence[Trajectory],
-        record: Record,
+        record: "Record",
         there: Inventory,
         listen: Listener,
     ) -> None:
         """Store the runs, a group at a time: those that log equally densely."""
+        from normexp.engine.observe import observe
+        from normexp.store.tables import RunWriter
+
         groups: dict[Log, list[tuple[int, Run]]] = {}
         for model, trajectory in enumerate(some):
             for run in trajectory.runs:
@@ -243,11 +249,9 @@ class Worker:
     def _training(self, trajectory: Trajectory) -> dict[str, Any]:
         """Entries of the manifests of a trajectory's runs about its training."""
         manifest = read_manifest(self.directory.trajectory(trajectory.id))
-        diverged = manifest["diverged_step"]
         return {
-            "status": "complete" if diverged is None else "diverged",
-            "diverged_step": diverged,
-            "seconds": manifest["seconds"],
+            "status": "complete" if manifest["diverged_step"] is None else "diverged",
+            **{name: manifest[name] for name in ("diverged_step", "seconds")},
             "training_environment": deciding(manifest["environment"]),
         }
 
@@ -257,25 +261,25 @@ class Worker:
             "kind": kind,
             "schema": SCHEMA_VERSION,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "environment": self.environment,
+            "environment": self.made_in,
         }
+
+    @cached_property
+    def made_in(self) -> dict[str, Any]:
+        """The whole environment, PyTorch's entries too."""
+        return {**self.standard.environment, **torch_environment()}
 
     def origin(
         self, run: "Run", config: RunConfig, place: Path, training: Mapping[str, Any]
-    ) -> Provenance:
-        """The provenance of one run.
+    ) -> "Provenance":
+        """The provenance of one run, logged as `config` says; `training` are entries about that."""
+        from normexp.store.tables import Provenance
 
-        Args:
-            run: which.
-            config: its configuration, logged as densely as its tables are.
-            place: its directory.
-            training: entries about its training.
-        """
         overrides = self.study.command(config, run.base.choices)
         return Provenance(
             overrides=[each for each in overrides if not each.startswith((*PLACES, SOURCE))],
             choices={**run.base.choices, **EXECUTOR},
-            hydra_version=str(self.environment["hydra-core"]),
+            hydra_version=str(self.made_in["hydra-core"]),
             manifest=self.head("run")
             | {
                 "run_id": run.id,
@@ -303,30 +307,25 @@ class Worker:
 
 def _half_life(config: RunConfig) -> float | None:
     """In steps, if momentum stays; of ghost norm, with several updates a step, a part of one."""
-    if getattr(config.norm, "momentum_schedule", "constant") != "constant":
-        return None
-    updates = half_life(getattr(config.norm, "momentum", None))
+    stays = getattr(config.norm, "momentum_schedule", "constant") == "constant"
+    updates = half_life(getattr(config.norm, "momentum", None)) if stays else None
     return None if updates is None else updates / number_of_parts(config, config.train.batch_size)
 
 
 class Checkpoints:
     """Decides at the evaluation points of a training whether to write one, and whether to stop.
 
-    Args:
-        write: stores a checkpoint.
-        epochs: from the first that is trained to the last.
-        after: seconds of training before the first checkpoint; None: none is written.
-        stop: whether to stop.
+    The first is written after so many seconds; where there are to be None, none is.
     """
 
     def __init__(
-        self, write: Callable[[Kept], None], epochs: range, after: float | None, stop: Stop
+        self, write: "Callable[[Kept], None]", epochs: range, after: float | None, stop: Stop
     ) -> None:
         self._write, self._epochs, self._after, self._stop = write, epochs, after, stop
         self._began = self._last = time.perf_counter()
         self._cost = 0.0
 
-    def __call__(self, epochs: int, kept: Callable[[], Kept]) -> None:
+    def __call__(self, epochs: int, kept: "Callable[[], Kept]") -> None:
         """`epochs` are done, and `kept` makes what is needed to go on.
 
         Raises:

@@ -48,7 +48,7 @@ def test_every_reader_takes_them(command: Command, as_json: AsJson) -> None:
     assert command("report", "bn_regression", "norm=batch", "--out", "out").exit_code == 0
     text = next(Path("out").glob("*.md")).read_text()
     assert "4 runs" in text
-    assert "none" not in text
+    assert "No norm" not in text
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,7 @@ def test_a_source_that_cannot_be_trained_is_refused_in_one_line(
         (["model.arguments=depth"], "does not name arguments"),
         (["model.digest=abc"], "not the abc that was named"),
         (["model.source=null"], "nothing says which"),
+        (["model.source=${model.name}"], "takes no value from elsewhere"),
     ],
 )
 def test_what_is_typed_about_a_source_is_checked(

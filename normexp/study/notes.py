@@ -64,6 +64,9 @@ def refuse_untyped_source(axes: Sequence[Axis], bases: Sequence[Base]) -> None:
     naming = [axis for axis in axes if SOURCE in axis.fields() and not axis.drops]
     named = [base.tree["model"].get("source") for base in bases]
     named += [value for axis in naming for value in axis.values if not axis.typed]
+    values = [value for axis in naming for value in axis.values if axis.typed]
+    if any("${" in str(value) for value in values):
+        raise UsageError(f"{SOURCE} takes no value from elsewhere", "type FILE.py:FUNCTION")
     if any(named) and not any(axis.typed for axis in naming):
         source = next(filter(None, named))
         raise UsageError(

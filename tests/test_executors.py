@@ -17,7 +17,7 @@ import pytest
 import torch
 from conftest import SMALL, in_new_process, run_files, store_of
 from running import began, ended, litter
-from tasks import Unreadable, abandoned, die_once, leave, work
+from tasks import Unreadable, abandoned, alone, die_once, leave, work
 from typer.testing import Result
 
 import normexp as package
@@ -63,13 +63,21 @@ def test_processes_may_be_lost_as_often_as_tasks_end_between(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("tasks", "workers"), [(1, 1), (3, 1), (3, 2)])
 def test_no_task_runs_in_the_process_that_asks(tmp_path: Path, tasks: int, workers: int) -> None:
-    """Not even a single one; with one worker they come one after the other."""
+    """Not even a single one."""
     numbers = [0, 1, 5][:tasks]
     ended = dict(processes.run(numbers, partial(work, str(tmp_path)), workers, abandoned))
 
-    assert list(ended) == numbers or workers > 1
+    assert ended.keys() == {*numbers}
     assert os.getpid() not in ended.values()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_one_worker_works_on_one_task_at_a_time(tmp_path: Path) -> None:
+    """In the order in which they were given."""
+    todo = [4, 0, 3, 1, 2]
+    ended = list(processes.run(todo, partial(alone, str(tmp_path)), 1, abandoned))
+
+    assert ended == [(task, task) for task in todo]
 
 
 def test_a_process_that_cannot_import_says_so() -> None:

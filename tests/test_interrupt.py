@@ -74,7 +74,10 @@ def test_a_signal_ends_a_sweep_in_good_order(
 
 @pytest.mark.parametrize("overrides", [LONG, LONG_PROCESSES], ids=["threads", "processes"])
 def test_two_signals_end_a_sweep_at_once(as_json: AsJson, overrides: list[str]) -> None:
-    """Neither a traceback nor a process is left; the dead sweep holds nothing."""
+    """Neither a traceback nor a process is left; the dead sweep holds nothing.
+
+    One that stops in good order within the tenth of a second before the second says so.
+    """
     process = begun(*overrides)
     for _ in range(2):
         os.killpg(process.pid, signal.SIGINT)
@@ -85,7 +88,7 @@ def test_two_signals_end_a_sweep_at_once(as_json: AsJson, overrides: list[str]) 
     assert "Traceback" not in err
     if Path("/proc/self/stat").exists():
         until(lambda: not group(process))
-    assert as_json("ls")[0]["status"] == "unfinished"
+    assert as_json("ls")[0]["status"] in {"unfinished", "interrupted"}
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are listed in /proc")

@@ -98,17 +98,18 @@ def _started(
     jobs = min(workers, len(tasks))
     pool = Parallel(
         n_jobs=max(2, jobs),  # of one joblib would make none: it would work in this process
-        pre_dispatch=1 if jobs == 1 else "2 * n_jobs",
         return_as="generator_unordered",
         batch_size=1,
         initializer=exec,  # first of all, since it needs no module itself
         initargs=(f"import sys; sys.path[:] = {places()}",),
     )
-    todo = list(tasks.items())  # joblib iterates on while tasks end
-    with _ignoring_signals():  # processes inherit it
-        ended = pool(delayed(_outcome)(packed, os.getpid(), n, task) for n, task in todo)
-    outcomes: Iterator[tuple[int, Result | Exception]] = ended
-    yield from outcomes
+    todo = list(tasks.items())  # `tasks` shrinks while they end
+    # joblib may hand out a task for each of its two processes: a single worker gets each alone.
+    for together in [todo] if jobs > 1 else [[one] for one in todo]:
+        with _ignoring_signals():  # processes inherit it
+            ended = pool(delayed(_outcome)(packed, os.getpid(), n, task) for n, task in together)
+        outcomes: Iterator[tuple[int, Result | Exception]] = ended
+        yield from outcomes
 
 
 def _outcome(packed: bytes, parent: int, number: int, task: Task) -> tuple[int, Any]:

@@ -49,7 +49,9 @@ HINTS = {
         "stop kill cancel abort scancel"
     ),
     "type normexp verify": "check validate fsck",
-    "type normexp ls --json, or normexp.read() in Python": "export csv dump download",
+    "type normexp export --to TOOL, or normexp.read() in Python": (
+        "csv parquet dump download mlflow wandb"
+    ),
     "type normexp predict": "tune optimize best recommend",
 }
 WORDS = {word: hint for hint, words in HINTS.items() for word in words.split()}
@@ -197,6 +199,17 @@ Places = Annotated[
     list[str] | None,
     typer.Argument(metavar="[data.path=FILE]...", help="Where the data are now."),
 ]
+Fields = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[FIELD=VALUES]...", help="Runs with these fields alone."),
+]
+Sources = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[STUDY|SWEEP|RUN]... [FIELD=VALUES]... [data.path=FILE]",
+        help="By name, id or path (default: all); with these fields; where data are now.",
+    ),
+]
 Words = Annotated[
     list[str] | None,
     typer.Argument(
@@ -204,7 +217,11 @@ Words = Annotated[
         help="Runs with these fields alone, and where the data are now.",
     ),
 ]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="By id or the beginning of it, by name or directory.")
+]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Directory (default: one in the store).")]
 StoreDir = Annotated[Path, typer.Option("--dir", help="The store.")]
 RUNS = Path("runs")
 """The store, unless another one is named."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from normexp.cli.app import RUNS, Answer, StoreDir, Words, command, warn_of_lost
+from normexp.cli.app import RUNS, Answer, Fields, StoreDir, Words, command, warn_of_lost
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,10 +22,7 @@ def compare(
             help="What is compared, such as norm.momentum or norm; and the value to compare with.",
         ),
     ],
-    fields: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[FIELD=VALUES]...", help="Runs with these fields alone."),
-    ] = None,
+    fields: Fields = None,
     *,
     metric: Annotated[
         str, typer.Option("--metric", help="Such as test_loss, excess_loss, test_accuracy.")

@@ -10,22 +10,22 @@ from normexp.cli.app import (
     RUNS,
     Answer,
     ConfigDir,
+    Fields,
     FiledAs,
     Open,
+    Out,
+    RunName,
+    Sources,
     StoreDir,
     command,
     warn_of_damage,
 )
-from normexp.errors import UsageError
 
 
 @command("ls")
 def list_store(  # noqa: PLR0913  the options of a command line
     study: Annotated[str | None, typer.Argument(help="List the runs of this study.")] = None,
-    fields: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[FIELD=VALUES]...", help="Those with these fields alone."),
-    ] = None,
+    fields: Fields = None,
     *,
     sort: Annotated[
         str | None, typer.Option("--sort", help="By a field or a metric, such as test_loss.")
@@ -67,7 +67,7 @@ def list_store(  # noqa: PLR0913  the options of a command line
 
 @command()
 def show(
-    run: Annotated[str, typer.Argument(help="Its id or the beginning of it, or its directory.")],
+    run: RunName,
     *,
     whole: Annotated[
         bool, typer.Option("--all", help="With every field and every evaluation point.")
@@ -93,17 +93,9 @@ def show(
 
 @command()
 def report(
-    wanted: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[STUDY|SWEEP|RUN]... [FIELD=VALUES]... [data.path=FILE]",
-            help="By name, id or path (default: all); with these fields; where data are now.",
-        ),
-    ] = None,
+    wanted: Sources = None,
     *,
-    out: Annotated[
-        str | None, typer.Option("--out", help="Directory (default: reports/ in the store).")
-    ] = None,
+    out: Out = None,
     open_browser: Open = False,
     directory: StoreDir = RUNS,
 ) -> Answer:
@@ -122,10 +114,8 @@ def report(
     from normexp.report.source import gather
     from normexp.study.asked import as_asked
 
-    if out == "":
-        raise UsageError("--out is empty", "type --out DIR, or leave it out")
     source = gather(directory, as_asked(wanted or (), named=True))
-    target = place(directory, source) if out is None else Path(out)
+    target = out or place(directory, source)
     check_target(target, in_store=out is None)
     with closing(Renderer()) as renderer:
         made = compose(source, renderer.draw)
@@ -182,8 +172,8 @@ def watch(
 
 @command()
 def diff(
-    first: Annotated[str, typer.Argument(metavar="RUN", help="By id, name or directory.")],
-    second: Annotated[str, typer.Argument(metavar="RUN", help="Another one, likewise.")],
+    first: RunName,
+    second: RunName,
     *,
     directory: StoreDir = RUNS,
 ) -> Answer:

@@ -1,20 +1,20 @@
-"""Keeping a store: `du`, `rm`, `gc`, `tag`, `note`."""
+"""Keeping a store, and handing it on: `du`, `rm`, `gc`, `tag`, `note`, `export`."""
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from normexp.cli.app import RUNS, Answer, StoreDir, command
-from normexp.errors import UsageError
+from normexp.cli.app import RUNS, Answer, Fields, Out, Sources, StoreDir, command, warn_of_lost
+from normexp.errors import UsageError, pick
 
 if TYPE_CHECKING:
     from normexp.store.removal import Removal
-    from normexp.store.sweep import Labels
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would go, and leave it.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Sweep = Annotated[str, typer.Argument(metavar="SWEEP", help="By name, id or path.")]
 
 
 @command()
@@ -37,10 +37,7 @@ def du(*, directory: StoreDir = RUNS) -> Answer:
 @command()
 def rm(
     wanted: Annotated[str, typer.Argument(metavar="STUDY|SWEEP|RUN", help="By name, id or path.")],
-    fields: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[FIELD=VALUES]...", help="Runs of it with these fields alone."),
-    ] = None,
+    fields: Fields = None,
     *,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -88,7 +85,7 @@ def gc(*, dry_run: DryRun = False, yes: Yes = False, directory: StoreDir = RUNS)
 
 @command()
 def tag(
-    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="By name, id or path.")],
+    sweep: Sweep,
     tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="Words to find it by.")],
     *,
     remove: Annotated[bool, typer.Option("--remove", help="Take them away.")] = False,
@@ -100,14 +97,16 @@ def tag(
       normexp tag 38e61857 paper
       normexp tag 38e61857 paper --remove
     """
-    there = _labels(directory, sweep)
-    left = [each for each in there.labels.tags if each not in tags]
-    return there.labelled(tags=tuple(dict.fromkeys(left if remove else [*left, *tags])))
+    from normexp.store.sweep import labels_of
+
+    path = _sweep(directory, sweep)
+    left = [each for each in labels_of(path).tags if each not in tags]
+    return _labelled(path, tags=tuple(dict.fromkeys(left if remove else [*left, *tags])))
 
 
 @command()
 def note(
-    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="By name, id or path.")],
+    sweep: Sweep,
     text: Annotated[str, typer.Argument(help="What it is for; an empty text takes it away.")],
     *,
     directory: StoreDir = RUNS,
@@ -117,39 +116,78 @@ def note(
     Example:
       normexp note 38e61857 "the figure of section 3"
     """
-    return _labels(directory, sweep).labelled(note=text)
+    return _labelled(_sweep(directory, sweep), note=text)
 
 
-class _Labelled(NamedTuple):
-    path: Path
-    labels: "Labels"
+@command()
+def export(
+    wanted: Sources = None,
+    *,
+    to: Annotated[
+        str, typer.Option("--to", metavar="tensorboard|mlflow|wandb|csv|parquet", help="The tool.")
+    ],
+    out: Out = None,
+    directory: StoreDir = RUNS,
+) -> Answer:
+    """Hand runs to TensorBoard, MLflow, W&B or tables.
 
-    def labelled(self, **changes: Any) -> Answer:  # noqa: ANN401
-        """Write the labels, and say them."""
-        import msgspec
+    With their configuration, and by step metrics and errors of running statistics. Runs that are
+    there already are left alone; tables are written anew. Nothing is sent anywhere: MLflow gets a
+    SQLite file, W&B offline runs.
 
-        from normexp.console.output import stdout
-        from normexp.store.sweep import label
-
-        labels = msgspec.structs.replace(self.labels, **changes)
-        label(self.path, labels)
-        words = f"{self.path.name}: {' '.join(labels.tags)} {labels.note}".rstrip()
-        return Answer(
-            lambda: {"sweep": self.path.name, **msgspec.to_builtins(labels)},
-            lambda: stdout().print(words, soft_wrap=True),
-        )
-
-
-def _labels(directory: Path, wanted: str) -> _Labelled:
-    """A sweep and its labels."""
+    Example:
+      normexp export bn_regression --to tensorboard
+      normexp export bn_regression norm.momentum=0.1 --to csv --out tables
+    """
+    from normexp.console.output import stdout
+    from normexp.export import EXPORTERS
     from normexp.store.selection import select
-    from normexp.store.sweep import labels_of
+    from normexp.store.stored import whole_runs
+    from normexp.study.asked import as_asked
+
+    exporter = pick(to, EXPORTERS, "tool")
+    names, where, _ = as_asked(wanted or (), named=True)
+    found = [path for each in names or (None,) for path in select(directory, each, where).runs]
+    lost: list[Path] = []
+    runs = {run.id: run for run in whole_runs(found, lost)}
+    warn_of_lost(lost)
+    place = out or directory / "exports" / to
+    for each in (place.parent, place, *place.glob("*")):
+        if each.is_symlink() and out is None:
+            raise UsageError(f"{each} is a link, which is not followed", "type --out DIR")
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        data = {"place": str(place), "runs": len(runs), "new": exporter(place, runs.values())}
+    except ImportError as error:
+        raise UsageError(f"--to {to} needs {error.name}", f"type pip install {to}") from error
+    words = f"{data['runs']} runs, {data['new']} of them new to {place}"
+    return Answer(lambda: data, lambda: stdout().print(words, soft_wrap=True))
+
+
+def _sweep(directory: Path, wanted: str) -> Path:
+    """The directory of a sweep."""
+    from normexp.store.selection import select
 
     selection = select(directory, wanted)
     if selection.kind != "sweep":
         raise UsageError(f"{wanted} is a {selection.kind}, not a sweep", "see normexp ls")
-    (path,) = selection.sweeps
-    return _Labelled(path, labels_of(path))
+    return selection.sweeps[0]
+
+
+def _labelled(path: Path, **changes: Any) -> Answer:  # noqa: ANN401
+    """Change a sweep's labels, and say them."""
+    import msgspec
+
+    from normexp.console.output import stdout
+    from normexp.store.sweep import label, labels_of
+
+    labels = msgspec.structs.replace(labels_of(path), **changes)
+    label(path, labels)
+    words = f"{path.name}: {' '.join(labels.tags)} {labels.note}".rstrip()
+    return Answer(
+        lambda: {"sweep": path.name, **msgspec.to_builtins(labels)},
+        lambda: stdout().print(words, soft_wrap=True),
+    )
 
 
 def _carried_out(found: "Removal", *, dry_run: bool, yes: bool) -> Answer:

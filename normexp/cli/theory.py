@@ -10,6 +10,8 @@ import typer
 from normexp.cli.app import RUNS, Answer, StoreDir, Words, command, warn_of_lost
 from normexp.errors import UsageError
 
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Examples in a batch.")]
+
 
 @command()
 def predict(  # noqa: PLR0913  a number each
@@ -24,7 +26,7 @@ def predict(  # noqa: PLR0913  a number each
     steps: Annotated[
         int | None, typer.Option(help="Updates of the running statistics before evaluation.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Examples in a batch.")] = None,
+    batch_size: BatchSize = None,
     momentum: Annotated[
         str, typer.Option(metavar="A[,A]...", help="Momenta to show beside the usual ones.")
     ] = "",
@@ -148,10 +150,7 @@ def convert(  # noqa: PLR0913  the options of a command line
     target: Annotated[
         str, typer.Option("--to", metavar="FRAMEWORK", help="The framework it goes to.")
     ] = "torch",
-    batch_size: Annotated[
-        int | None,
-        typer.Option("--batch-size", help="Examples of a batch, for time constants in samples."),
-    ] = None,
+    batch_size: BatchSize = None,
     values: Annotated[
         int | None,
         typer.Option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from normexp.cli.app import RUNS, Answer, Places, StoreDir, command
+from normexp.cli.app import RUNS, Answer, Places, RunName, StoreDir, command
 from normexp.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ def verify(
 
 @command()
 def reproduce(
-    run: Annotated[
-        str, typer.Argument(help="Its id or the beginning of it, its name, or its directory.")
-    ],
+    run: RunName,
     places: Places = None,
     *,
     directory: StoreDir = RUNS,

@@ -142,7 +142,7 @@ def rubbish(store: Path) -> tuple[Removal, list[str]]:
 
 
 def sizes(store: Path) -> list[dict[str, Any]]:
-    """Return the bytes that each study of a store takes, by what they are of, and its reports."""
+    """Return the bytes that each study of a store takes, by what they are of, and of the rest."""
     rows = []
     for study in studies(store):
         parts = {
@@ -153,9 +153,9 @@ def sizes(store: Path) -> list[dict[str, Any]]:
         whole = size(study.path)
         rows.append({"study": study.path.name, **parts, "else": whole - sum(parts.values()),
                      "all": whole})  # fmt: skip
-    if (reports := size(store / "reports")) and rows:
-        rows.append({**dict.fromkeys(rows[0], 0), "study": "reports", "else": reports,
-                     "all": reports})  # fmt: skip
+    for name in ("reports", "exports"):
+        if (whole := size(store / name)) and rows:
+            rows.append({**dict.fromkeys(rows[0], 0), "study": name, "else": whole, "all": whole})
     return rows
 
 

@@ -51,7 +51,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 LONGEST_NAME = 100
 """The characters of a name that the user gives a study."""
 
-TAKEN = ("reports", "sweeps", "trajectories")
+TAKEN = ("exports", "reports", "sweeps", "trajectories")
 """Directories of a store or of a study that are none of a study's."""
 
 

@@ -104,13 +104,19 @@ def to_mlflow(place: Path, runs: Runs) -> int:
     import mlflow
     from mlflow.entities import Metric, Param
 
-    mlflow.set_tracking_uri(f"sqlite:///{place.resolve()}/mlflow.db")
-    client = mlflow.MlflowClient()
-    ids = {
-        each.data.tags.get("normexp.run_id")
-        for each in mlflow.search_runs(search_all_experiments=True, output_format="list")
-        if each.info.status == "FINISHED"
-    }
+    database = place.resolve() / "mlflow.db"
+    if not database.exists():
+        with TemporaryDirectory(prefix=".", dir=place) as hidden:
+            part = Path(hidden, database.name)
+            mlflow.MlflowClient(f"sqlite:///{part.resolve()}").search_experiments()  # makes it
+            part.rename(database)
+    mlflow.set_tracking_uri(f"sqlite:///{database}")
+    client, ids = mlflow.MlflowClient(), set()
+    for each in mlflow.search_runs(search_all_experiments=True, output_format="list"):
+        if each.info.status == "FINISHED":
+            ids.add(each.data.tags.get("normexp.run_id"))
+        elif "normexp.run_id" in each.data.tags:  # of an export that was interrupted
+            client.delete_run(each.info.run_id)
     new = [run for run in runs if run.id not in ids]
     for run in new:
         home = mlflow.set_experiment(run.manifest["study"]).experiment_id

@@ -3,11 +3,13 @@
 import json
 import shutil
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import AsJson, Command
+from running import until
 
 import normexp
 
@@ -193,6 +196,49 @@ def test_nothing_is_sent(tool: str, asked: list[bytes]) -> None:
 
     assert done.returncode == 0, done.stderr
     assert asked == []
+
+
+@pytest.mark.filterwarnings("ignore")  # of the tools
+@pytest.mark.usefixtures("study")
+def test_an_export_to_mlflow_that_was_killed_is_ended_by_the_next(as_json: AsJson) -> None:
+    """By SIGKILL while MLflow makes its tables, then between the numbers of a run."""
+    pytest.importorskip("mlflow")
+    place = Path("runs/exports/mlflow")
+    command = [sys.executable, "-m", "normexp", "export", "--to", "mlflow"]
+    for moment in (lambda: [*place.rglob("*.db")], lambda: begun(place)):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        until(moment, process)
+        process.kill()
+        process.wait()
+    made = as_json("export", "--to", "mlflow")
+
+    assert made["new"] > 0
+    assert of_mlflow(place)[0] == stored()
+
+
+def begun(place: Path) -> int:
+    """How many numbers of runs MLflow has."""
+    try:
+        with closing(sqlite3.connect(f"file:{place}/mlflow.db?mode=ro", uri=True)) as there:
+            return int(there.execute("select count(*) from metrics").fetchone()[0])
+    except sqlite3.OperationalError:  # none yet
+        return 0
+
+
+@pytest.mark.filterwarnings("ignore")  # of the tools
+@pytest.mark.usefixtures("study")
+def test_what_a_tool_refuses_is_said_in_a_line(command: Command) -> None:
+    """A file that is no database stays as it was."""
+    pytest.importorskip("mlflow")
+    database = Path("runs/exports/mlflow/mlflow.db")
+    database.parent.mkdir(parents=True)
+    database.write_bytes(b"something else" * 100)
+    done = command("export", "--to", "mlflow")
+
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-2].startswith("error: mlflow cannot use runs/exports/mlflow: ")
+    assert done.stderr.splitlines()[-1].startswith("hint: move it away")
+    assert database.read_bytes() == b"something else" * 100
 
 
 @pytest.mark.usefixtures("study")

@@ -42,6 +42,18 @@ def test_the_session_prints_what_the_readme_says(normexp: Command) -> None:
     assert np.abs(thumbnail(made) - thumbnail(TOP / PICTURE)).mean() < MOST_APART
 
 
+def test_the_session_on_keeping_a_store_prints_what_its_page_says(normexp: Command) -> None:
+    """Every command of runs/README.md in order, in one empty directory."""
+    page = (TOP / "runs/README.md").read_text()
+    session = re.findall(r"^\$ normexp (.*)\n((?:(?!\$|```).*\n)*)", page, flags=re.MULTILINE)
+    assert len(session) == 6
+    for command, expected in session:
+        result = normexp(*shlex.split(command))
+
+        assert result.exit_code == 0, result.stderr
+        assert shape(result.stdout) == shape(expected)
+
+
 def test_what_the_readme_says_of_clusters_happens(
     normexp: Command, cluster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

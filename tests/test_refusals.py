@@ -7,7 +7,7 @@ from conftest import Command
 
 import normexp as package
 from normexp.cli import app
-from normexp.cli.app import HINTS, WORDS
+from normexp.cli.words import HINTS, WORDS
 from normexp.errors import UsageError
 
 LENET = "data=digits model=lenet"

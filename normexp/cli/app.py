@@ -1,4 +1,4 @@
-"""Shared by all commands: options, answers as text or JSON, errors, words from other tools."""
+"""Shared by all commands: options, answers as text or JSON, errors."""
 
 import functools
 import inspect
@@ -15,48 +15,8 @@ from typing import Annotated, Any, NamedTuple, ParamSpec
 import typer
 from typer.core import TyperGroup
 
+from normexp.cli.words import WORDS
 from normexp.errors import NormexpError, UsageError, did_you_mean, nearest
-
-HINTS = {
-    "type normexp plan: it says what a sweep would do": "dry-run dryrun preview simulate",
-    "leave it out: a,b,c, range() and choice() sweep by themselves": "m multirun",
-    "type study=NAME for a study, or GROUP=CHOICE for a part of one": "config-name config cn",
-    "type --config-dir DIR": "config-path cp cd configs",
-    "type normexp plan for what would run, normexp show RUN for a run's whole configuration": (
-        "cfg c info job resolve package p inspect describe"
-    ),
-    "type normexp reproduce RUN": "experimental-rerun replay",
-    "type the same normexp sweep again: it keeps what is complete and continues the rest": (
-        "resume continue restart retry"
-    ),
-    "type --on-code-change rerun where the code has changed; equal runs would give the same": (
-        "force overwrite rerun no-cache f"
-    ),
-    "type executor.workers=N": "jobs j n-jobs num-workers parallel threads nproc",
-    "type executor.device=cuda": "gpu gpus cuda",
-    "type executor=slurm or executor=ray": "slurm ray launcher cluster submit sbatch submitit",
-    "type store.dir=DIR": "out output output-dir out-dir logdir log-dir save-dir o d dir",
-    "leave it out: progress goes to stderr, 2>/dev/null silences it": "verbose v quiet q silent",
-    "type normexp --help, or normexp COMMAND --help": "help usage man hydra-help ?",
-    "type normexp --version": "version V",
-    "type normexp ls": "list l runs studies experiments status ps progress queue top squeue",
-    "type normexp rm STUDY, or normexp gc": "remove delete del clean prune purge",
-    "type normexp sweep": "run train fit start launch execute exp experiment grid search",
-    "type normexp report STUDY": "plot viz visualize figure figures html results summary table",
-    "type normexp watch STUDY": "dashboard ui board tensorboard serve monitor tail log logs",
-    "type normexp show RUN": "cat get view open details",
-    "press Ctrl-C where the sweep runs, or type scancel JOB for one in Slurm": (
-        "stop kill cancel abort scancel"
-    ),
-    "type normexp verify": "check validate fsck",
-    "type normexp export --to TOOL, or normexp.read() in Python": (
-        "csv parquet dump download mlflow wandb"
-    ),
-    "type normexp predict": "tune optimize best recommend",
-}
-WORDS = {word: hint for hint, words in HINTS.items() for word in words.split()}
-"""What to type here, by the words of other tools."""
-
 
 PURPOSES = {"sweeps": "Sweep", "look": "Look", "insight": "Explain", "theory": "Explain",
             "own": "Your own network", "trust": "Trust", "store": "Keep"}  # fmt: skip

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from normexp.cli.app import RUNS, Answer, Fields, Out, Sources, StoreDir, command, warn_of_lost
-from normexp.errors import UsageError, pick
+from normexp.errors import NormexpError, UsageError, pick
 
 if TYPE_CHECKING:
     from normexp.store.removal import Removal
@@ -160,6 +160,14 @@ def export(
         data = {"place": str(place), "runs": len(runs), "new": exporter(place, runs.values())}
     except ImportError as error:
         raise UsageError(f"--to {to} needs {error.name}", f"type pip install {to}") from error
+    except (NormexpError, OSError):
+        raise
+    except Exception as error:  # a tool's own
+        said = str(error).partition("\n")[0] or type(error).__name__
+        raise NormexpError(
+            f"{to} cannot use {place}: {said}",
+            "move it away: everything is exported anew; --debug shows all",
+        ) from error
     words = f"{data['runs']} runs, {data['new']} of them new to {place}"
     return Answer(lambda: data, lambda: stdout().print(words, soft_wrap=True))
 

@@ -112,6 +112,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "+norm.momentum=0.1": ("the schema is closed", "type norm.momentum=0.1"),
     "+optm.lr=1": ("the schema is closed", "optim.lr"),
     "norm.momentum=interval(0,1)": ("a study is a finite set of runs", "range("),
+    "optim.lr=interval(1e-4,1)": ("an interval is not", "normexp search 'optim.lr=interval(1e-4,"),
     "hydra.run.dir=x": ("names its own directories", "store.dir"),
     "hydra/launcher=joblib": ("names its own directories", "executor.workers"),
     "norm@other=batch": ("groups cannot be put elsewhere", "norm=CHOICE"),

@@ -1,4 +1,4 @@
-"""The main job: `sweep`, and `plan`, which says what a sweep would do; signals end a sweep."""
+"""The main job: `sweep`; `plan`, which says what it would do; `search`; signals end a sweep."""
 
 import multiprocessing
 import os
@@ -17,6 +17,8 @@ from normexp.errors import UsageError
 
 if TYPE_CHECKING:
     from normexp.store.locks import Stop
+    from normexp.store.stored import Row
+    from normexp.study.study import Study
     from normexp.sweeps.outcome import Outcome
     from normexp.sweeps.plan import Plan
 
@@ -82,8 +84,57 @@ def sweep(  # noqa: PLR0913  the options of a command line
     )
 
 
+@command()
+def search(  # noqa: PLR0913  the options of a command line
+    overrides: Overrides = None,
+    *,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Proposals.")] = 32,
+    parallel: Annotated[
+        int, typer.Option("--parallel", min=1, help="Proposals that train side by side.")
+    ] = 4,
+    metric: Annotated[
+        str, typer.Option("--metric", help="Such as test_loss, test_accuracy.")
+    ] = "test_loss",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the proposals.")] = 0,
+    config_dir: ConfigDir = None,
+    filed_as: FiledAs = None,
+) -> Answer:
+    """Search the best learning rate and momentum, or any other fields, without a grid.
+
+    Optuna's TPE proposes trials in intervals (on a logarithmic scale where both ends are positive
+    and a factor of 10 apart), ranges, and lists of what trains. Momenta and estimators are read
+    off each trial's trainings, all of a list at no cost: a trial's value is that of the best.
+    Seeds are replicates, and count by their median. The runs are a study of their own, NAME-search
+    unless --as says otherwise. The same command continues an interrupted search; more --trials go
+    on with it.
+
+    Example:
+      normexp search norm=batch 'optim.lr=interval(1e-4,1e-1)' 'seed=range(4)'
+      normexp search norm=batch,ghost 'model.width=range(8,64)' --trials 64
+    """
+    from importlib.util import find_spec
+
+    if find_spec("optuna") is None:
+        raise UsageError("normexp search needs Optuna", "type pip install optuna")
+    from normexp.console.output import warn
+    from normexp.console.sweeps import print_search
+    from normexp.sweeps.search import search as found_by
+
+    def sweep_trials(study: "Study") -> "Sequence[Row]":
+        outcome, code = swept(study)
+        for line in (*outcome.warnings, *outcome.errors):
+            warn(line)
+        if code:  # interrupted, and finished all the same
+            raise typer.Exit(code)
+        return outcome.rows
+
+    asked = trials, parallel, metric, seed, config_dir, filed_as
+    found = found_by(overrides or [], sweep_trials, *asked)
+    return Answer(lambda: found, lambda: print_search(found))
+
+
 def swept(
-    overrides: Sequence[str],
+    given: "Sequence[str] | Study",
     at_start: "Callable[[Plan], None] | None" = None,
     **settings: Any,  # noqa: ANN401
 ) -> "tuple[Outcome, int]":
@@ -91,13 +142,16 @@ def swept(
     from normexp.console.progress import LiveProgress
     from normexp.errors import SweepInterruptedError
     from normexp.store.locks import Stop
+    from normexp.study.study import Study
     from normexp.sweeps.events import Event
-    from normexp.sweeps.sweep import sweep as run
+    from normexp.sweeps.sweep import sweep as sweep_overrides
+    from normexp.sweeps.sweep import sweep_study
 
+    run = sweep_study if isinstance(given, Study) else sweep_overrides
     progress, stop, complete = LiveProgress(at_start), Stop(), False
     with _listening(stop, lambda: progress(Event("stopping"))) as signals:
         try:
-            outcome = run(*overrides, progress=progress, stop=stop, **settings)
+            outcome = run(given, progress=progress, stop=stop, **settings)  # type: ignore[arg-type]
             complete = True
         except SweepInterruptedError as error:
             error.exit_code = 128 + signals[0] if signals else error.exit_code

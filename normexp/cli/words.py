@@ -24,7 +24,7 @@ HINTS = {
     "type normexp --version": "version V",
     "type normexp ls": "list l runs studies experiments status ps progress queue top squeue",
     "type normexp rm STUDY, or normexp gc": "remove delete del clean prune purge",
-    "type normexp sweep": "run train fit start launch execute exp experiment grid search",
+    "type normexp sweep": "run train fit start launch execute exp experiment grid",
     "type normexp report STUDY": "plot viz visualize figure figures html results summary table",
     "type normexp watch STUDY": "dashboard ui board tensorboard serve monitor tail log logs",
     "type normexp show RUN": "cat get view open details",
@@ -35,6 +35,6 @@ HINTS = {
     "type normexp export --to TOOL, or normexp.read() in Python": (
         "csv parquet dump download mlflow wandb"
     ),
-    "type normexp predict": "tune optimize best recommend",
+    "type normexp search, or normexp predict": "tune optimize best recommend optuna hpo",
 }
 WORDS = {word: hint for hint, words in HINTS.items() for word in words.split()}

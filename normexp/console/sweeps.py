@@ -1,7 +1,8 @@
-"""A plan, and the result of a sweep: a row an arm, or a column a momentum for many arms."""
+"""A plan, and the result of a sweep: a row an arm, or a column a momentum; and of a search."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -20,6 +21,7 @@ from normexp.console.output import (
     words_of,
 )
 from normexp.console.words import (
+    METRICS,
     NOTHING,
     SKEWED_NOTE,
     counted,
@@ -44,6 +46,14 @@ FEWEST_MOMENTA = 3
 
 ROUNDING = 1e-6
 """Of a loss in float32: an excess below is none."""
+
+MOST_TRIALS = 5
+"""Of a search that are shown; --json has all."""
+
+BY_TRIAL = (
+    "median over seeds, at the best of what was read off a trial's trainings; inf: diverged. "
+    "To see the first:"
+)
 
 DROP_ORDER = ("half\nlife", "population", "keras", "population\naccuracy", "accuracy", "excess")
 
@@ -124,6 +134,23 @@ def print_detached(detached: Outcome) -> None:
         f"scancel {job} ends it"
     )
     console.print(str(detached.directory), soft_wrap=True)
+
+
+def print_search(found: Mapping[str, Any]) -> None:
+    """The best trials of a search, the command of the best, and the record on the last line."""
+    console, trials, metric = stdout(), found["trials"], found["metric"]
+    over = ", ".join(f"{key} ({text})" for key, text in found["space"].items())
+    console.print(f"{found['study']}: {counted(len(trials), 'trial')} over {over}", soft_wrap=True)
+    fields = [*trials[0]["values"], *trials[0]["observed"]]
+    columns = [
+        Column("trial", lambda row: str(row["trial"])),
+        *(field_column(path, lambda row: row["values"] | row["observed"]) for path in fields),
+        Column(METRICS.get(metric, metric), lambda row: number(row["value"])),
+    ]
+    print_table(console, trials[:MOST_TRIALS], columns, highlighted=trials[0])
+    legend(BY_TRIAL)
+    console.print(found["command"], soft_wrap=True)
+    console.print(found["storage"], soft_wrap=True)
 
 
 def print_arms(console: Console, arms: Sequence[Arm], differing: Sequence[str]) -> None:

@@ -164,7 +164,7 @@ def _check_key(override: Override) -> None:
         hint = f"type {plain}" if key in known else did_you_mean(key, known, f"leave out {typed}")
     elif override.is_interval_sweep():
         message = "a study is a finite set of runs, an interval is not"
-        hint = f"type '{key}=range(START,STOP,STEP)' or {key}=A,B,C"
+        hint = f"type normexp search {typed!r}, or '{key}=range(START,STOP,STEP)' or {key}=A,B,C"
     elif override.package is not None:
         message = "groups cannot be put elsewhere"
     elif override.is_hydra_override() or key == "hydra":

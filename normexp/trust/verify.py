@@ -214,10 +214,10 @@ class _Remedies:
 
 
 def _by_sweeps(study: StudyDirectory) -> dict[str, str]:
-    """The command of the newest sweep that had a run or trajectory, by its id."""
+    """The command of the newest sweep that had a run or trajectory, by its id; of no search's."""
     found = {NEWEST: _command(study.path, None)}
     for sweep in study.sweep_directories():
-        if (words := typed(sweep)) is not None:
+        if (words := typed(sweep)) is not None and "search" not in words:
             ids = summary_ids(sweep, with_trajectories=True)
             found |= dict.fromkeys([NEWEST, *ids], _command(study.path, words))
     return found

@@ -1,16 +1,17 @@
-"""What 16 trainings find: `normexp search`, a grid, and TPE as Hydra's Optuna sweeper calls it.
+"""What 16 trainings find: `normexp search`, a grid, plain Optuna, and Hydra's Optuna sweeper.
 
-    python tests/harness/search.py
+    python tests/harness/search.py [PYTHON]
 
 The problem, stated before anything ran: S1 with batch norm, two layers, 400 examples and 6 epochs;
 a learning rate from 1e-4 to 1 and one of ten momenta. A repetition trains with one seed, and names
 a learning rate and a momentum by the least test loss. What is named is judged on eight other seeds:
 the median test loss, over the least that a fine grid (65 learning rates, ten momenta) has there.
-Hydra's Optuna sweeper 1.3 wants Optuna below 3; what it would do is done by Optuna itself: both are
-proposed, and every trial is a training.
+Optuna and Hydra's sweeper propose both, and every trial is a training. The sweeper 1.3 wants Optuna
+below 3, and so an environment and a PYTHON of its own, with normexp and hydra-optuna-sweeper.
 """
 
 import math
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from statistics import median
 
 import numpy as np
 import optuna
+import yaml
 
 import normexp
 from normexp.sweeps.search import search
@@ -91,11 +93,28 @@ def by_optuna(store: str, seed: int) -> Pair:
     return study.best_params["lr"], study.best_params["momentum"]
 
 
+def by_hydra(store: str, seed: int) -> Pair:
+    """The same by Hydra's sweeper, as its documents call it; one job at a time."""
+    words = ",".join([*PROBLEM, f"seed={seed}", f"store.dir={store}"]).replace("=", r"\=")
+    place = Path(store).parent / f"hydra-{seed}"
+    subprocess.run(
+        [sys.argv[1], Path(__file__).with_name("hydra_problem.py"), "-m", "hydra/sweeper=optuna",
+         f"hydra.sweeper.n_trials={TRAININGS}", "hydra.sweeper.n_jobs=1",
+         f"hydra.sweeper.sampler.seed={seed}", f"lr=tag(log,interval({LOW},{HIGH}))",
+         f"momentum=choice({','.join(map(str, MOMENTA))})", f"words=[{words}]",
+         f"hydra.sweep.dir={place}"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    best = yaml.safe_load((place / "optimization_results.yaml").read_text())["best_params"]
+    return best["lr"], best["momentum"]
+
+
 WAYS = {
     "normexp search, ten momenta read off": by_search,
     "grid of 16 learning rates, ten momenta read off": by_grid,
     "grid of 4 learning rates by 4 momenta": by_product,
     "Optuna over both, a training a trial": by_optuna,
+    **({"Hydra's Optuna sweeper, likewise": by_hydra} if sys.argv[1:] else {}),
 }
 
 

@@ -22,6 +22,7 @@ bench: $(VENV)/.installed-dev
 # Harnesses, minutes each: `make test` runs a few of the same kills and mutations.
 kills: $(VENV)/.installed-dev
 	$(BIN)/python tests/harness/kills.py --kills 100
+	$(BIN)/python tests/harness/removals.py --kills 50
 
 fuzz: $(VENV)/.installed-dev
 	PYTHONPATH=tests $(BIN)/python tests/harness/fuzz.py

@@ -10,6 +10,7 @@ import pytest
 from conftest import SMALL, STORED, AsJson, Command
 
 import normexp
+from normexp.store.manifest import sealed
 
 STUDY = Path("runs/bn_regression")
 
@@ -188,4 +189,22 @@ def test_killed_in_the_middle_nothing_is_half_gone(by: str, moment: int, as_json
     assert {row["label"].partition("-")[0] for row in as_json("ls", "bn_regression")} == {"batch"}
     assert not list(STUDY.rglob(".*partial"))
     assert len(list((STUDY / "trajectories").glob("[0-9a-f]*"))) == 2
+    assert sound(as_json)
+
+
+def test_an_interrupted_sweep_goes_once_others_have_its_runs(
+    as_json: AsJson, command: Command
+) -> None:
+    """Unless it has a note or a tag."""
+    second = Path(as_json("ls")[1]["directory"])
+    manifest = json.loads((second / "manifest.json").read_text())
+    files = {name: (second / name).read_bytes() for name in manifest.pop("files")}
+    (second / "manifest.json").write_bytes(sealed(manifest | {"status": "interrupted"}, files))
+    assert command("note", second.name, "mine").exit_code == 0
+    assert as_json("gc", "--dry-run")["sweeps"] == []
+    assert command("note", second.name, "").exit_code == 0
+
+    assert as_json("gc", "--yes")["sweeps"] == [str(second)]
+    assert len(as_json("ls")) == 1
+    assert len(normexp.read(STUDY)) == 6
     assert sound(as_json)

@@ -10,6 +10,8 @@ from normexp.cli.app import RUNS, Answer, Fields, Out, Sources, StoreDir, comman
 from normexp.errors import NormexpError, UsageError, pick
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from normexp.store.removal import Removal
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would go, and leave it.")]
@@ -59,16 +61,20 @@ def rm(
     from normexp.study.asked import as_asked
 
     where = as_asked(fields or ()).where
-    found = removal(select(directory, wanted, where), narrowed=bool(where))
-    return _carried_out(found, dry_run=dry_run, yes=yes)
+
+    def look() -> "Removal":
+        return removal(select(directory, wanted, where), narrowed=bool(where))
+
+    return _carried_out(look, dry_run=dry_run, yes=yes)
 
 
 @command()
 def gc(*, dry_run: DryRun = False, yes: Yes = False, directory: StoreDir = RUNS) -> Answer:
     """Remove what nobody needs.
 
-    Trainings without a run, checkpoints, interrupted sweeps, and what killed processes have left. A
-    study on which a sweep works is left alone.
+    Trainings without a run, checkpoints, interrupted sweeps whose runs other sweeps have, and what
+    killed processes have left. A note or a tag keeps a sweep. A study on which a sweep works is
+    left alone.
 
     Example:
       normexp gc --dry-run
@@ -77,10 +83,9 @@ def gc(*, dry_run: DryRun = False, yes: Yes = False, directory: StoreDir = RUNS)
     from normexp.console.output import warn
     from normexp.store.removal import rubbish
 
-    found, busy = rubbish(directory)
-    for name in busy:
+    for name in rubbish(directory)[1]:
         warn(f"{name} is left alone: a sweep works on it")
-    return _carried_out(found, dry_run=dry_run, yes=yes)
+    return _carried_out(lambda: rubbish(directory)[0], dry_run=dry_run, yes=yes)
 
 
 @command()
@@ -198,11 +203,12 @@ def _labelled(path: Path, **changes: Any) -> Answer:  # noqa: ANN401
     )
 
 
-def _carried_out(found: "Removal", *, dry_run: bool, yes: bool) -> Answer:
+def _carried_out(look: "Callable[[], Removal]", *, dry_run: bool, yes: bool) -> Answer:
     """Say what goes, ask, and remove it."""
     from normexp.console.output import stderr
     from normexp.console.store import print_removal
 
+    found = look()
     data = found.as_dict() | {"removed": not dry_run}
     if found.going and not dry_run:
         if not yes:
@@ -212,5 +218,5 @@ def _carried_out(found: "Removal", *, dry_run: bool, yes: bool) -> Answer:
                 )
             print_removal(found, stderr())
             typer.confirm("Remove it?", abort=True, err=True)
-        found.carry_out()
+        found.carry_out(look)
     return Answer(lambda: data, lambda: print_removal(found, removed=not dry_run))

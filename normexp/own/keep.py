@@ -29,7 +29,7 @@ from normexp.own.layers import bare
 from normexp.store.layout import StudyDirectory, studies
 from normexp.store.locks import Locks, Stop
 from normexp.store.manifest import intact
-from normexp.store.removal import removal
+from normexp.store.removal import Removal, removal
 from normexp.store.selection import select
 from normexp.store.tables import RunWriter, encoded, write_trajectory
 from normexp.study.run import Base, Run
@@ -98,8 +98,12 @@ def keep(recorder: "Recorder", directory: Path, named: Mapping[str, Any], seed: 
     earlier, now = recorder.saved.get(study.path), sweep_study(whole, "ignore").directory
     recorder.saved[study.path] = now
     if earlier not in (None, now):
+
+        def look() -> Removal:
+            return removal(select(study.path.parent, str(earlier)), narrowed=False)
+
         with suppress(NormexpError):  # it is gone already, or another process works there
-            removal(select(study.path.parent, str(earlier)), narrowed=False).carry_out()
+            look().carry_out(look)
     return study.path
 
 

@@ -7,7 +7,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -106,9 +106,16 @@ def _take_name(partial: Path, final: Path) -> None:
 
 
 def remove_abandoned(directory: Path) -> None:
-    """Delete what was left half-written by processes that were killed.
+    """Delete what was left half-written by processes that were killed."""
+    for partial in abandoned(directory):
+        with suppress(OSError):
+            _remove(partial)
 
-    Whether a process of another machine lives cannot be asked: its files go after a day. A whole
+
+def abandoned(directory: Path) -> Iterator[Path]:
+    """Yield what was left half-written by processes that were killed.
+
+    Whether a process of another machine lives cannot be asked: its files count after a day. A whole
     directory that was about to be replaced gets its name back.
     """
     for partial in directory.glob(f".*{STAGING_SUFFIX}"):
@@ -126,7 +133,7 @@ def remove_abandoned(directory: Path) -> None:
             if owner["what"] == "old" and not final.exists() and not partial.is_symlink():
                 partial.rename(final)
             else:
-                _remove(partial)
+                yield partial
 
 
 def _remove(path: Path) -> None:

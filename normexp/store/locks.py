@@ -186,13 +186,35 @@ class Locks:
 def locked(study: StudyDirectory) -> Iterator[None]:
     """Be alone among all who use the study, where the file system has locks."""
     study.trajectories.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(study.lock, os.O_RDWR | os.O_CREAT | FLAGS, 0o666)) as file:
+    with _flocked(study.lock, os.O_RDWR | os.O_CREAT | FLAGS, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def unchanging(study: StudyDirectory, *, alone: bool = False) -> Iterator[None]:
+    """Have nobody remove from the study what is there; those who remove are `alone`.
+
+    Others may look and begin sweeps at the same time.
+    """
+    if study.path.is_dir():
+        with _flocked(study.path, os.O_RDONLY, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def _flocked(path: Path, flags: int, operation: int) -> Iterator[None]:
+    file = os.open(path, flags, 0o666)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            fcntl.flock(file, operation)
+        except OSError as error:  # of file servers EBADF, of directories
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF):
                 raise
         yield
+    finally:
+        os.close(file)
 
 
 def _clock(directory: Path) -> float:

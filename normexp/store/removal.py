@@ -7,19 +7,28 @@ from there. So nothing is ever half gone: who is killed leaves hidden names, whi
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from normexp.errors import UsageError
-from normexp.store.files import remove_abandoned, staging
+from normexp.errors import NormexpError, UsageError
+from normexp.store.files import abandoned, staging
 from normexp.store.layout import ID_LENGTH, StudyDirectory, studies
+from normexp.store.locks import SUFFIX, unchanging
 from normexp.store.manifest import intact
 from normexp.store.selection import Selection
-from normexp.store.sweep import has_ended, note_removed, over, summary_ids
+from normexp.store.sweep import (
+    Labels,
+    has_ended,
+    labels_of,
+    note_removed,
+    over,
+    read_end,
+    summary_ids,
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,7 @@ class Removal:
     """What is to go.
 
     Attributes:
+        places: studies in which something goes, or would.
         runs: directories.
         trajectories: directories, and checkpoints, of which no run is left.
         sweeps: directories, of which no run is left.
@@ -35,6 +45,7 @@ class Removal:
         hidden: what killed processes have left.
     """
 
+    places: tuple[StudyDirectory, ...]
     runs: tuple[Path, ...] = ()
     trajectories: tuple[Path, ...] = ()
     sweeps: tuple[Path, ...] = ()
@@ -59,20 +70,31 @@ class Removal:
         losing = {str(sweep): sorted(ids) for sweep, ids in self.losing.items()}
         return {**paths, "losing": losing, "bytes": self.bytes}
 
-    def carry_out(self) -> None:
-        """Remove it all.
+    def carry_out(self, again: "Callable[[], Removal]") -> None:
+        """Remove it all, if it is still the same once no sweep can begin.
+
+        Args:
+            again: looks again at what is to go.
 
         Raises:
+            NormexpError: it is no longer the same.
             OSError: a directory cannot be renamed; those before it are gone.
         """
-        for sweep, ids in self.losing.items():
-            note_removed(sweep, ids)
-        for path in self.going:
-            gone = path if path in self.hidden else path.rename(staging(path, "gone"))
-            if gone.is_dir() and not gone.is_symlink():
-                shutil.rmtree(gone, ignore_errors=True)
-            else:
-                gone.unlink(missing_ok=True)
+        with ExitStack() as held:
+            for study in self.places:
+                held.enter_context(unchanging(study, alone=True))
+            if again() != self:
+                raise NormexpError(
+                    "what is to go has changed in this moment", "type the same command again"
+                )
+            for sweep, ids in self.losing.items():
+                note_removed(sweep, ids)
+            for path in self.going:
+                gone = path if path in self.hidden else path.rename(staging(path, "gone"))
+                if gone.is_dir() and not gone.is_symlink():
+                    shutil.rmtree(gone, ignore_errors=True)
+                else:
+                    gone.unlink(missing_ok=True)
 
 
 def removal(selection: Selection, *, narrowed: bool) -> Removal:
@@ -97,7 +119,7 @@ def removal(selection: Selection, *, narrowed: bool) -> Removal:
         )
     (study,) = selection.studies
     if selection.kind == "study" and not narrowed:
-        return Removal(studies=(study.path,))
+        return Removal((study,), studies=(study.path,))
     is_sweep = selection.kind == "sweep" and not narrowed
     ids = {path: {*summary_ids(path)} for path in study.sweep_directories()}
     going = {path.name[-ID_LENGTH:]: path for path in selection.runs}
@@ -111,6 +133,7 @@ def removal(selection: Selection, *, narrowed: bool) -> Removal:
     emptied = [path for path, own in ids.items() if own and own <= going.keys()]
     sweeps = dict.fromkeys([*(selection.sweeps if is_sweep else ()), *emptied])
     return Removal(
+        (study,),
         runs=tuple(going.values()),
         trajectories=tuple(_needless(study, going.values())),
         sweeps=tuple(sweeps),
@@ -121,9 +144,10 @@ def removal(selection: Selection, *, narrowed: bool) -> Removal:
 def rubbish(store: Path) -> tuple[Removal, list[str]]:
     """Return what nobody needs, and the studies where a sweep works, which are left alone.
 
-    That is trajectories without a run, checkpoints, sweeps that were interrupted, and what killed
-    processes have left.
+    That is trajectories without a run, checkpoints, sweeps that were interrupted and have no run
+    that no other sweep has, and what killed processes have left. A note or a tag keeps a sweep.
     """
+    places: list[StudyDirectory] = []
     trajectories: list[Path] = []
     sweeps: list[Path] = []
     hidden: list[Path] = []
@@ -132,12 +156,19 @@ def rubbish(store: Path) -> tuple[Removal, list[str]]:
         if _at_work(study):
             busy.append(study.path.name)
             continue
+        places.append(study)
         for folder in (study.path, study.trajectories, study.sweeps):
-            remove_abandoned(folder)
+            hidden += abandoned(folder)
         trajectories += _needless(study, ())
-        hidden += study.trajectories.glob(".*.checkpoint")
-        sweeps += [path for path in study.sweep_directories() if not has_ended(path)]
-    found = Removal(trajectories=tuple(trajectories), sweeps=tuple(sweeps), hidden=tuple(hidden))
+        for kind in ("checkpoint", SUFFIX):
+            hidden += study.trajectories.glob(f".*.{kind}")
+        sweeps += _superseded(study)
+    found = Removal(
+        tuple(places),
+        trajectories=tuple(trajectories),
+        sweeps=tuple(sweeps),
+        hidden=tuple(sorted(hidden)),
+    )
     return found, busy
 
 
@@ -176,6 +207,18 @@ def _needless(study: StudyDirectory, going: Iterable[Path]) -> Iterator[Path]:
     needed = {manifest.get("trajectory_id") for manifest in left if manifest is not None}
     for path in study.trajectory_directories():
         if path.name not in needed and not path.is_symlink():
+            yield path
+
+
+def _superseded(study: StudyDirectory) -> Iterator[Path]:
+    """Yield interrupted sweeps that nobody has named, and whose runs others have."""
+    ids = {path: {*summary_ids(path)} for path in study.sweep_directories()}
+    for path in [*ids]:
+        end = read_end(path) if has_ended(path) else {"status": "interrupted"}
+        is_left = end is not None and end["status"] == "interrupted"
+        others = (own for other, own in ids.items() if other != path)
+        if is_left and labels_of(path) == Labels() and ids[path] <= set().union(*others):
+            del ids[path]
             yield path
 
 

@@ -12,7 +12,7 @@ from normexp.config.field import expanded
 from normexp.config.schema import Local, Slurm
 from normexp.errors import NormexpError, UsageError, describe, pick
 from normexp.store.layout import StudyDirectory
-from normexp.store.locks import Locks, Stop, StoppedError, locked
+from normexp.store.locks import Locks, Stop, StoppedError, locked, unchanging
 from normexp.store.sweep import (
     Labels,
     SweepDirectory,
@@ -98,18 +98,21 @@ def sweep_study(  # noqa: PLR0913
 ) -> Outcome:
     """The same for a study that has been loaded."""
     standard = _standard(study, on_code_change)
-    plan, directory, stop = _plan(study, standard), study_directory(study), stop or Stop()
-    if detach and not isinstance(plan.executor, Slurm):
+    directory, stop = study_directory(study), stop or Stop()
+    executor = study.runs[0].config.executor
+    if detach and not isinstance(executor, Slurm):
         raise UsageError(
-            f"executor={plan.executor.kind} ends with this command: only Slurm goes on without it",
+            f"executor={executor.kind} ends with this command: only Slurm goes on without it",
             "type --detach executor=slurm, or leave --detach out",
         )
-    start = time.perf_counter()
-    if plan.stacks:
-        check(plan.executor)
     with _writing(directory, study):
-        directory.refuse_links()
-        place, sent = _place(plan, directory, labels)
+        with unchanging(directory):
+            plan = _plan(study, standard)
+            start = time.perf_counter()
+            if plan.stacks:
+                check(plan.executor)
+            directory.refuse_links()
+            place, sent = _place(plan, directory, labels)
         start -= 0.0 if sent is None else seconds_elsewhere(place)
         with place.beating(), _discarding(place):
             stop.begin(place.stop.absolute())

@@ -26,6 +26,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ENDED_EARLY = [128 + number for number in SIGNALS]
 """Exit codes, 130 and 143."""
 
+Rerun = Annotated[bool, typer.Option("--rerun", help="Make the runs again that are there already.")]
+
 SHOW_CURSOR = "\x1b[?25h\r\x1b[K"
 
 
@@ -42,6 +44,11 @@ def sweep(  # noqa: PLR0913  the options of a command line
     detach: Annotated[
         bool, typer.Option("--detach", help="Leave the work to Slurm, and return at once.")
     ] = False,
+    rerun: Rerun = False,
+    limit: Annotated[
+        str | None,
+        typer.Option("--limit", metavar="N|TIME", help="Runs to make, or a time: 90s, 30min, 2h."),
+    ] = None,
     note: Annotated[str, typer.Option("--note", help="What it is for: normexp ls shows it.")] = "",
     tag: Annotated[
         list[str] | None, typer.Option("--tag", help="A word to find it by; may be repeated.")
@@ -52,13 +59,18 @@ def sweep(  # noqa: PLR0913  the options of a command line
     Without overrides: batch norm against none, at five momenta and eight seeds. A run that is in
     the store already is not trained again, and a new momentum on an old training trains nothing.
     The last line is the sweep's directory. Ctrl-C ends it within seconds and in good order, twice
-    at once; the same command continues.
+    at once; the same command continues. So does --limit, after so many runs or such a time.
 
     Example:
       normexp sweep norm=none,batch norm.momentum=0.01,0.1,0.5 'seed=range(32)'
       normexp sweep norm=batch train.batch_size=16,64,256 optim.lr=0.003,0.03
       normexp sweep executor=slurm executor.partition=cpu 'seed=range(500)' --detach
     """
+    if detach and limit:
+        raise UsageError(
+            "--detach leaves all of the work to Slurm, --limit some of it to nobody",
+            "leave one of them out",
+        )
     if detach and watch:
         raise UsageError(
             "--watch serves a page as long as this command runs, and --detach ends it at once",
@@ -73,6 +85,8 @@ def sweep(  # noqa: PLR0913  the options of a command line
         config_dir=config_dir,
         filed_as=filed_as,
         on_code_change=on_code_change,
+        rerun=rerun,
+        limit=limit,
         detach=detach,
         labels=Labels(note, tuple(tag or ())),
     )
@@ -179,6 +193,7 @@ def plan(
     config_dir: ConfigDir = None,
     filed_as: FiledAs = None,
     on_code_change: OnCodeChange = "warn",
+    rerun: Rerun = False,
 ) -> Answer:
     """Say what a sweep would do, and about how long it would take.
 
@@ -193,6 +208,7 @@ def plan(
         config_dir=config_dir,
         filed_as=filed_as,
         on_code_change=on_code_change,  # type: ignore[arg-type]  # checked there
+        rerun=rerun,
     )
     return Answer(made.as_dict, lambda: print_plan(made))
 

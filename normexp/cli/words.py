@@ -12,9 +12,7 @@ HINTS = {
     "type the same normexp sweep again: it keeps what is complete and continues the rest": (
         "resume continue restart retry"
     ),
-    "type --on-code-change rerun where the code has changed; equal runs would give the same": (
-        "force overwrite rerun no-cache f"
-    ),
+    "type --rerun": "force overwrite no-cache f",
     "type executor.workers=N": "jobs j n-jobs num-workers parallel threads nproc",
     "type executor.device=cuda": "gpu gpus cuda",
     "type executor=slurm or executor=ray": "slurm ray launcher cluster submit sbatch submitit",

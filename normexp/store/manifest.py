@@ -81,6 +81,7 @@ class Made(TypedDict):
     diverged_step: Whole | None
     seconds: Seconds
     files: dict[str, File]
+    sweep: NotRequired[str]  # of what was made again on purpose
     sha256: NotRequired[str]  # of all manifests since there are seals
 
 

@@ -1,21 +1,28 @@
-"""The outcome of a sweep: the work that was done, and the runs that are stored."""
+"""The outcome of a sweep: the work that was done, and the runs that are stored; its limit."""
 
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from threading import Timer
+from typing import Any, NamedTuple
 
 from normexp.config.identity import completed, varying
 from normexp.config.schema import FRAMEWORK
-from normexp.errors import SweepInterruptedError, describe
+from normexp.errors import SweepInterruptedError, UsageError, describe
 from normexp.insight.arms import Arm, arms
 from normexp.store.layout import StudyDirectory
+from normexp.store.locks import GRACE_SECONDS, Stop
 from normexp.store.stored import Row, row
 from normexp.store.sweep import SweepDirectory
-from normexp.sweeps.plan import SUBJECT, Plan, Stack, Standard, label
+from normexp.sweeps.plan import SUBJECT, Plan, Stack, Standard, build, label
 
 NOTHING = "–"
 """Of a run without a framework among others."""
+
+SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 
 @dataclass
@@ -118,6 +125,64 @@ class Outcome:
         if len({name for name in found.values() if name}) < 2:  # noqa: PLR2004  nothing to tell
             return {}
         return {run: name or NOTHING for run, name in found.items()}
+
+
+class Limit(NamedTuple):
+    """The most that a sweep is to make: runs, or all that it can in so many seconds."""
+
+    typed: str = ""
+    runs: int | None = None
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, typed: str) -> "Limit":
+        """Return what is meant by `100`, `90s`, `30min` or `2h`; nothing by nothing.
+
+        Raises:
+            UsageError: it is something else.
+        """
+        if not typed:
+            return cls()
+        found = re.fullmatch(r"0*([1-9][0-9]{0,8})(s|min|h)?", typed, re.ASCII)
+        if found is None:
+            raise UsageError(
+                f"--limit {typed}: neither a number of runs nor a time",
+                "type --limit 100 for so many runs, or --limit 30min (s, min or h)",
+            )
+        number, unit = int(found[1]), found[2]
+        return cls(typed, seconds=number * SECONDS[unit]) if unit else cls(typed, number)
+
+    def cut(self, plan: Plan) -> Plan:
+        """Return the plan of the first runs alone: what is there, and so many that are not."""
+        runs = plan.study.runs
+        left = {run.id for run in [r for r in runs if r.id not in plan.cached][self.runs :]}
+        if self.runs is None or not left:
+            return plan
+        of_all = f"{len(left)} of {len(runs)} runs"
+        note = f"--limit {self.typed} leaves {of_all}: the same command goes on"
+        some = tuple(run for run in runs if run.id not in left)
+        return build(replace(plan.study, runs=some, notes=(*plan.study.notes, note)), plan.there)
+
+    @contextmanager
+    def ending(self, stop: Stop) -> Iterator[None]:
+        """Ask a sweep to stop once its time is over, as Ctrl-C would."""
+        timer = Timer(self.seconds or 0, stop.ask, [GRACE_SECONDS])
+        timer.daemon = True
+        if self.seconds is not None:
+            timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def reached(self, outcome: Outcome) -> bool:
+        """Return whether a sweep was stopped by its limit: then no run has failed."""
+        if self.seconds is None or outcome.seconds < self.seconds:
+            return False
+        left = f"{len(outcome.failed)} of {len(outcome.plan.study.runs)} runs"
+        outcome.warnings.append(f"--limit {self.typed} left {left}: the same command goes on")
+        outcome.failed = []
+        return True
 
 
 def sum_up(outcome: Outcome, place: SweepDirectory, standard: Standard) -> None:

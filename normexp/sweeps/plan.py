@@ -45,19 +45,23 @@ class Standard:
         environment: of now.
         log: what tables have to hold.
         any_processor: whether it does not matter which one makes a run, as in a cluster.
+        rerun_by: the sweep that makes all of its runs again, empty before it has a name.
     """
 
     on_code_change: OnCodeChange
     environment: Mapping[str, Any]
     log: Log
     any_processor: bool = False
+    rerun_by: str | None = None
 
     def differing(self, manifest: Mapping[str, Any]) -> tuple[str, ...]:
         """The entries of code and environment that are others now, if that matters here."""
+        if self.rerun_by is not None and manifest.get("sweep") != self.rerun_by:
+            return ("sweep",)
         if self.on_code_change == "ignore":
             return ()
-        names = changed_since(manifest, self.environment)
-        return tuple(name for name in names if not (self.any_processor and name in PROCESSOR))
+        left_out = PROCESSOR if self.any_processor else ()
+        return tuple(n for n in changed_since(manifest, self.environment) if n not in left_out)
 
     def accepts(self, manifest: Mapping[str, Any]) -> bool:
         """True if a run need not be made again for its tables, its code or its environment."""
@@ -235,16 +239,13 @@ class Plan:
     @property
     def warnings(self) -> list[str]:
         """A line about the runs whose numbers may be others today, if there are such."""
-        outdated = self.there.outdated
-        if not outdated:
-            return []
-        what = ", ".join(sorted({key for keys in outdated.values() for key in keys}))
+        what = ", ".join(sorted({key for keys in self.there.outdated.values() for key in keys}))
         line = (
-            f"{len(outdated)} of these runs, or their trainings, were made with other {what}: "
-            "normexp why RUN says more, --on-code-change rerun makes them again, ignore "
+            f"{len(self.there.outdated)} of these runs, or their trainings, were made with other "
+            f"{what}: normexp why RUN says more, --on-code-change rerun makes them again, ignore "
             "keeps silent"
         )
-        return [line]
+        return [line] if what else []
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as data."""

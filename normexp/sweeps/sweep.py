@@ -35,7 +35,7 @@ from normexp.sweeps.events import (
 )
 from normexp.sweeps.execute import check, execute
 from normexp.sweeps.in_slurm import Sent, follow, forget, jobs, send, sent_array
-from normexp.sweeps.outcome import Outcome, interrupted, sum_up
+from normexp.sweeps.outcome import Limit, Outcome, interrupted, sum_up
 from normexp.sweeps.plan import POLICIES, OnCodeChange, Plan, Standard, build, take_inventory
 from normexp.sweeps.worker import Worker
 
@@ -48,10 +48,11 @@ def plan(
     config_dir: str | Path | None = None,
     filed_as: str | None = None,
     on_code_change: OnCodeChange = "warn",
+    rerun: bool = False,
 ) -> Plan:
     """The runs, trajectories and stacks of a `sweep` with the same arguments, and what is there."""
     study = load(*overrides, config_dir=config_dir, filed_as=filed_as)
-    return _plan(study, _standard(study, on_code_change))
+    return _plan(study, _standard(study, on_code_change, rerun=rerun))
 
 
 def sweep(  # noqa: PLR0913  the options of a command line
@@ -59,6 +60,8 @@ def sweep(  # noqa: PLR0913  the options of a command line
     config_dir: str | Path | None = None,
     filed_as: str | None = None,
     on_code_change: OnCodeChange = "warn",
+    rerun: bool = False,
+    limit: str | None = None,
     detach: bool = False,
     labels: Labels = Labels(),  # noqa: B008  it cannot change
     progress: Listener = ignore,
@@ -71,6 +74,8 @@ def sweep(  # noqa: PLR0913  the options of a command line
         config_dir: the user's own configs, searched before the packaged ones.
         filed_as: the name that the study is kept under; else its own.
         on_code_change: what becomes of stored runs that other code or another machine has made.
+        rerun: make all runs again, also those that are there.
+        limit: make so many runs, such as `"100"`, or end after a while, such as `"30min"`.
         detach: submit the work, and leave; the same call without it waits and sums up.
         labels: a note and tags for the sweep.
         progress: called with every event.
@@ -83,7 +88,14 @@ def sweep(  # noqa: PLR0913  the options of a command line
     """
     study = load(*overrides, config_dir=config_dir, filed_as=filed_as)
     return sweep_study(
-        study, on_code_change, detach=detach, labels=labels, progress=progress, stop=stop
+        study,
+        on_code_change,
+        rerun=rerun,
+        limit=limit,
+        detach=detach,
+        labels=labels,
+        progress=progress,
+        stop=stop,
     )
 
 
@@ -91,13 +103,15 @@ def sweep_study(  # noqa: PLR0913
     study: Study,
     on_code_change: OnCodeChange = "warn",
     *,
+    rerun: bool = False,
+    limit: str | None = None,
     detach: bool = False,
     labels: Labels = Labels(),  # noqa: B008
     progress: Listener = ignore,
     stop: Stop | None = None,
 ) -> Outcome:
     """The same for a study that has been loaded."""
-    standard = _standard(study, on_code_change)
+    standard, most = _standard(study, on_code_change, rerun=rerun), Limit.of(limit or "")
     directory, stop = study_directory(study), stop or Stop()
     executor = study.runs[0].config.executor
     if detach and not isinstance(executor, Slurm):
@@ -106,15 +120,11 @@ def sweep_study(  # noqa: PLR0913
             "type --detach executor=slurm, or leave --detach out",
         )
     with _writing(directory, study):
-        with unchanging(directory):
-            plan = _plan(study, standard)
-            start = time.perf_counter()
-            if plan.stacks:
-                check(plan.executor)
-            directory.refuse_links()
-            place, sent = _place(plan, directory, labels)
-        start -= 0.0 if sent is None else seconds_elsewhere(place)
-        with place.beating(), _discarding(place):
+        plan, place, sent = _begun(study, standard, most, labels)
+        start = time.perf_counter() - (0.0 if sent is None else seconds_elsewhere(place))
+        if rerun:
+            standard = replace(standard, rerun_by=place.path.name)
+        with place.beating(), _discarding(place), most.ending(stop):
             stop.begin(place.stop.absolute())
             tidy(directory, place.path.name)
             outcome, stopped = Outcome(plan, place.path), False
@@ -135,6 +145,7 @@ def sweep_study(  # noqa: PLR0913
             sum_up(outcome, place, standard)
             if outcome.failed and stopped:
                 outcome.status = "interrupted"
+                stopped = not most.reached(outcome)
             if not isinstance(plan.executor, Local):
                 outcome.jobs = jobs(place)
                 forget(place)
@@ -149,6 +160,19 @@ def study_directory(study: Study) -> StudyDirectory:
     return StudyDirectory(expanded(study.runs[0].config.store.dir) / study.name)
 
 
+def _begun(
+    study: Study, standard: Standard, most: Limit, labels: Labels
+) -> tuple[Plan, SweepDirectory, Sent | None]:
+    """The plan and the place of a sweep; meanwhile nothing is removed that it counts on."""
+    directory = study_directory(study)
+    with unchanging(directory):
+        plan = most.cut(_plan(study, standard))
+        if plan.stacks:
+            check(plan.executor)
+        directory.refuse_links()
+        return plan, *_place(plan, directory, labels)
+
+
 def _plan(study: Study, standard: Standard) -> Plan:
     directory = study_directory(study)
     runs = {run.id: run.trajectory_id for run in study.runs}
@@ -158,12 +182,15 @@ def _plan(study: Study, standard: Standard) -> Plan:
         return build(study, replace(there, earlier=earlier))
 
 
-def _standard(study: Study, on_code_change: OnCodeChange) -> Standard:
+def _standard(study: Study, on_code_change: OnCodeChange, *, rerun: bool) -> Standard:
     """The standard of now; in a cluster any of its processors may make a run."""
     policy = pick(on_code_change, {known: known for known in POLICIES}, "--on-code-change")
     first = study.runs[0].config
     now = environment() | {"device": first.executor.device}
-    return Standard(policy, now, first.log, any_processor=not isinstance(first.executor, Local))
+    is_elsewhere = not isinstance(first.executor, Local)
+    if rerun:
+        return Standard("rerun", now, first.log, any_processor=is_elsewhere, rerun_by="")
+    return Standard(policy, now, first.log, any_processor=is_elsewhere)
 
 
 def _place(

@@ -262,6 +262,7 @@ class Worker:
             "schema": SCHEMA_VERSION,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "environment": self.made_in,
+            **({} if self.standard.rerun_by is None else {"sweep": self.standard.rerun_by}),
         }
 
     @cached_property

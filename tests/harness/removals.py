@@ -36,7 +36,7 @@ WAYS: dict[str, Callable[[Path], list[str]]] = {
     "a sweep": lambda store: ["rm", sweeps(store)[1].name],
     "a tagged sweep": lambda store: ["rm", sweeps(store)[0].name],
     "fields": lambda _: ["rm", "alpha", "norm.momentum=0.5"],
-    "a run": lambda _: ["rm", "none-s1"],
+    "a run": lambda store: ["rm", str(next(store.glob("alpha/none-s1-*")))],  # beta has it too
     "the study": lambda _: ["rm", "alpha"],
     "gc": lambda _: ["gc"],
 }

@@ -226,10 +226,16 @@ def test_a_stack_that_fails_is_named_and_the_others_are_kept(
 
     monkeypatch.setattr(Worker, "_train", fail)
     broken = normexp("sweep", *STUDY, "--json")
-    monkeypatch.undo()
     answer = json.loads(broken.stdout)
+    shown = normexp("show", answer["failed_runs"][0][:8])
+    sound = normexp("verify").exit_code == 0
+    monkeypatch.undo()
 
     assert broken.exit_code == 1
     assert answer["failed"] == 6
     assert "MemoryError: out of memory" in answer["errors"][0]
+    assert shown.exit_code == 0
+    assert 'raise MemoryError("out of memory")' in shown.stdout
+    assert answer["directory"] in shown.stdout
+    assert sound
     assert [arm["values"]["norm.kind"] for arm in answer["arms"]] == ["none"]

@@ -20,6 +20,7 @@ from normexp.cli.app import (
     command,
     warn_of_damage,
 )
+from normexp.errors import NotFoundError
 
 
 @command("ls")
@@ -76,14 +77,22 @@ def show(
 ) -> Answer:
     """Show one run, and the command that makes it again.
 
+    Of one that has failed it shows the end of its log.
+
     Example:
       normexp show 64fdd590
       normexp show runs/bn_regression/none-s0-64fdd590c34c
     """
-    from normexp.console.look import print_run
+    from normexp.console.look import print_failed, print_run
     from normexp.sweeps import listing
 
-    manifest, metrics = listing.run(directory, run)
+    try:
+        manifest, metrics = listing.run(directory, run)
+    except NotFoundError:
+        failed = listing.failed_run(directory, run)
+        if failed is None:
+            raise
+        return Answer(lambda: failed, lambda: print_failed(failed))
     warn_of_damage(Path(manifest["directory"]))
     return Answer(
         lambda: {**manifest, "points": metrics},

@@ -34,6 +34,9 @@ MOST_TYPED = 160
 MOST_POINTS = 16
 """Evaluation points shown of a run."""
 
+MOST_LINES = 30
+"""The end of a log that is shown."""
+
 DROP_ORDER = ("test batch", "population\naccuracy", "train", "population")
 
 
@@ -150,6 +153,15 @@ def print_run(manifest: Row, metrics: Sequence[Row], *, whole: bool = False) -> 
         console.print("the sweep that makes it alone:", style="bold")
         console.print(manifest["command"], soft_wrap=True)
     console.print(manifest["directory"], soft_wrap=True)
+
+
+def print_failed(failed: Row) -> None:
+    """A run that has failed: where, and the end of its log."""
+    console = stdout()
+    console.print(f"{failed['run_id']}  failed", style="bold", soft_wrap=True)
+    for line in failed["log"].splitlines()[-MOST_LINES:]:
+        console.print(line, soft_wrap=True)
+    console.print(failed["sweep"], soft_wrap=True)
 
 
 def _print_config(console: Console, config: Row, *, whole: bool) -> None:

@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,12 +39,15 @@ REMOVED = "removed.json"
 """Runs that a sweep had and that were removed since."""
 
 TYPED = "sweep.yaml"
+LOGS = "logs"
+"""Of stacks that have failed, named by their first trajectories."""
+
 LABELS = "labels.json"
 """What the user calls a sweep."""
 
 TEXTS = (TYPED, "environment.json")
 
-NAMES = {MANIFEST, SUMMARY, REMOVED, LABELS, *TEXTS, Path(JOB).parent.name}
+NAMES = {MANIFEST, SUMMARY, REMOVED, LABELS, LOGS, *TEXTS, Path(JOB).parent.name}
 """What a sweep's directory has in the end, logs of Slurm among it."""
 
 
@@ -106,6 +110,23 @@ class SweepDirectory:
     def _forget_stop(self) -> None:
         with suppress(OSError):
             self.stop.unlink(missing_ok=True)
+
+    def log(self, name: str, runs: Iterable[str], error: Exception) -> None:
+        """Keep what there is to say of an error that has cost some runs, first their ids."""
+        told = getattr(error, "__notes__", traceback.format_exception(error))
+        with suppress(OSError):  # no room, perhaps
+            (self.path / LOGS).mkdir(exist_ok=True)
+            text = "\n".join([" ".join(runs), *told])
+            write_file(self.path / LOGS / f"{name}.txt", text.encode(errors="replace"))
+
+    def log_of(self, run: str) -> str:
+        """The log of a run's stack; empty if there is none."""
+        for path in (self.path / LOGS).glob("*.txt"):
+            with suppress(OSError):
+                runs, _, told = read_regular(path).decode(errors="replace").partition("\n")
+                if run in runs:
+                    return told
+        return ""
 
     def discard(self) -> None:
         """Remove it: nothing was begun."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from normexp.config.schema import Executor, Local, Ray, Slurm
 from normexp.errors import NormexpError, UsageError, describe
 from normexp.store.files import machine
-from normexp.store.locks import Stop, sign_of
+from normexp.store.locks import Stop, StoppedError, sign_of
 from normexp.sweeps.environment import device_environment, environment
 from normexp.sweeps.events import (
     PAUSE_SECONDS,
@@ -50,6 +50,9 @@ def execute(plan: Plan, worker: Worker, listen: Listener) -> Ended:
     else:
         ended = in_threads(plan.stacks, worker, plan.workers, listen)
     for stack, done in ended:
+        if done.error is not None and not isinstance(done.error, StoppedError):
+            runs = [run.id for trajectory in stack.trajectories for run in trajectory.runs]
+            worker.place.log(stack.trajectories[0].id, runs, done.error)
         listen(Event("ended", done=done))
         yield stack, done
 

@@ -226,6 +226,18 @@ def _common(configs: Sequence[Config]) -> tuple[str, ...]:
     )
 
 
+def failed_run(store: Path, wanted: str) -> dict[str, Any] | None:
+    """The last sweep in which a run has failed, by the beginning of its id, and the run's log."""
+    for study in studies(store):
+        for path in reversed(study.sweep_directories()):
+            end = read_end(path) or {"errors": []}
+            for run in end["failed"] if end["errors"] else ():
+                if run.startswith(wanted):
+                    log = SweepDirectory(path).log_of(run) or "\n".join(end["errors"])
+                    return {"run_id": run, "status": "failed", "sweep": str(path), "log": log}
+    return None
+
+
 def run(store: Path, wanted: str) -> tuple[dict[str, Any], Rows]:
     """A run's manifest, its directory added, and its metrics at every evaluation point.
 

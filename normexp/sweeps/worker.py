@@ -6,6 +6,7 @@ What needs PyTorch is imported where it is used: who sends a worker elsewhere do
 import math
 import shlex
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -94,6 +95,7 @@ class Worker:
             locked = [each for each in stack.trajectories if each.id in mine]
             done = self._work(locked, listen) if locked else Done()
         except Exception as error:  # noqa: BLE001  passed on, whatever it is
+            error.add_note(traceback.format_exc())  # which another process would not hear of
             done = Done(error=error)
         finally:
             if mine:
@@ -314,10 +316,7 @@ def _half_life(config: RunConfig) -> float | None:
 
 
 class Checkpoints:
-    """Decides at the evaluation points of a training whether to write one, and whether to stop.
-
-    The first is written after so many seconds; where there are to be None, none is.
-    """
+    """Decides at the evaluation points whether to write one, after so many seconds, and to stop."""
 
     def __init__(
         self, write: "Callable[[Kept], None]", epochs: range, after: float | None, stop: Stop

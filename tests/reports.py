@@ -17,8 +17,15 @@ def specs(page: str) -> dict[str, Any]:
 
 def rows_of(page: str, figure: str) -> pd.DataFrame:
     """The rows that a figure is drawn from."""
-    datasets = specs(page)[figure]["spec"]["datasets"].values()
-    return pd.DataFrame(max(datasets, key=len))  # others are marks of axes
+    columns = specs(page)[figure]["spec"]["datasets"]["rows"]
+    return pd.DataFrame(
+        {
+            name: [column["values"][place] for place in column["places"]]
+            if "places" in column
+            else column["values"]
+            for name, column in columns.items()
+        }
+    )
 
 
 def cells(page: str, figure: str) -> list[list[str]]:

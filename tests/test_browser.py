@@ -104,7 +104,7 @@ def test_every_figure_is_drawn(opened: "Opener", scheme: str, screen: str) -> No
     assert figures.count() >= 3
     for i in range(figures.count()):
         name = figures.nth(i).get_attribute("data-figure")
-        svg = figures.nth(i).locator("svg").first
+        svg = figures.nth(i).locator(".chart svg").first
         box = svg.bounding_box()
         assert box is not None, name
         assert box["width"] > 200, name

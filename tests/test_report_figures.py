@@ -92,7 +92,7 @@ def test_levels_ring_and_prediction_stand_in_each_panel(
         assert levels["no norm"] == pytest.approx(plain, rel=1e-4)
         least = batch.groupby("arm")["test_loss"].mean().min()
         assert mine.loc["best"]["mean"] == pytest.approx(least, rel=1e-4)
-        assert mine.loc["rule"]["x"] == best[size]
+        assert mine.loc["predicted"]["x"] == best[size]
 
 
 def test_both_conventions_label_the_same_places(page: str) -> None:
@@ -319,7 +319,7 @@ def test_a_legend_lists_what_is_drawn_and_tells_all_apart(page: str, reported: P
     """Eight arms look like eight; none is grey, since two have no norm."""
     errors = (reported / "reports/bn_regression/figures/mean-error.svg").read_text("utf-8")
     looks = re.findall(
-        r'data-arm="[^"]+" style="--look: var\(--(\w+)\)">.*?class="mark" d="([^"]+)"',
+        r'data-arm="[^"]+"><svg.*?stroke="var\(--(\w+)\)".*?<path d="([^"]+)" fill="var',
         page,
         re.DOTALL,
     )

@@ -21,6 +21,7 @@ from normexp.insight.comparison import FEWEST, Comparison
 from normexp.report.charts import (
     SHOWN,
     category,
+    labels,
     layer,
     on_axis,
     panels,
@@ -31,7 +32,7 @@ from normexp.report.charts import (
 from normexp.report.figure import Drawn, Figure, LeftOut, Spec, Table, sentences, table
 from normexp.report.naming import unnamed
 from normexp.report.source import MOMENTUM, SOURCE, Source
-from normexp.report.style import ARM, INK, PERCENT, SOFT, Palette
+from normexp.report.style import ARM, INK, PERCENT, SOFT, SOLID, Palette, sign
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 DIFFERENCES = "Differences, paired where they can be"
 
 ACCURACIES = ("test_accuracy", "test_accuracy_population")
+
+FAINT = 0.28
+"""Opacity of bars."""
 
 MOST = 20
 """Comparisons that are made: each costs a bootstrap."""
@@ -60,12 +64,15 @@ def _headline(source: Source, metric: str) -> Figure:
         sentence=_sentence(source, metric),
         chart=_dots(frame, source.palette, what, tips, log=is_loss) if len(frame) else None,
         table=_table(source) if is_loss else None,
+        key=(
+            sign(f"mean and 95{PERCENT} interval over seeds", "circle", line=SOLID),
+            *(
+                sign("the same weights under population statistics", "upright", color=SOFT),
+                sign("what running statistics cost", "bar", opacity=FAINT),
+            ) * bool(frame["reference"].notna().any()),
+        ),
         note=sentences(
-            f"Mark: mean {what} and 95{PERCENT} interval over seeds (Student's t).",
-            "Upright stroke: the same weights under population statistics; the bar between is what "
-            "running statistics cost."
-            if frame["reference"].notna().any() else "",
-            SKEWED_NOTE,
+            f"Intervals are Student's t. {SKEWED_NOTE}",
             source.thinned,
             unnamed(source.fields),
         ),
@@ -165,6 +172,11 @@ def differences(source: Source) -> Drawn:
             sentence=_decided(shown, field),
             chart=_chart(source, shown, scale, field),
             table=table(columns, rows),
+            key=(
+                sign(f"{scale} and its 95{PERCENT} interval over seeds", "circle", line=SOLID),
+                sign("the same, not decided", "circle", color=SOFT, line=SOLID, opacity=0.6),
+                sign("no difference", color=SOFT, line=(4, 3)),
+            ),
             note=sentences(
                 f"Test loss, {kind}, with its 95{PERCENT} interval over seeds (Student's t and "
                 "bootstrap). Runs of one training are paired on their weights, others by seed. "
@@ -268,7 +280,7 @@ def _dots(  # noqa: PLR0913  the parts of a chart
     long = max(map(len, names)) > 18  # noqa: PLR2004  such names stand above their rows
     look: Spec = {"labelColor": INK, "ticks": False, "domain": False}
     if long:
-        look |= {"labelAlign": "left", "labelOffset": -12, "labelPadding": -2, "labelLimit": 340}
+        look["labels"] = False
     color, shape = (
         (palette.encode(names, "color"), palette.encode(names, "shape"))
         if has_arms
@@ -289,10 +301,12 @@ def _dots(  # noqa: PLR0913  the parts of a chart
     over_all = layer("rule", {"x": quantity("mean", axis)}, strokeDash=[4, 3])
     layers = [
         *([{**over_all, "data": {"values": rule}}] if rule else []),
-        layer("bar", at("reference", "mean"), *known, height=7, opacity=0.28),
+        layer("bar", at("reference", "mean"), *known, height=7, opacity=FAINT),
         layer("rule", {**at("low", "high"), **faint}, *filters, "isValid(datum.high)",
               strokeWidth=1.5, clip=True),
         layer("tick", {**at("reference"), "color": {"value": SOFT}}, *known, thickness=2, size=16),
         layer("point", {**at("mean"), **faint, **shape}, *filters, size=80),
+        *(labels({"y": base["y"], "x": {"value": 2}}, *filters, align="left", dy=-14) * long),
     ]  # fmt: skip
+    frame = frame.assign(label=frame["name"])
     return panels(layers, frame, (520, (38 if long else 28) * len(names)))

@@ -13,7 +13,7 @@ from normexp.report.charts import SHOWN, category, layer, panels, quantity, tool
 from normexp.report.course import MOST_LAYERS, sample
 from normexp.report.figure import Drawn, Figure, LeftOut, Spec, epoch_slider, sentences, table
 from normexp.report.source import Source, some
-from normexp.report.style import ARM, INK
+from normexp.report.style import ARM, INK, sign, token
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,13 +28,12 @@ FLOOR = 1e-4
 
 NAMES = {"initial": "initial value", "drift": "drift", "noise": "noise", "error": "whole error"}
 
-MARKS = {
-    "initial value": "M0,-1L1,0L0,1L-1,0Z",
-    "drift": "M-1,-.35H.1V-.9L1.1,0L.1,.9V.35H-1Z",
-    "noise": "M-1.2,.6L-.7,-.7L-.2,.6L.3,-.7L.8,.6L1.2,-.4",
-    "whole error": "M0,-1.5V1.5",
+CAUSES = {
+    "initial value": ("diamond", token("cause0")),
+    "drift": ("triangle-right", token("cause1")),
+    "noise": ("circle", token("cause2")),
 }
-"""A diamond, an arrow, a zigzag and a bar: not the shapes of arms, whose colours they have."""
+"""Shapes and colours, which are no arm's; each cause has a lane of its own in a layer's row."""
 
 MOSTLY = 0.6
 """Share of the mean square error from which on one part is most of it."""
@@ -123,6 +122,10 @@ def _figure(source: Source, frame: "pd.DataFrame", last: "pd.DataFrame", note: s
             ("arm", "layer", "error in σ", *(NAMES[part] for part in PARTS)),
             ends[[ARM, "layer", "error", *PARTS]].to_numpy(),
         ),
+        key=(
+            *(sign(cause, shape, color=color) for cause, (shape, color) in CAUSES.items()),
+            sign(NAMES["error"], "upright"),
+        ),
         controls=epoch_slider("budget_epoch", epochs),
         note=sentences(NOTE, few, note),
     )
@@ -136,24 +139,34 @@ def _chart(source: Source, frame: "pd.DataFrame", layers: Sequence[str], epoch: 
     low, high = (data["value"].min(), data["value"].max()) if len(data) else (FLOOR, 1.0)
     scale = {"type": "log", "nice": False, "padding": 8, "domain": [low, high]}  # of all epochs
     axis = {"values": ticks(low, high), "format": "~g", "labelOverlap": "greedy"}
-    legend = {"title": None, "orient": "top", "symbolStrokeColor": INK, "symbolFillColor": None}
-    shapes = {"domain": list(MARKS), "range": list(MARKS.values())}
+    shapes, colors = (
+        {"domain": list(CAUSES), "range": list(looks)}
+        for looks in zip(*CAUSES.values(), strict=True)
+    )
     tips = {"arm:N": "arm", "layer:N": "layer", "epoch": "epoch", "part:N": "part",
             "value": "RMS in σ"}  # fmt: skip
     names = {"title": None, "sort": list(layers), "scale": {"domain": list(layers)},
              "axis": {"grid": True, "ticks": False}}  # fmt: skip
-    encoding = {
+    at = {
         "x": quantity("value", {"title": "RMS in σ", "scale": scale, "axis": axis}),
         "y": category("layer", names),
-        "shape": category("part", {"scale": shapes, "legend": legend}),
         "tooltip": tooltips(tips),
-        **source.palette.encode(arms, "color"),
     }
-    drawn = layer("point", encoding, "datum.epoch === budget_epoch", SHOWN, filled=False,
-                  opacity=1, size=46, strokeWidth=1.7)  # fmt: skip
+    causes = {
+        **at,
+        "yOffset": category("part", {"sort": list(CAUSES), "scale": {"domain": list(CAUSES)}}),
+        "shape": category("part", {"scale": shapes, "legend": None}),
+        "color": category("part", {"scale": colors, "legend": None}),
+    }
+    shown, whole = ("datum.epoch === budget_epoch", SHOWN), f"datum.part === '{NAMES['error']}'"
+    drawn = [
+        layer("tick", at, *shown, whole, color=INK, thickness=2, size=18),
+        layer("point", causes, *shown, f"!({whole})", opacity=1, size=32),
+    ]
     size, facet = (200, max(60, 21 * len(layers))), {"field": ARM, "sort": arms, "columns": 3}
-    chart = panels([drawn], data, size, facet)
+    chart = panels(drawn, data, size, facet)
     chart["params"].append({"name": "budget_epoch", "value": epoch})
+    chart["title"] = {"text": {"expr": "'epoch ' + budget_epoch"}}
     return chart
 
 

@@ -51,7 +51,8 @@ ZOOM: Spec = {
 def means(frame: "pd.DataFrame", value: str, by: Sequence[str]) -> "pd.DataFrame":
     """Mean, low, high and n over seeds of a column, by others; 95 % intervals by Student's t.
 
-    Groups without a finite value are left out; of one value there is no interval.
+    Groups without a finite value are left out; of one value there is no interval. That of an
+    accuracy ends at 0 and 1.
     """
     import numpy as np
 
@@ -59,6 +60,8 @@ def means(frame: "pd.DataFrame", value: str, by: Sequence[str]) -> "pd.DataFrame
     found = finite.groupby(list(by), observed=True, sort=False)[value].agg(["mean", "std", "count"])
     half = half_width(found["std"], found["count"])
     found = found.assign(low=found["mean"] - half, high=found["mean"] + half)
+    if "accuracy" in value:
+        found = found.assign(low=found["low"].clip(lower=0.0), high=found["high"].clip(upper=1.0))
     return found.rename(columns={"count": "n"}).drop(columns="std").reset_index()
 
 
@@ -72,7 +75,7 @@ def value_axis(
     """Title, scale and ticks of an axis that shows all means, and intervals as far as sensible.
 
     Args:
-        title: of the axis; an accuracy's ends at 0 and 1.
+        title: of the axis; an accuracy's shows all of the intervals and ends at 0 and 1.
         frame: mean, and perhaps low and high, and `reference`, another mean.
         log: whether it is logarithmic; a mean that is not above zero is not shown then.
         room: share of the axis kept free at either end.
@@ -88,6 +91,7 @@ def value_axis(
     middle = middle[np.isfinite(middle) & (not log or middle > math.log(TINY))]
     bottom, top = middle.min(), middle.max()
     far = math.log(FAR) if log else ((top - bottom) or 1.0) / FAR
+    far = math.inf if "accuracy" in title else far
     lowest, highest = np.nanmin([bottom, *scaled("low")]), np.nanmax([top, *scaled("high")])
     bottom, top = max(lowest, bottom - far), min(highest, top + far)
     margin = room * ((top - bottom) or 1.0)
@@ -166,7 +170,7 @@ def curves(  # noqa: PLR0913  the parts of a chart
     """Layers of the rows that are a `point`: an arm a line with marks, and perhaps a band."""
     at, filters = {"x": quantity("x", x)}, ("datum.what === 'point'", SHOWN)
     value = {**at, "y": quantity("mean", y)}
-    color = palette.encode(arms, "color", legend="points")
+    color = palette.encode(arms, "color")
     ends = {**at, "y": quantity("low", y), "y2": {"field": "high"}, **color}
     marks = {**value, **color, **palette.encode(arms, "shape"), "tooltip": tooltips(tips)}
     band = layer("area", ends, *filters, "isValid(datum.high)", opacity=0.09, clip=True)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from normexp.config.field import spell
 from normexp.console.words import cell, counted, listed
@@ -15,7 +14,7 @@ from normexp.errors import NormexpError
 from normexp.report.arms import differences, headline
 from normexp.report.budget import error_budget
 from normexp.report.course import convergence, training
-from normexp.report.figure import Drawn, Figure, LeftOut, Link, Table, table
+from normexp.report.figure import Drawn, Figure, LeftOut, Link, Sign, Table, table
 from normexp.report.fitted import fitted
 from normexp.report.heat import heat
 from normexp.report.momentum import momentum
@@ -57,10 +56,11 @@ class Report:
     source: Source
 
     @property
-    def looks(self) -> dict[str, dict[str, Any]]:
-        """The looks of all arms that are drawn, for the legend."""
-        parts = self.source.parts.values()
-        return {arm: look for part in parts for arm, look in part.palette.looks.items()}
+    def signs(self) -> list[Sign]:
+        """The legend of all arms that are drawn."""
+        palettes = [part.palette for part in self.source.parts.values()]
+        every = (sign for palette in palettes for sign in palette.signs(palette.arms))
+        return list({sign.words: sign for sign in every}.values())
 
     @property
     def headlines(self) -> list[str]:

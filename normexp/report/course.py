@@ -20,7 +20,7 @@ from normexp.report.charts import (
 )
 from normexp.report.figure import Control, Drawn, Figure, LeftOut, Spec, sentences, table
 from normexp.report.source import Source, some
-from normexp.report.style import ARM, INK, PERCENT, SOFT, percent
+from normexp.report.style import ARM, INK, PERCENT, SOFT, percent, sign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ def _by_epoch(source: Source, frame: "pd.DataFrame", metric: str) -> Figure | Le
     points = means(frame, metric, [ARM, "epoch"])
     if points.empty:
         return LeftOut(f"{what.capitalize()} by epoch", "no mean is finite")
-    bands = points[ARM].nunique() <= MOST_BANDS and points["n"].median() >= FEWEST_SEEDS
+    bands = bool(points[ARM].nunique() <= MOST_BANDS and points["n"].median() >= FEWEST_SEEDS)
     low, high = points["mean"].min(), points["mean"].max()
     log = bool(metric == "test_loss" and low > 0 and high / low > WIDE)
     wide = points.pivot_table(index="epoch", columns=ARM, values="mean", observed=True)
@@ -91,8 +91,9 @@ def _by_epoch(source: Source, frame: "pd.DataFrame", metric: str) -> Figure | Le
         sentence=f"At the end {' and '.join(f'{arm} is at {ends[arm]}' for arm in extremes)}.",
         chart=panels(layers, shown, (WIDTH, HEIGHT)),
         table=table(("epoch", *ends), wide.reset_index().itertuples(index=False)),
+        key=(*source.palette.signs([*ends]), *[sign(band, "band", opacity=0.15)] * bands),
         note=sentences(
-            f"Mean over seeds; {'the band is' if bands else 'point at a mark to read'} its {band}."
+            f"Mean over seeds; {'bands are' if bands else 'point at a mark to read'} its {band}."
             if points["n"].max() > 1
             else "One seed an arm: there are no intervals.",
             source.thinned,
@@ -249,9 +250,17 @@ def _converging(
             ends[columns].itertuples(index=False),
         ),
         controls=(slider,) if len(arms) > 1 else (),
+        key=(
+            *source.palette.signs(list(ranked)),
+            *(
+                sign("theory of one arm", line=(4, 3)),
+                sign(f"95{PERCENT} of such means", "band", opacity=0.22),
+            )
+            * bool(arms),
+        ),
         note=sentences(
             f"{measure.note}, mean over seeds. Steps are by square root.",
-            "Dashed: theory of one arm, exact but for batches' noise, with 95 % of such means."
+            "Theory is exact but for batches' noise."
             if arms
             else "Without theory: the trainings are not there, or no arm is an average.",
             note,
@@ -294,4 +303,6 @@ def _multiples(
     facet = {"field": "layer", "sort": layers, "columns": 2 if len(layers) == 2 * 2 else 3}
     chart = panels(drawn, on_axis(frame, y), (190, 150), facet)
     chart["params"].append({"name": "theory", "value": start})
+    if start:
+        chart["title"] = {"text": {"expr": "'theory of ' + theory"}}
     return chart

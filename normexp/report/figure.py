@@ -84,6 +84,21 @@ class Control:
         return self.values[self.start]
 
 
+@dataclass(frozen=True)
+class Sign:
+    """An entry of a key.
+
+    Attributes:
+        words: what the mark means.
+        drawing: the mark as SVG, in 34 × 14 pixels.
+        is_arm: whether it stands for an arm: the page has one legend of those for all figures.
+    """
+
+    words: str
+    drawing: str
+    is_arm: bool = False
+
+
 def epoch_slider(parameter: str, epochs: Sequence[int]) -> tuple[Control, ...]:
     """A slider over epochs that starts at the last one; none if there is one epoch."""
     words = tuple(f"{epoch} of {epochs[-1]}" for epoch in epochs)
@@ -101,8 +116,9 @@ class Figure:
         sentence: the result, made from the numbers; may be several sentences, never empty.
         chart: with widths in pixels; the page makes it fit. None: the table is all.
         table: its numbers; None where another figure's table has them.
+        key: what its marks mean.
         controls: sliders under it.
-        note: how it was made, what was thinned, what marks mean.
+        note: how it was made, what was thinned.
         open: whether the table shows without a click.
     """
 
@@ -111,6 +127,7 @@ class Figure:
     sentence: str
     chart: Spec | None = None
     table: Table | None = None
+    key: tuple[Sign, ...] = ()
     controls: tuple[Control, ...] = ()
     note: str = ""
     open: bool = False

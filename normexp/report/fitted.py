@@ -33,7 +33,7 @@ from normexp.report.figure import (
 from normexp.report.naming import arm_name
 from normexp.report.pictures import VALID, intervals, pictured
 from normexp.report.source import MOMENTUM, Source, some
-from normexp.report.style import ARM, SOFT
+from normexp.report.style import ARM, SOFT, SOLID, sign
 
 if TYPE_CHECKING:
     from normexp.engine.pictures import Curve
@@ -96,16 +96,19 @@ def fitted(source: Source) -> Drawn:
                 ("arm", "seed", "RMS error"),
                 [(arm, found.rows[arm]["seed"], errors[arm]) for arm in curves],
             ),
+            key=(
+                *source.palette.signs(list(curves), marks=False),
+                *[sign("other arms", line=SOLID)] * bool({*curves} - {*source.palette.arms}),
+                *[sign("another momentum: thin and faint", color=SOFT, line=SOLID)]
+                * any(each.parameter == "momentum" for each in controls),
+                sign("test points", "dot", color=SOFT),
+            ),
             controls=controls,
             note=sentences(
-                "Dots are the test points; curves are predictions under running statistics, those "
-                "of other momenta faint.",
+                "Curves are predictions under running statistics.",
                 found.note,
                 f"{MOST_POINTS} of {tests} test points are drawn." if tests > MOST_POINTS else "",
                 source.thinned if len(cells) < len(source.arms) else "",
-                "Curves in ink are arms that the legend has not."
-                if {*curves} - {*source.palette.arms}
-                else "",
             ),
         )
     ]
@@ -191,20 +194,17 @@ def _layers(
     strong = "(datum.momentum === '' || datum.momentum === momentum)"
     strong = strong if "momentum" in sliders else "true"
     drawn = "datum.kind === 'prediction' && "
-    color, dash = (
-        source.palette.encode(arms, channel, legend="lines" if channel == "color" else "")
-        for channel in ("color", "strokeDash")
-    )
-    curve = {**at, **color, "detail": category(ARM)}
+    color, dash = (source.palette.encode(arms, channel) for channel in ("color", "strokeDash"))
+    curve = {**at, **color, **dash, "detail": category(ARM)}
     tips = tooltips({"arm:N": "arm", "epoch": "epoch", "x": "x", "y": "prediction"})
     faint = layer("line", curve, f"{drawn}!{strong}", SHOWN, strokeWidth=1.2, opacity=0.4,
                   clip=True)  # fmt: skip
     return [
         layer("circle", at, "datum.kind === 'y'", size=11, color=SOFT, opacity=0.45),
         *([faint] if "momentum" in sliders else []),
-        layer("line", {**curve, **dash}, drawn + strong, SHOWN, strokeWidth=2.5, clip=True),
-        layer("circle", {**curve, "tooltip": tips}, drawn + strong, SHOWN, name=ZOOMED, size=90,
-              opacity=0),
+        layer("line", curve, drawn + strong, SHOWN, strokeWidth=2.5, clip=True),
+        layer("circle", {**at, **color, "tooltip": tips}, drawn + strong, SHOWN, name=ZOOMED,
+              size=90, opacity=0),
     ]  # fmt: skip
 
 

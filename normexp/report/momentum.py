@@ -23,9 +23,9 @@ from normexp.report.charts import (
     tooltips,
     value_axis,
 )
-from normexp.report.figure import Drawn, Figure, LeftOut, Spec, Table, sentences, table
+from normexp.report.figure import Drawn, Figure, LeftOut, Sign, Spec, Table, sentences, table
 from normexp.report.source import UNKNOWN, Source, some
-from normexp.report.style import ARM, GRID, INK, PERCENT, SOFT, Palette
+from normexp.report.style import ARM, GRID, INK, PERCENT, SOFT, SOLID, Palette, sign
 
 if TYPE_CHECKING:
     from normexp.insight.forecast import Forecast
@@ -60,15 +60,19 @@ CONVENTIONS = {
 }
 """Where the axis of each stands, and what it shows."""
 
-DOTTED: Spec = {"color": INK, "strokeWidth": 1.5, "strokeDash": [2, 2]}
+LEVELS = {"population": (7, 4), "no norm": (8, 3, 2, 3)}
+"""Dashes of levels."""
+
+DOTS = (1, 3)
+"""Dashes of what is predicted."""
 
 NOTE = (
-    f"Mean over seeds with its 95{PERCENT} interval (Student's t); a point looks as its arm does "
-    f"in the legend, in ink where the arm is not drawn there. {SKEWED_NOTE}"
+    "Intervals are Student's t; a point looks as its arm does in the legend, in ink where the arm "
+    f"is not drawn there. {SKEWED_NOTE}"
 )
 
 PREDICTED = (
-    "Predicted (dotted): population plus what the loss on training data rises by in evaluation "
+    "Predicted: population plus what the loss on training data rises by in evaluation "
     "mode under each momentum, median of the first {}; no test example is looked at. Below the "
     "population's, running statistics do better than its statistics."
 )
@@ -109,6 +113,7 @@ def _figure(
         sentence=cost_sentence(whole) if metric == EXCESS else best_sentence(whole, metric),
         chart=_chart(known, metric, source.palette),
         table=_table(whole, metric),
+        key=_key(known, metric),
         note=sentences(
             NOTE,
             predicted if metric != "test_accuracy" else "",
@@ -121,8 +126,21 @@ def _figure(
     )  # fmt: skip
 
 
+def _key(found: Sequence[Cell], metric: str) -> tuple[Sign, ...]:
+    """The meaning of the marks that there are."""
+    there = {row["what"] for cell in found for row in _rows(cell, metric, 1.0)}
+    levels = {row.get("level") for cell in found for row in _rows(cell, metric, 1.0)}
+    return (
+        sign(f"mean and 95{PERCENT} interval over seeds", "upright", line=SOLID),
+        sign("best measured", "ring"),
+        *[sign("predicted", line=DOTS)] * ("course" in there),
+        *[sign("predicted best", "triangle-down")] * ("predicted" in there),
+        *(sign(of, color=SOFT, line=LEVELS[of]) for of in LEVELS if of in levels),
+    )
+
+
 def _levels(metric: str) -> tuple[str, ...]:
-    return ("population", "no norm") if metric != EXCESS else ()
+    return tuple(LEVELS) if metric != EXCESS else ()
 
 
 def _table(whole: Sequence[Cell], metric: str) -> Table:
@@ -165,11 +183,11 @@ def _chart(found: Sequence[Cell], metric: str, palette: Palette) -> Spec:
     measured = frame[frame["what"].isin(["point", "level"])]
     log = metric == EXCESS or (metric == "test_loss" and bool((measured["mean"] > 0).all()))
     log = log and bool((measured["mean"] > 0).any())
-    y = value_axis(metric.replace("_", " "), measured, log=log, room=0.12)
+    y = value_axis(metric.replace("_", " "), measured, log=log, room=0.25 if narrow else 0.16)
     frame = frame[(frame["what"] != "course") | (frame["mean"] <= y["scale"]["domain"][1])]
     has_edge = any(None in cell.momenta.values() for cell in found)
     ends = ((edge if has_edge else min(momenta)) / 1.25, max(momenta) * 1.25)
-    away = frame["level"] == "population" if "level" in frame else False  # from the best one
+    away = frame["what"] == "level"  # from the best one
     is_left = (frame["x"] < math.sqrt(ends[0] * ends[1])) != away
     frame = frame.assign(side=is_left.map({True: "left", False: "right"}))
     arms = list(dict.fromkeys(frame[frame["what"] == "point"][ARM]))
@@ -195,16 +213,17 @@ def _rows(cell: Cell, metric: str, edge: float) -> Iterator[dict[str, Any]]:
                 "keras": keras(value), "apart": value is None}  # fmt: skip
         yield {**row, "what": "point"}
         if row[ARM] == cell.best(metric):
-            yield {**row, "what": "best", "label": f"best: {_word(value)}"}
+            yield {**row, "what": "best", "label": f"best measured: {_word(value)}"}
         elif value is None:
             yield {**row, "what": "aside", "label": _word(value)}
     most = max(cell.mean(arm, metric) for arm in cell.known(metric))
     best = cell.momenta[cell.best(metric)] or edge
-    for of in _levels(metric):
-        level = cell.level(of, metric).mean
-        if math.isfinite(level) and 0 < level <= FAR * most:
-            yield {"what": "level", "cell": cell.name, "level": of, "mean": level,
-                   "label": f"{of} {number(level)}", "x": best}  # fmt: skip
+    levels = {of: cell.level(of, metric).mean for of in _levels(metric)}
+    levels = {of: level for of, level in levels.items() if 0 < level <= FAR * most}
+    for of, level in levels.items():
+        is_above = level == max(levels.values()) and (len(levels) > 1 or "accuracy" in metric)
+        yield {"what": "level", "cell": cell.name, "level": of, "mean": level, "x": best,
+               "label": f"{of} {number(level)}", "above": is_above}  # fmt: skip
     if cell.forecast is not None:
         yield from _predicted(cell, cell.forecast, metric)
 
@@ -214,7 +233,7 @@ def _predicted(cell: Cell, made: "Forecast", metric: str) -> Iterator[dict[str, 
     best = made.best.momentum
     if best > 0:
         label = f"predicted best: {best:g}"
-        yield {"what": "rule", "cell": cell.name, "x": best, "label": label}
+        yield {"what": "predicted", "cell": cell.name, "x": best, "label": label}
     base = 0.0 if metric == EXCESS else cell.level("population", metric).mean
     momenta = [value for value in cell.momenta.values() if value]
     for each in made.tried if metric != "test_accuracy" else ():
@@ -267,7 +286,7 @@ def _points(palette: Palette, arms: Sequence[str], x: Spec, y: Spec, *, narrow: 
 
 def _under(x: Spec, y: Spec, ends: tuple[float, float], *, narrow: bool) -> list[Spec]:
     """The frameworks' defaults, levels, and what is predicted."""
-    dashes = {"domain": ["population", "no norm"], "range": [[7, 4], [2, 3]]}
+    dashes = {"domain": list(LEVELS), "range": list(LEVELS.values())}
     at, value = {"x": quantity("x", {**x, "axis": None})}, {"y": quantity("mean", y)}
     there = [{"x": a, "label": words} for a, words in DEFAULTS.items() if ends[0] < a < ends[1]]
     words = {**at, "y": {"value": "height"}, "text": category("label")}
@@ -276,29 +295,33 @@ def _under(x: Spec, y: Spec, ends: tuple[float, float], *, narrow: bool) -> list
         layer("text", words, fill=SOFT, align="left", dx=5, dy=-6, fontSize=11),
     ]
     level = {**value, "strokeDash": category("level", {"scale": dashes, "legend": None})}
-    tips = tooltips({"label:N": "by the training loss"})
     return [
         *({**each, "data": {"values": there}} for each in defaults if not narrow),
         layer("rule", level, "datum.what === 'level'", strokeWidth=1.5),
         layer("line", {"x": quantity("x", x), **value}, "datum.what === 'course'", clip=True,
-              **DOTTED),
-        layer("rule", {**at, "tooltip": tips}, "datum.what === 'rule'", **DOTTED),
+              interpolate="monotone", color=INK, strokeWidth=2, strokeDash=DOTS),
     ]  # fmt: skip
 
 
 def _over(scale: Spec, y: Spec, *, narrow: bool) -> list[Spec]:
-    """A ring about the best, and words beside it, levels and what is predicted."""
+    """A ring about the best, words beside levels, and at the top what is best and predicted."""
     at, value = {"x": quantity("x", {"scale": scale, "axis": None})}, {"y": quantity("mean", y)}
     best = ("datum.what === 'best'", SHOWN)
     ring: Spec = {"color": INK, "filled": False, "size": 190 if narrow else 260, "opacity": 1}
-    found = [layer("point", {**at, **value}, *best, **ring)]
+    predicted = "datum.what === 'predicted'"
+    top, below = {**at, "y": {"value": 9}}, {**at, "y": {"value": 25}}
+    pin = {**below, "tooltip": tooltips({"label:N": "by the training loss"})}
+    found = [
+        layer("point", {**at, **value}, *best, **ring),
+        layer("point", pin, predicted, shape="triangle-down", color=INK, size=60, opacity=1),
+    ]
     for side, dx, end in (("left", 10, 0), ("right", -10, "width")):
         look: Spec = {"align": side, "fontSize": 11 if narrow else 12}
         mine = f"datum.side === '{side}'"
-        found += labels({**at, **value}, *best, mine, dx=dx, dy=20, fontWeight="bold", **look)
-        found += labels({**at, "y": {"value": 8}}, "datum.what === 'rule'", mine, dx=dx / 2, **look)
-        for name, dy in (("population", 11), ("no norm", -7)):
-            which = ("datum.what === 'level'", f"{mine} && datum.level === '{name}'")
+        found += labels(top, *best, mine, fontWeight="bold", **look)
+        found += labels(below, predicted, mine, dx=dx * 0.8, **look)
+        for is_above, dy in (("datum.above", -7), ("!datum.above", 11)):
+            which = ("datum.what === 'level'", f"{mine} && {is_above}")
             found += labels({**value, "x": {"value": end}}, *which, dx=dx / 2, dy=dy, **look)
     if not narrow:
         aside = ("datum.what === 'aside'", SHOWN)

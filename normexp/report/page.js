@@ -33,9 +33,21 @@ function fitted(spec, width) {
   return { ...spec, columns, spec: { ...spec.spec, width: inner } };
 }
 
+function rowsOf(columns) {
+  const rows = [];
+  for (const [name, { values, places = [...values.keys()] }] of Object.entries(columns)) {
+    places.forEach((place, i) => {
+      rows[i] ??= {};
+      if (values[place] !== null) rows[i][name] = values[place];
+    });
+  }
+  return rows;
+}
+
 async function draw(figure) {
   const name = figure.dataset.figure;
   const content = JSON.parse(document.querySelector(`script[data-for="${name}"]`).textContent);
+  for (const [data, columns] of Object.entries(content.spec.datasets)) content.spec.datasets[data] = rowsOf(columns);
   const chart = figure.querySelector(".chart > div");  // the library gives it a role of its own
   const options = { renderer: "svg", actions: false, ast: true, viewClass: await viewClass, tooltip: { disableDefaultStyle: false } };
   const spec = fitted(content.spec, figure.clientWidth);

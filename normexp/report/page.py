@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -21,7 +22,7 @@ from normexp.report.compose import Report
 from normexp.report.figure import Figure, Spec, Table
 from normexp.report.render import Renderer
 from normexp.report.source import MOMENTUM, Source
-from normexp.report.style import DARK, LIGHT, for_page, tight
+from normexp.report.style import CONFIG, DARK, LIGHT, tight
 from normexp.store.files import write_file
 from normexp.store.plain import MOST_BYTES, read_regular
 
@@ -29,18 +30,6 @@ PAGE, MARKDOWN, FIGURES, REPORTS = "report.html", "report.md", "figures", "repor
 
 MOST_CHARACTERS = 120
 """Of a directory's name."""
-
-MARKS = {
-    "circle": "M17 3a4 4 0 1 0 .01 0z",
-    "square": "M13.5 3.5h7v7h-7z",
-    "triangle-up": "M17 2.5l4.5 8.5h-9z",
-    "diamond": "M17 1.5l4 5.5-4 5.5-4-5.5z",
-    "cross": "M15.5 2.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z",
-    "triangle-down": "M17 11.5l4.5-8.5h-9z",
-    "triangle-right": "M13 2.5l8.5 4.5-8.5 4.5z",
-    "triangle-left": "M21 2.5l-8.5 4.5 8.5 4.5z",
-}
-"""Vega's shapes, as paths for the legend."""
 
 
 def place(store: Path, source: Source) -> Path:
@@ -124,6 +113,7 @@ def page(report: Report, base: Path | None = None, *, live: str = "", number: st
 
     environment = Environment(autoescape=True, trim_blocks=True)
     environment.filters["tight"] = tight
+    environment.filters["drawing"] = lambda sign: Markup(sign.drawing)  # noqa: S704  our own
     environment.filters["address"] = lambda path: (
         quote(os.path.relpath(path.resolve(), base.resolve() if base else None)) + "/"
     )
@@ -131,8 +121,7 @@ def page(report: Report, base: Path | None = None, *, live: str = "", number: st
     momenta = any(MOMENTUM in row for row in report.source.rows)
     return environment.from_string(_asset("page.html.jinja")).render(
         report=report,
-        looks=report.looks,
-        marks=MARKS,
+        arms=report.signs,
         data={f.name: Markup(_data(f, f.chart)) for f in report.figures if f.chart},  # noqa: S704
         style=Markup(_style()),  # noqa: S704  our own
         bundle=Markup(bundle),  # noqa: S704  the library's
@@ -149,14 +138,33 @@ def page(report: Report, base: Path | None = None, *, live: str = "", number: st
 
 def _data(figure: Figure, chart: Spec) -> str:
     """The specification that draws a figure; no end of a script element is in it."""
+    spec: Spec = {**chart, "config": CONFIG}
+    spec["datasets"] = {name: _columns(rows) for name, rows in chart["datasets"].items()}
+    if "width" in spec:  # as wide as there is room for
+        spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
     content = {
-        "spec": for_page(chart),
+        "spec": spec,
         "controls": {
             each.parameter: {"values": each.values, "words": each.words} for each in figure.controls
         },
     }
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.replace("<", "\\u003c")
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return rows by column, which is much shorter; texts and lists once each, and their places."""
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        if all(isinstance(each, str | list | None) for each in values):
+            each_once = {json.dumps(value): value for value in values}
+            place = {text: number for number, text in enumerate(each_once)}
+            places = [place[json.dumps(value)] for value in values]
+            found[name] = {"values": list(each_once.values()), "places": places}
+        else:
+            found[name] = {"values": values}
+    return found
 
 
 @cache

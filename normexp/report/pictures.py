@@ -12,14 +12,14 @@ from normexp.insight.training import NO_NETWORK
 from normexp.report.charts import HIDDEN, SHOWN, category, layer, quantity, tooltips, with_rows
 from normexp.report.figure import Drawn, Figure, LeftOut, Spec, epoch_slider, sentences, table
 from normexp.report.source import Source, some
-from normexp.report.style import ARM, INK, TIGHT, percent
+from normexp.report.style import ARM, INK, SOFT, TIGHT, percent
 from normexp.store.places import find_data
 from normexp.store.stored import Row
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from normexp.engine.pictures import Picture
+    from normexp.engine.pictures import Histogram, Picture
 
 TITLE = "Histograms of the layers"
 
@@ -40,6 +40,9 @@ LABELLED = (
     "datum.value % 5 === 0 || abs(datum.value) === 1 || abs(datum.value) === 4 ? datum.label : ''"
 )
 """Ticks that have a number: 0, the ends of bins for layers, and fives for the input."""
+
+MANY, ALL = 0.1, 0.995
+"""Shares of values beyond the bins that are said, and that are all."""
 
 SATURATED = "activations beyond ±0.8"
 FULLEST, OUTSIDE = "pre-activations in the fullest bin", "pre-activations outside the bins"
@@ -239,7 +242,8 @@ def _chart(source: Source, found: Pictured, layers: Sequence[str]) -> Spec:
         {ARM: arm, "row": _row(KINDS[values], arm), "kind": KINDS[values], "layer": site,
          "from": epoch, "until": until, "low": each.low,
          "width": (each.high - each.low) / len(each.counts), "bin": list(range(len(each.counts))),
-         "share": [float(f"{share:.4g}") for share in each.counts.numpy() / each.total]}
+         "share": [float(f"{share:.4g}") for share in each.counts.numpy() / each.total],
+         "beyond": _beyond(each)}
         for arm, by_epoch in found.pictures.items()
         for epoch, until in intervals(by_epoch).items()
         for (site, values), each in by_epoch[epoch].histograms.items()
@@ -261,29 +265,47 @@ def _chart(source: Source, found: Pictured, layers: Sequence[str]) -> Spec:
         "tooltip": tooltips(tips),
         **source.palette.encode(arms, "color"),
     }
-    bars = layer("bar", encoding, SHOWN, VALID, binSpacing=1)
-    bars["transform"] += [
+    text: Spec = {"fontSize": 10, "color": SOFT, "lineBreak": "|"}
+    first = f"datum.bin === 0 && datum.layer === '{layers[0]}'"
+    name = {"x": {"value": -44}, "text": category("row")}
+    drawn = [
+        layer("bar", encoding, SHOWN, binSpacing=1),
+        layer("text", {"text": category("beyond")}, SHOWN, "datum.bin === 0", dy=-14, **text),
+        layer("text", name, first, dy=-7, align="right", **{**text, "color": INK, "fontSize": 11}),
+    ]
+    transform = [
+        {"filter": VALID},
         {"flatten": ["bin", "share"]},
         {"calculate": "datum.low + datum.bin * datum.width", "as": "left"},
         {"calculate": "datum.left + datum.width", "as": "right"},
         {"calculate": f"format(100 * datum.share, '.1f') + '{TIGHT}%'", "as": "percent"},
     ]
     head = {"title": None, "labelColor": INK, "labelFontSize": 11}
-    lines = {"labelAngle": 0, "labelAlign": "right", "labelExpr": "split(datum.value, '|')"}
     order = [_row(words, arm) for words in KINDS.values() for arm in arms]
     return {
         **with_rows(rows),
         "facet": {
-            "row": category("row", {"sort": order, "header": {**head, **lines}}),
+            "row": category("row", {"sort": order, "header": {"title": None, "labels": False}}),
             "column": category("layer", {"sort": list(layers), "header": head}),
         },
-        "spec": {**bars, "width": 68, "height": 64},
+        "transform": transform,  # in the facets Vega-Lite 6.4 loses the data
+        "spec": {"layer": drawn, "width": 68, "height": 64},
         "title": {"text": {"expr": "'epoch ' + epoch"}},
         "bounds": "flush",
         "spacing": {"row": 26, "column": 10},
         "resolve": {"scale": {"x": "independent"}},
         "params": [HIDDEN, {"name": "epoch", "value": found.epochs[-1]}],
     }
+
+
+def _beyond(histogram: "Histogram") -> str:
+    """A word on the values that a panel does not show; empty if they are few."""
+    share = 1 - float(histogram.counts.sum()) / histogram.total
+    how_many = "all" if share > ALL else percent(share)
+    ends = f"{histogram.low:g} … {histogram.high:g}"
+    if histogram.low == -histogram.high:
+        ends = f"±{histogram.high:g}"
+    return f"{how_many} beyond|{ends}" if share >= MANY else ""
 
 
 def _row(kind: str, arm: str) -> str:

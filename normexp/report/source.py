@@ -90,14 +90,16 @@ class Source:
         """
         import pandas as pd
 
+        lowest, highest = (0.0, 1.0) if "accuracy" in metric else (-math.inf, math.inf)
         rows = []
         for name, arm in self.arms.items():
             value = self.estimate(name, metric)
             known = arm.has_statistics and not metric.startswith("excess")
             truth = self.estimate(name, f"{metric}_population") if known else UNKNOWN
             rows.append({
-                "arm": name, "mean": value.mean, "low": value.mean - value.half_width,
-                "high": value.mean + value.half_width, "n": value.n, "text": interval(value),
+                "arm": name, "mean": value.mean, "low": max(value.mean - value.half_width, lowest),
+                "high": min(value.mean + value.half_width, highest), "n": value.n,
+                "text": interval(value),
                 "reference": truth.mean, "truth": interval(truth),
             })  # fmt: skip
         frame = pd.DataFrame(rows)

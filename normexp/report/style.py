@@ -1,6 +1,5 @@
-"""One look for all charts: colours that follow light and dark, and the marks of arms."""
+"""One look for all charts: colours that follow light and dark, marks of arms, keys to marks."""
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from normexp.console.words import NOTHING
-from normexp.report.figure import Spec
+from normexp.report.figure import Sign, Spec
 
 ARM = "arm"
 """The column that colours mean."""
@@ -18,7 +17,7 @@ LIGHT = {
     "ink": "#1b1f24", "soft": "#5d6773", "grid": "#dfe3e8", "paper": "#ffffff",
     "arm0": "#6b7480", "arm1": "#0072b2", "arm2": "#d55e00", "arm3": "#009e73",
     "arm4": "#b8568f", "arm5": "#b07c00", "arm6": "#1f8fc4", "arm7": "#7a3ff2",
-    "arm8": "#8f1d3f",
+    "arm8": "#8f1d3f", "cause0": "#7b3294", "cause1": "#c2185b", "cause2": "#5b6b2f",
 }  # fmt: skip
 """Okabe and Ito's colours, which colour-blind people tell apart (2008), made dark enough for white
 paper; arm0 is for what has no norm, arm8 where all of eight have one."""
@@ -27,11 +26,29 @@ DARK = {
     "ink": "#e8ebef", "soft": "#9aa5b1", "grid": "#353c45", "paper": "#14181d",
     "arm0": "#a3adb8", "arm1": "#4aa8e8", "arm2": "#f2823a", "arm3": "#2fc99a",
     "arm4": "#e08bb9", "arm5": "#e6b93d", "arm6": "#8bd3f7", "arm7": "#b79bff",
-    "arm8": "#ffb3b8",
+    "arm8": "#ffb3b8", "cause0": "#c79bea", "cause1": "#ff7fae", "cause2": "#b9cc7a",
 }  # fmt: skip
 
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right",
-          "triangle-left")  # fmt: skip
+PATHS = {
+    "circle": "M17 3a4 4 0 1 0 .01 0z",
+    "square": "M13.5 3.5h7v7h-7z",
+    "triangle-up": "M17 2.5l4.5 8.5h-9z",
+    "diamond": "M17 1.5l4 5.5-4 5.5-4-5.5z",
+    "cross": "M15.5 2.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z",
+    "triangle-down": "M17 11.5l4.5-8.5h-9z",
+    "triangle-right": "M13 2.5l8.5 4.5-8.5 4.5z",
+    "triangle-left": "M21 2.5l-8.5 4.5 8.5 4.5z",
+    "band": "M1 1.5h32v11h-32z",
+    "bar": "M1 3.5h32v7h-32z",
+    "dot": "M17 5a2 2 0 1 0 .01 0z",
+    "ring": "M17 .5a6.5 6.5 0 1 0 .01 0zM17 2.5a4.5 4.5 0 1 1-.01 0z",
+    "upright": "M16 0h2v14h-2z",
+}
+"""Marks as paths in 34 × 14 pixels, those that Vega has too first."""
+
+SHAPES = tuple(PATHS)[:8]
+
+SOLID = (1, 0)
 DASHES = ((1, 0), (1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (10, 4), (4, 2), (1, 3))
 
 TIGHT = "\u00a0"
@@ -42,14 +59,6 @@ PERCENT = f"{TIGHT}%"
 MOST_ARMS = len(SHAPES)
 """Arms that are drawn one by one: more cannot be told apart."""
 
-LEGEND_WIDTH = 680
-
-LEGENDS: Spec = {
-    "points": {"symbolSize": 70, "symbolStrokeWidth": 0},
-    "lines": {"symbolSize": 500, "symbolType": "stroke"},
-}
-"""Marks of a picture's legend."""
-
 
 def token(name: str) -> str:
     """A colour that the page sets, by light and dark; pictures have it light."""
@@ -57,6 +66,22 @@ def token(name: str) -> str:
 
 
 INK, SOFT, GRID, PAPER = (token(name) for name in ("ink", "soft", "grid", "paper"))
+
+
+def sign(  # noqa: PLR0913  the parts of a look
+    words: str,
+    shape: str = "",
+    *,
+    color: str = INK,
+    line: Sequence[int] | None = None,
+    opacity: float = 1.0,
+    is_arm: bool = False,
+) -> Sign:
+    """Return an entry of a key that shows a mark, and perhaps a line with these dashes."""
+    dashes = " ".join(map(str, line)) if line and line[1] else "none"
+    stroke = f'<path d="M1 7H33" stroke="{color}" stroke-width="2" stroke-dasharray="{dashes}"/>'
+    mark = f'<path d="{PATHS.get(shape, "")}" fill="{color}" fill-opacity="{opacity}"/>'
+    return Sign(words, (stroke if line else "") + mark, is_arm)
 
 
 @dataclass(frozen=True)
@@ -82,18 +107,25 @@ class Palette:
             for arm, n in numbers.items()
         }  # fmt: skip
 
-    def encode(self, arms: Sequence[str], *channels: str, legend: str = "") -> Spec:
+    def signs(self, arms: Sequence[str], *, marks: bool = True) -> tuple[Sign, ...]:
+        """Return the key of those arms that the palette has, lines with or without marks."""
+        return tuple(
+            sign(arm, look["shape"] if marks else "", color=look["color"],
+                 line=look["strokeDash"], is_arm=True)
+            for arm, look in self.looks.items() if arm in arms
+        )  # fmt: skip
+
+    def encode(self, arms: Sequence[str], *channels: str) -> Spec:
         """The encoding of arms.
 
         Args:
-            arms: that are drawn; those that the palette has not are in ink, without a legend.
+            arms: that are drawn; those that the palette has not are in ink.
             channels: `color`, `shape` or `strokeDash`.
-            legend: marks of a picture's, `points` or `lines`; the page has its own for all figures.
         """
         other = {"color": INK, "shape": SHAPES[0], "strokeDash": DASHES[0]}
         known = [arm for arm in self.arms if arm in arms]
         ordered = [*known, *(arm for arm in arms if arm not in known)]
-        found: Spec = {
+        return {
             channel: {
                 "field": ARM,
                 "type": "nominal",
@@ -105,17 +137,6 @@ class Palette:
             }
             for channel in channels
         }
-        if legend and known:
-            columns = max(1, min(4, LEGEND_WIDTH // (7 * max(map(len, known)) + 30)))
-            found["color"]["legend"] = {
-                "title": None,
-                "orient": "top",
-                "columns": columns,
-                "values": known,
-                "symbolOpacity": 1,
-                **LEGENDS[legend],
-            }
-        return found
 
 
 def percent(share: float | None) -> str:
@@ -146,43 +167,10 @@ CONFIG: dict[str, Any] = {
         "titlePadding": 8, "labelOverlap": True,
     },
     "header": {"labelColor": INK, "titleColor": SOFT, **SMALL},
-    "legend": {"labelColor": INK, "titleColor": SOFT, **SMALL, "titleFontWeight": "normal",
-               "labelLimit": LEGEND_WIDTH, "symbolStrokeWidth": 2},
+    "legend": {"labelColor": INK, "titleColor": SOFT, **SMALL, "titleFontWeight": "normal"},
     "title": {"color": INK, "fontSize": 13, "fontWeight": "normal", "anchor": "start"},
     "line": {"strokeWidth": 2},
     "point": {"size": 50, "filled": True},
     "text": {"fill": INK, "fontSize": 12},
     "rule": {"color": SOFT},
 }  # fmt: skip
-
-
-def for_picture(chart: Spec) -> str:
-    """A chart as JSON, in the colours of light paper."""
-    text = json.dumps({**chart, "config": CONFIG, "background": PAPER})
-    for name, value in LIGHT.items():
-        text = text.replace(token(name), value)
-    return text
-
-
-def for_page(chart: Spec) -> Spec:
-    """A chart as wide as there is room, with the page's own legend, clipped where it can zoom."""
-    zooms = any(each["name"] == "zoom" for each in chart["params"])
-    spec: Spec = {**_of_page(chart, zooms=zooms), "config": CONFIG}
-    if "width" in spec:
-        spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
-    return spec
-
-
-def _of_page(node: Any, *, zooms: bool) -> Any:  # noqa: ANN401  of JSON
-    if isinstance(node, list):
-        return [_of_page(each, zooms=zooms) for each in node]
-    if not isinstance(node, dict):
-        return node
-    if node.get("field") == ARM and "legend" in node:
-        node = {**node, "legend": None}
-    if zooms and "mark" in node and node["mark"]["type"] != "text":
-        node = {**node, "mark": {"clip": True, **node["mark"]}}
-    return {
-        key: each if key in ("datasets", "data") else _of_page(each, zooms=zooms)
-        for key, each in node.items()
-    }

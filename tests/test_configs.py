@@ -7,8 +7,7 @@ import pytest
 import yaml
 
 from normexp.config.field import specs
-from normexp.config.schema import KINDS, RECORDED, SECTIONS
-from normexp.study.compose import packaged_configs
+from normexp.config.schema import KINDS, RECORDED, SECTIONS, packaged_configs
 
 FILES = [
     (group, kind, cls)

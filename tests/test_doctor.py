@@ -87,7 +87,7 @@ def test_a_broken_config_is_found(normexp: Command, monkeypatch: pytest.MonkeyPa
     """Any one of them, whatever it raises; no traceback."""
     import shutil
 
-    from normexp.study.compose import packaged_configs
+    from normexp.config.schema import packaged_configs
 
     configs = shutil.copytree(packaged_configs(), Path("configs"))
     (configs / "norm/rms.yaml").write_text("kind: rms\neps: many\n")

@@ -28,7 +28,7 @@ def test_the_wheel_holds_the_package_and_the_configs(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     package = {str(path.relative_to(TOP)) for path in (TOP / "normexp").rglob("*.py")}
     page = {f"normexp/report/page.{suffix}" for suffix in ("css", "js", "html.jinja")}
-    configs = {f"normexp/{path.relative_to(TOP)}" for path in (TOP / "configs").rglob("*.yaml")}
+    configs = {f"normexp/{path.relative_to(TOP)}" for path in (TOP / "configs").rglob("*.*")}
 
     assert names == package | page | configs | {"normexp/README.md", "normexp/py.typed"}
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import AsJson, run_files, store_of
 
 import normexp
-from normexp.study.compose import packaged_configs
+from normexp.config.schema import packaged_configs
 
 STUDIES = sorted(path.stem for path in (packaged_configs() / "study").glob("*.yaml"))
 

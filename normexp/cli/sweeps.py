@@ -56,6 +56,8 @@ def sweep(  # noqa: PLR0913  the options of a command line
 ) -> Answer:
     """Train and observe a study's runs, and print the means of each arm.
 
+    normexp options lists what KEY=VALUE can be.
+
     Without overrides: batch norm against none, at five momenta and eight seeds. A run that is in
     the store already is not trained again, and a new momentum on an old training trains nothing.
     The last line is the sweep's directory. Ctrl-C ends it within seconds and in good order, twice
@@ -211,6 +213,35 @@ def plan(
         rerun=rerun,
     )
     return Answer(made.as_dict, lambda: print_plan(made))
+
+
+@command()
+def options(
+    word: Annotated[
+        str | None, typer.Argument(metavar="[GROUP|CHOICE|FIELD]", help="Such as norm, batch, lr.")
+    ] = None,
+    *,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="All of them as a page (configs/README.md).")
+    ] = False,
+    config_dir: ConfigDir = None,
+) -> Answer:
+    """Say what can be typed: studies, groups, fields.
+
+    Example:
+      normexp options norm
+      normexp options norm.momentum
+    """
+    from normexp.config.options import options as all_options
+    from normexp.console import options as console
+
+    found = all_options(config_dir)
+    if word is not None:
+        found = found.about(word)
+    if as_markdown:
+        return Answer(found.as_dict, lambda: typer.echo("\n".join(console.markdown(found))))
+    show = console.print_groups if word is None else console.print_options
+    return Answer(found.as_dict, lambda: show(found))
 
 
 @contextmanager

@@ -11,6 +11,8 @@ STRUCTURAL, STACKABLE, OBSERVED, RUNTIME = Role
 Order = Literal["seed", "file"]
 
 ORDER = Rule(STRUCTURAL, short="order-", neutral="seed")
+TRAIN_SIZE = Rule(STRUCTURAL, short="n", minimum=2, unit="examples")
+TEST_SIZE = Rule(STRUCTURAL, short="test", minimum=2, unit="examples")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +20,8 @@ class Quadratic:
     """y = x² − 5 + N(0, noise_std), x evenly spaced from low to high (S1)."""
 
     kind: Literal["quadratic"] = declare(STRUCTURAL, "quadratic")
-    train_size: int = declare(STRUCTURAL, 2000, short="n", minimum=2)
-    test_size: int = declare(STRUCTURAL, 200, short="test", minimum=2)
+    train_size: int = use(TRAIN_SIZE, 2000)
+    test_size: int = use(TEST_SIZE, 200)
     low: float = declare(STACKABLE, -7.0, short="low")
     high: float = declare(STACKABLE, 10.0, short="high")
     noise_std: float = declare(STACKABLE, 2.0, short="noise", minimum=0)
@@ -37,7 +39,7 @@ class RandomLabels:
     """
 
     kind: Literal["random_labels"] = declare(STRUCTURAL, "random_labels")
-    train_size: int = declare(STRUCTURAL, 100, short="n", minimum=2)
+    train_size: int = use(TRAIN_SIZE, 100)
     features: int = declare(STRUCTURAL, 10, short="f", minimum=1)
     classes: int = declare(STRUCTURAL, 2, short="c", minimum=2)
 
@@ -61,8 +63,8 @@ class Digits:
     """
 
     kind: Literal["digits"] = declare(STRUCTURAL, "digits")
-    train_size: int = declare(STRUCTURAL, 1440, short="n", minimum=2, maximum=1795)
-    test_size: int = declare(STRUCTURAL, 357, short="test", minimum=2, maximum=1795)
+    train_size: int = use(TRAIN_SIZE, 1440, maximum=1795)
+    test_size: int = use(TEST_SIZE, 357, maximum=1795)
 
     shape: ClassVar = (1, 8, 8)
     outputs: ClassVar = 10
@@ -77,8 +79,8 @@ class Drift:
     """
 
     kind: Literal["drift"] = declare(STRUCTURAL, "drift")
-    train_size: int = declare(STRUCTURAL, 2000, short="n", minimum=2)
-    test_size: int = declare(STRUCTURAL, 200, short="test", minimum=2)
+    train_size: int = use(TRAIN_SIZE, 2000)
+    test_size: int = use(TEST_SIZE, 200)
     features: int = declare(STRUCTURAL, 4, short="f", minimum=1)
     motion: Literal["linear", "walk"] = declare(STRUCTURAL, "linear")
     rate: float = declare(STACKABLE, 0.01, short="rate", minimum=0)
@@ -102,8 +104,8 @@ class Cifar10:
     """
 
     kind: Literal["cifar10"] = declare(STRUCTURAL, "cifar10")
-    train_size: int = declare(STRUCTURAL, 50000, short="n", minimum=2, maximum=50000)
-    test_size: int = declare(STRUCTURAL, 10000, short="test", minimum=2, maximum=10000)
+    train_size: int = use(TRAIN_SIZE, 50000, maximum=50000)
+    test_size: int = use(TEST_SIZE, 10000, maximum=10000)
     path: str = declare(RUNTIME, "data/cifar-10")
     verify: bool = declare(RUNTIME, default=True)
     digest: str | None = declare(STRUCTURAL, None)
@@ -123,8 +125,8 @@ class Arrays:
 
     kind: Literal["arrays"] = declare(STRUCTURAL, "arrays")
     path: str = declare(RUNTIME, "data/arrays.npz")
-    train_size: int | None = declare(STRUCTURAL, None, short="n", minimum=2)
-    test_size: int | None = declare(STRUCTURAL, None, short="test", minimum=2)
+    train_size: int | None = use(TRAIN_SIZE, None)
+    test_size: int | None = use(TEST_SIZE, None)
     x_shape: str | None = declare(STRUCTURAL, None, short="x")
     y_size: int | None = declare(STRUCTURAL, None, short="y", minimum=1)
     digest: str | None = declare(STRUCTURAL, None)
@@ -150,7 +152,7 @@ class Loop:
 
     kind: Literal["loop"] = declare(STRUCTURAL, "loop")
     name: str | None = declare(STRUCTURAL, None, short="data-")
-    train_size: int = declare(STRUCTURAL, 1, short="n", minimum=1)
+    train_size: int = declare(STRUCTURAL, 1, short="n", minimum=1, unit="examples")
 
     shape: ClassVar[tuple[int, ...]] = ()
     outputs: ClassVar = 0

@@ -36,6 +36,8 @@ class Role(StrEnum):
 class Rule:
     """A field beyond its name, type and default; its meaning stands in `configs/`.
 
+    `unit` is what a number of it counts or measures, where it has a unit.
+
     `neutral` is for a field added to a published schema: where the field has that value it is
     left out of the identity, so that older runs keep their names.
     """
@@ -46,6 +48,7 @@ class Rule:
     maximum: float = math.inf
     exclusive: bool = False
     neutral: Scalar = "no neutral value"
+    unit: str = ""
 
     @property
     def bounds(self) -> str:
@@ -95,13 +98,15 @@ class FieldSpec:
         shown = repr(value) if isinstance(value, str) and not self.choices else spell(value)
         near = [f"{path}={choice}" for choice in nearest(str(value), self.choices)]
         raise UsageError(
-            f"{path}={shown}: {self._allowed()} is needed",
+            f"{path}={shown}: {self.allowed} is needed",
             f"did you mean {' or '.join(near)}?"
             if near
             else f"type for example {path}={spell(self.default)}",
         )
 
-    def _allowed(self) -> str:
+    @property
+    def allowed(self) -> str:
+        """The values that it takes, in words."""
         *others, last = self.choices or (TYPE_NAMES[self.type],)
         words = f"{', '.join(others)} or {last}" if others else last
         bounds = self.rule.bounds if self.type in (int, float) else ""

@@ -23,7 +23,7 @@ class Mlp:
     """Hidden layers of one width, each with norm and activation, and a linear output layer."""
 
     kind: Literal["mlp"] = declare(STRUCTURAL, "mlp")
-    depth: int = declare(STRUCTURAL, 8, short="d", minimum=1, maximum=MOST_LAYERS)
+    depth: int = declare(STRUCTURAL, 8, short="d", minimum=1, maximum=MOST_LAYERS, unit="layers")
     width: int = declare(STRUCTURAL, 10, short="w", minimum=1)
     activation: Activation = declare(STRUCTURAL, "tanh")
     weight_init: WeightInit = use(WEIGHT_INIT, "normal", neutral="normal")
@@ -41,8 +41,8 @@ class Lenet:
     channels2: int = declare(STRUCTURAL, 16, short="c2-", minimum=1)
     units1: int = declare(STRUCTURAL, 120, short="u", minimum=1)
     units2: int = declare(STRUCTURAL, 84, short="u2-", minimum=1)
-    kernel: int | None = declare(STRUCTURAL, None, short="k", minimum=1)
-    padding: int | None = declare(STRUCTURAL, None, short="pad", minimum=0)
+    kernel: int | None = declare(STRUCTURAL, None, short="k", minimum=1, unit="pixels")
+    padding: int | None = declare(STRUCTURAL, None, short="pad", minimum=0, unit="pixels")
     activation: Activation = declare(STRUCTURAL, "relu")
     weight_init: WeightInit = use(WEIGHT_INIT, "torch")
     weight_std: float = use(WEIGHT_STD, 0.1)
@@ -55,7 +55,7 @@ class Resnet:
     """ResNet for small images (He et al. 2015, section 4.2), shortcuts without parameters."""
 
     kind: Literal["resnet"] = declare(STRUCTURAL, "resnet")
-    depth: int = declare(STRUCTURAL, 20, short="d", minimum=8, maximum=MOST_LAYERS)
+    depth: int = declare(STRUCTURAL, 20, short="d", minimum=8, maximum=MOST_LAYERS, unit="layers")
     width: int = declare(STRUCTURAL, 16, short="w", minimum=1)
     activation: Activation = declare(STRUCTURAL, "relu")
     weight_init: WeightInit = use(WEIGHT_INIT, "he")

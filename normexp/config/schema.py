@@ -7,6 +7,8 @@ and the store say where stacks are worked on and what is kept: no part of what a
 
 import os
 from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 from typing import Literal, get_args
 
 from normexp.config.data import Data
@@ -24,7 +26,7 @@ IN_A_CLUSTER = 64
 
 Device = Literal["cpu", "cuda"]
 
-STACK_SIZE = Rule(RUNTIME, minimum=1)
+STACK_SIZE = Rule(RUNTIME, minimum=1, unit="networks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,8 @@ class Slurm:
     account: str | None = declare(RUNTIME, None)
     cpus_per_task: int = declare(RUNTIME, 1, minimum=1)
     gpus: int = declare(RUNTIME, 0, minimum=0)
-    time: int = declare(RUNTIME, 60, minimum=5)  # the warning comes 90 seconds before the end
+    # the warning comes 90 seconds before the end
+    time: int = declare(RUNTIME, 60, minimum=5, unit="minutes")
     array_parallelism: int = declare(RUNTIME, 64, minimum=1)
     setup: str | None = declare(RUNTIME, None)
     options: str | None = declare(RUNTIME, None)
@@ -97,7 +100,7 @@ Executor = Local | Slurm | Ray
 class Log:
     """Rows of the tables beyond the evaluation points."""
 
-    every: int = declare(RUNTIME, 8, minimum=1)
+    every: int = declare(RUNTIME, 8, minimum=1, unit="steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +108,7 @@ class Store:
     """The place of results, and their checkpoints."""
 
     dir: str = declare(RUNTIME, "runs")
-    checkpoint_after: float | None = declare(RUNTIME, 10.0, minimum=0)
+    checkpoint_after: float | None = declare(RUNTIME, 10.0, minimum=0, unit="seconds")
 
 
 STRUCTURAL, STACKABLE, OBSERVED, RUNTIME = Role
@@ -115,8 +118,8 @@ STRUCTURAL, STACKABLE, OBSERVED, RUNTIME = Role
 class Train:
     """Mini-batch training."""
 
-    epochs: int = declare(STRUCTURAL, 12, short="e", minimum=1)
-    batch_size: int = declare(STRUCTURAL, 64, short="b", minimum=1)
+    epochs: int = declare(STRUCTURAL, 12, short="e", minimum=1, unit="epochs")
+    batch_size: int = declare(STRUCTURAL, 64, short="b", minimum=1, unit="examples")
     drop_last: bool = declare(STRUCTURAL, short="drop", default=False)
     shuffle: bool = declare(STRUCTURAL, short="shuffle-", default=True, neutral=True)
     schedule: Literal["constant", "cosine"] = declare(STRUCTURAL, "constant", neutral="constant")
@@ -178,6 +181,12 @@ PLACES = ("data.path", "data.verify")
 
 GONE: dict[str, type] = {"log.pictures": bool}
 """Fields that older stores have, with their types; they are dropped when a run is read."""
+
+
+def packaged_configs() -> Path:
+    """Return `configs/`: inside the installed package, or at the top of the working tree."""
+    installed = Path(str(files("normexp"))) / "configs"
+    return installed if installed.is_dir() else installed.parents[1] / "configs"
 
 
 def is_recorded(config: RunConfig) -> bool:

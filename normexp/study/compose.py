@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
 from fractions import Fraction
-from importlib.resources import files
 from math import ceil, lcm
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from normexp.config.schema import packaged_configs
 from normexp.errors import NormexpError, UsageError
 
 MOST_VALUES = 1_000_000
@@ -55,12 +55,6 @@ class UserConfigs(SearchPathPlugin):
         """Prepend the directory of the composition under way, if the user gave one."""
         if directory := _user_configs.get():
             search_path.prepend(provider="user", path=f"file://{directory}")
-
-
-def packaged_configs() -> Path:
-    """Return `configs/`: inside the installed package, or at the top of the working tree."""
-    installed = Path(str(files("normexp"))) / "configs"
-    return installed if installed.is_dir() else installed.parents[1] / "configs"
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from normexp.config.schema import (
     Log,
     RunConfig,
     number_of_parts,
+    packaged_configs,
     steps_per_epoch,
 )
 from normexp.errors import NormexpError
@@ -30,7 +31,6 @@ from normexp.store.layout import ID_LENGTH, StudyDirectory
 from normexp.store.locks import GRACE_SECONDS, Locks, Stop, StoppedError
 from normexp.store.manifest import read_manifest
 from normexp.store.sweep import SweepDirectory
-from normexp.study.compose import packaged_configs
 from normexp.study.study import Study
 from normexp.sweeps.environment import deciding, torch_environment
 from normexp.sweeps.events import Done, Event, Listener

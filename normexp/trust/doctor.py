@@ -103,9 +103,9 @@ def packages() -> str:
 
 def configs() -> str:
     """Every choice of every group of the packaged configs, composed and read by the schema."""
-    from normexp.config.schema import FRAMEWORK
+    from normexp.config.schema import FRAMEWORK, packaged_configs
     from normexp.config.tree import from_tree
-    from normexp.study.compose import composer, packaged_configs, resolve
+    from normexp.study.compose import composer, resolve
     from normexp.study.run import GROUPS, framed
 
     if not (packaged_configs() / "config.yaml").is_file():

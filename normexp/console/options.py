@@ -1,0 +1,110 @@
+"""Options for people: on a terminal, and as the page `configs/README.md`."""
+
+from collections.abc import Iterator, Sequence
+
+from normexp.config.field import spell
+from normexp.config.options import Option, Options
+from normexp.console.output import print_table, stdout, stdout_line, words_of, wrapped
+
+INTRODUCTION = """\
+# What can be typed
+
+Made by `normexp options --markdown`. `normexp options WORD` shows a part of it in the terminal.
+
+- `GROUP=CHOICE` takes a choice: `norm=group`. `FIELD=VALUE` sets a field: `norm.momentum=0.5`.
+- Several values are an axis: `norm=none,batch`, `norm.momentum=0.01,0.1`, `'seed=range(8)'`,
+  `choice()`, `glob()`. The grammar is Hydra's. All combinations that make sense are runs.
+- A typed value replaces the study's axis. `~norm.momentum` drops it.
+- A combination that makes no sense is refused before anything trains, with what to type instead.
+- `normexp plan` takes the same words as `normexp sweep` and says what would run.
+
+## Your own studies and presets
+
+A directory of yours, named with `--config-dir DIR`, comes before the packaged files. A study is a
+file `DIR/study/NAME.yaml`; `normexp sweep --config-dir DIR study=NAME` runs it:
+
+```yaml
+# @package _global_
+defaults:
+  - override /norm: batch
+study:
+  about: two momenta for small batches
+  axes:
+    norm.momentum: 0.05,0.5
+    seed: range(8)
+train:
+  batch_size: 16
+```
+
+A preset is a file `DIR/GROUP/NAME.yaml` that sets fields of its group, `kind` first. A framework's
+defaults are a file `DIR/norm/framework/NAME.yaml`, which begins with `# @package norm`.
+
+What is typed is kept under its study's name. `--as NAME` keeps it as a study of its own.
+
+## Roles
+
+A field's role says which runs share work. *structural*: networks that differ in it train apart.
+*stackable*: they train side by side. *observed*: they share one training, so that more values cost
+next to nothing. *runtime*: no part of what a run is.
+"""
+
+
+def markdown(found: Options) -> Iterator[str]:
+    """Yield the lines of the page."""
+    yield from INTRODUCTION.splitlines()
+    yield from ("", "## Groups")
+    for group, choices in found.choices.items():
+        yield from ("", f"### `{group}=`", "", "| choice | |", "|---|---|")
+        yield from (f"| `{name}` | {about} |" for name, about in choices.items())
+    yield from ("", "## Fields")
+    for section in dict.fromkeys(each.path.rpartition(".")[0] for each in found.fields):
+        head = "| field | default | takes | role | meaning |"
+        yield from ("", f"### `{section or 'seed'}`", "", head, "|---|---|---|---|---|")
+        for each in found.fields:
+            if each.path.rpartition(".")[0] == section:
+                takes = ", ".join(filter(None, (each.spec.allowed, each.spec.rule.unit)))
+                cells = (f"`{each.path}`", f"`{spell(each.default)}`", takes)
+                yield f"| {' | '.join(cells)} | {each.spec.rule.role} | {_meaning(each)} |"
+
+
+def print_groups(found: Options) -> None:
+    """The groups with their choices, and the sections with their fields."""
+    rows = {f"{group}=": ", ".join(kinds) for group, kinds in found.choices.items()}
+    for section, _, name in (each.path.rpartition(".") for each in found.fields if not each.of):
+        key = f"{section}." if section else f"{name}="
+        rows[key] = f"{rows[key]}, {name}" if key in rows else name if section else "0, 1, 2, …"
+    _print_pairs(("type", "one of"), [*rows.items()])
+    for line in (
+        "normexp options norm · a group, a section or a choice: its fields",
+        "normexp options norm.momentum · a field: type, default, role, meaning",
+        "normexp sweep norm=none,batch train.epochs=5 · how they are typed",
+    ):
+        stdout().print(line, style="dim")
+
+
+def print_options(found: Options) -> None:
+    """Choices with a line each; a field's first line is typed so, below it is its meaning."""
+    for group, choices in found.choices.items():
+        _print_pairs((group, ""), [(f"{group}={name}", about) for name, about in choices.items()])
+    console = stdout()
+    if found.choices and found.fields:
+        stdout_line("")
+    for each in found.fields:
+        rule = each.spec.rule
+        takes = [each.spec.allowed, rule.unit, str(rule.role)]
+        typed = f"{each.path}={spell(each.default)}"
+        for line in wrapped([typed, " ", " · ".join(filter(None, takes))], console.width):
+            stdout_line(line)
+        for line in wrapped([_meaning(each)], console.width - 4):
+            stdout_line(f"    {line}")
+
+
+def _meaning(option: Option) -> str:
+    group = option.path.partition(".")[0]
+    of = ",".join(each.partition("=")[2] for each in option.of)
+    return f"{option.meaning} ({group}={of})" if of else option.meaning
+
+
+def _print_pairs(titles: tuple[str, str], rows: Sequence[tuple[str, str]]) -> None:
+    first = words_of(titles[0], lambda row: row[0], is_whole=True)
+    print_table(stdout(), rows, [first, words_of(titles[1], lambda row: row[1])])

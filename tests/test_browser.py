@@ -113,6 +113,25 @@ def test_every_figure_is_drawn(opened: "Opener", scheme: str, screen: str) -> No
     assert sideways(page) == 0
 
 
+def test_a_phone_has_one_column_and_says_what_scrolls(opened: "Opener") -> None:
+    """Words stand over what is wider than the screen, and over nothing else."""
+    page = opened("light", "phone")
+    found = page.evaluate(
+        """() => [...document.querySelectorAll(".hint")].map((words) => {
+          const box = words.nextElementSibling;
+          const scrolls = box.scrollWidth > box.clientWidth + 1;
+          return [words.checkVisibility(), box.checkVisibility() && scrolls];
+        })"""
+    )
+    panels = page.locator("#mean-error .cell > g > .background").evaluate_all(
+        "found => found.map((each) => Math.round(each.getBoundingClientRect().left))"
+    )
+
+    assert all(says == scrolls for says, scrolls in found)
+    assert any(says for says, _ in found)
+    assert len(set(panels)) == 1 < len(panels)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_stand_out_from_the_paper(opened: "Opener", scheme: str) -> None:
     """Contrasts as WCAG 2.2 asks: 4.5 for texts, 3 for the colours of arms."""

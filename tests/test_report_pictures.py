@@ -2,11 +2,14 @@
 
 import html
 import re
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from reports import rows_of, specs
+from conftest import SMALL, store_of
+from reports import cells, rows_of, specs
+from typer.testing import Result
 
 
 def texts(reported: Path, figure: str) -> list[str]:
@@ -41,7 +44,8 @@ def test_every_picture_has_title_and_sentence(page: str, reported: Path) -> None
         ("momentum-excess", ["best measured", "predicted", "predicted best"]),
         ("test-loss", ["no norm, batch size 8", "batch cumulative, batch size 16"]),
         ("fitted-curves", ["no norm, batch size 8", "test points"]),
-        ("mean-error", ["batch 0.1, batch size 8", "theory of one arm"]),
+        ("mean-error", ["batch 0.1, batch size 8", "theory of one arm",
+                        "theory's 95\u00a0% band"]),
         ("error-budget", ["initial value", "drift", "noise", "whole error"]),
     ],
 )  # fmt: skip
@@ -49,7 +53,9 @@ def test_keys_explain_every_mark(page: str, reported: Path, figure: str, marks: 
     """In the picture; on the page too, but for arms, which have one legend there."""
     section = re.search(rf'<section id="{figure}".*?</section>', page, re.DOTALL)
     assert section is not None
-    on_page = re.findall(r"<li><svg.*?</svg>(.*?)</li>", section[0])
+    on_page = [
+        html.unescape(each) for each in re.findall(r"<li><svg.*?</svg>(.*?)</li>", section[0])
+    ]
 
     assert not set(marks) - set(texts(reported, figure))
     assert {each for each in marks if "batch size" not in each} <= set(on_page)
@@ -78,3 +84,55 @@ def test_an_empty_panel_says_where_its_values_are(page: str) -> None:
 def test_a_page_is_no_larger_than_it_must_be(page: str) -> None:
     """Vega and its kin take 0.9 MB of it."""
     assert len(page.encode()) <= 1_500_000
+
+
+def test_a_band_that_does_not_hold_its_points_is_said_to_fail(page: str) -> None:
+    """The share of points within the drawn band decides, steps after the first alone."""
+    drawn = rows_of(page, "log-var-ratio")
+    key = ["arm", "layer", "x"]
+    points, theory = (drawn[drawn["what"] == what].set_index(key) for what in ("point", "theory"))
+    both = points[["mean"]].join(theory[["low", "high"]], how="inner").query("x > 0")
+    inside = both["mean"].between(both["low"] - 1e-5, both["high"] + 1e-5).mean()
+    section = re.search(r'<section id="log-var-ratio".*?</section>', page, re.DOTALL)
+    assert section is not None
+
+    assert ("Theory fails" in section[0]) == (inside < 0.9)
+    said = re.search(r"band holds (\d+)\u00a0%", section[0])
+    assert said is not None
+    assert int(said[1]) == pytest.approx(100 * inside, abs=3)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_intervals_of_accuracies_end_at_0_and_1(
+    normexp: Callable[..., Result], tmp_path: Path
+) -> None:
+    """Of two seeds they would reach far beyond; every arm has a mark."""
+    axes = ["data=digits", "norm=none,batch", "norm.momentum=0.1,0.5", "seed=0,1"]
+    store_of(tmp_path / "runs", *SMALL, *axes, "optim.lr=0.1")
+    assert normexp("report", "--out", "out").exit_code == 0
+    page = Path("out/report.html").read_text()
+
+    arms = [row[0] for row in cells(page, "headline")[1:]]
+    for figure in ("headline-accuracy", "momentum-accuracy", "test-accuracy"):
+        drawn = rows_of(page, figure).dropna(subset=["low"])
+        assert (drawn["low"] >= 0).all()
+        assert (drawn["high"] <= 1).all()
+    assert list(rows_of(page, "headline-accuracy")["arm"]) == arms
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_arms_are_drawn_by_their_names(normexp: Callable[..., Result], reported: Path) -> None:
+    """By patterns; all stay in the first table, and a name that is not there is an error."""
+    place = ["report", "bn_regression", "--dir", str(reported), "--out", "out"]
+    some = ["--arms", "batch 0.1*", "--arms", "no norm, batch size 8"]
+    assert normexp(*place, *some).exit_code == 0
+    page = Path("out/report.html").read_text()
+    wanted = {"batch 0.1, batch size 8", "batch 0.1, batch size 16", "no norm, batch size 8"}
+
+    assert set(re.findall('<button.*?data-arm="(.*?)"', page)) == wanted
+    for figure in ("headline", "test-loss", "fitted-curves"):
+        assert set(rows_of(page, figure)["arm"].dropna()) == wanted
+    assert len(cells(page, "headline")) == 1 + 8
+    result = normexp(*place, "--arms", "batch 0.7*")
+    assert result.exit_code == 3
+    assert "no norm, batch size 16" in result.stderr

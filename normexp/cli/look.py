@@ -104,6 +104,10 @@ def show(
 def report(
     wanted: Sources = None,
     *,
+    arms: Annotated[
+        list[str] | None,
+        typer.Option("--arms", metavar="PATTERN", help="Draw these arms; may be repeated."),
+    ] = None,
     out: Out = None,
     open_browser: Open = False,
     directory: StoreDir = RUNS,
@@ -115,6 +119,7 @@ def report(
     Example:
       normexp report bn_regression
       normexp report bn_regression placement --out comparison
+      normexp report --arms "batch 0.1*" --arms "no norm*"
     """
     from normexp.console.output import note, stdout
     from normexp.report.compose import compose
@@ -123,7 +128,7 @@ def report(
     from normexp.report.source import gather
     from normexp.study.asked import as_asked
 
-    source = gather(directory, as_asked(wanted or (), named=True))
+    source = gather(directory, as_asked(wanted or (), named=True), arms or ())
     target = out or place(directory, source)
     check_target(target, in_store=out is None)
     with closing(Renderer()) as renderer:

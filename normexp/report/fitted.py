@@ -99,7 +99,7 @@ def fitted(source: Source) -> Drawn:
             key=(
                 *source.palette.signs(list(curves), marks=False),
                 *[sign("other arms", line=SOLID)] * bool({*curves} - {*source.palette.arms}),
-                *[sign("another momentum: thin and faint", color=SOFT, line=SOLID)]
+                *[sign("another momentum than the chosen one", line=SOLID, opacity=0.4)]
                 * any(each.parameter == "momentum" for each in controls),
                 sign("test points", "dot", color=SOFT),
             ),
@@ -121,7 +121,7 @@ def _cells(source: Source) -> dict[str, str]:
     for name, arm in source.arms.items():
         cell = arm_name({path: arm.values[path] for path in fields if path in arm.values}, fields)
         cells[name] = cell.replace(":,", ",").rstrip(":")
-    if len(cells) <= MOST_CURVES and len({*cells.values()}) <= MOST_CELLS:
+    if not source.wanted and len(cells) <= MOST_CURVES and len({*cells.values()}) <= MOST_CELLS:
         return cells
     return {arm: cells[arm] for arm in source.palette.arms}
 

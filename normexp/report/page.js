@@ -24,11 +24,13 @@ async function quiet() {
 }
 const viewClass = quiet();
 
+const NARROW = 480;  // pixels: a telephone
+
 function fitted(spec, width) {
   // A wrapped facet gets as many columns as there is room for, and they take all of it.
   if (!spec.facet || !spec.columns || !spec.spec || !spec.spec.width) return spec;
   const axis = 70, gap = 24, most = spec.spec.width * 1.5, least = spec.spec.width * 0.6;
-  const columns = Math.min(spec.columns, Math.max(1, Math.floor((width - axis) / (least + gap))));
+  const columns = width < NARROW ? 1 : Math.min(spec.columns, Math.floor((width - axis) / (least + gap)));
   const inner = Math.max(least, Math.min(most, Math.floor((width - axis) / columns - gap)));
   return { ...spec, columns, spec: { ...spec.spec, width: inner } };
 }
@@ -95,7 +97,16 @@ async function drawEach(figures) {
   for (const figure of figures) {
     try { await draw(figure); } catch (error) { console.error(figure.dataset.figure, error); }
   }
+  hint();
 }
+
+function hint() {
+  for (const words of document.querySelectorAll(".hint")) {
+    const box = words.nextElementSibling;
+    words.hidden = box.scrollWidth <= box.clientWidth + 1;
+  }
+}
+addEventListener("toggle", hint, true);  // of a table that is opened
 
 async function drawAll() {
   document.body.dataset.drawn = "false";

@@ -212,7 +212,8 @@ def histograms(source: Source) -> Drawn:
 
 def _chosen(source: Source) -> list[str]:
     """One arm without a norm and the best with one, of like settings; else best and worst."""
-    ranked = sorted({row[ARM]: row for row in source.complete}, key=source.rank)
+    there = {row[ARM] for row in source.complete}
+    ranked = sorted(there & {*source.palette.arms} if source.wanted else there, key=source.rank)
     values = {arm: source.values(arm) for arm in ranked}
     rest = [path for path in source.fields if not path.startswith("norm.")]
     without = [arm for arm in ranked if values[arm].get("norm.kind") == "none"]

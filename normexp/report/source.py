@@ -4,6 +4,7 @@ import math
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase as fnmatch
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -53,6 +54,7 @@ class Source:
         fields: dotted names of what tells the runs apart, seeds aside, `source` first.
         unfinished: directories that were no whole runs.
         places: where data in files may stand now.
+        wanted: patterns of the arms to draw; nothing means as many as can be told apart.
     """
 
     names: tuple[str, ...]
@@ -62,6 +64,7 @@ class Source:
     fields: tuple[str, ...] = ()
     unfinished: int = 0
     places: tuple[Place, ...] = ()
+    wanted: tuple[str, ...] = ()
 
     @cached_property
     def arms(self) -> dict[str, Arm]:
@@ -162,7 +165,8 @@ class Source:
         and some between.
         """
         plain = [name for name, arm in self.arms.items() if not arm.has_statistics]
-        ranked = sorted(self.arms, key=self.rank)
+        chosen = [name for name in self.arms if any(fnmatch(name, each) for each in self.wanted)]
+        ranked = sorted(chosen or self.arms, key=self.rank)
         few = [name for name in ranked if name in plain]
         tracked = [name for name in ranked if name not in plain]
         few = few[: max(FEW_PLAIN, MOST_ARMS - len(tracked))]
@@ -185,7 +189,8 @@ class Source:
             return ""
         return (
             f"{drawn} of {len(self.arms)} arms are drawn: few without running statistics, others "
-            "evenly by rank of test loss; the first table has all."
+            "evenly by rank of test loss; the first table has all, report --arms PATTERN draws "
+            "others."
         )
 
     @cached_property
@@ -202,16 +207,17 @@ class Source:
         return ["test_loss", "test_accuracy"] if labels else ["test_loss"]
 
 
-def gather(store: Path, asked: Asked) -> Source:
+def gather(store: Path, asked: Asked, arms: Sequence[str] = ()) -> Source:
     """The runs that are meant.
 
     Args:
         store: where to look for names.
         asked: studies, sweeps or runs, by name, id or path; nothing is the whole store. Several
             runs are one source; of anything else each is one, and told apart.
+        arms: patterns of those to draw, such as `batch 0.*`; nothing leaves the choice to us.
 
     Raises:
-        NotFoundError: there is no such thing, or no complete run in it.
+        NotFoundError: there is no such thing, or no complete run in it, or no such arm.
         UsageError: a place has none of the runs' data.
     """
     wanted, places = list(dict.fromkeys(asked.names)), asked.places
@@ -239,7 +245,7 @@ def gather(store: Path, asked: Asked) -> Source:
     if places:
         find_data((run.config.data for run in runs), places)
     fields = _fields(rows)
-    return Source(
+    source = Source(
         names,
         tuple(path for selection in selections for path in selection.sweeps),
         runs,
@@ -247,7 +253,13 @@ def gather(store: Path, asked: Asked) -> Source:
         fields,
         unfinished,
         tuple(places),
+        tuple(arms),
     )
+    every = list(dict.fromkeys(arm for part in source.parts.values() for arm in part.arms))
+    for pattern in arms:
+        if not any(fnmatch(arm, pattern) for arm in every):
+            raise NotFoundError(f"no arm {pattern}", f"there are: {'; '.join(every)}")
+    return source
 
 
 def some(items: Sequence[T], most: int) -> list[T]:

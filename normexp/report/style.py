@@ -80,8 +80,9 @@ def sign(  # noqa: PLR0913  the parts of a look
     """Return an entry of a key that shows a mark, and perhaps a line with these dashes."""
     dashes = " ".join(map(str, line)) if line and line[1] else "none"
     stroke = f'<path d="M1 7H33" stroke="{color}" stroke-width="2" stroke-dasharray="{dashes}"/>'
-    mark = f'<path d="{PATHS.get(shape, "")}" fill="{color}" fill-opacity="{opacity}"/>'
-    return Sign(words, (stroke if line else "") + mark, is_arm)
+    mark = f'<path d="{PATHS.get(shape, "")}" fill="{color}"/>'
+    drawing = f'<g opacity="{opacity}">{stroke if line else ""}{mark if shape else ""}</g>'
+    return Sign(words, drawing, is_arm)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """`rm`, `gc` and `du`: what goes is said to the byte, and what is left is sound."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -208,3 +209,23 @@ def test_an_interrupted_sweep_goes_once_others_have_its_runs(
     assert len(as_json("ls")) == 1
     assert len(normexp.read(STUDY)) == 6
     assert sound(as_json)
+
+
+def test_a_study_gets_another_name(as_json: AsJson, command: Command) -> None:
+    """It is sound under it, what verify says mends it there, and no other study is in the way."""
+    assert as_json("mv", "bn_regression", "mine") == {"directory": "runs/mine"}
+    assert sound(as_json)
+    assert len(normexp.read("runs/mine")) == 6
+    run = next(Path("runs/mine").glob("none-s0-*"))
+    (run / "metrics.parquet").unlink()
+    (damaged,) = json.loads(command("verify", "--json").stdout)["problems"]
+    _, verb, *words = shlex.split(damaged["to_do"])
+    assert command(verb, *words).exit_code == 0
+    assert sound(as_json)
+    assert not STUDY.exists()
+
+    assert command("sweep", *SMALL, "norm=none", "seed=0").exit_code == 0
+    assert command("mv", "mine", "bn_regression").exit_code == 2
+    assert command("mv", "mine", "reports").exit_code == 2
+    assert command("mv", "mine", "../mine").exit_code == 2
+    assert command("mv", "nothing", "mine2").exit_code == 2

@@ -1,4 +1,4 @@
-"""Keeping a store, and handing it on: `du`, `rm`, `gc`, `tag`, `note`, `export`."""
+"""Keeping a store, and handing it on: `du`, `rm`, `mv`, `gc`, `tag`, `note`, `export`."""
 
 import sys
 from pathlib import Path
@@ -66,6 +66,27 @@ def rm(
         return removal(select(directory, wanted, where), narrowed=bool(where))
 
     return _carried_out(look, dry_run=dry_run, yes=yes)
+
+
+@command()
+def mv(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="By name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its new one.")],
+    *,
+    directory: StoreDir = RUNS,
+) -> Answer:
+    """Give a study another name.
+
+    A run's own command goes on to say the name under which it was made.
+
+    Example:
+      normexp mv bn_regression first_try
+    """
+    from normexp.console.output import stdout
+    from normexp.store.removal import rename
+
+    place = str(rename(directory, study, name))
+    return Answer(lambda: {"directory": place}, lambda: stdout().print(place, soft_wrap=True))
 
 
 @command()

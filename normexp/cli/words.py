@@ -22,6 +22,7 @@ HINTS = {
     "type normexp --version": "version V",
     "type normexp ls": "list l runs studies experiments status ps progress queue top squeue",
     "type normexp rm STUDY, or normexp gc": "remove delete del clean prune purge",
+    "type normexp mv STUDY NAME": "move rename",
     "type normexp sweep": "run train fit start launch execute exp experiment grid",
     "type normexp report STUDY": "plot viz visualize figure figures html results summary table",
     "type normexp watch STUDY": "dashboard ui board tensorboard serve monitor tail log logs",

@@ -1,4 +1,4 @@
-"""Removal: what goes with a run, a sweep or a study, and nothing that another sweep needs.
+"""Removal: what goes with a run, a sweep or a study, and nothing that others need; new names.
 
 First every sweep notes the runs that it loses, then each directory is renamed, and goes
 from there. So nothing is ever half gone: who is killed leaves hidden names, which the next sweep or
@@ -16,7 +16,7 @@ from typing import Any
 
 from normexp.errors import NormexpError, UsageError
 from normexp.store.files import abandoned, staging
-from normexp.store.layout import ID_LENGTH, StudyDirectory, studies
+from normexp.store.layout import ID_LENGTH, StudyDirectory, look_around, studies
 from normexp.store.locks import SUFFIX, unchanging
 from normexp.store.manifest import intact
 from normexp.store.selection import Selection
@@ -29,6 +29,7 @@ from normexp.store.sweep import (
     read_end,
     summary_ids,
 )
+from normexp.study.study import NAME, TAKEN
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,25 @@ def rubbish(store: Path) -> tuple[Removal, list[str]]:
         hidden=tuple(sorted(hidden)),
     )
     return found, busy
+
+
+def rename(store: Path, old: str, new: str) -> Path:
+    """Give a study another name, and return its directory; its runs stay as they were made.
+
+    Raises:
+        UsageError: there is no such study, a sweep works on it, or it cannot have this name.
+    """
+    study, target = StudyDirectory(store / old), store / new
+    if study.path not in [each.path for each in studies(store)]:
+        raise UsageError(f"there is no study {old} in {store}", look_around(store))
+    if not NAME.fullmatch(new) or new in TAKEN or os.path.lexists(target):
+        raise UsageError(
+            f"{new!r} cannot be a study's new name, or something in {store} has it",
+            "type another name of letters, digits, '_', '-' and '.'",
+        )
+    with unchanging(study, alone=True):
+        _refuse_at_work(study)
+        return study.path.rename(target)
 
 
 def sizes(store: Path) -> list[dict[str, Any]]:

@@ -211,13 +211,16 @@ def read_end(path: Path) -> dict[str, Any] | None:
 
 
 def typed(directory: Path) -> tuple[str, ...] | None:
-    """The options and overrides of a sweep as they were typed; None where they cannot be read."""
-    content = _described(directory)
+    """The options and overrides of a sweep as they were typed; None where they cannot be read.
+
+    Where its study has another name since, they say that one.
+    """
+    content, study = _described(directory), directory.absolute().parents[1].name
     words, own, name = (content.get(key) for key in ("overrides", "config_dir", "as"))
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         return None
     place = ("--config-dir", own) if isinstance(own, str) else ()
-    filed = ("--as", name) if isinstance(name, str) else ()
+    filed = ("--as", study) if isinstance(name, str) or study != content.get("study") else ()
     return (*place, *filed, *words)
 
 

@@ -122,7 +122,9 @@ def test_a_momentum_of_tensorflow_is_found_where_it_was_kept(name: str) -> None:
 def test_the_readme_shows_an_average_without_buffers(command: Callable[..., Result]) -> None:
     """To the letter."""
     shown = (
-        (Path(__file__).parents[1] / "README.md").read_text().split("$ normexp lint averaged.pt\n")
+        (Path(__file__).parents[1] / "normexp/own/README.md")
+        .read_text()
+        .split("$ normexp lint averaged.pt\n")
     )
     make = of_transformers(
         "ResNet", embedding_size=16, hidden_sizes=[16, 32, 64, 128], depths=[2, 2, 2, 2],

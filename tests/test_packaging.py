@@ -30,7 +30,11 @@ def test_the_wheel_holds_the_package_and_the_configs(wheel: Path) -> None:
     page = {f"normexp/report/page.{suffix}" for suffix in ("css", "js", "html.jinja")}
     configs = {f"normexp/{path.relative_to(TOP)}" for path in (TOP / "configs").rglob("*.*")}
 
-    assert names == package | page | configs | {"normexp/README.md", "normexp/py.typed"}
+    assert names == package | page | configs | {
+        "normexp/README.md",
+        "normexp/own/README.md",
+        "normexp/py.typed",
+    }
 
 
 def test_the_wheel_runs_in_an_empty_environment_from_another_folder(

@@ -118,7 +118,7 @@ def test_a_task_that_said_nothing_is_told_with_its_empty_log(normexp: Command) -
 @pytest.mark.usefixtures("on_slurm")
 def test_a_setup_that_succeeds_is_what_the_task_works_in(normexp: Command) -> None:
     """With the README's options. Failures that it expects, and its exit, are its own."""
-    text = (Path(__file__).parents[1] / "README.md").read_text()
+    text = (Path(__file__).parents[1] / "runs/README.md").read_text()
     (typed,) = re.findall(r"`\"(executor\.options='.*?')\"`", text)
     setup = "false || true; trap 'echo left >>setup.txt' EXIT; echo {1..2} >setup.txt"
     result = normexp("sweep", *STUDY, typed, f'executor.setup="{setup}"', "--json")

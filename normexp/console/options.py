@@ -41,6 +41,15 @@ defaults are a file `DIR/norm/framework/NAME.yaml`, which begins with `# @packag
 
 What is typed is kept under its study's name. `--as NAME` keeps it as a study of its own.
 
+## Your own data
+
+`normexp sweep data=arrays data.path=FILE` reads a `.npz` or a Parquet file. `data.order=file`
+trains on the first examples and tests on the last; with `train.shuffle=false` every epoch is in the
+file's order. `budget`, `predict`, `report` and `reproduce` read the file where the run did, compare
+its digest, and take `data.path=FILE` where it has moved. Losses on different data are shown one
+data set after the other, never ranked or compared; sizes, and how the input moves, make no other
+data.
+
 ## Roles
 
 A field's role says which runs share work. *structural*: networks that differ in it train apart.

@@ -72,7 +72,7 @@ class Verdict:
         width = max(len(each["layer"]) for each in self.layers[:SHOWN])
         lines = []
         for each in self.layers[:SHOWN]:
-            line = f"  {each['layer']:{width}}  {each['cost']:9.3g}"
+            line = f"  {each['layer']:{width}} {each['cost']:8.3g}"
             if (budget := parts.get(each["layer"])) is not None:
                 terms = ", ".join(f"{name} {size:.2g}" for name, size in budget.mean.items())
                 line += f"  means are off by {budget.mean_error:.2g} σ ({terms})"

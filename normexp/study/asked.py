@@ -114,6 +114,8 @@ def where_of(words: Iterable[str]) -> Where:
             path = f"{key}.kind" if key in KINDS else key
             if path not in known_keys():
                 known = [*known_keys(), *KINDS]
-                raise UsageError(f"unknown field {key!r}", did_you_mean(key, known, "see configs/"))
+                raise UsageError(
+                    f"unknown field {key!r}", did_you_mean(key, known, "type normexp options")
+                )
             found[path] = (*found.get(path, ()), *values(override))
     return Where(found, typed)

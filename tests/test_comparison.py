@@ -55,6 +55,35 @@ def test_a_ratio_is_of_geometric_means_and_knows_no_units() -> None:
     assert swapped.estimate == pytest.approx(1 / found.estimate)
 
 
+@pytest.mark.parametrize("sizes", [(8,), (6, 9), (4, 3)])
+def test_an_interval_is_the_wider_of_student_s_t_and_scipy_s_bootstrap(
+    sizes: tuple[int, ...],
+) -> None:
+    """BCa at the level that Hesterberg's expansion gives, ends taken one by one."""
+    from scipy.stats import bootstrap, norm, t, ttest_1samp, ttest_ind
+
+    samples = [RNG.lognormal(0, 1, size) for size in sizes]
+    if len(samples) == 1:
+        found = compare_paired([0.0] * 8, list(samples[0]))
+        student = ttest_1samp(samples[0], 0).confidence_interval()
+    else:
+        found = compare_unpaired(list(samples[0]), list(samples[1]))
+        student = ttest_ind(samples[1], samples[0], equal_var=False).confidence_interval()
+    n = min(sizes)
+    expanded = t.ppf(0.975, n - 1) * math.sqrt(n / (n - 1))
+    bca = bootstrap(
+        samples,
+        lambda *parts, axis: (
+            parts[-1].mean(axis=axis) - (parts[0].mean(axis=axis) if len(parts) > 1 else 0)
+        ),
+        confidence_level=1 - 2 * norm.sf(expanded),
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+
+    assert found.low == pytest.approx(min(student.low, bca.low))
+    assert found.high == pytest.approx(max(student.high, bca.high))
+
+
 def test_long_tails_and_skew_are_covered_too() -> None:
     """Of Student's t BCa alone holds 0 in 91 %, of exponential values t alone 1 in 90 %."""
     from scipy.stats import t

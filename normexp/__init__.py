@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from normexp.sweeps.sweep import plan as plan
     from normexp.sweeps.sweep import sweep as sweep
 
-# Read by MKL at its first call, hence set before anybody can make one: see numerics.py.
+# Read by MKL at its first call, hence set before anybody can make one. The same bits on all
+# processors that have AVX2.
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
 
 __version__ = version("normexp")

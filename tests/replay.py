@@ -7,13 +7,15 @@ a new process can read them. Vectors go through an MLP, images through a LeNet.
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
-from reference import Norm, PlainLenet, PlainMlp, PlainNetwork, evaluate, loss_of
+from reference import Batch, Norm, PlainLenet, PlainMlp, PlainNetwork, evaluate, loss_of
 from torch import nn
 
 import normexp
-from normexp.data.draw import draw
+from normexp.config.schema import RunConfig, batch_sizes
+from normexp.data.draw import draw, orders
 from normexp.engine.observe import observe
-from normexp.engine.train import TrainingStack, train
+from normexp.engine.train import train
+from normexp.nets.network import Network
 from normexp.numerics import one_thread
 
 Tensors = dict[str, torch.Tensor]
@@ -80,15 +82,31 @@ def kept(case: str, framework: str, *overrides: str) -> Tensors:
 def draws(case: str, *overrides: str) -> Tensors:
     """The initial weights, batches and tests of the one training of these overrides."""
     (run,) = normexp.load(*CASES[case], *SETTINGS, *overrides).runs
-    stack = TrainingStack([run.config])
-    batches = [batch for epoch in range(2) for batch in stack.batches(epoch)]
-    tests = draw(run.config)
-    test_x = tests.test_x.to(batches[0][0].dtype)
-    found = {f"weights/{name}": values[0] for name, values in stack.weights().items()}
-    for number, (x, y) in enumerate(batches):
-        found |= {f"x/{number}": _first(x[0]), f"y/{number}": y[0]}
-    found |= {"test/x": _first(test_x), "test/y": tests.test_y}
+    initial = Network(run.config).initial(run.config)
+    found = {f"weights/{name}": values for name, values in initial.items()}
+    for number, (x, y) in enumerate(batches(run.config)):
+        found |= {f"x/{number}": x, f"y/{number}": y}
+    found["test/x"], found["test/y"] = held_out(run.config)
     return {name: values.detach().clone().contiguous() for name, values in found.items()}
+
+
+def batches(config: RunConfig) -> list[Batch]:
+    """The batches of a training, in order, examples first."""
+    data, sizes, found = draw(config), batch_sizes(config), list[Batch]()
+    for epoch in range(config.train.epochs):
+        (order,) = orders([config], epoch)
+        for chosen in torch.split(order[: sum(sizes)], sizes):
+            x = _first(data.x)[chosen]
+            if data.shift is not None:
+                x = x + data.shift[:, len(found)]
+            found.append((x.contiguous(), _first(data.y)[chosen].contiguous()))
+    return found
+
+
+def held_out(config: RunConfig) -> Batch:
+    """The test set, examples first."""
+    data = draw(config)
+    return _first(data.test_x).contiguous(), _first(data.test_y).contiguous()
 
 
 def replay(case: str, drawn: Tensors, norm: Norm, lr: float | None) -> Tensors:

@@ -13,7 +13,9 @@ import torch
 from conftest import SMALL, Command
 
 import normexp as api
-from normexp.engine.train import TrainingStack
+from normexp.data.draw import Examples
+from normexp.engine.step import Autograd, initial
+from normexp.nets.network import Network
 from normexp.sweeps.environment import changed, environment
 
 STRUCTURES = {
@@ -32,12 +34,13 @@ def test_a_step_stays_on_its_device(name: str) -> None:
     """From the batch to the weights; only what is kept at an evaluation point leaves it."""
     runs = api.load(*STRUCTURES[name], "seed=0,1", "data.test_size=20").runs
     elsewhere = replace(runs[0].config.executor, device="meta")  # type: ignore[arg-type]
-    stack = TrainingStack([replace(run.config, executor=elsewhere) for run in runs])
-    x, y = next(stack.batches(0))
-    step = stack.step(x, y)
+    configs = [replace(run.config, executor=elsewhere) for run in runs]
+    network, examples = Network(configs[0]), Examples(configs, device=torch.device("meta"))
+    state = initial(network, configs)
+    steps = Autograd(network, configs, examples, state).epoch(0, [].append)
 
-    assert {each.device.type for each in (x, y, step.train_loss)} == {"meta"}
-    assert step.train_loss.shape == (len(runs),)
+    assert {each.device.type for each in (state.parameters, *state.moments.values())} == {"meta"}
+    assert len(steps.train_loss) == len(runs)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

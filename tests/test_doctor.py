@@ -8,7 +8,7 @@ import pytest
 from conftest import Command
 from typer.testing import Result
 
-CHECKS = ["packages", "configs", "store", "torch", "company", "same bits"]
+CHECKS = ["packages", "configs", "store", "torch", "same bits"]
 
 
 def failures(result: Result) -> list[str]:
@@ -25,8 +25,8 @@ def test_a_sound_installation_is_ok_in_eighty_columns(
     lines = result.stdout.splitlines()
 
     assert result.exit_code == 0, result.stdout
-    assert [line.removeprefix("ok      ")[:10].strip() for line in lines[-6:]] == CHECKS
-    assert all(line.startswith("ok ") for line in lines[-6:])
+    assert [line.removeprefix("ok      ")[:10].strip() for line in lines[-5:]] == CHECKS
+    assert all(line.startswith("ok ") for line in lines[-5:])
     assert max(map(len, lines)) <= 80
     assert "MKL_CBWR AVX2,STRICT" in result.stdout
     assert list(Path().iterdir()) == []
@@ -43,22 +43,20 @@ def test_a_sound_installation_is_ok_in_eighty_columns(
 def test_what_is_wrong_is_found_and_the_rest_still_examined(
     normexp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A package too old, one missing, a file in the store's place, company: exit code 4."""
+    """A package too old, one missing, a file in the store's place: exit code 4."""
     needs = ["numpy>=99", "nosuchpackage", "torch", "nosuchtool; extra == 'dev'"]
     monkeypatch.setattr("importlib.metadata.requires", lambda _: needs)
-    monkeypatch.setattr("normexp.numerics.company_matters", lambda: True)
     Path("runs").write_text("in the way")
     result = normexp("doctor")
-    packages, store, company = failures(result)
+    packages, store = failures(result)
 
     assert result.exit_code == 4
     assert "nosuchpackage missing" in packages
     assert "type pip install 'numpy>=99' 'nosuchpackage'" in packages
     assert "nosuchtool" not in packages
     assert "cannot write in runs: Not a directory; type --dir DIR" in store
-    assert "unset MKL_CBWR" in company
     assert result.stdout.count("\nok ") == 3
-    assert "3 of 6 checks failed: packages, store, company" in result.stderr
+    assert "2 of 5 checks failed: packages, store" in result.stderr
 
 
 def test_numbers_that_come_out_otherwise_are_found(

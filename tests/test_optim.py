@@ -6,50 +6,58 @@ from typing import Any
 import pytest
 import torch
 from conftest import SMALL
+from reference import NORMS, PlainLenet, PlainMlp, PlainNetwork, loss_and_gradient
+from replay import batches
 from torch import optim
 
 import normexp
-from normexp.config.network import Adam, AdamW, Optimizer, Sgd
-from normexp.engine.step import OptimizerState, scale
+from normexp.engine.train import train
 
-CASES: dict[str, tuple[Optimizer, Callable[..., optim.Optimizer], dict[str, Any]]] = {
-    "adam": (Adam(beta1=0.8), optim.Adam, {"betas": (0.8, 0.999)}),
-    "adam with decay": (Adam(weight_decay=0.1), optim.Adam, {"weight_decay": 0.1}),
-    "adamw": (AdamW(weight_decay=0.2), optim.AdamW, {"weight_decay": 0.2}),
-    "sgd": (Sgd(), optim.SGD, {}),
-    "sgd with momentum": (Sgd(momentum=0.9), optim.SGD, {"momentum": 0.9}),
-    "sgd, all": (
-        Sgd(momentum=0.9, nesterov=True, weight_decay=0.1),
+CASES: dict[str, tuple[Callable[..., optim.Optimizer], dict[str, Any]]] = {
+    "adam optim.beta1=0.8": (optim.Adam, {"betas": (0.8, 0.999)}),
+    "adam optim.weight_decay=0.1": (optim.Adam, {"weight_decay": 0.1}),
+    "adamw optim.weight_decay=0.2": (optim.AdamW, {"weight_decay": 0.2}),
+    "sgd": (optim.SGD, {"momentum": 0}),
+    "sgd optim.momentum=0.9": (optim.SGD, {"momentum": 0.9}),
+    "sgd optim.momentum=0.9 optim.nesterov=true optim.weight_decay=0.1": (
         optim.SGD,
         {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
     ),
 }
-RATES = (0.001, 0.1)
+RATES = (0.001, 0.03)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 @pytest.mark.parametrize("case", CASES)
-def test_an_optimizer_steps_as_torchs_does(case: str, schedule: str) -> None:
-    """Two networks of five numbers with learning rates of their own, 20 steps, in float64."""
-    config, oracle, options = CASES[case]
-    rng = torch.Generator().manual_seed(0)
-    start = torch.randn(2, 5, generator=rng, dtype=torch.float64)
-    gradients = torch.randn(20, 2, 5, generator=rng, dtype=torch.float64)
-    lr = torch.tensor(RATES, dtype=torch.float64).repeat_interleave(5)
-    state = OptimizerState(config, lr, torch.full_like(lr, config.weight_decay))
-    ours = start.clone().reshape(-1)
-    theirs = [start[network].clone().requires_grad_() for network in range(2)]
-    optimizers = [oracle([p], lr=rate, **options) for p, rate in zip(theirs, RATES, strict=True)]
-    schedules = [optim.lr_scheduler.CosineAnnealingLR(each, T_max=20) for each in optimizers]
+@pytest.mark.parametrize("model", ["mlp", "lenet"])
+def test_an_optimizer_steps_as_torchs_does(model: str, case: str, schedule: str) -> None:
+    """Two networks with learning rates of their own, compiled or not, eight steps in float64."""
+    oracle, options = CASES[case]
+    typed = ["data=digits", f"model={model}", "norm=layer", "seed=0", "data.train_size=70",
+             "train.batch_size=18", "train.epochs=2", "train.dtype=float64",
+             "model.activation=tanh", f"train.schedule={schedule}",
+             f"optim.lr={','.join(map(str, RATES))}"]  # fmt: skip
+    runs = normexp.load(*typed, *f"optim={case}".split()).runs
+    record = train([run.config for run in runs])
 
-    for step, gradient in enumerate(gradients):
-        state.update(ours, gradient.reshape(-1), scale(schedule, step, 20))
-        for network in range(2):
-            theirs[network].grad = gradient[network].clone()
-            optimizers[network].step()
+    for place, (run, lr) in enumerate(zip(runs, RATES, strict=True)):
+        network: PlainNetwork
+        if model == "mlp":
+            network = PlainMlp(8, 10, 64, 10, norm=NORMS["layer"], input_norm=False).double()
+        else:
+            network = PlainLenet(1, 8, NORMS["layer"], after=False).double()
+            network.activation = torch.tanh
+        network.put({name: values[place, 0] for name, values in record.weights.items()})
+        optimizer = oracle(network.parameters(), lr=lr, **options)
+        factor = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=8)
+        for batch in batches(run.config):
+            loss_and_gradient(network, batch)
+            optimizer.step()
             if schedule == "cosine":
-                schedules[network].step()
-        torch.testing.assert_close(ours.view(2, 5), torch.stack([p.detach() for p in theirs]))
+                factor.step()
+        for name, values in network.named().items():
+            found = record.weights[name][place, -1]
+            torch.testing.assert_close(found, values.detach(), rtol=1e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
@@ -59,9 +67,9 @@ def test_networks_with_other_rates_and_decays_share_a_stack(
     """Learning rate and weight decay are stackable: nine trainings, one stack, no bit changed."""
     study = [*SMALL, f"optim={optimizer}", "norm=none", "seed=0", "train.schedule=cosine",
              "train.epochs=20"]  # fmt: skip
-    rates, decays = "optim.lr=0.001,0.01,0.03", "optim.weight_decay=0,0.3,3"
+    rates, decays = "optim.lr=0.001,0.003,0.01", "optim.weight_decay=0,0.3,3"
     together = as_json("sweep", *study, rates, decays, "executor.workers=1")
-    alone = as_json("sweep", *study, "optim.lr=0.01", "optim.weight_decay=0", "store.dir=alone")
+    alone = as_json("sweep", *study, "optim.lr=0.003", "optim.weight_decay=0", "store.dir=alone")
     runs = normexp.read(together["directory"]).set_index("run_id")
     one = normexp.read(alone["directory"]).set_index("run_id")
 

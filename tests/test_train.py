@@ -1,21 +1,58 @@
-"""Training: a stack against plain PyTorch, network by network."""
+"""Training of multi-layer perceptrons: against plain PyTorch, network by network."""
+
+from collections.abc import Callable
 
 import pytest
 import torch
-from reference import NORMS, Batch, PlainMlp, PlainNetwork, loss_and_gradient, train_plainly
+from reference import NORMS, Norm, PlainMlp, PlainNetwork, loss_and_gradient, train_plainly
+from replay import batches
 from scipy.stats import mannwhitneyu
+from torch import nn
+from torch.nn import functional
 
 import normexp
 from normexp.config.network import Mlp
 from normexp.config.schema import RunConfig
-from normexp.engine.train import TrainingStack, train
+from normexp.engine.train import train
+from normexp.nets.network import Network
 from normexp.numerics import one_thread
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
-ARMS = {
-    "none": ["norm=none"],
-    "batch": ["norm=batch"],
-    "batch, raw input": ["norm=batch", "model.input_norm=false"],
+EPOCH = ["data.train_size=64", "train.epochs=5", "optim=sgd", "optim.lr=0.01,0.003", "seed=5",
+         "model.depth=3", "model.width=7"]  # fmt: skip
+"""An epoch is a batch, so that the weights after every step are kept."""
+
+
+class ByUnbiased(nn.BatchNorm1d):
+    """A batch norm that divides by the root of the unbiased variance, as S4's."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """In training mode."""
+        y = (x - x.mean(0)) / (x.var(0) + self.eps).sqrt()
+        return y * self.weight + self.bias
+
+
+ARMS: dict[str, tuple[list[str], Norm]] = {
+    "none": (["norm=none"], NORMS["none"]),
+    "batch": (["norm=batch"], NORMS["batch"]),
+    "raw input": (["norm=batch", "model.input_norm=false"], NORMS["batch"]),
+    "after": (["norm=batch", "norm.placement=after"], NORMS["batch"]),
+    "no affine": (
+        ["norm=batch", "norm.affine=false"],
+        lambda n, _: nn.BatchNorm1d(n, affine=False),
+    ),
+    "unbiased": (["norm=batch", "norm.normalizing_variance=unbiased"], lambda n, _: ByUnbiased(n)),
+    "drift": (["norm=batch", "data=drift", "data.features=13"], NORMS["batch"]),
+    "labels": (["norm=batch", "data=random_labels"], NORMS["batch"]),
+    "layer": (["norm=layer"], NORMS["layer"]),
+    "rms": (["norm=rms"], NORMS["rms"]),
+}
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "gelu": functional.gelu,
+    "silu": functional.silu,
+    "sigmoid": torch.sigmoid,
 }
 
 
@@ -25,109 +62,68 @@ def configs(*overrides: str) -> list[RunConfig]:
     return [run.config for run in runs]
 
 
-def plain(config: RunConfig, weights: dict[str, torch.Tensor]) -> PlainNetwork:
-    """The oracle for one run, with these weights."""
-    assert isinstance(config.model, Mlp)
-    network = PlainMlp(
-        config.model.depth,
-        config.model.width,
-        norm=NORMS[config.norm.kind],
-        input_norm=bool(config.model.input_norm),
-    ).to(getattr(torch, config.train.dtype))
-    network.put(weights)
-    return network
+def plain(config: RunConfig, norm: Norm) -> PlainNetwork:
+    """The oracle for one run."""
+    model = config.model
+    assert isinstance(model, Mlp)
+    sizes = model.depth, model.width, config.data.shape[0], config.data.outputs
+    after = getattr(config.norm, "placement", "before") == "after"
+    network = PlainMlp(*sizes, norm=norm, input_norm=bool(model.input_norm), after=after)
+    network.activation = ACTIVATIONS[model.activation]
+    return network.to(getattr(torch, config.train.dtype))
 
 
-def batches_of(stack: TrainingStack, model: int, epochs: int) -> list[Batch]:
-    """One network's batches, examples first as `torch.nn` wants them."""
-    both = [batch for epoch in range(epochs) for batch in stack.batches(epoch)]
-    return [(x[model].T.contiguous(), y[model].T.contiguous()) for x, y in both]
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(
+    ("arm", "activation"),
+    [
+        *((arm, "tanh") for arm in ARMS),
+        *((arm, a) for a in ACTIVATIONS for arm in ("none", "after")),
+    ],
+)
+def test_each_step_is_plain_pytorch_s(arm: str, activation: str, dtype: str) -> None:
+    """From identical weights the same loss, and the gradient that the next weights show."""
+    typed, norm = ARMS[arm]
+    settings = configs(*typed, *EPOCH, f"train.dtype={dtype}", f"model.activation={activation}")
+    record = train(settings)
 
-
-def of(model: int, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """One network's part of a stack's parameters, detached."""
-    return {name: values[model].detach().clone() for name, values in weights.items()}
-
-
-def in_float64(config: RunConfig, network: PlainNetwork, batch: Batch) -> dict[str, torch.Tensor]:
-    """The oracle's gradient for these weights and this batch, without float32's rounding."""
-    double = plain(config, of_plain(network)).double()
-    double.put({name: values.double() for name, values in of_plain(network).items()})
-    return loss_and_gradient(double, (batch[0].double(), batch[1].double()))[1]
-
-
-def of_plain(network: PlainNetwork) -> dict[str, torch.Tensor]:
-    """The weights of an oracle."""
-    return {name: values.detach() for name, values in network.named().items()}
-
-
-def shuffled(batch: Batch, draw: int) -> Batch:
-    """The examples of a batch in another order: the same gradient, other roundings."""
-    x, y = batch
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(draw))
-    return x[order], y[order]
-
-
-def assert_near(found: torch.Tensor, expected: torch.Tensor, dtype: str) -> None:
-    """Equal to the tolerance of the dtype."""
-    torch.testing.assert_close(found, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("arm", ARMS)
-def test_each_step_of_a_stack_is_plain_pytorch_s(arm: str, dtype: str) -> None:
-    """From identical weights the same loss and gradient; from these the same update."""
-    settings = configs(*ARMS[arm], f"train.dtype={dtype}", "optim.lr=0.003,0.01,0.03", "seed=5",
-                       "data.train_size=1000")  # fmt: skip
-    stack = TrainingStack(settings)
-    networks = [plain(config, of(m, stack.weights())) for m, config in enumerate(settings)]
-    optimizers = [
-        torch.optim.Adam(network.parameters(), lr=config.optim.lr)
-        for network, config in zip(networks, settings, strict=True)
-    ]
-    batches = [batches_of(stack, m, epochs=1) for m in range(3)]
-
-    for step, (x, y) in enumerate(stack.batches(0)):
-        before = stack.weights()
-        left, flat = stack.gradient(x, y)
-        gradient = stack.by_name(flat)
-        stack.step(x, y)
-        after = stack.weights()
-        for m, (network, optimizer) in enumerate(zip(networks, optimizers, strict=True)):
-            batch = batches[m][step]
-            network.put(of(m, before))
-            loss, expected = loss_and_gradient(network, batch)
-            assert_near(left.train_loss[m], loss, dtype)
-            exact = in_float64(settings[m], network, batch)
-            largest = max(float(values.abs().max()) for values in exact.values())
-            others = [loss_and_gradient(network, shuffled(batch, draw))[1] for draw in range(8)]
-            for name, parameter in network.named().items():
-                # Where a unit's variance is near 0 its gradient is ill-conditioned, and PyTorch's
-                # own float32 is off; ours may be ten times as far off. How far is a matter of
-                # luck, so of nine orders of the batch, whose gradients are equal, the worst counts.
-                own_error = max(
-                    float((each[name].double() - exact[name]).abs().max())
-                    for each in (expected, *others)
-                )
-                error = float((gradient[name][m].double() - exact[name]).abs().max())
-                assert error <= TOLERANCE[dtype] * largest + 10 * own_error
-                # The same gradient to both: Adam takes its sign where it is rounding noise.
-                parameter.grad = gradient[name][m].clone()
-            optimizer.step()
-            for name, parameter in network.named().items():
-                assert_near(after[name][m], parameter.detach(), dtype)
+    for m, config in enumerate(settings):
+        network, exact = plain(config, norm), plain(config, norm).double()
+        for step, (x, y) in enumerate(batches(config)):
+            before, after = (
+                {name: values[m, step + i] for name, values in record.weights.items()}
+                for i in range(2)
+            )
+            network.put(before)
+            exact.put(before)
+            loss, own = loss_and_gradient(network, (x, y))
+            wide = x.double(), y.double() if y.is_floating_point() else y
+            _, gradient = loss_and_gradient(exact, wide)
+            largest = max(float(values.abs().max()) for values in gradient.values())
+            assert own.keys() == before.keys()
+            torch.testing.assert_close(
+                record.train_loss[m, step], loss, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype]
+            )
+            for name, values in gradient.items():
+                # What PyTorch's own rounding, and that of the weights, leave of a gradient.
+                noise = float((own[name] - values).abs().max())
+                step_size = 4 * torch.finfo(before[name].dtype).eps / config.optim.lr
+                noise = 10 * noise + step_size * float(before[name].abs().max())
+                found = (before[name].double() - after[name].double()) / config.optim.lr
+                error = float((found - values).abs().max())
+                assert error <= TOLERANCE[dtype] * largest + noise, name
 
 
 def test_whole_trainings_end_where_plain_pytorch_s_end() -> None:
     """Beyond chaos, by distribution: final training losses of 10 seeds are of one population."""
     settings = configs("norm=batch", "seed=range(10)", "data.train_size=1000", "train.epochs=6")
-    stack = TrainingStack(settings)
     ours = train(settings).train_loss[:, -16:].mean(1)
     theirs = []
     with one_thread():
-        for m, config in enumerate(settings):
-            network = plain(config, of(m, stack.weights()))
-            losses = train_plainly(network, batches_of(stack, m, epochs=6), config.optim.lr)
+        for config in settings:
+            network = plain(config, NORMS["batch"])
+            network.put(Network(config).initial(config))
+            losses = train_plainly(network, batches(config), config.optim.lr)
             theirs.append(float(torch.stack(losses[-16:]).mean()))
 
     assert mannwhitneyu(ours.numpy(), theirs).pvalue > 0.001
@@ -147,20 +143,17 @@ def test_weights_are_bitwise_equal_for_all_momenta() -> None:
 def test_the_ragged_batch_is_kept_or_dropped() -> None:
     """2,000 examples in batches of 64: 32 steps an epoch with the last of 16, or 31 without."""
     ragged, dropped = configs("norm=none", "seed=0", "train.epochs=1", "train.drop_last=false,true")
-    sizes = [
-        [x.shape[-1] for x, _ in TrainingStack([each]).batches(0)] for each in (ragged, dropped)
-    ]
 
-    assert sizes == [[64] * 31 + [16], [64] * 31]
+    assert [len(x) for x, _ in batches(ragged)] == [64] * 31 + [16]
+    assert train([ragged]).train_loss.shape == (1, 32)
     assert train([dropped]).train_loss.shape == (1, 31)
 
 
 def test_the_same_seed_means_common_random_numbers() -> None:
     """Arms with one seed share data, batch order and initial linear weights; seeds differ."""
     settings = configs("norm=none,batch", "seed=7") + configs("norm=none", "seed=8")
-    stacks = [TrainingStack([config]) for config in settings]
-    (x, y), (x_batch, y_batch), (x_other, _) = (next(stack.batches(3)) for stack in stacks)
-    none, batch, other = (stack.weights()["hidden3.weight"] for stack in stacks)
+    (x, y), (x_batch, y_batch), (x_other, _) = (batches(config)[96] for config in settings)
+    none, batch, other = (Network(config).initial(config)["hidden3.weight"] for config in settings)
 
     assert torch.equal(x, x_batch)
     assert torch.equal(y, y_batch)

@@ -26,6 +26,8 @@ from normexp.sweeps.plan import Plan
 
 DRAWINGS_PER_SECOND = 5
 
+COMPILES = "compiling for this machine, once: some seconds"
+
 WINDOW_SECONDS = 10.0
 """Over which a speed is a mean."""
 
@@ -111,6 +113,8 @@ class LiveProgress:
         if event.kind == "ended" and not isinstance(event.done.error, StoppedError):
             self._ended += 1
             return f"stack {self._ended}/{self._stacks}: {_came_of(event.done)}"
+        if event.kind == "compiling":
+            return COMPILES
         if event.kind == "waiting":
             stacks = counted(event.count, "trajectory")
             return f"waiting for another sweep that works on {stacks}"
@@ -192,7 +196,10 @@ class Display:
             self._stops = True
             return
         with self._lock:
-            if event.kind == "stepped":
+            if event.kind == "compiling":
+                self._waits = COMPILES
+            elif event.kind == "stepped":
+                self._waits = ""
                 self._steps += event.count
             elif event.kind == "resumed":
                 self._resumed += event.count

@@ -243,13 +243,13 @@ class Examples:
                 if tests_only:
                     whole = whole._replace(x=whole.x.new_empty(0), y=whole.y.new_empty(0))
                 drawn[key] = whole.to(device=device)
-        self._sets = [drawn[config.data, config.seed] for config in configs]
-        self._axis = 1 if self._sets[0].test_x.dim() == VECTORS else 0
+        self.sets = [drawn[config.data, config.seed] for config in configs]
+        self._axis = 1 if self.sets[0].test_x.dim() == VECTORS else 0
 
     @property
     def tests(self) -> int:
         """Test examples of a network."""
-        return self._sets[0].test_x.shape[self._axis]
+        return self.sets[0].test_x.shape[self._axis]
 
     def batches(
         self,
@@ -265,7 +265,7 @@ class Examples:
         If `still`, all of them as they are at that step, even where inputs drift. Gathered some
         steps at a time, as many as memory allows, since gathering costs by the call.
         """
-        each = self._sets[0].x.numel() // self._sets[0].x.shape[self._axis] * len(models)
+        each = self.sets[0].x.numel() // self.sets[0].x.shape[self._axis] * len(models)
         together = max(1, MOST_NUMBERS // (each * max(sizes)))
         start = 0
         for first in range(0, len(sizes), together):
@@ -287,7 +287,7 @@ class Examples:
 
     def test(self, models: range, chosen: torch.Tensor, step: int) -> Batch:
         """Return test examples of some networks, by number, after so many steps."""
-        sets = [self._sets[model] for model in models]
+        sets = [self.sets[model] for model in models]
         chosen = chosen.to(sets[0].test_x.device)
         found = {}  # once a set, however many runs are tested on it
         for one in {id(each): each for each in sets}.values():
@@ -298,20 +298,20 @@ class Examples:
 
     def raw(self, models: range, x: torch.Tensor) -> torch.Tensor:
         """Return inputs of some networks as they were before they were standardised, if so."""
-        known = [each for model in models if (each := self._sets[model].units) is not None]
+        known = [each for model in models if (each := self.sets[model].units) is not None]
         if not known:
             return x
         mean, std = (torch.stack(part) for part in zip(*known, strict=True))
         return x * std + mean
 
     def _gathered(self, models: range, chosen: Sequence[torch.Tensor]) -> Batch:
-        sets = [self._sets[model] for model in models]
+        sets = [self.sets[model] for model in models]
         each = [(one, own.to(one.x.device)) for one, own in zip(sets, chosen, strict=True)]
         x = torch.stack([one.x.index_select(self._axis, own) for one, own in each])
         y = torch.stack([one.y.index_select(one.y.dim() - 1, own) for one, own in each])
         return x, y
 
     def _shifted(self, models: range, x: torch.Tensor, step: int) -> torch.Tensor:
-        shifts = [self._sets[model].shift for model in models]
+        shifts = [self.sets[model].shift for model in models]
         known = [each[:, step, None] for each in shifts if each is not None]
         return x + torch.stack(known) if known else x

@@ -7,12 +7,12 @@ import torch
 from normexp.config.schema import RunConfig, batch_sizes, steps_per_epoch
 from normexp.data.draw import Examples
 from normexp.engine.estimators import RunningStatistics, mask_of
-from normexp.engine.predict import predict
+from normexp.engine.predict import passes_of, predict
 from normexp.engine.recompute import RECOMPUTED, Snapshot
 from normexp.engine.step import scores
 from normexp.nets.layout import Statistics
-from normexp.nets.models import lanes, padded
-from normexp.nets.network import BySite, Listener, Network, nobody
+from normexp.nets.models import is_convolutional
+from normexp.nets.network import BySite, Listener, Network
 from normexp.trained import Observation, Record
 
 OBSERVED_BYTES = 2**28
@@ -43,13 +43,13 @@ def observe(
 
 def _chunk(record: Record, configs: Sequence[RunConfig]) -> int:
     """Runs observed at a time: as many as pay, and as fit into memory."""
-    config, few = configs[0], lanes(configs[0])
+    config = configs[0]
     _, updates, channels = record.batch_mean.shape
     rows = record.train_loss.shape[1] // config.log.every + config.train.epochs + 1
     window = max(getattr(each.norm, "window", 0) for each in configs)
     held = rows * record.batch_mean.element_size() + min(window, updates) * DOUBLE
     bytes_per_run = 2 * channels * held
-    return max(few, min(MOST_RUNS, OBSERVED_BYTES // max(1, bytes_per_run)) // few * few)
+    return max(1, min(MOST_RUNS, OBSERVED_BYTES // max(1, bytes_per_run)))
 
 
 def _observe_chunk(
@@ -86,20 +86,19 @@ def _observe_chunk(
 class Watch:
     """Runs side by side on their trajectories, as far as they have been observed.
 
-    Made as `observe` is called. Inside, they are padded with copies of the last run.
+    Made as `observe` is called.
     """
 
     def __init__(
         self, record: Record, configs: Sequence[RunConfig], model_of: Sequence[int]
     ) -> None:
-        filler = padded(configs[0], len(configs)) - len(configs)
-        self._configs = [*configs, *[configs[-1]] * filler]
-        self._index = torch.tensor([*model_of, *[model_of[-1]] * filler])
+        self._configs, self._index = configs, torch.tensor(model_of)
         self._record, self._network = record, Network(configs[0])
-        together = 1 if lanes(configs[0]) == 1 else len(self._configs)
-        starts = range(0, len(self._configs), together)
+        self._passes = passes_of(self._network, self._index.device)
+        together = 1 if is_convolutional(configs[0]) else len(configs)
+        starts = range(0, len(configs), together)
         self.groups = [range(start, start + together) for start in starts]
-        norms = [config.norm for config in self._configs]
+        norms = [config.norm for config in configs]
         _, updates, channels = record.batch_mean.shape
         self._averages = RunningStatistics(norms, channels, updates)
         self._recomputed = {
@@ -145,9 +144,9 @@ class Watch:
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def predict(
-        self, point: int, runs: range, listener: Listener = nobody
+        self, point: int, runs: range, listener: Listener | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return predictions [runs, outputs, tests] of a group at the point just reached, and y."""
+        """Return predictions [runs, outputs, tests] at the point just reached, and y."""
         weights, statistics = self._weights(point, runs), self._by_site(self._recent, runs)
         step = point * len(self._sizes)
 
@@ -155,7 +154,9 @@ class Watch:
             return self.examples.test(runs, chosen, step)
 
         def forward(x: torch.Tensor) -> torch.Tensor:
-            return self._network.by_statistics(weights, statistics, x, listener)
+            if listener is not None:
+                return self._network.by_statistics(weights, statistics, x, listener)
+            return self._passes.by_statistics(weights, statistics, x)
 
         return predict(self._configs[0], forward, give, self.examples.tests)
 
@@ -176,9 +177,8 @@ class Watch:
             if models not in known or name == "mixed":  # which has the runs' averages in it
                 parameters = self._weights(point, runs)
                 running = self._by_site(self._averaged(), runs)
-                snapshot = Snapshot(
-                    configs, self._network, parameters, self.examples, runs, point, running
-                )
+                own = self._network, self._passes, parameters, self.examples
+                snapshot = Snapshot(configs, *own, runs, point, running)
                 by_site = RECOMPUTED[name](snapshot)
                 known[models] = self._network.join(by_site, like=self._record.train_loss[:0])
             for all_runs, part in zip(found, known[models], strict=True):

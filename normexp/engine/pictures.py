@@ -70,46 +70,36 @@ def pictures(
         if rest or point not in points:
             continue
         watch.reach(point)
-        for group in watch.groups:
-            looked = _look(watch, configs[0], point, group, curves_only=curves_only)
-            for run, picture in zip(group, looked, strict=True):
-                if run < len(configs):
-                    found[run][point] = picture
+        for run, config in enumerate(configs):
+            found[run][point] = _look(watch, config, point, run, curves_only=curves_only)
     return found
 
 
-def _look(
-    watch: Watch, config: RunConfig, point: int, runs: range, *, curves_only: bool
-) -> list[Picture]:
-    """Pictures of some runs side by side, at an evaluation point."""
+def _look(watch: Watch, config: RunConfig, point: int, run: int, *, curves_only: bool) -> Picture:
+    """The picture of a run at an evaluation point."""
     counts: dict[tuple[str, str], torch.Tensor] = {}
     totals: dict[tuple[str, str], int] = {}
     inputs: list[torch.Tensor] = []
+    alone = range(run, run + 1)
 
     def listen(layer: str, values: str, x: torch.Tensor) -> None:
         key = layer, values
         if key == ENTERING:
-            x = watch.examples.raw(runs, x)
+            x = watch.examples.raw(alone, x)
             inputs.append(x)
         if curves_only:
             return
-        counted = count(x, *limits(config, *key))
+        counted = count(x, *limits(config, *key))[0]
         counts[key] = counts[key] + counted if key in counts else counted
-        totals[key] = totals.get(key, 0) + x[0].numel()
+        totals[key] = totals.get(key, 0) + x.numel()
 
-    prediction, y = watch.predict(point, runs, listen)
+    prediction, y = watch.predict(point, alone, listen)
     has_curve = (config.data.shape, config.data.outputs) == ((1,), 1) and not is_labels(y)
-    x = torch.cat(inputs, -1) if has_curve else None
-    return [
-        Picture(
-            {
-                key: Histogram(*limits(config, *key), each[i], totals[key])
-                for key, each in counts.items()
-            },
-            None if x is None else Curve(x[i].flatten(), y[i].flatten(), prediction[i].flatten()),
-        )
-        for i in range(len(runs))
-    ]
+    curve = (torch.cat(inputs, -1), y, prediction) if has_curve else ()
+    return Picture(
+        {key: Histogram(*limits(config, *key), each, totals[key]) for key, each in counts.items()},
+        Curve(*(each.flatten() for each in curve)) if curve else None,
+    )
 
 
 def limits(config: RunConfig, layer: str, values: str) -> tuple[float, float]:

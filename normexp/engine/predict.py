@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from math import prod
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -11,9 +11,12 @@ from normexp.config.schema import RunConfig, train_size
 from normexp.data.draw import Examples
 from normexp.engine.step import loss, scores
 from normexp.nets.layout import Parameters, Statistics
-from normexp.nets.models import is_convolutional, lanes, structure
+from normexp.nets.models import evaluated_at_once, is_compiled, is_convolutional, structure
 from normexp.nets.network import Network
 from normexp.trained import Record
+
+if TYPE_CHECKING:
+    from normexp.nets.compiled import CompiledPasses
 
 CACHEFUL = 2**22
 """Bytes of the largest layer of the images that are worked on at a time.
@@ -73,7 +76,7 @@ def _bytes(config: RunConfig) -> int:
     dtype: torch.dtype = getattr(torch, config.train.dtype)
     layers = structure(config).layers.values()
     numbers = (layer.channels * layer.positions for layer in layers)
-    return max(prod(config.data.shape), *numbers) * dtype.itemsize * lanes(config)
+    return max(prod(config.data.shape), *numbers) * dtype.itemsize * evaluated_at_once(config)
 
 
 class Point(NamedTuple):
@@ -94,11 +97,12 @@ def evaluate(network: Network, parameters: Parameters, examples: Examples, step:
     """
     parts = []
     models = len(next(iter(parameters.values())))
-    few = lanes(network.config)
+    few = evaluated_at_once(network.config)
+    passes = passes_of(network, next(iter(parameters.values())).device)
     for start in range(0, models, few):
         some = range(start, min(start + few, models))
         weights = {name: values[some.start : some.stop] for name, values in parameters.items()}
-        parts.append(_evaluate(network, weights, examples, some, step))
+        parts.append(_evaluate(network, passes, weights, examples, some, step))
     means, variances, references = zip(*parts, strict=True)
     return Point(
         torch.cat(means),
@@ -107,8 +111,22 @@ def evaluate(network: Network, parameters: Parameters, examples: Examples, step:
     )
 
 
-def _evaluate(
-    network: Network, weights: Parameters, examples: Examples, models: range, step: int
+def passes_of(network: Network, device: torch.device) -> "Network | CompiledPasses":
+    """Return what evaluates the networks: compiled functions if they are here, else PyTorch."""
+    if not is_compiled(network.config) or device.type != "cpu":
+        return network
+    from normexp.nets.compiled import CompiledPasses
+
+    return CompiledPasses(network)
+
+
+def _evaluate(  # noqa: PLR0913, PLR0917
+    network: Network,
+    passes: "Network | CompiledPasses",
+    weights: Parameters,
+    examples: Examples,
+    models: range,
+    step: int,
 ) -> Point:
     config, tests = network.config, examples.tests
     there = train_size(config)
@@ -121,14 +139,14 @@ def _evaluate(
         return examples.test(models, chosen, step)
 
     def forward(x: torch.Tensor) -> torch.Tensor:
-        return network.by_statistics(weights, population, x)
+        return passes.by_statistics(weights, population, x)
 
     if network.tracked:
         x, y = train(as_one_batch(config, there))
-        prediction, population = network.by_itself(weights, x)
+        prediction, population = passes.by_itself(weights, x)
         fitted = scores(prediction, y)
         x, y = test(as_one_batch(config, tests))
-        by_test_batch = scores(network.by_itself(weights, x)[0], y)
+        by_test_batch = scores(passes.by_itself(weights, x)[0], y)
         by_population = scores(*predict(config, forward, test, tests))
     else:
         fitted = scores(*predict(config, forward, train, there))

@@ -1,11 +1,11 @@
 """Statistics computed anew for the weights of an evaluation point: the references among estimators.
 
-Each function takes some networks side by side, one a run; how many there are changes no bits, as
-long as they fill the lanes.
+Each function takes some networks side by side, one a run.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,9 +13,12 @@ from normexp.config.norm import BatchKind
 from normexp.config.schema import RunConfig, batch_sizes, part_sizes, steps_per_epoch, train_size
 from normexp.data.draw import Examples, orders
 from normexp.engine.predict import as_one_batch, pieces
-from normexp.nets.layout import Affine, Parameters, Statistics, of_channels, unbiased
+from normexp.nets.layout import Affine, Parameters, Statistics, of_channels
 from normexp.nets.network import BySite, Network
 from normexp.nets.norms import normalize_with
+
+if TYPE_CHECKING:
+    from normexp.nets.compiled import CompiledPasses
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Snapshot:
 
     configs: Sequence[RunConfig]  # one a run
     network: Network  # of all
+    passes: "Network | CompiledPasses"  # that evaluate them
     parameters: Parameters  # by name, each [runs, ...]
     examples: Examples  # of these networks and perhaps others
     runs: range  # which of the examples' networks these are
@@ -54,7 +58,7 @@ def precise(at: Snapshot) -> BySite:
     found: dict[str, Statistics] = {}
     for done, (size, (x, _)) in enumerate(zip(sizes, batches, strict=True), start=1):
         with network.drawing(at.step + done):
-            _, left = network.in_training(at.parameters, x, {})
+            _, left = at.passes.in_training(at.parameters, x, {})
         for site, each in left.items():
             for part, examples in enumerate(part_sizes(config, size)):
                 count = examples * network.sites[site].positions
@@ -86,6 +90,9 @@ def recalibrated(at: Snapshot) -> BySite:
     """
     config, network = at.configs[0], at.network
     found: dict[str, Statistics] = {}
+    if at.passes is not network:  # each network's whole training set fits into memory
+        x, _ = at.examples.train(at.runs, torch.arange(train_size(config)), at.step)
+        return at.passes.by_itself(at.parameters, x, "unbiased")[1]
     for site in network.tracked:
         pool = Pool()
         for chosen in pieces(config, train_size(config)):
@@ -132,19 +139,7 @@ def _with_test_batch(at: Snapshot, shares: torch.Tensor) -> BySite:
     """Averages of which such shares, [models, 1], are the test batch's."""
     config, tests = at.configs[0], at.examples.tests
     x, _ = at.examples.test(at.runs, as_one_batch(config, tests), at.step)
-    shares = shares.to(x.dtype)
-    found: dict[str, Statistics] = {}
-
-    def mix(norm: BatchKind, site: str, x: torch.Tensor, affine: Affine) -> torch.Tensor:
-        mean, var = of_channels(x)
-        if getattr(norm, "normalizing_variance", "biased") == "unbiased":
-            var = unbiased(var, x)
-        pairs = zip(at.running[site], (mean, var), strict=True)
-        found[site] = Statistics(*(old * (1 - shares) + new * shares for old, new in pairs))
-        return normalize_with(found[site], x, affine, norm.eps)
-
-    at.network.forward(at.parameters, x, mix)
-    return found
+    return at.passes.mixed(at.parameters, at.running, shares.to(x.dtype), x)
 
 
 RECOMPUTED: dict[str, Callable[[Snapshot], BySite]] = {

@@ -1,21 +1,20 @@
-"""A step of a stack on one flat vector: losses, gradients, optimizers.
-
-`torch.optim` takes one learning rate for a tensor; these optimizers take a vector of them, so that
-every network has its own, and are otherwise the same rules. One vector makes for few and long
-operations.
-"""
+"""Steps of a stack by autograd: losses, gradients, optimizers."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch.nn import functional
 
 from normexp.config.network import Adam, AdamW, Optimizer, Sgd
-from normexp.nets.layout import Memory, Statistics
+from normexp.config.schema import RunConfig, batch_sizes, part_sizes, total_steps
+from normexp.data.draw import Examples, orders
+from normexp.engine.estimators import RunningStatistics
+from normexp.nets.layout import Memory, Statistics, batch_axis
 from normexp.nets.network import Network
-from normexp.nets.written import WrittenPass, is_written_out
+from normexp.nets.norms import looks_back
 
 
 def is_labels(y: torch.Tensor) -> bool:
@@ -35,179 +34,160 @@ def loss(prediction: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return (prediction - y).square().mean((-2, -1))
 
 
-def loss_and_gradient(
-    prediction: torch.Tensor, y: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """`loss` and its gradient by the prediction, written out: autograd is slow on so little.
-
-    That of cross entropy is (softmax − one at the label) / examples, that of the mean squared error
-    2 (prediction − target) / (outputs · examples).
-    """
-    if is_labels(y):
-        logarithms, own = functional.log_softmax(prediction, 1), y[:, None]
-        losses = -logarithms.gather(1, own)[:, 0].mean(-1)
-        gradient = logarithms.exp_().scatter_add_(
-            1, own, prediction.new_full((), -1).expand_as(own)
-        )
-        return losses, gradient.div_(y.shape[-1])
-    gradient = prediction - y
-    losses = gradient.square().mean((-2, -1))
-    return losses, gradient.mul_(2 / y[0].numel())
-
-
 def scores(prediction: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]:
     """Losses [models], and accuracies where y is labels.
 
-    A prediction that is not finite counts as wrong.
+    A prediction that is not finite counts as wrong. The bits of a sum over some networks at once
+    would depend on how many they are.
     """
-    found = {"loss": loss(prediction, y)}
+    each = zip(torch.split(prediction, 1), torch.split(y, 1), strict=True)
+    found = {"loss": torch.cat([loss(*one) for one in each])}
     if is_labels(y):
         right = (prediction.argmax(1) == y) & prediction.isfinite().all(1)
         found["accuracy"] = right.to(prediction.dtype).mean(-1)
     return found
 
 
-class Packing:
-    """Positions of each network's parameters in the flat vector.
-
-    One block a parameter, all networks in it, so that the view of a block is contiguous.
-    """
-
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], models: int) -> None:
-        self._shapes = dict(shapes)
-        self._models = models
-        self._lengths = [models * math.prod(shape) for shape in self._shapes.values()]
-
-    def pack(self, networks: Sequence[Mapping[str, torch.Tensor]]) -> torch.Tensor:
-        """Return the flat vector [numbers] of one parameter mapping a network."""
-        blocks = [torch.stack([network[name] for network in networks]) for name in self._shapes]
-        return torch.cat([block.reshape(-1) for block in blocks])
-
-    def spread(self, values: torch.Tensor) -> torch.Tensor:
-        """Return one value a network [models], repeated for each of its numbers [numbers]."""
-        repeats = [length // self._models for length in self._lengths]
-        return torch.cat([values.repeat_interleave(count) for count in repeats])
-
-    def views(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the parameters by name, each [models, *shape], in the memory of the vector."""
-        blocks = torch.split(flat, self._lengths)
-        return {
-            name: block.view(self._models, *shape)
-            for (name, shape), block in zip(self._shapes.items(), blocks, strict=True)
-        }
+Report = Callable[[int], None]
+"""Called with how many steps were taken, of all networks together."""
 
 
-class Found(NamedTuple):
-    """Results of one batch."""
+class Steps(NamedTuple):
+    """Results of some steps."""
 
-    losses: torch.Tensor  # [models]
-    statistics: dict[str, Statistics]  # by site, of the batch
-    gradient: torch.Tensor  # [numbers], to be used before the next batch
-
-
-Gradients = Callable[[torch.Tensor, torch.Tensor, Mapping[str, Memory]], Found]
-"""A stack's gradients at the present weights: of x and y, given the norms' running statistics."""
+    train_loss: torch.Tensor  # [models, steps], of the batch, before its update
+    batch_mean: torch.Tensor  # [models, updates, channels]
+    batch_var: torch.Tensor  # [models, updates, channels], unbiased
 
 
-def gradients(network: Network, packing: Packing, flat: torch.Tensor) -> Gradients:
-    """Return the gradients of the parameters in a flat vector, which others change in place."""
-    on_cpu = flat.device.type == "cpu"  # for whose kernels it is written
-    written = on_cpu and is_written_out(network.config)
-    return (written_out if written else by_autograd)(network, packing, flat)
+@dataclass
+class State:
+    """All that steps change, a row a network."""
+
+    parameters: torch.Tensor  # [models, numbers]
+    moments: dict[str, torch.Tensor]  # each [models, numbers]: Adam's, or SGD's momentum as `first`
+    running: RunningStatistics | None  # where they take part in training
+    steps: int = 0
 
 
-def by_autograd(network: Network, packing: Packing, flat: torch.Tensor) -> Gradients:
-    """Return the gradients of any network."""
-    own = flat.detach().requires_grad_()  # the same memory
-
-    def of_batch(x: torch.Tensor, y: torch.Tensor, memory: Mapping[str, Memory]) -> Found:
-        prediction, statistics = network.in_training(packing.views(own), x, memory)
-        losses = loss(prediction, y)
-        # Each loss sends its gradient to its own network only. Asked with ones instead of the sum,
-        # PyTorch imports SymPy, which takes half a second.
-        (gradient,) = torch.autograd.grad(losses.sum(), own)
-        return Found(losses.detach(), statistics, gradient)
-
-    return of_batch
+def initial(network: Network, configs: Sequence[RunConfig]) -> State:
+    """Return the state of a stack before its first step, one network a configuration."""
+    drawn = [network.initial(config) for config in configs]
+    rows = [torch.cat([each[name].reshape(-1) for name in network.shapes]) for each in drawn]
+    parameters = torch.stack(rows).to(configs[0].executor.device)
+    names = ["first"] if isinstance(configs[0].optim, Sgd) else ["first", "second"]
+    moments = {name: torch.zeros_like(parameters) for name in names}
+    norms = [config.norm for config in configs]
+    channels = sum(network.tracked.values())
+    running = RunningStatistics(norms, channels) if looks_back(norms[0]) else None
+    return State(parameters, moments, running)
 
 
-def written_out(network: Network, packing: Packing, flat: torch.Tensor) -> Gradients:
-    """Return the gradients of networks that `is_written_out`."""
-    gradient = torch.zeros_like(flat)
-    parameters, slopes = packing.views(flat), packing.views(gradient)
-    passes: dict[torch.Size, WrittenPass] = {}
-
-    def of_batch(x: torch.Tensor, y: torch.Tensor, memory: Mapping[str, Memory]) -> Found:
-        assert not memory  # noqa: S101
-        if x.shape not in passes:
-            passes[x.shape] = WrittenPass(network.config, parameters, slopes, x)
-        own = passes[x.shape]
-        losses, by_prediction = loss_and_gradient(own.forward(x), y)
-        own.backward(by_prediction)
-        return Found(losses, own.statistics, gradient)
-
-    return of_batch
+def by_name(rows: torch.Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    """Return rows of numbers such as parameters by name, each [models, *shape], in their memory."""
+    parts = torch.split(rows, [math.prod(shape) for shape in shapes.values()], 1)
+    pairs = zip(shapes.items(), parts, strict=True)
+    return {name: part.view(len(rows), *shape) for (name, shape), part in pairs}
 
 
-class OptimizerState:
-    """An optimizer and its moments; all vectors [numbers].
+class Autograd:
+    """A stack whose gradients PyTorch finds, all networks side by side.
 
     Args:
-        config: which rule, and what it shares between networks.
-        lr: learning rate of every number.
-        weight_decay: of every number; None: there is none.
+        network: of all.
+        configs: one a network.
+        examples: of the networks.
+        state: that steps change.
     """
 
     def __init__(
-        self, config: Optimizer, lr: torch.Tensor, weight_decay: torch.Tensor | None
+        self, network: Network, configs: Sequence[RunConfig], examples: Examples, state: State
     ) -> None:
-        self._config = config
-        self._lr = lr
-        self._decay = weight_decay
-        self._scratch = torch.empty_like(lr)
-        self.moments = {"first": torch.zeros_like(lr)}  # Adam's first, or SGD's momentum
-        if not isinstance(config, Sgd):
-            self.moments["second"] = torch.zeros_like(lr)
-        self.steps = 0
+        self._network, self._configs, self._examples = network, configs, examples
+        self._state, like = state, state.parameters
+        self._rates = like.new_tensor([[config.optim.lr] for config in configs])
+        decays = [config.optim.weight_decay for config in configs]
+        self._decays = like.new_tensor(decays)[:, None] if any(decays) else None
 
-    def update(self, parameters: torch.Tensor, gradient: torch.Tensor, scale: float = 1.0) -> None:
-        """Change the parameters in place; the schedule's factor scales the learning rate."""
-        lr = self._lr if scale == 1 else self._lr * scale
-        if isinstance(self._config, AdamW):
-            if self._decay is not None:
-                parameters.mul_(1 - lr * self._decay)
-        elif self._decay is not None:
-            gradient = gradient + self._decay * parameters
-        self.steps += 1
-        if isinstance(self._config, Sgd):
-            parameters.sub_(self._direction(self._config, gradient).mul(lr))
-        elif isinstance(self._config, Adam | AdamW):
-            self._adam(self._config, parameters, gradient, lr)
+    def epoch(self, epoch: int, report: Report) -> Steps:
+        """Take the steps of an epoch, each network in its own order."""
+        sizes, everyone = batch_sizes(self._configs[0]), range(len(self._configs))
+        order, done = orders(self._configs, epoch), epoch * len(sizes)
+        steps = []
+        for x, y in self._examples.batches(everyone, order, sizes, done):
+            steps.append(self._step(x, y))
+            report(len(everyone))
+        losses, means, variances = zip(*steps, strict=True)
+        return Steps(torch.stack(losses, 1), torch.cat(means, 1), torch.cat(variances, 1))
 
-    def _direction(self, config: Sgd, gradient: torch.Tensor) -> torch.Tensor:
-        """SGD's step before the learning rate, with PyTorch's momentum: no dampening."""
-        if not config.momentum:
-            return gradient
-        first = self.moments["first"].mul_(config.momentum).add_(gradient)
-        return gradient + config.momentum * first if config.nesterov else first
+    def _step(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Take one step on a batch, and return losses, means and variances."""
+        network, config, state = self._network, self._configs[0], self._state
+        own = state.parameters.detach().requires_grad_()  # the same memory
+        with network.drawing(state.steps):
+            weights = by_name(own, network.shapes)
+            prediction, statistics = network.in_training(weights, x, self._memory())
+            losses = loss(prediction, y)
+            # Each loss sends its gradient to its own network only. Asked with ones instead of the
+            # sum, PyTorch imports SymPy, which takes half a second.
+            (gradient,) = torch.autograd.grad(losses.sum(), own)
+        left = network.join(statistics, like=losses)
+        examples = x.shape[batch_axis(x)]
+        shape = len(losses), len(part_sizes(config, examples)), sum(network.tracked.values())
+        mean, var = (each.reshape(shape) for each in left)
+        factor = scale(config.train.schedule, state.steps, total_steps(config))
+        update(config.optim, state, gradient, self._rates * factor, self._decays)
+        if state.running is not None:
+            count = network.counts(examples)[0]
+            state.running.update(mean[:, 0].cpu(), var[:, 0].cpu(), count)
+        return losses.detach(), mean, var
 
-    def _adam(
-        self,
-        config: Adam | AdamW,
-        parameters: torch.Tensor,
-        gradient: torch.Tensor,
-        lr: torch.Tensor,
-    ) -> None:
-        """Kingma & Ba (2015), algorithm 1."""
-        # The corrections of both moments are taken into the factor and eps: fewer passes.
-        first = 1 - config.beta1**self.steps
-        second = (1 - config.beta2**self.steps) ** 0.5
-        mean = self.moments["first"].lerp_(gradient, 1 - config.beta1)
-        squares = self.moments["second"].mul_(config.beta2)
-        squares.addcmul_(gradient, gradient, value=1 - config.beta2)
-        ratio = torch.sqrt(squares, out=self._scratch).add_(config.eps * second)
-        torch.div(mean, ratio, out=ratio)
-        parameters.addcmul_(ratio, lr, value=-second / first)
+    def _memory(self) -> Mapping[str, Memory]:
+        """Running statistics before this step, by site, if the norms look back."""
+        running = self._state.running
+        if running is None:
+            return {}
+        by_site = self._network.split(Statistics(running.mean, running.var))
+        weight = running.next_weight()
+        return {site: Memory(*each, weight, self._state.steps) for site, each in by_site.items()}
+
+
+def update(
+    config: Optimizer,
+    state: State,
+    gradient: torch.Tensor,
+    rates: torch.Tensor,
+    decays: torch.Tensor | None,
+) -> None:
+    """Take a step of an optimizer in place, as `torch.optim`, which has one rate for all networks.
+
+    Args:
+        config: which rule, and what it shares between networks.
+        state: of the stack.
+        gradient: [models, numbers].
+        rates: learning rates, [models, 1].
+        decays: of the weights, the same; None: there are none.
+    """
+    parameters, first = state.parameters, state.moments["first"]
+    state.steps += 1
+    if isinstance(config, AdamW):
+        if decays is not None:
+            parameters.mul_(1 - rates * decays)
+    elif decays is not None:
+        gradient = gradient + decays * parameters
+    if isinstance(config, Sgd):  # PyTorch's momentum: no dampening
+        if config.momentum:
+            first.mul_(config.momentum).add_(gradient)
+            gradient = gradient + config.momentum * first if config.nesterov else first
+        parameters.sub_(rates * gradient)
+    elif isinstance(config, Adam | AdamW):  # Kingma & Ba (2015), algorithm 1
+        second = state.moments["second"]
+        first.lerp_(gradient, 1 - config.beta1)
+        second.mul_(config.beta2).addcmul_(gradient, gradient, value=1 - config.beta2)
+        # The corrections of both moments are taken into the factor and eps.
+        root = (1 - config.beta2**state.steps) ** 0.5
+        ratio = first / (second.sqrt() + config.eps * root)
+        parameters.sub_(rates * (root / (1 - config.beta1**state.steps)) * ratio)
 
 
 def scale(schedule: str, step: int, steps: int) -> float:

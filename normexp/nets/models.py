@@ -102,12 +102,8 @@ Shape = tuple[int, ...]
 ENTRANCE = "input"
 """The norm site of the input."""
 
-LANES = 32
-"""A stack is padded to a multiple of this; two AVX-512 vectors of float32.
-
-Then no element-wise operation ends in a scalar tail, whose last bit can differ from the vector's,
-and a network's bits do not depend on its company.
-"""
+EVALUATED = 32
+"""Networks without convolutions that are evaluated at a time."""
 
 
 class Site(NamedTuple):
@@ -261,16 +257,11 @@ def is_convolutional(config: RunConfig) -> bool:
     return not isinstance(config.model, Mlp)
 
 
-def lanes(config: RunConfig) -> int:
-    """Return the number that the size of a stack of this structure is a multiple of.
-
-    A network with convolutions trains alone: on a CPU it gains little from company, and its bits
-    would depend on it.
-    """
-    return 1 if is_convolutional(config) else LANES
+def is_compiled(config: RunConfig) -> bool:
+    """Return whether networks are trained one by one on a CPU, by compiled functions."""
+    return isinstance(config.model, Mlp)
 
 
-def padded(config: RunConfig, networks: int) -> int:
-    """Return the number of networks of a structure, filled up to whole lanes."""
-    few = lanes(config)
-    return -(-networks // few) * few
+def evaluated_at_once(config: RunConfig) -> int:
+    """Return how many networks are evaluated at a time: one whose bits would depend on others."""
+    return 1 if is_convolutional(config) else EVALUATED

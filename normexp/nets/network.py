@@ -22,7 +22,9 @@ from normexp.nets.layout import (
     Statistics,
     batch_axis,
     from_kernel,
+    of_channels,
     to_kernel,
+    unbiased,
 )
 from normexp.nets.models import ENTRANCE, FORWARD, Site, norm_sites, parameter_shapes
 from normexp.nets.norms import in_training, normalize_batch, normalize_example, normalize_with
@@ -226,17 +228,40 @@ class Network:
         return self.forward(parameters, x, normalize, training=True), found
 
     def by_itself(
-        self, parameters: Parameters, x: torch.Tensor
+        self, parameters: Parameters, x: torch.Tensor, variance: str | None = None
     ) -> tuple[torch.Tensor, dict[str, Statistics]]:
-        """Predictions with every site in units of x as one batch, and its statistics by site."""
+        """Predictions with every site in units of x as one batch, and its statistics by site.
+
+        The variance is the one that training mode divides by, unless it is named.
+        """
         found: dict[str, Statistics] = {}
 
         def normalize(norm: BatchKind, site: str, x: torch.Tensor, affine: Affine) -> torch.Tensor:
-            variance = getattr(norm, "normalizing_variance", "biased")
-            y, found[site] = normalize_batch(x, affine, norm.eps, variance)
+            by = variance or str(getattr(norm, "normalizing_variance", "biased"))
+            y, found[site] = normalize_batch(x, affine, norm.eps, by)
             return y
 
         return self.forward(parameters, x, normalize), found
+
+    def mixed(
+        self, parameters: Parameters, known: BySite, shares: torch.Tensor, x: torch.Tensor
+    ) -> BySite:
+        """Return known statistics mixed with those of x, of which such shares are, [models, 1].
+
+        The variance of x is the one that training mode divides by.
+        """
+        found: dict[str, Statistics] = {}
+
+        def mix(norm: BatchKind, site: str, x: torch.Tensor, affine: Affine) -> torch.Tensor:
+            mean, var = of_channels(x)
+            if getattr(norm, "normalizing_variance", "biased") == "unbiased":
+                var = unbiased(var, x)
+            pairs = zip(known[site], (mean, var), strict=True)
+            found[site] = Statistics(*(old * (1 - shares) + new * shares for old, new in pairs))
+            return normalize_with(found[site], x, affine, norm.eps)
+
+        self.forward(parameters, x, mix)
+        return found
 
     def by_statistics(
         self,
@@ -276,7 +301,7 @@ class Network:
             return self.module(parameters, x, normalize, training=training)
         model = built(self.config)
         first = getattr(norm, "placement", "before") == "before"
-        activation = ACTIVATIONS[model.activation].forward
+        activation = ACTIVATIONS[model.activation]
         net = Tensors(parameters, normalize, activation, first, listener)
         prediction: torch.Tensor = FORWARD[type(model)](model, net, x, self.config.data.outputs)
         return prediction

@@ -26,7 +26,6 @@ from normexp.nets.layout import (
     batch_axis,
     channel_axis,
     from_kernel,
-    normalize_vectors,
     of_channels,
     spread,
     to_kernel,
@@ -70,7 +69,7 @@ def normalize_batch(
     """Batch normalisation in training mode.
 
     y = (x − mean) / √(variance + eps) · weight + bias; with the biased variance as
-    `torch.nn.BatchNorm1d` and `2d`. Of images, with momentum 1 PyTorch's kernel leaves the batch's
+    `torch.nn.BatchNorm1d` and `2d`. With momentum 1 PyTorch's kernel leaves the batch's
     mean and unbiased variance in the buffers: no second pass over x. The unbiased variance is S4's,
     written by hand with `x.var()`: √((n − 1) / n) of the usual output.
     """
@@ -79,9 +78,6 @@ def normalize_batch(
         var = unbiased(biased, x)
         y = (x - spread(mean, x)) / spread((var + eps).sqrt(), x)
         return _scaled(y, affine), Statistics(mean.detach(), var.detach())
-    if x.dim() == VECTOR and x.device.type == "cpu":
-        y, (mean, var) = normalize_vectors(x, affine, eps)
-        return y, Statistics(mean, unbiased(var, x))
     models, kernel = x.shape[0], to_kernel(x)
     channels = kernel.shape[1]
     mean, var = x.new_zeros(channels), x.new_ones(channels)

@@ -17,24 +17,24 @@ from normexp.config.schema import (
     train_size,
 )
 from normexp.errors import UsageError
-from normexp.nets.models import LANES, is_convolutional, padded, structure
+from normexp.nets.models import is_convolutional, structure
 
-SECONDS_PER_LAYER_STEP = {False: 130e-6, True: 380e-6}
-"""Calling the operations of one layer forward and back, whatever the number of networks.
+SECONDS_PER_LAYER_STEP = {False: 1.2e-6, True: 380e-6}
+"""One layer of one network forward and back, whatever its size.
 
 Of vectors, and of images.
 """
 
-SECONDS_PER_ELEMENT_STEP = {False: 7e-9, True: 10e-9}
+SECONDS_PER_ELEMENT_STEP = {False: 2.3e-9, True: 10e-9}
 """One activation of one network through one training step."""
 
-SECONDS_PER_ELEMENT_POINT = {False: 4e-9, True: 6e-9}
+SECONDS_PER_ELEMENT_POINT = {False: 1.2e-9, True: 6e-9}
 """One activation of one network over one training example at an evaluation point."""
 
 SECONDS_PER_RUN = 4e-3
 """Observing one run at its evaluation points and writing its directory."""
 
-PRODUCTS_OF_AN_ELEMENT = {False: 60, True: 250}
+PRODUCTS_OF_AN_ELEMENT = {False: 8, True: 250}
 """Multiplications behind an activation that take as long as its element-wise operations."""
 
 SHARE_OF_A_WORKER = {False: 0.7, True: 0.95}
@@ -44,10 +44,10 @@ Of threads, and of processes.
 """
 
 MOST_NETWORKS = 512
-"""Networks of a stack unless the user says otherwise.
+"""Networks of a stack unless the user says otherwise."""
 
-A network-step of S1 on one core takes 44.6 µs among 128, 35.3 among 256, 32.6 among 512.
-"""
+WORTH_SECONDS = 0.5
+"""Of training, for which another worker gets a stack of its own."""
 
 MOST_RECORD_BYTES = 2**29
 """Memory for the trajectories of one stack."""
@@ -62,16 +62,15 @@ LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_by
 def training_seconds(config: RunConfig, networks: int) -> float:
     """About how long one thread trains a stack of so many networks and evaluates it.
 
-    Within a factor of 1.3 of what four studies of widths 10 to 300 took on an AMD EPYC, of 2.4 for
-    batches of 8, whose observation takes long, and of 2 for
-    LeNet and ResNet-20 on digits at batch sizes from 2 to 256.
+    Within a factor of 2 of what perceptrons of widths 10 to 1000 took on an AMD EPYC, and LeNet and
+    ResNet-20 on digits at batch sizes from 2 to 256.
     """
     images, steps, points = is_convolutional(config), total_steps(config), config.train.epochs + 1
     a_step = config.train.batch_size * _arithmetic(config) * SECONDS_PER_ELEMENT_STEP[images]
     examples = train_size(config) + 2 * (getattr(config.data, "test_size", None) or 0)
     a_point = examples * _arithmetic(config) * SECONDS_PER_ELEMENT_POINT[images]
     calls = steps * len(structure(config).layers) * SECONDS_PER_LAYER_STEP[images]
-    return calls + networks * (steps * a_step + points * a_point)
+    return networks * (calls + steps * a_step + points * a_point)
 
 
 def observing_seconds(config: RunConfig) -> float:
@@ -106,36 +105,29 @@ def record_bytes(config: RunConfig) -> int:
 
 
 def stack_size(config: RunConfig, members: int, executor: Executor, workers: int) -> int:
-    """Networks of a stack: as many in each, in as few stacks as memory and workers allow.
-
-    Padding is trained too: no more stacks are made for the workers than there are whole lanes.
-    """
+    """Networks of a stack: as many in each, in as few stacks as memory and workers allow."""
     if is_convolutional(config):
         return 1
     fits = MOST_RECORD_BYTES // record_bytes(config)
-    most = min(executor.stack_size or MOST_NETWORKS, max(LANES, fits // LANES * LANES))
+    most = min(executor.stack_size or MOST_NETWORKS, max(1, fits))
     needed = math.ceil(members / most)
     even = math.ceil(needed / workers) * workers
-    stacks = max(needed, min(even, padded(config, members) // LANES))
-    return math.ceil(members / stacks)
+    worth = int(training_seconds(config, members) / WORTH_SECONDS)
+    return math.ceil(members / max(needed, min(even, members, worth)))
 
 
-def refuse_too_large(configs: Sequence[RunConfig], lanes: int) -> None:
+def refuse_too_large(configs: Sequence[RunConfig]) -> None:
     """Refuse a stack of one network a configuration that cannot fit, whatever is done.
-
-    Args:
-        configs: of one structure.
-        lanes: what the number of networks is filled up to a multiple of.
 
     Raises:
         UsageError: with what is needed, what there is, and what to make smaller.
     """
     there, where = _there(configs[0])
-    needed = _needed(configs, lanes)
+    needed = _needed(configs)
     if (total := sum(needed.values())) <= there:
         return
     count = range(len(configs) - 1, 0, -1)
-    fits = (number for number in count if sum(_needed(configs[:number], lanes).values()) <= there)
+    fits = (number for number in count if sum(_needed(configs[:number]).values()) <= there)
     fewer = next(fits, None)
     largest = max(needed, key=lambda part: needed[part])
     smaller = next((part for part, size in needed.items() if size > there), largest)
@@ -146,11 +138,10 @@ def refuse_too_large(configs: Sequence[RunConfig], lanes: int) -> None:
     )
 
 
-def _needed(configs: Sequence[RunConfig], lanes: int) -> dict[str, int]:
+def _needed(configs: Sequence[RunConfig]) -> dict[str, int]:
     """Bytes that are held at one time, by what to type to have fewer."""
     config, parts = configs[0], structure(configs[0])
     number = 8 if config.train.dtype == "float64" else 4
-    networks = -(-len(configs) // lanes) * lanes
     parameters = sum(prod(shape) for shape in parts.parameters.values())
     vectors = 5 if isinstance(config.optim, Sgd) else 6  # weights, gradient, rates, moments, room
     batch = min(config.train.batch_size, train_size(config))
@@ -159,8 +150,8 @@ def _needed(configs: Sequence[RunConfig], lanes: int) -> dict[str, int]:
     size = "units1" if isinstance(config.model, Lenet) else "width"
     steps = "fewer train.epochs, a larger train.batch_size or a smaller data.train_size"
     return {
-        f"a smaller model.{size}": networks * parameters * vectors * number,
-        "a smaller train.batch_size": networks * batch * parts.activations * number,
+        f"a smaller model.{size}": len(configs) * parameters * vectors * number,
+        "a smaller train.batch_size": len(configs) * batch * parts.activations * number,
         "a smaller data.train_size or data.test_size": (
             sets * examples * prod(config.data.shape) * number
         ),

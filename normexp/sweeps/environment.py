@@ -21,13 +21,14 @@ from normexp.errors import UsageError
 from normexp.store.files import machine, write_file
 
 PACKAGES = ("normexp", "torch", "numpy", "hydra-core", "omegaconf", "pyarrow", "safetensors",
-            "scikit-learn", "scipy", "pandas", "joblib")  # fmt: skip
+            "scikit-learn", "scipy", "pandas", "joblib", "numba", "llvmlite")  # fmt: skip
 INSTRUCTIONS = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 DECIDING = (
     "code", "torch", "torch_git", "torch_config", "torch_capability", "torch_deterministic",
-    "torch_matmul_precision", "torch_mkldnn", "torch_flush_denormal", "numpy", "scikit-learn",
+    "torch_matmul_precision", "torch_mkldnn", "torch_flush_denormal", "numpy", "numba", "llvmlite",
+    "scikit-learn",
     "libc", "cpu", "instructions", "mkl_cbwr", "aten_cpu_capability", "device",
 )  # fmt: skip
 """The entries that a run's numbers depend on: another value may mean other bits.
@@ -89,10 +90,10 @@ def torch_environment() -> dict[str, Any]:
     import torch
     from torch.backends import mkldnn
 
-    from normexp.numerics import company_matters, one_thread
+    from normexp.numerics import one_thread
 
     with one_thread():
-        threads, in_company = torch.get_num_threads(), company_matters()
+        threads = torch.get_num_threads()
     tiny = torch.tensor(1e-310, dtype=torch.float64)  # there is a setter and no getter
     return {
         "torch_build": str(torch.__version__),
@@ -100,7 +101,6 @@ def torch_environment() -> dict[str, Any]:
         "torch_cuda": torch.version.cuda,
         "torch_capability": torch.backends.cpu.get_cpu_capability(),
         "torch_threads": threads,
-        "torch_company": in_company,
         "torch_deterministic": torch.are_deterministic_algorithms_enabled(),
         "torch_matmul_precision": torch.get_float32_matmul_precision(),
         "torch_mkldnn": mkldnn.is_available() and bool(mkldnn.enabled),  # type: ignore[no-untyped-call]

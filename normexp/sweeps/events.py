@@ -62,7 +62,8 @@ class Event:
     kind      | means
     --------- | ---------------------------------------------------------------------------
     began     | the work on `plan` begins; again if another sweep has left something
-    stepped   | `count` networks took one step
+    compiling | what trains is compiled, which this machine then has
+    stepped   | `count` steps were taken, of all networks together
     resumed   | `count` steps, of all networks together, were taken by an earlier sweep
     observed  | run `name` is stored: `losses` at the evaluation points, none if it diverged
     ended     | a stack has ended: `done`; from a cluster, stack number `count`
@@ -72,7 +73,15 @@ class Event:
     """
 
     kind: Literal[
-        "began", "stepped", "resumed", "observed", "ended", "waiting", "queued", "stopping"
+        "began",
+        "compiling",
+        "stepped",
+        "resumed",
+        "observed",
+        "ended",
+        "waiting",
+        "queued",
+        "stopping",
     ]
     count: int = 0
     name: str = ""
@@ -81,7 +90,7 @@ class Event:
     plan: "Plan | None" = None
 
 
-OF_WORKERS = ("stepped", "resumed", "observed", "ended")
+OF_WORKERS = ("compiling", "stepped", "resumed", "observed", "ended")
 """Kinds of events that a worker reports."""
 
 Listener = Callable[[Event], None]

@@ -192,12 +192,11 @@ def sum_up(outcome: Outcome, place: SweepDirectory, standard: Standard) -> None:
         run.id: plan.there.names.get(run.id) or study.run(label(run, plan.differing), run.id).name
         for run in plan.study.runs
     }
-    rows, done, in_company = dict[str, Row](), set(), False
+    rows, done = dict[str, Row](), set()
     for known in (names, None):  # where this sweep puts them, then where another may have
         left = [name for name in names if name not in rows]
         for name, path, manifest in study.intact_runs(left, known) if left else ():
             rows[name] = row(manifest, path)
-            in_company |= manifest["environment"].get("torch_company", False)
             if standard.accepts(manifest):
                 done.add(name)
     outcome.rows = [rows[name] for name in names if name in rows]
@@ -205,11 +204,6 @@ def sum_up(outcome: Outcome, place: SweepDirectory, standard: Standard) -> None:
     outcome.status = "failed" if outcome.failed else "complete"
     outcome.planned = plan.figures | outcome.planned
     outcome.warnings[:0] = plan.warnings
-    if in_company:
-        outcome.warnings.append(
-            "the last bits of these runs may depend on what trained beside them: PyTorch's "
-            "matrix products do here; import normexp before torch is used"
-        )
 
 
 def interrupted(outcome: Outcome, directory: StudyDirectory) -> SweepInterruptedError:

@@ -8,7 +8,6 @@ from typing import Any, Literal, get_args
 from normexp.config.field import Scalar, spell
 from normexp.config.identity import fields_of_identity, varying
 from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, Executor, Local, Log, RunConfig
-from normexp.nets.models import lanes, padded
 from normexp.store.layout import StudyDirectory
 from normexp.study.run import Run
 from normexp.study.study import Study
@@ -296,7 +295,7 @@ def build(study: Study, there: Inventory) -> Plan:
     for stack in stacks:
         if not stack.stored:
             configs = [trajectory.config for trajectory in stack.trajectories]
-            refuse_too_large(configs, lanes(stack.config))
+            refuse_too_large(configs)
     return Plan(
         study=study,
         there=there,
@@ -344,6 +343,6 @@ def _telling(runs: Sequence[Run]) -> Iterator[Mapping[str, Scalar]]:
 
 
 def _stack_seconds(stack: Stack) -> float:
-    networks = padded(stack.config, len(stack.trajectories))
-    training = 0.0 if stack.stored else training_seconds(stack.config, networks)
+    networks = 0 if stack.stored else len(stack.trajectories)
+    training = training_seconds(stack.config, networks) if networks else 0.0
     return training + stack.runs * observing_seconds(stack.config)

@@ -27,6 +27,7 @@ from normexp.config.schema import (
     steps_per_epoch,
 )
 from normexp.errors import NormexpError
+from normexp.nets.models import is_compiled
 from normexp.store.layout import ID_LENGTH, StudyDirectory
 from normexp.store.locks import GRACE_SECONDS, Locks, Stop, StoppedError
 from normexp.store.manifest import read_manifest
@@ -93,6 +94,10 @@ class Worker:
         try:
             mine = self.locks.take(names)
             locked = [each for each in stack.trajectories if each.id in mine]
+            if locked and is_compiled(stack.config):
+                from normexp.nets.compiled import prepare  # Numba, which images do without
+
+                prepare(stack.config, lambda: listen(Event("compiling")))
             done = self._work(locked, listen) if locked else Done()
         except Exception as error:  # noqa: BLE001  passed on, whatever it is
             error.add_note(traceback.format_exc())  # which another process would not hear of
@@ -183,9 +188,9 @@ class Worker:
         resumed = start.record.epochs if start else 0
         listen(Event("resumed", len(some) * resumed * steps_per_epoch(configs[0])))
 
-        def step(networks: int) -> None:
+        def step(steps: int) -> None:
             self.stop.raise_if_over()
-            listen(Event("stepped", networks))
+            listen(Event("stepped", steps))
 
         epochs = range(resumed, configs[0].train.epochs)
         after = configs[0].store.checkpoint_after

@@ -46,7 +46,6 @@ def examine(store: Path) -> Iterator[Check]:
         "configs": configs,
         "store": lambda: writable(store),
         "torch": build,
-        "company": company,
         "same bits": same_bits,
     }
     for name, examination in examinations.items():
@@ -146,19 +145,6 @@ def build() -> str:
     entries = torch_environment()
     cuda = f"CUDA {entries['torch_cuda']}" if entries["torch_cuda"] else "CPU only"
     return f"{entries['torch_build']}, {cuda}, {entries['torch_capability']} kernels"
-
-
-def company() -> str:
-    """A matrix product does not depend on its place in a batch."""
-    from normexp.numerics import company_matters
-
-    if company_matters():
-        setting = os.environ.get("MKL_CBWR", "null")
-        raise NormexpError(
-            f"matrix products depend on their place in a batch, MKL_CBWR={setting}",
-            "type unset MKL_CBWR; in Python import normexp before torch",
-        )
-    return "results do not depend on stack size"
 
 
 def same_bits() -> str:

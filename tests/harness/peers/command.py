@@ -38,29 +38,32 @@ def _command(request: Request, clock: Clock) -> list[Final]:
     return finals
 
 
+def ignore(_: int) -> None:
+    """Report no steps."""
+
+
 def _training(request: Request, clock: Clock) -> list[Final]:
     import torch
 
     import normexp
     from normexp.engine.train import TrainingStack
-    from normexp.numerics import keep_freed_memory, one_thread
+    from normexp.numerics import one_thread
 
     work = request.work
     plan = normexp.plan(*_overrides(request), f"store.dir={request.place}")
     clock("start")
-    sizes = torch.tensor(work.sizes)[:, None]
+    sizes = torch.tensor(work.sizes)
 
     def train(stack: "Stack") -> list[Final]:
         configs = [trajectory.config for trajectory in stack.trajectories]
-        training, losses = TrainingStack(configs), []
+        training, losses = TrainingStack(configs), torch.empty(0)
         for epoch in range(work.epochs):
-            losses = [step.train_loss for step in training.epoch(epoch)]
-        trained = ((torch.stack(losses) * sizes).sum(0) / sizes.sum()).tolist()
+            losses = training.epoch(epoch, ignore).train_loss
+        trained = ((losses * sizes).sum(1) / sizes.sum()).tolist()
         tested = training.evaluate().references["test_loss_test_batch"].tolist()
         ends = zip(configs, trained, tested, strict=True)
         return [Final(work.momenta[0], each.seed, *losses) for each, *losses in ends]
 
-    keep_freed_memory()  # as `normexp.engine.train` does
     with one_thread(), ThreadPoolExecutor(request.cores) as pool:
         ended = list(pool.map(train, plan.stacks))
     clock("train")

@@ -1,0 +1,233 @@
+"""Arithmetic of one network on rows of numbers, compiled: activations and products.
+
+A row has a number an example. All rows of a pass stand in one array, and functions are told which
+by their first: one network fits into the nearest cache, and none ever meets another.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numba.extending import overload
+
+from normexp.nets.compile import EXACT, compiled, element
+
+Array = np.ndarray[Any, Any]
+Pair = tuple[Array, Array]
+"""Mean and variance."""
+
+IDENTITY, TANH, RELU, GELU, SILU, SIGMOID = range(6)
+NO_NORM, BATCH, RENORM, GROUP, RMS = range(5)
+ADAM, ADAMW, SGD = range(3)
+
+RATE, DECAY, WEIGHT, MOMENTUM, R_MAX, D_MAX = range(6)
+"""Columns of a training's course, a row a step: learning rate and weight decay; the weight of the
+batch in what normalises it, and in the running statistics; the limits of renormalisation."""
+
+ERFC = (
+    *(0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807),
+    *(-0.18628806, 0.09678418, 0.37409196, 1.00002368, -1.26551223),
+)
+"""Press et al., "Numerical Recipes in C", section 6.2: erfc to 1.2e-7."""
+
+
+class Recipe(NamedTuple):
+    """What a pass has to know of a multi-layer perceptron and its optimizer; yes is 1."""
+
+    depth: int
+    features: int
+    width: int
+    outputs: int
+    activation: int
+    norm: int
+    after: int  # the norm stands behind the activation
+    affine: int
+    entrance: int  # the input is normalised too
+    unbiased: int  # the variance that is divided by
+    averaged_unbiased: int  # the variance that is averaged
+    size: int  # examples normalised together, 0 for all; of group norms, the groups of channels
+    eps: float
+    optimizer: int
+    beta1: float
+    beta2: float
+    optimizer_eps: float
+    nesterov: int
+
+
+def exponential_less_one(x: float) -> float:
+    """Return e^x − 1; see below."""
+    return math.expm1(x)
+
+
+@overload(exponential_less_one, jit_options=EXACT)
+def _exponential_less_one(x: Any) -> Any:  # noqa: ANN401  types of Numba
+    """e^x − 1 = 2^n·(e^r − 1) + 2^n − 1 with r = x − n·ln 2, by its series, without a branch."""
+    single = x == numba.float32
+    types: Any = (np.float32, np.int32) if single else (np.float64, np.int64)
+    real, whole = types
+    bits, bias, terms = (23, 127, 8) if single else (52, 1023, 14)
+    most, turns, one, half = real(0.69 * bias), real(1 / math.log(2)), real(1), real(0.5)
+    high, low = real(0.693145751953125), real(1.42860682030941723212e-6)  # ln 2 in two parts
+    whole_numbers = real(1.5 * 2.0**bits)  # where the last bit counts ones
+    exponent, shift = whole(bias << bits), whole(bits)
+
+    def implementation(x: Any) -> Any:  # noqa: ANN401
+        x = most if x > most else x
+        x = -most if x < -most else x
+        shifted = x * turns + whole_numbers
+        n = shifted - whole_numbers
+        r = (x - n * high) - n * low
+        series = one
+        for k in range(terms - 2):
+            series = one + series * r * real(1 / (terms - k))
+        power = whole((real(shifted).view(whole) << shift) + exponent).view(real)
+        return power * (r + r * r * half * series) + (power - one)
+
+    return implementation
+
+
+@element
+def tanh(x: float) -> float:
+    """Return the hyperbolic tangent; in float32 to 1.7e-7, as the C library's."""
+    t = exponential_less_one(abs(x + x))
+    return math.copysign(t / (t + type(x)(2)), x)
+
+
+@element
+def sigmoid(x: float) -> float:
+    """Return 1 / (1 + e^−x)."""
+    return type(x)(1) / (type(x)(2) + exponential_less_one(-x))
+
+
+@element
+def normal(x: float) -> float:
+    """Return the share of a normal distribution below x."""
+    real = type(x)
+    if real(1) + real(1e-9) != real(1):
+        return real(0.5) * (real(1) + real(math.erf(x * real(math.sqrt(0.5)))))
+    z = abs(x) * real(math.sqrt(0.5))
+    t = real(1) / (real(1) + real(0.5) * z)
+    series = real(0)
+    for c in ERFC:
+        series = series * t + real(c)
+    tail = real(0.5) * t * (exponential_less_one(series - z * z) + real(1))
+    return tail if x < real(0) else real(1) - tail
+
+
+@compiled
+def activate(kind: int, s: Array, x: int, y: int, n: int, scale: float, shift: float) -> None:
+    """Make row y the activation of scale · row x + shift."""
+    if kind == TANH:
+        for i in range(n):
+            s[y, i] = tanh(s[x, i] * scale + shift)
+        return
+    zero = s.dtype.type(0)
+    for i in range(n):
+        s[y, i] = s[x, i] * scale + shift
+    if kind == RELU:
+        for i in range(n):
+            s[y, i] = zero if s[y, i] < zero else s[y, i]
+    elif kind == SIGMOID:
+        for i in range(n):
+            s[y, i] = sigmoid(s[y, i])
+    elif kind == SILU:
+        for i in range(n):
+            s[y, i] *= sigmoid(s[y, i])
+    elif kind == GELU:
+        for i in range(n):
+            s[y, i] *= normal(s[y, i])
+
+
+@compiled
+def descend(
+    kind: int, s: Array, x: int, y: int, d: int, n: int, scale: float, shift: float
+) -> None:
+    """Turn row d from the gradient by row y of `activate` into that by its argument."""
+    real = s.dtype.type
+    one, zero = real(1), real(0)
+    if kind == TANH:
+        for i in range(n):
+            s[d, i] *= one - s[y, i] * s[y, i]
+    elif kind == RELU:
+        for i in range(n):
+            s[d, i] *= real(s[y, i] > zero)
+    elif kind == SIGMOID:
+        for i in range(n):
+            s[d, i] *= s[y, i] * (one - s[y, i])
+    elif kind == SILU:
+        for i in range(n):
+            share = sigmoid(s[x, i] * scale + shift)
+            s[d, i] *= share + s[y, i] * (one - share)
+    elif kind == GELU:
+        root = real(math.sqrt(0.5 / math.pi))
+        for i in range(n):
+            t = s[x, i] * scale + shift
+            density = root * (exponential_less_one(real(-0.5) * t * t) + one)
+            s[d, i] *= (real(0.5) if t == zero else s[y, i] / t) + t * density
+
+
+@compiled
+def multiply(
+    s: Array,
+    x: int,
+    y: int,
+    n: int,
+    p: Array,
+    at: int,
+    across: int,
+    down: int,
+    rows: int,
+    columns: int,
+) -> None:
+    """Add to rows y a matrix times rows x.
+
+    Args:
+        p: has the matrix, its (j, k) at `at` + j·`across` + k·`down`.
+    """
+    for j in range(rows):
+        k, w = 0, at + j * across
+        while k + 5 <= columns:  # in one pass over the row
+            a, b, c, d, e = p[w], p[w + down], p[w + 2 * down], p[w + 3 * down], p[w + 4 * down]
+            for i in range(n):
+                s[y + j, i] += (
+                    a * s[x + k, i]
+                    + b * s[x + k + 1, i]
+                    + c * s[x + k + 2, i]
+                    + d * s[x + k + 3, i]
+                    + e * s[x + k + 4, i]
+                )
+            k, w = k + 5, w + 5 * down
+        while k < columns:
+            a = p[w]
+            for i in range(n):
+                s[y + j, i] += a * s[x + k, i]
+            k, w = k + 1, w + down
+
+
+@compiled
+def correlate(s: Array, d: int, x: int, n: int, g: Array, at: int, rows: int, columns: int) -> None:
+    """Put the gradients of a layer's weight and, behind it, of its bias into g; d by its output."""
+    zero = s.dtype.type(0)
+    for k in range(columns):
+        j, w = 0, at + k
+        while j + 4 <= rows:  # in one pass over the row
+            a = b = c = e = zero
+            for i in range(n):
+                a += s[d + j, i] * s[x + k, i]
+                b += s[d + j + 1, i] * s[x + k, i]
+                c += s[d + j + 2, i] * s[x + k, i]
+                e += s[d + j + 3, i] * s[x + k, i]
+            g[w], g[w + columns], g[w + 2 * columns], g[w + 3 * columns] = a, b, c, e
+            j, w = j + 4, w + 4 * columns
+        while j < rows:
+            a = zero
+            for i in range(n):
+                a += s[d + j, i] * s[x + k, i]
+            g[w] = a
+            j, w = j + 1, w + columns
+    for j in range(rows):
+        a = zero
+        for i in range(n):
+            a += s[d + j, i]
+        g[at + rows * columns + j] = a

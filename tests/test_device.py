@@ -37,7 +37,7 @@ def test_a_step_stays_on_its_device(name: str) -> None:
     configs = [replace(run.config, executor=elsewhere) for run in runs]
     network, examples = Network(configs[0]), Examples(configs, device=torch.device("meta"))
     state = initial(network, configs)
-    steps = Autograd(network, configs, examples, state).epoch(0, [].append)
+    steps = Autograd(network, configs, examples, state).epoch(0, list[int]().append)
 
     assert {each.device.type for each in (state.parameters, *state.moments.values())} == {"meta"}
     assert len(steps.train_loss) == len(runs)

@@ -1,7 +1,4 @@
-"""Training of multi-layer perceptrons on a CPU, one network after the other, compiled.
-
-`normexp.nets.passes` has the arithmetic, this file what it is told.
-"""
+"""Training of multi-layer perceptrons on a CPU, one network after the other, compiled."""
 
 from collections.abc import Sequence
 
@@ -13,9 +10,10 @@ from normexp.data.draw import Examples, orders
 from normexp.engine.estimators import Momenta
 from normexp.engine.step import Report, State, Steps, is_labels, scale
 from normexp.nets import kernels
-from normexp.nets.compiled import recipe
+from normexp.nets.compiled import Stages
 from normexp.nets.kernels import Array
-from normexp.nets.models import structure, tracked
+from normexp.nets.models import structure
+from normexp.nets.network import Network
 from normexp.nets.norms import limits
 from normexp.nets.passes import train
 
@@ -27,47 +25,67 @@ class Compiled:
     """A stack that compiled functions train.
 
     Args:
+        network: of all.
         configs: one a network.
         examples: of the networks.
         state: that steps change.
     """
 
-    def __init__(self, configs: Sequence[RunConfig], examples: Examples, state: State) -> None:
+    def __init__(
+        self, network: Network, configs: Sequence[RunConfig], examples: Examples, state: State
+    ) -> None:
         self._configs, self._examples, self._state = configs, examples, state
-        self._recipe = recipe(configs[0])
         self._momenta = Momenta([config.norm for config in configs], updates=1)
+        self._channels = sum(network.tracked.values())
+        stages = Stages(network, training=True)
+        self._told = stages.recipe(), np.array(stages.stages)
 
     def epoch(self, epoch: int, report: Report) -> Steps:
         """Take the steps of an epoch, each network in its own order."""
-        config, state = self._configs[0], self._state
+        config, state, models = self._configs[0], self._state, len(self._configs)
         sizes = np.array(batch_sizes(config))
         parts = np.array([number_of_parts(config, size) for size in sizes.tolist()])
         ends = [np.concatenate([[0], each.cumsum()]) for each in (sizes, parts)]
-        work = structure(config).multiplications * int(sizes.max())
-        together = max(1, MOST_PRODUCTS // work)
-        first, models = epoch * len(sizes), len(self._configs)
+        together = max(1, MOST_PRODUCTS // (structure(config).multiplications * int(sizes.max())))
+        first = epoch * len(sizes)
         courses = self._courses(range(first, first + len(sizes)))
-        like, channels = state.parameters, tracked(config)[1]
-        losses = like.new_empty(models, len(sizes))
-        left = like.new_empty(2, models, int(parts.sum()), channels)
+        losses = state.parameters.new_empty(models, len(sizes))
+        left = state.parameters.new_empty(2, models, int(parts.sum()), self._channels)
         for model, order in enumerate(orders(self._configs, epoch)):
+            own = [each[model].numpy() for each in (state.parameters, *state.moments.values())]
+            running = np.empty(0), np.empty(0)
+            if state.running is not None:
+                running = state.running.mean[model].numpy(), state.running.var[model].numpy()
             for start in range(0, len(sizes), together):
                 stop = min(start + together, len(sizes))
                 examples, updates = (slice(each[start], each[stop]) for each in ends)
-                self._take(
-                    model,
-                    first + start,
+                train(
+                    *self._told,
+                    *(own[0], own[1], own[-1]),  # SGD has one moment
+                    running,
+                    self._data(model, slice(first + start, first + stop)),
                     order.numpy()[examples],
                     sizes[start:stop],
                     courses[model, start:stop],
+                    first + start,
                     losses[model, start:stop].numpy(),
-                    left[:, model, updates].numpy(),
+                    tuple(left[:, model, updates].numpy()),
                 )
                 report(stop - start)
         state.steps += len(sizes)
         if state.running is not None:
             state.running.updates = state.steps
         return Steps(losses, *left)
+
+    def _data(self, model: int, steps: slice) -> tuple[Array, ...]:
+        """A network's x, targets, labels, and shifts of some steps, as `train` wants them."""
+        data, outputs = self._examples.sets[model], self._configs[0].data.outputs
+        targets, labels, shifts = data.y, data.y.new_empty(0).long(), data.x.new_empty(0, 0)
+        if is_labels(data.y):
+            targets, labels = data.x.new_empty(outputs, 0), data.y
+        if data.shift is not None:
+            shifts = data.shift[:, steps]
+        return tuple(each.contiguous().numpy() for each in (data.x, targets, labels, shifts))
 
     def _courses(self, steps: range) -> Array:
         """The courses of all networks, [models, steps, columns]."""
@@ -80,44 +98,7 @@ class Compiled:
             if isinstance(norm, BatchRenorm):
                 found[:, place, kernels.R_MAX :] = limits(norm, step)
         if isinstance(norm, EmaTrain):
-            found[..., kernels.WEIGHT] = found[..., kernels.MOMENTUM]
-        for model, each in enumerate(self._configs):
-            found[model, :, kernels.RATE] *= each.optim.lr
-            found[model, :, kernels.DECAY] = each.optim.weight_decay
+            found[..., kernels.OWN] = found[..., kernels.MOMENTUM]
+        found[..., kernels.RATE] *= [[each.optim.lr] for each in self._configs]
+        found[..., kernels.DECAY] = [[each.optim.weight_decay] for each in self._configs]
         return found
-
-    def _take(  # noqa: PLR0913, PLR0917
-        self,
-        model: int,
-        done: int,
-        order: Array,
-        sizes: Array,
-        course: Array,
-        losses: Array,
-        left: Array,
-    ) -> None:
-        """Take some steps of one network, after so many."""
-        state, data = self._state, self._examples.sets[model]
-        none, moments = np.empty((0, 0), losses.dtype), [*state.moments.values()]
-        running = np.empty(0), np.empty(0)
-        if state.running is not None:
-            running = state.running.mean[model].numpy(), state.running.var[model].numpy()
-        labels = is_labels(data.y)
-        shifts = None if data.shift is None else data.shift[:, done : done + len(sizes)]
-        train(
-            self._recipe,
-            state.parameters[model].numpy(),
-            moments[0][model].numpy(),
-            moments[-1][model].numpy(),  # SGD has one
-            running,
-            np.ascontiguousarray(data.x.numpy()),
-            none if labels else np.ascontiguousarray(data.y.numpy()),
-            data.y.numpy() if labels else np.empty(0, np.int64),
-            none if shifts is None else np.ascontiguousarray(shifts.numpy()),
-            order,
-            sizes,
-            course,
-            done,
-            losses,
-            tuple(left),
-        )

@@ -41,7 +41,7 @@ def scores(prediction: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]
     would depend on how many they are.
     """
     each = zip(torch.split(prediction, 1), torch.split(y, 1), strict=True)
-    found = {"loss": torch.cat([loss(*one) for one in each])}
+    found = {"loss": torch.cat([loss(own.clone(), one) for own, one in each])}
     if is_labels(y):
         right = (prediction.argmax(1) == y) & prediction.isfinite().all(1)
         found["accuracy"] = right.to(prediction.dtype).mean(-1)

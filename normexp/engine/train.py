@@ -6,9 +6,13 @@ Networks of one structure train side by side in memory, and none sees another.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import torch
 
+from normexp.config.data import RandomLabels
+from normexp.config.network import Mlp
+from normexp.config.norm import NoNorm
 from normexp.config.schema import RunConfig
 from normexp.data.draw import Examples
 from normexp.engine.predict import Point, evaluate
@@ -73,6 +77,31 @@ def _part(steps: Steps | None, stack: "TrainingStack") -> Record:
     )
 
 
+def prepare(config: RunConfig, say: Callable[[], object]) -> None:
+    """Compile what trains and evaluates such networks, unless this machine has it.
+
+    Args:
+        config: of any of them.
+        say: called if there is something to compile.
+    """
+    if not is_compiled(config):
+        return
+    from normexp.nets.compile import compiling
+
+    with compiling(config.train.dtype) as missing:
+        if missing:
+            say()
+            small = replace(config.train, epochs=1, batch_size=2)
+            data = RandomLabels(train_size=2, features=1)
+            train(
+                [
+                    replace(
+                        config, data=data, model=Mlp(depth=1, width=1), norm=NoNorm(), train=small
+                    )
+                ]
+            )
+
+
 class TrainingStack:
     """One network a configuration; they may differ in stackable fields."""
 
@@ -82,13 +111,13 @@ class TrainingStack:
         self._examples = Examples(configs, device=device)
         self._network = Network(configs[0])
         self._state = initial(self._network, configs)
-        own = configs, self._examples, self._state
-        if is_compiled(configs[0]):
+        own = self._network, configs, self._examples, self._state
+        if is_compiled(configs[0]) and device.type == "cpu":
             from normexp.engine.compiled import Compiled  # Numba, which images do without
 
             self.epoch = Compiled(*own).epoch
         else:
-            self.epoch = Autograd(self._network, *own).epoch
+            self.epoch = Autograd(*own).epoch
 
     @property
     def sites(self) -> dict[str, int]:

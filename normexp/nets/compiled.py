@@ -3,21 +3,22 @@
 `normexp.nets.passes` has the arithmetic, this file what it is told.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from itertools import accumulate
+from math import prod
 
 import numpy as np
 import torch
 
 from normexp.config.network import Mlp, Sgd
-from normexp.config.norm import BatchKind, EmaTrain, GhostNorm, GroupNorm
-from normexp.config.schema import RunConfig, number_of_parts
+from normexp.config.norm import EmaTrain, GhostNorm, GroupNorm
+from normexp.config.schema import number_of_parts
 from normexp.nets import kernels
-from normexp.nets.compile import compiling
-from normexp.nets.kernels import Pair, Recipe
+from normexp.nets.kernels import Recipe
 from normexp.nets.layout import Memory, Parameters, Statistics
-from normexp.nets.models import structure
+from normexp.nets.models import ENTRANCE, FORWARD
 from normexp.nets.network import BySite, Network
-from normexp.nets.passes import predict, train
+from normexp.nets.passes import predict
 
 NORMS = {
     "none": kernels.NO_NORM,
@@ -28,51 +29,110 @@ NORMS = {
 }
 """Kinds of norms; all others are as batch norm."""
 
-
-def recipe(config: RunConfig) -> Recipe:
-    """Return what the compiled functions have to know of a network."""
-    model, norm, optim = config.model, config.norm, config.optim
-    assert isinstance(model, Mlp)  # noqa: S101
-    kind = NORMS.get(norm.kind, kernels.BATCH)
-    size = int(kind in {kernels.GROUP, kernels.RMS})
-    if isinstance(norm, GhostNorm | GroupNorm):
-        size = norm.size if isinstance(norm, GhostNorm) else norm.groups
-    averaged = getattr(norm, "running_variance", "unbiased") == "unbiased"
-    divided = getattr(norm, "normalizing_variance", "biased") == "unbiased"
-    return Recipe(
-        depth=model.depth,
-        features=structure(config).parameters["hidden1.weight"][1],
-        width=model.width,
-        outputs=config.data.outputs,
-        activation=getattr(kernels, model.activation.upper()),
-        norm=kind,
-        after=int(getattr(norm, "placement", "before") == "after"),
-        affine=int(getattr(norm, "affine", False)),
-        entrance=int(isinstance(norm, BatchKind) and bool(model.input_norm)),
-        unbiased=int(averaged if isinstance(norm, EmaTrain) else divided),
-        averaged_unbiased=int(averaged),
-        size=size,
-        eps=float(getattr(norm, "eps", 0)),
-        optimizer=getattr(kernels, optim.kind.upper()),
-        beta1=float(optim.momentum if isinstance(optim, Sgd) else getattr(optim, "beta1", 0)),
-        beta2=float(getattr(optim, "beta2", 0)),
-        optimizer_eps=float(getattr(optim, "eps", 0)),
-        nesterov=int(getattr(optim, "nesterov", False)),
-    )
+Rows = tuple[int, int]
+"""The first and the number of rows that the network's numbers are in."""
 
 
-def prepare(config: RunConfig, say: Callable[[], object]) -> None:
-    """Compile what a network's training needs, unless this machine has it; `say` is called then."""
-    with compiling(config.train.dtype) as missing:
-        if missing:
-            say()
-            none, one = np.zeros(0), np.ones((1, 1), config.train.dtype)
-            numbers, whole, pair = one[0], np.zeros(1, np.int64), (one, one)
-            tiny = Recipe(1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0.0, 0, 0.5, 0.5, 0.0, 0)
-            train(tiny, np.zeros(4, one.dtype), np.zeros(4, one.dtype), np.zeros(4, one.dtype),
-                  (none, none), one, one, whole[:0], one[:0], whole, whole + 1,
-                  np.ones((1, 6)), 0, numbers, pair)  # fmt: skip
-            predict(tiny, np.zeros(4, one.dtype), one, (none, none), 0.0, one, pair)
+class Stages:
+    """The stages of a network, see `Operations`, in the order of the forward pass.
+
+    In evaluation, layers use the rows of those before again.
+    """
+
+    def __init__(self, network: Network, *, training: bool) -> None:
+        config, self._network, self._training = network.config, network, training
+        assert isinstance(config.model, Mlp)  # noqa: S101
+        starts = accumulate(map(prod, network.shapes.values()), initial=0)
+        self._at = dict(zip(network.shapes, starts, strict=False))
+        channels = accumulate(network.tracked.values(), initial=0)
+        self._channel = dict(zip(network.tracked, channels, strict=False))
+        self._activation = getattr(kernels, config.model.activation.upper())
+        self._first = getattr(config.norm, "placement", "before") == "before"
+        features = prod(config.data.shape)
+        self.widest = max(features, config.model.width, config.data.outputs)
+        self.rows, self._block = 0 if training else 2 * self.widest, 1
+        self.stages: list[list[int]] = []
+        FORWARD[Mlp](config.model, self, (self._new(features), features), config.data.outputs)
+
+    def recipe(self) -> Recipe:
+        """Return what the stages share."""
+        norm, optim = self._network.config.norm, self._network.config.optim
+        kind = NORMS.get(norm.kind, kernels.BATCH)
+        size = int(kind in {kernels.GROUP, kernels.RMS})
+        if isinstance(norm, GroupNorm):
+            size = norm.groups
+        elif isinstance(norm, GhostNorm) and self._training:
+            size = norm.size
+        averaged = getattr(norm, "running_variance", "unbiased")
+        divided = getattr(norm, "normalizing_variance", "biased")
+        if isinstance(norm, EmaTrain) and self._training:
+            divided = averaged
+        return Recipe(
+            norm=kind if self._training or size else min(kind, kernels.BATCH),
+            unbiased=int(divided == "unbiased"),
+            averaged_unbiased=int(averaged == "unbiased"),
+            size=size,
+            eps=float(getattr(norm, "eps", 0)),
+            optimizer=getattr(kernels, optim.kind.upper()),
+            beta1=float(optim.momentum if isinstance(optim, Sgd) else getattr(optim, "beta1", 0)),
+            beta2=float(getattr(optim, "beta2", 0)),
+            optimizer_eps=float(getattr(optim, "eps", 0)),
+            nesterov=int(getattr(optim, "nesterov", False)),
+            rows=self.rows,
+            widest=self.widest,
+        )
+
+    def linear(self, name: str, x: Rows, units: int) -> Rows:
+        z = self._new(units)
+        self._add(self._at[f"{name}.weight"], x[1], units, x[0], z, z)
+        return z, units
+
+    def entrance(self, x: Rows, *, norm: bool) -> Rows:
+        return self._normalized(ENTRANCE, x) if norm and ENTRANCE in self._network.sites else x
+
+    def unit(self, name: str, x: Rows, *, norm: bool = True) -> Rows:
+        norm = norm and name in self._network.sites
+        last = self.stages[-1]
+        last[kernels.KIND] = self._activation
+        if norm and self._first:
+            self._normalize(name)
+        last[kernels.H] = self._behind(last[kernels.Z], x[1])
+        h = last[kernels.H], x[1]
+        return self._normalized(name, h) if norm and not self._first else h
+
+    def flatten(self, x: Rows) -> Rows:
+        return x
+
+    def _new(self, units: int) -> int:
+        """The first of new rows; in evaluation, of those that no layer takes now."""
+        if self._training:
+            self.rows += units
+            return self.rows - units
+        self._block = 1 - self._block
+        return self._block * self.widest
+
+    def _behind(self, row: int, units: int) -> int:
+        """The first of the rows in which others end up."""
+        return self._new(units) if self._training else row
+
+    def _normalized(self, name: str, x: Rows) -> Rows:
+        """A stage of a norm alone; nothing needs the input as it was."""
+        row, units = x
+        z = row if name == ENTRANCE else self._behind(row, units)
+        self._add(-1, units, units, row, z, self._behind(z, units))
+        self._normalize(name)
+        return self.stages[-1][kernels.H], units
+
+    def _normalize(self, name: str) -> None:
+        """Let the last stage normalise."""
+        last, scales = self.stages[-1], getattr(self._network.config.norm, "groups", 1)
+        last[kernels.AFFINE] = self._at.get(f"{name}.norm.weight", -1)
+        last[kernels.CHANNEL] = self._channel.get(name, 0)
+        last[kernels.SCALES] = self.rows
+        self.rows += scales
+
+    def _add(self, *columns: int) -> None:
+        self.stages.append([*columns, -1, -1, 0, kernels.IDENTITY])
 
 
 class CompiledPasses:
@@ -83,76 +143,72 @@ class CompiledPasses:
     """
 
     def __init__(self, network: Network) -> None:
-        self._network, self._training = network, recipe(network.config)
-        over_batch = isinstance(network.config.norm, BatchKind)
-        divided = getattr(network.config.norm, "normalizing_variance", "biased")
-        self._whole = self._training._replace(
-            **({"norm": kernels.BATCH, "size": 0} if over_batch else {}),
-            unbiased=int(divided == "unbiased"),
-        )
+        self._network, self._stages = network, Stages(network, training=False)
 
     def in_training(
         self, parameters: Parameters, x: torch.Tensor, memory: Mapping[str, Memory]
     ) -> tuple[torch.Tensor, dict[str, Statistics]]:
         """See `Network`; of norms that do not look back."""
         assert not memory  # noqa: S101
-        parts = number_of_parts(self._network.config, x.shape[-1])
-        y, left = self._run(self._training, parameters, x, parts)
-        return y, self._by_site(left)
+        stages = Stages(self._network, training=True)
+        return self._run(stages, stages.recipe(), parameters, x)
 
     def by_itself(
         self, parameters: Parameters, x: torch.Tensor, variance: str | None = None
     ) -> tuple[torch.Tensor, dict[str, Statistics]]:
         """See `Network`."""
-        whole = self._whole
+        recipe = self._stages.recipe()
         if variance is not None:
-            whole = whole._replace(unbiased=int(variance == "unbiased"))
-        y, left = self._run(whole, parameters, x)
-        return y, self._by_site(Statistics(*(each[:, 0] for each in left)))
+            recipe = recipe._replace(unbiased=int(variance == "unbiased"))
+        y, found = self._run(self._stages, recipe, parameters, x)
+        return y, {site: Statistics(*(each[:, 0] for each in of)) for site, of in found.items()}
 
     def by_statistics(
         self, parameters: Parameters, statistics: BySite, x: torch.Tensor
     ) -> torch.Tensor:
         """See `Network`."""
-        return self._run(self._whole, parameters, x, known=statistics)[0]
+        recipe = self._stages.recipe()
+        return self._run(self._stages, recipe, parameters, x, statistics, torch.zeros(len(x)))[0]
 
     def mixed(
         self, parameters: Parameters, known: BySite, shares: torch.Tensor, x: torch.Tensor
     ) -> BySite:
         """See `Network`."""
-        _, left = self._run(self._whole, parameters, x, known=known, shares=shares[:, 0])
-        count = 1.0 if self._whole.unbiased else (x.shape[-1] - 1) / x.shape[-1]
-        own = Statistics(left.mean[:, 0], left.var[:, 0] * count)
-        pairs = zip(self._network.join(known, like=x), own, strict=True)
-        return self._by_site(Statistics(*(a * (1 - shares) + b * shares for a, b in pairs)))
-
-    def _by_site(self, found: Statistics) -> dict[str, Statistics]:
-        parts = (torch.split(each, list(self._network.tracked.values()), -1) for each in found)
-        return dict(zip(self._network.tracked, map(Statistics, *parts), strict=True))
+        recipe = self._stages.recipe()
+        _, found = self._run(self._stages, recipe, parameters, x, known, shares[:, 0])
+        count = 1.0 if recipe.unbiased else (x.shape[-1] - 1) / x.shape[-1]
+        return {
+            site: Statistics(
+                known[site].mean * (1 - shares) + own.mean[:, 0] * shares,
+                known[site].var * (1 - shares) + own.var[:, 0] * count * shares,
+            )
+            for site, own in found.items()
+        }
 
     def _run(  # noqa: PLR0913, PLR0917
         self,
+        stages: Stages,
         recipe: Recipe,
         parameters: Parameters,
         x: torch.Tensor,
-        parts: int = 1,
         known: BySite | None = None,
         shares: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, Statistics]:
-        """Predictions, and statistics [models, parts, channels]."""
-        models = len(x)
-        rows = torch.cat([each.reshape(models, -1) for each in parameters.values()], 1).numpy()
-        channels = sum(self._network.tracked.values())
-        y = x.new_empty(models, recipe.outputs, x.shape[-1])
-        left = Statistics(*x.new_empty(2, models, parts, channels))
-        pair: list[Pair] = [(np.empty(0), np.empty(0))] * models
-        if known is not None:
-            mean, var = (each.double().numpy() for each in self._network.join(known, like=x))
-            pair = list(zip(mean, var, strict=True))
-        weights = [1.0 if known is None else 0.0] * models if shares is None else shares.tolist()
+    ) -> tuple[torch.Tensor, dict[str, Statistics]]:
+        """Predictions, and statistics [models, parts, channels] by site."""
+        network, models, examples = self._network, len(x), x.shape[-1]
+        parts = number_of_parts(network.config, examples) if recipe.size else 1
+        names = [parameters[name].reshape(models, -1) for name in network.shapes]
+        rows, table = torch.cat(names, 1), np.array(stages.stages)
+        left = x.new_empty(2, models, parts, sum(network.tracked.values()))
+        y = x.new_empty(models, network.config.data.outputs, examples)
+        running = left[:, :, 0] if known is None else network.join(known, like=x)
+        mean, var = (each.double().numpy() for each in running)
+        own = [1.0] * models if shares is None else shares.tolist()
         x = x.contiguous()
         for model in range(models):
-            of_model: Pair = tuple(each[model].numpy() for each in left)  # type: ignore[assignment]
-            predict(recipe, rows[model], x[model].numpy(), pair[model], weights[model],
-                    y[model].numpy(), of_model)  # fmt: skip
-        return y, left
+            of_model = tuple(each[model].numpy() for each in left)
+            known_of_model = mean[model], var[model]
+            predict(recipe, table, rows[model].numpy(), x[model].numpy(), known_of_model,
+                    own[model], y[model].numpy(), of_model)  # fmt: skip
+        parted = (torch.split(each, list(network.tracked.values()), -1) for each in left)
+        return y, dict(zip(network.tracked, map(Statistics, *parted), strict=True))

@@ -14,14 +14,19 @@ from numba.extending import overload
 from normexp.nets.compile import EXACT, compiled, element
 
 Array = np.ndarray[Any, Any]
-Pair = tuple[Array, Array]
-"""Mean and variance."""
 
 IDENTITY, TANH, RELU, GELU, SILU, SIGMOID = range(6)
 NO_NORM, BATCH, RENORM, GROUP, RMS = range(5)
 ADAM, ADAMW, SGD = range(3)
 
-RATE, DECAY, WEIGHT, MOMENTUM, R_MAX, D_MAX = range(6)
+LAYER, INPUTS, UNITS, X, Z, H, AFFINE, CHANNEL, SCALES, KIND = range(10)
+"""Columns of a stage: where its layer's weight and bias stand among the parameters, −1 for none;
+numbers that the layer takes and gives; the first rows of what it takes, of what the layer or the
+norm gives, and of what the activation gives; where scale and shift of the norm stand, −1 for none;
+the first channel of the norm among all, −1 for none; rows for what norms of examples multiply by;
+the activation."""
+
+RATE, DECAY, OWN, MOMENTUM, R_MAX, D_MAX = range(6)
 """Columns of a training's course, a row a step: learning rate and weight decay; the weight of the
 batch in what normalises it, and in the running statistics; the limits of renormalisation."""
 
@@ -33,17 +38,9 @@ ERFC = (
 
 
 class Recipe(NamedTuple):
-    """What a pass has to know of a multi-layer perceptron and its optimizer; yes is 1."""
+    """What all stages of a network share, and its optimizer; yes is 1."""
 
-    depth: int
-    features: int
-    width: int
-    outputs: int
-    activation: int
     norm: int
-    after: int  # the norm stands behind the activation
-    affine: int
-    entrance: int  # the input is normalised too
     unbiased: int  # the variance that is divided by
     averaged_unbiased: int  # the variance that is averaged
     size: int  # examples normalised together, 0 for all; of group norms, the groups of channels
@@ -53,6 +50,8 @@ class Recipe(NamedTuple):
     beta2: float
     optimizer_eps: float
     nesterov: int
+    rows: int  # of all stages
+    widest: int  # numbers of the widest of them
 
 
 def exponential_less_one(x: float) -> float:
@@ -61,7 +60,7 @@ def exponential_less_one(x: float) -> float:
 
 
 @overload(exponential_less_one, jit_options=EXACT)
-def _exponential_less_one(x: Any) -> Any:  # noqa: ANN401  types of Numba
+def _exponential_less_one(x: Any) -> Any:
     """e^x − 1 = 2^n·(e^r − 1) + 2^n − 1 with r = x − n·ln 2, by its series, without a branch."""
     single = x == numba.float32
     types: Any = (np.float32, np.int32) if single else (np.float64, np.int64)
@@ -72,7 +71,7 @@ def _exponential_less_one(x: Any) -> Any:  # noqa: ANN401  types of Numba
     whole_numbers = real(1.5 * 2.0**bits)  # where the last bit counts ones
     exponent, shift = whole(bias << bits), whole(bits)
 
-    def implementation(x: Any) -> Any:  # noqa: ANN401
+    def implementation(x: Any) -> Any:
         x = most if x > most else x
         x = -most if x < -most else x
         shifted = x * turns + whole_numbers
@@ -88,20 +87,20 @@ def _exponential_less_one(x: Any) -> Any:  # noqa: ANN401  types of Numba
 
 
 @element
-def tanh(x: float) -> float:
+def tanh(x):
     """Return the hyperbolic tangent; in float32 to 1.7e-7, as the C library's."""
     t = exponential_less_one(abs(x + x))
     return math.copysign(t / (t + type(x)(2)), x)
 
 
 @element
-def sigmoid(x: float) -> float:
+def sigmoid(x):
     """Return 1 / (1 + e^−x)."""
     return type(x)(1) / (type(x)(2) + exponential_less_one(-x))
 
 
 @element
-def normal(x: float) -> float:
+def normal(x):
     """Return the share of a normal distribution below x."""
     real = type(x)
     if real(1) + real(1e-9) != real(1):
@@ -116,7 +115,7 @@ def normal(x: float) -> float:
 
 
 @compiled
-def activate(kind: int, s: Array, x: int, y: int, n: int, scale: float, shift: float) -> None:
+def activate(kind, s, x, y, n, scale, shift):
     """Make row y the activation of scale · row x + shift."""
     if kind == TANH:
         for i in range(n):
@@ -140,9 +139,7 @@ def activate(kind: int, s: Array, x: int, y: int, n: int, scale: float, shift: f
 
 
 @compiled
-def descend(
-    kind: int, s: Array, x: int, y: int, d: int, n: int, scale: float, shift: float
-) -> None:
+def descend(kind, s, x, y, d, n, scale, shift):
     """Turn row d from the gradient by row y of `activate` into that by its argument."""
     real = s.dtype.type
     one, zero = real(1), real(0)
@@ -168,18 +165,7 @@ def descend(
 
 
 @compiled
-def multiply(
-    s: Array,
-    x: int,
-    y: int,
-    n: int,
-    p: Array,
-    at: int,
-    across: int,
-    down: int,
-    rows: int,
-    columns: int,
-) -> None:
+def multiply(s, x, y, n, p, at, across, down, rows, columns):
     """Add to rows y a matrix times rows x.
 
     Args:
@@ -206,7 +192,7 @@ def multiply(
 
 
 @compiled
-def correlate(s: Array, d: int, x: int, n: int, g: Array, at: int, rows: int, columns: int) -> None:
+def correlate(s, d, x, n, g, at, rows, columns):
     """Put the gradients of a layer's weight and, behind it, of its bias into g; d by its output."""
     zero = s.dtype.type(0)
     for k in range(columns):

@@ -3,54 +3,57 @@
 import numpy as np
 
 from normexp.nets.compile import compiled
-from normexp.nets.kernels import D_MAX, GROUP, R_MAX, RENORM, RMS, WEIGHT, Array, Pair, Recipe
+from normexp.nets.kernels import (
+    AFFINE,
+    CHANNEL,
+    D_MAX,
+    GROUP,
+    OWN,
+    R_MAX,
+    RENORM,
+    SCALES,
+    UNITS,
+    Z,
+)
 
 
 @compiled
-def normalize(
-    r: Recipe,
-    s: Array,
-    x: int,
-    z: int,
-    n: int,
-    channels: int,
-    c: Array,
-    at: int,
-    step: Array,
-    running: Pair,
-    left: Pair,
-) -> None:
-    """Put rows x, in units of the batch or its parts, into rows z.
+def normalize(r, s, x, n, stage, c, step, running, left):
+    """Put rows x, in units of the batch or its parts, into rows z of a stage.
 
-    What they are divided by is `WEIGHT` parts of the batch's statistics and the rest of the running
+    What they are divided by is `OWN` parts of the batch's statistics and the rest of the running
     ones: 1 of batch norm in training, 0 in evaluation.
 
     Args:
-        c: to be filled for `normalize_back`, [4, parts, all channels].
-        at: first of these channels among all.
+        r: of the network.
+        s: all rows.
+        x: the first of those to be normalised.
+        n: examples.
+        stage: whose norm it is.
+        c: to be filled for `normalize_back`, [4, parts, channels].
         step: of the course.
-        running: running mean and variance before this step, each [all channels].
-        left: to be filled with mean and unbiased variance, each [parts, all channels].
+        running: running mean and variance before this step, each [channels].
+        left: to be filled with mean and unbiased variance, each [parts, channels].
     """
-    real, weight, size = s.dtype.type, step[WEIGHT], r.size or n
+    real, own, size = s.dtype.type, step[OWN], r.size or n
     for part in range((n + size - 1) // size):
         start, stop = np.uint64(part * size), np.uint64(min(n, part * size + size))
         count = real(np.int64(stop - start))  # loops over unsigned numbers use vectors
-        for j in range(channels):
-            k = at + j
+        for j in range(stage[UNITS]):
+            k, y, z = stage[CHANNEL] + j, x + j, stage[Z] + j
             mean = var = real(0)
-            if weight > 0:
+            if own > 0:
                 for i in range(start, stop):
-                    mean += s[x + j, i]
+                    mean += s[y, i]
                 mean /= count
                 for i in range(start, stop):
-                    var += (s[x + j, i] - mean) * (s[x + j, i] - mean)
+                    var += (s[y, i] - mean) * (s[y, i] - mean)
                 left[0][part, k], left[1][part, k] = mean, var / (count - real(1))
                 var /= count - real(r.unbiased)
             centre = mean
-            if weight < 1:
-                centre = real(running[0][k] * (1 - weight) + mean * weight)
-                var = real(running[1][k] * (1 - weight) + var * weight)
+            if own < 1:
+                centre = real(running[0][k] * (1 - own) + mean * own)
+                var = real(running[1][k] * (1 - own) + var * own)
             scale = real(1) / np.sqrt(var + real(r.eps))
             c[0, part, k], c[1, part, k] = scale, scale * (centre - mean)
             if r.norm == RENORM:  # by the running deviation, within limits
@@ -59,131 +62,88 @@ def normalize(
                 c[2, part, k] = min(max(ratio, 1 / step[R_MAX]), step[R_MAX])
                 c[3, part, k] = min(max(apart, -step[D_MAX]), step[D_MAX])
             for i in range(start, stop):
-                s[z + j, i] = (s[x + j, i] - centre) * scale
+                s[z, i] = (s[y, i] - centre) * scale
 
 
 @compiled
-def normalize_back(
-    r: Recipe,
-    s: Array,
-    d: int,
-    z: int,
-    n: int,
-    channels: int,
-    c: Array,
-    at: int,
-    step: Array,
-    p: Array,
-    g: Array,
-    affine: int,
-) -> None:
+def normalize_back(r, s, d, n, stage, c, step, p, g):
     """Turn rows d from the gradient by what is scaled and shifted into that by `normalize`'s x.
 
-    Args:
-        c: what that has left.
-        p: has scale and shift, from `affine` on; −1 if there are none.
-        g: to be filled with their gradients.
+    p has scale and shift, and g is filled with their gradients.
     """
-    real, weight, size = s.dtype.type, s.dtype.type(step[WEIGHT]), r.size or n
-    for j in range(channels):
+    real, own, size, affine = s.dtype.type, s.dtype.type(step[OWN]), r.size or n, stage[AFFINE]
+    for j in range(stage[UNITS]):
+        k, y, z = stage[CHANNEL] + j, d + j, stage[Z] + j
         by_scale = by_shift = real(0)
         for part in range((n + size - 1) // size):
             start, stop = np.uint64(part * size), np.uint64(min(n, part * size + size))
             count = real(np.int64(stop - start))
-            factor, offset, ratio, apart = (
-                c[0, part, at + j],
-                c[1, part, at + j],
-                c[2, part, at + j],
-                c[3, part, at + j],
-            )
             total = moment = real(0)
             for i in range(start, stop):
-                total += s[d + j, i]
-                moment += s[d + j, i] * s[z + j, i]
-            by_scale += ratio * moment + apart * total
+                total += s[y, i]
+                moment += s[y, i] * s[z, i]
+            by_scale += c[2, part, k] * moment + c[3, part, k] * total
             by_shift += total
-            moment *= weight / (count - real(r.unbiased))
-            total = total * weight / count + moment * offset
-            factor *= ratio
+            moment *= own / (count - real(r.unbiased))
+            total = total * own / count + moment * c[1, part, k]
+            factor = c[0, part, k] * c[2, part, k]
             if affine >= 0:
                 factor *= p[affine + j]
             for i in range(start, stop):
-                s[d + j, i] = factor * (s[d + j, i] - total - s[z + j, i] * moment)
+                s[y, i] = factor * (s[y, i] - total - s[z, i] * moment)
         if affine >= 0:
-            g[affine + j], g[affine + channels + j] = by_scale, by_shift
+            g[affine + j], g[affine + stage[UNITS] + j] = by_scale, by_shift
 
 
 @compiled
-def normalize_examples(
-    r: Recipe, s: Array, x: int, z: int, n: int, channels: int, scales: int, spare: int
-) -> None:
-    """Put rows x, in units of each example's groups of channels, into rows z.
-
-    Args:
-        scales: rows for what each group is multiplied by.
-        spare: a row to work in.
-    """
-    real, members = s.dtype.type, channels // r.size
+def normalize_examples(r, s, x, n, stage):
+    """Put rows x, in units of each example's groups of channels, into rows z of a stage."""
+    real, members, mean = s.dtype.type, stage[UNITS] // r.size, r.rows
     for group in range(r.size):
-        scale, first = scales + group, group * members
+        scale, first = stage[SCALES] + group, group * members
         for i in range(n):
-            s[spare, i] = s[scale, i] = 0
+            s[mean, i] = s[scale, i] = 0
         if r.norm == GROUP:
-            for j in range(first, first + members):
+            for j in range(x + first, x + first + members):
                 for i in range(n):
-                    s[spare, i] += s[x + j, i] / real(members)
-        for j in range(first, first + members):
+                    s[mean, i] += s[j, i] / real(members)
+        for j in range(x + first, x + first + members):
             for i in range(n):
-                s[scale, i] += (s[x + j, i] - s[spare, i]) * (s[x + j, i] - s[spare, i])
+                s[scale, i] += (s[j, i] - s[mean, i]) * (s[j, i] - s[mean, i])
         for i in range(n):
             var = s[scale, i] / real(members - r.unbiased)
             s[scale, i] = real(1) / np.sqrt(var + real(r.eps))
         for j in range(first, first + members):
             for i in range(n):
-                s[z + j, i] = (s[x + j, i] - s[spare, i]) * s[scale, i]
+                s[stage[Z] + j, i] = (s[x + j, i] - s[mean, i]) * s[scale, i]
 
 
 @compiled
-def normalize_examples_back(
-    r: Recipe,
-    s: Array,
-    d: int,
-    z: int,
-    n: int,
-    channels: int,
-    scales: int,
-    spare: int,
-    p: Array,
-    g: Array,
-    affine: int,
-) -> None:
-    """Turn rows d as `normalize_back` does; `spare` is two rows."""
-    real, members = s.dtype.type, channels // r.size
-    moment = spare + 1
+def normalize_examples_back(r, s, d, n, stage, p, g):
+    """Turn rows d as `normalize_back` does."""
+    real, units, affine = s.dtype.type, stage[UNITS], stage[AFFINE]
+    members, total, moment = units // r.size, r.rows, r.rows + 1
     for group in range(r.size):
-        first = group * members
+        channels = range(group * members, group * members + members)
         for i in range(n):
-            s[spare, i] = s[moment, i] = 0
-        for j in range(first, first + members):
+            s[total, i] = s[moment, i] = 0
+        for j in channels:
             by_scale, by_shift, scale = real(0), real(0), real(1)
             if affine >= 0:
                 scale = p[affine + j]
             for i in range(n):
                 t = s[d + j, i]
-                by_scale += t * s[z + j, i]
                 by_shift += t
-                t *= scale
-                s[d + j, i] = t
-                s[spare, i] += t / real(members)
-                s[moment, i] += t * s[z + j, i] / real(members - r.unbiased)
+                by_scale += t * s[stage[Z] + j, i]
+                s[d + j, i] = t * scale
+                s[total, i] += t * scale * real(r.norm == GROUP)
+                s[moment, i] += t * scale * s[stage[Z] + j, i]
             if affine >= 0:
                 g[affine + j] = by_scale
                 if r.norm == GROUP:
-                    g[affine + channels + j] = by_shift
-        if r.norm == RMS:
+                    g[affine + units + j] = by_shift
+        of_total, of_moment = real(1) / real(members), real(1) / real(members - r.unbiased)
+        for j in channels:
             for i in range(n):
-                s[spare, i] = 0
-        for j in range(first, first + members):
-            for i in range(n):
-                apart = s[d + j, i] - s[spare, i] - s[z + j, i] * s[moment, i]
-                s[d + j, i] = apart * s[scales + group, i]
+                by_mean = s[total, i] * of_total + s[stage[Z] + j, i] * s[moment, i] * of_moment
+                s[d + j, i] = (s[d + j, i] - by_mean) * s[stage[SCALES] + group, i]

@@ -1,27 +1,33 @@
 """Training and evaluation of one multi-layer perceptron, compiled: see `normexp.nets.kernels`.
 
-Parameters are one vector, in the order of `normexp.nets.models.parameter_shapes`.
+A network is a table of stages, each a layer, a norm, an activation, or several of them, in this
+order: `normexp.nets.compiled` makes it.
 """
 
 import math
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from normexp.nets.compile import compiled, entry
 from normexp.nets.kernels import (
     ADAMW,
+    AFFINE,
+    CHANNEL,
     DECAY,
     GROUP,
-    IDENTITY,
+    INPUTS,
+    KIND,
+    LAYER,
     MOMENTUM,
+    OWN,
     RATE,
     RENORM,
     RMS,
     SGD,
-    Array,
-    Pair,
-    Recipe,
+    UNITS,
+    H,
+    X,
+    Z,
     activate,
     correlate,
     descend,
@@ -36,160 +42,71 @@ from normexp.nets.normalize import (
 )
 
 
-class Rows(NamedTuple):
-    """The first rows of a pass's parts; of what a layer has, those of the first layer."""
-
-    x: int
-    entered: int  # the input normalised, scaled and shifted
-    taken: int  # by the activation
-    given: int  # by the activation
-    z: int  # in units of the norm, before scale and shift
-    h: int  # what the next layer takes
-    scales: int  # of norms of examples
-    prediction: int
-    slopes: int  # twice
-    spare: int  # twice
-    end: int
-
-
 @compiled
-def rows_of(r: Recipe, kept: int) -> Rows:
-    """Return the rows of a pass that keeps so many layers; `taken` and `given` may be z and h."""
-    entered = r.features * r.entrance
-    taken = r.features + entered
-    given = taken + kept * r.width * r.after
-    z = given + kept * r.width * r.after
-    h = z + kept * r.width
-    scales = h + max(kept, 2) * r.width
-    prediction = scales + kept * r.size
-    slopes = prediction + r.outputs
-    spare = slopes + 2 * max(r.width, r.features)
-    return Rows(0, entered, taken, given, z, h, scales, prediction, slopes, spare, spare + 2)
-
-
-@compiled
-def first_affine(r: Recipe) -> int:
-    """Return where the norms' parameters begin; −1 if they have none."""
-    linear = r.width * (r.features + 1) + (r.depth - 1) * r.width * (r.width + 1)
-    return linear + r.outputs * (r.width + 1) if r.affine else -1
-
-
-@compiled
-def forward(
-    r: Recipe,
-    p: Array,
-    s: Array,
-    a: Rows,
-    kept: int,
-    n: int,
-    c: Array,
-    step: Array,
-    running: Pair,
-    left: Pair,
-) -> None:
-    """From rows x to the prediction; see `normalize`. Layer −1 is the entrance."""
-    real, each = s.dtype.type, 1 if r.norm == RMS else 2
-    start, at, affine, below = 0, 0, first_affine(r), a.x
-    for layer in range(-r.entrance, r.depth + 1):
-        into = r.width if layer > 0 else r.features
-        here, last = layer % kept, layer == r.depth
-        out = r.outputs if last else r.width
-        z, h = a.z + here * r.width, a.h + layer % max(kept, 2) * r.width
-        taken = given = z
-        if last:
-            taken = a.prediction
-        elif layer < 0:
-            taken, given, z, h, out = a.x, a.x, a.x, a.entered, r.features
-        elif r.after:
-            taken, given = a.taken + here * r.width, a.given + here * r.width
-        if layer >= 0:
-            for j in range(out):
-                bias = p[start + out * into + j]
-                for i in range(n):
-                    s[taken + j, i] = bias
-            multiply(s, below, taken, n, p, start, into, into // into, out, into)
-            start += out * (into + 1)
-        if last:
-            return
-        if r.after and layer >= 0:
-            for j in range(out):
-                activate(r.activation, s, taken + j, given + j, n, real(1), real(0))
-        if r.norm >= GROUP:
-            normalize_examples(r, s, given, z, n, out, a.scales + here * r.size, a.spare)
-        elif r.norm:
-            normalize(r, s, given, z, n, out, c, at, step, running, left)
-        kind = IDENTITY if r.after or layer < 0 else r.activation
-        for j in range(out):
-            scale, shift = scaling(r, p, c, affine, at, out, j)
-            activate(kind, s, z + j, h + j, n, scale, shift)
-        below, at, affine = h, at + out, affine + r.affine * each * out
-
-
-@compiled
-def scaling(
-    r: Recipe, p: Array, c: Array, affine: int, at: int, channels: int, j: int
-) -> tuple[float, float]:
-    """Return scale and shift of a channel in units of its norm."""
-    scale, shift = p.dtype.type(1), p.dtype.type(0)
+def scaling(r, p, c, stage, j):
+    """Return scale and shift of a stage's row, in units of its norm."""
+    scale, shift, affine = p.dtype.type(1), p.dtype.type(0), stage[AFFINE]
     if affine >= 0:
         scale = p[affine + j]
         if r.norm != RMS:
-            shift = p[affine + channels + j]
-    if r.norm == RENORM:
-        return scale * c[2, 0, at + j], shift + scale * c[3, 0, at + j]
+            shift = p[affine + stage[UNITS] + j]
+    if r.norm == RENORM and stage[CHANNEL] >= 0:
+        k = stage[CHANNEL] + j
+        return scale * c[2, 0, k], shift + scale * c[3, 0, k]
     return scale, shift
 
 
 @compiled
-def backward(
-    r: Recipe, p: Array, g: Array, s: Array, a: Rows, n: int, c: Array, step: Array
-) -> None:
-    """From the gradient by the prediction, in its rows, to that by the parameters, g."""
-    real, each = s.dtype.type, 1 if r.norm == RMS else 2
-    at = r.entrance * r.features + r.depth * r.width
-    start = r.width * (r.features + 1) + (r.depth - 1) * r.width * (r.width + 1)
-    start, affine = start + r.outputs * (r.width + 1), first_affine(r) + r.affine * each * at
-    entrance, room = r.entrance * r.affine, max(r.width, r.features)
-    d, e, out = a.prediction, a.slopes, r.outputs
-    for layer in range(r.depth, -1 - entrance, -1):
-        into = r.width if layer > 0 else r.features
-        z, h = a.z + layer * r.width, a.h + layer * r.width
-        if layer < r.depth:
-            out = r.width if layer >= 0 else r.features
-            at, affine = at - out, affine - r.affine * each * out
-            if layer < 0:
-                z = a.x
-            elif not r.after:
-                for j in range(out):
-                    scale, shift = scaling(r, p, c, affine, at, out, j)
-                    descend(r.activation, s, z + j, h + j, d + j, n, scale, shift)
+def forward(r, t, p, s, n, c, step, running, left):
+    """From the examples, in the first rows, to the prediction, h of the last stage."""
+    for stage in t:
+        x, z, units, w = stage[X], stage[Z], stage[UNITS], stage[LAYER]
+        if w >= 0:
+            for j in range(units):
+                bias = p[w + units * stage[INPUTS] + j]
+                for i in range(n):
+                    s[z + j, i] = bias
+            multiply(s, x, z, n, p, w, stage[INPUTS], np.int64(1), units, stage[INPUTS])
+            x = z
+        if stage[CHANNEL] >= 0:
             if r.norm >= GROUP:
-                scales = a.scales + layer * r.size
-                normalize_examples_back(r, s, d, z, n, out, scales, a.spare, p, g, affine)
-            elif r.norm:
-                normalize_back(r, s, d, z, n, out, c, at, step, p, g, affine)
-            if layer >= 0 and r.after:
-                x, y = a.taken + layer * out, a.given + layer * out
-                for j in range(out):
-                    descend(r.activation, s, x + j, y + j, d + j, n, real(1), real(0))
-        if layer >= 0:
-            start -= out * (into + 1)
-            below = h - r.width if layer else a.entered
-            correlate(s, d, below, n, g, start, out, into)
-            if layer or entrance:
-                for k in range(into):
-                    for i in range(n):
-                        s[e + k, i] = 0
-                multiply(s, d, e, n, p, start, into // into, into, into, out)
-            d, e = e, 2 * a.slopes + room - e
+                normalize_examples(r, s, x, n, stage)
+            else:
+                normalize(r, s, x, n, stage, c, step, running, left)
+        for j in range(units):
+            scale, shift = scaling(r, p, c, stage, j)
+            activate(stage[KIND], s, z + j, stage[H] + j, n, scale, shift)
 
 
 @compiled
-def lose(
-    s: Array, y: int, outputs: int, n: int, targets: Array, labels: Array, chosen: Array
-) -> Any:  # noqa: ANN401  float32 or float64
+def backward(r, t, p, g, s, n, c, step):
+    """From the gradient by the prediction, in its rows, to that by the parameters, g."""
+    d, e = t[-1, H], r.rows + 2
+    for index in range(len(t) - 1, -1, -1):
+        stage = t[index]
+        z, units, w, into = stage[Z], stage[UNITS], stage[LAYER], stage[INPUTS]
+        for j in range(units):
+            scale, shift = scaling(r, p, c, stage, j)
+            descend(stage[KIND], s, z + j, stage[H] + j, d + j, n, scale, shift)
+        if stage[CHANNEL] >= 0:
+            if r.norm >= GROUP:
+                normalize_examples_back(r, s, d, n, stage, p, g)
+            else:
+                normalize_back(r, s, d, n, stage, c, step, p, g)
+        if w >= 0:
+            correlate(s, d, stage[X], n, g, w, units, into)
+        if w >= 0 and index > 0:
+            for k in range(into):
+                for i in range(n):
+                    s[e + k, i] = 0
+            multiply(s, d, e, n, p, w, np.int64(1), into, into, units)
+            d, e = e, 2 * r.rows + 4 + r.widest - e
+
+
+@compiled
+def lose(s, y, n, targets, labels, chosen):
     """Return the loss of the prediction, rows y, and put its gradient there."""
-    real = s.dtype.type
+    real, outputs = s.dtype.type, targets.shape[0]
     loss, count, one = real(0), real(n * outputs), real(1)
     if not labels.size:
         for j in range(outputs):
@@ -213,16 +130,7 @@ def lose(
 
 
 @compiled
-def update(
-    r: Recipe,
-    p: Array,
-    g: Array,
-    first: Array,
-    second: Array,
-    rate: float,
-    decay: float,
-    steps: int,
-) -> None:
+def update(r, p, g, first, second, rate, decay, steps):
     """Take one step of the optimizer, the `steps`-th, as `normexp.engine.step` does."""
     real = p.dtype.type
     beta1, beta2, one = real(r.beta1), real(r.beta2), real(1)
@@ -247,44 +155,27 @@ def update(
 
 
 @compiled
-def room(r: Recipe, a: Rows, n: int, like: Array) -> tuple[Array, Array, int]:
-    """Return all rows of so many examples, `normalize`'s c, and how many are normalised at once."""
-    size = r.size if r.size and r.norm < GROUP else n
-    s = np.empty((a.end, (n + 15) // 16 * 16 + 16), like.dtype)  # no power of two
-    c = np.ones((4, (n + size - 1) // size, r.features + r.depth * r.width), like.dtype)
+def room(r, n, parts, channels, p):
+    """Return all rows of so many examples, and `normalize`'s c."""
+    wide = (n + 15) // 16 * 16 + 16  # no power of two
+    s = np.empty((r.rows + 2 + 2 * r.widest, wide), p.dtype)
+    c = np.ones((4, parts, channels), p.dtype)
     c[3] = 0
-    return s, c, size
+    return s, c
 
 
 @entry
-def train(
-    r: Recipe,
-    p: Array,
-    first: Array,
-    second: Array,
-    running: Pair,
-    x: Array,
-    targets: Array,
-    labels: Array,
-    shifts: Array,
-    order: Array,
-    sizes: Array,
-    course: Array,
-    steps: int,
-    losses: Array,
-    left: Pair,
-) -> None:
+def train(r, t, p, first, second, running, data, order, sizes, course, steps, losses, left):
     """Take some steps of a training, in place.
 
     Args:
         r: of the network.
-        p: parameters.
+        t: its stages.
+        p: its parameters.
         first: moments of the optimizer, as `second`.
         running: running mean and variance, each [channels], if they take part in training.
-        x: training examples, [features, examples].
-        targets: of all examples, [outputs, examples], or none.
-        labels: of all examples, or none.
-        shifts: of x at every step, [features, steps], or none.
+        data: x of all examples, [features, examples], their targets, [outputs, examples], their
+            labels, if they have, and the shift of x at every step, [features, steps], if it moves.
         order: numbers of the batches' examples, one batch after the other.
         sizes: of the batches.
         course: [steps, columns].
@@ -292,60 +183,49 @@ def train(
         losses: to be filled, [steps].
         left: to be filled with mean and unbiased variance of the batches, each [updates, channels].
     """
-    a = rows_of(r, r.depth)
-    s, c, size = room(r, a, sizes.max(), p)
-    g = np.zeros_like(p)
+    x, targets, labels, shifts = data
+    most, g = sizes.max(), np.zeros_like(p)
+    size = r.size if r.size and r.norm < GROUP else most
+    s, c = room(r, most, (most + size - 1) // size, left[0].shape[1], p)
     start = updates = 0
     for step in range(sizes.size):
         n = sizes[step]
-        chosen = order[start : start + n]
-        for k in range(r.features):
+        chosen, now = order[start : start + n], course[step]
+        for k in range(len(x)):
             shift = shifts[k, step] if shifts.size else p.dtype.type(0)
             for i in range(n):
-                s[a.x + k, i] = x[k, chosen[i]] + shift
-        parts = (n + size - 1) // size
-        now = left[0][updates : updates + parts], left[1][updates : updates + parts]
-        forward(r, p, s, a, r.depth, n, c, course[step], running, now)
-        losses[step] = lose(s, a.prediction, r.outputs, n, targets, labels, chosen)
-        backward(r, p, g, s, a, n, c, course[step])
+                s[k, i] = x[k, chosen[i]] + shift
+        own = left[0][updates:], left[1][updates:]
+        forward(r, t, p, s, n, c, now, running, own)
+        losses[step] = lose(s, t[-1, H], n, targets, labels, chosen)
+        backward(r, t, p, g, s, n, c, now)
         steps += 1
-        update(r, p, g, first, second, course[step, RATE], course[step, DECAY], steps)
-        share = course[step, MOMENTUM]
+        update(r, p, g, first, second, now[RATE], now[DECAY], steps)
+        share = now[MOMENTUM]
         factor = share if r.averaged_unbiased else share * (n - 1) / n
         for k in range(running[0].size):
-            running[0][k] = running[0][k] * (1 - share) + now[0][0, k] * share
-            running[1][k] = running[1][k] * (1 - share) + now[1][0, k] * factor
-        start, updates = start + n, updates + parts
+            running[0][k] = running[0][k] * (1 - share) + own[0][0, k] * share
+            running[1][k] = running[1][k] * (1 - share) + own[1][0, k] * factor
+        start, updates = start + n, updates + (n + size - 1) // size
 
 
 @entry
-def predict(
-    r: Recipe,
-    p: Array,
-    x: Array,
-    known: Pair,
-    weight: float,
-    prediction: Array,
-    left: Pair,
-) -> None:
+def predict(r, t, p, x, known, own, prediction, left):
     """Fill in the predictions of some examples, taken as one batch.
 
     Args:
         r: of the network.
-        p: parameters.
+        t: its stages.
+        p: its parameters.
         x: examples, [features, examples].
         known: mean and variance of every channel, each [channels].
-        weight: share of the examples' own statistics in what normalises them.
+        own: share of the examples' own statistics in what normalises them.
         prediction: to be filled, [outputs, examples].
         left: to be filled with the examples' mean and unbiased variance, each [parts, channels].
     """
-    a, n = rows_of(r, 1), x.shape[1]
-    s, c, _ = room(r, a, n, p)
-    step = np.array([0.0, 0.0, weight, 0.0, 1.0, 0.0])
-    for k in range(r.features):
-        for i in range(n):
-            s[a.x + k, i] = x[k, i]
-    forward(r, p, s, a, 1, n, c, step, known, left)
-    for j in range(r.outputs):
-        for i in range(n):
-            prediction[j, i] = s[a.prediction + j, i]
+    n, step = x.shape[1], np.zeros(OWN + 1)
+    step[OWN] = own
+    s, c = room(r, n, left[0].shape[0], left[0].shape[1], p)
+    s[: len(x), :n] = x
+    forward(r, t, p, s, n, c, step, known, left)
+    prediction[:] = s[t[-1, H] : t[-1, H] + len(prediction), :n]

@@ -27,7 +27,6 @@ from normexp.config.schema import (
     steps_per_epoch,
 )
 from normexp.errors import NormexpError
-from normexp.nets.models import is_compiled
 from normexp.store.layout import ID_LENGTH, StudyDirectory
 from normexp.store.locks import GRACE_SECONDS, Locks, Stop, StoppedError
 from normexp.store.manifest import read_manifest
@@ -88,15 +87,15 @@ class Worker:
             return Done(error=StoppedError())
         import torch
 
+        from normexp.engine.train import prepare
+
         torch.set_num_threads(1)
         names = [trajectory.id for trajectory in stack.trajectories]
         mine: list[str] = []
         try:
             mine = self.locks.take(names)
             locked = [each for each in stack.trajectories if each.id in mine]
-            if locked and is_compiled(stack.config):
-                from normexp.nets.compiled import prepare  # Numba, which images do without
-
+            if locked:
                 prepare(stack.config, lambda: listen(Event("compiling")))
             done = self._work(locked, listen) if locked else Done()
         except Exception as error:  # noqa: BLE001  passed on, whatever it is

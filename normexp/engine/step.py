@@ -13,6 +13,7 @@ from normexp.config.schema import RunConfig, batch_sizes, part_sizes, total_step
 from normexp.data.draw import Examples, orders
 from normexp.engine.estimators import RunningStatistics
 from normexp.nets.layout import Memory, Statistics, batch_axis
+from normexp.nets.models import structure
 from normexp.nets.network import Network
 from normexp.nets.norms import looks_back
 
@@ -105,7 +106,10 @@ class Autograd:
     ) -> None:
         self._network, self._configs, self._examples = network, configs, examples
         self._state, like = state, state.parameters
-        self._rates = like.new_tensor([[config.optim.lr] for config in configs])
+        rates = like.new_tensor([[config.optim.lr] for config in configs])
+        self._rates = rates.expand_as(like).clone()
+        for name in structure(configs[0]).frozen & network.shapes.keys():
+            by_name(self._rates, network.shapes)[name].zero_()  # no optimizer changes them
         decays = [config.optim.weight_decay for config in configs]
         self._decays = like.new_tensor(decays)[:, None] if any(decays) else None
 
@@ -165,8 +169,8 @@ def update(
         config: which rule, and what it shares between networks.
         state: of the stack.
         gradient: [models, numbers].
-        rates: learning rates, [models, 1].
-        decays: of the weights, the same; None: there are none.
+        rates: learning rates, [models, numbers].
+        decays: of the weights, [models, 1]; None: there are none.
     """
     parameters, first = state.parameters, state.moments["first"]
     state.steps += 1

@@ -36,7 +36,8 @@ Rows = tuple[int, int]
 class Stages:
     """The stages of a network, see `Operations`, in the order of the forward pass.
 
-    In evaluation, layers use the rows of those before again.
+    In evaluation all layers use the same rows: one block for what they take and leave, one for what
+    they give, one for what norms give. In training only what gradients need has its own.
     """
 
     def __init__(self, network: Network, *, training: bool) -> None:
@@ -50,9 +51,11 @@ class Stages:
         self._first = getattr(config.norm, "placement", "before") == "before"
         features = prod(config.data.shape)
         self.widest = max(features, config.model.width, config.data.outputs)
-        self.rows, self._block = 0 if training else 2 * self.widest, 1
+        self.rows = 0 if training else 3 * self.widest
         self.stages: list[list[int]] = []
-        FORWARD[Mlp](config.model, self, (self._new(features), features), config.data.outputs)
+        x = self._new(0, features), features
+        self._given = self._new(1, self.widest)
+        FORWARD[Mlp](config.model, self, x, config.data.outputs)
 
     def recipe(self) -> Recipe:
         """Return what the stages share."""
@@ -83,49 +86,45 @@ class Stages:
         )
 
     def linear(self, name: str, x: Rows, units: int) -> Rows:
-        z = self._new(units)
-        self._add(self._at[f"{name}.weight"], x[1], units, x[0], z, z)
-        return z, units
+        y = self._given
+        self._add(self._at[f"{name}.weight"], x[1], units, x[0], y, y, y)
+        return y, units
 
     def entrance(self, x: Rows, *, norm: bool) -> Rows:
         return self._normalized(ENTRANCE, x) if norm and ENTRANCE in self._network.sites else x
 
     def unit(self, name: str, x: Rows, *, norm: bool = True) -> Rows:
+        (_, units), last = x, self.stages[-1]
         norm = norm and name in self._network.sites
-        last = self.stages[-1]
-        last[kernels.KIND] = self._activation
         if norm and self._first:
             self._normalize(name)
-        last[kernels.H] = self._behind(last[kernels.Z], x[1])
-        h = last[kernels.H], x[1]
+        else:
+            last[kernels.Y] = last[kernels.Z] = self._new(1, units)
+        last[kernels.H], last[kernels.KIND] = self._new(0, units), self._activation
+        h = last[kernels.H], units
         return self._normalized(name, h) if norm and not self._first else h
 
     def flatten(self, x: Rows) -> Rows:
         return x
 
-    def _new(self, units: int) -> int:
-        """The first of new rows; in evaluation, of those that no layer takes now."""
-        if self._training:
-            self.rows += units
-            return self.rows - units
-        self._block = 1 - self._block
-        return self._block * self.widest
-
-    def _behind(self, row: int, units: int) -> int:
-        """The first of the rows in which others end up."""
-        return self._new(units) if self._training else row
+    def _new(self, block: int, units: int) -> int:
+        """The first of new rows, or in evaluation of a block."""
+        if not self._training:
+            return block * self.widest
+        self.rows += units
+        return self.rows - units
 
     def _normalized(self, name: str, x: Rows) -> Rows:
-        """A stage of a norm alone; nothing needs the input as it was."""
+        """A stage of a norm alone."""
         row, units = x
-        z = row if name == ENTRANCE else self._behind(row, units)
-        self._add(-1, units, units, row, z, self._behind(z, units))
+        self._add(-1, units, units, row, row, row, self._new(0, units))
         self._normalize(name)
         return self.stages[-1][kernels.H], units
 
     def _normalize(self, name: str) -> None:
         """Let the last stage normalise."""
         last, scales = self.stages[-1], getattr(self._network.config.norm, "groups", 1)
+        last[kernels.Z] = self._new(2, last[kernels.UNITS])
         last[kernels.AFFINE] = self._at.get(f"{name}.norm.weight", -1)
         last[kernels.CHANNEL] = self._channel.get(name, 0)
         last[kernels.SCALES] = self.rows

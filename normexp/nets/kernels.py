@@ -19,10 +19,11 @@ IDENTITY, TANH, RELU, GELU, SILU, SIGMOID = range(6)
 NO_NORM, BATCH, RENORM, GROUP, RMS = range(5)
 ADAM, ADAMW, SGD = range(3)
 
-LAYER, INPUTS, UNITS, X, Z, H, AFFINE, CHANNEL, SCALES, KIND = range(10)
+LAYER, INPUTS, UNITS, X, Y, Z, H, AFFINE, CHANNEL, SCALES, KIND = range(11)
 """Columns of a stage: where its layer's weight and bias stand among the parameters, −1 for none;
-numbers that the layer takes and gives; the first rows of what it takes, of what the layer or the
-norm gives, and of what the activation gives; where scale and shift of the norm stand, −1 for none;
+numbers that the layer takes and gives; the first rows of what it takes, of what the layer, the norm
+and the activation give, never the same where both are there, or loops could not use vectors; where
+scale and shift of the norm stand, −1 for none;
 the first channel of the norm among all, −1 for none; rows for what norms of examples multiply by;
 the activation."""
 

@@ -13,13 +13,14 @@ from normexp.nets.kernels import (
     RENORM,
     SCALES,
     UNITS,
+    Y,
     Z,
 )
 
 
 @compiled
-def normalize(r, s, x, n, stage, c, step, running, left):
-    """Put rows x, in units of the batch or its parts, into rows z of a stage.
+def normalize(r, s, n, stage, c, step, running, left):
+    """Put rows y of a stage, in units of the batch or its parts, into rows z.
 
     What they are divided by is `OWN` parts of the batch's statistics and the rest of the running
     ones: 1 of batch norm in training, 0 in evaluation.
@@ -27,7 +28,6 @@ def normalize(r, s, x, n, stage, c, step, running, left):
     Args:
         r: of the network.
         s: all rows.
-        x: the first of those to be normalised.
         n: examples.
         stage: whose norm it is.
         c: to be filled for `normalize_back`, [4, parts, channels].
@@ -40,7 +40,7 @@ def normalize(r, s, x, n, stage, c, step, running, left):
         start, stop = np.uint64(part * size), np.uint64(min(n, part * size + size))
         count = real(np.int64(stop - start))  # loops over unsigned numbers use vectors
         for j in range(stage[UNITS]):
-            k, y, z = stage[CHANNEL] + j, x + j, stage[Z] + j
+            k, y, z = stage[CHANNEL] + j, stage[Y] + j, stage[Z] + j
             mean = var = real(0)
             if own > 0:
                 for i in range(start, stop):
@@ -67,7 +67,7 @@ def normalize(r, s, x, n, stage, c, step, running, left):
 
 @compiled
 def normalize_back(r, s, d, n, stage, c, step, p, g):
-    """Turn rows d from the gradient by what is scaled and shifted into that by `normalize`'s x.
+    """Turn rows d from the gradient by what is scaled and shifted into that by `normalize`'s y.
 
     p has scale and shift, and g is filled with their gradients.
     """
@@ -96,54 +96,54 @@ def normalize_back(r, s, d, n, stage, c, step, p, g):
 
 
 @compiled
-def normalize_examples(r, s, x, n, stage):
-    """Put rows x, in units of each example's groups of channels, into rows z of a stage."""
+def normalize_examples(r, s, n, stage):
+    """Put rows y of a stage, in units of each example's groups of channels, into rows z."""
     real, members, mean = s.dtype.type, stage[UNITS] // r.size, r.rows
     for group in range(r.size):
         scale, first = stage[SCALES] + group, group * members
+        y, z = stage[Y] + first, stage[Z] + first
         for i in range(n):
             s[mean, i] = s[scale, i] = 0
         if r.norm == GROUP:
-            for j in range(x + first, x + first + members):
+            for j in range(members):
                 for i in range(n):
-                    s[mean, i] += s[j, i] / real(members)
-        for j in range(x + first, x + first + members):
+                    s[mean, i] += s[y + j, i] / real(members)
+        for j in range(members):
             for i in range(n):
-                s[scale, i] += (s[j, i] - s[mean, i]) * (s[j, i] - s[mean, i])
+                s[scale, i] += (s[y + j, i] - s[mean, i]) * (s[y + j, i] - s[mean, i])
         for i in range(n):
             var = s[scale, i] / real(members - r.unbiased)
             s[scale, i] = real(1) / np.sqrt(var + real(r.eps))
-        for j in range(first, first + members):
+        for j in range(members):
             for i in range(n):
-                s[stage[Z] + j, i] = (s[x + j, i] - s[mean, i]) * s[scale, i]
+                s[z + j, i] = (s[y + j, i] - s[mean, i]) * s[scale, i]
 
 
 @compiled
 def normalize_examples_back(r, s, d, n, stage, p, g):
     """Turn rows d as `normalize_back` does."""
-    real, units, affine = s.dtype.type, stage[UNITS], stage[AFFINE]
-    members, total, moment = units // r.size, r.rows, r.rows + 1
+    real, affine, members = s.dtype.type, stage[AFFINE], stage[UNITS] // r.size
+    total, moment, centred = r.rows, r.rows + 1, real(r.norm == GROUP)
     for group in range(r.size):
-        channels = range(group * members, group * members + members)
+        first, scale = group * members, stage[SCALES] + group
+        y, z = d + first, stage[Z] + first
         for i in range(n):
             s[total, i] = s[moment, i] = 0
-        for j in channels:
-            by_scale, by_shift, scale = real(0), real(0), real(1)
+        for j in range(members):
+            by_scale, by_shift, factor, k = real(0), real(0), real(1), affine + first + j
             if affine >= 0:
-                scale = p[affine + j]
+                factor = p[k]
             for i in range(n):
-                t = s[d + j, i]
-                by_shift += t
-                by_scale += t * s[stage[Z] + j, i]
-                s[d + j, i] = t * scale
-                s[total, i] += t * scale * real(r.norm == GROUP)
-                s[moment, i] += t * scale * s[stage[Z] + j, i]
+                by_shift += s[y + j, i]
+                by_scale += s[y + j, i] * s[z + j, i]
+                s[y + j, i] *= factor
+                s[total, i] += s[y + j, i] * centred / real(members)
+                s[moment, i] += s[y + j, i] * s[z + j, i] / real(members - r.unbiased)
             if affine >= 0:
-                g[affine + j] = by_scale
+                g[k] = by_scale
                 if r.norm == GROUP:
-                    g[affine + units + j] = by_shift
-        of_total, of_moment = real(1) / real(members), real(1) / real(members - r.unbiased)
-        for j in channels:
+                    g[k + stage[UNITS]] = by_shift
+        for j in range(members):
             for i in range(n):
-                by_mean = s[total, i] * of_total + s[stage[Z] + j, i] * s[moment, i] * of_moment
-                s[d + j, i] = (s[d + j, i] - by_mean) * s[stage[SCALES] + group, i]
+                by_mean = s[total, i] + s[z + j, i] * s[moment, i]
+                s[y + j, i] = (s[y + j, i] - by_mean) * s[scale, i]

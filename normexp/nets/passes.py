@@ -27,6 +27,7 @@ from normexp.nets.kernels import (
     UNITS,
     H,
     X,
+    Y,
     Z,
     activate,
     correlate,
@@ -60,20 +61,19 @@ def scaling(r, p, c, stage, j):
 def forward(r, t, p, s, n, c, step, running, left):
     """From the examples, in the first rows, to the prediction, h of the last stage."""
     for stage in t:
-        x, z, units, w = stage[X], stage[Z], stage[UNITS], stage[LAYER]
+        y, z, units, w = stage[Y], stage[Z], stage[UNITS], stage[LAYER]
         if w >= 0:
             for j in range(units):
                 bias = p[w + units * stage[INPUTS] + j]
                 for i in range(n):
-                    s[z + j, i] = bias
-            multiply(s, x, z, n, p, w, stage[INPUTS], np.int64(1), units, stage[INPUTS])
-            x = z
+                    s[y + j, i] = bias
+            multiply(s, stage[X], y, n, p, w, stage[INPUTS], np.int64(1), units, stage[INPUTS])
         if stage[CHANNEL] >= 0:
             if r.norm >= GROUP:
-                normalize_examples(r, s, x, n, stage)
+                normalize_examples(r, s, n, stage)
             else:
-                normalize(r, s, x, n, stage, c, step, running, left)
-        for j in range(units):
+                normalize(r, s, n, stage, c, step, running, left)
+        for j in range(units if stage[H] != z else 0):
             scale, shift = scaling(r, p, c, stage, j)
             activate(stage[KIND], s, z + j, stage[H] + j, n, scale, shift)
 

@@ -10,12 +10,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 import normexp
-from normexp.config.norm import BatchRenorm, GroupNorm, InstanceNorm, LayerNorm
+from normexp.config.norm import BatchRenorm, GroupNorm, InstanceNorm, LayerNorm, limits
 from normexp.engine.observe import observe
 from normexp.engine.train import train
 from normexp.nets.layout import Affine
 from normexp.nets.models import parameter_shapes
-from normexp.nets.norms import limits, normalize_batch, normalize_example
+from normexp.nets.norms import normalize_batch, normalize_example
 
 PLAIN = Affine(None, None)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from normexp.config.field import Role, Rule, Scalar, declare, use
+from normexp.config.field import Role, Rule, Scalar, declare, specs, use
 
 STRUCTURAL, STACKABLE, OBSERVED, RUNTIME = Role
 
@@ -243,3 +243,20 @@ Norm = NoNorm | BatchKind | ExampleKind
 
 AveragedKind = BatchNorm | GhostNorm
 """Those whose running statistics are for evaluation only, by an estimator."""
+
+
+def looks_back(config: Norm) -> bool:
+    """Return whether the running statistics enter training."""
+    kind: type = config.__class__
+    momentum = specs(kind).get("momentum")
+    return momentum is not None and momentum.rule.role is not Role.OBSERVED
+
+
+def limits(config: BatchRenorm, step: int) -> tuple[float, float]:
+    """Return r_max and d_max after so many steps: 1 and 0 in the warm-up, then growing evenly."""
+    since = step - config.warmup_steps
+    if since < 0:
+        share = 0.0
+    else:
+        share = min(1.0, (since + 1) / config.ramp_steps) if config.ramp_steps else 1.0
+    return 1 + share * (config.r_max - 1), share * config.d_max

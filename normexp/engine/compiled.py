@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from normexp.config.norm import BatchRenorm, EmaTrain
+from normexp.config.norm import BatchRenorm, EmaTrain, limits
 from normexp.config.schema import RunConfig, batch_sizes, number_of_parts, total_steps
 from normexp.data.draw import Examples, orders
 from normexp.engine.estimators import Momenta
@@ -14,7 +14,6 @@ from normexp.nets.compiled import Stages
 from normexp.nets.kernels import Array
 from normexp.nets.models import structure
 from normexp.nets.network import Network
-from normexp.nets.norms import limits
 from normexp.nets.passes import train
 
 MOST_PRODUCTS = 2**27

@@ -9,13 +9,13 @@ import torch
 from torch.nn import functional
 
 from normexp.config.network import Adam, AdamW, Optimizer, Sgd
+from normexp.config.norm import looks_back
 from normexp.config.schema import RunConfig, batch_sizes, part_sizes, total_steps
 from normexp.data.draw import Examples, orders
 from normexp.engine.estimators import RunningStatistics
 from normexp.nets.layout import Memory, Statistics, batch_axis
 from normexp.nets.models import structure
 from normexp.nets.network import Network
-from normexp.nets.norms import looks_back
 
 
 def is_labels(y: torch.Tensor) -> bool:

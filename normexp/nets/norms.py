@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
-from normexp.config.field import Role, specs
 from normexp.config.norm import (
     BatchKind,
     BatchNorm,
@@ -15,8 +14,8 @@ from normexp.config.norm import (
     GhostNorm,
     GroupNorm,
     InstanceNorm,
-    Norm,
     RmsNorm,
+    limits,
 )
 from normexp.nets.layout import (
     VECTOR,
@@ -34,13 +33,6 @@ from normexp.nets.layout import (
 
 Normalized = tuple[torch.Tensor, Statistics]
 """The normalised x, and statistics of the batch."""
-
-
-def looks_back(config: Norm) -> bool:
-    """Return whether the running statistics enter training."""
-    kind: type = config.__class__
-    momentum = specs(kind).get("momentum")
-    return momentum is not None and momentum.rule.role is not Role.OBSERVED
 
 
 def in_training(
@@ -137,16 +129,6 @@ def _renormalize(
     d = ((mean.detach() - memory.mean.to(x)) / running_sigma).clamp(-d_max, d_max)
     y = (x - spread(mean, x)) * spread(r / sigma, x) + spread(d, x)
     return _scaled(y, affine), Statistics(mean.detach(), unbiased(biased, x).detach())
-
-
-def limits(config: BatchRenorm, step: int) -> tuple[float, float]:
-    """Return r_max and d_max after so many steps: 1 and 0 in the warm-up, then growing evenly."""
-    since = step - config.warmup_steps
-    if since < 0:
-        share = 0.0
-    else:
-        share = min(1.0, (since + 1) / config.ramp_steps) if config.ramp_steps else 1.0
-    return 1 + share * (config.r_max - 1), share * config.d_max
 
 
 def _normalize_by_average(

@@ -87,16 +87,12 @@ class Worker:
             return Done(error=StoppedError())
         import torch
 
-        from normexp.engine.train import prepare
-
         torch.set_num_threads(1)
         names = [trajectory.id for trajectory in stack.trajectories]
         mine: list[str] = []
         try:
             mine = self.locks.take(names)
             locked = [each for each in stack.trajectories if each.id in mine]
-            if locked:
-                prepare(stack.config, lambda: listen(Event("compiling")))
             done = self._work(locked, listen) if locked else Done()
         except Exception as error:  # noqa: BLE001  passed on, whatever it is
             error.add_note(traceback.format_exc())  # which another process would not hear of
@@ -108,8 +104,10 @@ class Worker:
 
     def _work(self, locked: Sequence[Trajectory], listen: Listener) -> Done:
         """Look again at what is there, since another sweep may have been faster; make the rest."""
+        from normexp.engine.train import prepare
         from normexp.trained import join
 
+        prepare(locked[0].config, lambda: listen(Event("compiling")))
         runs = {run.id: trajectory.id for trajectory in locked for run in trajectory.runs}
         names, known = [trajectory.id for trajectory in locked], self._directories(locked)
         there = take_inventory(self.directory, runs, self.standard, more=names, names=known)

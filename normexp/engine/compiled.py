@@ -1,4 +1,4 @@
-"""Training of multi-layer perceptrons on a CPU, one network after the other, compiled."""
+"""Training of networks on a CPU, one network after the other, compiled."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from normexp.data.draw import Examples, orders
 from normexp.engine.estimators import Momenta
 from normexp.engine.step import Report, State, Steps, is_labels, scale
 from normexp.nets import kernels
-from normexp.nets.compiled import Stages
+from normexp.nets.compiled import Stages, pixels_first
 from normexp.nets.kernels import Array
 from normexp.nets.models import structure
 from normexp.nets.network import Network
@@ -36,8 +36,7 @@ class Compiled:
         self._configs, self._examples, self._state = configs, examples, state
         self._momenta = Momenta([config.norm for config in configs], updates=1)
         self._channels = sum(network.tracked.values())
-        stages = Stages(network, training=True)
-        self._told = stages.recipe(), np.array(stages.stages)
+        self._told = Stages(network, training=True).told()
 
     def epoch(self, epoch: int, report: Report) -> Steps:
         """Take the steps of an epoch, each network in its own order."""
@@ -80,11 +79,12 @@ class Compiled:
         """A network's x, targets, labels, and shifts of some steps, as `train` wants them."""
         data, outputs = self._examples.sets[model], self._configs[0].data.outputs
         targets, labels, shifts = data.y, data.y.new_empty(0).long(), data.x.new_empty(0, 0)
+        (x,) = pixels_first(data.x[None])
         if is_labels(data.y):
             targets, labels = data.x.new_empty(outputs, 0), data.y
         if data.shift is not None:
             shifts = data.shift[:, steps]
-        return tuple(each.contiguous().numpy() for each in (data.x, targets, labels, shifts))
+        return tuple(each.contiguous().numpy() for each in (x, targets, labels, shifts))
 
     def _courses(self, steps: range) -> Array:
         """The courses of all networks, [models, steps, columns]."""

@@ -15,17 +15,22 @@ from normexp.nets.compile import EXACT, compiled, element
 
 Array = np.ndarray[Any, Any]
 
-IDENTITY, TANH, RELU, GELU, SILU, SIGMOID = range(6)
+IDENTITY, TANH, RELU, GELU, SILU, SIGMOID, POOL = range(7)
 NO_NORM, BATCH, RENORM, GROUP, RMS = range(5)
 ADAM, ADAMW, SGD = range(3)
 
 LAYER, INPUTS, UNITS, X, Y, Z, H, AFFINE, CHANNEL, SCALES, KIND = range(11)
+PIXELS, SHARED, TAKEN, LIST = range(11, 15)
 """Columns of a stage: where its layer's weight and bias stand among the parameters, −1 for none;
-numbers that the layer takes and gives; the first rows of what it takes, of what the layer, the norm
-and the activation give, never the same where both are there, or loops could not use vectors; where
-scale and shift of the norm stand, −1 for none;
-the first channel of the norm among all, −1 for none; rows for what norms of examples multiply by;
-the activation."""
+numbers that each number of the layer is made of; its units, or channels of an image; the first rows
+of what it takes, of what the layer, the norm and the activation give, never the same where both are
+there, or loops could not use vectors; where scale and shift of the norm stand, −1 for none; the
+first channel of the norm among all, −1 for none; rows for what norms of examples multiply by; the
+activation, or that it pools; rows of each unit; how many of them share scale and shift; rows of
+what it takes; where its lists of rows begin.
+
+The lists of a layer say which rows each pixel is made of, counted from X, and where units begin.
+Those of a pool have its `INPUTS` rows for each row that it gives."""
 
 RATE, DECAY, OWN, MOMENTUM, R_MAX, D_MAX = range(6)
 """Columns of a training's course, a row a step: learning rate and weight decay; the weight of the
@@ -166,55 +171,81 @@ def descend(kind, s, x, y, d, n, scale, shift):
 
 
 @compiled
-def multiply(s, x, y, n, p, at, across, down, rows, columns):
-    """Add to rows y a matrix times rows x.
+def multiply(s, x, xs, y, ys, n, p, at, across, down):
+    """Add to rows y + `ys` a matrix times rows x + `xs`.
 
     Args:
         p: has the matrix, its (j, k) at `at` + j·`across` + k·`down`.
     """
-    for j in range(rows):
-        k, w = 0, at + j * across
-        while k + 5 <= columns:  # in one pass over the row
+    for j in range(len(ys)):
+        k, w, row = 0, at + j * across, y + ys[j]
+        while k + 5 <= len(xs):  # in one pass over the row
             a, b, c, d, e = p[w], p[w + down], p[w + 2 * down], p[w + 3 * down], p[w + 4 * down]
+            f, g, h, o, q = xs[k], xs[k + 1], xs[k + 2], xs[k + 3], xs[k + 4]
             for i in range(n):
-                s[y + j, i] += (
-                    a * s[x + k, i]
-                    + b * s[x + k + 1, i]
-                    + c * s[x + k + 2, i]
-                    + d * s[x + k + 3, i]
-                    + e * s[x + k + 4, i]
+                s[row, i] += (
+                    a * s[x + f, i]
+                    + b * s[x + g, i]
+                    + c * s[x + h, i]
+                    + d * s[x + o, i]
+                    + e * s[x + q, i]
                 )
             k, w = k + 5, w + 5 * down
-        while k < columns:
-            a = p[w]
+        while k < len(xs):
+            a, f = p[w], xs[k]
             for i in range(n):
-                s[y + j, i] += a * s[x + k, i]
+                s[row, i] += a * s[x + f, i]
             k, w = k + 1, w + down
 
 
 @compiled
-def correlate(s, d, x, n, g, at, rows, columns):
-    """Put the gradients of a layer's weight and, behind it, of its bias into g; d by its output."""
-    zero = s.dtype.type(0)
+def correlate(s, d, ds, x, xs, n, g, at):
+    """Add products of rows d + `ds` and rows x + `xs` to a matrix, which begins at `at` of g."""
+    zero, columns = s.dtype.type(0), len(xs)
     for k in range(columns):
-        j, w = 0, at + k
-        while j + 4 <= rows:  # in one pass over the row
+        j, w, row = 0, at + k, x + xs[k]
+        while j + 4 <= len(ds):  # in one pass over the row
             a = b = c = e = zero
+            f, h, o, q = ds[j], ds[j + 1], ds[j + 2], ds[j + 3]
             for i in range(n):
-                a += s[d + j, i] * s[x + k, i]
-                b += s[d + j + 1, i] * s[x + k, i]
-                c += s[d + j + 2, i] * s[x + k, i]
-                e += s[d + j + 3, i] * s[x + k, i]
-            g[w], g[w + columns], g[w + 2 * columns], g[w + 3 * columns] = a, b, c, e
+                a += s[d + f, i] * s[row, i]
+                b += s[d + h, i] * s[row, i]
+                c += s[d + o, i] * s[row, i]
+                e += s[d + q, i] * s[row, i]
+            g[w] += a
+            g[w + columns] += b
+            g[w + 2 * columns] += c
+            g[w + 3 * columns] += e
             j, w = j + 4, w + 4 * columns
-        while j < rows:
-            a = zero
+        while j < len(ds):
+            a, f = zero, ds[j]
             for i in range(n):
-                a += s[d + j, i] * s[x + k, i]
-            g[w] = a
+                a += s[d + f, i] * s[row, i]
+            g[w] += a
             j, w = j + 1, w + columns
-    for j in range(rows):
-        a = zero
-        for i in range(n):
-            a += s[d + j, i]
-        g[at + rows * columns + j] = a
+
+
+@compiled
+def pool(s, n, stage, lists):
+    """Fill rows h of a stage with the largest of each of its lists of rows."""
+    for u in range(stage[UNITS]):
+        h = stage[H] + u
+        for q in range(stage[INPUTS]):
+            x = stage[X] + lists[stage[LIST] + u * stage[INPUTS] + q]
+            for i in range(n):
+                new = (q == 0) | (s[x, i] > s[h, i]) | (s[x, i] != s[x, i])  # NaN comes through
+                s[h, i] = s[x, i] if new else s[h, i]
+
+
+@compiled
+def pool_back(s, d, e, n, stage, lists):
+    """Put the gradient by rows h, rows d, to the first of the largest, in rows e."""
+    zero = s.dtype.type(0)
+    for u in range(stage[UNITS]):
+        h = stage[H] + u
+        for q in range(stage[INPUTS]):
+            row = lists[stage[LIST] + u * stage[INPUTS] + q]
+            x, target = stage[X] + row, e + row
+            for i in range(n):
+                s[target, i] = s[d + u, i] if s[x, i] == s[h, i] else zero
+                s[d + u, i] -= s[target, i]

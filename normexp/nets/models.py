@@ -10,7 +10,7 @@ from math import prod
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from normexp.config.network import Lenet, Mlp, Model, Own, Resnet
-from normexp.config.norm import BatchKind, LayerNorm, NoNorm, RmsNorm
+from normexp.config.norm import BatchKind, InstanceNorm, LayerNorm, NoNorm, RmsNorm
 from normexp.config.schema import RunConfig, built
 from normexp.errors import UsageError
 
@@ -259,6 +259,8 @@ def is_convolutional(config: RunConfig) -> bool:
 
 def is_compiled(config: RunConfig) -> bool:
     """Return whether networks are trained one by one on a CPU, by compiled functions."""
+    if isinstance(config.model, Lenet):
+        return not isinstance(config.norm, InstanceNorm)  # whose groups are as many as channels
     return isinstance(config.model, Mlp)
 
 

@@ -9,9 +9,11 @@ from normexp.nets.kernels import (
     D_MAX,
     GROUP,
     OWN,
+    PIXELS,
     R_MAX,
     RENORM,
     SCALES,
+    SHARED,
     UNITS,
     Y,
     Z,
@@ -35,19 +37,21 @@ def normalize(r, s, n, stage, c, step, running, left):
         running: running mean and variance before this step, each [channels].
         left: to be filled with mean and unbiased variance, each [parts, channels].
     """
-    real, own, size = s.dtype.type, step[OWN], r.size or n
+    real, own, size, pixels = s.dtype.type, step[OWN], r.size or n, stage[PIXELS]
     for part in range((n + size - 1) // size):
         start, stop = np.uint64(part * size), np.uint64(min(n, part * size + size))
-        count = real(np.int64(stop - start))  # loops over unsigned numbers use vectors
+        count = real(np.int64(stop - start) * pixels)  # loops over unsigned numbers use vectors
         for j in range(stage[UNITS]):
-            k, y, z = stage[CHANNEL] + j, stage[Y] + j, stage[Z] + j
+            k, y, z = stage[CHANNEL] + j, stage[Y] + j * pixels, stage[Z] + j * pixels
             mean = var = real(0)
             if own > 0:
-                for i in range(start, stop):
-                    mean += s[y, i]
+                for row in range(y, y + pixels):
+                    for i in range(start, stop):
+                        mean += s[row, i]
                 mean /= count
-                for i in range(start, stop):
-                    var += (s[y, i] - mean) * (s[y, i] - mean)
+                for row in range(y, y + pixels):
+                    for i in range(start, stop):
+                        var += (s[row, i] - mean) * (s[row, i] - mean)
                 left[0][part, k], left[1][part, k] = mean, var / (count - real(1))
                 var /= count - real(r.unbiased)
             centre = mean
@@ -61,8 +65,9 @@ def normalize(r, s, n, stage, c, step, running, left):
                 ratio, apart = 1 / (scale * known), (mean - running[0][k]) / known
                 c[2, part, k] = min(max(ratio, 1 / step[R_MAX]), step[R_MAX])
                 c[3, part, k] = min(max(apart, -step[D_MAX]), step[D_MAX])
-            for i in range(start, stop):
-                s[z, i] = (s[y, i] - centre) * scale
+            for row in range(pixels):
+                for i in range(start, stop):
+                    s[z + row, i] = (s[y + row, i] - centre) * scale
 
 
 @compiled
@@ -72,16 +77,18 @@ def normalize_back(r, s, d, n, stage, c, step, p, g):
     p has scale and shift, and g is filled with their gradients.
     """
     real, own, size, affine = s.dtype.type, s.dtype.type(step[OWN]), r.size or n, stage[AFFINE]
+    pixels = stage[PIXELS]
     for j in range(stage[UNITS]):
-        k, y, z = stage[CHANNEL] + j, d + j, stage[Z] + j
+        k, y, z = stage[CHANNEL] + j, d + j * pixels, stage[Z] + j * pixels
         by_scale = by_shift = real(0)
         for part in range((n + size - 1) // size):
             start, stop = np.uint64(part * size), np.uint64(min(n, part * size + size))
-            count = real(np.int64(stop - start))
+            count = real(np.int64(stop - start) * pixels)
             total = moment = real(0)
-            for i in range(start, stop):
-                total += s[y, i]
-                moment += s[y, i] * s[z, i]
+            for row in range(pixels):
+                for i in range(start, stop):
+                    total += s[y + row, i]
+                    moment += s[y + row, i] * s[z + row, i]
             by_scale += c[2, part, k] * moment + c[3, part, k] * total
             by_shift += total
             moment *= own / (count - real(r.unbiased))
@@ -89,8 +96,10 @@ def normalize_back(r, s, d, n, stage, c, step, p, g):
             factor = c[0, part, k] * c[2, part, k]
             if affine >= 0:
                 factor *= p[affine + j]
-            for i in range(start, stop):
-                s[y, i] = factor * (s[y, i] - total - s[z, i] * moment)
+            for row in range(pixels):
+                for i in range(start, stop):
+                    apart = s[y + row, i] - total - s[z + row, i] * moment
+                    s[y + row, i] = factor * apart
         if affine >= 0:
             g[affine + j], g[affine + stage[UNITS] + j] = by_scale, by_shift
 
@@ -98,7 +107,7 @@ def normalize_back(r, s, d, n, stage, c, step, p, g):
 @compiled
 def normalize_examples(r, s, n, stage):
     """Put rows y of a stage, in units of each example's groups of channels, into rows z."""
-    real, members, mean = s.dtype.type, stage[UNITS] // r.size, r.rows
+    real, members, mean = s.dtype.type, stage[UNITS] * stage[PIXELS] // r.size, r.rows
     for group in range(r.size):
         scale, first = stage[SCALES] + group, group * members
         y, z = stage[Y] + first, stage[Z] + first
@@ -122,7 +131,8 @@ def normalize_examples(r, s, n, stage):
 @compiled
 def normalize_examples_back(r, s, d, n, stage, p, g):
     """Turn rows d as `normalize_back` does."""
-    real, affine, members = s.dtype.type, stage[AFFINE], stage[UNITS] // r.size
+    real, affine, rows = s.dtype.type, stage[AFFINE], stage[UNITS] * stage[PIXELS]
+    shared, members = stage[SHARED], rows // r.size
     total, moment, centred = r.rows, r.rows + 1, real(r.norm == GROUP)
     for group in range(r.size):
         first, scale = group * members, stage[SCALES] + group
@@ -130,7 +140,12 @@ def normalize_examples_back(r, s, d, n, stage, p, g):
         for i in range(n):
             s[total, i] = s[moment, i] = 0
         for j in range(members):
-            by_scale, by_shift, factor, k = real(0), real(0), real(1), affine + first + j
+            by_scale, by_shift, factor, k = (
+                real(0),
+                real(0),
+                real(1),
+                affine + (first + j) // shared,
+            )
             if affine >= 0:
                 factor = p[k]
             for i in range(n):
@@ -140,9 +155,9 @@ def normalize_examples_back(r, s, d, n, stage, p, g):
                 s[total, i] += s[y + j, i] * centred / real(members)
                 s[moment, i] += s[y + j, i] * s[z + j, i] / real(members - r.unbiased)
             if affine >= 0:
-                g[k] = by_scale
+                g[k] += by_scale
                 if r.norm == GROUP:
-                    g[k + stage[UNITS]] = by_shift
+                    g[k + rows // shared] += by_shift
         for j in range(members):
             for i in range(n):
                 by_mean = s[total, i] + s[z + j, i] * s[moment, i]

@@ -1,7 +1,7 @@
-"""Training and evaluation of one multi-layer perceptron, compiled: see `normexp.nets.kernels`.
+"""Training and evaluation of one network, compiled: see `normexp.nets.kernels`.
 
-A network is a table of stages, each a layer, a norm, an activation, or several of them, in this
-order: `normexp.nets.compiled` makes it.
+A network is a table of stages, each a pool or a layer, a norm, an activation, or several of these,
+in this order: `normexp.nets.compiled` makes it. Each pixel of a channel is a row.
 """
 
 import math
@@ -18,12 +18,17 @@ from normexp.nets.kernels import (
     INPUTS,
     KIND,
     LAYER,
+    LIST,
     MOMENTUM,
     OWN,
+    PIXELS,
+    POOL,
     RATE,
     RENORM,
     RMS,
     SGD,
+    SHARED,
+    TAKEN,
     UNITS,
     H,
     X,
@@ -34,6 +39,8 @@ from normexp.nets.kernels import (
     descend,
     exponential_less_one,
     multiply,
+    pool,
+    pool_back,
 )
 from normexp.nets.normalize import (
     normalize,
@@ -42,64 +49,95 @@ from normexp.nets.normalize import (
     normalize_examples_back,
 )
 
+BLOCK = 64
+"""Examples that are evaluated at a time where none depends on another: their rows stay in cache."""
+
 
 @compiled
-def scaling(r, p, c, stage, j):
+def scaling(r, p, c, stage, row):
     """Return scale and shift of a stage's row, in units of its norm."""
     scale, shift, affine = p.dtype.type(1), p.dtype.type(0), stage[AFFINE]
     if affine >= 0:
-        scale = p[affine + j]
+        scale = p[affine + row // stage[SHARED]]
         if r.norm != RMS:
-            shift = p[affine + stage[UNITS] + j]
+            shift = p[affine + (stage[UNITS] * stage[PIXELS] + row) // stage[SHARED]]
     if r.norm == RENORM and stage[CHANNEL] >= 0:
-        k = stage[CHANNEL] + j
+        k = stage[CHANNEL] + row // stage[PIXELS]
         return scale * c[2, 0, k], shift + scale * c[3, 0, k]
     return scale, shift
 
 
 @compiled
-def forward(r, t, p, s, n, c, step, running, left):
+def parts_of(stage, lists, pixel):
+    """Return the rows that a pixel is made of, from X on, and those of its units, from Y on."""
+    at, inputs = stage[LIST], stage[INPUTS]
+    units = at + stage[PIXELS] * inputs + pixel * stage[UNITS]
+    return lists[at + pixel * inputs : at + (pixel + 1) * inputs], lists[
+        units : units + stage[UNITS]
+    ]
+
+
+@compiled
+def forward(r, t, lists, p, s, n, c, step, running, left):
     """From the examples, in the first rows, to the prediction, h of the last stage."""
     for stage in t:
         y, z, units, w = stage[Y], stage[Z], stage[UNITS], stage[LAYER]
+        pixels, into = stage[PIXELS], stage[INPUTS]
+        if stage[KIND] == POOL:
+            pool(s, n, stage, lists)
+            continue
         if w >= 0:
-            for j in range(units):
-                bias = p[w + units * stage[INPUTS] + j]
+            for j in range(units * pixels):
+                bias = p[w + units * into + j // pixels]
                 for i in range(n):
                     s[y + j, i] = bias
-            multiply(s, stage[X], y, n, p, w, stage[INPUTS], np.int64(1), units, stage[INPUTS])
+            for pixel in range(pixels):
+                xs, ys = parts_of(stage, lists, pixel)
+                multiply(s, stage[X], xs, y, ys, n, p, w, into, np.int64(1))
         if stage[CHANNEL] >= 0:
             if r.norm >= GROUP:
                 normalize_examples(r, s, n, stage)
             else:
                 normalize(r, s, n, stage, c, step, running, left)
-        for j in range(units if stage[H] != z else 0):
+        for j in range(units * pixels if stage[H] != z else 0):
             scale, shift = scaling(r, p, c, stage, j)
             activate(stage[KIND], s, z + j, stage[H] + j, n, scale, shift)
 
 
 @compiled
-def backward(r, t, p, g, s, n, c, step):
+def backward(r, t, lists, p, g, s, n, c, step):
     """From the gradient by the prediction, in its rows, to that by the parameters, g."""
     d, e = t[-1, H], r.rows + 2
+    g[:] = 0
     for index in range(len(t) - 1, -1, -1):
         stage = t[index]
         z, units, w, into = stage[Z], stage[UNITS], stage[LAYER], stage[INPUTS]
-        for j in range(units):
-            scale, shift = scaling(r, p, c, stage, j)
-            descend(stage[KIND], s, z + j, stage[H] + j, d + j, n, scale, shift)
-        if stage[CHANNEL] >= 0:
-            if r.norm >= GROUP:
-                normalize_examples_back(r, s, d, n, stage, p, g)
-            else:
-                normalize_back(r, s, d, n, stage, c, step, p, g)
-        if w >= 0:
-            correlate(s, d, stage[X], n, g, w, units, into)
-        if w >= 0 and index > 0:
-            for k in range(into):
+        pixels, further = stage[PIXELS], index > 0 and (w >= 0 or stage[KIND] == POOL)
+        for k in range(stage[TAKEN] if further else 0):
+            for i in range(n):
+                s[e + k, i] = 0
+        if stage[KIND] == POOL:
+            pool_back(s, d, e, n, stage, lists)
+        else:
+            for j in range(units * pixels):
+                scale, shift = scaling(r, p, c, stage, j)
+                descend(stage[KIND], s, z + j, stage[H] + j, d + j, n, scale, shift)
+            if stage[CHANNEL] >= 0:
+                if r.norm >= GROUP:
+                    normalize_examples_back(r, s, d, n, stage, p, g)
+                else:
+                    normalize_back(r, s, d, n, stage, c, step, p, g)
+        for pixel in range(pixels if w >= 0 else 0):
+            xs, ys = parts_of(stage, lists, pixel)
+            correlate(s, d, ys, stage[X], xs, n, g, w)
+            for j in range(units):
+                total = s.dtype.type(0)
                 for i in range(n):
-                    s[e + k, i] = 0
-            multiply(s, d, e, n, p, w, np.int64(1), into, into, units)
+                    total += s[d + ys[j], i]
+                g[w + units * into + j] += total
+            if further:
+                multiply(s, d, ys, e, xs, n, p, w, np.int64(1), into)
+        if further:
             d, e = e, 2 * r.rows + 4 + r.widest - e
 
 
@@ -158,19 +196,20 @@ def update(r, p, g, first, second, rate, decay, steps):
 def room(r, n, parts, channels, p):
     """Return all rows of so many examples, and `normalize`'s c."""
     wide = (n + 15) // 16 * 16 + 16  # no power of two
-    s = np.empty((r.rows + 2 + 2 * r.widest, wide), p.dtype)
+    s = np.zeros((r.rows + 2 + 2 * r.widest, wide), p.dtype)
     c = np.ones((4, parts, channels), p.dtype)
     c[3] = 0
     return s, c
 
 
 @entry
-def train(r, t, p, first, second, running, data, order, sizes, course, steps, losses, left):
+def train(r, t, lists, p, first, second, running, data, order, sizes, course, steps, losses, left):
     """Take some steps of a training, in place.
 
     Args:
         r: of the network.
         t: its stages.
+        lists: of rows, of all stages.
         p: its parameters.
         first: moments of the optimizer, as `second`.
         running: running mean and variance, each [channels], if they take part in training.
@@ -196,26 +235,30 @@ def train(r, t, p, first, second, running, data, order, sizes, course, steps, lo
             for i in range(n):
                 s[k, i] = x[k, chosen[i]] + shift
         own = left[0][updates:], left[1][updates:]
-        forward(r, t, p, s, n, c, now, running, own)
+        forward(r, t, lists, p, s, n, c, now, running, own)
         losses[step] = lose(s, t[-1, H], n, targets, labels, chosen)
-        backward(r, t, p, g, s, n, c, now)
+        backward(r, t, lists, p, g, s, n, c, now)
         steps += 1
         update(r, p, g, first, second, now[RATE], now[DECAY], steps)
         share = now[MOMENTUM]
-        factor = share if r.averaged_unbiased else share * (n - 1) / n
-        for k in range(running[0].size):
-            running[0][k] = running[0][k] * (1 - share) + own[0][0, k] * share
-            running[1][k] = running[1][k] * (1 - share) + own[1][0, k] * factor
+        for stage in t:
+            count = n * stage[PIXELS]
+            factor = share if r.averaged_unbiased else share * (count - 1) / count
+            for j in range(stage[UNITS] if running[0].size and stage[CHANNEL] >= 0 else 0):
+                k = stage[CHANNEL] + j
+                running[0][k] = running[0][k] * (1 - share) + own[0][0, k] * share
+                running[1][k] = running[1][k] * (1 - share) + own[1][0, k] * factor
         start, updates = start + n, updates + (n + size - 1) // size
 
 
 @entry
-def predict(r, t, p, x, known, own, prediction, left):
+def predict(r, t, lists, p, x, known, own, prediction, left):
     """Fill in the predictions of some examples, taken as one batch.
 
     Args:
         r: of the network.
         t: its stages.
+        lists: of rows, of all stages.
         p: its parameters.
         x: examples, [features, examples].
         known: mean and variance of every channel, each [channels].
@@ -223,9 +266,13 @@ def predict(r, t, p, x, known, own, prediction, left):
         prediction: to be filled, [outputs, examples].
         left: to be filled with the examples' mean and unbiased variance, each [parts, channels].
     """
-    n, step = x.shape[1], np.zeros(OWN + 1)
+    examples, step = x.shape[1], np.zeros(OWN + 1)
     step[OWN] = own
-    s, c = room(r, n, left[0].shape[0], left[0].shape[1], p)
-    s[: len(x), :n] = x
-    forward(r, t, p, s, n, c, step, known, left)
-    prediction[:] = s[t[-1, H] : t[-1, H] + len(prediction), :n]
+    most = examples if own > 0 else min(examples, BLOCK)
+    s, c = room(r, most, left[0].shape[0], left[0].shape[1], p)
+    for start in range(0, examples, most):
+        stop = min(start + most, examples)
+        n = stop - start
+        s[: len(x), :n] = x[:, start:stop]
+        forward(r, t, lists, p, s, n, c, step, known, left)
+        prediction[:, start:stop] = s[t[-1, H] : t[-1, H] + len(prediction), :n]

@@ -113,7 +113,7 @@ class TrainingStack:
         self._state = initial(self._network, configs)
         own = self._network, configs, self._examples, self._state
         if is_compiled(configs[0]) and device.type == "cpu":
-            from normexp.engine.compiled import Compiled  # Numba, which images do without
+            from normexp.engine.compiled import Compiled  # Numba, which others do without
 
             self.epoch = Compiled(*own).epoch
         else:

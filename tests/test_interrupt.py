@@ -108,9 +108,9 @@ class StopAfter:
         self._stop, self._left = stop, steps
 
     def __call__(self, event: Event) -> None:
-        """Count steps."""
-        self._left -= event.kind == "stepped"
-        if not self._left:
+        """Count steps, of all networks together."""
+        self._left -= event.count if event.kind == "stepped" else 0
+        if self._left <= 0:
             self._stop.ask(0)
 
 
@@ -125,10 +125,13 @@ def test_a_training_goes_on_from_its_last_checkpoint_bit_for_bit(norm: str, opti
              "train.schedule=cosine", "store.checkpoint_after=0"]  # fmt: skip
     study += ["norm.size=8"] if norm == "ghost" else []
     study += ["optim.momentum=0.9"] if optim == "sgd" else []
+    networks = normexp.plan(*study).trajectories
     for steps in (7, 11, 9):
         stop = Stop()
         with pytest.raises(SweepInterruptedError):
-            normexp.sweep(*study, "store.dir=often", progress=StopAfter(stop, steps), stop=stop)
+            normexp.sweep(
+                *study, "store.dir=often", progress=StopAfter(stop, steps * networks), stop=stop
+            )
     for store in ("often", "once"):
         normexp.sweep(*study, f"store.dir={store}")
 

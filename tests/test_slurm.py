@@ -26,7 +26,7 @@ Command = Callable[..., Result]
 Sweeping = Callable[..., subprocess.Popen[str]]
 Queue = Callable[[], dict[str, str]]
 
-LONG = [*SMALL, "norm=batch", "norm.momentum=0.1,0.5", "seed=range(3)", "train.epochs=1600",
+LONG = [*SMALL, "norm=batch", "norm.momentum=0.1,0.5", "seed=range(3)", "train.epochs=4000",
         "store.checkpoint_after=0", "executor.stack_size=2"]  # fmt: skip
 """Two stacks of three trainings, long enough to be met in the middle."""
 

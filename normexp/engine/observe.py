@@ -11,7 +11,7 @@ from normexp.engine.predict import passes_of, predict
 from normexp.engine.recompute import RECOMPUTED, Snapshot
 from normexp.engine.step import scores
 from normexp.nets.layout import Statistics
-from normexp.nets.models import is_convolutional
+from normexp.nets.models import stands_alone
 from normexp.nets.network import BySite, Listener, Network
 from normexp.trained import Observation, Record
 
@@ -95,7 +95,7 @@ class Watch:
         self._configs, self._index = configs, torch.tensor(model_of)
         self._record, self._network = record, Network(configs[0])
         self._passes = passes_of(self._network, self._index.device)
-        together = 1 if is_convolutional(configs[0]) else len(configs)
+        together = 1 if stands_alone(configs[0]) else len(configs)
         starts = range(0, len(configs), together)
         self.groups = [range(start, start + together) for start in starts]
         norms = [config.norm for config in configs]

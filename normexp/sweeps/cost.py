@@ -17,24 +17,24 @@ from normexp.config.schema import (
     train_size,
 )
 from normexp.errors import UsageError
-from normexp.nets.models import is_convolutional, structure
+from normexp.nets.models import is_compiled, is_convolutional, stands_alone, structure
 
-SECONDS_PER_LAYER_STEP = {False: 1.2e-6, True: 380e-6}
+SECONDS_PER_LAYER_STEP = {True: 1.2e-6, False: 380e-6}
 """One layer of one network forward and back, whatever its size.
 
-Of vectors, and of images.
+Of compiled networks, and of others.
 """
 
-SECONDS_PER_ELEMENT_STEP = {False: 2.3e-9, True: 10e-9}
+SECONDS_PER_ELEMENT_STEP = {True: 2.3e-9, False: 10e-9}
 """One activation of one network through one training step."""
 
-SECONDS_PER_ELEMENT_POINT = {False: 1.2e-9, True: 6e-9}
+SECONDS_PER_ELEMENT_POINT = {True: 1.2e-9, False: 6e-9}
 """One activation of one network over one training example at an evaluation point."""
 
 SECONDS_PER_RUN = 4e-3
 """Observing one run at its evaluation points and writing its directory."""
 
-PRODUCTS_OF_AN_ELEMENT = {False: 8, True: 250}
+PRODUCTS_OF_AN_ELEMENT = {True: 8, False: 120}
 """Multiplications behind an activation that take as long as its element-wise operations."""
 
 SHARE_OF_A_WORKER = {False: 0.7, True: 0.95}
@@ -65,11 +65,11 @@ def training_seconds(config: RunConfig, networks: int) -> float:
     Within a factor of 2 of what perceptrons of widths 10 to 1000 took on an AMD EPYC, and LeNet and
     ResNet-20 on digits at batch sizes from 2 to 256.
     """
-    images, steps, points = is_convolutional(config), total_steps(config), config.train.epochs + 1
-    a_step = config.train.batch_size * _arithmetic(config) * SECONDS_PER_ELEMENT_STEP[images]
+    compiled, steps, points = is_compiled(config), total_steps(config), config.train.epochs + 1
+    a_step = config.train.batch_size * _arithmetic(config) * SECONDS_PER_ELEMENT_STEP[compiled]
     examples = train_size(config) + 2 * (getattr(config.data, "test_size", None) or 0)
-    a_point = examples * _arithmetic(config) * SECONDS_PER_ELEMENT_POINT[images]
-    calls = steps * len(structure(config).layers) * SECONDS_PER_LAYER_STEP[images]
+    a_point = examples * _arithmetic(config) * SECONDS_PER_ELEMENT_POINT[compiled]
+    calls = steps * len(structure(config).layers) * SECONDS_PER_LAYER_STEP[compiled]
     return networks * (calls + steps * a_step + points * a_point)
 
 
@@ -80,16 +80,17 @@ def observing_seconds(config: RunConfig) -> float:
     """
     if not is_convolutional(config):
         return SECONDS_PER_RUN
-    calls = len(structure(config).layers) * SECONDS_PER_LAYER_STEP[True]
+    compiled = is_compiled(config)
+    calls = len(structure(config).layers) * SECONDS_PER_LAYER_STEP[compiled]
     tests = getattr(config.data, "test_size", None) or train_size(config)
-    a_point = calls + tests * _arithmetic(config) * SECONDS_PER_ELEMENT_POINT[True]
+    a_point = calls + tests * _arithmetic(config) * SECONDS_PER_ELEMENT_POINT[compiled]
     return SECONDS_PER_RUN + (config.train.epochs + 1) * a_point
 
 
 def _arithmetic(config: RunConfig) -> float:
     """Work of one example's way through a network, in element-wise operations."""
     parts = structure(config)
-    products = PRODUCTS_OF_AN_ELEMENT[is_convolutional(config)]
+    products = PRODUCTS_OF_AN_ELEMENT[is_compiled(config)]
     return parts.activations + parts.multiplications / products
 
 
@@ -106,7 +107,7 @@ def record_bytes(config: RunConfig) -> int:
 
 def stack_size(config: RunConfig, members: int, executor: Executor, workers: int) -> int:
     """Networks of a stack: as many in each, in as few stacks as memory and workers allow."""
-    if is_convolutional(config):
+    if stands_alone(config):
         return 1
     fits = MOST_RECORD_BYTES // record_bytes(config)
     most = min(executor.stack_size or MOST_NETWORKS, max(1, fits))

@@ -273,6 +273,10 @@ def predict(r, t, lists, p, x, known, own, prediction, left):
     for start in range(0, examples, most):
         stop = min(start + most, examples)
         n = stop - start
-        s[: len(x), :n] = x[:, start:stop]
+        for k in range(len(x)):  # assigned whole, arrays would take Numba three seconds
+            for i in range(n):
+                s[k, i] = x[k, start + i]
         forward(r, t, lists, p, s, n, c, step, known, left)
-        prediction[:, start:stop] = s[t[-1, H] : t[-1, H] + len(prediction), :n]
+        for k in range(len(prediction)):
+            for i in range(n):
+                prediction[k, start + i] = s[t[-1, H] + k, i]

@@ -38,15 +38,18 @@ def loss(prediction: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 def scores(prediction: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]:
     """Losses [models], and accuracies where y is labels.
 
-    A prediction that is not finite counts as wrong. The bits of a sum over some networks at once
-    would depend on how many they are.
+    A prediction that is not finite counts as wrong. The bits of PyTorch's sum over some networks at
+    once would depend on how many they are; NumPy's sum of a row does not.
     """
+    if not is_labels(y):
+        rows = (prediction - y).square().flatten(1).contiguous().cpu().numpy()
+        return {"loss": torch.from_numpy(rows.mean(1))}
     each = zip(torch.split(prediction, 1), torch.split(y, 1), strict=True)
-    found = {"loss": torch.cat([loss(own.clone(), one) for own, one in each])}
-    if is_labels(y):
-        right = (prediction.argmax(1) == y) & prediction.isfinite().all(1)
-        found["accuracy"] = right.to(prediction.dtype).mean(-1)
-    return found
+    right = (prediction.argmax(1) == y) & prediction.isfinite().all(1)
+    return {
+        "loss": torch.cat([loss(own.clone(), one) for own, one in each]),
+        "accuracy": right.to(prediction.dtype).mean(-1),
+    }
 
 
 Report = Callable[[int], None]

@@ -243,13 +243,11 @@ class CompiledPasses:
         left = x.new_empty(2, models, parts, sum(network.tracked.values()))
         y = x.new_empty(models, network.config.data.outputs, examples)
         running = left[:, :, 0] if known is None else network.join(known, like=x)
-        mean, var = (each.double().numpy() for each in running)
-        own = [1.0] * models if shares is None else shares.tolist()
-        for model in range(models):
-            of_model = tuple(each[model].numpy() for each in left)
-            known_of_model = mean[model], var[model]
-            predict(recipe, table, lists, rows[model].numpy(), x[model].numpy(), known_of_model,
-                    own[model], y[model].numpy(), of_model)  # fmt: skip
+        own = torch.ones(models) if shares is None else shares
+        known_of_all = tuple(each.double().contiguous().numpy() for each in running)
+        of_all = tuple(each.numpy() for each in left)
+        predict(recipe, table, lists, rows.numpy(), x.numpy(), known_of_all,
+                own.double().numpy(), y.numpy(), of_all)  # fmt: skip
         parted = (torch.split(each, list(network.tracked.values()), -1) for each in left)
         return y, dict(zip(network.tracked, map(Statistics, *parted), strict=True))
 

@@ -171,31 +171,34 @@ def descend(kind, s, x, y, d, n, scale, shift):
 
 
 @compiled
-def multiply(s, x, xs, y, ys, n, p, at, across, down):
+def multiply(s, x, xs, y, ys, n, p, at, across, down, spare):
     """Add to rows y + `ys` a matrix times rows x + `xs`.
 
     Args:
         p: has the matrix, its (j, k) at `at` + j·`across` + k·`down`.
+        spare: a row that nobody uses, the neighbour of a last row that has none.
     """
-    for j in range(len(ys)):
-        k, w, row = 0, at + j * across, y + ys[j]
-        while k + 5 <= len(xs):  # in one pass over the row
-            a, b, c, d, e = p[w], p[w + down], p[w + 2 * down], p[w + 3 * down], p[w + 4 * down]
-            f, g, h, o, q = xs[k], xs[k + 1], xs[k + 2], xs[k + 3], xs[k + 4]
+    for j in range(0, len(ys), 2):  # two rows in one pass over five others
+        single = j + 1 == len(ys)
+        row, other = y + ys[j], spare if single else y + ys[j + 1]
+        k, v = 0, at + j * across
+        w = v if single else v + across
+        while k + 5 <= len(xs):
+            v0, v1, v2, v3, v4 = p[v], p[v + down], p[v + 2 * down], p[v + 3 * down], p[v + 4 * down]
+            w0, w1, w2, w3, w4 = p[w], p[w + down], p[w + 2 * down], p[w + 3 * down], p[w + 4 * down]
+            x0, x1, x2, x3, x4 = xs[k], xs[k + 1], xs[k + 2], xs[k + 3], xs[k + 4]
             for i in range(n):
-                s[row, i] += (
-                    a * s[x + f, i]
-                    + b * s[x + g, i]
-                    + c * s[x + h, i]
-                    + d * s[x + o, i]
-                    + e * s[x + q, i]
-                )
-            k, w = k + 5, w + 5 * down
+                a, b, c = s[x + x0, i], s[x + x1, i], s[x + x2, i]
+                d, e = s[x + x3, i], s[x + x4, i]
+                s[row, i] += v0 * a + v1 * b + v2 * c + v3 * d + v4 * e
+                s[other, i] += w0 * a + w1 * b + w2 * c + w3 * d + w4 * e
+            k, v, w = k + 5, v + 5 * down, w + 5 * down
         while k < len(xs):
-            a, f = p[w], xs[k]
+            v0, w0, x0 = p[v], p[w], xs[k]
             for i in range(n):
-                s[row, i] += a * s[x + f, i]
-            k, w = k + 1, w + down
+                s[row, i] += v0 * s[x + x0, i]
+                s[other, i] += w0 * s[x + x0, i]
+            k, v, w = k + 1, v + down, w + down
 
 
 @compiled

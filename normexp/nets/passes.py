@@ -93,7 +93,7 @@ def forward(r, t, lists, p, s, n, c, step, running, left):
                     s[y + j, i] = bias
             for pixel in range(pixels):
                 xs, ys = parts_of(stage, lists, pixel)
-                multiply(s, stage[X], xs, y, ys, n, p, w, into, np.int64(1))
+                multiply(s, stage[X], xs, y, ys, n, p, w, into, np.int64(1), r.rows + 1)
         if stage[CHANNEL] >= 0:
             if r.norm >= GROUP:
                 normalize_examples(r, s, n, stage)
@@ -136,7 +136,7 @@ def backward(r, t, lists, p, g, s, n, c, step):
                     total += s[d + ys[j], i]
                 g[w + units * into + j] += total
             if further:
-                multiply(s, d, ys, e, xs, n, p, w, np.int64(1), into)
+                multiply(s, d, ys, e, xs, n, p, w, np.int64(1), into, r.rows + 1)
         if further:
             d, e = e, 2 * r.rows + 4 + r.widest - e
 
@@ -253,30 +253,32 @@ def train(r, t, lists, p, first, second, running, data, order, sizes, course, st
 
 @entry
 def predict(r, t, lists, p, x, known, own, prediction, left):
-    """Fill in the predictions of some examples, taken as one batch.
+    """Fill in the predictions of some examples a model, taken as one batch.
 
     Args:
         r: of the network.
         t: its stages.
         lists: of rows, of all stages.
-        p: its parameters.
-        x: examples, [features, examples].
-        known: mean and variance of every channel, each [channels].
-        own: share of the examples' own statistics in what normalises them.
-        prediction: to be filled, [outputs, examples].
-        left: to be filled with the examples' mean and unbiased variance, each [parts, channels].
+        p: its parameters, [models, numbers].
+        x: examples, [models, features, examples].
+        known: mean and variance of every channel, each [models, channels].
+        own: share of the examples' own statistics in what normalises them, [models].
+        prediction: to be filled, [models, outputs, examples].
+        left: to be filled with the examples' mean and unbiased variance, each
+            [models, parts, channels].
     """
-    examples, step = x.shape[1], np.zeros(OWN + 1)
-    step[OWN] = own
-    most = examples if own > 0 else min(examples, BLOCK)
-    s, c = room(r, most, left[0].shape[0], left[0].shape[1], p)
-    for start in range(0, examples, most):
-        stop = min(start + most, examples)
-        n = stop - start
-        for k in range(len(x)):  # assigned whole, arrays would take Numba three seconds
-            for i in range(n):
-                s[k, i] = x[k, start + i]
-        forward(r, t, lists, p, s, n, c, step, known, left)
-        for k in range(len(prediction)):
-            for i in range(n):
-                prediction[k, start + i] = s[t[-1, H] + k, i]
+    examples, step = x.shape[2], np.zeros(OWN + 1)
+    most = examples if own.max() > 0 else min(examples, BLOCK)
+    s, c = room(r, most, left[0].shape[1], left[0].shape[2], p)
+    for model in range(len(p)):
+        step[OWN] = own[model]
+        running, found = (known[0][model], known[1][model]), (left[0][model], left[1][model])
+        for start in range(0, examples, most):
+            n = min(most, examples - start)
+            for k in range(x.shape[1]):  # assigned whole, arrays would take Numba three seconds
+                for i in range(n):
+                    s[k, i] = x[model, k, start + i]
+            forward(r, t, lists, p[model], s, n, c, step, running, found)
+            for k in range(prediction.shape[1]):
+                for i in range(n):
+                    prediction[model, k, start + i] = s[t[-1, H] + k, i]

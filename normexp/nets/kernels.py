@@ -184,8 +184,10 @@ def multiply(s, x, xs, y, ys, n, p, at, across, down, spare):
         k, v = 0, at + j * across
         w = v if single else v + across
         while k + 5 <= len(xs):
-            v0, v1, v2, v3, v4 = p[v], p[v + down], p[v + 2 * down], p[v + 3 * down], p[v + 4 * down]
-            w0, w1, w2, w3, w4 = p[w], p[w + down], p[w + 2 * down], p[w + 3 * down], p[w + 4 * down]
+            v0, v1, v2 = p[v], p[v + down], p[v + 2 * down]
+            w0, w1, w2 = p[w], p[w + down], p[w + 2 * down]
+            v3, v4 = p[v + 3 * down], p[v + 4 * down]
+            w3, w4 = p[w + 3 * down], p[w + 4 * down]
             x0, x1, x2, x3, x4 = xs[k], xs[k + 1], xs[k + 2], xs[k + 3], xs[k + 4]
             for i in range(n):
                 a, b, c = s[x + x0, i], s[x + x1, i], s[x + x2, i]

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -249,10 +249,8 @@ def _runs(
             "leave values out, or split it into several sweeps",
         )
     estimators = [axis.key for axis in applying if axis.key in ESTIMATOR_FIELDS]
-    for values in itertools.product(*(axis.values for axis in applying)):
-        assigned: dict[str, Any] = {}
-        for axis, value in zip(applying, values, strict=True):
-            assigned |= axis.assignments(value)
+
+    def checked(assigned: dict[str, Any]) -> RunConfig:
         given = base.with_values(assigned, dropped)
         config = settle(given, settled)
         check(config)
@@ -261,7 +259,22 @@ def _runs(
             field = key.removeprefix("norm.")
             if getattr(given.norm, field) == getattr(config.norm, field):
                 read.add(key)
-        yield Run(config, base)
+        return config
+
+    of_any_seed: dict[str, RunConfig] = {}  # by the other values: a seed alone changes nothing else
+    others = [axis.values for axis in applying if axis.key != "seed"]
+    shared = len(others) < len(applying) and "${" not in f"{base.tree}{others}"
+    for values in itertools.product(*(axis.values for axis in applying)):
+        assigned: dict[str, Any] = {}
+        for axis, value in zip(applying, values, strict=True):
+            assigned |= axis.assignments(value)
+        if not shared:
+            yield Run(checked(assigned), base)
+            continue
+        seed: Any = base.specs["seed"].coerce("seed", assigned.pop("seed"))
+        if (known := repr(assigned)) not in of_any_seed:
+            of_any_seed[known] = checked(assigned)
+        yield Run(replace(of_any_seed[known], seed=seed), base)
 
 
 def _texts(overrides: Sequence[Overrides]) -> list[str]:

@@ -16,9 +16,9 @@ from running import ELSEWHERE, assert_same, began, checkpoints, ended, litter, r
 from typer.testing import Result
 
 AsJson = Callable[..., Any]
-STUDY = [*SMALL[:-1], "norm=batch", "norm.momentum=0.1,0.5", "seed=range(32)", "train.epochs=60",
+STUDY = [*SMALL[:-1], "norm=batch", "norm.momentum=0.1,0.5", "seed=range(32)", "train.epochs=600",
          "store.checkpoint_after=0"]  # fmt: skip
-"""64 runs of 32 trainings, each of which stops 12 times at an evaluation point."""
+"""64 runs of 32 trainings, each of which may stop at 600 evaluation points."""
 
 LONG = [*SMALL[:-1], "norm=batch", "norm.momentum=0.1,0.5", "seed=0,1", "train.epochs=4000",
         "store.checkpoint_after=0"]  # fmt: skip

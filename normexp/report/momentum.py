@@ -320,7 +320,7 @@ def _over(scale: Spec, y: Spec, *, narrow: bool) -> list[Spec]:
         mine = f"datum.side === '{side}'"
         found += labels(top, *best, mine, fontWeight="bold", **look)
         found += labels(below, predicted, mine, dx=dx * 0.8, **look)
-        for is_above, dy in (("datum.above", -7), ("!datum.above", 11)):
+        for is_above, dy in (("datum.above", -7), ("!datum.above", 11)) * (not narrow):
             which = ("datum.what === 'level'", f"{mine} && {is_above}")
             found += labels({**value, "x": {"value": end}}, *which, dx=dx / 2, dy=dy, **look)
     if not narrow:

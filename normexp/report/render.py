@@ -23,7 +23,7 @@ PIXELS = 2
 WIDTH, MARGIN, LINE = 760, 10, 18
 """Of what stands over a chart, in pixels; a line's height."""
 
-LETTER = 7.1
+LETTER = 6.7
 """Pixels of a letter, rather too many."""
 
 WARM_UP = {"data": {"values": [{}]}, "mark": "point"}

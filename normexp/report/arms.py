@@ -301,7 +301,7 @@ def _dots(  # noqa: PLR0913  the parts of a chart
     over_all = layer("rule", {"x": quantity("mean", axis)}, strokeDash=[4, 3])
     layers = [
         *([{**over_all, "data": {"values": rule}}] if rule else []),
-        layer("bar", at("reference", "mean"), *known, height=7, opacity=FAINT),
+        layer("bar", at("reference", "mean"), *known, height=7, opacity=1, fillOpacity=FAINT),
         layer("rule", {**at("low", "high"), **faint}, *filters, "isValid(datum.high)",
               strokeWidth=1.5, clip=True),
         layer("tick", {**at("reference"), "color": {"value": SOFT}}, *known, thickness=2, size=16),

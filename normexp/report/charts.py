@@ -173,7 +173,9 @@ def curves(  # noqa: PLR0913  the parts of a chart
     color = palette.encode(arms, "color")
     ends = {**at, "y": quantity("low", y), "y2": {"field": "high"}, **color}
     marks = {**value, **color, **palette.encode(arms, "shape"), "tooltip": tooltips(tips)}
-    band = layer("area", ends, *filters, "isValid(datum.high)", opacity=0.09, clip=True)
+    band = layer(
+        "area", ends, *filters, "isValid(datum.high)", opacity=1, fillOpacity=0.09, clip=True
+    )
     return [
         *([band] if bands else []),
         layer("line", {**value, **color, **palette.encode(arms, "strokeDash")}, *filters),

@@ -311,7 +311,8 @@ def _multiples(
     drawn = [
         *([] if measure.log else [zero]),
         *curves(source.palette, arms, x=x, y=y, tips=tips, size=22),
-        layer("area", area, *of_theory, clip=measure.log, opacity=0.22, color=INK),
+        layer("area", area, *of_theory, clip=measure.log, opacity=1, fillOpacity=0.22,
+              color=INK),
         layer("line", {**at, "y": quantity("mean", y)}, *of_theory, clip=measure.log, color=INK,
               strokeDash=[4, 3], strokeWidth=1.4),
     ]  # fmt: skip

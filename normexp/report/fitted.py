@@ -197,10 +197,11 @@ def _layers(
     color, dash = (source.palette.encode(arms, channel) for channel in ("color", "strokeDash"))
     curve = {**at, **color, **dash, "detail": category(ARM)}
     tips = tooltips({"arm:N": "arm", "epoch": "epoch", "x": "x", "y": "prediction"})
-    faint = layer("line", curve, f"{drawn}!{strong}", SHOWN, strokeWidth=1.2, opacity=0.4,
-                  clip=True)  # fmt: skip
+    faint = layer("line", curve, f"{drawn}!{strong}", SHOWN, strokeWidth=1.2,
+                  strokeOpacity=0.4, clip=True)  # fmt: skip
     return [
-        layer("circle", at, "datum.kind === 'y'", size=11, color=SOFT, opacity=0.45),
+        layer("circle", at, "datum.kind === 'y'", size=11, color=SOFT, opacity=1,
+              fillOpacity=0.45),
         *([faint] if "momentum" in sliders else []),
         layer("line", curve, drawn + strong, SHOWN, strokeWidth=2.5, clip=True),
         layer("circle", {**at, **color, "tooltip": tips}, drawn + strong, SHOWN, name=ZOOMED,

@@ -128,14 +128,14 @@ def _figure(
 
 def _key(found: Sequence[Cell], metric: str) -> tuple[Sign, ...]:
     """The meaning of the marks that there are."""
-    there = {row["what"] for cell in found for row in _rows(cell, metric, 1.0)}
-    levels = {row.get("level") for cell in found for row in _rows(cell, metric, 1.0)}
+    rows = [row for cell in found for row in _rows(cell, metric, edge=1.0)]
+    there = {row[name] for row in rows for name in ("what", "level") if name in row}
     return (
         sign(f"mean and 95{PERCENT} interval over seeds", "upright", line=SOLID),
         sign("best measured", "ring"),
         *[sign("predicted", line=DOTS)] * ("course" in there),
         *[sign("predicted best", "triangle-down")] * ("predicted" in there),
-        *(sign(of, color=SOFT, line=LEVELS[of]) for of in LEVELS if of in levels),
+        *(sign(of, color=SOFT, line=LEVELS[of]) for of in LEVELS if of in there),
     )
 
 
@@ -275,8 +275,8 @@ def _points(palette: Palette, arms: Sequence[str], x: Spec, y: Spec, *, narrow: 
     interval = {**at, "y": quantity("low", y), "y2": {"field": "high"}}
     marks = {**at, **value, **palette.encode(arms, "shape"), "tooltip": tooltips(tips)}
     return [
-        layer("rule", interval, *filters, "isValid(datum.high)", opacity=0.5, strokeWidth=3,
-              clip=True),
+        layer("rule", interval, *filters, "isValid(datum.high)", strokeOpacity=0.5,
+              strokeWidth=3, clip=True),
         layer("line", {"x": quantity("x", x), **value}, *filters, "!datum.apart", color=INK,
               strokeWidth=1.5),
         layer("point", marks, *filters, name=ZOOMED, opacity=1,

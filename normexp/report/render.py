@@ -130,13 +130,30 @@ def _under(head: list[str], svg: str) -> str:
         f'<g transform="translate({MARGIN} {MARGIN + LINE * number - 5})">{line}</g>'
         for number, line in enumerate(head, start=1)
     )
-    chart = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
+    chart = _unclipped(svg)[svg.index(">", svg.index("<svg")) + 1 :].removesuffix("</svg>")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'width="{whole[0]:g}" height="{whole[1]:g}" viewBox="0 0 {whole[0]:g} {whole[1]:g}">'
         f'<rect width="100%" height="100%" fill="#ffffff"/>{"".join(lines)}'
         f'<g transform="translate({MARGIN} {top})">{chart}</g></svg>'
     )
+
+
+def _unclipped(svg: str) -> str:
+    """The SVG without clips that clip nothing: each costs a PNG a canvas of its own."""
+    clips = r'<clipPath id="(\w+)"><rect x="0" y="0" width="([\d.]+)" height="([\d.]+)"'
+    sizes = {clip: (float(w), float(h)) for clip, w, h in re.findall(clips, svg)}
+
+    def checked(found: re.Match[str]) -> str:
+        before, clip, after, paths = found.groups()
+        lines = re.findall(r' d="([^"]*)"', paths)
+        numbers = [float(each) for line in lines for each in re.findall(r"-?[\d.]+", line)]
+        ends = [(numbers[0::2], sizes[clip][0]), (numbers[1::2], sizes[clip][1])]
+        fits = all(-1 <= each <= end + 1 for values, end in ends for each in values)
+        return before + after + paths if fits else found[0]
+
+    groups = r'(<g class="mark-(?:area|line)[^>]*?) clip-path="url\(#(\w+)\)"([^>]*>)(.*?)(?=</g>)'
+    return re.sub(groups, checked, svg)
 
 
 def main() -> None:

@@ -99,7 +99,60 @@ def test_a_plan_says_what_a_person_wants_to_know(normexp: Command, as_json: AsJs
     keras = as_json("plan", "norm=batch", "norm.convention=keras", "seed=0")
 
     assert "24 runs → 16 trajectories → 2 stacks" in shown
+    assert "all: data=quadratic model=mlp optim=adam optim.lr=0.03" in shown
+    assert "= 384 steps" in " ".join(shown.split())
     assert "norm.momentum  0.1, 0.3" in shown
     assert "norm.momentum applies to norm=batch only, not to norm=none" in shown
     assert "estimate: " in shown
     assert any("is read in the convention you typed" in note for note in keras["notes"])
+
+
+def test_a_plan_says_what_will_be_trained_as_ls_does(
+    normexp: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the same words; the steps beside them."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    words = [*SMALL, "norm=none,batch", "norm.momentum=0.1", "seed=0,1"]
+    planned = normexp("plan", *words).stdout
+    normexp("sweep", *words)
+    listed = normexp("ls", "bn_regression").stdout
+    (line,) = (each for each in listed.splitlines() if each.startswith("all: "))
+
+    assert f"{line} = 6 steps" in planned
+
+
+def test_a_plan_says_what_the_store_and_the_memory_will_hold(
+    normexp: Command, as_json: AsJson
+) -> None:
+    """Of the store within a factor of 2, file by file; nothing where nothing is to do."""
+    plan = as_json("plan", "seed=0,1")
+    normexp("sweep", "seed=0,1")
+    files = [path for path in Path("runs").rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files if "sweeps" not in path.parts)
+    after = as_json("plan", "seed=0,1")
+
+    assert size / 2 < plan["disk_bytes"] < 2 * size
+    assert 10**8 < plan["memory_bytes"] < 10**9
+    assert after["disk_bytes"] == after["memory_bytes"] == 0
+
+
+def test_a_plan_warns_of_what_is_not_here(normexp: Command) -> None:
+    """The sweep would be refused with the same words."""
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    result = normexp("plan", "executor.device=cuda", "seed=0")
+
+    assert result.exit_code == 0
+    assert "warning: sweep would refuse executor.device=cuda: " in result.stderr
+
+
+def test_batch_sizes_at_equal_epochs_are_said_to_differ_in_steps(as_json: AsJson) -> None:
+    """The range of steps stands in the note."""
+    several = as_json("plan", "norm=batch", "seed=0", "train.batch_size=16,64,256")
+    one = as_json("plan", "norm=batch", "seed=0", "train.batch_size=16")
+
+    note = "batch sizes at equal epochs differ in steps: 96 to 1,500"
+    assert note in several["notes"]
+    assert not any("steps" in each for each in one["notes"])

@@ -202,7 +202,9 @@ def plan(
     Example:
       normexp plan norm=batch norm.momentum=0.1,0.3
     """
+    from normexp.console.output import warn
     from normexp.console.sweeps import print_plan
+    from normexp.sweeps.execute import check
     from normexp.sweeps.sweep import plan as made_of
 
     made = made_of(
@@ -212,6 +214,10 @@ def plan(
         on_code_change=on_code_change,  # type: ignore[arg-type]  # checked there
         rerun=rerun,
     )
+    try:
+        check(made.executor)
+    except UsageError as error:
+        warn(f"sweep would refuse {error.message}; {error.hint}")
     return Answer(made.as_dict, lambda: print_plan(made))
 
 

@@ -9,11 +9,11 @@ ignored, so that rows of tables will do.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
-from normexp.config.field import Role, Rule, Scalar, specs
+from normexp.config.field import Role, Rule, Scalar, as_override, specs
 from normexp.config.schema import KIND_FIELDS, KINDS, SECTIONS, RunConfig
 from normexp.config.tree import declared, specs_of, without_gone
 from normexp.errors import UsageError
@@ -114,6 +114,18 @@ def varying(flats: Iterable[Mapping[str, Any]]) -> list[str]:
         differing |= {path} if len({kinds[place] for kinds in firsts}) > 1 else set()
     differing |= {"seed"} if len(seeds) > 1 else set()
     return [path for path in fields_of_identity() if path in differing]
+
+
+def common(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the overrides that all of these runs share; defaults are left out."""
+    if not configs:
+        return ()
+    first = {path: value for path, value in configs[0].items() if "." in path or path == "seed"}
+    return tuple(
+        as_override(path, first[path])
+        for path in describing(first)
+        if all(each.get(path) == first[path] for each in configs)
+    )
 
 
 def between(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from normexp.console.output import Column, print_table, stdout, words_of
-from normexp.console.words import counted
+from normexp.console.words import counted, in_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,19 +43,11 @@ def print_removal(
         console.print("nothing to remove")
         return
     done = "removed" if removed else "to remove"
-    console.print(f"{done}: {', '.join(parts)}; {spelled(found.bytes)}", soft_wrap=True)
+    console.print(f"{done}: {', '.join(parts)}; {in_bytes(found.bytes)}", soft_wrap=True)
     staying = {path: runs for path, runs in found.losing.items() if path not in found.sweeps}
     for sweep, runs in staying.items():
         console.print(f"{sweep.name} stays, without {counted(len(runs), 'run')}", soft_wrap=True)
 
 
 def _size_of(part: str, row: Mapping[str, Any]) -> str:
-    return spelled(row[part])
-
-
-def spelled(size: int) -> str:
-    """Bytes as people read them."""
-    for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
-        if size >= 10**power:
-            return f"{size / 10**power:,.3g} {unit}"
-    return f"{size} B"
+    return in_bytes(row[part])

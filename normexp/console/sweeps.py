@@ -17,8 +17,10 @@ from normexp.console.output import (
     note,
     print_table,
     stdout,
+    stdout_line,
     warn,
     words_of,
+    wrapped,
 )
 from normexp.console.words import (
     METRICS,
@@ -27,6 +29,7 @@ from normexp.console.words import (
     counted,
     duration,
     field_value,
+    in_bytes,
     interval,
     keras,
     listed,
@@ -84,6 +87,8 @@ def print_plan(plan: Plan) -> None:
         f"cached {counted(len(plan.cached), 'run')} · to train "
         f"{counted(plan.to_train, 'trajectory')} · to observe {counted(plan.to_observe, 'run')}"
     )
+    for line in wrapped(["all:", plan.common], console.width):
+        stdout_line(line)
     columns = [
         words_of("axis", lambda axis: axis.key),
         words_of("values", lambda axis: listed(axis.values)),
@@ -95,6 +100,8 @@ def print_plan(plan: Plan) -> None:
         seconds = plan.estimate_seconds
         about = "under a second" if seconds < 1 else f"about {duration(seconds)}"
         console.print(f"estimate: {about} with {counted(plan.workers, 'worker')}, start-up aside")
+        memory, disk = in_bytes(plan.memory_bytes), in_bytes(plan.disk_bytes)
+        console.print(f"about {memory} of memory, {disk} of disk")
     else:
         console.print("nothing to do: every run is there")
 

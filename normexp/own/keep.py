@@ -34,9 +34,9 @@ from normexp.store.selection import select
 from normexp.store.tables import RunWriter, encoded, write_trajectory
 from normexp.study.run import Base, Run
 from normexp.study.settle import settle
-from normexp.study.study import Study
+from normexp.study.study import Study, label
 from normexp.sweeps.environment import deciding, environment, torch_environment
-from normexp.sweeps.plan import Standard, label
+from normexp.sweeps.plan import Standard
 from normexp.sweeps.sweep import sweep_study
 from normexp.sweeps.worker import EXECUTOR, Worker
 from normexp.trained import Observation, Record

@@ -8,7 +8,7 @@ from typing import Any
 from normexp.config.data import ANSWERS
 from normexp.config.field import Role, spell
 from normexp.config.norm import ESTIMATOR_FIELDS
-from normexp.config.schema import FRAMEWORK, KINDS, OUTSIDE, SECTIONS, SOURCE
+from normexp.config.schema import FRAMEWORK, KINDS, OUTSIDE, SECTIONS, SOURCE, total_steps
 from normexp.config.tree import from_tree, known_keys, refuse_gone, section_class
 from normexp.errors import UsageError, did_you_mean
 from normexp.study.compose import Composer, resolve
@@ -266,3 +266,11 @@ def on_other_data(
 def _choices(bases: Sequence[Base], field: str) -> str:
     group = field.partition(".")[0]
     return ", ".join(sorted({f"{group}={base.choices.get(group)}" for base in bases}))
+
+
+def unequal_steps(runs: Iterable[Run]) -> Iterator[str]:
+    """Yield a note where batch sizes are compared at equal epochs, and so at unequal steps."""
+    trainings = {run.config.train: total_steps(run.config) for run in runs}
+    if len({each.batch_size for each in trainings}) > 1 and len(set(trainings.values())) > 1:
+        low, high = min(trainings.values()), max(trainings.values())
+        yield f"batch sizes at equal epochs differ in steps: {low:,} to {high:,}"

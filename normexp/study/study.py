@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from normexp.config.data import Data
-from normexp.config.field import Role, quoted, specs
+from normexp.config.field import Role, Scalar, quoted, specs, spell
+from normexp.config.identity import fields_of_identity, varying
 from normexp.config.norm import ESTIMATOR_FIELDS
 from normexp.config.schema import (
     FRAMEWORK,
     IDENTITY_GROUPS,
     INSIDE,
+    KINDS,
+    SECTIONS,
     RunConfig,
 )
 from normexp.config.tree import flatten_section
@@ -30,6 +33,7 @@ from normexp.study.notes import (
     refuse_turned,
     refuse_unknown,
     refuse_untyped_source,
+    unequal_steps,
     without_effect,
 )
 from normexp.study.run import (
@@ -50,6 +54,12 @@ Overrides = str | Sequence[str]
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 LONGEST_NAME = 100
 """The characters of a name that the user gives a study."""
+
+SUBJECT = ("norm.kind", "norm.momentum")
+"""Fields that tell runs apart, even where all have one value."""
+
+MOST_CHARACTERS = 96
+"""Of a label."""
 
 TAKEN = ("exports", "reports", "sweeps", "trajectories")
 """Directories of a store or of a study that are none of a study's."""
@@ -157,6 +167,7 @@ def load(
             *notes(axes, bases, given),
             *without_effect(in_force, values, read),
             *equal_frameworks(parts),
+            *unequal_steps(runs.values()),
             *others,
             *dict.fromkeys(line for run in runs.values() for line in remarks(run.config)),
         ),
@@ -288,3 +299,38 @@ def _texts(overrides: Sequence[Overrides]) -> list[str]:
             )
         texts += several
     return texts
+
+
+def differing(runs: Sequence[Run]) -> tuple[str, ...]:
+    """The dotted names of the fields that tell runs apart, norm and momentum always."""
+    found = {*SUBJECT, *varying(telling(runs))}
+    return tuple(path for path in fields_of_identity() if path in found)
+
+
+def label(run: Run, differing: Sequence[str]) -> str:
+    """A run's name among its siblings, such as `batch-m0.1-b64-s3`."""
+    flat = run.flat
+    parts = [
+        run.base.specs[path].rule.short + spell(flat[path])
+        for path in differing
+        if path in flat and path not in ("norm.kind", "seed")
+    ]
+    name = "-".join([run.config.norm.kind, *parts, f"s{run.config.seed}"])
+    return re.sub(r"[^\w.+-]", "_", name)[:MOST_CHARACTERS]
+
+
+def telling(runs: Sequence[Run]) -> Iterator[Mapping[str, Scalar]]:
+    """Some of the configurations, in which every field differs that does in all of them.
+
+    A million runs share most of their sections: few of them have to be looked into.
+    """
+    seen: set[object] = set()
+    for run in runs:
+        config = run.config
+        kinds = tuple([getattr(config, group).kind for group in IDENTITY_GROUPS])
+        parts: set[object] = {(kinds, id(getattr(config, name))) for name in (*KINDS, *SECTIONS)}
+        if config.seed != runs[0].config.seed:
+            parts.add("several seeds")
+        if not parts <= seen:
+            seen |= parts
+            yield run.flat

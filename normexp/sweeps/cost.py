@@ -52,6 +52,9 @@ WORTH_SECONDS = 0.5
 MOST_RECORD_BYTES = 2**29
 """Memory for the trajectories of one stack."""
 
+BYTES_OF_A_RUN, BYTES_OF_A_CHANNEL = 22_000, 10
+"""On disk: of its files, and of one channel in a row of running statistics, compressed."""
+
 LARGEST_NODE = 2**44
 """Bytes; for machines that the plan does not know."""
 
@@ -105,6 +108,19 @@ def record_bytes(config: RunConfig) -> int:
     return (steps + statistics + points) * (8 if config.train.dtype == "float64" else 4)
 
 
+def observing_bytes(config: RunConfig) -> int:
+    """About the bytes of one run's directory."""
+    channels = sum(site.channels for site in structure(config).sites.values())
+    rows = config.train.epochs + 1 + total_steps(config) // config.log.every
+    has_statistics = isinstance(config.norm, BatchKind)
+    return BYTES_OF_A_RUN + BYTES_OF_A_CHANNEL * channels * rows * has_statistics
+
+
+def stack_bytes(configs: Sequence[RunConfig]) -> int:
+    """About the memory that a stack of these needs."""
+    return sum(_needed(configs).values())
+
+
 def stack_size(config: RunConfig, members: int, executor: Executor, workers: int) -> int:
     """Networks of a stack: as many in each, in as few stacks as memory and workers allow."""
     if stands_alone(config):
@@ -128,7 +144,7 @@ def refuse_too_large(configs: Sequence[RunConfig]) -> None:
     if (total := sum(needed.values())) <= there:
         return
     count = range(len(configs) - 1, 0, -1)
-    fits = (number for number in count if sum(_needed(configs[:number]).values()) <= there)
+    fits = (number for number in count if stack_bytes(configs[:number]) <= there)
     fewer = next(fits, None)
     largest = max(needed, key=lambda part: needed[part])
     smaller = next((part for part, size in needed.items() if size > there), largest)

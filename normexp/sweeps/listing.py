@@ -1,7 +1,7 @@
 """Listings of sweeps, runs, and one run. Reads manifests, imports neither torch nor pandas."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from normexp.config.field import as_override
-from normexp.config.identity import completed, describing, in_order, varying
+from normexp.config.identity import common, completed, in_order, varying
 from normexp.errors import NormexpError, NotFoundError, UsageError, did_you_mean
 from normexp.executors.slurm import is_in_queue, queued
 from normexp.store import sweep
@@ -159,7 +158,7 @@ def runs(store: Path, name: str, where: Where = ANY_RUN) -> StudyRuns:
         head | {"values": {path: config[path] for path in fields if path in config}}
         for head, config in whole
     ]
-    return StudyRuns(study.path.name, fields, _common(configs), rows + damaged)
+    return StudyRuns(study.path.name, fields, common(configs), rows + damaged)
 
 
 def ranked(found: StudyRuns, by: str, most: int | None) -> StudyRuns:
@@ -212,18 +211,6 @@ def _completed(config: Config) -> Config:
     with suppress(UsageError):
         return completed(config)
     return config
-
-
-def _common(configs: Sequence[Config]) -> tuple[str, ...]:
-    """The overrides that all of these runs share."""
-    if not configs:
-        return ()
-    first = {path: value for path, value in configs[0].items() if "." in path or path == "seed"}
-    return tuple(
-        as_override(path, first[path])
-        for path in describing(first)
-        if all(each.get(path) == first[path] for each in configs)
-    )
 
 
 def failed_run(store: Path, wanted: str) -> dict[str, Any] | None:

@@ -17,7 +17,8 @@ from normexp.store.layout import StudyDirectory
 from normexp.store.locks import GRACE_SECONDS, Stop
 from normexp.store.stored import Row, row
 from normexp.store.sweep import SweepDirectory
-from normexp.sweeps.plan import SUBJECT, Plan, Stack, Standard, build, label
+from normexp.study.study import SUBJECT, label
+from normexp.sweeps.plan import Plan, Stack, Standard, build
 
 NOTHING = "–"
 """Of a run without a framework among others."""

@@ -1,30 +1,28 @@
 """The plan: which runs are there, which are only to observe, and what trains together."""
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from normexp.config.field import Scalar, spell
-from normexp.config.identity import fields_of_identity, varying
-from normexp.config.schema import IDENTITY_GROUPS, KINDS, SECTIONS, Executor, Local, Log, RunConfig
+from normexp.config.identity import common
+from normexp.config.schema import Executor, Local, Log, RunConfig, total_steps
 from normexp.store.layout import StudyDirectory
 from normexp.study.run import Run
-from normexp.study.study import Study
+from normexp.study.study import Study, differing, telling
 from normexp.sweeps.cost import (
     SHARE_OF_A_WORKER,
+    observing_bytes,
     observing_seconds,
+    record_bytes,
     refuse_too_large,
+    stack_bytes,
     stack_size,
     training_seconds,
 )
 from normexp.sweeps.environment import PROCESSOR, changed_since
 
-SUBJECT = ("norm.kind", "norm.momentum")
-"""Fields that tell runs apart, even where all have one value."""
-
-MOST_CHARACTERS = 96
-"""Of a label."""
+MEMORY_OF_PYTORCH = 400_000_000
+"""Bytes of a process that has imported it."""
 
 SECONDS_WORTH_A_PROCESS = 10
 """Work that pays for starting processes, some four seconds."""
@@ -216,6 +214,29 @@ class Plan:
         return self._seconds(processes=self.processes)
 
     @property
+    def memory_bytes(self) -> int:
+        """About how much memory the work needs at one time."""
+        sizes = [stack_bytes([each.config for each in stack.trajectories]) for stack in self.stacks]
+        busy = min(self.workers, len(sizes))
+        imports = MEMORY_OF_PYTORCH * (busy if self.processes else 1)
+        return sum(sorted(sizes)[-busy:]) + imports if sizes else 0
+
+    @property
+    def disk_bytes(self) -> int:
+        """About how much the work adds to the store."""
+        trained = [each for stack in self.stacks if not stack.stored for each in stack.trajectories]
+        observed = sum(stack.runs * observing_bytes(stack.config) for stack in self.stacks)
+        return observed + sum(record_bytes(each.config) for each in trained)
+
+    @property
+    def common(self) -> str:
+        """What all runs share, as one types it, and their steps."""
+        runs = self.study.runs
+        steps = sorted({total_steps(run.config) for run in runs})
+        shown = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
+        return f"{' '.join(common([*telling(runs)]))} = {shown} steps"
+
+    @property
     def processes(self) -> bool:
         """True if workers are processes: where threads would wait for each other, if it pays."""
         if isinstance(self.executor, Local) and self.executor.processes is not None:
@@ -253,6 +274,9 @@ class Plan:
             **self.figures,
             "workers": self.workers,
             "estimate_seconds": self.estimate_seconds,
+            "memory_bytes": self.memory_bytes,
+            "disk_bytes": self.disk_bytes,
+            "common": self.common,
             "axes": {axis.key: list(axis.values) for axis in self.study.axes},
             "notes": [*self.study.notes, *self.warnings],
         }
@@ -305,41 +329,6 @@ def build(study: Study, there: Inventory) -> Plan:
         differing=differing(study.runs),
         workers=workers,
     )
-
-
-def differing(runs: Sequence[Run]) -> tuple[str, ...]:
-    """The dotted names of the fields that tell runs apart, norm and momentum always."""
-    found = {*SUBJECT, *varying(_telling(runs))}
-    return tuple(path for path in fields_of_identity() if path in found)
-
-
-def label(run: Run, differing: Sequence[str]) -> str:
-    """A run's name among its siblings, such as `batch-m0.1-b64-s3`."""
-    flat = run.flat
-    parts = [
-        run.base.specs[path].rule.short + spell(flat[path])
-        for path in differing
-        if path in flat and path not in ("norm.kind", "seed")
-    ]
-    name = "-".join([run.config.norm.kind, *parts, f"s{run.config.seed}"])
-    return re.sub(r"[^\w.+-]", "_", name)[:MOST_CHARACTERS]
-
-
-def _telling(runs: Sequence[Run]) -> Iterator[Mapping[str, Scalar]]:
-    """Some of the configurations, in which every field differs that does in all of them.
-
-    A million runs share most of their sections: few of them have to be looked into.
-    """
-    seen: set[object] = set()
-    for run in runs:
-        config = run.config
-        kinds = tuple([getattr(config, group).kind for group in IDENTITY_GROUPS])
-        parts: set[object] = {(kinds, id(getattr(config, name))) for name in (*KINDS, *SECTIONS)}
-        if config.seed != runs[0].config.seed:
-            parts.add("several seeds")
-        if not parts <= seen:
-            seen |= parts
-            yield run.flat
 
 
 def _stack_seconds(stack: Stack) -> float:

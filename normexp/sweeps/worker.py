@@ -31,10 +31,10 @@ from normexp.store.layout import ID_LENGTH, StudyDirectory
 from normexp.store.locks import GRACE_SECONDS, Locks, Stop, StoppedError
 from normexp.store.manifest import read_manifest
 from normexp.store.sweep import SweepDirectory
-from normexp.study.study import Study
+from normexp.study.study import Study, label
 from normexp.sweeps.environment import deciding, torch_environment
 from normexp.sweeps.events import Done, Event, Listener
-from normexp.sweeps.plan import Inventory, Stack, Standard, Trajectory, label, take_inventory
+from normexp.sweeps.plan import Inventory, Stack, Standard, Trajectory, take_inventory
 from normexp.theory.memory import half_life
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from normexp.store.manifest import DAMAGE, MANIFEST, intact
 from normexp.store.plain import check_files
 from normexp.store.selection import find_run
 from normexp.study.run import Run
-from normexp.study.study import Study, load
+from normexp.study.study import Study, differing, label, load
 from normexp.sweeps.environment import changed_since, environment, unknown
-from normexp.sweeps.plan import POLICIES, differing, holds, label
+from normexp.sweeps.plan import POLICIES, holds
 from normexp.sweeps.sweep import study_directory
 from normexp.trust.diff import compared, recorded, understood
 

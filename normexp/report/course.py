@@ -259,7 +259,7 @@ def _converging(
         ),
         note=sentences(
             f"{measure.note}, mean over seeds. Steps are by square root.",
-            "Theory is exact but for batches' noise."
+            "Theory: the rest of the initial value, drift, and batches' noise as estimated."
             if arms
             else "Without theory: the trainings are not there, or no arm is an average.",
             note,

@@ -243,7 +243,6 @@ TYPED = {
     "plan --batch-size 32": ("", "type train.batch_size=VALUE"),
     "plan --norm batch": ("", "type norm=CHOICE"),
     "sweep -j 4": ("", "executor.workers=N"),
-    "sweep --dir x": ("", "store.dir=DIR"),
     "sweep --foo": ("", "normexp sweep --help"),
     "report --seed 3": ("", "normexp report --help"),
     "ls --dir": ("", "normexp ls --help"),

@@ -15,6 +15,7 @@ from typing import Annotated, Any, NamedTuple, ParamSpec
 import typer
 from typer.core import TyperGroup
 
+from normexp.cli import complete
 from normexp.cli.words import WORDS
 from normexp.errors import NormexpError, UsageError, did_you_mean, nearest
 
@@ -99,11 +100,18 @@ def refuse_words(context: typer.Context, words: list[str] | None) -> list[str] |
     """Return the overrides, or refuse a word among them that other tools know."""
     root = context.find_root().command
     commands = root.commands if isinstance(root, TyperGroup) else {}
-    for word in words or []:
+    for word in () if context.resilient_parsing else words or ():
         hint = f"type normexp {word}" if word in commands else WORDS.get(word)
         if hint:
             raise UsageError(f"{word!r} is no override, which is KEY=VALUE", hint)
     return words
+
+
+def into(overrides: list[str] | None, directory: Path | None) -> list[str]:
+    """Return the overrides with the store that `--dir` names."""
+    from normexp.config.field import quoted
+
+    return [*(overrides or []), *([f"store.dir={quoted(str(directory))}"] if directory else [])]
 
 
 def _message(error: typer.TyperException) -> str:
@@ -123,7 +131,6 @@ app = typer.Typer(
     name="normexp",
     cls=Commands,
     help="Run studies of normalization momentum: hundreds of trainings from one command.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -138,6 +145,7 @@ Overrides = Annotated[
         metavar="[KEY=VALUE]...",
         help="Hydra overrides; a,b,c, range() and choice() sweep.",
         callback=refuse_words,
+        autocompletion=complete.overrides,
     ),
 ]
 ConfigDir = Annotated[
@@ -168,6 +176,7 @@ Sources = Annotated[
     typer.Argument(
         metavar="[STUDY|SWEEP|RUN]... [FIELD=VALUES]... [data.path=FILE]",
         help="By name, id or path (default: all); with these fields; where data are now.",
+        autocompletion=complete.names,
     ),
 ]
 Words = Annotated[
@@ -178,13 +187,20 @@ Words = Annotated[
     ),
 ]
 RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="By id or the beginning of it, by name or directory.")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="By id or the beginning of it, by name or directory.",
+        autocompletion=complete.names,
+    ),
 ]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Directory (default: one in the store).")]
 StoreDir = Annotated[Path, typer.Option("--dir", help="The store.")]
 RUNS = Path("runs")
 """The store, unless another one is named."""
+
+Into = Annotated[Path | None, typer.Option("--dir", help="The store, as store.dir.")]
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

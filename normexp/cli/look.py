@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from normexp.cli import complete
 from normexp.cli.app import (
     RUNS,
     Answer,
@@ -25,7 +26,12 @@ from normexp.errors import NotFoundError
 
 @command("ls")
 def list_store(  # noqa: PLR0913  the options of a command line
-    study: Annotated[str | None, typer.Argument(help="List the runs of this study.")] = None,
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]", help="List the runs of this study.", autocompletion=complete.names
+        ),
+    ] = None,
     fields: Fields = None,
     *,
     sort: Annotated[
@@ -51,7 +57,7 @@ def list_store(  # noqa: PLR0913  the options of a command line
       normexp ls
       normexp ls bn_regression
       normexp ls --since 2026-11-27 --status complete
-      normexp ls bn_regression norm.momentum=0.1,0.5 'seed=range(4)' --sort test_loss
+      normexp ls bn_regression norm.momentum=0.1 'seed=range(4)' --best 3
     """
     from normexp.console.look import print_runs, print_sweeps
     from normexp.study.asked import as_asked

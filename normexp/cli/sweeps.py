@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from normexp.cli.app import Answer, ConfigDir, FiledAs, OnCodeChange, Overrides, command
+from normexp.cli.app import Answer, ConfigDir, FiledAs, Into, OnCodeChange, Overrides, command, into
 from normexp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def sweep(  # noqa: PLR0913  the options of a command line
     tag: Annotated[
         list[str] | None, typer.Option("--tag", help="A word to find it by; may be repeated.")
     ] = None,
+    directory: Into = None,
 ) -> Answer:
     """Train and observe a study's runs, and print the means of each arm.
 
@@ -66,7 +67,7 @@ def sweep(  # noqa: PLR0913  the options of a command line
     Example:
       normexp sweep norm=none,batch norm.momentum=0.01,0.1,0.5 'seed=range(32)'
       normexp sweep norm=batch train.batch_size=16,64,256 optim.lr=0.003,0.03
-      normexp sweep executor=slurm executor.partition=cpu 'seed=range(500)' --detach
+      normexp sweep executor=slurm 'seed=range(500)' --detach
     """
     if detach and limit:
         raise UsageError(
@@ -82,7 +83,7 @@ def sweep(  # noqa: PLR0913  the options of a command line
     from normexp.store.sweep import Labels
 
     outcome, code = swept(
-        overrides or [],
+        into(overrides, directory),
         _serve if watch else None,
         config_dir=config_dir,
         filed_as=filed_as,
@@ -114,6 +115,7 @@ def search(  # noqa: PLR0913  the options of a command line
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the proposals.")] = 0,
     config_dir: ConfigDir = None,
     filed_as: FiledAs = None,
+    directory: Into = None,
 ) -> Answer:
     """Search the best learning rate and momentum, or any other fields, without a grid.
 
@@ -145,7 +147,7 @@ def search(  # noqa: PLR0913  the options of a command line
         return outcome.rows
 
     asked = trials, parallel, metric, seed, config_dir, filed_as
-    found = found_by(overrides or [], sweep_trials, *asked)
+    found = found_by(into(overrides, directory), sweep_trials, *asked)
     return Answer(lambda: found, lambda: print_search(found))
 
 
@@ -189,13 +191,14 @@ def _serve(plan: "Plan") -> None:
 
 
 @command()
-def plan(
+def plan(  # noqa: PLR0913  the options of a command line
     overrides: Overrides = None,
     *,
     config_dir: ConfigDir = None,
     filed_as: FiledAs = None,
     on_code_change: OnCodeChange = "warn",
     rerun: Rerun = False,
+    directory: Into = None,
 ) -> Answer:
     """Say what a sweep would do, and about how long it would take.
 
@@ -208,7 +211,7 @@ def plan(
     from normexp.sweeps.sweep import plan as made_of
 
     made = made_of(
-        *(overrides or []),
+        *into(overrides, directory),
         config_dir=config_dir,
         filed_as=filed_as,
         on_code_change=on_code_change,  # type: ignore[arg-type]  # checked there

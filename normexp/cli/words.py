@@ -16,7 +16,7 @@ HINTS = {
     "type executor.workers=N": "jobs j n-jobs num-workers parallel threads nproc",
     "type executor.device=cuda": "gpu gpus cuda",
     "type executor=slurm or executor=ray": "slurm ray launcher cluster submit sbatch submitit",
-    "type store.dir=DIR": "out output output-dir out-dir logdir log-dir save-dir o d dir",
+    "type --dir DIR": "out output output-dir out-dir logdir log-dir save-dir o d",
     "leave it out: progress goes to stderr, 2>/dev/null silences it": "verbose v quiet q silent",
     "type normexp --help, or normexp COMMAND --help": "help usage man hydra-help ?",
     "type normexp --version": "version V",

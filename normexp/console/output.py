@@ -137,8 +137,8 @@ def print_table(
     columns: Sequence[Column],
     drop_order: Sequence[str] = (),
     highlighted: object = None,
-) -> None:
-    """Print a table as wide as the console; titles of `drop_order` go first if it is too wide."""
+) -> list[str]:
+    """Print a table as wide as the console; return the titles of `drop_order` without room."""
     kept = [_Filled(each, [_clean(each.cell(row)) for row in rows]) for each in columns]
     left_out = []
     for title in drop_order:
@@ -163,6 +163,7 @@ def print_table(
     if left_out:
         names = ", ".join(left_out).replace("\n", " ")
         console.print(f"no room for {names}", style="dim")
+    return left_out
 
 
 def fits(rows: Sequence[Any], columns: Sequence[Column], width: int) -> bool:

@@ -60,10 +60,15 @@ BY_TRIAL = (
 
 DROP_ORDER = ("half\nlife", "population", "keras", "population\naccuracy", "accuracy", "excess")
 
-BY_ARM = (
-    "mean ± 95 % interval over seeds. excess = test loss − population loss: what the running "
-    "statistics cost, on the same weights. half-life in steps."
-)
+BY_ARM = "mean ± 95 % interval over seeds."
+OF_COLUMNS = {
+    "excess": (
+        "excess = test loss − population loss: what the running statistics cost, on the same "
+        "weights."
+    ),
+    "half\nlife": "half-life in steps.",
+}
+"""What these columns mean, where they are shown."""
 BY_MOMENTUM = (
     "test loss, mean over seeds, by momentum as in PyTorch; * the best. population: the same "
     "weights normalised by the training set's own statistics."
@@ -110,6 +115,8 @@ def print_result(result: Outcome) -> None:
     """A sweep's table, its warnings, and its directory on the last line."""
     console, plan = stdout(), result.plan
     failed = f", {len(result.failed)} failed" if result.failed else ""
+    others = len(result.rows) - result.planned["cached"] - result.observed
+    failed += f", {others} made by another sweep" if others > 0 else ""
     console.print(
         f"{plan.study.name}: {counted(len(plan.study.runs), 'run')}, "
         f"{result.planned['cached']} cached, {result.observed} observed{failed}; "
@@ -187,10 +194,14 @@ def _print_part(console: Console, arms: Sequence[Arm], differing: Sequence[str])
         fields.remove(MOMENTUM)
         _print_by_momentum(console, arms, fields, momenta)
         return [BY_MOMENTUM]
-    print_table(console, arms, _columns(arms, fields), DROP_ORDER)
+    columns = _columns(arms, fields)
+    left_out = print_table(console, arms, columns, DROP_ORDER)
+    shown = {column.title for column in columns} - {*left_out}
     is_skewed = any(value.is_skewed for arm in arms for value in arm.estimates.values())
     is_below = any(_excess(arm).startswith("-") for arm in arms)
-    return [BY_ARM, *([SKEWED] if is_skewed else []), *([BELOW] if is_below else [])]
+    meanings = [text for title, text in OF_COLUMNS.items() if title in shown]
+    below = [BELOW] if is_below and "excess" in shown else []
+    return [BY_ARM, *meanings, *([SKEWED] if is_skewed else []), *below]
 
 
 def _columns(arms: Sequence[Arm], fields: Sequence[str]) -> list[Column]:

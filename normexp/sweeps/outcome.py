@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from threading import Timer
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ NOTHING = "–"
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 
-@dataclass
+@dataclass(repr=False)
 class Outcome:
     """The outcome of a sweep.
 
@@ -57,6 +58,22 @@ class Outcome:
     seconds: float = 0.0
     jobs: list[str] = field(default_factory=list)
     status: str = "running"
+
+    def __repr__(self) -> str:
+        runs = f"{len(self.rows)} of {len(self.plan.study.runs)} runs"
+        return f"<{self.plan.study.name}: {runs}, {self.trained} trained, {self.directory}>"
+
+    def _repr_html_(self) -> str:
+        """Return the arms as a table, for notebooks."""
+        import pandas as pd
+
+        rows = [
+            {path: value for path, value in arm.values.items() if path in self.differing}  # noqa: PD011
+            | {"n": arm.n}
+            | {name: f"{e.mean:.4g} ± {e.half_width:.2g}" for name, e in arm.estimates.items()}
+            for arm in self.arms
+        ]
+        return f"{escape(repr(self))}{pd.DataFrame(rows).to_html(index=False)}"
 
     @property
     def errors(self) -> list[str]:

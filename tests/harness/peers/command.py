@@ -46,12 +46,14 @@ def _training(request: Request, clock: Clock) -> list[Final]:
     import torch
 
     import normexp
-    from normexp.engine.train import TrainingStack
+    from normexp.engine.train import TrainingStack, prepare
     from normexp.numerics import one_thread
 
     work = request.work
     plan = normexp.plan(*_overrides(request), f"store.dir={request.place}")
     clock("start")
+    prepare(plan.stacks[0].config, lambda: None)
+    clock("compile")
     sizes = torch.tensor(work.sizes)
 
     def train(stack: "Stack") -> list[Final]:

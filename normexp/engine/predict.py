@@ -170,8 +170,17 @@ def training_losses(record: Record, config: RunConfig, statistics: Statistics) -
     chosen = as_one_batch(config, train_size(config))
     x, y = Examples([config]).train(range(1), chosen, record.train_loss.shape[1])
     x, y = x.double(), y.double() if y.is_floating_point() else y
-    found = []
-    for mean, var in zip(statistics.mean, statistics.var.clamp(min=0), strict=True):
-        by_site = network.split(Statistics(mean[None], var[None]))
-        found.append(loss(network.by_statistics(weights, by_site, x), y))
-    return torch.cat(found)
+
+    def losses(mean: torch.Tensor, var: torch.Tensor) -> torch.Tensor:
+        def of_all(values: torch.Tensor) -> torch.Tensor:
+            return values.expand(len(mean), *values.shape[1:])
+
+        by_site = network.split(Statistics(mean, var))
+        of_runs = {name: of_all(values) for name, values in weights.items()}
+        return loss(network.by_statistics(of_runs, by_site, of_all(x)), of_all(y))
+
+    few = evaluated_at_once(config)
+    means, variances = (
+        torch.split(each, few) for each in (statistics.mean, statistics.var.clamp(min=0))
+    )
+    return torch.cat([losses(*each) for each in zip(means, variances, strict=True)])

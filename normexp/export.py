@@ -8,10 +8,12 @@ Tables are written anew. Nothing is sent to a server.
 import os
 from collections.abc import Callable, Collection
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import time
 
+from normexp.errors import NormexpError, UsageError
 from normexp.store import parquet
 from normexp.store.stored import Stored
 
@@ -90,7 +92,7 @@ def fill_wandb(directory: Path, run: Stored) -> None:
 
     live = wandb.init(
         project=run.manifest["study"], id=run.id, name=run.label, config=run.flat, mode="offline",
-        dir=directory, settings={"console": "off", "silent": True, "x_disable_meta": True,
+        dir=directory.resolve(), settings={"console": "off", "silent": True, "x_disable_meta": True,
                                  "x_disable_stats": True, "x_save_requirements": False}
     )  # fmt: skip
     for step, row in points(run).items():
@@ -144,3 +146,39 @@ EXPORTERS: dict[str, Callable[..., int]] = {
     "mlflow": to_mlflow,
 }
 """By the name of the tool."""
+
+
+def refuse_missing(tool: str) -> None:
+    """Make sure that a tool is installed.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if tool not in ("csv", "parquet") and find_spec(tool) is None:
+        raise UsageError(f"log.to={tool} needs {tool}", f"type pip install {tool}")
+
+
+def export(tool: str, runs: Runs, store: Path, out: Path | None = None) -> tuple[Path, int]:
+    """Hand runs to a tool; return where they are, in `out` or the store, and how many are new.
+
+    Raises:
+        UsageError: the tool is not installed, or its place in the store is a link.
+        NormexpError: the tool cannot use its place.
+    """
+    place = out or store / "exports" / tool
+    for each in (place.parent, place, *place.glob("*")):
+        if each.is_symlink() and out is None:
+            raise UsageError(f"{each} is a link, which is not followed", "type --out DIR")
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        return place, EXPORTERS[tool](place, runs)
+    except ImportError as error:
+        raise UsageError(f"--to {tool} needs {error.name}", f"type pip install {tool}") from error
+    except (NormexpError, OSError):
+        raise
+    except Exception as error:  # a tool's own
+        said = str(error).partition("\n")[0] or type(error).__name__
+        raise NormexpError(
+            f"{tool} cannot use {place}: {said}",
+            "move it away: everything is exported anew; --debug shows all",
+        ) from error

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,10 +17,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import AsJson, Command
+from conftest import STORED, AsJson, Command
 from running import until
 
 import normexp
+from normexp.export import EXPORTERS
+from normexp.sweeps.events import Event
 
 Numbers = dict[tuple[str, int, str], float]
 """By run, step and name."""
@@ -186,6 +189,52 @@ def test_a_tool_reads_what_read_gives(tool: str, as_json: AsJson) -> None:
     assert as_json("verify")["problems"] == []
 
 
+@pytest.mark.filterwarnings("ignore")  # of the tools
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.usefixtures("study")
+def test_a_sweep_hands_over_its_runs(
+    tool: str, as_json: AsJson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new ones while it runs, in the end all; an export afterwards adds nothing."""
+    if tool not in ("csv", "parquet"):
+        pytest.importorskip(tool)
+    monkeypatch.setattr("normexp.sweeps.events.EXPORT_SECONDS", 0.05)
+    place, meanwhile = Path("runs/exports", tool), list[bool]()
+
+    def wait(event: Event) -> None:
+        if event.kind == "observed":
+            end = time.monotonic() + 60
+            while not any(place.rglob("*.*")) and time.monotonic() < end:
+                time.sleep(0.01)
+            meanwhile.append(any(place.rglob("*.*")))
+
+    done = normexp.sweep(*STORED, "seed=range(3)", f"log.to={tool}", progress=wait)
+    numbers, _ = READERS[tool](place)
+    wanted = stored()
+    if tool == "tensorboard":
+        wanted = {key: float(np.float32(value)) for key, value in wanted.items()}
+
+    assert (done.observed, done.warnings, meanwhile) == (3, [], [True] * 3)
+    assert numbers == wanted
+    assert as_json("export", "--to", tool)["new"] == (9 if tool in ("csv", "parquet") else 0)
+    assert not any("log.to" in path.read_text() for path in Path("runs").rglob("manifest.json"))
+
+
+@pytest.mark.usefixtures("study")
+def test_a_sweep_outlives_its_export(command: Command) -> None:
+    """One line says what failed, and what to type; a tool that is known and one only."""
+    Path("runs/exports").symlink_to("elsewhere")
+    done = command("sweep", *STORED, "log.to=csv")
+
+    assert done.exit_code == 0
+    (line,) = [each for each in done.stderr.splitlines() if "log.to" in each]
+    assert line.startswith("warning: log.to=csv: runs/exports is a link")
+    assert line.endswith("normexp export bn_regression --to csv --dir runs")
+    assert command("sweep", *STORED, "log.to=csv,parquet").exit_code == 2
+    assert f"{', '.join(TOOLS[:-1])} or {TOOLS[-1]}" in command("sweep", "log.to=excel").stderr
+    assert set(TOOLS) == {*EXPORTERS}
+
+
 @pytest.mark.parametrize("tool", ["wandb", "mlflow"])
 @pytest.mark.usefixtures("study")
 def test_nothing_is_sent(tool: str, asked: list[bytes]) -> None:
@@ -256,7 +305,9 @@ def test_exports_have_their_place(as_json: AsJson, command: Command, tmp_path: P
 
 
 @pytest.mark.usefixtures("study")
-def test_what_is_not_there_is_said(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_there_is_said(
+    command: Command, as_json: AsJson, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One line and one hint: a tool that nobody knows, or that is not installed."""
     tools = ("tensorboard", "mlflow", "wandb")
     for module in [*tools, *(each for each in sys.modules if each.partition(".")[0] in tools)]:
@@ -267,5 +318,9 @@ def test_what_is_not_there_is_said(command: Command, monkeypatch: pytest.MonkeyP
         assert done.exit_code == 2
         assert done.stderr.splitlines()[0].startswith(f"error: --to {tool} needs {tool}")
         assert done.stderr.splitlines()[1] == f"hint: type pip install {tool}"
+        done = command("sweep", *STORED, "seed=2", f"log.to={tool}")
+        assert done.exit_code == 2
+        assert done.stderr.splitlines()[0] == f"error: log.to={tool} needs {tool}"
+    assert len(as_json("ls")) == 1
     assert "tool 'excel' is unknown; there is csv" in command("export", "--to", "excel").stderr
     assert command("export", "nothing", "--to", "csv").exit_code == 3

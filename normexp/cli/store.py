@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from normexp.cli.app import RUNS, Answer, Fields, Out, Sources, StoreDir, command, warn_of_lost
-from normexp.errors import NormexpError, UsageError, pick
+from normexp.errors import UsageError, pick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,33 +167,19 @@ def export(
     """
     from normexp.console.output import stdout
     from normexp.export import EXPORTERS
+    from normexp.export import export as hand_over
     from normexp.store.selection import select
     from normexp.store.stored import whole_runs
     from normexp.study.asked import as_asked
 
-    exporter = pick(to, EXPORTERS, "tool")
+    pick(to, EXPORTERS, "tool")
     names, where, _ = as_asked(wanted or (), named=True)
     found = [path for each in names or (None,) for path in select(directory, each, where).runs]
     lost: list[Path] = []
     runs = {run.id: run for run in whole_runs(found, lost)}
     warn_of_lost(lost)
-    place = out or directory / "exports" / to
-    for each in (place.parent, place, *place.glob("*")):
-        if each.is_symlink() and out is None:
-            raise UsageError(f"{each} is a link, which is not followed", "type --out DIR")
-    place.mkdir(parents=True, exist_ok=True)
-    try:
-        data = {"place": str(place), "runs": len(runs), "new": exporter(place, runs.values())}
-    except ImportError as error:
-        raise UsageError(f"--to {to} needs {error.name}", f"type pip install {to}") from error
-    except (NormexpError, OSError):
-        raise
-    except Exception as error:  # a tool's own
-        said = str(error).partition("\n")[0] or type(error).__name__
-        raise NormexpError(
-            f"{to} cannot use {place}: {said}",
-            "move it away: everything is exported anew; --debug shows all",
-        ) from error
+    place, new = hand_over(to, runs.values(), directory, out)
+    data = {"place": str(place), "runs": len(runs), "new": new}
     words = f"{data['runs']} runs, {data['new']} of them new to {place}"
     return Answer(lambda: data, lambda: stdout().print(words, soft_wrap=True))
 

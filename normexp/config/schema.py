@@ -98,9 +98,10 @@ Executor = Local | Slurm | Ray
 
 @dataclass(frozen=True, kw_only=True)
 class Log:
-    """Rows of the tables beyond the evaluation points."""
+    """Rows of the tables beyond the evaluation points, and the tool that gets runs meanwhile."""
 
     every: int = declare(RUNTIME, 8, minimum=1, unit="steps")
+    to: Literal["csv", "parquet", "tensorboard", "wandb", "mlflow"] | None = declare(RUNTIME, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +179,9 @@ INSIDE = tuple(name for name in (*KINDS, *SECTIONS) if name not in OUTSIDE)
 
 PLACES = ("data.path", "data.verify")
 """The fields that say where data stand, not what they are."""
+
+EXPORT = "log.to"
+"""The field that names a tool, of which a run keeps nothing."""
 
 GONE: dict[str, type] = {"log.pictures": bool}
 """Fields that older stores have, with their types; they are dropped when a run is read."""

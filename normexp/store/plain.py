@@ -20,7 +20,7 @@ import msgspec
 import yaml
 
 from normexp.config.field import Scalar
-from normexp.config.schema import INSIDE, PLACES, SOURCE
+from normexp.config.schema import EXPORT, INSIDE, PLACES, SOURCE
 from normexp.config.tree import flatten_section, nest
 
 T = TypeVar("T")
@@ -173,7 +173,7 @@ def _section_yaml(name: str, items: tuple[tuple[str, Scalar], ...] | Scalar) -> 
 def kept(name: str, section: Any) -> tuple[dict[str, Any], bytes]:  # noqa: ANN401
     """Return what a run keeps of a section or of its seed, by dotted names and as YAML."""
     flat = flatten_section(name, section) if name in INSIDE else {name: section}
-    flat = {path: value for path, value in flat.items() if path not in (*PLACES, SOURCE)}
+    flat = {path: value for path, value in flat.items() if path not in (*PLACES, SOURCE, EXPORT)}
     return flat, config_yaml(nest(flat))
 
 

@@ -14,6 +14,7 @@ from normexp.config.field import Role, Scalar, quoted, specs, spell
 from normexp.config.identity import fields_of_identity, varying
 from normexp.config.norm import ESTIMATOR_FIELDS
 from normexp.config.schema import (
+    EXPORT,
     FRAMEWORK,
     IDENTITY_GROUPS,
     INSIDE,
@@ -116,7 +117,9 @@ class Study:
 def _typed(name: str, section: Any) -> tuple[str, ...]:  # noqa: ANN401
     """Return the overrides of a section's fields; cached, since runs share most of them."""
     flat = flatten_section(name, section)
-    return tuple(f"{path}={quoted(v)}" for path, v in flat.items() if not path.endswith(".kind"))
+    return tuple(
+        f"{path}={quoted(v)}" for path, v in flat.items() if not path.endswith((".kind", EXPORT))
+    )
 
 
 def load(

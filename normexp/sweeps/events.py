@@ -8,19 +8,22 @@ nobody followed is still there.
 import errno
 import json
 import os
+import shlex
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from normexp.errors import NormexpError, describe
+from normexp.store.layout import StudyDirectory
 from normexp.store.locks import StoppedError
 from normexp.store.plain import MOST_IN_MEMORY, open_regular
+from normexp.store.stored import whole_runs
 from normexp.store.sweep import SweepDirectory
 
 if TYPE_CHECKING:
@@ -35,6 +38,9 @@ WORKERS_A_SECOND = 100
 
 NEWS = ".news-"
 """Prefix of the directories of a sweep in which its workers report, one for each submission."""
+
+EXPORT_SECONDS, EXPORT_SHARE = 5.0, 10
+"""Before an export of what a sweep has made since; so many times what the last one took."""
 
 MOST_POINTS = 300
 """Evaluation points whose losses a line holds."""
@@ -234,6 +240,72 @@ def listening(news: Path, listen: Listener, seconds: float) -> Iterator[None]:
         thread.join()
         for event in reader.events():  # the last
             listen(event)
+
+
+class Exports:
+    """A listener that passes events on, and meanwhile exports the runs that are stored.
+
+    Args:
+        tool: that gets them, see `normexp.export`; None: nothing is exported.
+        study: of the runs.
+        listen: gets the events.
+
+    Raises:
+        UsageError: the tool is not installed.
+    """
+
+    def __init__(self, tool: str | None, study: StudyDirectory, listen: Listener) -> None:
+        self._tool, self._study, self._listen = tool, study, listen
+        self._stored: set[str] = set()
+        if tool is not None:
+            from normexp.export import refuse_missing
+
+            refuse_missing(tool)
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        if event.kind == "observed":
+            self._stored.add(event.name)
+        self._listen(event)
+
+    @contextmanager
+    def meanwhile(self) -> Iterator[None]:
+        """Export on a thread of its own, a small part of the time; what fails is tried again."""
+        if self._tool is None:
+            yield
+            return
+        over = threading.Event()
+
+        def keep_exporting() -> None:
+            seconds, before = EXPORT_SECONDS, set[str]()
+            while not over.wait(seconds):
+                now, start = self._stored.copy(), time.monotonic()
+                if now != before:
+                    self.export(now)
+                    seconds, before = max(seconds, EXPORT_SHARE * (time.monotonic() - start)), now
+
+        thread = threading.Thread(target=keep_exporting, daemon=True, name="exports")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def export(self, runs: Collection[str]) -> list[str]:
+        """Export those of these runs that are whole; return a line if that fails."""
+        if self._tool is None or not runs:
+            return []
+        from normexp.export import export
+
+        study, tool = self._study, self._tool
+        store = study.path.parent
+        try:
+            export(tool, [*whole_runs(study.runs(runs).values())], store)
+        except Exception as error:  # noqa: BLE001  a tool's own: the runs are stored all the same
+            later = ["normexp", "export", study.path.name, "--to", tool, "--dir", str(store)]
+            return [f"log.to={tool}: {describe(error)}; to do it later: {shlex.join(later)}"]
+        return []
 
 
 def new_news(place: SweepDirectory) -> Path:

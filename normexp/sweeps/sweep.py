@@ -27,6 +27,7 @@ from normexp.study.study import Overrides, Study, load
 from normexp.sweeps.environment import device_environment, environment
 from normexp.sweeps.events import (
     Event,
+    Exports,
     Listener,
     done_elsewhere,
     has_news,
@@ -87,16 +88,8 @@ def sweep(  # noqa: PLR0913  the options of a command line
         SweepInterruptedError: it was to end early.
     """
     study = load(*overrides, config_dir=config_dir, filed_as=filed_as)
-    return sweep_study(
-        study,
-        on_code_change,
-        rerun=rerun,
-        limit=limit,
-        detach=detach,
-        labels=labels,
-        progress=progress,
-        stop=stop,
-    )
+    return sweep_study(study, on_code_change, rerun=rerun, limit=limit, detach=detach,
+                       labels=labels, progress=progress, stop=stop)  # fmt: skip
 
 
 def sweep_study(  # noqa: PLR0913
@@ -119,6 +112,7 @@ def sweep_study(  # noqa: PLR0913
             f"executor={executor.kind} ends with this command: only Slurm goes on without it",
             "type --detach executor=slurm, or leave --detach out",
         )
+    exports = Exports(study.runs[0].config.log.to, directory, progress)
     with _writing(directory, study):
         plan, place, sent = _begun(study, standard, most, labels)
         start = time.perf_counter() - (0.0 if sent is None else seconds_elsewhere(place))
@@ -135,7 +129,8 @@ def sweep_study(  # noqa: PLR0913
                     status = "submitted" if left is None else "detached"
                     left = left or send(plan, worker)
                     return replace(outcome, jobs=[left.job.job], status=status)
-                stopped = _work_off(outcome, worker, progress, sent)
+                with exports.meanwhile():
+                    stopped = _work_off(outcome, worker, exports, sent)
             elif sent is not None:
                 sent.withdraw()
             if sent is not None:
@@ -146,6 +141,7 @@ def sweep_study(  # noqa: PLR0913
             if outcome.failed and stopped:
                 outcome.status = "interrupted"
                 stopped = not most.reached(outcome)
+            outcome.warnings += exports.export(() if stopped else outcome.stored)
             if not isinstance(plan.executor, Local):
                 outcome.jobs = jobs(place)
                 forget(place)

@@ -1,14 +1,14 @@
 """Losses on different data are told side by side: never ranked, compared or drawn on one axis."""
 
 import io
-import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import AsJson, Command, store_of
+from reports import specs
 from rich.console import Console
 
 import normexp
@@ -30,24 +30,18 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store_of(place, "data=digits", *SHARED)
 
 
-def arms_in(node: object) -> Iterator[str]:
+def arms_in(figure: dict[str, Any]) -> set[str]:
     """The arms that a chart has data of."""
-    if isinstance(node, dict):
-        if isinstance(node.get("arm"), str):
-            yield node["arm"]
-        for each in node.values():
-            yield from arms_in(each)
-    elif isinstance(node, list):
-        for each in node:
-            yield from arms_in(each)
+    tables = figure["spec"].get("datasets", {}).values()
+    columns = [table["arm"]["values"] for table in tables if "arm" in table]
+    return {arm for values in columns for arm in values if isinstance(arm, str)}
 
 
 def test_a_report_shows_each_data_set_by_itself(as_json: AsJson, mixed: Path) -> None:
     """No chart has arms of two, and no sentence names two, provenance's aside."""
     report = as_json("report", "bn_regression", "--dir", str(mixed), "--out", "out")
     page = Path(report["page"]).read_text()
-    scripts = re.findall(r'<script type="application/json" data-for="(.*?)">(.*?)</script>', page)
-    drawn = {name: set(arms_in(json.loads(text))) for name, text in scripts}
+    drawn = {name: arms_in(figure) for name, figure in specs(page).items()}
     of = {
         name: {w for w in WORDS for arm in arms if arm.endswith(w)} for name, arms in drawn.items()
     }

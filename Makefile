@@ -44,5 +44,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,parity,slurm,ray,search,tensorboard,mlflow,wandb,bench,zoo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,parity,slurm,ray,search,tensorboard,mlflow,wandb,trackio,bench,zoo]'
 	touch $@ $(VENV)/.installed

@@ -1,4 +1,4 @@
-"""Runs handed to other tools: CSV and Parquet files, TensorBoard, MLflow, Weights & Biases.
+"""Runs handed to other tools: tables, TensorBoard, MLflow, Weights & Biases, Trackio.
 
 An exporter takes a directory and runs, and returns how many of them were new there. It finds runs
 by their ids and leaves those that are there as they are, so that exporting twice adds nothing.
@@ -138,12 +138,31 @@ def to_mlflow(place: Path, runs: Runs) -> int:
     return len(new)
 
 
+def to_trackio(place: Path, runs: Runs) -> int:
+    """Add runs to SQLite files, one a study: each in a transaction."""
+    from trackio import sqlite_storage
+
+    sqlite_storage.TRACKIO_DIR = place.resolve()
+    store, new = sqlite_storage.SQLiteStorage, 0
+    for study in {run.manifest["study"] for run in runs}:
+        there = {each["id"] for each in store.get_run_records(study)}
+        for run in runs:
+            if run.manifest["study"] == study and run.id not in there:
+                rows = points(run)
+                store.bulk_log(
+                    study, run.label, [*rows.values()], [*rows], config=run.flat, run_id=run.id
+                )
+                new += 1
+    return new
+
+
 EXPORTERS: dict[str, Callable[..., int]] = {
     "csv": partial(to_tables, "csv"),
     "parquet": partial(to_tables, "parquet"),
     "tensorboard": partial(to_directories, fill_tensorboard),
     "wandb": partial(to_directories, fill_wandb),
     "mlflow": to_mlflow,
+    "trackio": to_trackio,
 }
 """By the name of the tool."""
 

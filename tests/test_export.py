@@ -27,7 +27,7 @@ from normexp.sweeps.events import Event
 Numbers = dict[tuple[str, int, str], float]
 """By run, step and name."""
 
-TOOLS = ("csv", "parquet", "tensorboard", "wandb", "mlflow")
+TOOLS = ("csv", "parquet", "tensorboard", "wandb", "mlflow", "trackio")
 
 
 def stored() -> Numbers:
@@ -136,7 +136,23 @@ def of_wandb(place: Path) -> tuple[Numbers, dict[str, Any]]:
     return found, momenta
 
 
-READERS = dict(zip(TOOLS, (of_csv, of_parquet, of_tensorboard, of_wandb, of_mlflow), strict=True))
+def of_trackio(place: Path) -> tuple[Numbers, dict[str, Any]]:
+    """The numbers, and the momentum of each run, by Trackio's own reader."""
+    from trackio import Api, sqlite_storage
+
+    sqlite_storage.TRACKIO_DIR = place
+    found, momenta = {}, {}
+    for run in Api().runs("bn_regression"):
+        momenta[run.id] = run.config.get("norm.momentum")
+        for row in sqlite_storage.SQLiteStorage.get_logs(run.project, run.name, run_id=run.id):
+            step = row.pop("step")
+            row.pop("timestamp")
+            found.update({(run.id, step, name): value for name, value in row.items()})
+    return found, momenta
+
+
+OF_TOOLS = (of_csv, of_parquet, of_tensorboard, of_wandb, of_mlflow, of_trackio)
+READERS = dict(zip(TOOLS, OF_TOOLS, strict=True))
 
 
 @pytest.fixture
@@ -235,7 +251,7 @@ def test_a_sweep_outlives_its_export(command: Command) -> None:
     assert set(TOOLS) == {*EXPORTERS}
 
 
-@pytest.mark.parametrize("tool", ["wandb", "mlflow"])
+@pytest.mark.parametrize("tool", ["wandb", "mlflow", "trackio"])
 @pytest.mark.usefixtures("study")
 def test_nothing_is_sent(tool: str, asked: list[bytes]) -> None:
     """Neither runs nor what a tool reports of itself, until its processes have ended."""
@@ -309,7 +325,7 @@ def test_what_is_not_there_is_said(
     command: Command, as_json: AsJson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line and one hint: a tool that nobody knows, or that is not installed."""
-    tools = ("tensorboard", "mlflow", "wandb")
+    tools = ("tensorboard", "mlflow", "wandb", "trackio")
     for module in [*tools, *(each for each in sys.modules if each.partition(".")[0] in tools)]:
         monkeypatch.setitem(sys.modules, module, None)
     for tool in tools:

@@ -150,16 +150,19 @@ def export(
     wanted: Sources = None,
     *,
     to: Annotated[
-        str, typer.Option("--to", metavar="tensorboard|mlflow|wandb|csv|parquet", help="The tool.")
+        str,
+        typer.Option(
+            "--to", metavar="tensorboard|mlflow|wandb|trackio|csv|parquet", help="The tool."
+        ),
     ],
     out: Out = None,
     directory: StoreDir = RUNS,
 ) -> Answer:
-    """Hand runs to TensorBoard, MLflow, W&B or tables.
+    """Hand runs to TensorBoard, MLflow, W&B, Trackio or tables.
 
     With their configuration, and by step metrics and errors of running statistics. Runs that are
-    there already are left alone; tables are written anew. Nothing is sent anywhere: MLflow gets a
-    SQLite file, W&B offline runs.
+    there already are left alone; tables are written anew. Nothing is sent anywhere: MLflow and
+    Trackio get SQLite files, W&B offline runs.
 
     Example:
       normexp export bn_regression --to tensorboard

@@ -32,7 +32,7 @@ HINTS = {
     ),
     "type normexp verify": "check validate fsck",
     "type normexp export --to TOOL, or normexp.read() in Python": (
-        "csv parquet dump download mlflow wandb"
+        "csv parquet dump download mlflow wandb trackio"
     ),
     "type normexp search, or normexp predict": "tune optimize best recommend optuna hpo",
 }

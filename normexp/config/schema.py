@@ -101,7 +101,9 @@ class Log:
     """Rows of the tables beyond the evaluation points, and the tool that gets runs meanwhile."""
 
     every: int = declare(RUNTIME, 8, minimum=1, unit="steps")
-    to: Literal["csv", "parquet", "tensorboard", "wandb", "mlflow"] | None = declare(RUNTIME, None)
+    to: Literal["csv", "parquet", "tensorboard", "wandb", "mlflow", "trackio"] | None = declare(
+        RUNTIME, None
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -156,3 +156,43 @@ def test_batch_sizes_at_equal_epochs_are_said_to_differ_in_steps(as_json: AsJson
     note = "batch sizes at equal epochs differ in steps: 96 to 1,500"
     assert note in several["notes"]
     assert not any("steps" in each for each in one["notes"])
+
+
+def test_steps_become_whole_epochs_and_the_same_runs(
+    as_json: AsJson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2,000 examples in batches of 64 are 32 steps an epoch; batch sizes then have equal steps."""
+    monkeypatch.chdir(tmp_path)
+    by_steps = normexp.load("norm=none", "train.steps=33,500")
+    by_epochs = normexp.load("norm=none", "train.epochs=2,16")
+    sizes = as_json("plan", "train.steps=500", "train.batch_size=16,64")
+
+    assert [run.id for run in by_steps.runs] == [run.id for run in by_epochs.runs]
+    assert {run.config.train.steps for run in by_steps.runs} == {None}
+    assert "train.steps=500 are 16 epochs of 32 steps = 512 steps" in by_steps.notes
+    assert not any("no effect" in note or "equal epochs" in note for note in sizes["notes"])
+    assert "train.steps=500 are 4 epochs of 125 steps = 500 steps" in sizes["notes"]
+
+
+def test_epochs_and_steps_take_each_others_place(normexp: Command, tmp_path: Path) -> None:
+    """What is typed counts, whichever of the two a study has; both typed are refused."""
+    (tmp_path / "study").mkdir()
+    for name, lines in {"fixed": "train: {steps: 100}", "swept": ""}.items():
+        axes = "seed: 0" + ("\n    train.steps: 100,200" if name == "swept" else "")
+        (tmp_path / f"study/{name}.yaml").write_text(
+            f"# @package _global_\nstudy:\n  axes:\n    {axes}\n{lines}\n"
+        )
+    own = ["--config-dir", str(tmp_path), "--json"]
+    for study in ("fixed", "swept"):
+        plan = json.loads(normexp("plan", f"study={study}", "train.epochs=3", *own).stdout)
+        assert plan["runs"] == 1
+        assert not [note for note in plan["notes"] if "train.steps" in note]
+    plan = json.loads(normexp("plan", "study=moving_average", "train.steps=500", *own).stdout)
+    both = normexp("plan", "train.steps=500", "train.epochs=3")
+
+    assert plan["runs"] == 3 * 5 * 8
+    assert both.exit_code == 2
+    assert both.stderr.splitlines() == [
+        "error: train.epochs=3 train.steps=500 both say how long to train",
+        "hint: leave one of them out",
+    ]

@@ -122,6 +122,7 @@ class Train:
     """Mini-batch training."""
 
     epochs: int = declare(STRUCTURAL, 12, short="e", minimum=1, unit="epochs")
+    steps: int | None = declare(STRUCTURAL, None, neutral=None, minimum=1, unit="steps")
     batch_size: int = declare(STRUCTURAL, 64, short="b", minimum=1, unit="examples")
     drop_last: bool = declare(STRUCTURAL, short="drop", default=False)
     shuffle: bool = declare(STRUCTURAL, short="shuffle-", default=True, neutral=True)

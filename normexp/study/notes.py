@@ -8,11 +8,26 @@ from typing import Any
 from normexp.config.data import ANSWERS
 from normexp.config.field import Role, spell
 from normexp.config.norm import ESTIMATOR_FIELDS
-from normexp.config.schema import FRAMEWORK, KINDS, OUTSIDE, SECTIONS, SOURCE, total_steps
+from normexp.config.schema import (
+    FRAMEWORK,
+    KINDS,
+    OUTSIDE,
+    SECTIONS,
+    SOURCE,
+    RunConfig,
+    steps_per_epoch,
+    total_steps,
+)
 from normexp.config.tree import from_tree, known_keys, refuse_gone, section_class
 from normexp.errors import UsageError, did_you_mean
 from normexp.study.compose import Composer, resolve
 from normexp.study.run import GROUPS, Axis, Base, Run, framed
+
+LENGTHS = ("train.epochs", "train.steps")
+"""The fields that say how long a training is, of which one is typed."""
+
+TURNED = ("norm.convention", "train.steps")
+"""Fields whose values settling turns into those of other fields."""
 
 WITHOUT = {"norm.momentum": ", since it keeps no running statistics"}
 """The reason for which a field is not there, where one may wonder."""
@@ -213,7 +228,7 @@ def without_effect(
 ) -> Iterator[str]:
     """Yield notes on axes whose values all come to one, and on those that no estimator reads."""
     for axis in axes:
-        is_single = len(values.get(axis.key, ())) == 1 and axis.key != "norm.convention"
+        is_single = len(values.get(axis.key, ())) == 1 and axis.key not in TURNED
         if axis.is_group or not is_single:
             continue
         if axis.is_swept:
@@ -274,3 +289,25 @@ def unequal_steps(runs: Iterable[Run]) -> Iterator[str]:
     if len({each.batch_size for each in trainings}) > 1 and len(set(trainings.values())) > 1:
         low, high = min(trainings.values()), max(trainings.values())
         yield f"batch sizes at equal epochs differ in steps: {low:,} to {high:,}"
+
+
+def one_length(assigned: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a run's axes; epochs among them take the place of a study's steps.
+
+    Raises:
+        UsageError: both epochs and steps are among them.
+    """
+    epochs, steps = (assigned.get(path) for path in LENGTHS)
+    if epochs is not None and steps is not None:
+        raise UsageError(
+            f"train.epochs={epochs} train.steps={steps} both say how long to train",
+            "leave one of them out",
+        )
+    return assigned if epochs is None else {"train.steps": None, **assigned}
+
+
+def in_epochs(steps: int, config: RunConfig) -> str:
+    """Return a note on the whole epochs that so many steps became."""
+    epochs, each = config.train.epochs, steps_per_epoch(config)
+    word = "epoch" if epochs == 1 else "epochs"
+    return f"train.steps={steps} are {epochs} {word} of {each} steps = {epochs * each:,} steps"

@@ -74,8 +74,11 @@ def settle(config: RunConfig, settled_before: dict[Data, Data]) -> RunConfig:
     idle = _idle(config)
     if isinstance(model, Own) and not isinstance(config.norm, NoNorm):
         idle["placement"] = "before"  # a module has its own places
-    norm = _with(config.norm, *idle.items())
-    return replace(config, model=_with(model, *settled.items()), norm=norm)
+    norm, train = _with(config.norm, *idle.items()), config.train
+    if train.steps is not None:
+        epochs = -(-train.steps // max(1, steps_per_epoch(config)))
+        train = replace(train, epochs=epochs, steps=None)
+    return replace(config, model=_with(model, *settled.items()), norm=norm, train=train)
 
 
 def _open(config: RunConfig) -> dict[str, Any]:

@@ -27,9 +27,12 @@ from normexp.data.scale import check_scale
 from normexp.errors import UsageError
 from normexp.study.compose import MOST_VALUES, Composer, composer, resolve
 from normexp.study.notes import (
+    LENGTHS,
     equal_frameworks,
+    in_epochs,
     notes,
     on_other_data,
+    one_length,
     overruled,
     refuse_turned,
     refuse_unknown,
@@ -143,6 +146,7 @@ def load(
         name, head = _head(hydra, typed)
         own = from_study(hydra, head.get("axes", {}))
         keys = {axis.key for axis in typed}
+        keys |= set(LENGTHS) if keys & set(LENGTHS) else set()
         axes = [axis for axis in own if axis.key not in keys] + typed
         bases = list(_bases(hydra, name, axes, own))
         filed = _directory_name(name, filed_as, hydra.options("study"))
@@ -150,9 +154,9 @@ def load(
     refuse_unknown(axes, bases)
     refuse_turned(axes, bases)
     refuse_untyped_source(axes, bases)
-    read: set[str] = set()
+    read, rounded = set[str](), dict[str, None]()
     settled: dict[Data, Data] = {}
-    parts = [list(_runs(base, axes, read, settled)) for base in bases]
+    parts = [list(_runs(base, axes, read, settled, rounded)) for base in bases]
     runs = {run.id: run for part in parts for run in part}
     values = taken(runs.values())
     for path, spec in bases[0].specs.items():
@@ -170,7 +174,7 @@ def load(
             *notes(axes, bases, given),
             *without_effect(in_force, values, read),
             *equal_frameworks(parts),
-            *unequal_steps(runs.values()),
+            *(rounded or unequal_steps(runs.values())),
             *others,
             *dict.fromkeys(line for run in runs.values() for line in remarks(run.config)),
         ),
@@ -243,11 +247,16 @@ def _bases(
 
 
 def _runs(
-    base: Base, axes: Sequence[Axis], read: set[str], settled: dict[Data, Data]
+    base: Base,
+    axes: Sequence[Axis],
+    read: set[str],
+    settled: dict[Data, Data],
+    rounded: dict[str, None],
 ) -> Iterator[Run]:
     """Yield the product of the axes that apply to this combination of groups.
 
     Fields of estimators that settling leaves as they are join `read`; for `settled` see `settle`.
+    Notes on steps that became epochs join `rounded`.
     """
     dropped = [axis.key for axis in axes if axis.drops]
     applying = [
@@ -265,10 +274,12 @@ def _runs(
     estimators = [axis.key for axis in applying if axis.key in ESTIMATOR_FIELDS]
 
     def checked(assigned: dict[str, Any]) -> RunConfig:
-        given = base.with_values(assigned, dropped)
+        given = base.with_values(one_length(assigned), dropped)
         config = settle(given, settled)
         check(config)
         check_scale(config)
+        if given.train.steps is not None:
+            rounded[in_epochs(given.train.steps, config)] = None
         for key in estimators:
             field = key.removeprefix("norm.")
             if getattr(given.norm, field) == getattr(config.norm, field):

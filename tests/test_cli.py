@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from conftest import SMALL, AsJson, Command, store_of
 import normexp as package
 from normexp.cli import app
 
+MANY_KEYS = ["train.batch_size=4,64", "norm=batch,group", "train.epochs=1", "optim.lr=0.01"]
+PLAIN = partial(re.sub, r"\x1b\[[0-9;]*m", "")
 STUDY = [*SMALL, "norm=none,batch", "norm.momentum=0.1,null", "seed=0,1,2"]
 
 
@@ -45,6 +48,29 @@ def test_summaries_are_whole_at_80_columns(normexp: Command) -> None:
     names = [each.name or each.callback.__name__ for each in app.registered_commands]  # type: ignore[union-attr]
     assert {*names} <= summaries.keys()
     assert not [line for line in lines if "..." in line.replace("[ARGS]...", "") or len(line) > 80]
+
+
+def test_usage_has_each_bracket_once(normexp: Command) -> None:
+    """One pair around what may be left out, and one `...` behind what may be repeated."""
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__  # type: ignore[union-attr]
+        usage = normexp(name, "--help").stdout.partition("\n\n")[0]
+
+        assert not re.search(r"\[\[|\{\[|\.\.\.\]|\.\.\.\}", usage), usage
+
+
+@pytest.mark.parametrize("typed", [["norm=bacth"], ["study=norm_batch_size", *MANY_KEYS]])
+def test_a_terminal_breaks_lines_between_words(
+    normexp: Command, monkeypatch: pytest.MonkeyPatch, typed: list[str]
+) -> None:
+    """Errors and notes, and what was typed; elsewhere an error is one line."""
+    whole = normexp("plan", *typed)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    broken = normexp("plan", *typed)
+
+    assert max(map(len, PLAIN(broken.stdout + broken.stderr).splitlines())) <= 80
+    for before, after in ((whole.stdout, broken.stdout), (whole.stderr, broken.stderr)):
+        assert PLAIN(after).split() == before.split()
 
 
 def test_a_sweep_prints_a_row_an_arm_and_its_directory_last(normexp: Command) -> None:

@@ -142,7 +142,7 @@ INTERRUPTED = 130
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE]...",
+        metavar="KEY=VALUE",
         help="Hydra overrides; a,b,c, range() and choice() sweep.",
         callback=refuse_words,
         autocompletion=complete.overrides,
@@ -165,16 +165,16 @@ OnCodeChange = Annotated[
 ]
 Places = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[data.path=FILE]...", help="Where the data are now."),
+    typer.Argument(metavar="data.path=FILE", help="Where the data are now."),
 ]
 Fields = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[FIELD=VALUES]...", help="Runs with these fields alone."),
+    typer.Argument(metavar="FIELD=VALUES", help="Runs with these fields alone."),
 ]
 Sources = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[STUDY|SWEEP|RUN]... [FIELD=VALUES]... [data.path=FILE]",
+        metavar="STUDY|SWEEP|RUN|FIELD=VALUES|data.path=FILE",
         help="By name, id or path (default: all); with these fields; where data are now.",
         autocompletion=complete.names,
     ),
@@ -182,7 +182,7 @@ Sources = Annotated[
 Words = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[FIELD=VALUES]... [data.path=FILE]",
+        metavar="FIELD=VALUES|data.path=FILE",
         help="Runs with these fields alone, and where the data are now.",
     ),
 ]

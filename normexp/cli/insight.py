@@ -53,7 +53,7 @@ def compare(
 @command()
 def claims(
     wanted: Annotated[
-        list[str] | None, typer.Argument(metavar="[SOURCE|ID]...", help="Such as S1, or S1.3.")
+        list[str] | None, typer.Argument(metavar="SOURCE|ID", help="Such as S1, or S1.3.")
     ] = None,
     *,
     directory: StoreDir = RUNS,

@@ -29,7 +29,7 @@ def list_store(  # noqa: PLR0913  the options of a command line
     study: Annotated[
         str | None,
         typer.Argument(
-            metavar="[STUDY]", help="List the runs of this study.", autocompletion=complete.names
+            metavar="STUDY", help="List the runs of this study.", autocompletion=complete.names
         ),
     ] = None,
     fields: Fields = None,
@@ -158,7 +158,7 @@ def report(
 def watch(
     wanted: Annotated[
         str | None,
-        typer.Argument(metavar="[STUDY]", help="By name or path (default: of the newest sweep)."),
+        typer.Argument(metavar="STUDY", help="By name or path (default: of the newest sweep)."),
     ] = None,
     *,
     host: Annotated[
@@ -215,7 +215,7 @@ def why(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN|KEY=VALUE...",
+            metavar="RUN|KEY=VALUE",
             help="A stored run, by id, name or directory; or overrides, as for plan; or both.",
         ),
     ],

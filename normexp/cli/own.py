@@ -18,7 +18,7 @@ def lint(
     ],
     later: Annotated[
         Path | None,
-        typer.Argument(metavar="[LATER]", help="A later one, to be judged and compared with it."),
+        typer.Argument(metavar="LATER", help="A later one, to be judged and compared with it."),
     ] = None,
 ) -> Answer:
     """Say what is wrong with the batch norms of a checkpoint.

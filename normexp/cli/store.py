@@ -112,7 +112,7 @@ def gc(*, dry_run: DryRun = False, yes: Yes = False, directory: StoreDir = RUNS)
 @command()
 def tag(
     sweep: Sweep,
-    tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="Words to find it by.")],
+    tags: Annotated[list[str], typer.Argument(metavar="TAG", help="Words to find it by.")],
     *,
     remove: Annotated[bool, typer.Option("--remove", help="Take them away.")] = False,
     directory: StoreDir = RUNS,

@@ -227,7 +227,7 @@ def plan(  # noqa: PLR0913  the options of a command line
 @command()
 def options(
     word: Annotated[
-        str | None, typer.Argument(metavar="[GROUP|CHOICE|FIELD]", help="Such as norm, batch, lr.")
+        str | None, typer.Argument(metavar="GROUP|CHOICE|FIELD", help="Such as norm, batch, lr.")
     ] = None,
     *,
     as_markdown: Annotated[

@@ -18,7 +18,7 @@ def predict(  # noqa: PLR0913  a number each
     wanted: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN|STUDY]", help="Stored trainings, judged by their training data."
+            metavar="RUN|STUDY", help="Stored trainings, judged by their training data."
         ),
     ] = None,
     words: Words = None,

@@ -22,7 +22,7 @@ def verify(
     wanted: Annotated[
         str | None,
         typer.Argument(
-            metavar="[STUDY|SWEEP|RUN]", help="By name, id or path (default: everything)."
+            metavar="STUDY|SWEEP|RUN", help="By name, id or path (default: everything)."
         ),
     ] = None,
     *,

@@ -95,8 +95,13 @@ def stderr() -> Console:
 
 
 def note(text: str, kind: str = "note", style: str = "") -> None:
-    """Print `note: ...` or the like on stderr, on one line."""
-    stderr().print(Text(f"{kind}: ", style) + Text(text), soft_wrap=True)
+    """Print `note: ...` or the like on stderr: on one line, in a terminal broken between words.
+
+    A hint stays on one line everywhere, as what is to be copied.
+    """
+    console = stderr()
+    is_whole = kind == "hint" or not console.is_terminal
+    console.print(Text(f"{kind}: ", style) + Text(text), soft_wrap=is_whole)
 
 
 def warn(text: str) -> None:

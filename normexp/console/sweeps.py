@@ -80,9 +80,10 @@ SKEWED = f"{SKEWED_NOTE} --json has medians, normexp compare ratios."
 def print_plan(plan: Plan) -> None:
     """A plan: what there is to do, what is there already, and about how long it takes."""
     console, study = stdout(), plan.study
-    typed = " ".join(study.overrides)
+    typed = " ".join(each for each in study.overrides if each != f"study={study.name}")
     console.print(
-        f"{study.name} with {typed}" if typed else f"{study.name}: {study.about}", soft_wrap=True
+        f"{study.name} with {typed}" if typed else f"{study.name}: {study.about}",
+        soft_wrap=not console.is_terminal,
     )
     console.print(
         f"{counted(len(study.runs), 'run')} → {counted(plan.trajectories, 'trajectory')} "
@@ -114,12 +115,12 @@ def print_plan(plan: Plan) -> None:
 def print_result(result: Outcome) -> None:
     """A sweep's table, its warnings, and its directory on the last line."""
     console, plan = stdout(), result.plan
-    failed = f", {len(result.failed)} failed" if result.failed else ""
+    failed = f", {len(result.failed):,} failed" if result.failed else ""
     others = len(result.rows) - result.planned["cached"] - result.observed
-    failed += f", {others} made by another sweep" if others > 0 else ""
+    failed += f", {others:,} made by another sweep" if others > 0 else ""
     console.print(
         f"{plan.study.name}: {counted(len(plan.study.runs), 'run')}, "
-        f"{result.planned['cached']} cached, {result.observed} observed{failed}; "
+        f"{result.planned['cached']:,} cached, {result.observed:,} observed{failed}; "
         f"{counted(result.trained, 'trajectory')} trained; {duration(result.seconds)}",
     )
     if result.rows:

@@ -7,12 +7,13 @@ trajectory's batch statistics into the running statistics that evaluation uses.
 
     >>> import normexp
     >>> result = normexp.sweep("norm=batch", "norm.momentum=0.1,0.5", "seed=range(8)")
+    >>> result = normexp.sweep(norm="batch", seed=range(8), **{"norm.momentum": [0.1, 0.5]})
     >>> frame = normexp.read(result.directory)
 
-`load`, `plan` and `sweep` take what the commands take and do what they do; `read` gives pandas, and
-`budget` says in pandas what running statistics are off by. `record` sits in a loop of your own, and
-says the same of any `torch.nn.Module`; `lint` says what is wrong with its batch norms, and
-`recalibrate` takes their statistics anew from data.
+`load`, `plan` and `sweep` take what the commands take, as texts or as keywords, and do what they
+do; `read` gives pandas, and `budget` says in pandas what running statistics are off by. `record`
+sits in a loop of your own, and says the same of any `torch.nn.Module`; `lint` says what is wrong
+with its batch norms, and `recalibrate` takes their statistics anew from data.
 """
 
 import os

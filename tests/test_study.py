@@ -1,9 +1,10 @@
 """Studies: axes, groups, the user's own configs; what is noted, and mistakes in their files."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import Command
+from conftest import SMALL, Command
 from test_grammar import study_file, taken
 
 import normexp as package
@@ -236,3 +237,28 @@ def test_what_is_hardly_meant_is_remarked(typed: list[str], remark: str) -> None
 
     assert sum(remark in note for note in study.notes) == 1
     assert not any(remark in note for note in package.load("norm=batch", "seed=0").notes)
+
+
+def test_keywords_are_overrides() -> None:
+    """Lists are comma lists, None is null, and texts stand as they were written."""
+    momenta: dict[str, Any] = {"norm.momentum": [0.1, None]}
+    study = package.load("optim.lr=0.1", norm=["none", "batch"], seed="0,1", **momenta)
+    texts = ["optim.lr=0.1", "norm=none,batch", "seed=0,1", "norm.momentum=0.1,null"]
+    typed = package.load(*texts)
+
+    assert [run.id for run in study.runs] == [run.id for run in typed.runs]
+    assert study.overrides == typed.overrides
+    assert len(package.load(seed=range(3), norm="none", filed_as="mine").runs) == 3
+    with pytest.raises(UsageError, match="unknown key 'sed'"):
+        package.load(sed=1)
+
+
+def test_a_sweep_takes_keywords() -> None:
+    """What it has made, a plan with the same texts finds made."""
+    more: dict[str, Any] = {"train.epochs": 1, "train.shuffle": True}
+    made = package.sweep(*SMALL, norm="none", seed=[0, 1], **more)
+    texts = ["norm=none", "seed=0,1", "train.epochs=1"]
+
+    assert made.observed == 2
+    assert len(package.plan(*SMALL, *texts).cached) == 2
+    assert len(package.plan(*SMALL, *texts[1:], norm="none").cached) == 2

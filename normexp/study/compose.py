@@ -5,7 +5,7 @@ by their ends, so that its sort(range(7,0,-3)) is 3, 6, 9. Here ranges are count
 """
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
@@ -27,6 +27,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from normexp.config.field import spell
 from normexp.config.schema import packaged_configs
 from normexp.errors import NormexpError, UsageError
 
@@ -286,3 +287,20 @@ def _reason(typed: str, error: Exception) -> str:
         return f"no {typed[lines[1].index('^') - len(head) - 2]!r} can stand where it does"
     found = next((line for line in lines if "Error parsing" not in line), rest)
     return found.strip().partition(" expecting ")[0]
+
+
+def texts_of(overrides: Sequence[str | Sequence[str]], keywords: Mapping[str, object]) -> list[str]:
+    """Return overrides as one list of texts, with what Python's keywords say at its end."""
+    texts: list[str] = []
+    for each in overrides:
+        given = [each] if isinstance(each, str) else each
+        if not isinstance(given, list | tuple) or not all(isinstance(t, str) for t in given):
+            raise UsageError(
+                f"overrides are texts, not {type(each).__name__}",
+                "write for example plan('seed=0', 'norm=batch')",
+            )
+        texts += given
+    for key, value in keywords.items():
+        several = value if isinstance(value, list | tuple | range) else [value]
+        texts.append(f"{key}={','.join(map(spell, several))}")
+    return texts

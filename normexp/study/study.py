@@ -25,7 +25,7 @@ from normexp.config.schema import (
 from normexp.config.tree import flatten_section
 from normexp.data.scale import check_scale
 from normexp.errors import UsageError
-from normexp.study.compose import MOST_VALUES, Composer, composer, resolve
+from normexp.study.compose import MOST_VALUES, Composer, composer, resolve, texts_of
 from normexp.study.notes import (
     LENGTHS,
     equal_frameworks,
@@ -126,7 +126,10 @@ def _typed(name: str, section: Any) -> tuple[str, ...]:  # noqa: ANN401
 
 
 def load(
-    *overrides: Overrides, config_dir: str | Path | None = None, filed_as: str | None = None
+    *overrides: Overrides,
+    config_dir: str | Path | None = None,
+    filed_as: str | None = None,
+    **keywords: object,
 ) -> Study:
     """Return the study that the overrides describe, as `normexp sweep` would take them.
 
@@ -134,11 +137,12 @@ def load(
         overrides: such as `"norm=none,batch"`, `"seed=range(8)"`; lists of such will do.
         config_dir: the user's own configs, searched before the packaged ones.
         filed_as: the name that the study is kept under; else its own.
+        keywords: more overrides, such as `norm="batch"`, `seed=[0, 1]`.
 
     Raises:
         UsageError: an override, a config or a combination that makes no sense.
     """
-    texts = _texts(overrides)
+    texts = texts_of(overrides, keywords)
     user = None if config_dir is None else Path(config_dir)
     with composer(user) as hydra:
         given = from_overrides(hydra, texts)
@@ -300,19 +304,6 @@ def _runs(
         if (known := repr(assigned)) not in of_any_seed:
             of_any_seed[known] = checked(assigned)
         yield Run(replace(of_any_seed[known], seed=seed), base)
-
-
-def _texts(overrides: Sequence[Overrides]) -> list[str]:
-    texts: list[str] = []
-    for each in overrides:
-        several = [each] if isinstance(each, str) else each
-        if not isinstance(several, list | tuple) or not all(isinstance(t, str) for t in several):
-            raise UsageError(
-                f"overrides are texts, not {type(each).__name__}",
-                "write for example plan('seed=0', 'norm=batch')",
-            )
-        texts += several
-    return texts
 
 
 def differing(runs: Sequence[Run]) -> tuple[str, ...]:

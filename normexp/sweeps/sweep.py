@@ -50,9 +50,10 @@ def plan(
     filed_as: str | None = None,
     on_code_change: OnCodeChange = "warn",
     rerun: bool = False,
+    **keywords: object,
 ) -> Plan:
     """The runs, trajectories and stacks of a `sweep` with the same arguments, and what is there."""
-    study = load(*overrides, config_dir=config_dir, filed_as=filed_as)
+    study = load(*overrides, config_dir=config_dir, filed_as=filed_as, **keywords)
     return _plan(study, _standard(study, on_code_change, rerun=rerun))
 
 
@@ -67,6 +68,7 @@ def sweep(  # noqa: PLR0913  the options of a command line
     labels: Labels = Labels(),  # noqa: B008  it cannot change
     progress: Listener = ignore,
     stop: Stop | None = None,
+    **keywords: object,
 ) -> Outcome:
     """Train and observe what is not in the store yet, and sum up the whole study.
 
@@ -81,13 +83,14 @@ def sweep(  # noqa: PLR0913  the options of a command line
         labels: a note and tags for the sweep.
         progress: called with every event.
         stop: with which somebody else can end the sweep early.
+        keywords: more overrides, such as `norm="batch"`, `seed=[0, 1]`.
 
     Raises:
         UsageError: an override, a config or a combination that makes no sense.
         NormexpError: the store cannot be written.
         SweepInterruptedError: it was to end early.
     """
-    study = load(*overrides, config_dir=config_dir, filed_as=filed_as)
+    study = load(*overrides, config_dir=config_dir, filed_as=filed_as, **keywords)
     return sweep_study(study, on_code_change, rerun=rerun, limit=limit, detach=detach,
                        labels=labels, progress=progress, stop=stop)  # fmt: skip
 

@@ -147,6 +147,26 @@ def test_a_sweep_waits_for_what_another_makes(as_json: AsJson) -> None:
     assert as_json("sweep", *slow, "norm.momentum=0.1,0.3")["cached"] == 4
 
 
+def test_a_sweep_says_what_another_has_made() -> None:
+    """It plans two trainings, and finds them made; one that comes later has them from the store."""
+    slow = [*SMALL, "norm=batch", "norm.momentum=0.1", "train.epochs=150", "seed=0,1"]
+    begun = []
+
+    def begin_as_text() -> None:
+        pipe = subprocess.PIPE
+        begun.append(subprocess.Popen([*COMMAND, *slow], stdout=pipe, stderr=pipe, text=True))
+        assert begun[0].stderr is not None
+        assert begun[0].stderr.readline().startswith("2 trajectories to train")
+
+    normexp.sweep(*slow, progress=Meddle(begin_as_text))
+    (other,) = begun
+    answer = " ".join(str(other.communicate(timeout=600)[0]).split())  # whatever the line's width
+
+    assert other.returncode == 0
+    assert "0 cached, 0 observed, 2 made by another sweep; 0 trajectories trained" in answer
+    assert "another" not in subprocess.check_output([*COMMAND, *slow], text=True)
+
+
 def owned_by(owner: dict[str, Any]) -> StudyDirectory:
     """A study in which a sweep of this owner has locked every trajectory of `STUDY`."""
     study = StudyDirectory(Path("runs/bn_regression"))

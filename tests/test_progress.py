@@ -91,6 +91,19 @@ def test_no_display_is_wider_or_higher_than_the_terminal(columns: int, rows: int
     assert got.count("\x1b[?25l") == got.count("\x1b[?25h") == 1
 
 
+def test_a_sweep_says_at_once_what_it_does() -> None:
+    """What Python has to import before a plan takes longer than a person waits for a sign."""
+    reading = "reading configurations …"
+    _, got = on_terminal("sweep", *SMALL, "norm=none", "seed=0")
+    code, refused = on_terminal("sweep", "norm=bat")
+
+    assert got.startswith(reading)
+    assert refused.startswith(reading)
+    assert code == 2
+    for shown in (got, refused):  # and nothing of it stays
+        assert shown.count(reading) == shown.count(f"{reading}\r\x1b[2K")
+
+
 def test_of_forty_arms_twelve_are_drawn() -> None:
     """The last line says how many more there are."""
     momenta = ",".join(str(i / 50) for i in range(1, 41))

@@ -79,7 +79,6 @@ def sweep(  # noqa: PLR0913  the options of a command line
             "--watch serves a page as long as this command runs, and --detach ends it at once",
             "type normexp watch after --detach",
         )
-    from normexp.console.sweeps import print_detached, print_result
     from normexp.store.sweep import Labels
 
     outcome, code = swept(
@@ -93,6 +92,8 @@ def sweep(  # noqa: PLR0913  the options of a command line
         detach=detach,
         labels=Labels(note, tuple(tag or ())),
     )
+    from normexp.console.sweeps import print_detached, print_result
+
     show = print_detached if outcome.status in {"submitted", "detached"} else print_result
     return Answer(
         outcome.as_dict,
@@ -157,19 +158,23 @@ def swept(
     **settings: Any,  # noqa: ANN401
 ) -> "tuple[Outcome, int]":
     """Sweep with progress on stderr; the exit code is that of a signal that came meanwhile."""
-    from normexp.console.progress import LiveProgress
     from normexp.errors import SweepInterruptedError
     from normexp.store.locks import Stop
-    from normexp.study.study import Study
-    from normexp.sweeps.events import Event
-    from normexp.sweeps.sweep import sweep as sweep_overrides
-    from normexp.sweeps.sweep import sweep_study
 
-    run = sweep_study if isinstance(given, Study) else sweep_overrides
+    with _reading():
+        from normexp.console.progress import LiveProgress
+        from normexp.study.study import Study, load
+        from normexp.sweeps.events import Event
+        from normexp.sweeps.sweep import sweep_study
+
     progress, stop, complete = LiveProgress(at_start), Stop(), False
     with _listening(stop, lambda: progress(Event("stopping"))) as signals:
         try:
-            outcome = run(given, progress=progress, stop=stop, **settings)  # type: ignore[arg-type]
+            if not isinstance(given, Study):
+                names = {name: settings.pop(name, None) for name in ("config_dir", "filed_as")}
+                with _reading():
+                    given = load(given, **names)
+            outcome = sweep_study(given, progress=progress, stop=stop, **settings)
             complete = True
         except SweepInterruptedError as error:
             error.exit_code = 128 + signals[0] if signals else error.exit_code
@@ -177,6 +182,22 @@ def swept(
         finally:
             progress.close(with_failures=not complete)
     return outcome, 128 + signals[0] if signals else 0
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Say on a terminal, until this ends, why nothing is seen yet."""
+    is_able = os.environ.get("TERM") != "dumb" and sys.stderr.encoding.lower() == "utf-8"
+    shown = is_able and sys.stderr.isatty()
+    if shown:
+        sys.stderr.write("reading configurations …")
+        sys.stderr.flush()
+    try:
+        yield
+    finally:
+        if shown:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
 
 
 def _serve(plan: "Plan") -> None:

@@ -26,7 +26,7 @@ from normexp.sweeps.plan import Plan
 
 DRAWINGS_PER_SECOND = 5
 
-COMPILES = "compiling for this machine, once: some seconds"
+COMPILES = "compiling for this machine, once: about 15 seconds"
 
 WINDOW_SECONDS = 10.0
 """Over which a speed is a mean."""

@@ -51,11 +51,13 @@ def test_summaries_are_whole_at_80_columns(normexp: Command) -> None:
 
 
 def test_usage_has_each_bracket_once(normexp: Command) -> None:
-    """One pair around what may be left out, and one `...` behind what may be repeated."""
+    """One pair around what may be left out, one `...` behind what repeats; no type of Python."""
     for command in app.registered_commands:
         name = command.name or command.callback.__name__  # type: ignore[union-attr]
-        usage = normexp(name, "--help").stdout.partition("\n\n")[0]
+        shown = normexp(name, "--help").stdout
+        usage = shown.partition("\n\n")[0]
 
+        assert not re.search(r"<(path|str|int|float|list)\b", shown), shown
         assert not re.search(r"\[\[|\{\[|\.\.\.\]|\.\.\.\}", usage), usage
 
 

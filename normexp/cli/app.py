@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from normexp.cli import complete
-from normexp.cli.words import WORDS
+from normexp.cli.words import WORDS, HelpfulCommand
 from normexp.errors import NormexpError, UsageError, did_you_mean, nearest
 
 PURPOSES = {"sweeps": "Sweep", "look": "Look", "insight": "Explain", "theory": "Explain",
@@ -250,7 +250,7 @@ def command(
             parameters=[*signature.parameters.values(), *extra], return_annotation=None
         )
         text = inspect.cleandoc(function.__doc__ or "").replace("Example:", UNWRAPPED + "Example:")
-        app.command(name, help=text, **settings)(run)
+        app.command(name, cls=HelpfulCommand, help=text, **settings)(run)
         return function
 
     return register

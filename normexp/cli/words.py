@@ -1,4 +1,8 @@
-"""What to type here, by the words of other tools."""
+"""What to type here, by the words of other tools; and the words for it in a command's help."""
+
+from typing import Any
+
+from typer.core import TyperArgument, TyperCommand, TyperOption
 
 HINTS = {
     "type normexp plan: it says what a sweep would do": "dry-run dryrun preview simulate",
@@ -37,3 +41,21 @@ HINTS = {
     "type normexp search, or normexp predict": "tune optimize best recommend optuna hpo",
 }
 WORDS = {word: hint for hint, words in HINTS.items() for word in words.split()}
+
+PLACEHOLDERS = {"<path>": "PATH", "<str>": "TEXT", "<list[str]>": "TEXT", "<int>": "N",
+                "<int range>": "N", "<float>": "NUMBER", "<float range>": "NUMBER"}  # fmt: skip
+"""In the help of an option, by its type in Typer's words."""
+
+
+class HelpfulCommand(TyperCommand):
+    """A command whose help says by a word in capitals what stands for what is typed."""
+
+    def get_params(self, ctx: Any) -> Any:  # noqa: ANN401  Typer's own
+        """Return the parameters; an argument's name says by itself what it is."""
+        found = super().get_params(ctx)
+        for each in found:
+            if isinstance(each, TyperArgument):
+                each.display_type_rich = lambda ctx: ""  # type: ignore[method-assign]  # noqa: ARG005
+            elif isinstance(each, TyperOption):
+                each.metavar = each.metavar or PLACEHOLDERS.get(each.display_type(ctx))
+        return found

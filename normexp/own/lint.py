@@ -63,7 +63,7 @@ class Report:
         return asdict(self)
 
     def __str__(self) -> str:
-        norms = f"{self.layers:,} batch norms" if self.layers else "no batch norm"
+        norms = f"{self.layers or 'no'} batch norm{'s' * (self.layers > 1)}"
         lines = [f"{self.source}: {norms}, {self.channels:,} channels with running statistics"]
         for _, group in groupby(self.findings, lambda each: (each.severity, each.rule)):
             first, *more = sorted(group, key=lambda each: -each.number)

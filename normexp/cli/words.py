@@ -8,7 +8,7 @@ HINTS = {
     "type normexp plan: it says what a sweep would do": "dry-run dryrun preview simulate",
     "leave it out: a,b,c, range() and choice() sweep by themselves": "m multirun",
     "type study=NAME for a study, or GROUP=CHOICE for a part of one": "config-name config cn",
-    "type --config-dir PATH": "config-path cp cd configs",
+    "type --config-dir DIR": "config-path cp cd configs",
     "type normexp plan for what would run, normexp show RUN for a run's whole configuration": (
         "cfg c info job resolve package p inspect describe"
     ),
@@ -20,7 +20,7 @@ HINTS = {
     "type executor.workers=N": "jobs j n-jobs num-workers parallel threads nproc",
     "type executor.device=cuda": "gpu gpus cuda",
     "type executor=slurm or executor=ray": "slurm ray launcher cluster submit sbatch submitit",
-    "type --dir PATH": "out output output-dir out-dir logdir log-dir save-dir o d",
+    "type --dir DIR": "out output output-dir out-dir logdir log-dir save-dir o d",
     "leave it out: progress goes to stderr, 2>/dev/null silences it": "verbose v quiet q silent",
     "type normexp --help, or normexp COMMAND --help": "help usage man hydra-help ?",
     "type normexp --version": "version V",

@@ -143,17 +143,14 @@ def to_trackio(place: Path, runs: Runs) -> int:
     from trackio import sqlite_storage
 
     sqlite_storage.TRACKIO_DIR = place.resolve()
-    store, new = sqlite_storage.SQLiteStorage, 0
-    for study in {run.manifest["study"] for run in runs}:
-        there = {each["id"] for each in store.get_run_records(study)}
-        for run in runs:
-            if run.manifest["study"] == study and run.id not in there:
-                rows = points(run)
-                store.bulk_log(
-                    study, run.label, [*rows.values()], [*rows], config=run.flat, run_id=run.id
-                )
-                new += 1
-    return new
+    store, studies = sqlite_storage.SQLiteStorage, {run.manifest["study"] for run in runs}
+    there = {each["id"] for study in studies for each in store.get_run_records(study)}
+    new = [run for run in runs if run.id not in there]
+    for run in new:
+        rows, study = points(run), run.manifest["study"]
+        numbers = [*rows.values()]
+        store.bulk_log(study, run.label, numbers, [*rows], config=run.flat, run_id=run.id)
+    return len(new)
 
 
 EXPORTERS: dict[str, Callable[..., int]] = {

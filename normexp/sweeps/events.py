@@ -42,6 +42,9 @@ NEWS = ".news-"
 EXPORT_SECONDS, EXPORT_SHARE = 5.0, 10
 """Before an export of what a sweep has made since; so many times what the last one took."""
 
+EXPORTED_AT_ONCE = 50
+"""Runs that are new in such an export, which Ctrl-C waits for; at the end all are."""
+
 MOST_POINTS = 300
 """Evaluation points whose losses a line holds."""
 
@@ -277,12 +280,13 @@ class Exports:
         over = threading.Event()
 
         def keep_exporting() -> None:
-            seconds, before = EXPORT_SECONDS, set[str]()
+            seconds, handed = EXPORT_SECONDS, set[str]()
             while not over.wait(seconds):
-                now, start = self._stored.copy(), time.monotonic()
-                if now != before:
-                    self.export(now)
-                    seconds, before = max(seconds, EXPORT_SHARE * (time.monotonic() - start)), now
+                if new := self._stored.difference(handed):
+                    start = time.monotonic()
+                    handed.update([*new][:EXPORTED_AT_ONCE])
+                    self.export(handed)
+                    seconds = max(EXPORT_SECONDS, EXPORT_SHARE * (time.monotonic() - start))
 
         thread = threading.Thread(target=keep_exporting, daemon=True, name="exports")
         thread.start()

@@ -76,11 +76,6 @@ class Outcome:
         return f"{escape(repr(self))}{pd.DataFrame(rows).to_html(index=False)}"
 
     @property
-    def stored(self) -> set[str]:
-        """Ids of the runs that are as they were asked for."""
-        return {run.id for run in self.plan.study.runs}.difference(self.failed)
-
-    @property
     def errors(self) -> list[str]:
         """A line for each error of stacks; where several raised the same, one."""
         by_text: dict[str, list[Stack]] = {}

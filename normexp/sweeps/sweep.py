@@ -144,7 +144,8 @@ def sweep_study(  # noqa: PLR0913
             if outcome.failed and stopped:
                 outcome.status = "interrupted"
                 stopped = not most.reached(outcome)
-            outcome.warnings += exports.export(() if stopped else outcome.stored)
+            whole = {run.id for run in plan.study.runs}.difference(outcome.failed)
+            outcome.warnings += exports.export(() if stopped else whole)
             if not isinstance(plan.executor, Local):
                 outcome.jobs = jobs(place)
                 forget(place)

@@ -13,7 +13,7 @@ import fcntl
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,23 +75,19 @@ class Sign:
     @contextmanager
     def beating(self, every: float = HEARTBEAT_SECONDS) -> Iterator[None]:
         """Touch the file every so many seconds, and remove it at the end."""
-        ended = Event()
 
-        def beat() -> None:
-            while not ended.wait(every):
-                with suppress(OSError):
-                    try:
-                        os.utime(self.path, follow_symlinks=False)
-                    except FileNotFoundError:  # others thought us dead, as of a laptop that slept
-                        self.show()
+        def beat() -> float:
+            with suppress(OSError):
+                try:
+                    os.utime(self.path, follow_symlinks=False)
+                except FileNotFoundError:  # others thought us dead, as of a laptop that slept
+                    self.show()
+            return every
 
-        thread = Thread(target=beat, daemon=True, name="heartbeat")
-        thread.start()
         try:
-            yield
+            with repeating(beat, every):
+                yield
         finally:
-            ended.set()
-            thread.join()  # else its last beat may come after the end
             self.remove()
 
     def last_beat(self) -> float:
@@ -180,6 +176,30 @@ class Locks:
         with suppress(OSError, ValueError):
             return from_json(read_regular(self._path(trajectory), MOST_BYTES), Owner)
         return None
+
+
+@contextmanager
+def repeating(work: Callable[[], float], seconds: float) -> Iterator[None]:
+    """Meanwhile do some work again and again, on a thread.
+
+    Args:
+        work: returns the seconds before it is done again.
+        seconds: before it is done first.
+    """
+    over = Event()
+
+    def repeat() -> None:
+        pause = seconds
+        while not over.wait(pause):
+            pause = work()
+
+    thread = Thread(target=repeat, daemon=True, name="repeating")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()  # else its last time may come after the end
 
 
 @contextmanager

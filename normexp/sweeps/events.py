@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from normexp.errors import NormexpError, describe
 from normexp.store.layout import StudyDirectory
-from normexp.store.locks import StoppedError
+from normexp.store.locks import StoppedError, repeating
 from normexp.store.plain import MOST_IN_MEMORY, open_regular
 from normexp.store.stored import whole_runs
 from normexp.store.sweep import SweepDirectory
@@ -227,22 +227,18 @@ class Reader:
 @contextmanager
 def listening(news: Path, listen: Listener, seconds: float) -> Iterator[None]:
     """Pass on meanwhile what workers report, with so many seconds between two looks."""
-    reader, over = Reader(news), threading.Event()
+    reader = Reader(news)
 
-    def keep_listening() -> None:
-        while not over.wait(seconds):
-            for event in reader.events():
-                listen(event)
-
-    thread = threading.Thread(target=keep_listening, daemon=True, name="news")
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-        for event in reader.events():  # the last
+    def look() -> float:
+        for event in reader.events():
             listen(event)
+        return seconds
+
+    try:
+        with repeating(look, seconds):
+            yield
+    finally:
+        look()  # at the last
 
 
 class Exports:
@@ -277,24 +273,17 @@ class Exports:
         if self._tool is None:
             yield
             return
-        over = threading.Event()
+        handed = set[str]()
 
-        def keep_exporting() -> None:
-            seconds, handed = EXPORT_SECONDS, set[str]()
-            while not over.wait(seconds):
-                if new := self._stored.difference(handed):
-                    start = time.monotonic()
-                    handed.update([*new][:EXPORTED_AT_ONCE])
-                    self.export(handed)
-                    seconds = max(EXPORT_SECONDS, EXPORT_SHARE * (time.monotonic() - start))
+        def export_some() -> float:
+            start = time.monotonic()
+            if new := self._stored.difference(handed):
+                handed.update([*new][:EXPORTED_AT_ONCE])
+                self.export(handed)
+            return max(EXPORT_SECONDS, EXPORT_SHARE * (time.monotonic() - start))
 
-        thread = threading.Thread(target=keep_exporting, daemon=True, name="exports")
-        thread.start()
-        try:
+        with repeating(export_some, EXPORT_SECONDS):
             yield
-        finally:
-            over.set()
-            thread.join()
 
     def export(self, runs: Collection[str]) -> list[str]:
         """Export those of these runs that are whole; return a line if that fails."""

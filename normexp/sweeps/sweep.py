@@ -186,11 +186,13 @@ def _standard(study: Study, on_code_change: OnCodeChange, *, rerun: bool) -> Sta
     """The standard of now; in a cluster any of its processors may make a run."""
     policy = pick(on_code_change, {known: known for known in POLICIES}, "--on-code-change")
     first = study.runs[0].config
-    now = environment() | {"device": first.executor.device}
-    is_elsewhere = not isinstance(first.executor, Local)
-    if rerun:
-        return Standard("rerun", now, first.log, any_processor=is_elsewhere, rerun_by="")
-    return Standard(policy, now, first.log, any_processor=is_elsewhere)
+    return Standard(
+        "rerun" if rerun else policy,
+        environment() | {"device": first.executor.device},
+        first.log,
+        any_processor=not isinstance(first.executor, Local),
+        rerun_by="" if rerun else None,
+    )
 
 
 def _place(

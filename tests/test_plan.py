@@ -30,6 +30,10 @@ def counts(plan: dict[str, Any]) -> tuple[int, ...]:
         (["norm=none", "seed=range(100)", "executor.stack_size=30"], (100, 0, 100, 100, 4)),
         (["norm=none,batch", "norm.momentum=0.01,0.1,0.5,0.9", "seed=range(32)",
           "train.batch_size=16,64,256"], (480, 0, 192, 192, 6)),
+        # Wide networks are worked on one by one, but on a GPU.
+        (["norm=none", "model.width=300", "seed=range(4)"], (4, 0, 4, 4, 4)),
+        (["norm=none", "model.width=300", "seed=range(4)", "executor.device=cuda",
+          "executor.workers=1"], (4, 0, 4, 4, 1)),
         # Memory bounds a stack.
         (["norm=none", "seed=range(64)", "train.epochs=20000", "executor.workers=1"],
          (64, 0, 64, 64, 13)),

@@ -84,7 +84,7 @@ def prepare(config: RunConfig, say: Callable[[], object]) -> None:
         config: of any of them.
         say: called if there is something to compile.
     """
-    if not is_compiled(config):
+    if not is_compiled(config) or config.executor.device != "cpu":
         return
     from normexp.nets.compile import compiling
 

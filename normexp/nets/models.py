@@ -276,7 +276,8 @@ def stands_alone(config: RunConfig) -> bool:
 
     So are large ones, which gain nothing from company.
     """
-    return is_convolutional(config) or not is_compiled(config)
+    is_wide = not is_compiled(config) and config.executor.device == "cpu"
+    return is_convolutional(config) or is_wide
 
 
 def evaluated_at_once(config: RunConfig) -> int:

@@ -111,6 +111,7 @@ def test_the_sign_stands_at_the_number_and_the_note_explains_it(
             assert found["mean"] == pytest.approx(rows[name].mean())
     assert interval(estimate([1.0, 1.1, 9.0, 40.0])).endswith("~")
     assert interval(estimate([10.0, 10.2, 9.9, 10.1])) == "10.05 ± 0.21"
+    assert interval(estimate([-0.05, 0.0499, 0.02, -0.02])).startswith("0.0000 ± ")
     for command in ("budget", "predict"):
         text = " ".join(normexp(command, "bn_regression").stdout.split()).lower()
         assert "medians over" in text

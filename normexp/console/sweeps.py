@@ -115,12 +115,12 @@ def print_plan(plan: Plan) -> None:
 def print_result(result: Outcome) -> None:
     """A sweep's table, its warnings, and its directory on the last line."""
     console, plan = stdout(), result.plan
-    failed = f", {len(result.failed):,} failed" if result.failed else ""
+    also = f", {len(result.failed):,} failed" if result.failed else ""
     others = len(result.rows) - result.planned["cached"] - result.observed
-    failed += f", {others:,} made by another sweep" if others > 0 else ""
+    also += f", {others:,} made by another sweep" if others > 0 else ""
     console.print(
         f"{plan.study.name}: {counted(len(plan.study.runs), 'run')}, "
-        f"{result.planned['cached']:,} cached, {result.observed:,} observed{failed}; "
+        f"{result.planned['cached']:,} cached, {result.observed:,} observed{also}; "
         f"{counted(result.trained, 'trajectory')} trained; {duration(result.seconds)}",
     )
     if result.rows:

@@ -63,7 +63,7 @@ def interval(estimate: Estimate) -> str:
         places = max(places, min(wanted, places + 1, MOST_PLACES))
     if places > MOST_PLACES or half >= MOST_PLAIN:
         return f"{mean:.3g} ± {half:.2g}{sign}"
-    return f"{mean:.{max(0, places)}f} ± {half:.{max(0, places)}f}{sign}"
+    return f"{mean:z.{max(0, places)}f} ± {half:.{max(0, places)}f}{sign}"
 
 
 def short(value: float | None, digits: int = 3) -> str:

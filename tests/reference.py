@@ -14,6 +14,14 @@ Pixels = tuple[int, ...]
 Norm = Callable[[int, Pixels], nn.Module | None]
 """The norm of so many channels of so many pixels (none of a vector)."""
 
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "gelu": functional.gelu,
+    "silu": functional.silu,
+    "sigmoid": torch.sigmoid,
+}
+
 
 def batch_norm(momentum: float | None = 0.1) -> Norm:
     """`torch.nn.BatchNorm1d` of vectors, `2d` of images."""

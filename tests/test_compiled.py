@@ -3,25 +3,17 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import SMALL, run_files
-from torch.nn import functional
+from reference import ACTIVATIONS
 
 import normexp
 from normexp.nets.compiled import CompiledPasses
 from normexp.nets.network import Network
 
-ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "gelu": functional.gelu,
-    "silu": functional.silu,
-    "sigmoid": torch.sigmoid,
-}
 SAYS = "compiling for this machine, once"
 
 

@@ -1,14 +1,19 @@
 """Training of multi-layer perceptrons: against plain PyTorch, network by network."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
-from reference import NORMS, Norm, PlainMlp, PlainNetwork, loss_and_gradient, train_plainly
+from reference import (
+    ACTIVATIONS,
+    NORMS,
+    Norm,
+    PlainMlp,
+    PlainNetwork,
+    loss_and_gradient,
+    train_plainly,
+)
 from replay import batches
 from scipy.stats import mannwhitneyu
 from torch import nn
-from torch.nn import functional
 
 import normexp
 from normexp.config.network import Mlp
@@ -46,13 +51,6 @@ ARMS: dict[str, tuple[list[str], Norm]] = {
     "labels": (["norm=batch", "data=random_labels"], NORMS["batch"]),
     "layer": (["norm=layer"], NORMS["layer"]),
     "rms": (["norm=rms"], NORMS["rms"]),
-}
-ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "gelu": functional.gelu,
-    "silu": functional.silu,
-    "sigmoid": torch.sigmoid,
 }
 
 

@@ -52,7 +52,7 @@ class PlainNetwork(nn.Module):
     def __init__(self, norm: Norm, activation: str = "relu", *, after: bool = False) -> None:
         super().__init__()
         self.norm, self.after = norm, after
-        self.activation = getattr(torch, activation)
+        self.activation = ACTIVATIONS[activation]
         self.layers: dict[str, nn.Module] = {}
         self.norms: dict[str, nn.Module] = {}
 
@@ -336,9 +336,8 @@ def loss_and_gradient(
 def evaluate(network: PlainNetwork, batch: Batch) -> torch.Tensor:
     """The loss in evaluation mode."""
     network.eval()
-    x, y = batch
     with torch.no_grad():
-        return loss_of(network(x), y)
+        return loss_of(network(batch[0]), batch[1])
 
 
 def train_plainly(network: PlainNetwork, batches: Sequence[Batch], lr: float) -> list[torch.Tensor]:

@@ -178,8 +178,7 @@ def _plan(study: Study, standard: Standard) -> Plan:
     runs = {run.id: run.trajectory_id for run in study.runs}
     with _writing(directory, study):
         earlier = over(directory)  # before the look: what these have made is seen
-        there = take_inventory(directory, runs, standard)
-        return build(study, replace(there, earlier=earlier))
+        return build(study, replace(take_inventory(directory, runs, standard), earlier=earlier))
 
 
 def _standard(study: Study, on_code_change: OnCodeChange, *, rerun: bool) -> Standard:

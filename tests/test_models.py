@@ -20,6 +20,8 @@ import normexp
 from normexp.config.schema import KINDS, RunConfig
 from normexp.engine.observe import observe
 from normexp.engine.train import train
+from normexp.nets.network import Network
+from normexp.trained import GROWTH_OF_DIVERGENCE, diverged_step
 
 SIZES = ["data=digits", "data.train_size=20", "data.test_size=20", "train.batch_size=18",
          "train.epochs=5", "train.dtype=float64", "optim=sgd", "optim.lr=0.01",
@@ -111,3 +113,25 @@ def test_a_pair_trains_as_plain_pytorch_does_or_is_refused(
     if network.norms and record.sites:
         torch.testing.assert_close(observation.running_mean[-1], network.channels("running_mean"))
         torch.testing.assert_close(observation.running_var[-1], network.channels("running_var"))
+
+
+@pytest.mark.parametrize("lr", [3.0, 30.0, 1000.0])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_training_diverges_at_the_step_at_which_plain_pytorch_s_does(
+    model: str, lr: float
+) -> None:
+    """Its loss is not finite, or a thousand times that at the start."""
+    typed = [*overrides(model, "none", "before"), f"optim.lr={lr}", "data.train_size=54"]
+    (run,) = normexp.load(*typed).runs
+    network = plain(run.config)
+    network.put(Network(run.config).initial(run.config))
+    optimizer = torch.optim.SGD(network.parameters(), lr=lr)
+    losses = []
+    for batch in batches(run.config):
+        losses.append(float(loss_and_gradient(network, batch)[0]))
+        optimizer.step()
+    lost = [not loss <= GROWTH_OF_DIVERGENCE["cross entropy"] * losses[0] for loss in losses]
+    first = lost.index(True) + 1 if True in lost else None
+
+    assert diverged_step(train([run.config]), 0) == first
+    assert first is not None or model == "mlp"

@@ -18,10 +18,10 @@ with its batch norms, and `recalibrate` takes their statistics anew from data.
 
 import os
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from normexp.errors import NormexpError as NormexpError
     from normexp.insight.budget import budget as budget
     from normexp.own.lint import lint as lint
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 # processors that have AVX2.
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
 
-__version__ = version("normexp")
 __all__ = [
     "NormexpError",
     "budget",
@@ -63,7 +62,9 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """Import a public name when it is first asked for: `normexp --help` must not wait for Hydra."""
+    """Import what is first asked for: completion and `--help` must not wait for Hydra."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("normexp")
     if name in _ROOMS:
         return getattr(import_module(_ROOMS[name]), name)
     raise AttributeError(f"module 'normexp' has no attribute {name!r}")

@@ -8,22 +8,35 @@ from pathlib import Path
 import pytest
 from conftest import SMALL, Command
 
+SLOW = ("pydantic", "torch", "pandas", "numpy", "hydra", "rich", "importlib.metadata")
+"""Modules that nobody shall wait for who presses the Tab key."""
 
-def asked(line: str, shell: str = "zsh") -> list[str]:
-    """The answers to a line whose last word is being typed."""
+
+def completed(line: str, shell: str = "zsh") -> subprocess.CompletedProcess[str]:
+    """What a shell asks when the last word of a line is being typed, and the modules imported."""
     words = line.replace("=", " = ").split() + ([""] if line.endswith(" ") else [])
     of_shell = {
         "bash": {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)},
         "zsh": {"_TYPER_COMPLETE_ARGS": line},
         "fish": {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
     }[shell]
-    done = subprocess.run(
+    return subprocess.run(
         [Path(sys.executable).parent / "normexp"],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, **of_shell, "_NORMEXP_COMPLETE": f"complete_{shell}"},
+        env={
+            **os.environ,
+            **of_shell,
+            "_NORMEXP_COMPLETE": f"complete_{shell}",
+            "PYTHONPROFILEIMPORTTIME": "1",
+        },
     )
+
+
+def asked(line: str, shell: str = "zsh") -> list[str]:
+    """The answers to a line whose last word is being typed."""
+    done = completed(line, shell)
     return done.stdout.replace('"', " ").replace("(", " ").replace(")", " ").split()
 
 
@@ -47,6 +60,15 @@ def asked(line: str, shell: str = "zsh") -> list[str]:
 def test_commands_keys_and_values_are_completed(line: str, shell: str, there: str) -> None:
     """Bash parts words at `=`, and wants the value alone."""
     assert there in asked(line, shell)
+
+
+@pytest.mark.parametrize("line", ["normexp swe", "normexp sweep norm.mom", "normexp ls bn"])
+def test_completion_imports_nothing_slow(line: str) -> None:
+    """Typer checks what is typed by pydantic, which takes as long as all the rest."""
+    imported = {each.rpartition("|")[2].strip() for each in completed(line).stderr.splitlines()}
+
+    assert "normexp.cli.app" in imported
+    assert not imported & {*SLOW}
 
 
 def test_what_is_stored_is_completed(normexp: Command) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, ParamSpec
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from normexp.cli import complete
 from normexp.cli.words import WORDS, HelpfulCommand
@@ -32,6 +32,11 @@ class Commands(TyperGroup):
         typed = list(sys.argv[1:] if args is None else args) or ["--help"]
         if typed[0] == "help":
             typed = [*typed[1:], "--help"]
+        if "_NORMEXP_COMPLETE" in os.environ:
+            # Typer would import pydantic to check what is typed, and rich to read summaries.
+            sys.modules["rich"] = None  # type: ignore[assignment]
+            for kind in (TyperArgument, TyperOption):
+                kind.process_value = lambda _, __, value: value  # type: ignore[assignment,method-assign]
         if not named.pop("standalone_mode", True):
             return super().main(typed, *rest, **named)
         try:
@@ -100,7 +105,7 @@ def refuse_words(context: typer.Context, words: list[str] | None) -> list[str] |
     """Return the overrides, or refuse a word among them that other tools know."""
     root = context.find_root().command
     commands = root.commands if isinstance(root, TyperGroup) else {}
-    for word in () if context.resilient_parsing else words or ():
+    for word in words or ():
         hint = f"type normexp {word}" if word in commands else WORDS.get(word)
         if hint:
             raise UsageError(f"{word!r} is no override, which is KEY=VALUE", hint)

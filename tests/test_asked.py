@@ -84,3 +84,4 @@ def test_a_listing_is_sorted_and_cut(as_json: AsJson, command: Command) -> None:
     assert seeds == [0, 0, 0, 1, 1, 1]
     assert [row["test_loss"] for row in best] == losses[:2]
     assert "did you mean test_loss" in command("ls", "bn_regression", "--sort", "test_los").stderr
+    assert "there is test_loss, " in command("ls", "bn_regression", "--sort", "speed").stderr

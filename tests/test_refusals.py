@@ -257,6 +257,8 @@ TYPED = {
     "ls --dir ": ("", "leave --dir out"),
     "ls --dir=": ("", "leave --dir out"),
     "report bn_regression --out ": ("", "leave --out out"),
+    "ls --best 0": ("'--best': it has to be greater than or equal to 1", ""),
+    "ls --best 1": ("of the runs of one study", "type normexp ls STUDY --best 3"),
     # Arguments
     "claims S9": ("no claim 'S9'; there is S0.1 to S4.9", ""),
     "claims S1.99": ("no claim 'S1.99'; there is S0.1 to S4.9", ""),

@@ -228,4 +228,4 @@ def test_a_study_gets_another_name(as_json: AsJson, command: Command) -> None:
     assert command("mv", "mine", "bn_regression").exit_code == 2
     assert command("mv", "mine", "reports").exit_code == 2
     assert command("mv", "mine", "../mine").exit_code == 2
-    assert command("mv", "nothing", "mine2").exit_code == 2
+    assert command("mv", "nothing", "mine2").exit_code == 3

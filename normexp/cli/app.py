@@ -121,7 +121,8 @@ def into(overrides: list[str] | None, directory: Path | None) -> list[str]:
 
 def _message(error: typer.TyperException) -> str:
     text = error.format_message().partition(" (Possible")[0].partition(" Did you mean")[0]
-    return (text[:1].lower() + text[1:]).rstrip(".").replace("\n", " ")
+    text = text.replace("Input should be", "it has to be").replace("\n", " ")
+    return (text[:1].lower() + text[1:]).rstrip(".")
 
 
 def _refuse_empty(typed: Sequence[str]) -> None:

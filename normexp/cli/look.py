@@ -21,7 +21,7 @@ from normexp.cli.app import (
     command,
     warn_of_damage,
 )
-from normexp.errors import NotFoundError
+from normexp.errors import NotFoundError, UsageError
 
 
 @command("ls")
@@ -64,6 +64,10 @@ def list_store(  # noqa: PLR0913  the options of a command line
     from normexp.sweeps import listing
 
     if study is None:
+        if sort or best:
+            raise UsageError(
+                "--sort and --best are of the runs of one study", "type normexp ls STUDY --best 3"
+            )
         sweeps = listing.chosen(listing.sweeps(directory), tag, since, status)
         return Answer(lambda: sweeps, lambda: print_sweeps(sweeps))
     runs = listing.runs(directory, study, as_asked(fields or ()).where)

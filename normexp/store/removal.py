@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from normexp.errors import NormexpError, UsageError
+from normexp.errors import NormexpError, NotFoundError, UsageError
 from normexp.store.files import abandoned, staging
 from normexp.store.layout import ID_LENGTH, StudyDirectory, look_around, studies
 from normexp.store.locks import SUFFIX, unchanging
@@ -177,11 +177,12 @@ def rename(store: Path, old: str, new: str) -> Path:
     """Give a study another name, and return its directory; its runs stay as they were made.
 
     Raises:
-        UsageError: there is no such study, a sweep works on it, or it cannot have this name.
+        NotFoundError: there is no such study.
+        UsageError: a sweep works on it, or it cannot have this name.
     """
     study, target = StudyDirectory(store / old), store / new
     if study.path not in [each.path for each in studies(store)]:
-        raise UsageError(f"there is no study {old} in {store}", look_around(store))
+        raise NotFoundError(f"there is no study {old} in {store}", look_around(store))
     if not NAME.fullmatch(new) or new in TAKEN or os.path.lexists(target):
         raise UsageError(
             f"{new!r} cannot be a study's new name, or something in {store} has it",

@@ -174,7 +174,11 @@ def ranked(found: StudyRuns, by: str, most: int | None) -> StudyRuns:
         name for row in values for name in (*METRICS, *found.fields) if name in row
     )
     if by not in known:
-        raise UsageError(f"runs are not sorted by {by}", did_you_mean(by, known, "see normexp ls"))
+        names = ", ".join(known)
+        raise UsageError(
+            f"no run has {by!r} to sort by; there is {names}",
+            did_you_mean(by, known, f"type --sort {next(iter(known))}, for example"),
+        )
     sign = -1 if "accuracy" in by else 1
 
     def rank(pair: tuple[dict[str, Any], dict[str, Any]]) -> tuple[bool, float, str]:

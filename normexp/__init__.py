@@ -52,7 +52,7 @@ _ROOMS = {
     "NormexpError": "normexp.errors",
     "load": "normexp.study.study",
     "plan": "normexp.sweeps.sweep",
-    "sweep": "normexp.sweeps.sweep",
+    "sweep": "normexp.console.progress",
     "read": "normexp.store.stored",
     "budget": "normexp.insight.budget",
     "lint": "normexp.own.lint",

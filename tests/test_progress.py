@@ -158,7 +158,7 @@ def test_what_failed_before_an_interruption_is_not_lost(
     progress = module.LiveProgress()
     for _ in range(2):
         progress(Event("ended", done=Done(error=ValueError("no such thing"))))
-    progress.close(with_failures=True)
+    progress.__exit__(KeyboardInterrupt)
 
     assert capsys.readouterr().err == "failed: ValueError: no such thing\n"
 

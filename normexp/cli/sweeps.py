@@ -167,20 +167,17 @@ def swept(
         from normexp.sweeps.events import Event
         from normexp.sweeps.sweep import sweep_study
 
-    progress, stop, complete = LiveProgress(at_start), Stop(), False
-    with _listening(stop, lambda: progress(Event("stopping"))) as signals:
+    progress, stop = LiveProgress(at_start), Stop()
+    with _listening(stop, lambda: progress(Event("stopping"))) as signals, progress:
         try:
             if not isinstance(given, Study):
                 names = {name: settings.pop(name, None) for name in ("config_dir", "filed_as")}
                 with _reading():
                     given = load(given, **names)
             outcome = sweep_study(given, progress=progress, stop=stop, **settings)
-            complete = True
         except SweepInterruptedError as error:
             error.exit_code = 128 + signals[0] if signals else error.exit_code
             raise
-        finally:
-            progress.close(with_failures=not complete)
     return outcome, 128 + signals[0] if signals else 0
 
 

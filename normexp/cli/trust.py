@@ -79,14 +79,13 @@ def reproduce(
     from normexp.console.trust import print_certificate
     from normexp.trust.reproduce import reproduce as again
 
-    progress = LiveProgress()
     signal.signal(signal.SIGTERM, _leave)
     try:
-        certificate, path = again(
-            run, places, store=directory, out=out, trust_source=trust_source, progress=progress
-        )
+        with LiveProgress() as progress:
+            certificate, path = again(
+                run, places, store=directory, out=out, trust_source=trust_source, progress=progress
+            )
     finally:
-        progress.close()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return Answer(
         lambda: certificate,

@@ -1,14 +1,17 @@
-"""Progress of a sweep on stderr: a live display on a terminal, a line a stack elsewhere."""
+"""Progress of a sweep: live on a terminal and in a notebook, elsewhere a line a stack on stderr."""
 
 import os
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import Any, Self
 
 from rich.console import Console, Group
+from rich.jupyter import JupyterMixin
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -19,9 +22,12 @@ from normexp.console.curves import Curves
 from normexp.console.output import stderr, warn
 from normexp.console.words import counted, duration, number
 from normexp.errors import describe
-from normexp.store.locks import StoppedError
+from normexp.store.locks import StoppedError, repeating
+from normexp.study.study import Overrides
+from normexp.sweeps import sweep as sweeps
 from normexp.sweeps.cost import observing_seconds, training_seconds
-from normexp.sweeps.events import Done, Event
+from normexp.sweeps.events import Done, Event, Listener, ignore
+from normexp.sweeps.outcome import Outcome
 from normexp.sweeps.plan import Plan
 
 DRAWINGS_PER_SECOND = 5
@@ -50,13 +56,50 @@ def is_drawable(console: Console) -> bool:
     return able and not console.options.ascii_only
 
 
+@wraps(sweeps.sweep)
+def sweep(*overrides: Overrides, progress: Listener = ignore, **settings: Any) -> Outcome:  # noqa: ANN401
+    """Sweep as `normexp.sweeps.sweep.sweep` does, and show in a notebook how it goes."""
+    if progress is not ignore or not stderr().is_jupyter:
+        return sweeps.sweep(*overrides, progress=progress, **settings)
+    with LiveProgress() as shown:
+        return sweeps.sweep(*overrides, progress=shown, **settings)
+
+
+@contextmanager
+def _drawing(console: Console, look: Callable[[], Any]) -> Iterator[None]:
+    """Draw again and again meanwhile, and leave nothing of it."""
+    if not console.is_jupyter:
+        with Live(
+            get_renderable=look,
+            console=console,
+            refresh_per_second=DRAWINGS_PER_SECOND,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        ):
+            yield
+        return
+    from IPython.display import display  # there, in a notebook
+
+    handle = display(look(), display_id=True)
+
+    def draw() -> float:
+        handle.update(look())
+        return 1 / DRAWINGS_PER_SECOND
+
+    with repeating(draw, 0.0):
+        yield
+    handle.update({"text/plain": ""}, raw=True)
+
+
 class LiveProgress:
     """A listener that shows the events of a sweep; `at_start` is called before all else."""
 
     def __init__(self, at_start: Callable[[Plan], None] | None = None) -> None:
         self._at_start = at_start
         self._console = stderr()
-        self._is_live = is_drawable(self._console)
+        self._is_live = self._console.is_jupyter or is_drawable(self._console)
         self._display: Display | None = None
         self._live = ExitStack()
         self._warnings: list[warnings.WarningMessage] = []
@@ -96,17 +139,7 @@ class LiveProgress:
         self._display = Display(plan, self._console, curves, self._failures)
         if before is None:
             self._warnings = self._live.enter_context(warnings.catch_warnings(record=True))
-            self._live.enter_context(
-                Live(
-                    get_renderable=lambda: self._display or "",
-                    console=self._console,
-                    refresh_per_second=DRAWINGS_PER_SECOND,
-                    transient=True,
-                    redirect_stdout=False,
-                    redirect_stderr=False,
-                    vertical_overflow="crop",
-                )
-            )
+            self._live.enter_context(_drawing(self._console, lambda: self._display or ""))
 
     def _text(self, event: Event) -> str:
         """A line about an event where there is no display; empty for steps and runs."""
@@ -122,13 +155,16 @@ class LiveProgress:
             return f"{counted(event.count, 'task')} {_queued(event)}"
         return ""
 
-    def close(self, *, with_failures: bool = False) -> None:
-        """Take the display away; print warnings, and failures if nobody else does."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        """Take the display away; print warnings, and of a sweep that has no result the failures."""
         self._live.close()
         self._display = None
         for text in dict.fromkeys(str(each.message) for each in self._warnings):
             warn(text)
-        for text in dict.fromkeys(self._failures) if with_failures else []:
+        for text in dict.fromkeys(self._failures) if error else []:
             self._console.print(Text(text, "bold red"), soft_wrap=True)
         self._warnings, self._failures = [], []
 
@@ -153,7 +189,7 @@ def _came_of(done: Done) -> str:
     return ", ".join(parts)
 
 
-class Display:
+class Display(JupyterMixin):
     """The bar of a sweep, its speed, and a curve for each arm.
 
     Training and observing weigh what the plan estimates for them, so that a sweep whose training is

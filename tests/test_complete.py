@@ -106,7 +106,7 @@ def test_a_footnote_explains_what_is_shown(
     """Where there is no room for a column, nothing is said of it."""
     words = ["sweep", *SMALL, "norm=batch", "norm.momentum=0.1,0.5", "seed=0,1,2"]
     wide = normexp(*words).stdout
-    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("COLUMNS", "24")
     narrow = normexp(*words).stdout
 
     assert "half-life in steps" in wide

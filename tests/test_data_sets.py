@@ -167,7 +167,7 @@ def test_budgets_and_predictions_say_on_which_data(
     assert [(f["values"]["data.kind"], f["values"].get("data.noise_std")) for f in forecasts] == [
         ("digits", None), ("quadratic", 0.5), ("quadratic", 2.0)]  # fmt: skip
     for named in ("digits", "quadratic"):
-        assert len(re.findall(rf"^ 0\.[15] +{named}", table, flags=re.MULTILINE)) >= 2
+        assert len(re.findall(rf"^ +0\.[15] +{named}", table, flags=re.MULTILINE)) >= 2
 
 
 def test_curves_of_progress_have_a_scale_for_each_data_set() -> None:

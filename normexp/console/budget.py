@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 from rich.console import Console
 
-from normexp.console.output import Column, field_columns, legend, print_table, stdout, words_of
+from normexp.console.output import legend, stdout
+from normexp.console.table import print_table, with_fields
 from normexp.console.theory import print_curve
 from normexp.console.words import counted, keras, number, short
 from normexp.errors import UsageError
@@ -35,16 +35,14 @@ def print_budget_of_run(budget: RunBudget) -> None:
     """One run: every layer at the end of the training, and what its error costs."""
     console, cost, row = stdout(), budget.cost, budget.run.row
     console.print(f"{row['label']}  {row['run_id']}", style="bold")
-    columns = [
-        words_of("layer", lambda layer: layer["layer"]),
-        *(
-            Column(f"mean\n{part}", partial(lambda p, layer: f"{layer['mean'][p]:.3f}", part))
-            for part in ALL
-        ),
-        Column("variance\nerror", lambda layer: f"{layer['var']['error']:.3f}"),
-        Column("ln\nratio", lambda layer: f"{layer['log_var_ratio']:.3f}"),
+    layers = [
+        {"layer": layer["layer"]}
+        | {f"mean\n{part}": f"{layer['mean'][part]:.3f}" for part in ALL}
+        | {"variance\nerror": f"{layer['var']['error']:.3f}"}
+        | {"ln\nratio": f"{layer['log_var_ratio']:.3f}"}
+        for layer in report(budget)["layers"]
     ]
-    print_table(console, report(budget)["layers"], columns)
+    print_table(console, layers)
     legend(
         "means in σ of the population, RMS over channels: error = initial + drift + noise in every "
         "channel. variance: mean of (running − population) / population, and of ln(running / "
@@ -63,24 +61,15 @@ def print_budget_of_run(budget: RunBudget) -> None:
 def print_budget_of_arms(arms: Sequence[ArmBudget], fields: Sequence[str]) -> None:
     """One row an arm, medians over seeds."""
     console, known = stdout(), any(not math.isnan(arm.cost["error"]) for arm in arms)
-    costs = [
-        *(
-            Column(f"{part}\nalone", partial(lambda p, arm: number(arm.cost[p]), part))
-            for part in PARTS
-        ),
-        Column("all\nof it", lambda arm: number(arm.cost["error"])),
-    ]
-    parts = [
-        Column(f"{part}\nin σ", partial(lambda p, arm: number(arm.mean[p]), part)) for part in PARTS
-    ]
-    figures = [
-        Column("n", lambda arm: str(arm.n)),
-        Column("error\nin σ", lambda arm: number(arm.mean["error"])),
-        *(costs if known else parts),
-        Column("excess", lambda arm: number(arm.excess)),
-    ]
-    names = field_columns(arms, fields, figures, width=console.width)
-    print_table(console, arms, [*names, *figures])
+    rows = []
+    for arm in arms:
+        parts = {f"{part}\nin σ": arm.mean[part] for part in PARTS}
+        if known:
+            parts = {f"{part}\nalone": arm.cost[part] for part in PARTS}
+            parts["all\nof it"] = arm.cost["error"]
+        error = {"n": arm.n, "error\nin σ": arm.mean["error"]}
+        rows.append((arm.values, error | parts | {"excess": number(arm.excess)}))
+    print_table(console, with_fields(rows, fields, console.width))
     legend(
         "medians over seeds at the end, where sweep's tables have means. error: RMS over channels "
         "of (running − population mean) / σ. "
@@ -98,22 +87,21 @@ def print_forecasts(forecasts: Sequence[Forecast]) -> None:
         _print_cell(console, forecasts[0])
         return
     fields = list(dict.fromkeys(path for each in forecasts for path in each.values))
-    figures = [
-        Column("n", lambda each: str(each.n)),
-        Column("best", lambda each: short(each.best.momentum, 10)),
-        Column("keras", lambda each: keras(each.best.momentum)),
-        Column("training\nloss", lambda each: number(each.best.training_loss)),
-        Column("test\nloss", lambda each: number(each.best.measured)),
-        Column(
-            "best\nmeasured", lambda each: short(getattr(each.best_measured, "momentum", None), 10)
-        ),
-        Column(
-            "its test\nloss", lambda each: number(getattr(each.best_measured, "measured", None))
-        ),
-        Column("population", lambda each: number(each.population)),
-    ]
-    names = field_columns(forecasts, fields, figures, width=console.width)
-    print_table(console, forecasts, [*names, *figures])
+    rows = []
+    for each in forecasts:
+        best, measured = each.best, each.best_measured
+        cells = {
+            "n": each.n,
+            "best": f"{best.momentum:.10g}",
+            "keras": keras(best.momentum),
+            "training\nloss": best.training_loss,
+            "test\nloss": number(best.measured),
+            "best\nmeasured": short(measured.momentum if measured else None, 10),
+            "its test\nloss": number(measured.measured if measured else None),
+            "population": number(each.population),
+        }
+        rows.append((each.values, cells))
+    print_table(console, with_fields(rows, fields, console.width))
     legend(
         "best: the momentum with the least training loss; test loss: of stored runs there. "
         f"{MEDIANS}"
@@ -122,20 +110,23 @@ def print_forecasts(forecasts: Sequence[Forecast]) -> None:
 
 def _print_cell(console: Console, forecast: Forecast) -> None:
     best, measured = forecast.best, forecast.best_measured
-    columns = [
-        Column("momentum ", lambda each: f"{each.momentum:g}" + " *"[each is best]),
-        Column("keras", lambda each: keras(each.momentum)),
-        Column("training\nloss", lambda each: number(each.training_loss)),
-        *(Column(part, partial(lambda p, each: number(each.parts[p]), part)) for part in PARTS),
-        Column("test\nloss", lambda each: number(each.measured)),
-        Column("n", lambda each: number(each.n or None)),
-    ]
     shown = [
         each
         for each in forecast.tried
         if each.momentum in SHOWN or each.measured is not None or each is best
     ]
-    print_table(console, shown, columns, highlighted=best)
+    rows = [
+        {
+            "momentum ": f"{each.momentum:g}" + " *"[each is best],
+            "keras": keras(each.momentum),
+            "training\nloss": each.training_loss,
+            **{part: each.parts[part] for part in PARTS},
+            "test\nloss": number(each.measured),
+            "n": number(each.n or None),
+        }
+        for each in shown
+    ]
+    print_table(console, rows, highlighted=shown.index(best))
     legend(
         f"{MEDIANS} initial, drift, noise: what the training loss would rise by if the statistics "
         "were off from the population's by that alone; where a net fits badly, some errors lower "
@@ -171,22 +162,22 @@ def _print_layers(console: Console, layers: Mapping[str, Setting]) -> None:
     rows = []
     for name, setting in layers.items():
         try:
-            rows.append((name, setting, round(best_momentum(setting), 3)))
+            best = round(best_momentum(setting), 3)
         except UsageError:  # batches of one have no variance
             continue
-    columns = [
-        words_of("layer", lambda row: row[0]),
-        Column("drift\na step", lambda row: f"{row[1].drift_per_step:.4f}"),
-        Column("random\nstep", lambda row: f"{row[1].walk_per_step:.4f}"),
-        Column(
-            "noise of\na batch",
-            lambda row: f"{(row[1].noise_scale / row[1].batch_size) ** 0.5:.4f}",
-        ),
-        Column("of σ/√B", lambda row: f"{row[1].noise_scale ** 0.5:.0%}"),
-        Column("best\nmomentum", lambda row: f"{row[2]:g}"),
-        Column("keras", lambda row: keras(row[2])),
-    ]
-    print_table(console, rows, columns)
+        noise = (setting.noise_scale / setting.batch_size) ** 0.5
+        rows.append(
+            {
+                "layer": name,
+                "drift\na step": f"{setting.drift_per_step:.4f}",
+                "random\nstep": f"{setting.walk_per_step:.4f}",
+                "noise of\na batch": f"{noise:.4f}",
+                "of σ/√B": f"{setting.noise_scale**0.5:.0%}",
+                "best\nmomentum": f"{best:g}",
+                "keras": keras(best),
+            }
+        )
+    print_table(console, rows)
     legend(
         "each layer's means at the end of the training, in σ, and the momentum that is best for "
         "them alone by theory. Noise far below σ/√B is no slip: where the layers below are "

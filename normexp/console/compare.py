@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from normexp.console.output import Column, field_column, legend, note, print_table, stdout, words_of
+from normexp.console.output import legend, note, stdout
+from normexp.console.table import field_cells, print_table
 from normexp.console.words import NOTHING, counted, field_value, number, short, title_of
 from normexp.insight.compare import FieldComparison, FieldReport
 from normexp.insight.comparison import FEWEST, Comparison
@@ -37,19 +37,18 @@ def print_comparisons(report: FieldReport) -> None:
     scales = {each.found.result.scale for each in comparisons}
     scale = "difference" if "difference" in scales else "ratio"
     pairings = {each.found.pairing: None for each in comparisons}
-    columns = _fields(report)
-    if len(pairings) > 1:
-        columns.append(words_of("paired", lambda each: PAIRED[each.found.pairing]))
-    columns += [
-        Column("n", lambda each: sample_size(each.found.result)),
-        Column(
-            f"{scale} [95 % interval]",
-            lambda each: estimate_with_interval(each.found.result, scale),
-        ),
-        Column("effect\nsize", lambda each: short(each.found.result.effect_size, 2)),
-        Column("decided", lambda each: decision(each.found.result)),
-    ]
-    print_table(console, comparisons, columns, ["effect\nsize"])
+    rows = []
+    for each, told in zip(comparisons, _told_apart(report), strict=True):
+        found = each.found.result
+        cells = {
+            "paired": PAIRED[each.found.pairing] if len(pairings) > 1 else None,
+            "n": sample_size(found),
+            f"{scale} [95 % interval]": estimate_with_interval(found, scale),
+            "effect\nsize": short(found.effect_size, 2),
+            "decided": decision(found),
+        }
+        rows.append(told | cells)
+    print_table(console, rows, ["effect\nsize"])
     what = {
         "ratio": "ratio of geometric means, value : baseline",
         "difference": "difference of means, value − baseline",
@@ -63,16 +62,20 @@ def print_comparisons(report: FieldReport) -> None:
     _note_left_out(comparisons)
 
 
-def _fields(report: FieldReport) -> list[Column]:
+def _told_apart(report: FieldReport) -> list[dict[str, Any]]:
     """The fields that tell the comparisons apart: of cells, baselines, and the values compared."""
-    columns = []
+    rows: list[dict[str, Any]] = [{} for _ in report.comparisons]
     for prefix, side in (("", "cell"), ("base\n", "baseline"), ("", "other")):
         values: list[Mapping[str, Any]] = [getattr(each, side) for each in report.comparisons]
-        for path in dict.fromkeys(path for each in values for path in each):
-            varies = len({repr(each.get(path)) for each in values}) > 1
-            if varies or (side == "other" and path == report.field):
-                columns.append(field_column(path, attrgetter(side), prefix))
-    return columns
+        paths = [
+            path
+            for path in dict.fromkeys(path for each in values for path in each)
+            if len({repr(each.get(path)) for each in values}) > 1
+            or (side == "other" and path == report.field)
+        ]
+        for row, each in zip(rows, values, strict=True):
+            row |= {prefix + title: text for title, text in field_cells(paths, each).items()}
+    return rows
 
 
 def _note_left_out(comparisons: Sequence[FieldComparison]) -> None:
@@ -169,22 +172,20 @@ def _print_settled(console: Console, settled: "Iterable[Settled]") -> None:
 
 def _print_source(console: Console, found: "Sequence[Judged]", letters: Mapping[str, str]) -> None:
     """A row a claim, its effects and notes below each other."""
-
-    def effects(each: "Judged") -> str:
-        cells = _shown(each)
-        return "\n".join([each.claim.measure, *(_effect(c, named=len(cells) > 1) for c in cells)])
-
-    columns = [
-        words_of("", lambda each: each.claim.id, is_whole=True),
-        words_of(
-            "claim", lambda each: "\n".join([each.claim.text, *map("→ {}".format, _notes(each))])
-        ),
-        words_of("verdict", lambda each: each.verdict),
-        words_of("effect", effects),
-        Column("n", lambda each: _sizes(each.cells)),
-        words_of("in", lambda each: "".join(letters[n] for n in each.claim.studies) or NOTHING),
-    ]
-    print_table(console, found, columns)
+    rows = []
+    for each in found:
+        cells, claim = _shown(each), each.claim
+        effects = [_effect(cell, named=len(cells) > 1) for cell in cells]
+        row = {
+            "": claim.id,
+            "claim": "\n".join([claim.text, *map("→ {}".format, _notes(each))]),
+            "verdict": each.verdict,
+            "effect": "\n".join([claim.measure, *effects]),
+            "n": _sizes(each.cells),
+            "in": "".join(letters[name] for name in claim.studies) or NOTHING,
+        }
+        rows.append(row)
+    print_table(console, rows)
     console.print()
 
 
@@ -243,14 +244,17 @@ def _print_claim(console: Console, found: "Judged") -> None:
     console.print(f"verdict: {found.verdict}")
     console.print(f"expected: {_expected(claim)}")
     console.print(f"criterion: {claim.criterion}")
-    columns = [
-        words_of("condition", lambda cell: cell.where or "everywhere"),
-        words_of("claim", lambda cell: HELD[cell.holds] if cell.posed else "not posed"),
-        Column(claim.measure, lambda cell: _effect(cell, named=False)),
-        Column("n", lambda cell: str(cell.comparison.n[0])),
-        Column("effect size", lambda cell: short(cell.comparison.effect_size, 2)),
-        Column("runs", lambda cell: str(len(cell.run_ids)) if cell.run_ids else NOTHING),
+    rows = [
+        {
+            "condition": cell.where or "everywhere",
+            "claim": HELD[cell.holds] if cell.posed else "not posed",
+            claim.measure: _effect(cell, named=False),
+            "n": cell.comparison.n[0],
+            "effect size": short(cell.comparison.effect_size, 2),
+            "runs": len(cell.run_ids) or NOTHING,
+        }
+        for cell in found.cells
     ]
-    print_table(console, found.cells, columns, ("runs", "effect size"))
+    print_table(console, rows, ("runs", "effect size"))
     for remark in _remarks(found):
         console.print(remark)

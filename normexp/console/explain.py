@@ -1,16 +1,15 @@
 """Where two runs differ, and why a run is kept or made again."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from math import isnan
-from operator import itemgetter
 from typing import Any
 
 from rich.console import Console
 
 from normexp.config.field import Role, spell
-from normexp.console.output import Column, legend, print_table, stdout, words_of
+from normexp.console.output import legend, stdout
 from normexp.console.sweeps import ROUNDING
+from normexp.console.table import print_table
 from normexp.console.trust import print_changes
 from normexp.console.words import METRICS, NOTHING, counted, field_value, number
 from normexp.trust.diff import MEANINGS, SIDES
@@ -47,8 +46,8 @@ def print_diff(report: Report) -> None:
     console.print("the same run, stored twice" if report["same_run"] else shared, soft_wrap=True)
     values = report["values"]
     if rows := report["differences"]:
-        cells = _two(words_of, lambda side, row: _field(row, side, values[side]))
-        print_table(console, rows, [words_of("field", itemgetter("key")), *cells])
+        sides = [{w: _field(row, s, values[s]) for s, w in WORDS.items()} for row in rows]
+        print_table(console, [{"field": r["key"]} | e for r, e in zip(rows, sides, strict=True)])
     _print_results(console, report)
     _print_layers(console, report["layers"])
     _print_provenance(console, report["provenance"])
@@ -64,15 +63,6 @@ def print_why(report: Report) -> None:
         _print_study(report)
 
 
-def _two(
-    make: Callable[[str, Callable[[Any], str]], Column],
-    cell: Callable[[str, Any], str],
-    titles: Sequence[str] = tuple(WORDS.values()),
-) -> list[Column]:
-    """A column for each side, whose cells are made from the side and a row."""
-    return [make(title, partial(cell, side)) for side, title in zip(SIDES, titles, strict=True)]
-
-
 def _field(row: Report, side: str, values: Report) -> str:
     return field_value(row["key"], values) if side in row else NOTHING
 
@@ -84,17 +74,16 @@ def _print_results(console: Console, report: Report) -> None:
     if all(row["left"] == row["right"] for row in rows):
         console.print(f"the same results {at}, to the last digit")
         return
-    shown = [row | _without_rounding(row, rows, report["values"]) for row in rows]
-    columns = [
-        words_of(at, lambda row: METRICS[row["metric"]].replace("\n", " ")),
-        *_two(Column, lambda side, row: number(row[side])),
-        Column("difference", lambda row: _signed(row["difference"])),
-        Column("ratio", _ratio),
-    ]
-    if report["same_data"]:
-        print_table(console, shown, columns, ("difference", "ratio"))
-    else:
-        print_table(console, shown, columns[:-2])
+    shown = []
+    for each in rows:
+        row = each | _without_rounding(each, rows, report["values"])
+        cells = {at: METRICS[row["metric"]].replace("\n", " ")}
+        cells |= {word: number(row[side]) for side, word in WORDS.items()}
+        if report["same_data"]:
+            cells |= {"difference": _signed(row["difference"]), "ratio": _ratio(row)}
+        shown.append(cells)
+    print_table(console, shown, ("difference", "ratio"))
+    if not report["same_data"]:
         legend("losses on different data are not compared")
 
 
@@ -129,19 +118,21 @@ def _print_layers(console: Console, layers: Sequence[Report]) -> None:
     if not layers or all(layer.get("left") == layer.get("right") for layer in layers):
         return
     most = sorted(layers, key=_furthest, reverse=True)[:MOST_LAYERS]
-    shown = [layer for layer in layers if layer in most]
-    columns = [words_of("layer", itemgetter("layer"))]
-    for title, name in (("mean error, σ", "mean_error"), ("ln variance ratio", "log_var_ratio")):
-        titles = [f"{title}\n{word}" for word in WORDS.values()]
-        columns += _two(Column, partial(_layer_error, name), titles)
-    print_table(console, shown, columns, [each.title for each in columns[3:]])
+    titles = {
+        f"{title}\n{word}": (side, name)
+        for title, name in (("mean error, σ", "mean_error"), ("ln variance ratio", "log_var_ratio"))
+        for side, word in WORDS.items()
+    }
+    shown = [
+        {"layer": layer["layer"]}
+        | {t: number(layer.get(side, {}).get(name)) for t, (side, name) in titles.items()}
+        for layer in layers
+        if layer in most
+    ]
+    print_table(console, shown, [*titles][2:])
     if len(shown) < len(layers):
         others = counted(len(layers) - len(shown), "layer").replace(" ", " more ")
         legend(f"… {others}, not as far off: --json")
-
-
-def _layer_error(name: str, side: str, layer: Report) -> str:
-    return number(layer.get(side, {}).get(name))
 
 
 def _furthest(layer: Report) -> float:
@@ -154,9 +145,12 @@ def _print_provenance(console: Console, rows: Sequence[Report]) -> None:
     if not rows:
         console.print("made by the same code, versions and machine")
         return
-    columns = [words_of("made by", lambda row: row["name"] + " *" * row["deciding"])]
-    columns += _two(words_of, lambda side, row: _entry(row.get(side)))
-    print_table(console, rows, columns)
+    made = [
+        {"made by": row["name"] + " *" * row["deciding"]}
+        | {word: _entry(row.get(side)) for side, word in WORDS.items()}
+        for row in rows
+    ]
+    print_table(console, made)
     if any(row["deciding"] for row in rows):
         legend("* numbers may depend on it")
 
@@ -191,8 +185,7 @@ def _print_run(report: Report) -> None:
     if len(set(actions.values())) == 1:
         console.print(f"sweep {actions['warn']}")
         return
-    columns = [words_of("sweep --on-code-change=", itemgetter(0)), words_of("", itemgetter(1))]
-    print_table(console, list(actions.items()), columns)
+    print_table(console, [{"sweep --on-code-change=": k, "": does} for k, does in actions.items()])
 
 
 def _print_comparison(report: Report) -> None:
@@ -216,12 +209,14 @@ def _print_roles(console: Console, rows: Sequence[Report], titles: Sequence[str]
     """Print the fields that differ, and what their roles mean."""
     if not rows:
         return
-    columns = [
-        words_of("field", itemgetter("key")),
-        *_two(words_of, lambda side, row: spell(row[side]) if side in row else NOTHING, titles),
-        words_of("role", itemgetter("role")),
+    sides = dict(zip(SIDES, titles, strict=True))
+    cells = [
+        {"field": row["key"]}
+        | {word: spell(row[side]) if side in row else NOTHING for side, word in sides.items()}
+        | {"role": row["role"]}
+        for row in rows
     ]
-    print_table(console, rows, columns)
+    print_table(console, cells)
     for role in (role for role in Role if any(row["role"] == role.value for row in rows)):
         legend(f"{role.value}: {MEANINGS[role]}")
 
@@ -235,13 +230,12 @@ def _print_study(report: Report) -> None:
     for note in report["notes"]:
         console.print(f"note: {note}", soft_wrap=True)
     if not report["details"]:
-        columns = [
-            words_of("runs", _first),
-            words_of("why", lambda row: REASONS[row[0]]),
-            Column("number", lambda row: f"{row[1]['runs']:,}"),
+        rows = [
+            {"runs": _first(found), "why": REASONS[reason], "number": f"{found['runs']:,}"}
+            for reason, found in report["reasons"].items()
+            if found["runs"]
         ]
-        rows = [(reason, found) for reason, found in report["reasons"].items() if found["runs"]]
-        print_table(console, rows, columns)
+        print_table(console, rows)
     for detail in report["details"]:
         console.print()
         if detail["kind"] == "run":
@@ -250,9 +244,9 @@ def _print_study(report: Report) -> None:
             _print_described(console, detail)
 
 
-def _first(row: tuple[str, Report]) -> str:
-    labels = ", ".join(each["label"] for each in row[1]["first"])
-    return f"{labels}, ..." if row[1]["runs"] > len(row[1]["first"]) else labels
+def _first(found: Report) -> str:
+    labels = ", ".join(each["label"] for each in found["first"])
+    return f"{labels}, ..." if found["runs"] > len(found["first"]) else labels
 
 
 def _print_described(console: Console, detail: Report) -> None:

@@ -4,7 +4,6 @@ import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -12,18 +11,9 @@ from rich.console import Console
 from normexp.config.field import as_override, quoted, spell
 from normexp.config.identity import describing
 from normexp.config.schema import KIND_FIELDS, RECORDED
-from normexp.console.output import (
-    Column,
-    field_column,
-    fits,
-    legend,
-    print_table,
-    stdout,
-    stdout_line,
-    words_of,
-    wrapped,
-)
-from normexp.console.words import METRICS, NOTHING, counted, evenly, keras, number, short
+from normexp.console.output import legend, stdout, stdout_line, wrapped
+from normexp.console.table import field_cells, fits, print_table
+from normexp.console.words import METRICS, NOTHING, counted, evenly, keras, short
 from normexp.sweeps.listing import StudyRuns
 
 Row = Mapping[str, Any]
@@ -36,6 +26,9 @@ MOST_POINTS = 16
 
 MOST_LINES = 30
 """The end of a log that is shown."""
+
+SHOWN = ("test_accuracy", "test_loss", "excess_loss")
+"""Metrics of each run of a study."""
 
 DROP_ORDER = ("test batch", "population\naccuracy", "train", "population")
 
@@ -56,17 +49,20 @@ def print_sweeps(rows: Sequence[Row]) -> None:
     else:
         common = []
     tagged, noted = (any(row[name] for row in rows) for name in ("tags", "note"))
-    columns = [
-        *([words_of("study", lambda row: str(row["study"]))] if len(names) > 1 else []),
-        words_of("sweep", lambda row: str(row["sweep"]), is_whole=True),
-        *([] if also else [words_of("status", _status)]),
-        Column("runs", lambda row: number(row["runs"])),
-        Column("trained", lambda row: number(row["trained"])),
-        *([words_of("tags", lambda row: " ".join(row["tags"]))] if tagged else []),
-        words_of("typed", lambda row: _shortened(typed[str(row["directory"])], common)),
-        *([words_of("note", lambda row: row["note"])] if noted else []),
+    table = [
+        {
+            "study": row["study"] if len(names) > 1 else None,
+            "sweep": row["sweep"],
+            "status": None if also else _status(row),
+            "runs": row["runs"],
+            "trained": row["trained"],
+            "tags": " ".join(row["tags"]) if tagged else None,
+            "typed": _shortened(typed[str(row["directory"])], common),
+            "note": row["note"] if noted else None,
+        }
+        for row in rows
     ]
-    print_table(console, rows, columns, ("trained", "runs"))
+    print_table(console, table, ("trained", "runs"))
 
 
 def _status(row: Row) -> str:
@@ -107,24 +103,15 @@ def print_runs(found: StudyRuns) -> None:
         stdout_line(line)
     if not rows:
         return
-    head = [words_of("run", lambda row: row["run"], is_whole=True)]
-    if others:
-        head.append(words_of("status", lambda row: row["status"]))
-    fields = [field_column(path, lambda row: row.get("values", {})) for path in found.fields]
-    figures = [
-        Column(METRICS[name], partial(_figure, name))
-        for name in ("test_accuracy", "test_loss", "excess_loss")
-        if any(row.get(name) is not None for row in rows)
-    ]
-    is_damaged = any("values" not in row for row in rows)
-    if not fields or is_damaged or not fits(rows, [*head, *fields, *figures], console.width):
-        fields = [words_of("label", lambda row: row["label"])]
-    print_table(console, rows, [*head, *fields, *figures], ("excess", "test loss", "accuracy"))
-
-
-def _figure(name: str, row: Row) -> str:
-    value = row.get(name)
-    return NOTHING if value is None else number(float(value))
+    labels, fields = [], []
+    for row in rows:
+        head = {"run": row["run"], "status": row["status"] if others else None}
+        figures = {METRICS[name]: row.get(name) for name in SHOWN}
+        labels.append(head | {"label": row["label"]} | figures)
+        if found.fields and "values" in row:
+            fields.append(head | field_cells(found.fields, row["values"]) | figures)
+    is_whole = len(fields) == len(rows) and fits(fields, console.width)
+    print_table(console, fields if is_whole else labels, ("excess", "test loss", "accuracy"))
 
 
 def print_run(manifest: Row, metrics: Sequence[Row], *, whole: bool = False) -> None:
@@ -171,11 +158,8 @@ def _print_config(console: Console, config: Row, *, whole: bool) -> None:
         for path, value in config.items():
             section, _, field = path.rpartition(".")
             sections.setdefault(section or "run", []).append(f"{field}={spell(value)}")
-        columns = [
-            words_of("config", lambda each: each[0]),
-            words_of("", lambda each: "  ".join(each[1])),
-        ]
-        print_table(console, list(sections.items()), columns)
+        rows = [{"config": name, "": "  ".join(each)} for name, each in sections.items()]
+        print_table(console, rows)
         return
     shown = describing(config)
     for paths in (
@@ -189,13 +173,11 @@ def _print_config(console: Console, config: Row, *, whole: bool) -> None:
 
 
 def _print_metrics(console: Console, metrics: Sequence[Row], most: int) -> None:
-    shown = [metrics[point] for point in evenly(len(metrics), most)]
-    columns = [
-        Column(title, partial(lambda name, row: number(row[name]), name))
-        for name, title in {"step": "step", **METRICS}.items()
-        if name in metrics[0]
+    shown = [
+        {title: metrics[point].get(name) for name, title in {"step": "step", **METRICS}.items()}
+        for point in evenly(len(metrics), most)
     ]
-    print_table(console, shown, columns, DROP_ORDER)
+    print_table(console, shown, DROP_ORDER)
     if more := len(metrics) - len(shown):
         points = counted(more, "evaluation point").replace(" ", " more ", 1)
         legend(f"… {points}: --all")
@@ -204,11 +186,7 @@ def _print_metrics(console: Console, metrics: Sequence[Row], most: int) -> None:
 def _print_files(console: Console, files: Row, *, whole: bool) -> None:
     """The size of all files and the names of the tables, or the size of each."""
     if whole:
-        columns = [
-            words_of("file", lambda each: each[0]),
-            Column("bytes", lambda each: str(each[1]["bytes"])),
-        ]
-        print_table(console, list(files.items()), columns)
+        print_table(console, [{"file": name, "bytes": e["bytes"]} for name, e in files.items()])
         return
     total = sum(file["bytes"] for file in files.values())
     console.print(f"files: {total / 1000:,.0f} kB", style="bold")

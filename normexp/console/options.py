@@ -1,10 +1,11 @@
 """Options for people: on a terminal, and as the page `configs/README.md`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from normexp.config.field import spell
 from normexp.config.options import Option, Options
-from normexp.console.output import print_table, stdout, stdout_line, words_of, wrapped
+from normexp.console.output import stdout, stdout_line, wrapped
+from normexp.console.table import print_table
 
 INTRODUCTION = """\
 # What can be typed
@@ -82,7 +83,7 @@ def print_groups(found: Options) -> None:
     for section, _, name in (each.path.rpartition(".") for each in found.fields if not each.of):
         key = f"{section}." if section else f"{name}="
         rows[key] = f"{rows[key]}, {name}" if key in rows else name if section else "0, 1, 2, …"
-    _print_pairs(("type", "one of"), [*rows.items()])
+    print_table(stdout(), [{"type": key, "one of": names} for key, names in rows.items()])
     for line in (
         "normexp options norm · a group, a section or a choice: its fields",
         "normexp options norm.momentum · a field: type, default, role, meaning",
@@ -94,7 +95,8 @@ def print_groups(found: Options) -> None:
 def print_options(found: Options) -> None:
     """Choices with a line each; a field's first line is typed so, below it is its meaning."""
     for group, choices in found.choices.items():
-        _print_pairs((group, ""), [(f"{group}={name}", about) for name, about in choices.items()])
+        rows = [{group: f"{group}={name}", "": about} for name, about in choices.items()]
+        print_table(stdout(), rows)
     console = stdout()
     if found.choices and found.fields:
         stdout_line("")
@@ -112,8 +114,3 @@ def _meaning(option: Option) -> str:
     group = option.path.partition(".")[0]
     of = ",".join(each.partition("=")[2] for each in option.of)
     return f"{option.meaning} ({group}={of})" if of else option.meaning
-
-
-def _print_pairs(titles: tuple[str, str], rows: Sequence[tuple[str, str]]) -> None:
-    first = words_of(titles[0], lambda row: row[0], is_whole=True)
-    print_table(stdout(), rows, [first, words_of(titles[1], lambda row: row[1])])

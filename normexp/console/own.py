@@ -1,11 +1,12 @@
 """A user's own network: what is wrong with its batch norms, and what they cost."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from normexp.console.output import Column, legend, print_table, stdout, words_of
+from normexp.console.output import legend, stdout
+from normexp.console.table import print_table
 from normexp.console.words import counted, number
 
 if TYPE_CHECKING:
@@ -32,13 +33,16 @@ def print_lint(report: "Report") -> None:
 
 def _print_moves(moves: "Moves") -> None:
     rows = sorted(moves.layers, key=lambda each: -each.mean)
-    columns = [
-        words_of("layer", lambda move: move.layer),
-        Column("mean by\nσ", lambda move: number(move.mean, 3)),
-        Column("variance\n×", lambda move: number(move.variance)),
-        Column("more\nbatches", lambda move: f"{move.batches:.0f}"),
+    shown = [
+        {
+            "layer": each.layer,
+            "mean by\nσ": number(each.mean, 3),
+            "variance\n×": each.variance,
+            "more\nbatches": f"{each.batches:.0f}",
+        }
+        for each in rows[:MOST_LAYERS]
     ]
-    print_table(stdout(), rows[:MOST_LAYERS], columns)
+    print_table(stdout(), shown)
     moved = sum(each.is_moved for each in rows)
     stdout().print(
         f"statistics moved in {moved:,} of {counted(len(rows), 'layer')}; "
@@ -49,16 +53,15 @@ def _print_moves(moves: "Moves") -> None:
 
 def print_audit(table: "pd.DataFrame", scores: Sequence[str], verdict: "Verdict") -> None:
     """A row for every kind of statistics with all its scores, then the verdict."""
-
-    def score_of(name: str) -> Callable[[Any], str]:
-        return lambda row: number(row[name])
-
-    columns = [
-        words_of("statistics", lambda row: row["estimator"]),
-        Column("population's\nshare", lambda row: number(row["share"], 2)),
-        *(Column(name, score_of(name)) for name in scores),
-        Column("excess", lambda row: number(row["excess"], 3)),
-        Column("±", lambda row: number(row["interval"], 2)),
+    rows = [
+        {
+            "statistics": row["estimator"],
+            "population's\nshare": number(row["share"], 2),
+            **{name: row[name] for name in scores},
+            "excess": number(row["excess"], 3),
+            "±": number(row["interval"], 2),
+        }
+        for row in table.to_dict("records")
     ]
-    print_table(stdout(), table.to_dict("records"), columns)
+    print_table(stdout(), rows)
     stdout().print(str(verdict), soft_wrap=True)

@@ -1,10 +1,10 @@
 """What a store takes, and what goes."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from normexp.console.output import Column, print_table, stdout, words_of
+from normexp.console.output import stdout
+from normexp.console.table import print_table
 from normexp.console.words import counted, in_bytes
 
 if TYPE_CHECKING:
@@ -18,9 +18,13 @@ def print_sizes(rows: Sequence[Mapping[str, Any]]) -> None:
     total: dict[str, Any] = {"study": "all"}
     parts = [name for name in rows[0] if name != "study"]
     total |= {part: sum(row[part] for row in rows) for part in parts}
-    columns = [words_of("study", lambda row: str(row["study"]), is_whole=True)]
-    columns += [Column(part, partial(_size_of, part)) for part in parts]
-    print_table(stdout(), [*rows, *([total] if len(rows) > 1 else [])], columns)
+    print_table(
+        stdout(),
+        [
+            {"study": row["study"]} | {part: in_bytes(row[part]) for part in parts}
+            for row in [*rows, *([total] if len(rows) > 1 else [])]
+        ],
+    )
 
 
 def print_removal(
@@ -47,7 +51,3 @@ def print_removal(
     staying = {path: runs for path, runs in found.losing.items() if path not in found.sweeps}
     for sweep, runs in staying.items():
         console.print(f"{sweep.name} stays, without {counted(len(runs), 'run')}", soft_wrap=True)
-
-
-def _size_of(part: str, row: Mapping[str, Any]) -> str:
-    return in_bytes(row[part])

@@ -1,7 +1,6 @@
 """A plan, and the result of a sweep: a row an arm, or a column a momentum; and of a search."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -9,19 +8,8 @@ from rich.text import Text
 
 from normexp.config.data import data_set, data_sets
 from normexp.config.norm import WITHOUT_MOMENTUM
-from normexp.console.output import (
-    Column,
-    field_column,
-    fits,
-    legend,
-    note,
-    print_table,
-    stdout,
-    stdout_line,
-    warn,
-    words_of,
-    wrapped,
-)
+from normexp.console.output import legend, note, stdout, stdout_line, warn, wrapped
+from normexp.console.table import field_cells, fits, print_table
 from normexp.console.words import (
     METRICS,
     NOTHING,
@@ -57,6 +45,14 @@ BY_TRIAL = (
     "median over seeds, at the best of what was read off a trial's trainings; inf: diverged. "
     "To see the first:"
 )
+
+MEANS = {
+    "accuracy": "test_accuracy",
+    "population\naccuracy": "test_accuracy_population",
+    "test loss": "test_loss",
+    "population": "test_loss_population",
+}
+"""Metrics of an arm, by the titles of their columns."""
 
 DROP_ORDER = ("half\nlife", "population", "keras", "population\naccuracy", "accuracy", "excess")
 
@@ -95,11 +91,8 @@ def print_plan(plan: Plan) -> None:
     )
     for line in wrapped(["all:", plan.common], console.width):
         stdout_line(line)
-    columns = [
-        words_of("axis", lambda axis: axis.key),
-        words_of("values", lambda axis: listed(axis.values)),
-    ]
-    print_table(console, study.axes, columns)
+    axes = [{"axis": axis.key, "values": listed(axis.values)} for axis in study.axes]
+    print_table(console, axes)
     for each in (*study.notes, *plan.warnings):
         console.print(f"note: {each}", soft_wrap=not console.is_terminal)
     if plan.stacks:
@@ -157,12 +150,13 @@ def print_search(found: Mapping[str, Any]) -> None:
     over = ", ".join(f"{key} ({text})" for key, text in found["space"].items())
     console.print(f"{found['study']}: {counted(len(trials), 'trial')} over {over}", soft_wrap=True)
     fields = [*trials[0]["values"], *trials[0]["observed"]]
-    columns = [
-        Column("trial", lambda row: str(row["trial"])),
-        *(field_column(path, lambda row: row["values"] | row["observed"]) for path in fields),
-        Column(METRICS.get(metric, metric), lambda row: number(row["value"])),
+    rows = [
+        {"trial": row["trial"]}
+        | field_cells(fields, row["values"] | row["observed"])
+        | {METRICS.get(metric, metric): row["value"]}
+        for row in trials[:MOST_TRIALS]
     ]
-    print_table(console, trials[:MOST_TRIALS], columns, highlighted=trials[0])
+    print_table(console, rows, highlighted=0)
     legend(BY_TRIAL)
     console.print(found["command"], soft_wrap=True)
     console.print(found["storage"], soft_wrap=True)
@@ -195,9 +189,8 @@ def _print_part(console: Console, arms: Sequence[Arm], differing: Sequence[str])
         fields.remove(MOMENTUM)
         _print_by_momentum(console, arms, fields, momenta)
         return [BY_MOMENTUM]
-    columns = _columns(arms, fields)
-    left_out = print_table(console, arms, columns, DROP_ORDER)
-    shown = {column.title for column in columns} - {*left_out}
+    rows = [_cells(arm, fields) for arm in arms]
+    shown = print_table(console, rows, DROP_ORDER)
     is_skewed = any(value.is_skewed for arm in arms for value in arm.estimates.values())
     is_below = any(_excess(arm).startswith("-") for arm in arms)
     meanings = [text for title, text in OF_COLUMNS.items() if title in shown]
@@ -205,27 +198,18 @@ def _print_part(console: Console, arms: Sequence[Arm], differing: Sequence[str])
     return [BY_ARM, *meanings, *([SKEWED] if is_skewed else []), *below]
 
 
-def _columns(arms: Sequence[Arm], fields: Sequence[str]) -> list[Column]:
-    """Fields and results of an arm."""
-    columns = []
-    for path in fields:
-        columns.append(field_column(path, lambda arm: arm.values))
-        if path == MOMENTUM:
-            columns.append(words_of("keras", lambda arm: keras(arm.values.get(MOMENTUM))))
-    if any(arm.half_life_steps is not None for arm in arms):
-        columns.append(Column("half\nlife", lambda arm: short(arm.half_life_steps)))
-    columns.append(Column("n", lambda arm: str(arm.n)))
-    metrics = {"accuracy": "test_accuracy", "population\naccuracy": "test_accuracy_population"}
-    if not any("test_accuracy" in arm.estimates for arm in arms):
-        metrics = {}
-    metrics |= {"test loss": "test_loss", "population": "test_loss_population"}
-    for title, name in metrics.items():
-        columns.append(Column(title, partial(_estimate, name)))
-    return [*columns, Column("excess", _excess)]
-
-
-def _estimate(name: str, arm: Arm) -> str:
-    return interval(arm.estimates[name]) if name in arm.estimates else NOTHING
+def _cells(arm: Arm, fields: Sequence[str]) -> dict[str, str | None]:
+    """Return the fields and results of an arm."""
+    cells: dict[str, str | None] = {}
+    for title, value in field_cells(fields, arm.values).items():
+        cells[title] = value
+        if title == "momentum":
+            cells["keras"] = keras(arm.values.get(MOMENTUM))
+    half_life = arm.half_life_steps
+    cells |= {"half\nlife": None if half_life is None else short(half_life), "n": str(arm.n)}
+    for title, name in MEANS.items():
+        cells[title] = interval(arm.estimates[name]) if name in arm.estimates else None
+    return cells | {"excess": _excess(arm)}
 
 
 def _excess(arm: Arm) -> str:
@@ -244,34 +228,40 @@ def _print_by_momentum(
     rows: dict[tuple[str, ...], list[Arm]] = {}
     for arm in arms:
         rows.setdefault(tuple(field_value(path, arm.values) for path in fields), []).append(arm)
-    members = list(rows.values())
-    columns = [
-        *(field_column(path, lambda row: row[0].values) for path in fields),
-        Column("n", _sizes),
-        Column("population", _population),
+    heads = [
+        field_cells(fields, row[0].values) | {"n": _sizes(row), "population": _population(row)}
+        for row in rows.values()
     ]
-    references = any(a.values.get("norm.estimator") in WITHOUT_MOMENTUM for a in arms)
-    by_momentum = [_of_momentum(each, "none " if references else "cum. ") for each in momenta]
+    has_others = any(a.values.get("norm.estimator") in WITHOUT_MOMENTUM for a in arms)
+    losses = [
+        _by_momentum(row, momenta, "none " if has_others else "cum. ") for row in rows.values()
+    ]
     for parts in range(1, len(momenta) + 1):
         size = -(-len(momenta) // parts)
         tables = [
-            [*columns, *by_momentum[start : start + size]] for start in range(0, len(momenta), size)
+            [
+                {**head, **dict([*row.items()][start : start + size])}
+                for head, row in zip(heads, losses, strict=True)
+            ]
+            for start in range(0, len(momenta), size)
         ]
-        if all(fits(members, each, console.width) for each in tables):
+        if all(fits(each, console.width) for each in tables):
             break
     for each in tables:
-        print_table(console, members, each)
+        print_table(console, each)
 
 
-def _of_momentum(momentum: float | None, none: str) -> Column:
-    def cell(row: list[Arm]) -> str:
-        tested = [arm for arm in row if MOMENTUM in arm.values]
-        losses = {arm.values[MOMENTUM]: arm.estimates["test_loss"].mean for arm in tested}
-        if momentum not in losses:
-            return NOTHING + " "
-        return number(losses[momentum]) + ("*" if losses[momentum] == min(losses.values()) else " ")
-
-    return Column(none if momentum is None else f"{momentum:g} ", cell)
+def _by_momentum(row: Sequence[Arm], momenta: Sequence[float | None], none: str) -> dict[str, str]:
+    """Return the test losses of arms that differ in momentum alone, the best one marked."""
+    losses = {
+        a.values[MOMENTUM]: a.estimates["test_loss"].mean for a in row if MOMENTUM in a.values
+    }
+    best = min(losses.values(), default=None)
+    return {
+        none if each is None else f"{each:g} ": number(losses.get(each))
+        + ("*" if each in losses and losses[each] == best else " ")
+        for each in momenta
+    }
 
 
 def _sizes(row: list[Arm]) -> str:

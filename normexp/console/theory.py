@@ -1,11 +1,11 @@
 """Expected errors by momentum, a curve in the terminal, and conventions of frameworks."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from rich.console import Console
 
-from normexp.console.output import Column, legend, print_table, stdout, words_of
+from normexp.console.output import legend, stdout
+from normexp.console.table import print_table
 from normexp.console.words import NOTHING, counted, keras, number, short, ticks
 from normexp.theory.convert import Conversion
 from normexp.theory.frameworks import CALLER, FIRST_BATCH, Framework
@@ -45,22 +45,22 @@ def print_drifts(predictions: Sequence[Prediction], momenta: Sequence[float] = (
     """The best momentum of one setting at several drifts, and which of these is likely."""
     console = stdout()
     _print_setting(console, predictions[0].setting, moving="not given")
-    columns = [
-        Column(
-            "drift, σ\na step",
-            lambda each: f"{each.setting.drift_per_step:g}" + " *"[_is_likely(each)],
-        ),
-        Column("best\nmomentum", lambda each: short(each.best.momentum, 10)),
-        Column("error", lambda each: short(each.best.error)),
-        Column("keras", lambda each: keras(each.best.momentum)),
-        *(
-            Column(f"error\nat {m:g}", partial(lambda m, each: short(_error_at(each, m)), m))
-            for m in sorted({*momenta, KERAS, TORCH})
-        ),
+    rows = [
+        {
+            "drift, σ\na step": f"{each.setting.drift_per_step:g}" + " *"[_is_likely(each)],
+            "best\nmomentum": short(each.best.momentum, 10),
+            "error": short(each.best.error),
+            "keras": keras(each.best.momentum),
+            **{
+                f"error\nat {m:g}": short(_error_at(each, m))
+                for m in sorted({*momenta, KERAS, TORCH})
+            },
+        }
+        for each in predictions
     ]
-    likely = next(each for each in predictions if _is_likely(each))
-    droppable = [column.title for column in reversed(columns[3:])]
-    print_table(console, predictions, columns, droppable, highlighted=likely)
+    place = next(i for i, each in enumerate(predictions) if _is_likely(each))
+    likely = predictions[place]
+    print_table(console, rows, [*reversed(rows[0])][:-3], highlighted=place)
     console.print(
         f"* likely for a network that trains, {LIKELY:g} σ a step: {_best_line(likely)}",
         style="bold",
@@ -84,21 +84,24 @@ def _print(console: Console, prediction: Prediction) -> None:
     if prediction.name:
         console.print(prediction.name, style="bold")
     _print_setting(console, prediction.setting)
-    columns = [
-        Column("momentum", lambda row: short(row.momentum, 10) + " *"[row is prediction.best]),
-        Column("keras", lambda row: keras(row.momentum)),
-        Column("half\nlife", lambda row: short(row.half_life_steps)),
-        Column("in\nepochs", lambda row: short(row.half_life_epochs)),
-        Column("weight\nleft", lambda row: short(row.initial_weight_left)),
-        Column("noise\nfactor", lambda row: short(row.noise_factor)),
-        Column("initial", lambda row: short(row.initial_error)),
-        Column("drift\nlag", lambda row: short(row.drift_lag)),
-        Column("noise", lambda row: short(row.noise)),
-        Column("error", lambda row: short(row.error)),
+    epochs = prediction.setting.batches_per_epoch
+    rows = [
+        {
+            "momentum": short(row.momentum, 10) + " *"[row is prediction.best],
+            "keras": keras(row.momentum),
+            "half\nlife": short(row.half_life_steps),
+            "in\nepochs": None if epochs is None else short(row.half_life_epochs),
+            "weight\nleft": short(row.initial_weight_left),
+            "noise\nfactor": short(row.noise_factor),
+            "initial": short(row.initial_error),
+            "drift\nlag": short(row.drift_lag),
+            "noise": short(row.noise),
+            "error": short(row.error),
+        }
+        for row in prediction.rows
     ]
-    if prediction.setting.batches_per_epoch is None:
-        columns = [column for column in columns if column.title != "in\nepochs"]
-    print_table(console, prediction.rows, columns, DROP_ORDER, highlighted=prediction.best)
+    best = prediction.rows.index(prediction.best)
+    print_table(console, rows, DROP_ORDER, highlighted=best)
     legend(
         "error, drift lag and noise in σ; half life in steps; weight left of the initial "
         "value; noise factor: in the long run, of independent batches."
@@ -208,13 +211,16 @@ def print_conversion(conversion: Conversion) -> None:
             f"the newest batch weighs {newest:.6g}, the old value {1 - newest:.6g}{lasts}"
         )
     if conversion.differences:
-        columns = [
-            words_of("differs", lambda each: each.what),
-            words_of(one.title, lambda each: each.source),
-            words_of(other.title, lambda each: each.target),
-            words_of("to get the first's results", lambda each: each.todo or NOTHING),
+        rows = [
+            {
+                "differs": each.what,
+                one.title: each.source,
+                other.title: each.target,
+                "to get the first's results": each.todo or NOTHING,
+            }
+            for each in conversion.differences
         ]
-        print_table(console, conversion.differences, columns)
+        print_table(console, rows)
     elif one != other:
         console.print("nothing else differs")
     for remark in conversion.remarks:
@@ -227,16 +233,19 @@ def print_frameworks(frameworks: Sequence[Framework]) -> None:
     long = [each for each in frameworks if len(each.parameter or "") > LONG]
     if console.width >= WIDE:
         long = []
-    columns = [
-        words_of("framework", lambda each: each.name, is_whole=True),
-        words_of("parameter", lambda each: "..." if each in long else each.parameter or NOTHING),
-        words_of("weighs", lambda each: SIGNS.get(each.weighs, each.weighs)),
-        Column("default", lambda each: short(each.default, 6)),
-        Column("eps", lambda each: short(each.eps, 6)),
-        words_of("running\nvariance", lambda each: SIGNS.get(each.averages, each.averages)),
-        words_of("debias", lambda each: SIGNS.get(each.debiasing, each.debiasing)),
-        words_of("starts", lambda each: SIGNS.get(each.starts_at, each.starts_at)),
+    rows = [
+        {
+            "framework": each.name,
+            "parameter": "..." if each in long else each.parameter or NOTHING,
+            "weighs": SIGNS.get(each.weighs, each.weighs),
+            "default": short(each.default, 6),
+            "eps": short(each.eps, 6),
+            "running\nvariance": SIGNS.get(each.averages, each.averages),
+            "debias": SIGNS.get(each.debiasing, each.debiasing),
+            "starts": SIGNS.get(each.starts_at, each.starts_at),
+        }
+        for each in frameworks
     ]
-    print_table(console, frameworks, columns)
+    print_table(console, rows)
     below = "".join(f"... of {each.name}: {each.parameter}\n" for each in long)
     legend(below + LEGEND)

@@ -1,8 +1,7 @@
 """Verification, certificates, and the checks of an installation."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from normexp.config.field import spell
-from normexp.console.output import Column, legend, note, print_table, stderr, stdout, words_of
+from normexp.console.output import legend, note, stderr, stdout
+from normexp.console.table import Row, print_table
 from normexp.console.words import counted, duration
 from normexp.sweeps.environment import PACKAGES
 
@@ -32,8 +32,6 @@ VERDICTS = {
 
 SECTIONS = {"config": "field", "metrics": "final metric"}
 """Parts of a manifest that are compared, and what their entries are."""
-
-Pair = tuple[str, str, str]
 
 
 @contextmanager
@@ -59,12 +57,7 @@ def print_verification(result: "Verification") -> None:
     remedies = dict.fromkeys(each.to_do for each in findings)
     commands = [remedy for remedy in remedies if remedy.startswith("normexp ")]
     if findings:
-        columns = [
-            words_of("directory", lambda row: row[0], is_whole=True),  # to be copied
-            words_of("what is wrong", lambda row: row[1]),
-            words_of("to do", lambda row: row[2]),
-        ]
-        print_table(console, list(_problems(findings, commands)), columns)
+        print_table(console, [*_problems(findings, commands)])
         for i, command in enumerate(commands[:MOST_COMMANDS], start=1):
             console.print(f"[{i}] {command}", soft_wrap=True)
     if any(each.marked and each.to_do in commands for each in findings):
@@ -81,16 +74,17 @@ def print_verification(result: "Verification") -> None:
     )
 
 
-def _problems(findings: "Sequence[Finding]", commands: Sequence[str]) -> Iterable[Pair]:
+def _problems(findings: "Sequence[Finding]", commands: Sequence[str]) -> Iterator[Row]:
     """Rows of the table; of many directories with the same problems only the first are named."""
     groups: dict[tuple[str, tuple[str, ...]], list[Finding]] = {}
     for each in findings:
         groups.setdefault((each.kind, each.what), []).append(each)
     for (kind, problems), members in groups.items():
         for each in members[:MOST_ALIKE]:
-            yield each.directory, "\n".join(problems), _to_do(each, commands)
+            what, to_do = "\n".join(problems), _to_do(each, commands)
+            yield {"directory": each.directory, "what is wrong": what, "to do": to_do}
         if (rest := len(members) - MOST_ALIKE) > 0:
-            yield f"and {counted(rest, kind).replace(' ', ' more such ')}", "", ""
+            yield {"directory": f"and {counted(rest, kind).replace(' ', ' more such ')}"}
 
 
 def _to_do(finding: "Finding", commands: Sequence[str]) -> str:
@@ -126,8 +120,11 @@ def print_certificate(content: Mapping[str, Any], path: Path) -> None:
     for name, (old, new) in content["results"].items():
         if name in SECTIONS:
             names = [each for each in dict.fromkeys([*old, *new]) if old.get(each) != new.get(each)]
-            rows = [(each, spell(old.get(each)), spell(new.get(each))) for each in names]
-            _print_pairs(rows, (SECTIONS[name], "recorded", "found"))
+            rows = [
+                {SECTIONS[name]: n, "recorded": spell(old.get(n)), "found": spell(new.get(n))}
+                for n in names
+            ]
+            print_table(console, rows)
         else:
             console.print(f"{name}: recorded {spell(old)}, found {spell(new)}")
     _print_deviations(content)
@@ -136,26 +133,17 @@ def print_certificate(content: Mapping[str, Any], path: Path) -> None:
 
 def _print_deviations(content: Mapping[str, Any]) -> None:
     judged, limits = content["judged_until"], content["tolerances"]
-    rows = [
-        (table, column, far)
-        for table, columns in content["deviations"].items()
-        for column, far in columns.items()
-    ]
-    if not rows:
-        return
-    columns = [
-        words_of("table", lambda row: row[0]),
-        words_of("column", lambda row: row[1]),
-        Column("first at step", lambda row: str(row[2]["first_step"])),
-        Column("largest", lambda row: f"{row[2]['largest']:.1e}"),
-    ]
-    if judged:
-        columns += [
-            Column("early", lambda row: f"{row[2]['early']:.1e}"),
-            Column("allowed", lambda row: f"{limits.get(row[0], limits['tables']):.1e}"),
-        ]
-    print_table(stdout(), rows, columns)
-    if judged:
+    rows = []
+    for table, columns in content["deviations"].items():
+        for column, far in columns.items():
+            row = {"table": table, "column": column, "first at step": far["first_step"]}
+            row["largest"] = f"{far['largest']:.1e}"
+            if judged:
+                row["early"] = f"{far['early']:.1e}"
+                row["allowed"] = f"{limits.get(table, limits['tables']):.1e}"
+            rows.append(row)
+    print_table(stdout(), rows)
+    if rows and judged:
         legend(
             f"early: step 0, and batches up to {judged['steps']}, which is judged; what comes "
             "later is chaotic, and counts jump."
@@ -167,8 +155,12 @@ def print_changes(changes: Mapping[str, Any], unknown: Sequence[str]) -> None:
     if unknown:
         stdout().print(f"not recorded then: {', '.join(unknown)}")
     if changes:
-        rows = [(name, *_apart(old, new)) for name, (old, new) in changes.items()]
-        _print_pairs(rows, ("changed", "recorded", "now"))
+        titles = "changed", "recorded", "now"
+        rows = [
+            dict(zip(titles, (name, *_apart(old, new)), strict=True))
+            for name, (old, new) in changes.items()
+        ]
+        print_table(stdout(), rows)
     elif not unknown:
         stdout().print("nothing has changed that numbers depend on")
 
@@ -181,11 +173,6 @@ def _apart(old: Any, new: Any) -> tuple[str, str]:  # noqa: ANN401
             " ".join(str(part) for part in new if part not in old) or "fewer",
         )
     return spell(old), spell(new)
-
-
-def _print_pairs(rows: Sequence[Pair], titles: tuple[str, str, str]) -> None:
-    columns = [words_of(title, itemgetter(i)) for i, title in enumerate(titles)]
-    print_table(stdout(), rows, columns)
 
 
 def print_environment(environment: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from normexp.console.table import field_cells, print_table
+from normexp.console.output import field_cells, print_table
 
 PATH = "runs/bn_regression/none-s0-64fdd590c34c"
 

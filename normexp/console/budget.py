@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from normexp.console.output import legend, stdout
-from normexp.console.table import print_table, with_fields
+from normexp.console.output import legend, print_table, stdout, with_fields
 from normexp.console.theory import print_curve
 from normexp.console.words import counted, keras, number, short
 from normexp.errors import UsageError

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from normexp.console.output import legend, note, stdout
-from normexp.console.table import field_cells, print_table
+from normexp.console.output import field_cells, legend, note, print_table, stdout
 from normexp.console.words import NOTHING, counted, field_value, number, short, title_of
 from normexp.insight.compare import FieldComparison, FieldReport
 from normexp.insight.comparison import FEWEST, Comparison

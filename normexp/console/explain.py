@@ -7,9 +7,8 @@ from typing import Any
 from rich.console import Console
 
 from normexp.config.field import Role, spell
-from normexp.console.output import legend, stdout
+from normexp.console.output import legend, print_table, stdout
 from normexp.console.sweeps import ROUNDING
-from normexp.console.table import print_table
 from normexp.console.trust import print_changes
 from normexp.console.words import METRICS, NOTHING, counted, field_value, number
 from normexp.trust.diff import MEANINGS, SIDES

@@ -11,8 +11,15 @@ from rich.console import Console
 from normexp.config.field import as_override, quoted, spell
 from normexp.config.identity import describing
 from normexp.config.schema import KIND_FIELDS, RECORDED
-from normexp.console.output import legend, stdout, stdout_line, wrapped
-from normexp.console.table import field_cells, fits, print_table
+from normexp.console.output import (
+    field_cells,
+    fits,
+    legend,
+    print_table,
+    stdout,
+    stdout_line,
+    wrapped,
+)
 from normexp.console.words import METRICS, NOTHING, counted, evenly, keras, short
 from normexp.sweeps.listing import StudyRuns
 

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from normexp.config.field import spell
 from normexp.config.options import Option, Options
-from normexp.console.output import stdout, stdout_line, wrapped
-from normexp.console.table import print_table
+from normexp.console.output import print_table, stdout, stdout_line, wrapped
 
 INTRODUCTION = """\
 # What can be typed

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from normexp.console.output import legend, stdout
-from normexp.console.table import print_table
+from normexp.console.output import legend, print_table, stdout
 from normexp.console.words import counted, number
 
 if TYPE_CHECKING:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from normexp.console.output import stdout
-from normexp.console.table import print_table
+from normexp.console.output import print_table, stdout
 from normexp.console.words import counted, in_bytes
 
 if TYPE_CHECKING:

@@ -8,8 +8,17 @@ from rich.text import Text
 
 from normexp.config.data import data_set, data_sets
 from normexp.config.norm import WITHOUT_MOMENTUM
-from normexp.console.output import legend, note, stdout, stdout_line, warn, wrapped
-from normexp.console.table import field_cells, fits, print_table
+from normexp.console.output import (
+    field_cells,
+    fits,
+    legend,
+    note,
+    print_table,
+    stdout,
+    stdout_line,
+    warn,
+    wrapped,
+)
 from normexp.console.words import (
     METRICS,
     NOTHING,

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from normexp.console.output import legend, stdout
-from normexp.console.table import print_table
+from normexp.console.output import legend, print_table, stdout
 from normexp.console.words import NOTHING, counted, keras, number, short, ticks
 from normexp.theory.convert import Conversion
 from normexp.theory.frameworks import CALLER, FIRST_BATCH, Framework

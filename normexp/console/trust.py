@@ -9,8 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from normexp.config.field import spell
-from normexp.console.output import legend, note, stderr, stdout
-from normexp.console.table import Row, print_table
+from normexp.console.output import Row, legend, note, print_table, stderr, stdout
 from normexp.console.words import counted, duration
 from normexp.sweeps.environment import PACKAGES
 

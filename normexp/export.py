@@ -15,6 +15,7 @@ from time import time
 
 from normexp.errors import NormexpError, UsageError
 from normexp.store import parquet
+from normexp.store.locks import flocked
 from normexp.store.stored import Stored
 
 Runs = Collection[Stored]
@@ -187,7 +188,8 @@ def export(tool: str, runs: Runs, store: Path, out: Path | None = None) -> tuple
             raise UsageError(f"{each} is a link, which is not followed", "type --out DIR")
     place.mkdir(parents=True, exist_ok=True)
     try:
-        return place, EXPORTERS[tool](place, runs)
+        with flocked(place):  # another export must not add the same runs
+            return place, EXPORTERS[tool](place, runs)
     except ImportError as error:
         raise UsageError(f"--to {tool} needs {error.name}", f"type pip install {tool}") from error
     except (NormexpError, OSError):

@@ -206,7 +206,7 @@ def repeating(work: Callable[[], float], seconds: float) -> Iterator[None]:
 def locked(study: StudyDirectory) -> Iterator[None]:
     """Be alone among all who use the study, where the file system has locks."""
     study.trajectories.mkdir(parents=True, exist_ok=True)
-    with _flocked(study.lock, os.O_RDWR | os.O_CREAT | FLAGS, fcntl.LOCK_EX):
+    with flocked(study.lock, flags=os.O_RDWR | os.O_CREAT | FLAGS):
         yield
 
 
@@ -217,14 +217,15 @@ def unchanging(study: StudyDirectory, *, alone: bool = False) -> Iterator[None]:
     Others may look and begin sweeps at the same time.
     """
     if study.path.is_dir():
-        with _flocked(study.path, os.O_RDONLY, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+        with flocked(study.path, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
             yield
     else:
         yield
 
 
 @contextmanager
-def _flocked(path: Path, flags: int, operation: int) -> Iterator[None]:
+def flocked(path: Path, operation: int = fcntl.LOCK_EX, flags: int = os.O_RDONLY) -> Iterator[None]:
+    """Hold a lock of the kernel on a file or directory, where the file system has locks."""
     file = os.open(path, flags, 0o666)
     try:
         try:
@@ -294,14 +295,19 @@ class Stop:
                     self._shorten(float(read_regular(flag, MOST_BYTES)))
         return None if self._end is None else self._end - now
 
+    @property
+    def is_over(self) -> bool:
+        """True once the time for the work is over."""
+        left = self.seconds_left()
+        return left is not None and left <= 0
+
     def raise_if_over(self) -> None:
         """Leave the work if its time is over; to be called now and then.
 
         Raises:
             StoppedError: it is.
         """
-        left = self.seconds_left()
-        if left is not None and left <= 0:
+        if self.is_over:
             raise StoppedError
 
     def _shorten(self, seconds: float) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from normexp.errors import NormexpError, describe
 from normexp.store.layout import StudyDirectory
-from normexp.store.locks import StoppedError, repeating
+from normexp.store.locks import Stop, StoppedError, repeating
 from normexp.store.plain import MOST_IN_MEMORY, open_regular
 from normexp.store.stored import whole_runs
 from normexp.store.sweep import SweepDirectory
@@ -41,9 +41,6 @@ NEWS = ".news-"
 
 EXPORT_SECONDS, EXPORT_SHARE = 5.0, 10
 """Before an export of what a sweep has made since; so many times what the last one took."""
-
-EXPORTED_AT_ONCE = 50
-"""Runs that are new in such an export, which Ctrl-C waits for; at the end all are."""
 
 MOST_POINTS = 300
 """Evaluation points whose losses a line holds."""
@@ -248,13 +245,16 @@ class Exports:
         tool: that gets them, see `normexp.export`; None: nothing is exported.
         study: of the runs.
         listen: gets the events.
+        stop: of the sweep: a tool that has not ended when its time is over is left behind.
 
     Raises:
         UsageError: the tool is not installed.
     """
 
-    def __init__(self, tool: str | None, study: StudyDirectory, listen: Listener) -> None:
-        self._tool, self._study, self._listen = tool, study, listen
+    def __init__(
+        self, tool: str | None, study: StudyDirectory, listen: Listener, stop: Stop
+    ) -> None:
+        self._tool, self._study, self._listen, self._stop = tool, study, listen, stop
         self._stored: set[str] = set()
         if tool is not None:
             from normexp.export import refuse_missing
@@ -270,20 +270,21 @@ class Exports:
     @contextmanager
     def meanwhile(self) -> Iterator[None]:
         """Export on a thread of its own, a small part of the time; what fails is tried again."""
-        if self._tool is None:
-            yield
-            return
         handed = set[str]()
 
-        def export_some() -> float:
+        def export_new() -> float:
             start = time.monotonic()
-            if new := self._stored.difference(handed):
-                handed.update([*new][:EXPORTED_AT_ONCE])
-                self.export(handed)
+            if self._stored > handed:
+                handed.update(self._stored)
+                self.export([*handed])
             return max(EXPORT_SECONDS, EXPORT_SHARE * (time.monotonic() - start))
 
-        with repeating(export_some, EXPORT_SECONDS):
-            yield
+        with repeating(export_new, EXPORT_SECONDS):
+            try:
+                yield
+            except BaseException:
+                self._stop.ask(0)
+                raise
 
     def export(self, runs: Collection[str]) -> list[str]:
         """Export those of these runs that are whole; return a line if that fails."""
@@ -293,12 +294,22 @@ class Exports:
 
         study, tool = self._study, self._tool
         store = study.path.parent
-        try:
-            export(tool, [*whole_runs(study.runs(runs).values())], store)
-        except Exception as error:  # noqa: BLE001  a tool's own: the runs are stored all the same
-            later = ["normexp", "export", study.path.name, "--to", tool, "--dir", str(store)]
-            return [f"log.to={tool}: {describe(error)}; to do it later: {shlex.join(later)}"]
-        return []
+        problems = ["it had not ended when the sweep did"]
+
+        def hand_over() -> None:
+            try:
+                export(tool, [*whole_runs(study.runs(runs).values())], store)
+                problems.clear()
+            except Exception as error:  # noqa: BLE001  a tool's own: the runs are stored all the same
+                problems[:] = [describe(error)]
+
+        thread = threading.Thread(target=hand_over, daemon=True, name="export")
+        if not self._stop.is_over:  # else one that was left behind may be at work
+            thread.start()
+        while thread.is_alive() and not self._stop.is_over:
+            thread.join(PAUSE_SECONDS)
+        later = ["normexp", "export", study.path.name, "--to", tool, "--dir", str(store)]
+        return [f"log.to={tool}: {each}; to do it later: {shlex.join(later)}" for each in problems]
 
 
 def new_news(place: SweepDirectory) -> Path:

@@ -115,7 +115,7 @@ def sweep_study(  # noqa: PLR0913
             f"executor={executor.kind} ends with this command: only Slurm goes on without it",
             "type --detach executor=slurm, or leave --detach out",
         )
-    exports = Exports(study.runs[0].config.log.to, directory, progress)
+    exports = Exports(study.runs[0].config.log.to, directory, progress, stop)
     with _writing(directory, study):
         plan, place, sent = _begun(study, standard, most, labels)
         start = time.perf_counter() - (0.0 if sent is None else seconds_elsewhere(place))

@@ -143,7 +143,7 @@ def test_sizes_add_up(as_json: AsJson) -> None:
 
 
 KILLED = """
-import os, sys
+import os, shutil, sys
 from pathlib import Path
 import normexp.store.removal as removal
 calls, wanted = 0, int(sys.argv[1])
@@ -156,7 +156,7 @@ def dying(function):
         return function(*arguments, **named)
     return call
 removal.note_removed = dying(removal.note_removed)
-removal.shutil.rmtree = dying(removal.shutil.rmtree)
+shutil.rmtree = dying(shutil.rmtree)
 Path.rename = dying(Path.rename)
 from normexp.cli import main
 sys.argv = ["normexp", "rm", *sys.argv[2:], "--yes"]
@@ -229,3 +229,18 @@ def test_a_study_gets_another_name(as_json: AsJson, command: Command) -> None:
     assert command("mv", "mine", "reports").exit_code == 2
     assert command("mv", "mine", "../mine").exit_code == 2
     assert command("mv", "nothing", "mine2").exit_code == 3
+
+
+def test_a_packaged_study_keeps_its_name_to_itself(as_json: AsJson, command: Command) -> None:
+    """What was made under another would mix with its runs; what was made under it may return."""
+    assert command("mv", "bn_regression", "placement").exit_code == 2
+    as_json("mv", "bn_regression", "mine")
+    as_json("mv", "mine", "bn_regression")
+    assert as_json("sweep", *STORED)["cached"] == 6
+    as_json("mv", "bn_regression", "mine")
+    as_json("sweep", *SMALL, "norm=none", "seed=9", "--as", "mine")
+    done = command("mv", "mine", "bn_regression")
+
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1] == "hint: type another name, such as my_bn_regression"
+    assert sound(as_json)

@@ -102,14 +102,14 @@ def _take_name(partial: Path, final: Path) -> None:
     for path in sorted(old.iterdir()) if old.is_dir() and not old.is_symlink() else ():
         if path.name not in ours and not (final / path.name).exists():
             path.rename(final / path.name)
-    _remove(old)
+    remove(old)
 
 
 def remove_abandoned(directory: Path) -> None:
     """Delete what was left half-written by processes that were killed."""
     for partial in abandoned(directory):
         with suppress(OSError):
-            _remove(partial)
+            remove(partial)
 
 
 def abandoned(directory: Path) -> Iterator[Path]:
@@ -136,7 +136,7 @@ def abandoned(directory: Path) -> Iterator[Path]:
                 yield partial
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Remove a directory, a file or a link, itself and not what it leads to."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)

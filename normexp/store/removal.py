@@ -6,7 +6,6 @@ from there. So nothing is ever half gone: who is killed leaves hidden names, whi
 """
 
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -14,14 +13,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from normexp.config.schema import packaged_configs
 from normexp.errors import NormexpError, NotFoundError, UsageError
-from normexp.store.files import abandoned, staging
+from normexp.store.files import abandoned, remove, staging
 from normexp.store.layout import ID_LENGTH, StudyDirectory, look_around, studies
 from normexp.store.locks import SUFFIX, unchanging
 from normexp.store.manifest import intact
 from normexp.store.selection import Selection
 from normexp.store.sweep import (
     Labels,
+    described,
     has_ended,
     labels_of,
     note_removed,
@@ -91,11 +92,7 @@ class Removal:
             for sweep, ids in self.losing.items():
                 note_removed(sweep, ids)
             for path in self.going:
-                gone = path if path in self.hidden else path.rename(staging(path, "gone"))
-                if gone.is_dir() and not gone.is_symlink():
-                    shutil.rmtree(gone, ignore_errors=True)
-                else:
-                    gone.unlink(missing_ok=True)
+                remove(path if path in self.hidden else path.rename(staging(path, "gone")))
 
 
 def removal(selection: Selection, *, narrowed: bool) -> Removal:
@@ -176,6 +173,8 @@ def rubbish(store: Path) -> tuple[Removal, list[str]]:
 def rename(store: Path, old: str, new: str) -> Path:
     """Give a study another name, and return its directory; its runs stay as they were made.
 
+    The name of a packaged study is for what was made under it, and has another name since.
+
     Raises:
         NotFoundError: there is no such study.
         UsageError: a sweep works on it, or it cannot have this name.
@@ -187,6 +186,12 @@ def rename(store: Path, old: str, new: str) -> Path:
         raise UsageError(
             f"{new!r} cannot be a study's new name, or something in {store} has it",
             "type another name of letters, digits, '_', '-' and '.'",
+        )
+    made_as = {described(path).get("study") for path in study.sweep_directories()}
+    if (packaged_configs() / "study" / f"{new}.yaml").is_file() and made_as != {new}:
+        raise UsageError(
+            f"the configs have a study {new}, whose runs would join these",
+            f"type another name, such as my_{new}",
         )
     with unchanging(study, alone=True):
         _refuse_at_work(study)

@@ -215,7 +215,7 @@ def typed(directory: Path) -> tuple[str, ...] | None:
 
     Where its study has another name since, they say that one.
     """
-    content, study = _described(directory), directory.absolute().parents[1].name
+    content, study = described(directory), directory.absolute().parents[1].name
     words, own, name = (content.get(key) for key in ("overrides", "config_dir", "as"))
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         return None
@@ -226,13 +226,13 @@ def typed(directory: Path) -> tuple[str, ...] | None:
 
 def planned(directory: Path) -> dict[str, int]:
     """The figures of the plan with which a sweep began; none where they cannot be read."""
-    figures = _described(directory).get("plan")
+    figures = described(directory).get("plan")
     if not isinstance(figures, dict) or not all(type(n) is int for n in figures.values()):
         return {}
     return figures
 
 
-def _described(directory: Path) -> dict[str, Any]:
+def described(directory: Path) -> dict[str, Any]:
     """The content of `sweep.yaml`; empty where it cannot be read."""
     try:
         return from_yaml(read_regular(directory / TYPED))

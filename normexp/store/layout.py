@@ -162,10 +162,13 @@ def looked(directories: Iterable[Item], look: Callable[[Item], Seen]) -> Iterato
 
 def complete(directory: Path, wanted: Container[str] | None = None) -> list[Path]:
     """The subdirectories that have a manifest, by name: all, or those of ids; a link is none."""
-    names = sorted(_names(directory, links=False))
-    if wanted is not None:
-        names = [name for name in names if name[-ID_LENGTH:] in wanted]
-    return [path for name in names if ((path := directory / name) / MANIFEST).is_file()]
+    return [
+        path
+        for path in _directories(directory)
+        if (wanted is None or path.name[-ID_LENGTH:] in wanted)
+        and (path / MANIFEST).is_file()
+        and not path.is_symlink()
+    ]
 
 
 def studies(store: Path) -> list[StudyDirectory]:
@@ -187,19 +190,19 @@ def _directories(directory: Path) -> list[Path]:
     return [directory / name for name in sorted(_names(directory))]
 
 
-def _names(directory: Path, *, links: bool = True) -> list[str]:
+def _names(directory: Path) -> list[str]:
     """Names of visible subdirectories in no order; none where there is no such directory."""
     try:
         with os.scandir(directory) as entries:
             visible = (entry for entry in entries if not entry.name.startswith("."))
-            return [entry.name for entry in visible if _is_directory(entry, links=links)]
+            return [entry.name for entry in visible if _is_directory(entry)]
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
-def _is_directory(entry: "os.DirEntry[str]", *, links: bool) -> bool:
-    """True if it is one, or with `links` a link to one; a link to itself is none."""
+def _is_directory(entry: "os.DirEntry[str]") -> bool:
+    """True if it is one, or a link to one; a link to itself is none."""
     try:
-        return entry.is_dir(follow_symlinks=links)
+        return entry.is_dir()
     except OSError:
         return False

@@ -1,7 +1,7 @@
 """Axes with their values, the bases that they vary, and the runs that come of both."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, get_args
@@ -15,7 +15,6 @@ from normexp.config.schema import FRAMEWORK, KINDS, RECORDED, SECTIONS, RunConfi
 from normexp.config.tree import (
     field_specs,
     flatten,
-    flatten_section,
     from_tree,
     known_keys,
     nest,
@@ -270,23 +269,6 @@ class Run:
     def flat(self) -> dict[str, Scalar]:
         """The configuration by dotted names; not kept, since a million of them are 2 GB."""
         return flatten(self.config)
-
-
-def taken(runs: Iterable[Run]) -> dict[str, dict[Scalar, None]]:
-    """Return the values of every field in these runs, by dotted names, in the order of the runs.
-
-    Runs share most of their sections, so that few of them have to be looked into.
-    """
-    configs = [run.config for run in runs]
-    found: dict[str, dict[Scalar, None]] = {}
-    for name in (*KINDS, *SECTIONS):
-        sections = {id(section): section for section in (getattr(c, name) for c in configs)}
-        for section in sections.values():
-            for path, value in flatten_section(name, section).items():
-                found.setdefault(path, {})[value] = None
-    for name in specs(RunConfig):
-        found[name] = dict.fromkeys(getattr(config, name) for config in configs)
-    return found
 
 
 def framed(hydra: Composer, choices: Mapping[str, str], *, is_typed: bool) -> Base:

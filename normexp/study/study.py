@@ -48,7 +48,6 @@ from normexp.study.run import (
     framed,
     from_overrides,
     from_study,
-    taken,
 )
 from normexp.study.settle import check, remarks, settle
 
@@ -162,7 +161,10 @@ def load(
     settled: dict[Data, Data] = {}
     parts = [list(_runs(base, axes, read, settled, rounded)) for base in bases]
     runs = {run.id: run for part in parts for run in part}
-    values = taken(runs.values())
+    values = dict[str, set[Scalar]]()
+    for flat in telling([*runs.values()]):
+        for path, value in flat.items():
+            values.setdefault(path, set()).add(value)
     for path, spec in bases[0].specs.items():
         if spec.rule.role is Role.RUNTIME and len(values[path]) > 1:
             raise UsageError(

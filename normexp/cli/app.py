@@ -1,6 +1,7 @@
 """Shared by all commands: options, answers as text or JSON, errors."""
 
 import functools
+import gc
 import inspect
 import io
 import os
@@ -319,6 +320,8 @@ def main() -> None:
         if end.code in ENDED_EARLY:
             leave(end.code)
         raise
+    finally:
+        gc.freeze()  # or Python would look for garbage among all that PyTorch has made, .4 s
 
 
 def warn_of_damage(*directories: Path) -> None:

@@ -1,5 +1,6 @@
 """Looking at a store: `ls`, `show`, `report`, `watch`, `diff` and `why`."""
 
+import gc
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -138,6 +139,7 @@ def report(
     from normexp.report.source import gather
     from normexp.study.asked import as_asked
 
+    gc.set_threshold(50_000)  # of the million objects that PyTorch makes none is garbage
     source = gather(directory, as_asked(wanted or (), named=True), arms or ())
     target = out or place(directory, source)
     check_target(target, in_store=out is None)

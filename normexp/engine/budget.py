@@ -56,6 +56,14 @@ def living(sites: Mapping[str, int], varies: Array) -> Iterator[tuple[str, Array
         start += width
 
 
+def means_over_living(sites: Mapping[str, int], varies: Array, values: Array) -> Array:
+    """Return means over each site's channels that vary; the last axis, of channels, is of sites."""
+    starts = np.cumsum([0, *sites.values()])[:-1]
+    kept = np.where(varies, values, 0.0)
+    means: Array = np.add.reduceat(kept, starts, -1) / np.add.reduceat(varies * 1.0, starts, -1)
+    return means
+
+
 def straight(points: Values, gone: Values) -> Values:
     """Return the population between points [points, channels]: [epochs, updates of one, channels].
 

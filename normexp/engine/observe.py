@@ -1,6 +1,8 @@
 """Observation: each run's running statistics, and the losses of the weights under them."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,6 +16,9 @@ from normexp.nets.layout import Statistics
 from normexp.nets.models import stands_alone
 from normexp.nets.network import BySite, Listener, Network
 from normexp.trained import Observation, Record
+
+if TYPE_CHECKING:
+    from normexp.nets.compiled import CompiledPasses
 
 OBSERVED_BYTES = 2**28
 """Memory for the running statistics of the runs observed at a time."""
@@ -94,7 +99,6 @@ class Watch:
     ) -> None:
         self._configs, self._index = configs, torch.tensor(model_of)
         self._record, self._network = record, Network(configs[0])
-        self._passes = passes_of(self._network, self._index.device)
         together = 1 if stands_alone(configs[0]) else len(configs)
         starts = range(0, len(configs), together)
         self.groups = [range(start, start + together) for start in starts]
@@ -199,6 +203,11 @@ class Watch:
         # Not of all runs: where each is a group of its own that would be quadratic.
         found = (each[runs.start : runs.stop].to(self._dtype, copy=True) for each in statistics)
         return self._network.split(Statistics(*found))
+
+    @cached_property
+    def _passes(self) -> "Network | CompiledPasses":
+        """What evaluates the weights: made when it is asked, since loading it takes long."""
+        return passes_of(self._network, self._index.device)
 
     @property
     def _dtype(self) -> torch.dtype:

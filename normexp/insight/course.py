@@ -34,11 +34,11 @@ from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
 from normexp.engine.budget import (
     INDEPENDENT_PAIRS,
     Budget,
-    Scatter,
     budget,
     drift_and_noise,
     in_units,
     living,
+    means_over_living,
     straight,
     weights,
 )
@@ -78,7 +78,7 @@ class Course:
 
 
 class _Left(NamedTuple):
-    """Rest of the noise with c = 1 and steps with w = 1, each [runs, channels]."""
+    """Rest of the noise with c = 1 and steps with w = 1, each [runs, points, channels]."""
 
     mean: Array  # variance of the running mean's noise
     var: Array  # of the running variance's
@@ -87,13 +87,13 @@ class _Left(NamedTuple):
     bias: Array  # of the running variance, where batch variances are biased
 
 
-class _Layer(NamedTuple):
-    """A layer's scales: over σ² and σ⁴, and of its mean over channels of the variance over σ²."""
+class _Scales(NamedTuple):
+    """Noise and random steps of the layers, each [2, layers], over σ² and σ⁴."""
 
-    mean: Scatter
-    var: Scatter
-    together: Scatter
-    freedom: float  # of how many channels the mean's noise is
+    mean: Array
+    var: Array
+    together: Array  # of the mean over channels of the variance over σ²
+    freedom: Array  # of how many channels the mean's noise is, [layers]
 
 
 def courses(training: Training, points: Sequence[int]) -> list[Course]:
@@ -113,40 +113,47 @@ def courses(training: Training, points: Sequence[int]) -> list[Course]:
         record, configs = each.record(), each.configs
         chosen = [point for point in points if point <= record.epochs]
         with one_thread(), np.errstate(all="ignore"):  # of channels that do not vary
-            exact, left = budget(record, configs, chosen), _remaining(record, configs, chosen)
-            layers = _layers(record, configs[0])
-            parts: Array = np.array(
-                [_at(exact, i, each, record.sites, layers) for i, each in enumerate(left)]
-            )  # [points, layers, parts, runs]
+            left = zip(*_remaining(record, configs, chosen), strict=True)
+            parts = _expected(
+                budget(record, configs, chosen),
+                _Left(*(np.stack(values, 1) for values in left)),
+                _scales(record, configs[0]),
+                record.sites,
+            )
         steps = np.array(chosen) * (record.train_loss.shape[1] // record.epochs)
-        sites = tuple(record.sites)
-        for place, run in enumerate(each.runs):
-            found.append(Course(run, sites, steps, *(parts[:, :, i, place] for i in range(4))))
+        for run, *values in zip(each.runs, *parts, strict=True):
+            found.append(Course(run, tuple(record.sites), steps, *values))
     return found
 
 
-def _at(
-    exact: Budget, point: int, left: _Left, sites: dict[str, int], layers: Sequence[_Layer]
-) -> list[list[Array]]:
-    """By layer: error, its variance, log ratio and its variance, of each run."""
-    var = exact.population.var[0, point].numpy()
+def _expected(
+    exact: Budget, left: _Left, scales: _Scales, sites: dict[str, int]
+) -> tuple[Array, ...]:
+    """Error, its variance, log ratio and its variance, each [runs, points, layers]."""
+    var = exact.population.var[0].numpy()
     mean, relative = (
-        (getattr(exact.initial, of)[:, point] + getattr(exact.drift, of)[:, point]).numpy() / unit
+        (getattr(exact.initial, of) + getattr(exact.drift, of)).numpy() / unit
         for of, unit in (("mean", np.sqrt(var)), ("var", var))
     )
     gain = 1 + relative + left.bias / var
-    own = left.mean / var, left.mean_steps / var
-    its = left.var / (var * gain) ** 2, left.var_steps / (var * gain) ** 2
-    found = []
-    for (_, alive), layer in zip(living(sites, var > 0), layers, strict=True):
-        known = np.square(mean[:, alive]).mean(1)
-        noise, spread, together = (
-            sum(of * each[:, alive].mean(1) for of, each in zip(scale, parts, strict=True))
-            for scale, parts in ((layer.mean, own), (layer.var, its), (layer.together, its))
+
+    def over(values: Array) -> Array:
+        return means_over_living(sites, var > 0, values)
+
+    own, its = (
+        np.stack([over(each / unit) for each in parts], -2)  # [runs, points, 2, layers]
+        for parts, unit in (
+            ((left.mean, left.mean_steps), var),
+            ((left.var, left.var_steps), np.square(var * gain)),
         )
-        error = _root(known + noise, (2 * noise + 4 * known) * noise / layer.freedom)
-        found.append([*error, np.log(gain[:, alive]).mean(1) - spread / 2, together])
-    return found
+    )
+    noise, spread, together = (
+        (scale * parts).sum(-2)
+        for scale, parts in ((scales.mean, own), (scales.var, its), (scales.together, its))
+    )
+    known = over(np.square(mean))
+    error = _root(known + noise, (2 * noise + 4 * known) * noise / scales.freedom)
+    return (*error, over(np.log(gain)) - spread / 2, together)
 
 
 def _root(mean: Array, variance: Array) -> tuple[Array, Array]:
@@ -212,7 +219,7 @@ def _steps(by_epoch: Array, unit: Array) -> Array:
     return left
 
 
-def _layers(record: Record, config: RunConfig) -> list[_Layer]:
+def _scales(record: Record, config: RunConfig) -> _Scales:
     """Of all layers, by how batches differ from the straight course of the population."""
     means, variances = in_units(record)
     var = record.population_var[0].double().numpy()
@@ -220,9 +227,9 @@ def _layers(record: Record, config: RunConfig) -> list[_Layer]:
     for _, alive in living(record.sites, np.all(var > 0, axis=0)):
         together = variances[:, alive].mean(1, keepdims=True)
         several = (means[:, alive], variances[:, alive], together)
-        mine, its, all_of_it = (drift_and_noise(each, config) for each in several)
-        found.append(_Layer(mine, its, all_of_it, _freedom(means[:, alive])))
-    return found
+        scatter = (drift_and_noise(each, config) for each in several)
+        found.append((*scatter, _freedom(means[:, alive])))
+    return _Scales(*(np.array(each).T for each in zip(*found, strict=True)))
 
 
 def _freedom(batches: Array) -> float:

@@ -65,7 +65,7 @@ class Forecast:
     Attributes:
         values: the fields that tell the cells apart.
         n: trainings.
-        layers: what theory needs to know of each layer, measured.
+        layers: what theory needs to know of each layer, measured; empty where no parts are told.
         tried: by momentum, the smallest first.
         population: median test loss under the population's statistics.
         best_by_seed: each training's momentum with the least training loss.
@@ -124,7 +124,8 @@ def forecasts_of(
 ) -> list[Forecast]:
     """Return the forecasts of trainings, without those in which momentum enters the weights.
 
-    Each of the parts of the error that are told apart takes as long as the whole error.
+    Each of the parts of the error that are told apart takes as long as the whole error; without
+    any, layers are not measured either.
     """
     groups = [group for each in found if _is_free(each) for group in _by_basis(each)]
     rows = [group.runs[0].row for group in groups]
@@ -187,7 +188,8 @@ def _forecast(
     for training in members:
         record, config = training.record(), training.configs[0]
         tried.append(_losses(record, config, grid, parts))
-        scales.append(_measured(record, config))
+        if parts:
+            scales.append(_measured(record, config))
     population = median_of(each["population"][0] for each in tried)
     found = []
     for i, momentum in enumerate(grid):
@@ -200,7 +202,7 @@ def _forecast(
     return Forecast(
         values={path: rows[0][path] for path in fields if path in rows[0]},
         n=len(members),
-        layers=_settings(members[0].configs[0], scales),
+        layers=_settings(members[0].configs[0], scales) if scales else {},
         tried=found,
         population=median_of(loss(row, "test_loss_population") for row in rows),
         best_by_seed={

@@ -90,20 +90,19 @@ def _rows(arm: str, budget: RunBudget) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    points = evenly(len(budget.steps), MOST_EPOCHS)
-    alive = budget.varies[points]  # [points, channels]
-    starts = np.cumsum([0, *budget.sites.values()])[:-1]
+    from normexp.engine.budget import means_over_living
 
-    def by_layer(values: Any) -> Any:  # noqa: ANN401  arrays
-        return np.add.reduceat(np.where(alive, values, 0.0), starts, axis=1).T.ravel()
+    points = evenly(len(budget.steps), MOST_EPOCHS)
+
+    def over(values: Any) -> Any:  # noqa: ANN401  arrays
+        return means_over_living(budget.sites, budget.varies[points], values).T.ravel()
 
     parts = {part: budget.mean[part][points] for part in ALL}
     layers = np.repeat([*budget.sites], len(points))
     columns = {ARM: arm, "epoch": np.tile(points, len(budget.sites)), "layer": layers}
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        n = by_layer(1.0)
-        columns |= {part: np.sqrt(by_layer(np.square(parts[part])) / n) for part in ALL}
-        columns |= {f"{p}_share": by_layer(parts[p] * parts["error"]) / n for p in PARTS}
+        columns |= {part: np.sqrt(over(np.square(parts[part]))) for part in ALL}
+        columns |= {f"{p}_share": over(parts[p] * parts["error"]) for p in PARTS}
     return pd.DataFrame(columns)
 
 

@@ -26,6 +26,10 @@ WIDTH, MARGIN, LINE = 760, 10, 18
 LETTER = 6.7
 """Pixels of a letter, rather too many."""
 
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+"""Comes with the library, so that pictures are the same everywhere, and is drawn in a quarter of
+the time that DejaVu takes; Arial is as wide, for who looks at an SVG without it."""
+
 WARM_UP = {"data": {"values": [{}]}, "mark": "point"}
 """A chart that makes the library ready while the first figure is still being made."""
 
@@ -87,7 +91,8 @@ def _as_json(figure: "Figure") -> str:
 
     assert figure.chart is not None  # noqa: S101
     params = [each for each in figure.chart["params"] if each["name"] != "zoom"]
-    chart = {**figure.chart, "params": params, "config": CONFIG, "background": PAPER}
+    config = {**CONFIG, "font": FONT}
+    chart = {**figure.chart, "params": params, "config": config, "background": PAPER}
     text = json.dumps({"head": _head(figure), "chart": chart})
     for name, value in LIGHT.items():
         text = text.replace(token(name), value)
@@ -103,7 +108,7 @@ def _head(figure: "Figure") -> list[str]:
 
     def text(words: str, color: str, more: str = "") -> str:
         look = f'font-size="12" fill="{color}" {more}'
-        return f'<text font-family="DejaVu Sans, sans-serif" {look}>{escape(words)}</text>'
+        return f'<text font-family="{FONT}" {look}>{escape(words)}</text>'
 
     lines = [text(figure.title, INK, 'font-weight="bold"')]
     lines += [text(line, SOFT) for line in wrap(tight(figure.sentence), int(WIDTH / LETTER))]

@@ -73,6 +73,19 @@ def test_curves_of_a_momentum_figure_are_told_apart_by_their_dashes(reported: Pa
         assert f'stroke-dasharray="{drawn}"' in svg
 
 
+def test_no_axis_stands_under_an_empty_place(
+    normexp: Callable[..., Result], reported: Path, tmp_path: Path
+) -> None:
+    """Of four panels in rows of three each has an axis of its own."""
+    out = tmp_path / "four"
+    place = ["report", "bn_regression", "--dir", str(reported), "--out", str(out)]
+    result = normexp(*place, "--arms", "batch 0.*")
+    svg = (out / "figures/error-budget.svg").read_text("utf-8")
+
+    assert result.exit_code == 0
+    assert svg.count(">RMS in σ<") == 4
+
+
 def test_an_empty_panel_says_where_its_values_are(page: str) -> None:
     """Where a tenth of the values or more lie beyond the bins, by their shares."""
     drawn = rows_of(page, "histograms")

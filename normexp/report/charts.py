@@ -194,17 +194,23 @@ def panels(
     """Layers as one chart of these rows, or as a panel a value of a field.
 
     `facet` has the field, its values in order, and how many panels are side by side; `axes` says
-    whether layers and panels share their x axis.
+    whether layers and panels share their x axis. Panels do not where a place is empty, under which
+    an axis would stand.
     """
-    resolve = {"resolve": {"axis": {"x": axes}}}
-    whole: Spec = {"layer": list(layers), "width": size[0], "height": size[1], **resolve}
+    whole: Spec = {"layer": list(layers), "width": size[0], "height": size[1], **_axes(axes)}
     if facet is not None:
         lines = "split(replace(datum.label, ': ', ':, '), ', ')"
         header = {"labelExpr": lines, "labelPadding": 4, "labelLimit": size[0]}
         of = category(facet["field"], {"title": None, "sort": facet["sort"], "header": header})
-        whole = {"facet": of, "columns": facet["columns"], "spec": whole, **resolve}
+        is_full = len(facet["sort"]) % facet["columns"] == 0
+        outer = _axes(axes if is_full else "independent")
+        whole = {"facet": of, "columns": facet["columns"], "spec": whole, **outer}
     zoom = [ZOOM] if any(each.get("name") == ZOOMED for each in layers) else []
     return {**with_rows(plain(frame)), **whole, "params": [*zoom, HIDDEN]}
+
+
+def _axes(x: str) -> Spec:
+    return {"resolve": {"axis": {"x": x}}}
 
 
 def with_rows(rows: Sequence[Mapping[str, Any]]) -> Spec:

@@ -307,7 +307,8 @@ def _multiples(
     at, of_theory = {"x": quantity("x", x)}, ("datum.what === 'theory'", SHOWN,
                                               f"datum.{ARM} === theory")  # fmt: skip
     area = {**at, "y": quantity("low", y), "y2": {"field": "high"}}
-    zero = layer("rule", {"y": {"datum": 0, **y}}, color=SOFT, strokeDash=[2, 2])
+    rule = layer("rule", {"y": {"datum": 0, **y}}, color=SOFT, strokeDash=[2, 2])
+    zero = {**rule, "data": {"values": [{}]}}  # once, not for every row
     drawn = [
         *([] if measure.log else [zero]),
         *curves(source.palette, arms, x=x, y=y, tips=tips, size=22),

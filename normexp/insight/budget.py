@@ -13,7 +13,7 @@ from normexp.config.identity import varying
 from normexp.config.network import Own
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
-from normexp.insight.training import Training, complete, trainings, with_data
+from normexp.insight.training import Training, readable, trainings
 from normexp.store.stored import Stored
 from normexp.study.asked import NOTHING, Asked, as_asked
 
@@ -117,7 +117,7 @@ def budgets(
     """Return the budgets of the runs that are meant, and notes on runs left out.
 
     Of all evaluation points, or of the last one only; `lost` gets the directories of damaged runs.
-    See `trainings` and `with_data`.
+    See `trainings` and `readable`.
 
     Raises:
         UsageError: no run is normalised by an average, which alone has a budget.
@@ -128,9 +128,8 @@ def budgets(
             f"no run of {wanted or store} is normalised by an average of its batches",
             "name runs with norm.estimator=ema, debiased, warmup, window or divided",
         )
-    whole, partial = complete(chosen)
-    kept, notes = with_data(whole, asked.places)
-    return list(budgets_of(kept, last_only=last_only)), partial + notes
+    kept, notes = readable(chosen, asked.places)
+    return list(budgets_of(kept, last_only=last_only)), notes
 
 
 def averaging(found: Sequence[Training]) -> list[Training]:

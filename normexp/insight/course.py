@@ -22,8 +22,7 @@ channels' noise is alike (Satterthwaite 1946, Biometrics Bulletin 2: C²/tr R² 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,34 +46,16 @@ from normexp.insight.budget import Array, averaging
 from normexp.insight.training import Training
 from normexp.nets.network import Network
 from normexp.numerics import one_thread
-from normexp.store.stored import Stored
 from normexp.trained import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MANY = 1e4
 """Degrees of freedom from which the root of χ² is as good as normal."""
 
 
-@dataclass(frozen=True)
-class Course:
-    """Expected errors of one run, each [points, layers]; NaN where no noise was measured.
-
-    Attributes:
-        run: that it is of.
-        layers: norm sites in order.
-        steps: of the evaluation points.
-        error: expected root mean square over channels of the mean's error, in σ.
-        error_variance: of that, had the batches been drawn anew.
-        ratio: expected mean over channels of ln(running / population variance).
-        ratio_variance: the same of that.
-    """
-
-    run: Stored
-    layers: tuple[str, ...]
-    steps: Array
-    error: Array
-    error_variance: Array
-    ratio: Array
-    ratio_variance: Array
+NAMES = ("error", "error_variance", "ratio", "ratio_variance")
 
 
 class _Left(NamedTuple):
@@ -96,20 +77,28 @@ class _Scales(NamedTuple):
     freedom: Array  # of how many channels the mean's noise is, [layers]
 
 
-def courses(training: Training, points: Sequence[int]) -> list[Course]:
-    """Return the courses of a training's runs that are averages; none of a user's network.
+def courses(trainings: Sequence[Training], points: Sequence[int]) -> "pd.DataFrame":
+    """Return the expected errors of runs that are averages; none of a user's network.
 
     Args:
-        training: the training and its runs.
+        trainings: the trainings and their runs.
         points: evaluation points to look at, in order; what lies beyond the end is left out.
 
+    Returns:
+        By run_id, step and layer: `error`, the expected root mean square over channels of the
+        mean's error, in σ; `ratio`, the expected mean over channels of ln(running / population
+        variance); their variances, had the batches been drawn anew. NaN where no noise was
+        measured.
+
     Raises:
-        NormexpError: the training is damaged.
+        NormexpError: a training is damaged.
     """
-    found: list[Course] = []
-    if isinstance(training.runs[0].config.model, Own):  # who knows how many values a channel has?
-        return found
-    for each in averaging([training]):
+    import pandas as pd
+
+    found = [pd.DataFrame(columns=["run_id", "step", "layer", *NAMES], dtype=float)]
+    for each in averaging(trainings):
+        if isinstance(each.runs[0].config.model, Own):  # who knows how many values a channel has?
+            continue
         record, configs = each.record(), each.configs
         chosen = [point for point in points if point <= record.epochs]
         with one_thread(), np.errstate(all="ignore"):  # of channels that do not vary
@@ -120,10 +109,13 @@ def courses(training: Training, points: Sequence[int]) -> list[Course]:
                 _scales(record, configs[0]),
                 record.sites,
             )
-        steps = np.array(chosen) * (record.train_loss.shape[1] // record.epochs)
-        for run, *values in zip(each.runs, *parts, strict=True):
-            found.append(Course(run, tuple(record.sites), steps, *values))
-    return found
+        per_epoch = record.train_loss.shape[1] // record.epochs
+        steps = [point * per_epoch for point in chosen]
+        axes: list[Sequence[Any]] = [[run.id for run in each.runs], steps, [*record.sites]]
+        index = pd.MultiIndex.from_product(axes, names=["run_id", "step", "layer"])
+        columns = {name: part.ravel() for name, part in zip(NAMES, parts, strict=True)}
+        found.append(pd.DataFrame(columns, index).reset_index())
+    return pd.concat(found[1:] or found, ignore_index=True)
 
 
 def _expected(

@@ -17,7 +17,7 @@ from normexp.config.norm import REFERENCE_ESTIMATORS, AveragedKind
 from normexp.config.schema import RunConfig, batch_sizes, part_sizes, train_size
 from normexp.errors import UsageError
 from normexp.insight.budget import PARTS, loss, mean_of, median_of, rise, training_losses_by_part
-from normexp.insight.training import Training, complete, trainings, with_data
+from normexp.insight.training import Training, readable, trainings
 from normexp.study.asked import NOTHING, Asked
 from normexp.theory.memory import momentum_of
 from normexp.theory.setting import Setting
@@ -101,7 +101,7 @@ def forecasts(
     """Return how well each momentum does on the trainings, and notes on runs left out.
 
     The momenta are tried beside the grid and those of stored runs; `lost` gets the directories of
-    damaged runs. See `trainings`, `with_data`.
+    damaged runs. See `trainings`, `readable`.
 
     Raises:
         UsageError: momentum enters the weights of every training.
@@ -114,9 +114,8 @@ def forecasts(
             f"in every training of {wanted or store} momentum enters the weights",
             "name runs with norm=batch or norm=ghost: there it is for evaluation only",
         )
-    whole, partial = complete(free, weights=True)
-    kept, notes = with_data(whole, asked.places)
-    return forecasts_of(kept, momenta), partial + notes
+    kept, notes = readable(free, asked.places, weights=True)
+    return forecasts_of(kept, momenta), notes
 
 
 def forecasts_of(

@@ -135,56 +135,33 @@ def trainings_of(runs: Iterable[Stored]) -> list[Training]:
     ]
 
 
-def with_data(
-    found: Sequence[Training], places: Sequence[Place] = ()
+def readable(
+    found: Sequence[Training], places: Sequence[Place] = (), *, weights: bool = False
 ) -> tuple[list[Training], list[str]]:
-    """Return the trainings whose data can be read here, and a note on the others.
+    """Return the trainings that have left what is needed, with their data, and notes on the others.
 
     Args:
         found: the trainings.
         places: where data may stand now; else they must be where they stood.
+        weights: whether weights are needed too, beside the statistics of every batch.
 
     Raises:
-        UsageError: no data can be read, or a place has none of these.
+        UsageError: there is none, or a place has none of these data.
     """
     sets = find_data((run.config.data for each in found for run in each.runs), places)
     kept: list[Training] = []
-    lost: dict[UsageError, int] = {}
+    lost: dict[str, list[UsageError]] = {}
     for each in found:
         those = [sets[run.config.data] for run in each.runs]
         data = next((d for d in those if not isinstance(d, UsageError)), those[0])
-        if isinstance(data, UsageError):
-            lost[data] = lost.get(data, 0) + len(each.runs)
+        why = each.missing(weights=weights) or data
+        if isinstance(why, UsageError):
+            lost.setdefault(f"{why.message}; {why.hint}", []).extend([why] * len(each.runs))
         else:
-            kept.append(replace(each, data=data))
-    if lost and not kept:
-        raise next(iter(lost))
-    return kept, [f"{n} runs left out: {why.message}; {why.hint}" for why, n in lost.items()]
-
-
-def complete(
-    found: Sequence[Training], *, weights: bool = False
-) -> tuple[list[Training], list[str]]:
-    """Return the trainings that have left statistics of every batch, and a note on the others.
-
-    Args:
-        found: the trainings.
-        weights: whether their weights are needed too.
-
-    Raises:
-        UsageError: none has.
-    """
-    kept: list[Training] = []
-    lost: dict[str, tuple[UsageError, int]] = {}
-    for each in found:
-        why = each.missing(weights=weights)
-        if why is None:
-            kept.append(each)
-        else:
-            lost[why.message] = why, lost.get(why.message, (why, 0))[1] + len(each.runs)
+            kept.append(replace(each, data=why))
     if lost and not kept:
         raise next(iter(lost.values()))[0]
-    return kept, [f"{n} runs left out: {why.message}; {why.hint}" for why, n in lost.values()]
+    return kept, [f"{len(errors)} runs left out: {why}" for why, errors in lost.items()]
 
 
 def _is_tracked(run: Stored) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from normexp.console.words import evenly, number, ticks
 from normexp.errors import UsageError
 from normexp.insight.budget import ALL, PARTS, RunBudget, averaging, budgets_of
-from normexp.insight.training import NO_NETWORK, complete, with_data
+from normexp.insight.training import NO_NETWORK, readable
 from normexp.report.charts import SHOWN, category, layer, panels, quantity, tooltips
 from normexp.report.course import MOST_LAYERS, sample
 from normexp.report.figure import Drawn, Figure, LeftOut, Spec, epoch_slider, sentences, table
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TITLE = "Error budget of the running means"
+
+KEY = [ARM, "epoch", "layer"]
 COSTS = "What each part of the error costs"
 
 MOST_EPOCHS = 17
@@ -63,8 +65,7 @@ def error_budget(source: Source) -> Drawn:
         why = "the trainings are not there, or no arm is normalised by an average of its batches"
         return [LeftOut(TITLE, why)]
     try:
-        whole, lost = complete(trainings)
-        kept, notes = with_data(whole, source.places)
+        kept, notes = readable(trainings, source.places)
     except UsageError as error:
         return [LeftOut(TITLE, f"{error.message}; {error.hint}")]
     arms = {row["run_id"]: row[ARM] for row in chosen.rows}
@@ -73,12 +74,12 @@ def error_budget(source: Source) -> Drawn:
     frame = frame[np.isfinite(frame[list(ALL)].to_numpy()).all(axis=1)]
     if frame.empty:
         return [LeftOut(TITLE, "no layer has a finite error")]
-    frame = frame.groupby([ARM, "epoch", "layer"], sort=False).mean().reset_index()
+    frame = frame.groupby(KEY, sort=False).mean().reset_index()
     last = frame[frame["epoch"] == frame.groupby(ARM)["epoch"].transform("max")]
     return [
         _figure(source, frame, last, chosen.note),
         _costs(source, arms, found, chosen.note),
-        *(LeftOut(f"{TITLE} of some runs", note) for note in lost + notes),
+        *(LeftOut(f"{TITLE} of some runs", note) for note in notes),
     ]
 
 
@@ -95,15 +96,14 @@ def _rows(arm: str, budget: RunBudget) -> "pd.DataFrame":
     points = evenly(len(budget.steps), MOST_EPOCHS)
 
     def over(values: Any) -> Any:  # noqa: ANN401  arrays
-        return means_over_living(budget.sites, budget.varies[points], values).T.ravel()
+        return means_over_living(budget.sites, budget.varies[points], values).ravel()
 
     parts = {part: budget.mean[part][points] for part in ALL}
-    layers = np.repeat([*budget.sites], len(points))
-    columns = {ARM: arm, "epoch": np.tile(points, len(budget.sites)), "layer": layers}
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        columns |= {part: np.sqrt(over(np.square(parts[part]))) for part in ALL}
+        columns = {part: np.sqrt(over(np.square(parts[part]))) for part in ALL}
         columns |= {f"{p}_share": over(parts[p] * parts["error"]) for p in PARTS}
-    return pd.DataFrame(columns)
+    index = pd.MultiIndex.from_product([[arm], points, [*budget.sites]], names=KEY)
+    return pd.DataFrame(columns, index).reset_index()
 
 
 def _figure(source: Source, frame: "pd.DataFrame", last: "pd.DataFrame", note: str) -> Figure:
@@ -132,7 +132,7 @@ def _figure(source: Source, frame: "pd.DataFrame", last: "pd.DataFrame", note: s
 
 def _chart(source: Source, frame: "pd.DataFrame", layers: Sequence[str], epoch: int) -> Spec:
     """A panel an arm, a row a layer, a mark a part."""
-    data = frame.melt([ARM, "epoch", "layer"], list(ALL), "part", "value").replace({"part": NAMES})
+    data = frame.melt(KEY, list(ALL), "part", "value").replace({"part": NAMES})
     data = data[data["value"] >= FLOOR]
     arms = [arm for arm in source.arms if arm in set(data[ARM])]
     low, high = (data["value"].min(), data["value"].max()) if len(data) else (FLOOR, 1.0)

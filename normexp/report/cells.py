@@ -137,13 +137,13 @@ def _is_plain(cell: Cell) -> bool:
 def _forecast(cell: Cell, most: int, lost: list[str]) -> "Forecast | None":
     """The forecast of a cell's first seeds; None where trainings or data are not there."""
     from normexp.insight.forecast import forecasts_of
-    from normexp.insight.training import with_data
+    from normexp.insight.training import readable
 
     mine = [row for row in cell.source.complete if row["arm"] in cell.momenta]
     seeds = sorted({row["seed"] for row in mine})[:most]
     chosen = cell.source.trainings(row for row in mine if row["seed"] in seeds)
     try:
-        kept, notes = with_data(chosen, cell.source.places)
+        kept, notes = readable(chosen, cell.source.places)
         made = forecasts_of(kept, parts=())
     except UsageError as error:
         lost.append(f"{error.message}; {error.hint}")

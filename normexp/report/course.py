@@ -176,23 +176,12 @@ def _theory(
     source: Source, rows: "Sequence[Row]", points: list[int], kept: list[str]
 ) -> "pd.DataFrame":
     """Expected errors and their variances, means over seeds; no rows where trainings are gone."""
-    import pandas as pd
-
     from normexp.insight.course import courses
 
-    arms = {row["run_id"]: row[ARM] for row in rows}
-    names, parts = ("error", "error_variance", "ratio", "ratio_variance"), []
-    for each in source.trainings(rows):
-        for course in courses(each, points):
-            layers = len(course.layers)
-            columns = {ARM: arms[course.run.id], "step": np.repeat(course.steps, layers),
-                       "layer": list(course.layers) * len(course.steps)}  # fmt: skip
-            columns |= {name: getattr(course, name).ravel() for name in names}
-            parts.append(pd.DataFrame(columns))
-    if not parts:
-        return pd.DataFrame(columns=[*KEY, *names])
-    whole = pd.concat(parts, ignore_index=True)
-    grouped = whole[whole["layer"].isin(kept)].groupby(KEY, sort=False)
+    whole = courses(source.trainings(rows), points)
+    whole = whole[whole["layer"].isin(kept)]
+    arms = whole.pop("run_id").map({row["run_id"]: row[ARM] for row in rows})
+    grouped = whole.assign(**{ARM: arms}).groupby(KEY, sort=False)
     found, n = grouped.mean().reset_index(), grouped["error"].count().to_numpy()
     for name in ("error_variance", "ratio_variance"):
         found[name] /= n

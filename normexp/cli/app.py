@@ -1,7 +1,6 @@
 """Shared by all commands: options, answers as text or JSON, errors."""
 
 import functools
-import gc
 import inspect
 import io
 import os
@@ -320,8 +319,6 @@ def main() -> None:
         if end.code in ENDED_EARLY:
             leave(end.code)
         raise
-    finally:
-        gc.freeze()  # or Python would look for garbage among all that PyTorch has made, .4 s
 
 
 def warn_of_damage(*directories: Path) -> None:

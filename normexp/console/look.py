@@ -15,6 +15,7 @@ from normexp.console.output import (
     field_cells,
     fits,
     legend,
+    print_command,
     print_table,
     stdout,
     stdout_line,
@@ -143,9 +144,9 @@ def print_run(manifest: Row, metrics: Sequence[Row], *, whole: bool = False) -> 
         console.print("recorded in a loop outside of normexp, which alone can train it again")
     else:
         console.print("reproduce:", style="bold")
-        console.print(f"normexp reproduce {shlex.quote(manifest['directory'])}", soft_wrap=True)
+        print_command(console, f"normexp reproduce {shlex.quote(manifest['directory'])}")
         console.print("the sweep that makes it alone:", style="bold")
-        console.print(manifest["command"], soft_wrap=True)
+        print_command(console, manifest["command"])
     console.print(manifest["directory"], soft_wrap=True)
 
 

@@ -137,6 +137,18 @@ def wrapped(words: Sequence[str], width: int) -> list[str]:
     )
 
 
+def print_command(console: Console, command: str) -> None:
+    """Print a command to be copied: on one line, on a terminal on several that a shell joins."""
+    if console.is_terminal:
+        words = re.findall(r"""(?:'[^']*'|"[^"]*"|\S)+""", command)
+        unbroken = (word.replace(" ", "\0") for word in words)
+        lines = textwrap.wrap(
+            " ".join(unbroken), console.width - 4, break_long_words=False, break_on_hyphens=False
+        )
+        command = " \\\n  ".join(lines).replace("\0", " ")
+    console.print(command, soft_wrap=True)
+
+
 def one_line(text: str) -> str:
     """A text from a stranger's file as a line can hold it."""
     return text if text.isprintable() else re.sub(r"\s+", " ", UNSAFE.sub("", text))

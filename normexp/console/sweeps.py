@@ -13,6 +13,7 @@ from normexp.console.output import (
     fits,
     legend,
     note,
+    print_command,
     print_table,
     stdout,
     stdout_line,
@@ -167,7 +168,7 @@ def print_search(found: Mapping[str, Any]) -> None:
     ]
     print_table(console, rows, highlighted=0)
     legend(BY_TRIAL)
-    console.print(found["command"], soft_wrap=True)
+    print_command(console, found["command"])
     console.print(found["storage"], soft_wrap=True)
 
 

@@ -1,39 +1,41 @@
 """Tables as wide as a terminal: which columns stay, where words break."""
 
-import io
+from collections.abc import Callable
 
 import pytest
-from rich.console import Console
 
 from normexp.console.output import field_cells, print_table
+
+Printed = Callable[..., list[str]]
 
 PATH = "runs/bn_regression/none-s0-64fdd590c34c"
 
 
-def printed(
-    rows: list[dict[str, object]], width: int, capsys: pytest.CaptureFixture[str], *drop: str
-) -> list[str]:
-    """The lines of a table's rows."""
-    print_table(Console(file=io.StringIO(), width=width), rows, drop)
-    return capsys.readouterr().out.splitlines()
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Printed:
+    """The lines of a table's rows, below the rule."""
+
+    def call(rows: list[dict[str, object]], width: int, *drop: str) -> list[str]:
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_table(rows, drop)
+        below = capsys.readouterr().out.rpartition("─\n")[2].splitlines()
+        return [line for line in below if not line.startswith("no room")]
+
+    return call
 
 
-def test_a_column_is_back_once_a_wider_one_has_made_room(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_column_is_back_once_a_wider_one_has_made_room(printed: Printed) -> None:
     """`a` is left out first, which is not enough; `b` makes room for both."""
     row: dict[str, object] = {"name": "batch", "a": 1, "b": 10**20, "loss": 0.25}
 
-    assert [printed([row], width, capsys, "a", "b") for width in (42, 25, 12)] == [
+    assert [printed([row], width, "a", "b") for width in (42, 25, 12)] == [
         [f" batch  1  {10**20}  0.250"],
         [" batch  1  0.250"],
         [" batch  0.250"],
     ]
 
 
-def test_words_break_at_blanks_and_long_ones_after_commas(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_words_break_at_blanks_and_long_ones_after_commas(printed: Printed) -> None:
     """What is to be copied stays whole, figures always do."""
     row: dict[str, object] = {
         "place": PATH,
@@ -43,23 +45,21 @@ def test_words_break_at_blanks_and_long_ones_after_commas(
 
     blank = " " * (len(PATH) + 3)
 
-    assert printed([row], 70, capsys) == [
+    assert printed([row], 70) == [
         f" {PATH}  norm.momentum=0.1,    123456",
         f"{blank}0.25,0.5 seed=0",
     ]
-    assert printed([row], 60, capsys)[0].startswith(" runs/bn_regression/none-")
+    assert printed([row], 60)[0].startswith(" runs/bn_regression/none-")
 
 
-def test_figures_stand_to_the_right_and_words_to_the_left(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_figures_stand_to_the_right_and_words_to_the_left(printed: Printed) -> None:
     """A dash is a figure among figures; a column that nobody has is left out."""
     rows: list[dict[str, object]] = [
         {"momentum": 0.1, "kind": "batch", "loss": "1.5 ± 0.2~", "tags": None},
         {"momentum": None, "kind": "–", "loss": "11 ± 2", "tags": None},
     ]
 
-    assert printed(rows, 80, capsys) == [
+    assert printed(rows, 80) == [
         "    0.100  batch  1.5 ± 0.2~",
         "        –  –          11 ± 2",
     ]

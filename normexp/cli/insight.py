@@ -100,10 +100,10 @@ def _sweep(name: str, overrides: Sequence[str]) -> list[str]:
     from normexp.cli.sweeps import swept
     from normexp.console.output import stderr
 
-    stderr().print(f"study {name}: {' '.join(overrides)}", soft_wrap=True)
+    stderr().print(f"study {name}: {' '.join(overrides)}")
     result, code = swept(overrides)
     for line in (*result.warnings, *result.errors):
-        stderr().print(line, soft_wrap=True)
+        stderr().print(line)
     if code:  # interrupted, and finished all the same
         raise typer.Exit(code)
     return result.failed

@@ -132,7 +132,7 @@ def report(
       normexp report bn_regression placement --out comparison
       normexp report --arms "batch 0.1*" --arms "no norm*"
     """
-    from normexp.console.output import note, stdout
+    from normexp.console.output import note, say
     from normexp.report.compose import compose
     from normexp.report.page import as_data, check_target, place, write
     from normexp.report.render import Renderer
@@ -148,12 +148,12 @@ def report(
         written = write(made, target, renderer)
 
     def print_summary() -> None:
-        stdout().print(f"{made.title}: {made.about}", soft_wrap=True)
+        say(f"{made.title}: {made.about}")
         for sentence in made.headlines:
-            stdout().print(sentence)
+            say(sentence)
         for each in made.left_out:
             note(f"{each.title}: {each.why}", "left out")
-        stdout().print(str(written), soft_wrap=True)
+        say(str(written))
         if open_browser:
             typer.launch(str(written))
 
@@ -182,15 +182,15 @@ def watch(
       normexp watch
       normexp watch bn_regression --port 8000
     """
-    from normexp.console.output import stderr, stdout, warn
+    from normexp.console.output import say, stderr, warn
     from normexp.report.watch import LOOPBACK, ReportServer, study_of
 
     study = study_of(directory, wanted)
     if host not in LOOPBACK:
         warn(f"{host} can be reached from other machines, which will see the report")
     server = ReportServer(study, host, port)
-    stdout().print(server.address, soft_wrap=True)
-    stderr().print(f"the report of {study.path}; Ctrl-C ends", soft_wrap=True)
+    say(server.address)
+    stderr().print(f"the report of {study.path}; Ctrl-C ends")
     if open_browser:
         typer.launch(server.address)
     server.serve_forever()

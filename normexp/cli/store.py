@@ -82,11 +82,11 @@ def mv(
     Example:
       normexp mv bn_regression first_try
     """
-    from normexp.console.output import stdout
+    from normexp.console.output import say
     from normexp.store.removal import rename
 
     place = str(rename(directory, study, name))
-    return Answer(lambda: {"directory": place}, lambda: stdout().print(place, soft_wrap=True))
+    return Answer(lambda: {"directory": place}, lambda: say(place))
 
 
 @command()
@@ -168,7 +168,7 @@ def export(
       normexp export bn_regression --to tensorboard
       normexp export bn_regression norm.momentum=0.1 --to csv --out tables
     """
-    from normexp.console.output import stdout
+    from normexp.console.output import say
     from normexp.export import EXPORTERS
     from normexp.export import export as hand_over
     from normexp.store.selection import select
@@ -184,7 +184,7 @@ def export(
     place, new = hand_over(to, runs.values(), directory, out)
     data = {"place": str(place), "runs": len(runs), "new": new}
     words = f"{data['runs']} runs, {data['new']} of them new to {place}"
-    return Answer(lambda: data, lambda: stdout().print(words, soft_wrap=True))
+    return Answer(lambda: data, lambda: say(words))
 
 
 def _sweep(directory: Path, wanted: str) -> Path:
@@ -201,7 +201,7 @@ def _labelled(path: Path, **changes: Any) -> Answer:  # noqa: ANN401
     """Change a sweep's labels, and say them."""
     import msgspec
 
-    from normexp.console.output import stdout
+    from normexp.console.output import say
     from normexp.store.sweep import label, labels_of
 
     labels = msgspec.structs.replace(labels_of(path), **changes)
@@ -209,7 +209,7 @@ def _labelled(path: Path, **changes: Any) -> Answer:  # noqa: ANN401
     words = f"{path.name}: {' '.join(labels.tags)} {labels.note}".rstrip()
     return Answer(
         lambda: {"sweep": path.name, **msgspec.to_builtins(labels)},
-        lambda: stdout().print(words, soft_wrap=True),
+        lambda: say(words),
     )
 
 

@@ -205,7 +205,7 @@ def _serve(plan: "Plan") -> None:
 
     server = ReportServer(study_directory(plan.study))
     Thread(target=server.serve_forever, daemon=True, name="server").start()
-    stderr().print(f"the report while it grows: {server.address}", soft_wrap=True)
+    stderr().print(f"the report while it grows: {server.address}")
 
 
 @command()

@@ -3,9 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
-
-from normexp.console.output import legend, print_table, stdout, with_fields
+from normexp.console.output import legend, print_table, say, stdout, with_fields
 from normexp.console.theory import print_curve
 from normexp.console.words import counted, keras, number, short
 from normexp.errors import UsageError
@@ -32,8 +30,8 @@ MEDIANS = (
 
 def print_budget_of_run(budget: RunBudget) -> None:
     """One run: every layer at the end of the training, and what its error costs."""
-    console, cost, row = stdout(), budget.cost, budget.run.row
-    console.print(f"{row['label']}  {row['run_id']}", style="bold")
+    cost, row = budget.cost, budget.run.row
+    say(f"{row['label']}  {row['run_id']}", style="bold")
     layers = [
         {"layer": layer["layer"]}
         | {f"mean\n{part}": f"{layer['mean'][part]:.3f}" for part in ALL}
@@ -41,7 +39,7 @@ def print_budget_of_run(budget: RunBudget) -> None:
         | {"ln\nratio": f"{layer['log_var_ratio']:.3f}"}
         for layer in report(budget)["layers"]
     ]
-    print_table(console, layers)
+    print_table(layers)
     legend(
         "means in σ of the population, RMS over channels: error = initial + drift + noise in every "
         "channel. variance: mean of (running − population) / population, and of ln(running / "
@@ -49,17 +47,17 @@ def print_budget_of_run(budget: RunBudget) -> None:
     )
     if cost:
         parts = ", ".join(f"{part} {number(cost[part])}" for part in PARTS)
-        console.print(f"raises the training loss by {number(cost['error'])}; parts alone: {parts}")
+        say(f"raises the training loss by {number(cost['error'])}; parts alone: {parts}")
     else:
-        console.print(f"what that costs in training loss cannot be said: {NO_NETWORK}")
+        say(f"what that costs in training loss cannot be said: {NO_NETWORK}")
     names = ("test_loss", "test_loss_population", "excess_loss")
     whole, truth, excess = (number(loss(row, name)) for name in names)
-    console.print(f"test loss {whole} = population {truth} + excess {excess}")
+    say(f"test loss {whole} = population {truth} + excess {excess}")
 
 
 def print_budget_of_arms(arms: Sequence[ArmBudget], fields: Sequence[str]) -> None:
     """One row an arm, medians over seeds."""
-    console, known = stdout(), any(not math.isnan(arm.cost["error"]) for arm in arms)
+    known = any(not math.isnan(arm.cost["error"]) for arm in arms)
     rows = []
     for arm in arms:
         parts = {f"{part}\nin σ": arm.mean[part] for part in PARTS}
@@ -68,7 +66,7 @@ def print_budget_of_arms(arms: Sequence[ArmBudget], fields: Sequence[str]) -> No
             parts["all\nof it"] = arm.cost["error"]
         error = {"n": arm.n, "error\nin σ": arm.mean["error"]}
         rows.append((arm.values, error | parts | {"excess": number(arm.excess)}))
-    print_table(console, with_fields(rows, fields, console.width))
+    print_table(with_fields(rows, fields, stdout().width))
     legend(
         "medians over seeds at the end, where sweep's tables have means. error: RMS over channels "
         "of (running − population mean) / σ. "
@@ -81,9 +79,8 @@ def print_budget_of_arms(arms: Sequence[ArmBudget], fields: Sequence[str]) -> No
 
 def print_forecasts(forecasts: Sequence[Forecast]) -> None:
     """A single cell whole; of several what is best in each."""
-    console = stdout()
     if len(forecasts) == 1:
-        _print_cell(console, forecasts[0])
+        _print_cell(forecasts[0])
         return
     fields = list(dict.fromkeys(path for each in forecasts for path in each.values))
     rows = []
@@ -100,14 +97,14 @@ def print_forecasts(forecasts: Sequence[Forecast]) -> None:
             "population": number(each.population),
         }
         rows.append((each.values, cells))
-    print_table(console, with_fields(rows, fields, console.width))
+    print_table(with_fields(rows, fields, stdout().width))
     legend(
         "best: the momentum with the least training loss; test loss: of stored runs there. "
         f"{MEDIANS}"
     )
 
 
-def _print_cell(console: Console, forecast: Forecast) -> None:
+def _print_cell(forecast: Forecast) -> None:
     best, measured = forecast.best, forecast.best_measured
     shown = [
         each
@@ -125,13 +122,13 @@ def _print_cell(console: Console, forecast: Forecast) -> None:
         }
         for each in shown
     ]
-    print_table(console, rows, highlighted=shown.index(best))
+    print_table(rows, highlighted=shown.index(best))
     legend(
         f"{MEDIANS} initial, drift, noise: what the training loss would rise by if the statistics "
         "were off from the population's by that alone; where a net fits badly, some errors lower "
         "the loss."
     )
-    console.print(
+    say(
         f"best momentum {best.momentum:g}, keras {keras(best.momentum)}: training loss "
         f"{number(best.training_loss)}, under the population's statistics "
         f"{number(best.training_loss - best.cost)}; the population's median test loss is "
@@ -139,24 +136,20 @@ def _print_cell(console: Console, forecast: Forecast) -> None:
         style="bold",
     )
     if measured is not None:
-        console.print(
-            f"best measured: {measured.momentum:g}, median test loss {number(measured.measured)}"
-        )
+        say(f"best measured: {measured.momentum:g}, median test loss {number(measured.measured)}")
     points = [
         (each.momentum, each.training_loss)
         for each in forecast.tried
         if each.momentum > 0 and math.isfinite(each.training_loss)
     ]
-    print_curve(console, "training loss", points)
-    _print_layers(console, forecast.layers)
+    print_curve("training loss", points)
+    _print_layers(forecast.layers)
 
 
-def _print_layers(console: Console, layers: Mapping[str, Setting]) -> None:
+def _print_layers(layers: Mapping[str, Setting]) -> None:
     """Drift, noise and the best momentum of each layer by theory."""
     if not layers:
-        console.print(
-            "too few batches in the last quarter to tell noise from drift, layer by layer"
-        )
+        say("too few batches in the last quarter to tell noise from drift, layer by layer")
         return
     rows = []
     for name, setting in layers.items():
@@ -176,7 +169,7 @@ def _print_layers(console: Console, layers: Mapping[str, Setting]) -> None:
                 "keras": keras(best),
             }
         )
-    print_table(console, rows)
+    print_table(rows)
     legend(
         "each layer's means at the end of the training, in σ, and the momentum that is best for "
         "them alone by theory. Noise far below σ/√B is no slip: where the layers below are "

@@ -5,9 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from normexp.console.output import field_cells, legend, note, print_table, stdout
+from normexp.console.output import field_cells, legend, note, print_table, say
 from normexp.console.words import NOTHING, counted, field_value, number, short, title_of
 from normexp.insight.compare import FieldComparison, FieldReport
 from normexp.insight.comparison import FEWEST, Comparison
@@ -29,10 +27,10 @@ HELD = {True: "holds", False: "fails", None: "undecided"}
 
 def print_comparisons(report: FieldReport) -> None:
     """The table, and what its columns mean."""
-    console, comparisons = stdout(), report.comparisons
+    comparisons = report.comparisons
     baseline = field_value(report.field, comparisons[0].baseline)
     what = title_of(report.field)
-    console.print(f"{report.metric} by {what}, against {baseline}", style="bold")
+    say(f"{report.metric} by {what}, against {baseline}", style="bold")
     scales = {each.found.result.scale for each in comparisons}
     scale = "difference" if "difference" in scales else "ratio"
     pairings = {each.found.pairing: None for each in comparisons}
@@ -47,7 +45,7 @@ def print_comparisons(report: FieldReport) -> None:
             "decided": decision(found),
         }
         rows.append(told | cells)
-    print_table(console, rows, ["effect\nsize"])
+    print_table(rows, ["effect\nsize"])
     what = {
         "ratio": "ratio of geometric means, value : baseline",
         "difference": "difference of means, value − baseline",
@@ -121,55 +119,53 @@ def print_verdicts(found: "Verdicts", *, details: bool) -> None:
     """A table for each source, or claim by claim; then identities and the studies used."""
     from normexp.claims.check import SOURCES
 
-    console = stdout()
     letters = dict(zip(found.studies, ascii_lowercase, strict=False))
     for source, about in SOURCES.items():
         some = [each for each in found.judged if each.claim.id.startswith(source)]
         if details:
             for each in some:
-                _print_claim(console, each)
+                _print_claim(each)
         elif some:
-            console.print(f"{source} · {about}", style="bold")
-            _print_source(console, some, letters)
+            say(f"{source} · {about}", style="bold")
+            _print_source(some, letters)
     if found.judged and not details:
         counts = Counter(each.verdict for each in found.judged)
         verdicts = " · ".join(f"{verdict} {number}" for verdict, number in counts.most_common())
-        console.print(f"{counted(len(found.judged), 'claim')} judged by runs: {verdicts}")
+        say(f"{counted(len(found.judged), 'claim')} judged by runs: {verdicts}")
         legend(
             "Effects over seeds with 95 % intervals by t and bootstrap; a : b is a ratio. "
             "normexp claims ID shows all conditions and the criterion."
         )
     for name, (place, size) in found.studies.items():
         text = f"{letters[name]} {name}: {counted(size, 'run')} in {place}"
-        console.print(text, style="dim", soft_wrap=True)
-    _print_settled(console, found.settled)
+        say(text, style="dim")
+    _print_settled(found.settled)
 
 
 def print_criteria(claims: "Sequence[Claim]", settled: "Sequence[Settled]") -> None:
     """The claims and their criteria, without running anything."""
-    console = stdout()
     for claim in claims:
-        console.print(f"{claim.id} {claim.text}", style="bold")
-        console.print(f"  {claim.criterion}")
+        say(f"{claim.id} {claim.text}", style="bold")
+        say(f"  {claim.criterion}")
         if claim.studies:
             legend(f"  studies: {', '.join(claim.studies)}")
         legend(f"  expected: {_expected(claim)}")
-    _print_settled(console, settled)
+    _print_settled(settled)
 
 
-def _print_settled(console: Console, settled: "Iterable[Settled]") -> None:
+def _print_settled(settled: "Iterable[Settled]") -> None:
     """The identities, which cannot come out otherwise, and what runs cannot check."""
     titles = {False: "identities, proved by tests and not counted", True: "not checkable"}
     for is_open, title in titles.items():
         some = [each for each in settled if (each.verdict == "not checkable") is is_open]
         if some:
-            console.print(title, style="bold")
+            say(title, style="bold")
         for each in some:
             verdict = "" if is_open else f"{each.verdict}: "
-            console.print(f"{each.id} {each.text} → {verdict}{each.because}")
+            say(f"{each.id} {each.text} → {verdict}{each.because}")
 
 
-def _print_source(console: Console, found: "Sequence[Judged]", letters: Mapping[str, str]) -> None:
+def _print_source(found: "Sequence[Judged]", letters: Mapping[str, str]) -> None:
     """A row a claim, its effects and notes below each other."""
     rows = []
     for each in found:
@@ -184,8 +180,8 @@ def _print_source(console: Console, found: "Sequence[Judged]", letters: Mapping[
             "in": "".join(letters[name] for name in claim.studies) or NOTHING,
         }
         rows.append(row)
-    print_table(console, rows)
-    console.print()
+    print_table(rows)
+    say()
 
 
 def _shown(found: "Judged") -> "list[Cell]":
@@ -236,13 +232,13 @@ def _sizes(cells: "Sequence[Cell]") -> str:
     return NOTHING if not sizes else str(few) if few == many else f"{few}–{many}"
 
 
-def _print_claim(console: Console, found: "Judged") -> None:
+def _print_claim(found: "Judged") -> None:
     """One claim whole."""
     claim = found.claim
-    console.print(f"{claim.id} {claim.text}", style="bold")
-    console.print(f"verdict: {found.verdict}")
-    console.print(f"expected: {_expected(claim)}")
-    console.print(f"criterion: {claim.criterion}")
+    say(f"{claim.id} {claim.text}", style="bold")
+    say(f"verdict: {found.verdict}")
+    say(f"expected: {_expected(claim)}")
+    say(f"criterion: {claim.criterion}")
     rows = [
         {
             "condition": cell.where or "everywhere",
@@ -254,6 +250,6 @@ def _print_claim(console: Console, found: "Judged") -> None:
         }
         for cell in found.cells
     ]
-    print_table(console, rows, ("runs", "effect size"))
+    print_table(rows, ("runs", "effect size"))
     for remark in _remarks(found):
-        console.print(remark)
+        say(remark)

@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any
 
-from rich.console import Console
-
 from normexp.config.field import Role, spell
-from normexp.console.output import legend, print_table, stdout
+from normexp.console.output import legend, print_table, say
 from normexp.console.sweeps import ROUNDING
 from normexp.console.trust import print_changes
 from normexp.console.words import METRICS, NOTHING, counted, field_value, number
@@ -31,25 +29,23 @@ MOST_LAYERS = 12
 
 def print_diff(report: Report) -> None:
     """Print what two runs share, and their differences in fields, results, layers and origin."""
-    console, left = stdout(), report["left"]
+    left = report["left"]
     if report["same_directory"]:
-        console.print(f"the same run: {left['label']}  {left['run_id']}", soft_wrap=True)
+        say(f"the same run: {left['label']}  {left['run_id']}")
         return
     for side, word in WORDS.items():
         run = report[side]
         state = "" if run["status"] == "complete" else f", {run['status']}"
-        console.print(
-            f"{word:6}  {run['label']}  {run['run_id']}  of {run['study']}{state}", soft_wrap=True
-        )
+        say(f"{word:6}  {run['label']}  {run['run_id']}  of {run['study']}{state}")
     shared = SHARED[report["shared"]]
-    console.print("the same run, stored twice" if report["same_run"] else shared, soft_wrap=True)
+    say("the same run, stored twice" if report["same_run"] else shared)
     values = report["values"]
     if rows := report["differences"]:
         sides = [{w: _field(row, s, values[s]) for s, w in WORDS.items()} for row in rows]
-        print_table(console, [{"field": r["key"]} | e for r, e in zip(rows, sides, strict=True)])
-    _print_results(console, report)
-    _print_layers(console, report["layers"])
-    _print_provenance(console, report["provenance"])
+        print_table([{"field": r["key"]} | e for r, e in zip(rows, sides, strict=True)])
+    _print_results(report)
+    _print_layers(report["layers"])
+    _print_provenance(report["provenance"])
 
 
 def print_why(report: Report) -> None:
@@ -66,12 +62,12 @@ def _field(row: Report, side: str, values: Report) -> str:
     return field_value(row["key"], values) if side in row else NOTHING
 
 
-def _print_results(console: Console, report: Report) -> None:
+def _print_results(report: Report) -> None:
     """Print losses to four digits, or that they are equal."""
     rows, steps = report["results"], [report[side]["step"] for side in SIDES]
     at = f"at step {steps[0]:,}" + (f" and {steps[1]:,}" if steps[0] != steps[1] else "")
     if all(row["left"] == row["right"] for row in rows):
-        console.print(f"the same results {at}, to the last digit")
+        say(f"the same results {at}, to the last digit")
         return
     shown = []
     for each in rows:
@@ -81,7 +77,7 @@ def _print_results(console: Console, report: Report) -> None:
         if report["same_data"]:
             cells |= {"difference": _signed(row["difference"]), "ratio": _ratio(row)}
         shown.append(cells)
-    print_table(console, shown, ("difference", "ratio"))
+    print_table(shown, ("difference", "ratio"))
     if not report["same_data"]:
         legend("losses on different data are not compared")
 
@@ -112,7 +108,7 @@ def _ratio(row: Report) -> str:
     return f"{row['ratio']:.3g}"
 
 
-def _print_layers(console: Console, layers: Sequence[Report]) -> None:
+def _print_layers(layers: Sequence[Report]) -> None:
     """Print how far the running statistics are off, the layers in their order."""
     if not layers or all(layer.get("left") == layer.get("right") for layer in layers):
         return
@@ -128,7 +124,7 @@ def _print_layers(console: Console, layers: Sequence[Report]) -> None:
         for layer in layers
         if layer in most
     ]
-    print_table(console, shown, [*titles][2:])
+    print_table(shown, [*titles][2:])
     if len(shown) < len(layers):
         others = counted(len(layers) - len(shown), "layer").replace(" ", " more ")
         legend(f"… {others}, not as far off: --json")
@@ -140,16 +136,16 @@ def _furthest(layer: Report) -> float:
     return max((value for value in found if not isnan(value)), default=0.0)
 
 
-def _print_provenance(console: Console, rows: Sequence[Report]) -> None:
+def _print_provenance(rows: Sequence[Report]) -> None:
     if not rows:
-        console.print("made by the same code, versions and machine")
+        say("made by the same code, versions and machine")
         return
     made = [
         {"made by": row["name"] + " *" * row["deciding"]}
         | {word: _entry(row.get(side)) for side, word in WORDS.items()}
         for row in rows
     ]
-    print_table(console, made)
+    print_table(made)
     if any(row["deciding"] for row in rows):
         legend("* numbers may depend on it")
 
@@ -164,36 +160,33 @@ def _entry(value: object) -> str:
 
 
 def _print_run(report: Report) -> None:
-    console, made, trajectory = stdout(), report["made"], report["trajectory"]
+    made, trajectory = report["made"], report["trajectory"]
     state = "stored and damaged" if report["damaged"] else "stored and whole"
-    console.print(f"{report['label']}  {report['run_id']}  {report['reason']}", style="bold")
-    console.print(f"study {report['study']} · {report['directory']}", soft_wrap=True)
-    console.print(
-        f"{state}; trajectory {spell(trajectory['id'])} {trajectory['state']}", soft_wrap=True
-    )
+    say(f"{report['label']}  {report['run_id']}  {report['reason']}", style="bold")
+    say(f"study {report['study']} · {report['directory']}")
+    say(f"{state}; trajectory {spell(trajectory['id'])} {trajectory['state']}")
     for name, what in report["damaged"].items():
-        console.print(f"{name}: {what}", soft_wrap=True)
+        say(f"{name}: {what}")
     if report["damaged"] and not report["noticed"]:
-        console.print("a sweep looks at sizes only: type normexp verify, then it will see this")
+        say("a sweep looks at sizes only: type normexp verify, then it will see this")
     if made:
         known = {name: value for name, value in made.items() if value is not None}
         entries = ", ".join(f"{name} {spell(value)}" for name, value in known.items())
-        console.print(f"made: {entries}", soft_wrap=True)
+        say(f"made: {entries}")
         print_changes(report["changed"], report["unknown"])
     actions = report["on_code_change"]
     if len(set(actions.values())) == 1:
-        console.print(f"sweep {actions['warn']}")
+        say(f"sweep {actions['warn']}")
         return
-    print_table(console, [{"sweep --on-code-change=": k, "": does} for k, does in actions.items()])
+    print_table([{"sweep --on-code-change=": k, "": does} for k, does in actions.items()])
 
 
 def _print_comparison(report: Report) -> None:
-    console = stdout()
     for side in SIDES:
-        console.print(f"{side}: {report[side]['label']}  {report[side]['run_id']}", soft_wrap=True)
+        say(f"{side}: {report[side]['label']}  {report[side]['run_id']}")
     if report["described"] > 1:
-        console.print(f"right is the nearest of {counted(report['described'], 'described run')}")
-    _print_roles(console, report["differences"], SIDES)
+        say(f"right is the nearest of {counted(report['described'], 'described run')}")
+    _print_roles(report["differences"], SIDES)
     verdict = "two structures: they cannot train side by side"
     if report["same_run"]:
         verdict = "the same run"
@@ -201,10 +194,10 @@ def _print_comparison(report: Report) -> None:
         verdict = "two runs of the same trajectory: trained once, observed twice"
     elif report["same_structure"]:
         verdict = "two trajectories of the same structure: they can train side by side"
-    console.print(verdict, soft_wrap=True)
+    say(verdict)
 
 
-def _print_roles(console: Console, rows: Sequence[Report], titles: Sequence[str]) -> None:
+def _print_roles(rows: Sequence[Report], titles: Sequence[str]) -> None:
     """Print the fields that differ, and what their roles mean."""
     if not rows:
         return
@@ -215,32 +208,30 @@ def _print_roles(console: Console, rows: Sequence[Report], titles: Sequence[str]
         | {"role": row["role"]}
         for row in rows
     ]
-    print_table(console, cells)
+    print_table(cells)
     for role in (role for role in Role if any(row["role"] == role.value for row in rows)):
         legend(f"{role.value}: {MEANINGS[role]}")
 
 
 def _print_study(report: Report) -> None:
-    console = stdout()
-    console.print(
+    say(
         f"{report['study']}: {counted(report['runs'], 'run')} in {report['directory']}",
-        soft_wrap=True,
     )
     for note in report["notes"]:
-        console.print(f"note: {note}", soft_wrap=True)
+        say(f"note: {note}")
     if not report["details"]:
         rows = [
             {"runs": _first(found), "why": REASONS[reason], "number": f"{found['runs']:,}"}
             for reason, found in report["reasons"].items()
             if found["runs"]
         ]
-        print_table(console, rows)
+        print_table(rows)
     for detail in report["details"]:
-        console.print()
+        say()
         if detail["kind"] == "run":
             _print_run(detail)
         else:
-            _print_described(console, detail)
+            _print_described(detail)
 
 
 def _first(found: Report) -> str:
@@ -248,16 +239,14 @@ def _first(found: Report) -> str:
     return f"{labels}, ..." if found["runs"] > len(found["first"]) else labels
 
 
-def _print_described(console: Console, detail: Report) -> None:
+def _print_described(detail: Report) -> None:
     trajectory = detail["trajectory"]
-    console.print(f"{detail['label']}  {detail['run_id']}", style="bold")
-    console.print(REASONS[detail["reason"]], soft_wrap=True)
-    console.print(f"trajectory {trajectory['id']} {trajectory['state']}")
+    say(f"{detail['label']}  {detail['run_id']}", style="bold")
+    say(REASONS[detail["reason"]])
+    say(f"trajectory {trajectory['id']} {trajectory['state']}")
     if not detail["nearest"]:
-        console.print("no run is stored that it could be compared with")
+        say("no run is stored that it could be compared with")
     for near in detail["nearest"]:
         others = counted(len(near["differences"]), "other field")
-        console.print(
-            f"near: {near['label']}  {near['run_id']} of {near['study']}, {others}", soft_wrap=True
-        )
-        _print_roles(console, near["differences"], ("wanted", "stored"))
+        say(f"near: {near['label']}  {near['run_id']} of {near['study']}, {others}")
+        _print_roles(near["differences"], ("wanted", "stored"))

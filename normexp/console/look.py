@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-
 from normexp.config.field import as_override, quoted, spell
 from normexp.config.identity import describing
 from normexp.config.schema import KIND_FIELDS, RECORDED
@@ -17,9 +15,8 @@ from normexp.console.output import (
     legend,
     print_command,
     print_table,
+    say,
     stdout,
-    stdout_line,
-    wrapped,
 )
 from normexp.console.words import METRICS, NOTHING, counted, evenly, keras, short
 from normexp.sweeps.listing import StudyRuns
@@ -43,17 +40,16 @@ DROP_ORDER = ("test batch", "population\naccuracy", "train", "population")
 
 def print_sweeps(rows: Sequence[Row]) -> None:
     """The sweeps of a store, and how they differ."""
-    console, statuses = stdout(), {_status(row) for row in rows}
+    statuses = {_status(row) for row in rows}
     names = {row["study"] for row in rows}
     also = f", {'all ' if len(rows) > 1 else ''}{statuses.pop()}" if len(statuses) == 1 else ""
     of = counted(len(names), "study") if len(names) > 1 else str(rows[0]["study"])
-    console.print(f"{counted(len(rows), 'sweep')} of {of}{also}", soft_wrap=True)
+    say(f"{counted(len(rows), 'sweep')} of {of}{also}")
     typed = {str(row["directory"]): _typed(row) for row in rows}
     known = [words for words in typed.values() if words is not None]
     common = [word for word in known[0] if all(word in words for words in known)] if known else []
     if len(rows) > 1 and common:
-        for line in wrapped(["all:", *common], console.width):
-            stdout_line(line)
+        say("all:", *common)
     else:
         common = []
     tagged, noted = (any(row[name] for row in rows) for name in ("tags", "note"))
@@ -70,7 +66,7 @@ def print_sweeps(rows: Sequence[Row]) -> None:
         }
         for row in rows
     ]
-    print_table(console, table, ("trained", "runs"))
+    print_table(table, ("trained", "runs"))
 
 
 def _status(row: Row) -> str:
@@ -102,13 +98,13 @@ def _typed(row: Row) -> list[str] | None:
 
 def print_runs(found: StudyRuns) -> None:
     """The runs of a study: what all have in common, and in what they differ, a line each."""
-    console, rows = stdout(), found.rows
+    rows = found.rows
     counts = Counter(row["status"] for row in rows)
     others = ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items()) if name != "complete")
     states = others or ("all complete" if len(rows) > 1 else "complete")
-    console.print(f"{found.study}: {counted(len(rows), 'run')}, {states}", soft_wrap=True)
-    for line in wrapped(["all:", *found.common], console.width) if found.common else ():
-        stdout_line(line)
+    say(f"{found.study}: {counted(len(rows), 'run')}, {states}")
+    if found.common:
+        say("all:", *found.common)
     if not rows:
         return
     labels, fields = [], []
@@ -118,48 +114,44 @@ def print_runs(found: StudyRuns) -> None:
         labels.append(head | {"label": row["label"]} | figures)
         if found.fields and "values" in row:
             fields.append(head | field_cells(found.fields, row["values"]) | figures)
-    is_whole = len(fields) == len(rows) and fits(fields, console.width)
-    print_table(console, fields if is_whole else labels, ("excess", "test loss", "accuracy"))
+    is_whole = len(fields) == len(rows) and fits(fields, stdout().width)
+    print_table(fields if is_whole else labels, ("excess", "test loss", "accuracy"))
 
 
 def print_run(manifest: Row, metrics: Sequence[Row], *, whole: bool = False) -> None:
     """A run: fields, metrics, files, and how to make it again; `whole` with all details."""
-    console = stdout()
     name = f"{manifest['label']}  {manifest['run_id']}  {manifest['status']}"
-    console.print(name, style="bold", soft_wrap=True)
-    console.print(
-        f"study {manifest['study']} · trajectory {manifest['trajectory_id']}", soft_wrap=True
-    )
+    say(name, style="bold")
+    say(f"study {manifest['study']} · trajectory {manifest['trajectory_id']}")
     momentum, half_life = manifest["config"].get("norm.momentum"), manifest["half_life_steps"]
     if momentum is not None:
         steps = short(half_life)
-        console.print(
+        say(
             f"momentum {momentum:g} (PyTorch), {keras(momentum)} (Keras) · half-life {steps} "
             f"{'step' if steps == '1' else 'steps'}"
         )
-    _print_config(console, manifest["config"], whole=whole)
-    _print_metrics(console, metrics, most=len(metrics) if whole else MOST_POINTS)
-    _print_files(console, manifest["files"], whole=whole)
+    _print_config(manifest["config"], whole=whole)
+    _print_metrics(metrics, most=len(metrics) if whole else MOST_POINTS)
+    _print_files(manifest["files"], whole=whole)
     if manifest["config"]["data.kind"] == RECORDED["data"]:
-        console.print("recorded in a loop outside of normexp, which alone can train it again")
+        say("recorded in a loop outside of normexp, which alone can train it again")
     else:
-        console.print("reproduce:", style="bold")
-        print_command(console, f"normexp reproduce {shlex.quote(manifest['directory'])}")
-        console.print("the sweep that makes it alone:", style="bold")
-        print_command(console, manifest["command"])
-    console.print(manifest["directory"], soft_wrap=True)
+        say("reproduce:", style="bold")
+        print_command(f"normexp reproduce {shlex.quote(manifest['directory'])}")
+        say("the sweep that makes it alone:", style="bold")
+        print_command(manifest["command"])
+    say(manifest["directory"])
 
 
 def print_failed(failed: Row) -> None:
     """A run that has failed: where, and the end of its log."""
-    console = stdout()
-    console.print(f"{failed['run_id']}  failed", style="bold", soft_wrap=True)
+    say(f"{failed['run_id']}  failed", style="bold")
     for line in failed["log"].splitlines()[-MOST_LINES:]:
-        console.print(line, soft_wrap=True)
-    console.print(failed["sweep"], soft_wrap=True)
+        say(line)
+    say(failed["sweep"])
 
 
-def _print_config(console: Console, config: Row, *, whole: bool) -> None:
+def _print_config(config: Row, *, whole: bool) -> None:
     """Every field by section, or the kinds and what differs from the defaults."""
     if whole:
         sections: dict[str, list[str]] = {}
@@ -167,36 +159,32 @@ def _print_config(console: Console, config: Row, *, whole: bool) -> None:
             section, _, field = path.rpartition(".")
             sections.setdefault(section or "run", []).append(f"{field}={spell(value)}")
         rows = [{"config": name, "": "  ".join(each)} for name, each in sections.items()]
-        print_table(console, rows)
+        print_table(rows)
         return
     shown = describing(config)
-    for paths in (
-        [p for p in shown if p in KIND_FIELDS],
-        [p for p in shown if p not in KIND_FIELDS],
-    ):
-        for line in wrapped([as_override(path, config[path]) for path in paths], console.width):
-            stdout_line(line)
+    for is_kind in (True, False):
+        paths = [path for path in shown if (path in KIND_FIELDS) is is_kind]
+        say(*(as_override(path, config[path]) for path in paths))
     others = counted(len(config) - len(shown), "other field")
     legend(f"{others} at the default: --all")
 
 
-def _print_metrics(console: Console, metrics: Sequence[Row], most: int) -> None:
+def _print_metrics(metrics: Sequence[Row], most: int) -> None:
     shown = [
         {title: metrics[point].get(name) for name, title in {"step": "step", **METRICS}.items()}
         for point in evenly(len(metrics), most)
     ]
-    print_table(console, shown, DROP_ORDER)
+    print_table(shown, DROP_ORDER)
     if more := len(metrics) - len(shown):
         points = counted(more, "evaluation point").replace(" ", " more ", 1)
         legend(f"… {points}: --all")
 
 
-def _print_files(console: Console, files: Row, *, whole: bool) -> None:
+def _print_files(files: Row, *, whole: bool) -> None:
     """The size of all files and the names of the tables, or the size of each."""
     if whole:
-        print_table(console, [{"file": name, "bytes": e["bytes"]} for name, e in files.items()])
+        print_table([{"file": name, "bytes": e["bytes"]} for name, e in files.items()])
         return
     total = sum(file["bytes"] for file in files.values())
-    console.print(f"files: {total / 1000:,.0f} kB", style="bold")
-    for line in wrapped([name for name in files if not name.startswith(".")], console.width):
-        stdout_line(line)
+    say(f"files: {total / 1000:,.0f} kB", style="bold")
+    say(*(name for name in files if not name.startswith(".")))

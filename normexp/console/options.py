@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 
+from rich.padding import Padding
+from rich.text import Text
+
 from normexp.config.field import spell
 from normexp.config.options import Option, Options
-from normexp.console.output import print_table, stdout, stdout_line, wrapped
+from normexp.console.output import print_table, say
 
 INTRODUCTION = """\
 # What can be typed
@@ -82,31 +85,26 @@ def print_groups(found: Options) -> None:
     for section, _, name in (each.path.rpartition(".") for each in found.fields if not each.of):
         key = f"{section}." if section else f"{name}="
         rows[key] = f"{rows[key]}, {name}" if key in rows else name if section else "0, 1, 2, …"
-    print_table(stdout(), [{"type": key, "one of": names} for key, names in rows.items()])
+    print_table([{"type": key, "one of": names} for key, names in rows.items()])
     for line in (
         "normexp options norm · a group, a section or a choice: its fields",
         "normexp options norm.momentum · a field: type, default, role, meaning",
         "normexp sweep norm=none,batch train.epochs=5 · how they are typed",
     ):
-        stdout().print(line, style="dim")
+        say(line, style="dim")
 
 
 def print_options(found: Options) -> None:
     """Choices with a line each; a field's first line is typed so, below it is its meaning."""
     for group, choices in found.choices.items():
         rows = [{group: f"{group}={name}", "": about} for name, about in choices.items()]
-        print_table(stdout(), rows)
-    console = stdout()
+        print_table(rows)
     if found.choices and found.fields:
-        stdout_line("")
+        say()
     for each in found.fields:
-        rule = each.spec.rule
-        takes = [each.spec.allowed, rule.unit, str(rule.role)]
-        typed = f"{each.path}={spell(each.default)}"
-        for line in wrapped([typed, " ", " · ".join(filter(None, takes))], console.width):
-            stdout_line(line)
-        for line in wrapped([_meaning(each)], console.width - 4):
-            stdout_line(f"    {line}")
+        takes = [each.spec.allowed, each.spec.rule.unit, str(each.spec.rule.role)]
+        say(f"{each.path}={spell(each.default)}  ", " · ".join(filter(None, takes)))
+        say(Padding(Text(_meaning(each)), (0, 0, 0, 4)))
 
 
 def _meaning(option: Option) -> str:

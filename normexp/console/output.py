@@ -10,12 +10,12 @@ import re
 import sys
 import textwrap
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
+from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
+from rich.console import Console
 from rich.segment import Segment
 from rich.text import Text
 
@@ -46,47 +46,45 @@ NARROW = 24
 """Characters that wrapped words have before columns are left out."""
 
 
-@dataclass(frozen=True)
-class _Cleaned:
-    """Something printable without control characters."""
+class _Console(Console):
+    """A console that breaks lines between words alone, and those of a file not at all.
 
-    inner: ConsoleRenderable
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        for text, style, control in console.render(self.inner, options):
-            yield Segment(text if control else UNSAFE.sub("", text), style, control)
-
-
-class _Harmless(RenderHook):
-    """Cleans all that a console prints, Rich's own styles aside.
-
-    Manifests, names of directories and error messages may come from a stranger.
+    It prints no control characters but Rich's own: manifests, names of directories and messages may
+    come from a stranger. Its reader may leave early, as `head` does: that is no error.
     """
 
-    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        return [_Cleaned(each) for each in renderables]
+    def print(self, *objects: Any, whole: bool = False, **settings: Any) -> None:  # noqa: ANN401
+        """Print as Rich does; a `whole` line is broken nowhere, nor one with too long a word."""
+        whole |= not self.is_terminal and (self.stderr or "COLUMNS" not in os.environ)
+        whole |= any(len(word) > self.width for each in objects for word in str(each).split())
+        super().print(*objects, soft_wrap=whole, **settings)
 
-
-class _Console(Console):
-    """A console whose reader may leave early, as `head` does: that is no error."""
+    def render(self, *renderable: Any) -> Iterator[Segment]:  # noqa: ANN401
+        """Render as Rich does, cleaned."""
+        for text, style, control in super().render(*renderable):
+            yield Segment(text if control else UNSAFE.sub("", text), style, control)
 
     def on_broken_pipe(self) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0)
 
 
-def stdout() -> Console:
+def stdout() -> _Console:
     """For data."""
     console = _Console(highlight=False, markup=False, emoji=False)
-    console.push_render_hook(_Harmless())
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDTH_OF_A_FILE
     return console
 
 
+def say(*words: object, style: str = "", whole: bool = False) -> None:
+    """Print a line on stdout; one that is `whole` is broken nowhere."""
+    stdout().print(*words, style=style, whole=whole)
+
+
 def legend(text: str) -> None:
     """Print what a table's columns mean."""
-    stdout().print(text, style="dim")
+    say(text, style="dim")
 
 
 def stdout_line(text: str) -> None:
@@ -94,21 +92,14 @@ def stdout_line(text: str) -> None:
     sys.stdout.write(UNSAFE.sub("", text) + "\n")
 
 
-def stderr() -> Console:
+def stderr() -> _Console:
     """For narration, progress and errors."""
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    console.push_render_hook(_Harmless())
-    return console
+    return _Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def note(text: str, kind: str = "note", style: str = "") -> None:
-    """Print `note: ...` or the like on stderr: on one line, in a terminal broken between words.
-
-    A hint stays on one line everywhere, as what is to be copied.
-    """
-    console = stderr()
-    is_whole = kind == "hint" or not console.is_terminal
-    console.print(Text(f"{kind}: ", style) + Text(text), soft_wrap=is_whole)
+    """Print `note: ...` or the like on stderr; a hint is to be copied, and stays on one line."""
+    stderr().print(Text(f"{kind}: ", style) + Text(text), whole=kind == "hint")
 
 
 def warn(text: str) -> None:
@@ -130,15 +121,9 @@ def escaped(text: str) -> str:
     return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def wrapped(words: Sequence[str], width: int) -> list[str]:
-    """Words on as many lines as they need, broken between words only."""
-    return textwrap.wrap(
-        " ".join(map(one_line, words)), width, break_long_words=False, break_on_hyphens=False
-    )
-
-
-def print_command(console: Console, command: str) -> None:
+def print_command(command: str) -> None:
     """Print a command to be copied: on one line, on a terminal on several that a shell joins."""
+    console = stdout()
     if console.is_terminal:
         words = re.findall(r"""(?:'[^']*'|"[^"]*"|\S)+""", command)
         unbroken = (word.replace(" ", "\0") for word in words)
@@ -146,7 +131,7 @@ def print_command(console: Console, command: str) -> None:
             " ".join(unbroken), console.width - 4, break_long_words=False, break_on_hyphens=False
         )
         command = " \\\n  ".join(lines).replace("\0", " ")
-    console.print(command, soft_wrap=True)
+    say(command, whole=True)
 
 
 def one_line(text: str) -> str:
@@ -155,7 +140,6 @@ def one_line(text: str) -> str:
 
 
 def print_table(
-    console: Console,
     rows: Sequence[Row],
     drop_order: Sequence[str] = (),
     highlighted: int | None = None,
@@ -163,7 +147,7 @@ def print_table(
     """Print a table; return the titles that it has, those without room left out in `drop_order`."""
     if not rows:
         return []
-    columns = _columns(rows)
+    console, columns = stdout(), _columns(rows)
     shown = _chosen(columns, drop_order, console.width)
     kept = [columns[title] for title in shown]
     widths = _widths(kept, console.width)
@@ -176,15 +160,15 @@ def print_table(
     body = [_lines(each, kept, widths) for each in texts]
     rule = max(cell_len(line) for lines in (head, *body) for line in lines)
     for line in ["", *head, " " + "─" * (min(rule, console.width) - 1)]:
-        console.print(Text(line, "bold"), soft_wrap=True)
+        say(line, style="bold", whole=True)
     for place, lines in enumerate(body):
         for line in lines:
             if place == highlighted:
-                console.print(Text(line, "bold"), soft_wrap=True)
+                say(line, style="bold", whole=True)
             else:
                 stdout_line(line)
     if left_out := [title for title in drop_order if title in {*columns}.difference(shown)]:
-        console.print(f"no room for {', '.join(left_out)}".replace("\n", " "), style="dim")
+        legend(f"no room for {', '.join(left_out)}".replace("\n", " "))
     return shown
 
 

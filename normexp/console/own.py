@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from normexp.console.output import legend, print_table, stdout
+from normexp.console.output import legend, print_table, say
 from normexp.console.words import counted, number
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def print_lint(report: "Report") -> None:
         _print_moves(report.moves)
     text = Text(str(report))
     text.highlight_regex(r"(?m)^fault(?=:)", "bold red")
-    stdout().print(text, soft_wrap=True)
+    say(text)
     if not report.is_module:
         legend("a file has no momentum, eps, mode or order: normexp.lint(model) looks at them too")
 
@@ -41,9 +41,9 @@ def _print_moves(moves: "Moves") -> None:
         }
         for each in rows[:MOST_LAYERS]
     ]
-    print_table(stdout(), shown)
+    print_table(shown)
     moved = sum(each.is_moved for each in rows)
-    stdout().print(
+    say(
         f"statistics moved in {moved:,} of {counted(len(rows), 'layer')}; "
         f"{moves.weights_moved:,} of {counted(moves.weights, 'weight')} moved; "
         "--json has all layers"
@@ -62,5 +62,5 @@ def print_audit(table: "pd.DataFrame", scores: Sequence[str], verdict: "Verdict"
         }
         for row in table.to_dict("records")
     ]
-    print_table(stdout(), rows)
-    stdout().print(str(verdict), soft_wrap=True)
+    print_table(rows)
+    say(str(verdict))

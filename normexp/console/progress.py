@@ -118,7 +118,7 @@ class LiveProgress:
         elif event.kind == "stopping":  # by a signal, which may come between a console's lines
             os.write(sys.stderr.fileno(), b"stopping within seconds; once more to leave at once\n")
         elif text := self._text(event):
-            self._console.print(text, soft_wrap=True)
+            self._console.print(text)
 
     def _begin(self, plan: Plan) -> None:
         """Show how much there is to do; a second time what another sweep has left."""
@@ -165,7 +165,7 @@ class LiveProgress:
         for text in dict.fromkeys(str(each.message) for each in self._warnings):
             warn(text)
         for text in dict.fromkeys(self._failures) if error else []:
-            self._console.print(Text(text, "bold red"), soft_wrap=True)
+            self._console.print(Text(text, "bold red"))
         self._warnings, self._failures = [], []
 
 

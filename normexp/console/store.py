@@ -18,7 +18,6 @@ def print_sizes(rows: Sequence[Mapping[str, Any]]) -> None:
     parts = [name for name in rows[0] if name != "study"]
     total |= {part: sum(row[part] for row in rows) for part in parts}
     print_table(
-        stdout(),
         [
             {"study": row["study"]} | {part: in_bytes(row[part]) for part in parts}
             for row in [*rows, *([total] if len(rows) > 1 else [])]
@@ -46,7 +45,7 @@ def print_removal(
         console.print("nothing to remove")
         return
     done = "removed" if removed else "to remove"
-    console.print(f"{done}: {', '.join(parts)}; {in_bytes(found.bytes)}", soft_wrap=True)
+    console.print(f"{done}: {', '.join(parts)}; {in_bytes(found.bytes)}")
     staying = {path: runs for path, runs in found.losing.items() if path not in found.sweeps}
     for sweep, runs in staying.items():
-        console.print(f"{sweep.name} stays, without {counted(len(runs), 'run')}", soft_wrap=True)
+        console.print(f"{sweep.name} stays, without {counted(len(runs), 'run')}")

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from normexp.config.data import data_set, data_sets
@@ -15,10 +14,9 @@ from normexp.console.output import (
     note,
     print_command,
     print_table,
+    say,
     stdout,
-    stdout_line,
     warn,
-    wrapped,
 )
 from normexp.console.words import (
     METRICS,
@@ -85,49 +83,45 @@ SKEWED = f"{SKEWED_NOTE} --json has medians, normexp compare ratios."
 
 def print_plan(plan: Plan) -> None:
     """A plan: what there is to do, what is there already, and about how long it takes."""
-    console, study = stdout(), plan.study
+    study = plan.study
     typed = " ".join(each for each in study.overrides if each != f"study={study.name}")
-    console.print(
-        f"{study.name} with {typed}" if typed else f"{study.name}: {study.about}",
-        soft_wrap=not console.is_terminal,
-    )
-    console.print(
+    say(f"{study.name} with {typed}" if typed else f"{study.name}: {study.about}")
+    say(
         f"{counted(len(study.runs), 'run')} → {counted(plan.trajectories, 'trajectory')} "
         f"→ {counted(len(plan.stacks), 'stack')} to work on"
     )
-    console.print(
+    say(
         f"cached {counted(len(plan.cached), 'run')} · to train "
         f"{counted(plan.to_train, 'trajectory')} · to observe {counted(plan.to_observe, 'run')}"
     )
-    for line in wrapped(["all:", plan.common], console.width):
-        stdout_line(line)
+    say("all:", plan.common)
     axes = [{"axis": axis.key, "values": listed(axis.values)} for axis in study.axes]
-    print_table(console, axes)
+    print_table(axes)
     for each in (*study.notes, *plan.warnings):
-        console.print(f"note: {each}", soft_wrap=not console.is_terminal)
+        say(f"note: {each}")
     if plan.stacks:
         seconds = plan.estimate_seconds
         about = "under a second" if seconds < 1 else f"about {duration(seconds)}"
-        console.print(f"estimate: {about} with {counted(plan.workers, 'worker')}, start-up aside")
+        say(f"estimate: {about} with {counted(plan.workers, 'worker')}, start-up aside")
         memory, disk = in_bytes(plan.memory_bytes), in_bytes(plan.disk_bytes)
-        console.print(f"about {memory} of memory, {disk} of disk")
+        say(f"about {memory} of memory, {disk} of disk")
     else:
-        console.print("nothing to do: every run is there")
+        say("nothing to do: every run is there")
 
 
 def print_result(result: Outcome) -> None:
     """A sweep's table, its warnings, and its directory on the last line."""
-    console, plan = stdout(), result.plan
+    plan = result.plan
     also = f", {len(result.failed):,} failed" if result.failed else ""
     others = len(result.rows) - result.planned["cached"] - result.observed
     also += f", {others:,} made by another sweep" if others > 0 else ""
-    console.print(
+    say(
         f"{plan.study.name}: {counted(len(plan.study.runs), 'run')}, "
         f"{result.planned['cached']:,} cached, {result.observed:,} observed{also}; "
         f"{counted(result.trained, 'trajectory')} trained; {duration(result.seconds)}",
     )
     if result.rows:
-        print_arms(console, result.arms, result.differing)
+        print_arms(result.arms, result.differing)
     for each in plan.study.notes if plan.study.overrides else ():  # nothing surprises by default
         note(each)
     if diverged := sum(arm.diverged for arm in result.arms):
@@ -136,29 +130,29 @@ def print_result(result: Outcome) -> None:
         warn(each)
     for each in result.errors:
         note(each, "failed", "bold red")
-    console.print(str(result.directory), soft_wrap=True)
+    say(str(result.directory))
 
 
 def print_detached(detached: Outcome) -> None:
     """A sweep that goes on by itself: what was submitted, how to look, its directory last."""
-    console, plan = stdout(), detached.plan
+    plan = detached.plan
     what = f"{counted(plan.to_observe, 'run')} in {counted(len(plan.stacks), 'stack')}"
     job = detached.jobs[-1]
     state = "has" if detached.status == "submitted" else "is running;"
     end = "" if detached.status == "submitted" else " are to come"
-    console.print(f"{plan.study.name}: Slurm's job {job} {state} {what}{end}")
-    console.print(
+    say(f"{plan.study.name}: Slurm's job {job} {state} {what}{end}")
+    say(
         "normexp ls shows how it goes; the same command without --detach waits and sums up; "
         f"scancel {job} ends it"
     )
-    console.print(str(detached.directory), soft_wrap=True)
+    say(str(detached.directory))
 
 
 def print_search(found: Mapping[str, Any]) -> None:
     """The best trials of a search, the command of the best, and the record on the last line."""
-    console, trials, metric = stdout(), found["trials"], found["metric"]
+    trials, metric = found["trials"], found["metric"]
     over = ", ".join(f"{key} ({text})" for key, text in found["space"].items())
-    console.print(f"{found['study']}: {counted(len(trials), 'trial')} over {over}", soft_wrap=True)
+    say(f"{found['study']}: {counted(len(trials), 'trial')} over {over}")
     fields = [*trials[0]["values"], *trials[0]["observed"]]
     rows = [
         {"trial": row["trial"]}
@@ -166,27 +160,27 @@ def print_search(found: Mapping[str, Any]) -> None:
         | {METRICS.get(metric, metric): row["value"]}
         for row in trials[:MOST_TRIALS]
     ]
-    print_table(console, rows, highlighted=0)
+    print_table(rows, highlighted=0)
     legend(BY_TRIAL)
-    print_command(console, found["command"])
-    console.print(found["storage"], soft_wrap=True)
+    print_command(found["command"])
+    say(found["storage"])
 
 
-def print_arms(console: Console, arms: Sequence[Arm], differing: Sequence[str]) -> None:
+def print_arms(arms: Sequence[Arm], differing: Sequence[str]) -> None:
     """A table for each data set, and what its columns mean."""
     names = data_sets(arm.values for arm in arms)
     notes: dict[str, None] = {}
     for key, name in names.items():
         if len(names) > 1:
-            console.print(Text(name, "bold"), soft_wrap=True)
+            say(Text(name, "bold"))
         part = [arm for arm in arms if data_set(arm.values) == key]
-        notes |= dict.fromkeys(_print_part(console, part, differing))
+        notes |= dict.fromkeys(_print_part(part, differing))
     if len(names) > 1:
         notes["losses on different data are not compared."] = None
     legend(" ".join(notes))
 
 
-def _print_part(console: Console, arms: Sequence[Arm], differing: Sequence[str]) -> list[str]:
+def _print_part(arms: Sequence[Arm], differing: Sequence[str]) -> list[str]:
     """Print the arms of one data set; return what their columns mean."""
     fields = [
         path
@@ -197,10 +191,10 @@ def _print_part(console: Console, arms: Sequence[Arm], differing: Sequence[str])
     momenta = list({arm.values[MOMENTUM]: None for arm in arms if MOMENTUM in arm.values})
     if len(arms) > MOST_ROWS and len(momenta) >= FEWEST_MOMENTA:
         fields.remove(MOMENTUM)
-        _print_by_momentum(console, arms, fields, momenta)
+        _print_by_momentum(arms, fields, momenta)
         return [BY_MOMENTUM]
     rows = [_cells(arm, fields) for arm in arms]
-    shown = print_table(console, rows, DROP_ORDER)
+    shown = print_table(rows, DROP_ORDER)
     is_skewed = any(value.is_skewed for arm in arms for value in arm.estimates.values())
     is_below = any(_excess(arm).startswith("-") for arm in arms)
     meanings = [text for title, text in OF_COLUMNS.items() if title in shown]
@@ -232,7 +226,7 @@ def _excess(arm: Arm) -> str:
 
 
 def _print_by_momentum(
-    console: Console, arms: Sequence[Arm], fields: Sequence[str], momenta: Sequence[float | None]
+    arms: Sequence[Arm], fields: Sequence[str], momenta: Sequence[float | None]
 ) -> None:
     """Print one row for all momenta; several tables, one below the other, if it is too wide."""
     rows: dict[tuple[str, ...], list[Arm]] = {}
@@ -255,10 +249,10 @@ def _print_by_momentum(
             ]
             for start in range(0, len(momenta), size)
         ]
-        if all(fits(each, console.width) for each in tables):
+        if all(fits(each, stdout().width) for each in tables):
             break
     for each in tables:
-        print_table(console, each)
+        print_table(each)
 
 
 def _by_momentum(row: Sequence[Arm], momenta: Sequence[float | None], none: str) -> dict[str, str]:

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
-
-from normexp.console.output import legend, print_table, stdout
+from normexp.console.output import legend, print_table, say, stdout
 from normexp.console.words import NOTHING, counted, keras, number, short, ticks
 from normexp.theory.convert import Conversion
 from normexp.theory.frameworks import CALLER, FIRST_BATCH, Framework
@@ -33,17 +31,15 @@ ASCII = str.maketrans("│┤└┴┬─┌┐┘├┼●", "||+++-++++++")
 
 def print_predictions(predictions: Sequence[Prediction]) -> None:
     """One after the other, in the order given."""
-    console = stdout()
     for place, prediction in enumerate(predictions):
         if place:
-            console.print()
-        _print(console, prediction)
+            say()
+        _print(prediction)
 
 
 def print_drifts(predictions: Sequence[Prediction], momenta: Sequence[float] = ()) -> None:
     """The best momentum of one setting at several drifts, and which of these is likely."""
-    console = stdout()
-    _print_setting(console, predictions[0].setting, moving="not given")
+    _print_setting(predictions[0].setting, moving="not given")
     rows = [
         {
             "drift, σ\na step": f"{each.setting.drift_per_step:g}" + " *"[_is_likely(each)],
@@ -59,12 +55,12 @@ def print_drifts(predictions: Sequence[Prediction], momenta: Sequence[float] = (
     ]
     place = next(i for i, each in enumerate(predictions) if _is_likely(each))
     likely = predictions[place]
-    print_table(console, rows, [*reversed(rows[0])][:-3], highlighted=place)
-    console.print(
+    print_table(rows, [*reversed(rows[0])][:-3], highlighted=place)
+    say(
         f"* likely for a network that trains, {LIKELY:g} σ a step: {_best_line(likely)}",
         style="bold",
     )
-    console.print(
+    say(
         "Hidden layers that train at a constant learning rate move by 0.001 to 0.03 σ a step; only "
         "weights that hardly move, as when the rate has decayed to 0, have a drift near 0.\n"
         f"--drift {LIKELY:g} shows more of one drift; normexp predict STUDY asks stored trainings."
@@ -79,10 +75,10 @@ def _error_at(prediction: Prediction, momentum: float) -> float:
     return next(row.error for row in prediction.rows if row.momentum == momentum)
 
 
-def _print(console: Console, prediction: Prediction) -> None:
+def _print(prediction: Prediction) -> None:
     if prediction.name:
-        console.print(prediction.name, style="bold")
-    _print_setting(console, prediction.setting)
+        say(prediction.name, style="bold")
+    _print_setting(prediction.setting)
     epochs = prediction.setting.batches_per_epoch
     rows = [
         {
@@ -100,41 +96,41 @@ def _print(console: Console, prediction: Prediction) -> None:
         for row in prediction.rows
     ]
     best = prediction.rows.index(prediction.best)
-    print_table(console, rows, DROP_ORDER, highlighted=best)
+    print_table(rows, DROP_ORDER, highlighted=best)
     legend(
         "error, drift lag and noise in σ; half life in steps; weight left of the initial "
         "value; noise factor: in the long run, of independent batches."
     )
-    console.print(_best_line(prediction), style="bold")
+    say(_best_line(prediction), style="bold")
     least = prediction.best.error
     if least:
         of_torch, of_keras = (number(_error_at(prediction, m) / least) for m in (TORCH, KERAS))
-        console.print(f"the defaults: torch 0.1 {of_torch} times that, keras 0.99 {of_keras} times")
+        say(f"the defaults: torch 0.1 {of_torch} times that, keras 0.99 {of_keras} times")
     momentum, error = prediction.debiased
     if error <= WORTH_A_LINE * least:
         name = f"momentum {short(momentum, 10)}" if momentum else "the cumulative mean"
-        console.print(f"debiased (no initial value in it), {name} is best: error {short(error)} σ")
-    print_curve(console, "expected error in σ", prediction.curve)
+        say(f"debiased (no initial value in it), {name} is best: error {short(error)} σ")
+    print_curve("expected error in σ", prediction.curve)
 
 
-def _print_setting(console: Console, setting: Setting, moving: str = "") -> None:
+def _print_setting(setting: Setting, moving: str = "") -> None:
     """The assumptions, the drift in words if `moving` has some."""
     order = {"shuffled": "a new order every epoch", "fixed": "the same order in every epoch"}
     head = f"{counted(setting.updates, 'update')} with batches of {setting.batch_size:,}"
     epoch = setting.batches_per_epoch
     if epoch is None:
-        console.print(f"{head}, each drawn anew")
+        say(f"{head}, each drawn anew")
     else:
         epochs, more = divmod(setting.updates, epoch)
-        console.print(
+        say(
             f"{head} of {setting.train_size:,} examples, "
             f"{order.get(setting.order, 'each drawn anew')}: {counted(epochs, 'epoch')} of "
             f"{epoch:,} batches{f' and {more:,} more' if more else ''}"
         )
     size = f"{setting.drift_per_step:g} σ a step" if setting.drift_per_step else "none"
-    console.print(f"initial value off by {setting.initial_error:g} σ; drift {moving or size}")
+    say(f"initial value off by {setting.initial_error:g} σ; drift {moving or size}")
     if epoch and setting.last_batch < setting.batch_size and setting.updates % epoch == 0:
-        console.print(
+        say(
             f"note: evaluation comes right after a batch of {setting.last_batch:,}, which weighs "
             f"as much as one of {setting.batch_size:,}"
         )
@@ -152,7 +148,7 @@ def _best_line(prediction: Prediction) -> str:
     )
 
 
-def print_curve(console: Console, what: str, points: Sequence[tuple[float, float]]) -> None:
+def print_curve(what: str, points: Sequence[tuple[float, float]]) -> None:
     """Plot a curve by momentum on logarithmic axes, its least value marked."""
     import plotext  # imported where a curve is drawn: it takes 0.1 s
 
@@ -162,10 +158,10 @@ def print_curve(console: Console, what: str, points: Sequence[tuple[float, float
     momenta = [momentum for momentum, _ in points]
     values = [max(value, LEAST_SHARE * largest) for _, value in points]
     least = values.index(min(values))
-    is_plain = console.options.ascii_only
+    is_plain = stdout().options.ascii_only
     plotext.clear_figure()
     plotext.theme("clear")
-    plotext.plot_size(min(WIDEST_PLOT, console.width), HEIGHT_OF_PLOT)
+    plotext.plot_size(min(WIDEST_PLOT, stdout().width), HEIGHT_OF_PLOT)
     plotext.xscale("log")
     plotext.yscale("log")
     for place, axis in ((plotext.xticks, momenta), (plotext.yticks, values)):
@@ -174,9 +170,9 @@ def print_curve(console: Console, what: str, points: Sequence[tuple[float, float
         place(shown, [f"{each:.4g}" for each in shown])
     plotext.plot(momenta, values, marker="*" if is_plain else "braille")
     plotext.scatter([momenta[least]], [values[least]], marker="O" if is_plain else "●")
-    console.print(f"\n{what} by momentum; both axes logarithmic")
+    say(f"\n{what} by momentum; both axes logarithmic")
     for line in plotext.uncolorize(plotext.build()).splitlines():
-        console.print(line.translate(ASCII) if is_plain else line, soft_wrap=True)
+        say(line.translate(ASCII) if is_plain else line)
 
 
 SIGNS = {"not verified": "?", "depends on version": "varies", "time constant": "time",
@@ -197,18 +193,16 @@ evaluates as one of them; --json has remarks and sources."""
 
 def print_conversion(conversion: Conversion) -> None:
     """The value in both conventions, then what else differs, then remarks."""
-    console, one, other = stdout(), conversion.source, conversion.target
-    console.print(f"{one.title}: {conversion.given}", style="bold")
-    console.print(f"{other.title}: {conversion.typed}", style="bold")
+    one, other = conversion.source, conversion.target
+    say(f"{one.title}: {conversion.given}", style="bold")
+    say(f"{other.title}: {conversion.typed}", style="bold")
     newest = conversion.newest
     if newest == "cumulative":
-        console.print("the cumulative mean: at step t the newest batch weighs 1/t")
+        say("the cumulative mean: at step t the newest batch weighs 1/t")
     else:
         steps = half_life(newest)
         lasts = "" if steps is None else f"; half-life {number(steps)} batches"
-        console.print(
-            f"the newest batch weighs {newest:.6g}, the old value {1 - newest:.6g}{lasts}"
-        )
+        say(f"the newest batch weighs {newest:.6g}, the old value {1 - newest:.6g}{lasts}")
     if conversion.differences:
         rows = [
             {
@@ -219,18 +213,17 @@ def print_conversion(conversion: Conversion) -> None:
             }
             for each in conversion.differences
         ]
-        print_table(console, rows)
+        print_table(rows)
     elif one != other:
-        console.print("nothing else differs")
+        say("nothing else differs")
     for remark in conversion.remarks:
         legend(remark)
 
 
 def print_frameworks(frameworks: Sequence[Framework]) -> None:
     """A row a framework, and what the columns mean."""
-    console = stdout()
     long = [each for each in frameworks if len(each.parameter or "") > LONG]
-    if console.width >= WIDE:
+    if stdout().width >= WIDE:
         long = []
     rows = [
         {
@@ -245,6 +238,6 @@ def print_frameworks(frameworks: Sequence[Framework]) -> None:
         }
         for each in frameworks
     ]
-    print_table(console, rows)
+    print_table(rows)
     below = "".join(f"... of {each.name}: {each.parameter}\n" for each in long)
     legend(below + LEGEND)

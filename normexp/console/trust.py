@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from normexp.config.field import spell
-from normexp.console.output import Row, legend, note, print_table, stderr, stdout
+from normexp.console.output import Row, legend, note, print_table, say, stderr
 from normexp.console.words import counted, duration
 from normexp.sweeps.environment import PACKAGES
 
@@ -52,13 +52,13 @@ def verifying() -> Iterator[Callable[[int, int], None]]:
 
 def print_verification(result: "Verification") -> None:
     """Problems with what to do, notes on stderr, and the summary on the last line."""
-    console, findings = stdout(), result.problems
+    findings = result.problems
     remedies = dict.fromkeys(each.to_do for each in findings)
     commands = [remedy for remedy in remedies if remedy.startswith("normexp ")]
     if findings:
-        print_table(console, [*_problems(findings, commands)])
+        print_table([*_problems(findings, commands)])
         for i, command in enumerate(commands[:MOST_COMMANDS], start=1):
-            console.print(f"[{i}] {command}", soft_wrap=True)
+            say(f"[{i}] {command}")
     if any(each.marked and each.to_do in commands for each in findings):
         note("what is damaged is marked; a sweep that has it makes it anew, and nothing else")
     if size := len(result.without_trajectory):
@@ -67,7 +67,7 @@ def print_verification(result: "Verification") -> None:
         note(f"{counted(size, 'sweep')} not ended, killed or still running: no error")
     if result.hidden:
         note(f"{counted(result.hidden, 'hidden file')}, left by work in progress: no error")
-    console.print(
+    say(
         f"verified: {counted(result.runs, 'run')}, {counted(result.trajectories, 'trajectory')}, "
         f"{counted(result.sweeps, 'sweep')}; {counted(len(findings), 'problem')}"
     )
@@ -96,13 +96,12 @@ def _to_do(finding: "Finding", commands: Sequence[str]) -> str:
 
 def print_certificate(content: Mapping[str, Any], path: Path) -> None:
     """The verdict, what it rests on, and the certificate's file on the last line."""
-    console = stdout()
     verdict, files = content["verdict"], content["files"]
     name = f"{content['label']}  {content['run_id']}  {verdict}"
-    console.print(name, style="bold", soft_wrap=True)
-    console.print(f"{verdict}: {VERDICTS[verdict]}")
+    say(name, style="bold")
+    say(f"{verdict}: {VERDICTS[verdict]}")
     same = sum(file["recorded"] == file["found"] for file in files.values())
-    console.print(
+    say(
         f"{same} of {counted(len(files), 'file')} identical · trained alone in "
         f"{duration(content['seconds'])}"
     )
@@ -110,12 +109,12 @@ def print_certificate(content: Mapping[str, Any], path: Path) -> None:
     for name, file in files.items():
         if None in file.values():
             side = "made again" if file["found"] is None else "recorded"
-            console.print(f"{name} is not among the files {side}")
+            say(f"{name} is not among the files {side}")
         elif (
             file["recorded"] != file["found"]
             and name.removesuffix(".parquet") not in content["deviations"]
         ):
-            console.print(f"{name} has other bytes")
+            say(f"{name} has other bytes")
     for name, (old, new) in content["results"].items():
         if name in SECTIONS:
             names = [each for each in dict.fromkeys([*old, *new]) if old.get(each) != new.get(each)]
@@ -123,11 +122,11 @@ def print_certificate(content: Mapping[str, Any], path: Path) -> None:
                 {SECTIONS[name]: n, "recorded": spell(old.get(n)), "found": spell(new.get(n))}
                 for n in names
             ]
-            print_table(console, rows)
+            print_table(rows)
         else:
-            console.print(f"{name}: recorded {spell(old)}, found {spell(new)}")
+            say(f"{name}: recorded {spell(old)}, found {spell(new)}")
     _print_deviations(content)
-    console.print(str(path), soft_wrap=True)
+    say(str(path))
 
 
 def _print_deviations(content: Mapping[str, Any]) -> None:
@@ -141,7 +140,7 @@ def _print_deviations(content: Mapping[str, Any]) -> None:
                 row["early"] = f"{far['early']:.1e}"
                 row["allowed"] = f"{limits.get(table, limits['tables']):.1e}"
             rows.append(row)
-    print_table(stdout(), rows)
+    print_table(rows)
     if rows and judged:
         legend(
             f"early: step 0, and batches up to {judged['steps']}, which is judged; what comes "
@@ -152,16 +151,16 @@ def _print_deviations(content: Mapping[str, Any]) -> None:
 def print_changes(changes: Mapping[str, Any], unknown: Sequence[str]) -> None:
     """The entries of the environment that differ, and those that a record lacks."""
     if unknown:
-        stdout().print(f"not recorded then: {', '.join(unknown)}")
+        say(f"not recorded then: {', '.join(unknown)}")
     if changes:
         titles = "changed", "recorded", "now"
         rows = [
             dict(zip(titles, (name, *_apart(old, new)), strict=True))
             for name, (old, new) in changes.items()
         ]
-        print_table(stdout(), rows)
+        print_table(rows)
     elif not unknown:
-        stdout().print("nothing has changed that numbers depend on")
+        say("nothing has changed that numbers depend on")
 
 
 def _apart(old: Any, new: Any) -> tuple[str, str]:  # noqa: ANN401
@@ -187,7 +186,7 @@ def print_environment(environment: Mapping[str, Any]) -> None:
     }  # fmt: skip
     for group, entries in groups.items():
         parts = (f"{name} {_word(value)}".strip() for name, value in entries.items())
-        stdout().print(Text(f"{group}: ", "bold") + Text(" · ".join(parts)))
+        say(Text(f"{group}: ", "bold") + Text(" · ".join(parts)))
 
 
 def _word(value: object) -> str:
@@ -204,4 +203,4 @@ def print_check(check: "Check") -> None:
     """`ok`, or `FAILED` with what to do."""
     sign = Text("ok    ", "green") if check.ok else Text("FAILED", "bold red")
     advice = f"; {check.advice}" if check.advice else ""
-    stdout().print(sign + Text(f"  {check.name:<10}{check.found}{advice}"))
+    say(sign + Text(f"  {check.name:<10}{check.found}{advice}"))

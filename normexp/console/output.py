@@ -56,12 +56,15 @@ class _Console(Console):
     def print(self, *objects: Any, whole: bool = False, **settings: Any) -> None:  # noqa: ANN401
         """Print as Rich does; a `whole` line is broken nowhere, nor one with too long a word."""
         whole |= not self.is_terminal and (self.stderr or "COLUMNS" not in os.environ)
-        whole |= any(len(word) > self.width for each in objects for word in str(each).split())
+        words = [
+            word for each in objects if isinstance(each, str | Text) for word in str(each).split()
+        ]
+        whole |= any(len(word) > self.width for word in words)
         super().print(*objects, soft_wrap=whole, **settings)
 
-    def render(self, *renderable: Any) -> Iterator[Segment]:  # noqa: ANN401
+    def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:  # noqa: ANN401
         """Render as Rich does, cleaned."""
-        for text, style, control in super().render(*renderable):
+        for text, style, control in super().render(renderable, options):
             yield Segment(text if control else UNSAFE.sub("", text), style, control)
 
     def on_broken_pipe(self) -> None:

@@ -1,10 +1,12 @@
 """`ls` and `show`: what differs, in 80 columns."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from conftest import SMALL, AsJson, Command, store_of
+from test_progress import COMMANDS, on_terminal
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +118,16 @@ def test_show_fits_the_screen_but_for_commands_and_paths(
 
     assert "accuracy" in shown
     assert widest(shown) <= columns
+
+
+def test_commands_can_be_copied_from_a_terminal(store: str, as_json: AsJson) -> None:
+    """No line is broken but by a backslash between two words; what a shell makes of it is it."""
+    run = as_json("ls", "long", "--dir", store)[0]["run"]
+    _, got = on_terminal("show", run, "--dir", store)
+    shown = COMMANDS.sub("", got).replace("\r", "").partition("alone:\n")[2]
+    lines = shown.partition(f"\n{store}")[0].splitlines()
+
+    assert all(len(line) <= 80 for line in lines)
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    joined = "".join(line.removesuffix("\\") for line in lines)
+    assert shlex.split(joined) == shlex.split(as_json("show", run, "--dir", store)["command"])

@@ -29,7 +29,7 @@ def counts(plan: dict[str, Any]) -> tuple[int, ...]:
         (["norm=batch", "seed=0", "norm.eps=1e-5,1e-3"], (10, 0, 2, 2, 2)),
         (["norm=none", "seed=range(100)", "executor.stack_size=30"], (100, 0, 100, 100, 4)),
         (["norm=none,batch", "norm.momentum=0.01,0.1,0.5,0.9", "seed=range(32)",
-          "train.batch_size=16,64,256"], (480, 0, 192, 192, 6)),
+          "train.batch_size=16,64,256"], (480, 0, 192, 192, 8)),
         # Wide networks are worked on one by one, but on a GPU.
         (["norm=none", "model.width=300", "seed=range(4)"], (4, 0, 4, 4, 4)),
         (["norm=none", "model.width=300", "seed=range(4)", "executor.device=cuda",

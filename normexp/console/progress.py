@@ -208,7 +208,7 @@ class Display(JupyterMixin):
         work = [stack for stack in plan.stacks if not stack.stored]
         self._all_steps = sum(total_steps(s.config) * len(s.trajectories) for s in work)
         self._training = sum(training_seconds(s.config, len(s.trajectories)) for s in work)
-        self._observing = sum(s.runs * observing_seconds(s.config) for s in plan.stacks)
+        self._observing = sum(observing_seconds(s.config, s.runs) for s in plan.stacks)
         self._steps = self._resumed = self._runs = self._ended = 0
         self._failures, self._waits, self._stops = failures, "", False
         self._lock = threading.Lock()

@@ -28,11 +28,17 @@ Of compiled networks, and of others.
 SECONDS_PER_ELEMENT_STEP = {True: 2.3e-9, False: 10e-9}
 """One activation of one network through one training step."""
 
+SECONDS_PER_PARAMETER_STEP = 9e-9
+"""One parameter of one network moved by the optimizer, and drawn and kept beside it."""
+
 SECONDS_PER_ELEMENT_POINT = {True: 1.2e-9, False: 6e-9}
 """One activation of one network over one training example at an evaluation point."""
 
 SECONDS_PER_RUN = 4e-3
 """Observing one run at its evaluation points and writing its directory."""
+
+SECONDS_PER_STEP_OBSERVED = 7e-5
+"""One step of all running statistics of a stack together, of small networks."""
 
 PRODUCTS_OF_AN_ELEMENT = {True: 8, False: 120}
 """Multiplications behind an activation that take as long as its element-wise operations."""
@@ -72,15 +78,20 @@ def training_seconds(config: RunConfig, networks: int) -> float:
     a_step = config.train.batch_size * _arithmetic(config) * SECONDS_PER_ELEMENT_STEP[compiled]
     examples = train_size(config) + 2 * (getattr(config.data, "test_size", None) or 0)
     a_point = examples * _arithmetic(config) * SECONDS_PER_ELEMENT_POINT[compiled]
-    calls = steps * len(structure(config).layers) * SECONDS_PER_LAYER_STEP[compiled]
-    return networks * (calls + steps * a_step + points * a_point)
+    parts = structure(config)
+    a_step += len(parts.layers) * SECONDS_PER_LAYER_STEP[compiled]
+    a_step += sum(map(prod, parts.parameters.values())) * SECONDS_PER_PARAMETER_STEP
+    return networks * (steps * a_step + points * a_point)
 
 
-def observing_seconds(config: RunConfig) -> float:
-    """About how long one run takes to be observed and stored.
+def observing_seconds(config: RunConfig, runs: int) -> float:
+    """About how long the runs of a stack take to be observed and stored."""
+    steps = total_steps(config) if isinstance(config.norm, BatchKind) else 0
+    return steps * SECONDS_PER_STEP_OBSERVED + runs * _run_seconds(config)
 
-    Networks with convolutions are tested one by one, so their evaluation counts.
-    """
+
+def _run_seconds(config: RunConfig) -> float:
+    """Networks with convolutions are tested one by one, so their evaluation counts."""
     if not is_convolutional(config):
         return SECONDS_PER_RUN
     compiled = is_compiled(config)

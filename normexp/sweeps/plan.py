@@ -334,4 +334,4 @@ def build(study: Study, there: Inventory) -> Plan:
 def _stack_seconds(stack: Stack) -> float:
     networks = 0 if stack.stored else len(stack.trajectories)
     training = training_seconds(stack.config, networks) if networks else 0.0
-    return training + stack.runs * observing_seconds(stack.config)
+    return training + observing_seconds(stack.config, stack.runs)

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,6 +45,9 @@ FIELDS = {
 }
 """Options of sbatch that are fields of the executor, with what one types."""
 
+GIVEN = ("partition", "account", "cpus_per_task", "time", "array_parallelism")
+"""Fields of the executor that submitit takes under the same names."""
+
 NEEDED = ("nodes", "ntasks", "ntasks_per_node", "signal", "no_requeue", "output", "error")
 """Options that would break how a task is started, warned, queued again or read."""
 
@@ -65,51 +67,35 @@ is_set_up=1"""
 NAME = re.compile(r"(?P<job>\d+)(_(?P<task>\d+))?$")
 
 
-class State(StrEnum):
-    """The state of an array's task, in the words of a message."""
-
-    QUEUED = "waits in the queue"
-    RUNNING = "runs"
-    ENDED = "has ended"
-    CANCELLED = "was cancelled"
-    PREEMPTED = "was pre-empted"
-    TIMEOUT = "was out of time"
-    NODE_FAIL = "lost its node"
-    OUT_OF_MEMORY = "was out of memory"
-    FAILED = "failed"
-    GONE = "is no longer known to Slurm"
-
-    @property
-    def is_over(self) -> bool:
-        """True if nothing more will come of it."""
-        return self not in {State.QUEUED, State.RUNNING}
-
-
-OF_SLURM = {
-    "RUNNING": State.RUNNING,
-    "COMPLETING": State.RUNNING,
-    "SIGNALING": State.RUNNING,
-    "STAGE_OUT": State.RUNNING,
-    "SUSPENDED": State.RUNNING,
-    "COMPLETED": State.ENDED,
-    "CANCELLED": State.CANCELLED,
-    "REVOKED": State.CANCELLED,
-    "PREEMPTED": State.PREEMPTED,
-    "TIMEOUT": State.TIMEOUT,
-    "DEADLINE": State.TIMEOUT,
-    "NODE_FAIL": State.NODE_FAIL,
-    "BOOT_FAIL": State.NODE_FAIL,
-    "OUT_OF_MEMORY": State.OUT_OF_MEMORY,
-    "FAILED": State.FAILED,
+OVER = {
+    "COMPLETED": "has ended",
+    "CANCELLED": "was cancelled",
+    "REVOKED": "was cancelled",
+    "PREEMPTED": "was pre-empted",
+    "TIMEOUT": "was out of time",
+    "DEADLINE": "was out of time",
+    "NODE_FAIL": "lost its node",
+    "BOOT_FAIL": "lost its node",
+    "OUT_OF_MEMORY": "was out of memory",
+    "FAILED": "failed",
+    "GONE": "is no longer known to Slurm",
 }
+"""Slurm's words for tasks of which nothing more will come, as a message has them; GONE is ours."""
+
+RUNNING = ("RUNNING", "COMPLETING", "SIGNALING", "STAGE_OUT", "SUSPENDED")
 """Whatever else Slurm says, such as PENDING or REQUEUED, means that the task waits."""
 
 
 class Status(NamedTuple):
-    """The state of a task, and Slurm's reason, such as Priority, if it waits."""
+    """The state of a task in Slurm's word, and its reason, such as Priority, if it waits."""
 
-    state: State
+    state: str
     reason: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """True if it has not begun, or is to begin again."""
+        return self.state not in (*OVER, *RUNNING)
 
 
 class Limits(NamedTuple):
@@ -145,7 +131,7 @@ class Array:
         if len(found) < self.tasks:  # some ended a while ago
             accounts = _ask("sacct", "-n", "-P", "-X", "-j", self.job, "-o", "JobID,State")
             found = (accounts or {}) | found
-        return {task: found.get(task, Status(State.GONE)) for task in range(self.tasks)}
+        return {task: found.get(task, Status("GONE")) for task in range(self.tasks)}
 
     def is_in_queue(self) -> bool | None:
         """True if any task waits or runs; None while Slurm does not answer."""
@@ -175,16 +161,15 @@ class Array:
 
 def is_in_queue(statuses: Mapping[int, Status] | None) -> bool | None:
     """True if any of these tasks waits or runs; None if Slurm does not answer."""
-    return None if statuses is None else not all(s.state.is_over for s in statuses.values())
+    return None if statuses is None else not all(s.state in OVER for s in statuses.values())
 
 
 def queued(statuses: Mapping[int, Status]) -> tuple[int, str]:
     """The number of tasks that wait, and Slurm's reason; 0 while others run."""
-    states = [each.state for each in statuses.values()]
-    if State.RUNNING in states:
+    if any(each.state in RUNNING for each in statuses.values()):
         return 0, ""
     why = dict.fromkeys(each.reason for each in statuses.values() if each.reason)
-    return states.count(State.QUEUED), ", ".join(why)
+    return sum(each.waits for each in statuses.values()), ", ".join(why)
 
 
 def check(options: Slurm) -> None:
@@ -225,13 +210,9 @@ def submit(folder: Path, calls: Sequence[Callable[[], Any]], options: Slurm) -> 
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     given = {
+        **{name: getattr(options, name) for name in GIVEN},
         "job_name": "normexp",
-        "partition": options.partition,
-        "account": options.account,
-        "cpus_per_task": options.cpus_per_task,
         "gpus_per_node": options.gpus or None,
-        "time": options.time,
-        "array_parallelism": options.array_parallelism,
         "setup": [SET_UP.format(setup=options.setup)] if options.setup else None,
         "signal_delay_s": SIGNAL_SECONDS,
         "additional_parameters": {"requeue": True, **_words(options.options or "")},
@@ -300,12 +281,12 @@ def _ask(*command: str) -> dict[int, Status] | None:
         name, state, reason = [*line.strip().split("|"), "", ""][:3]
         parts = NAME.match(name)
         if parts is not None:
-            words = state.split()  # "CANCELLED by 0"
-            is_now = OF_SLURM.get(words[0] if words else "", State.QUEUED)
+            is_now = Status(state.partition(" ")[0], reason)  # "CANCELLED by 0"
             if "launch failed" in reason.lower():  # and held, for somebody to look at the node
-                is_now = State.FAILED
-            waits = is_now is State.QUEUED and reason not in {"None", "(null)"}
-            found[int(parts["task"] or 0)] = Status(is_now, reason if waits else "")
+                is_now = Status("FAILED")
+            if not is_now.waits or reason in {"None", "(null)"}:
+                is_now = is_now._replace(reason="")
+            found[int(parts["task"] or 0)] = is_now
     return found
 
 

@@ -12,7 +12,7 @@ import msgspec
 from normexp.config.schema import Slurm
 from normexp.errors import NormexpError
 from normexp.executors import slurm
-from normexp.executors.slurm import Array, State
+from normexp.executors.slurm import OVER, Array
 from normexp.store.files import write_file
 from normexp.store.locks import Stop, StoppedError
 from normexp.store.plain import from_json, read_regular
@@ -44,7 +44,7 @@ STOPPING_SECONDS = 20.0
 ATTEMPTS = 3
 """At a task whose worker is killed; what it has stored is not begun again."""
 
-KILLED = (State.FAILED, State.NODE_FAIL, State.OUT_OF_MEMORY)
+KILLED = ("FAILED", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY")
 
 UNHEARD_SECONDS = 60.0
 """After the end of a task without a report: a shared file system may be as late as that."""
@@ -106,11 +106,6 @@ class Sent:
                 f"Slurm does not say what has become of its job {self.job.job}",
                 "type the command again when squeue answers",
             )
-
-    def withdraw(self) -> None:
-        """Take it out of the queue."""
-        self.array.cancel()
-        self.settle(withdrawing=True)
 
     def settle(self, *, withdrawing: bool) -> None:
         """Let tasks leave that have reported all, before their files are removed."""
@@ -236,7 +231,7 @@ class _Following:
             if self._left:
                 time.sleep(seconds_between)
 
-    def _over(self) -> Mapping[int, State]:
+    def _over(self) -> Mapping[int, str]:
         """The tasks that were over a while ago: what they wrote last can be read by now.
 
         Raises:
@@ -256,16 +251,16 @@ class _Following:
                 )
             return {}
         self._answered, self._queued = now, Event("queued", *slurm.queued(statuses))
-        over = {task: each.state for task, each in statuses.items() if each.state.is_over}
+        over = {task: each.state for task, each in statuses.items() if each.state in OVER}
         self._over_since = {task: self._over_since.get(task, now) for task in over}
         return {
             task: state
             for task, state in over.items()
-            for late in [state is State.ENDED and not self.stops]
+            for late in [state == "COMPLETED" and not self.stops]
             if now - self._over_since[task] >= (UNHEARD_SECONDS if late else wait)
         }
 
-    def _stopping(self, over: Mapping[int, State], seconds: float) -> Mapping[int, State]:
+    def _stopping(self, over: Mapping[int, str], seconds: float) -> Mapping[int, str]:
         """Take back what waits, and after a while all; the tasks that are over by then."""
         if not self.stops:
             self.stops = True
@@ -273,9 +268,9 @@ class _Following:
         if seconds > -STOPPING_SECONDS - pause(self._array.tasks):
             return over
         self._array.cancel()
-        return dict.fromkeys(range(self._array.tasks), State.CANCELLED)
+        return dict.fromkeys(range(self._array.tasks), "CANCELLED")
 
-    def _lost(self, over: Mapping[int, State]) -> Iterator[tuple[int, Exception]]:
+    def _lost(self, over: Mapping[int, str]) -> Iterator[tuple[int, Exception]]:
         """The stacks of which nothing will come, and why."""
         for task, state in over.items():
             numbers = [number for number in self._sent.job.tasks[task] if number in self._left]
@@ -286,7 +281,7 @@ class _Following:
                 times = self._attempts[task]
                 often = f" {times} times" if times > 1 else ""
                 name, tail = self._array.name(task), self._array.tail(task)
-                error = NormexpError(f"Slurm's task {name} {state}{often}; {tail}")
+                error = NormexpError(f"Slurm's task {name} {OVER[state]}{often}; {tail}")
             yield from ((number, error) for number in numbers)
 
     def _again(self, task: int) -> bool:

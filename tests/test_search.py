@@ -17,7 +17,7 @@ import normexp
 from normexp.store.stored import Row
 from normexp.study.study import Study
 from normexp.sweeps.search import search
-from normexp.sweeps.sweep import sweep_study
+from normexp.sweeps.sweep import sweep
 
 SEARCH = [*SMALL, "norm=batch", "optim.lr=interval(1e-4,1)", "norm.momentum=0.01,0.1,0.5",
           "seed=range(3)"]  # fmt: skip
@@ -35,7 +35,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
 
 def swept(study: Study) -> list[Row]:
     """The rows of a study, once they are there."""
-    return sweep_study(study).rows
+    return sweep(study).rows
 
 
 def answer_of(store: Path, sweep: Callable[[Study], list[Row]] = swept) -> Answer:
@@ -244,7 +244,7 @@ def test_a_store_with_a_search_is_kept_as_any_other(
         ("executor.workers=interval(1,4)", "no part of what a run is", "executor.workers=1"),
         ("optim.lr=interval(0.1,1) --metric loss", "--metric 'loss' is unknown", "test_loss"),
         ("optim.lr=interval(0.1,1) --trials 0", "--trials", "normexp search --help"),
-        ("optim.lr=interval(0.1,1) --as reports", "normexp uses it", "my_reports"),
+        ("optim.lr=interval(0.1,1) --as reports", "a directory of that name", "my_reports"),
     ],
 )
 def test_wrong_input_is_refused_in_a_line(

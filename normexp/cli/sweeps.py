@@ -165,7 +165,7 @@ def swept(
         from normexp.console.progress import LiveProgress
         from normexp.study.study import Study, load
         from normexp.sweeps.events import Event
-        from normexp.sweeps.sweep import sweep_study
+        from normexp.sweeps.sweep import sweep
 
     progress, stop = LiveProgress(at_start), Stop()
     with _listening(stop, lambda: progress(Event("stopping"))) as signals, progress:
@@ -174,7 +174,7 @@ def swept(
                 names = {name: settings.pop(name, None) for name in ("config_dir", "filed_as")}
                 with _reading():
                     given = load(given, **names)
-            outcome = sweep_study(given, progress=progress, stop=stop, **settings)
+            outcome = sweep(given, progress=progress, stop=stop, **settings)
         except SweepInterruptedError as error:
             error.exit_code = 128 + signals[0] if signals else error.exit_code
             raise

@@ -37,7 +37,7 @@ from normexp.study.settle import settle
 from normexp.study.study import Study, label
 from normexp.sweeps.environment import deciding, environment, torch_environment
 from normexp.sweeps.plan import Standard
-from normexp.sweeps.sweep import sweep_study
+from normexp.sweeps.sweep import sweep
 from normexp.sweeps.worker import EXECUTOR, Worker
 from normexp.trained import Observation, Record
 
@@ -95,7 +95,7 @@ def keep(recorder: "Recorder", directory: Path, named: Mapping[str, Any], seed: 
         provenance = worker.origin(run, run.config, place, training)
         writer.write(place, run.config, 0, loop.observed(norm), provenance)
     # All of it is there: the sweep says so, and has the summary.
-    earlier, now = recorder.saved.get(study.path), sweep_study(whole, "ignore").directory
+    earlier, now = recorder.saved.get(study.path), sweep(whole, on_code_change="ignore").directory
     recorder.saved[study.path] = now
     if earlier not in (None, now):
 

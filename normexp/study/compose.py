@@ -289,7 +289,7 @@ def _reason(typed: str, error: Exception) -> str:
     return found.strip().partition(" expecting ")[0]
 
 
-def texts_of(overrides: Sequence[str | Sequence[str]], keywords: Mapping[str, object]) -> list[str]:
+def texts_of(overrides: Sequence[object], keywords: Mapping[str, object]) -> list[str]:
     """Return overrides as one list of texts, with what Python's keywords say at its end."""
     texts: list[str] = []
     for each in overrides:

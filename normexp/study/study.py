@@ -125,7 +125,7 @@ def _typed(name: str, section: Any) -> tuple[str, ...]:  # noqa: ANN401
 
 
 def load(
-    *overrides: Overrides,
+    *overrides: "Overrides | Study",
     config_dir: str | Path | None = None,
     filed_as: str | None = None,
     **keywords: object,
@@ -133,7 +133,8 @@ def load(
     """Return the study that the overrides describe, as `normexp sweep` would take them.
 
     Args:
-        overrides: such as `"norm=none,batch"`, `"seed=range(8)"`; lists of such will do.
+        overrides: such as `"norm=none,batch"`, `"seed=range(8)"`; lists of such will do, or a study
+            that has been loaded.
         config_dir: the user's own configs, searched before the packaged ones.
         filed_as: the name that the study is kept under; else its own.
         keywords: more overrides, such as `norm="batch"`, `seed=[0, 1]`.
@@ -141,6 +142,8 @@ def load(
     Raises:
         UsageError: an override, a config or a combination that makes no sense.
     """
+    if overrides and isinstance(overrides[0], Study):
+        return overrides[0]
     texts = texts_of(overrides, keywords)
     user = None if config_dir is None else Path(config_dir)
     with composer(user) as hydra:
@@ -211,32 +214,23 @@ def _head(hydra: Composer, typed: Sequence[Axis]) -> tuple[str, dict[str, Any]]:
 
 def _directory_name(name: str, filed_as: str | None, studies: Sequence[str]) -> str:
     """Return the name of the study's directory, which must not lead out of the store."""
-    if filed_as is None:
-        flat = name.replace("/", "-")
-        if not NAME.fullmatch(flat):
-            raise UsageError(
-                f"study name {name!r} cannot be a directory",
-                "use letters, digits, '_', '-' and '.'",
-            )
-        if flat in TAKEN:
-            raise UsageError(
-                f"study={name}: normexp uses a directory of that name",
-                f"rename the study's file, or type --as my_{name}",
-            )
-        return flat
-    if not NAME.fullmatch(filed_as) or len(filed_as) > LONGEST_NAME:
+    typed = f"study={name}" if filed_as is None else f"--as {filed_as}"
+    wanted = name.replace("/", "-") if filed_as is None else filed_as
+    if not NAME.fullmatch(wanted) or len(filed_as or "") > LONGEST_NAME:
         raise UsageError(
-            f"--as {filed_as!r}: a letter, a digit or '_' is needed, then more of these, '-' and "
-            f"'.'; {LONGEST_NAME} characters at most",
+            f"{typed}: a letter, a digit or '_' is needed, then more of these, '-' and '.'; "
+            f"{LONGEST_NAME} characters at most",
             "type for example --as my_study",
         )
-    if filed_as in studies or filed_as in TAKEN:
-        in_configs = filed_as in studies
-        whose = "the configs have a study of that name" if in_configs else "normexp uses it"
-        raise UsageError(
-            f"--as {filed_as}: {whose}", f"type another name, such as --as my_{filed_as}"
+    is_configs = filed_as in studies
+    if is_configs or wanted in TAKEN:
+        whose = (
+            "the configs have a study of that name"
+            if is_configs
+            else "normexp uses a directory of that name"
         )
-    return filed_as
+        raise UsageError(f"{typed}: {whose}", f"type another name, such as --as my_{wanted}")
+    return wanted
 
 
 def _bases(

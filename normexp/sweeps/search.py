@@ -170,7 +170,7 @@ def _space(words: Sequence[str], config_dir: Path | None, filed_as: str | None) 
     probed = [_ends(each) for each in given.values()]
     probe = load(probed, config_dir=config_dir, filed_as=filed_as)
     if filed_as is None:
-        probe = load(probed, config_dir=config_dir, filed_as=f"{probe.name}-search")
+        probe = replace(probe, name=f"{probe.name}-search")
     specs = [base.specs for base in {id(run.base): run.base for run in probe.runs}.values()]
     searched: dict[str, BaseDistribution] = {}
     observed: list[str] = []

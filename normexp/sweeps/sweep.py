@@ -58,7 +58,7 @@ def plan(
 
 
 def sweep(  # noqa: PLR0913  the options of a command line
-    *overrides: Overrides,
+    *overrides: Overrides | Study,
     config_dir: str | Path | None = None,
     filed_as: str | None = None,
     on_code_change: OnCodeChange = "warn",
@@ -73,7 +73,8 @@ def sweep(  # noqa: PLR0913  the options of a command line
     """Train and observe what is not in the store yet, and sum up the whole study.
 
     Args:
-        overrides: such as `"norm=none,batch"`, `"seed=range(8)"`; lists of such will do.
+        overrides: such as `"norm=none,batch"`, `"seed=range(8)"`; lists of such will do, or a study
+            that has been loaded.
         config_dir: the user's own configs, searched before the packaged ones.
         filed_as: the name that the study is kept under; else its own.
         on_code_change: what becomes of stored runs that other code or another machine has made.
@@ -91,22 +92,6 @@ def sweep(  # noqa: PLR0913  the options of a command line
         SweepInterruptedError: it was to end early.
     """
     study = load(*overrides, config_dir=config_dir, filed_as=filed_as, **keywords)
-    return sweep_study(study, on_code_change, rerun=rerun, limit=limit, detach=detach,
-                       labels=labels, progress=progress, stop=stop)  # fmt: skip
-
-
-def sweep_study(  # noqa: PLR0913
-    study: Study,
-    on_code_change: OnCodeChange = "warn",
-    *,
-    rerun: bool = False,
-    limit: str | None = None,
-    detach: bool = False,
-    labels: Labels = Labels(),  # noqa: B008
-    progress: Listener = ignore,
-    stop: Stop | None = None,
-) -> Outcome:
-    """The same for a study that has been loaded."""
     standard, most = _standard(study, on_code_change, rerun=rerun), Limit.of(limit or "")
     directory, stop = study_directory(study), stop or Stop()
     executor = study.runs[0].config.executor
@@ -135,7 +120,8 @@ def sweep_study(  # noqa: PLR0913
                 with exports.meanwhile():
                     stopped = _work_off(outcome, worker, exports, sent)
             elif sent is not None:
-                sent.withdraw()
+                sent.array.cancel()
+                sent.settle(withdrawing=True)
             if sent is not None:
                 outcome.trained, outcome.observed, *_ = done_elsewhere(place)
                 outcome.planned = planned(place.path) if has_news(place) else {}

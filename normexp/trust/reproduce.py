@@ -53,7 +53,7 @@ from normexp.study.settle import check, settle
 from normexp.study.study import Study
 from normexp.sweeps.environment import changed_since, environment, torch_environment, unknown
 from normexp.sweeps.events import Listener, ignore
-from normexp.sweeps.sweep import study_directory, sweep_study
+from normexp.sweeps.sweep import study_directory, sweep
 from normexp.trust.diff import TYPE_VERIFY, find, not_this_run, recorded, understood
 
 if TYPE_CHECKING:
@@ -336,7 +336,7 @@ def _train(run: Run, was: Stored, place: str, progress: Listener) -> Stored:
     config = replace(run.config, executor=executor, store=Store(dir=place))
     name, base = str(was.manifest["study"]), run.base.choices.get("study", "")
     study = Study(name, "", (), (replace(run, config=config),), (), (), None, base)
-    outcome = sweep_study(study, progress=progress)
+    outcome = sweep(study, progress=progress)
     if outcome.failed:
         raise NormexpError(f"run {was.id} failed: {'; '.join(outcome.errors)}")
     return recorded(study_directory(study).runs()[run.id])

@@ -24,7 +24,7 @@ import yaml
 
 import normexp
 from normexp.sweeps.search import search
-from normexp.sweeps.sweep import sweep_study
+from normexp.sweeps.sweep import sweep
 
 MOMENTA = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 FOUR = (0.01, 0.1, 0.4, 0.9)
@@ -66,7 +66,7 @@ def by_search(store: str, seed: int) -> Pair:
     momenta = ",".join(map(str, MOMENTA))
     words = [*PROBLEM, f"optim.lr=interval({LOW},{HIGH})", f"norm.momentum={momenta}",
              f"seed={seed}", f"store.dir={store}"]  # fmt: skip
-    best = search(words, lambda study: sweep_study(study).rows, TRAININGS, seed=seed)["trials"][0]
+    best = search(words, lambda study: sweep(study).rows, TRAININGS, seed=seed)["trials"][0]
     return best["values"]["optim.lr"], best["observed"]["norm.momentum"]
 
 

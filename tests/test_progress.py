@@ -22,7 +22,7 @@ from normexp.console import progress as module
 from normexp.console.curves import Curves, scale_of, spark
 from normexp.console.words import duration, evenly
 from normexp.sweeps import sweep as session
-from normexp.sweeps.events import Done, Event, Relay, decode
+from normexp.sweeps.events import Done, Event, decode, relay
 
 FRAME = re.compile(r"\r\x1b\[2K(?:\x1b\[1A\x1b\[2K)*|\r(?:\x1b\[1A\x1b\[2K)+")
 """Goes back to where a display begins."""
@@ -224,12 +224,12 @@ def test_a_relay_says_again_what_it_heard() -> None:
         lines.append(line)
         return True
 
-    relay = Relay(send)
-    relay(Event("resumed", 7))
+    listen = relay(send)
+    listen(Event("resumed", 7))
     for _ in range(1000):
-        relay(Event("stepped", 3))
-    relay(Event("observed", name="a", losses=(1.23456, float("inf"))))
-    relay(Event("observed", name="b"))
+        listen(Event("stepped", 3))
+    listen(Event("observed", name="a", losses=(1.23456, float("inf"))))
+    listen(Event("observed", name="b"))
     events = [event for event in map(decode, lines) if event is not None]
 
     assert events[0] == Event("resumed", 7)

@@ -17,7 +17,7 @@ from normexp.errors import NormexpError
 from normexp.executors import slurm
 from normexp.nets.models import is_convolutional
 from normexp.store.locks import Stop, StoppedError
-from normexp.sweeps.events import Event, Relay, append, encode, pause
+from normexp.sweeps.events import Event, append, encode, pause, relay
 from normexp.sweeps.execute import arrived, in_processes, in_threads
 from normexp.sweeps.plan import Stack
 from normexp.sweeps.worker import Worker
@@ -122,7 +122,7 @@ class ArrayTask:
         if self.cpus > 1 and any(is_convolutional(stack.config) for stack in stacks):
             ended = in_processes(stacks, here, self.cpus, send, seconds)
         else:
-            ended = in_threads(stacks, here, self.cpus, Relay(send, seconds))
+            ended = in_threads(stacks, here, self.cpus, relay(send, seconds))
         for stack, done in ended:
             if isinstance(done.error, StoppedError) and not here.place.stop.exists():
                 continue  # this task alone stops: the stack goes on when it is started again

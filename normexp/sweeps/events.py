@@ -45,6 +45,9 @@ EXPORT_SECONDS, EXPORT_SHARE = 5.0, 10
 MOST_POINTS = 300
 """Evaluation points whose losses a line holds."""
 
+ERRORS = {"stopped": StoppedError, "system": OSError, "other": NormexpError}
+"""Kinds of errors that a sweep distinguishes, as a line names them."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Errors of a store that every worker would meet; others may be one node's."""
 
@@ -107,31 +110,31 @@ def ignore(event: Event) -> None:
     """The listener of a sweep that nobody watches."""
 
 
-class Relay:
-    """A listener that sends events as lines, steps summed over `pause` seconds.
+def relay(send: Callable[[str], bool], pause: float = PAUSE_SECONDS) -> Listener:
+    """Return a listener that sends events as lines, steps summed over `pause` seconds.
+
+    What cannot be sent is lost.
 
     Args:
         send: takes a line; returns whether it could be sent.
         pause: seconds between two lines about steps.
     """
+    steps, sent, lock = 0, 0.0, threading.Lock()
 
-    def __init__(self, send: Callable[[str], bool], pause: float = PAUSE_SECONDS) -> None:
-        self._send, self._pause = send, pause
-        self._steps, self._sent = 0, 0.0
-        self._lock = threading.Lock()
-
-    def __call__(self, event: Event) -> None:
-        """Send an event; what cannot be sent is lost."""
-        with self._lock:
+    def listen(event: Event) -> None:
+        nonlocal steps, sent
+        with lock:
             if event.kind == "stepped":
-                self._steps += event.count
-                if time.monotonic() - self._sent <= self._pause:
+                steps += event.count
+                if time.monotonic() - sent <= pause:
                     return
-            self._sent = time.monotonic()
-            if self._steps and self._send(encode(Event("stepped", self._steps))):
-                self._steps = 0
+            sent = time.monotonic()
+            if steps and send(encode(Event("stepped", steps))):
+                steps = 0
             if event.kind != "stepped":
-                self._send(encode(event))
+                send(encode(event))
+
+    return listen
 
 
 def encode(event: Event) -> str:
@@ -146,7 +149,9 @@ def decode(line: str) -> Event | None:
     """The event of a line; None for a line that no worker has written."""
     try:
         kind, count, name, losses, (trained, observed, held, error) = json.loads(line)
-        done = Done(int(trained), int(observed), tuple(map(str, held)), _decoded(error))
+        done = Done(int(trained), int(observed), tuple(map(str, held)))
+        if error is not None:
+            done = done._replace(error=ERRORS[error[0]](*error[1:]))
         event = Event(kind, int(count), str(name), tuple(map(float, losses)), done)
     except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return None
@@ -162,15 +167,6 @@ def _encoded(error: Exception | None) -> list[Any] | None:
     if isinstance(error, OSError) and error.errno in FULL:
         return ["system", error.errno, error.strerror or str(error), error.filename]
     return ["other", describe(error)]
-
-
-def _decoded(error: list[Any] | None) -> Exception | None:
-    if error is None:
-        return None
-    kind, *rest = error
-    if kind == "stopped":
-        return StoppedError()
-    return OSError(*rest) if kind == "system" else NormexpError(str(rest[0]))
 
 
 def pause(workers: int) -> float:

@@ -18,13 +18,13 @@ from normexp.sweeps.events import (
     Done,
     Event,
     Listener,
-    Relay,
     append,
     decode,
     encode,
     listening,
     new_news,
     pause,
+    relay,
 )
 from normexp.sweeps.plan import Plan, Stack
 from normexp.sweeps.worker import Worker
@@ -112,15 +112,10 @@ def in_processes(
     """
     from normexp.executors import processes
 
-    work = partial(_work_and_send, worker, send, seconds)
+    def work(stack: Stack) -> Done:
+        return worker.work(stack, relay(send, seconds))
+
     yield from map(_with_done, processes.run(stacks, work, workers, lambda: worker.stop.ask(0)))
-
-
-def _work_and_send(
-    worker: Worker, send: Callable[[str], bool], seconds: float, stack: Stack
-) -> Done:
-    """The work of a process."""
-    return worker.work(stack, Relay(send, seconds))
 
 
 def _with_done(ended: tuple[Stack, Done | Exception]) -> tuple[Stack, Done]:
@@ -160,7 +155,7 @@ def _work_in_ray(worker: Worker, news: Path, workers: int, task: tuple[int, Stac
     name = f"ray-{number}"
     path = news / f"{name}.txt"
     with arrived(worker, name, path, workers) as here:
-        done = here.work(stack, Relay(partial(append, path), pause(workers)))
+        done = here.work(stack, relay(partial(append, path), pause(workers)))
     event = decode(encode(Event("ended", done=done)))  # errors that another Python can read
     assert event is not None  # noqa: S101  for the type checker
     return event.done

@@ -191,9 +191,9 @@ class Worker:
 
         epochs = range(resumed, configs[0].train.epochs)
         after = configs[0].store.checkpoint_after
-        checkpoints = Checkpoints(partial(self._keep, some), epochs, after, self.stop)
+        decide = checkpoints(partial(self._keep, some), epochs, after, self.stop)
         began = time.perf_counter()
-        record = train(configs, step, checkpoints, start)
+        record = train(configs, step, decide, start)
         seconds = time.perf_counter() - began
         for model, trajectory in enumerate(some):
             manifest = self.head("trajectory") | {
@@ -317,34 +317,39 @@ def _half_life(config: RunConfig) -> float | None:
     return None if updates is None else updates / number_of_parts(config, config.train.batch_size)
 
 
-class Checkpoints:
-    """Decides at the evaluation points whether to write one, after so many seconds, and to stop."""
+def checkpoints(
+    write: "Callable[[Kept], None]", epochs: range, after: float | None, stop: Stop
+) -> "Callable[[int, Callable[[], Kept]], None]":
+    """Return what decides at an evaluation point whether to write a checkpoint, and to stop.
 
-    def __init__(
-        self, write: "Callable[[Kept], None]", epochs: range, after: float | None, stop: Stop
-    ) -> None:
-        self._write, self._epochs, self._after, self._stop = write, epochs, after, stop
-        self._began = self._last = time.perf_counter()
-        self._cost = 0.0
+    It is given how many epochs are done, and what makes all that is needed to go on. It raises
+    `StoppedError` where the sweep is to stop and the rest would take too long.
 
-    def __call__(self, epochs: int, kept: "Callable[[], Kept]") -> None:
-        """`epochs` are done, and `kept` makes what is needed to go on.
+    Args:
+        write: writes one.
+        epochs: that are to be done.
+        after: so many seconds; None: never.
+        stop: of the sweep.
+    """
+    began = last = time.perf_counter()
+    cost = 0.0
 
-        Raises:
-            StoppedError: the sweep is to stop and the rest would take too long.
-        """
-        now, left = time.perf_counter(), self._stop.seconds_left()
+    def decide(done: int, kept: "Callable[[], Kept]") -> None:
+        nonlocal last, cost
+        now, left = time.perf_counter(), stop.seconds_left()
         leaves = False
         if left is not None:
-            each = (now - self._began) / (epochs - self._epochs.start)
-            soon = math.inf if self._after is None else GRACE_SECONDS  # else its work were lost
-            leaves = each * (self._epochs.stop - epochs) > min(left, soon)
-        if self._after is not None:
-            lasts = left is not None or now - self._began >= self._after
-            if leaves or (lasts and now - self._last >= SHARE * self._cost):
+            each = (now - began) / (done - epochs.start)
+            soon = math.inf if after is None else GRACE_SECONDS  # else its work were lost
+            leaves = each * (epochs.stop - done) > min(left, soon)
+        if after is not None:
+            lasts = left is not None or now - began >= after
+            if leaves or (lasts and now - last >= SHARE * cost):
                 with suppress(OSError):  # no room: the training may end all the same
-                    self._write(kept())
-                self._last = time.perf_counter()
-                self._cost = self._last - now
+                    write(kept())
+                last = time.perf_counter()
+                cost = last - now
         if leaves:
             raise StoppedError
+
+    return decide

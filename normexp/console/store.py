@@ -31,14 +31,14 @@ def print_removal(
     """What goes, in numbers, and the bytes."""
     parts = [
         counted(len(paths), noun)
-        for noun, paths in (
-            ("study", found.studies),
-            ("sweep", found.sweeps),
-            ("run", found.runs),
-            ("trajectory", found.trajectories),
-            ("file", found.hidden),
+        for noun, kind in (
+            ("study", "studies"),
+            ("sweep", "sweeps"),
+            ("run", "runs"),
+            ("trajectory", "trajectories"),
+            ("file", "hidden"),
         )
-        if paths
+        if (paths := found.of_kind.get(kind))
     ]
     console = console or stdout()
     if not parts:
@@ -46,6 +46,6 @@ def print_removal(
         return
     done = "removed" if removed else "to remove"
     console.print(f"{done}: {', '.join(parts)}; {in_bytes(found.bytes)}")
-    staying = {path: runs for path, runs in found.losing.items() if path not in found.sweeps}
+    staying = {path: runs for path, runs in found.losing.items() if path not in found.going}
     for sweep, runs in staying.items():
         console.print(f"{sweep.name} stays, without {counted(len(runs), 'run')}")

@@ -45,21 +45,24 @@ def located(manifest: Mapping[str, Any]) -> RunConfig:
     flat = without_gone(manifest["config"])
     kind: Any = KINDS["data"].get(flat.get("data.kind", ""))
     if kind in (Arrays, Cifar10):
-        with suppress(ValueError):
-            for word in shlex.split(manifest["command"]):
-                key, _, value = word.partition("=")
-                if key in PLACES and key.removeprefix("data.") in specs(kind):
-                    flat[key] = unquoted(value) if key == "data.path" else value == "true"
+        for key, value in _typed(manifest).items():
+            if key in PLACES and key.removeprefix("data.") in specs(kind):
+                flat[key] = unquoted(value) if key == "data.path" else value == "true"
     return understood(nest(flat))
 
 
 def source_of(manifest: Mapping[str, Any]) -> str | None:
     """Return the file and function of a run's network, as its command has them."""
+    found = _typed(manifest).get(SOURCE)
+    return None if found is None else unquoted(found)
+
+
+def _typed(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return the values in a run's command by their keys; none where it is no command."""
     with suppress(ValueError):
-        for word in shlex.split(manifest["command"]):
-            if word.startswith(f"{SOURCE}="):
-                return unquoted(word.removeprefix(f"{SOURCE}="))
-    return None
+        parts = (word.partition("=") for word in shlex.split(manifest["command"]))
+        return {key: value for key, _, value in parts}
+    return {}
 
 
 def find_data(wanted: Iterable[Data], places: Sequence[Place]) -> dict[Data, Data | UsageError]:

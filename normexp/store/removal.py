@@ -6,7 +6,7 @@ from there. So nothing is ever half gone: who is killed leaves hidden names, whi
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from normexp.config.schema import packaged_configs
-from normexp.errors import NormexpError, NotFoundError, UsageError
+from normexp.errors import NormexpError, UsageError
 from normexp.store.files import abandoned, remove, staging
-from normexp.store.layout import ID_LENGTH, StudyDirectory, look_around, studies
+from normexp.store.layout import ID_LENGTH, StudyDirectory, studies
 from normexp.store.locks import SUFFIX, unchanging
 from normexp.store.manifest import intact
-from normexp.store.selection import Selection
+from normexp.store.selection import Selection, find_study
 from normexp.store.sweep import (
     Labels,
     described,
@@ -28,9 +28,13 @@ from normexp.store.sweep import (
     note_removed,
     over,
     read_end,
+    removed_from,
     summary_ids,
 )
 from normexp.study.study import NAME, TAKEN
+
+KINDS = ("runs", "trajectories", "sweeps", "studies", "hidden")
+"""Of what goes, in the order in which it goes; hidden is what killed processes have left."""
 
 
 @dataclass(frozen=True)
@@ -39,26 +43,18 @@ class Removal:
 
     Attributes:
         places: studies in which something goes, or would.
-        runs: directories.
-        trajectories: directories, and checkpoints, of which no run is left.
-        sweeps: directories, of which no run is left.
-        studies: whole directories.
+        of_kind: directories and checkpoints, by `KINDS`.
         losing: sweeps, and the runs that they lose.
-        hidden: what killed processes have left.
     """
 
-    places: tuple[StudyDirectory, ...]
-    runs: tuple[Path, ...] = ()
-    trajectories: tuple[Path, ...] = ()
-    sweeps: tuple[Path, ...] = ()
-    studies: tuple[Path, ...] = ()
+    places: Sequence[StudyDirectory]
+    of_kind: Mapping[str, Sequence[Path]]
     losing: Mapping[Path, frozenset[str]] = field(default_factory=dict)
-    hidden: tuple[Path, ...] = ()
 
     @property
-    def going(self) -> tuple[Path, ...]:
+    def going(self) -> list[Path]:
         """All paths, in the order in which they go."""
-        return (*self.runs, *self.trajectories, *self.sweeps, *self.studies, *self.hidden)
+        return [path for kind in KINDS for path in self.of_kind.get(kind, ())]
 
     @cached_property
     def bytes(self) -> int:
@@ -67,8 +63,7 @@ class Removal:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as data, before it is carried out."""
-        paths = {name: list(map(str, getattr(self, name)))
-                 for name in ("runs", "trajectories", "sweeps", "studies", "hidden")}  # fmt: skip
+        paths = {kind: list(map(str, self.of_kind.get(kind, ()))) for kind in KINDS}
         losing = {str(sweep): sorted(ids) for sweep, ids in self.losing.items()}
         return {**paths, "losing": losing, "bytes": self.bytes}
 
@@ -92,7 +87,8 @@ class Removal:
             for sweep, ids in self.losing.items():
                 note_removed(sweep, ids)
             for path in self.going:
-                remove(path if path in self.hidden else path.rename(staging(path, "gone")))
+                is_hidden = path.name.startswith(".")
+                remove(path if is_hidden else path.rename(staging(path, "gone")))
 
 
 def removal(selection: Selection, *, narrowed: bool) -> Removal:
@@ -117,25 +113,26 @@ def removal(selection: Selection, *, narrowed: bool) -> Removal:
         )
     (study,) = selection.studies
     if selection.kind == "study" and not narrowed:
-        return Removal((study,), studies=(study.path,))
+        return Removal([study], {"studies": [study.path]})
     is_sweep = selection.kind == "sweep" and not narrowed
     ids = {path: {*summary_ids(path)} for path in study.sweep_directories()}
     going = {path.name[-ID_LENGTH:]: path for path in selection.runs}
     if is_sweep:  # of which a killed command may have noted all already
-        there = study.places()
-        had = summary_ids(selection.sweeps[0], with_removed=True)
-        going = {run: there[run] for run in had if run in there}
-        kept = {run for path, own in ids.items() if path not in selection.sweeps for run in own}
-        going = {run: path for run, path in going.items() if run not in kept}
-    losing = {path: frozenset(own & going.keys()) for path, own in ids.items()}
+        (sweep,) = selection.sweeps
+        had = (ids[sweep] | removed_from(sweep)).difference(
+            *(own for path, own in ids.items() if path != sweep)
+        )
+        going = {run: path for run, path in study.places().items() if run in had}
     emptied = [path for path, own in ids.items() if own and own <= going.keys()]
-    sweeps = dict.fromkeys([*(selection.sweeps if is_sweep else ()), *emptied])
+    runs = [*going.values()]
     return Removal(
-        (study,),
-        runs=tuple(going.values()),
-        trajectories=tuple(_needless(study, going.values())),
-        sweeps=tuple(sweeps),
-        losing={path: lost for path, lost in losing.items() if lost},
+        [study],
+        {
+            "runs": runs,
+            "trajectories": [*_needless(study, runs)],
+            "sweeps": [*dict.fromkeys([*(selection.sweeps if is_sweep else ()), *emptied])],
+        },
+        {path: lost for path, own in ids.items() if (lost := frozenset(own & going.keys()))},
     )
 
 
@@ -145,29 +142,24 @@ def rubbish(store: Path) -> tuple[Removal, list[str]]:
     That is trajectories without a run, checkpoints, sweeps that were interrupted and have no run
     that no other sweep has, and what killed processes have left. A note or a tag keeps a sweep.
     """
-    places: list[StudyDirectory] = []
-    trajectories: list[Path] = []
-    sweeps: list[Path] = []
-    hidden: list[Path] = []
-    busy = []
-    for study in studies(store):
-        if _at_work(study):
-            busy.append(study.path.name)
-            continue
-        places.append(study)
-        for folder in (study.path, study.trajectories, study.sweeps):
-            hidden += abandoned(folder)
-        trajectories += _needless(study, ())
-        for kind in ("checkpoint", SUFFIX):
-            hidden += study.trajectories.glob(f".*.{kind}")
-        sweeps += _superseded(study)
-    found = Removal(
-        tuple(places),
-        trajectories=tuple(trajectories),
-        sweeps=tuple(sweeps),
-        hidden=tuple(sorted(hidden)),
-    )
-    return found, busy
+    busy = {study: _at_work(study) for study in studies(store)}
+    free = [study for study in busy if not busy[study]]
+    going = {
+        "trajectories": [path for study in free for path in _needless(study, ())],
+        "sweeps": [path for study in free for path in _superseded(study)],
+        "hidden": sorted(
+            path
+            for study in free
+            for path in (
+                *abandoned(study.path),
+                *abandoned(study.trajectories),
+                *abandoned(study.sweeps),
+                *study.trajectories.glob(".*.checkpoint"),
+                *study.trajectories.glob(f".*.{SUFFIX}"),
+            )
+        ),
+    }
+    return Removal(free, going), [study.path.name for study in busy if busy[study]]
 
 
 def rename(store: Path, old: str, new: str) -> Path:
@@ -179,22 +171,20 @@ def rename(store: Path, old: str, new: str) -> Path:
         NotFoundError: there is no such study.
         UsageError: a sweep works on it, or it cannot have this name.
     """
-    study, target = StudyDirectory(store / old), store / new
-    if study.path not in [each.path for each in studies(store)]:
-        raise NotFoundError(f"there is no study {old} in {store}", look_around(store))
+    study, target = find_study(store, old), store / new
     if not NAME.fullmatch(new) or new in TAKEN or os.path.lexists(target):
         raise UsageError(
             f"{new!r} cannot be a study's new name, or something in {store} has it",
             "type another name of letters, digits, '_', '-' and '.'",
         )
-    made_as = {described(path).get("study") for path in study.sweep_directories()}
-    if (packaged_configs() / "study" / f"{new}.yaml").is_file() and made_as != {new}:
-        raise UsageError(
-            f"the configs have a study {new}, whose runs would join these",
-            f"type another name, such as my_{new}",
-        )
     with unchanging(study, alone=True):
         _refuse_at_work(study)
+        made_as = {described(path).get("study") for path in study.sweep_directories()}
+        if (packaged_configs() / "study" / f"{new}.yaml").is_file() and made_as != {new}:
+            raise UsageError(
+                f"the configs have a study {new}, whose runs would join these",
+                f"type another name, such as my_{new}",
+            )
         return study.path.rename(target)
 
 

@@ -1,11 +1,10 @@
 """The one resolver of what a user names: a store, a study, a sweep, a run or a trajectory."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from normexp.config.identity import completed
 from normexp.errors import NormexpError, NotFoundError, did_you_mean
@@ -33,21 +32,13 @@ class Selection:
         return bool(self.studies)
 
     @cached_property
-    def _runs(self) -> dict[Path, dict[str, Path]]:
+    def places(self) -> dict[Path, dict[str, Path]]:
+        """The runs of every study by id, whole or not, by the study's directory."""
         return {study.path: study.places() for study in self.studies}
-
-    def runs_of(self, study: StudyDirectory) -> dict[str, Path]:
-        """The runs of a study by id, whole or not, looked up once."""
-        found = self._runs.get(study.path)
-        return study.places() if found is None else found
 
     def relative(self, path: Path) -> str:
         """A directory's path as a person reads it."""
         return str(path.relative_to(self.root)) if path != self.root else str(path)
-
-    def has_trajectory(self, run: Path, manifest: Mapping[str, Any]) -> bool:
-        """True if a run's trajectory is in its study."""
-        return StudyDirectory(run.parent).trajectory(manifest["trajectory_id"]).is_dir()
 
 
 def select(store: Path, wanted: str | None, where: Where = ANY_RUN) -> Selection:
@@ -67,10 +58,7 @@ def select(store: Path, wanted: str | None, where: Where = ANY_RUN) -> Selection
     if not where:
         return found
     flats = {path: completed(each["config"]) for path in found.runs if (each := intact(path))}
-    runs = tuple(path for path, flat in flats.items() if where.takes(flat))
-    if not runs:
-        where.refuse(flats.values())
-    return replace(found, runs=runs)
+    return replace(found, runs=tuple(where.among(flats)))
 
 
 def _selected(store: Path, wanted: str | None) -> Selection:
@@ -83,6 +71,21 @@ def _selected(store: Path, wanted: str | None) -> Selection:
         return _of_path(Path(wanted).resolve())
     kind, path = _named(store, wanted, ("sweep", "trajectory", "run"))
     return {"sweep": _sweep, "trajectory": _trajectory, "run": _run}[kind](path)
+
+
+def find_study(store: Path, name: str) -> StudyDirectory:
+    """Return a study by its name.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    known = {study.path.name: study for study in studies(store)}
+    name = Path(name).name  # completed by a shell, it ends in a slash
+    if name not in known:
+        raise NotFoundError(
+            f"no study {name!r} in {store}", did_you_mean(name, known, look_around(store))
+        )
+    return known[name]
 
 
 def find_run(store: Path, wanted: str) -> Path:

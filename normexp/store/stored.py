@@ -172,11 +172,8 @@ def read(path: str | Path, table: str = "runs", where: str | Sequence[str] = ())
     pick(str(table), dict.fromkeys(("runs", *RUN_TABLES)), "table")
     directories = _complete_runs(Path(path))
     if where:
-        chosen = where_of([where] if isinstance(where, str) else where)
         found = {each.directory: each.flat for each in map(stored, directories)}
-        directories = [place for place, flat in found.items() if chosen.takes(flat)]
-        if not directories:
-            chosen.refuse(found.values())
+        directories = where_of([where] if isinstance(where, str) else where).among(found)
     if table == "runs":
         arrow = parquet.rows_table(rows_of(directories))
     else:

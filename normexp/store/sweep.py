@@ -271,9 +271,7 @@ def note_removed(sweep: Path, runs: frozenset[str]) -> None:
     write_file(sweep / REMOVED, to_json(sorted(runs | removed_from(sweep))))
 
 
-def read_summary(
-    sweep: Path, files: Mapping[str, Any] | None = None, *, with_removed: bool = False
-) -> "pa.Table":
+def read_summary(sweep: Path, files: Mapping[str, Any] | None = None) -> "pa.Table":
     """Return a sweep's summary, without the runs that were removed since; see `parquet.read`.
 
     Raises:
@@ -289,18 +287,16 @@ def read_summary(
             f"{sweep / SUMMARY} cannot be read (its columns are not those of a summary)",
             f"remove {sweep}: its runs are untouched",
         )
-    if not with_removed and (removed := removed_from(sweep)):
+    if removed := removed_from(sweep):
         keeps = [str(run) not in removed for run in found["run_id"]]
         return found.filter(keeps)
     return found
 
 
-def summary_ids(
-    sweep: Path, *, with_trajectories: bool = False, with_removed: bool = False
-) -> list[str]:
+def summary_ids(sweep: Path, *, with_trajectories: bool = False) -> list[str]:
     """Return the ids of a sweep's runs; none where its summary cannot be read."""
     names = ("run_id", "trajectory_id")[: 1 + with_trajectories]
     with suppress(NormexpError):
-        found = read_summary(sweep, with_removed=with_removed)
+        found = read_summary(sweep)
         return [str(each) for name in names if name in found.schema.names for each in found[name]]
     return []

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, TypeVar
 
 from normexp.config.field import Scalar, as_override, unquoted
 from normexp.config.schema import KINDS, PLACES
 from normexp.config.tree import known_keys
 from normexp.errors import UsageError, did_you_mean
+
+Item = TypeVar("Item")
 
 Place = Mapping[str, Scalar]
 """Values of fields that say where data stand, by dotted name."""
@@ -29,22 +31,23 @@ class Where:
     def __bool__(self) -> bool:
         return bool(self.allowed)
 
-    def takes(self, flat: Mapping[str, Any]) -> bool:
-        """Return whether a run is meant, by its configuration."""
-        return all(path in flat and flat[path] in v for path, v in self.allowed.items())
-
-    def refuse(self, flats: Iterable[Mapping[str, Any]]) -> NoReturn:
-        """Say that no run is meant, and what there is.
+    def among(self, flats: Mapping[Item, Mapping[str, Any]]) -> list[Item]:
+        """Return the runs that are meant, of configurations by run.
 
         Raises:
-            UsageError: always.
+            UsageError: none is, with what there is.
         """
-        there = list(flats)
-        known = {
-            path: dict.fromkeys(as_override(path, each[path]) for each in there if path in each)
-            for path in self.allowed
-        }
-        shown = [", ".join([*each][:MOST_SHOWN]) or f"no {path}" for path, each in known.items()]
+        meant = [
+            run
+            for run, flat in flats.items()
+            if all(path in flat and flat[path] in v for path, v in self.allowed.items())
+        ]
+        if meant:
+            return meant
+        shown = []
+        for path in self.allowed:
+            there = (as_override(path, each[path]) for each in flats.values() if path in each)
+            shown.append(", ".join([*dict.fromkeys(there)][:MOST_SHOWN]) or f"no {path}")
         raise UsageError(f"no run has {' '.join(self.typed)}", f"there is {'; '.join(shown)}")
 
 

@@ -1,6 +1,5 @@
 """Listings of sweeps, runs, and one run. Reads manifests, imports neither torch nor pandas."""
 
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,12 +14,12 @@ from normexp.config.identity import common, completed, in_order, varying
 from normexp.errors import NormexpError, NotFoundError, UsageError, did_you_mean
 from normexp.executors.slurm import is_in_queue, queued
 from normexp.store import sweep
-from normexp.store.layout import StudyDirectory, look_around, looked, studies
-from normexp.store.manifest import MANIFEST, intact
+from normexp.store.layout import looked, studies
 from normexp.store.manifest import METRICS as TABLE
-from normexp.store.selection import find_run
+from normexp.store.manifest import intact
+from normexp.store.selection import find_run, find_study
 from normexp.store.stored import read_run
-from normexp.store.sweep import SweepDirectory, read_end
+from normexp.store.sweep import SweepDirectory, has_ended, read_end
 from normexp.study.asked import ANY_RUN, Where
 from normexp.sweeps.in_slurm import sent_array
 
@@ -104,25 +103,27 @@ def chosen(rows: Rows, tag: str | None, since: str | None, status: str | None) -
 
 def _status(path: Path, end: Mapping[str, Any] | None) -> dict[str, str | None]:
     """The status of a sweep, its last job if a cluster has or had it, and why that waits."""
+    job = reason = None
     if end is not None:
-        jobs = end.get("jobs")  # of no sweep before they were kept
-        job = str(jobs[-1]) if isinstance(jobs, list) and jobs else None
-        return {"status": end["status"], "job": job, "reason": None}
-    if os.path.lexists(path / MANIFEST):
-        return {"status": "damaged", "job": None, "reason": None}
-    place = SweepDirectory(path)
-    sent = sent_array(place)
-    statuses = None if sent is None else sent.array.statuses()
-    waiting, reason = queued(statuses or {})
-    if waiting:
-        status = "queued"
-    elif place.is_alive():
-        status = "running"
-    elif sent is None:
-        status = "unfinished"
+        status = end["status"]
+        job = [None, *end.get("jobs", ())][-1]  # of no sweep before they were kept
+    elif has_ended(path):
+        status = "damaged"
     else:
-        status = {True: "running", False: "detached", None: "unknown"}[is_in_queue(statuses)]
-    return {"status": status, "job": sent.array.job if sent else None, "reason": reason or None}
+        place = SweepDirectory(path)
+        sent = sent_array(place)
+        statuses = None if sent is None else sent.array.statuses()
+        job = sent.array.job if sent else None
+        waiting, reason = queued(statuses or {})
+        if waiting:
+            status = "queued"
+        elif place.is_alive():
+            status = "running"
+        elif sent is None:
+            status = "unfinished"
+        else:
+            status = {True: "running", False: "detached", None: "unknown"}[is_in_queue(statuses)]
+    return {"status": status, "job": job, "reason": reason or None}
 
 
 def runs(store: Path, name: str, where: Where = ANY_RUN) -> StudyRuns:
@@ -132,7 +133,7 @@ def runs(store: Path, name: str, where: Where = ANY_RUN) -> StudyRuns:
         NotFoundError: no such study.
         UsageError: no run has these fields.
     """
-    study = _study(store, name)
+    study = find_study(store, name)
     whole: list[tuple[dict[str, Any], Config]] = []
     damaged: Rows = []
     paths = study.run_directories()
@@ -144,10 +145,8 @@ def runs(store: Path, name: str, where: Where = ANY_RUN) -> StudyRuns:
         else:
             damaged.append(head)
     if where:
-        those = [each for each in whole if where.takes(each[1])]
-        if not those:
-            where.refuse(config for _, config in whole)
-        whole, damaged = those, []
+        meant = where.among({number: config for number, (_, config) in enumerate(whole)})
+        whole, damaged = [whole[number] for number in meant], []
     configs = [config for _, config in whole]
     fields = tuple(varying(configs))
     for field in reversed(fields):
@@ -189,17 +188,6 @@ def ranked(found: StudyRuns, by: str, most: int | None) -> StudyRuns:
 
     rows = [row for _, row in sorted(zip(values, found.rows, strict=True), key=rank)]
     return replace(found, rows=rows[:most])
-
-
-def _study(store: Path, name: str) -> StudyDirectory:
-    known = {study.path.name: study for study in studies(store)}
-    name = Path(name).name  # completed by a shell, it ends in a slash
-    if name not in known:
-        raise NotFoundError(
-            f"no study {name!r} in {store}",
-            did_you_mean(name, known, look_around(store)),
-        )
-    return known[name]
 
 
 def _results(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from normexp.store.check import (
 )
 from normexp.store.layout import ID_LENGTH, StudyDirectory
 from normexp.store.selection import Selection
+from normexp.store.stored import Stored
 from normexp.store.sweep import has_ended, summary_ids, typed
 
 THREADS = 4
@@ -106,7 +107,7 @@ def verify(
             manifest, problems = seen.found.manifest, seen.found.problems
             if seen.kind == "run":
                 remedies.learn(seen.path, seen.found)
-                if manifest and not selection.has_trajectory(seen.path, manifest):
+                if manifest and not Stored(seen.path, manifest).trajectory.is_dir():
                     result.without_trajectory.append(selection.relative(seen.path))
             if manifest is not None and not any(each.damages for each in problems):
                 unmark(seen.path)
@@ -136,7 +137,7 @@ def _check(kind: Kind, path: Path, selection: Selection) -> _Seen:
         try:
             inode = path.stat().st_ino
             if kind == "sweep":
-                found = check_sweep(path, selection.runs_of(StudyDirectory(path.parents[1])))
+                found = check_sweep(path, selection.places[path.parents[1]])
             else:
                 found = check(path, kind, at_home=selection.at_home)
             if not found.problems or path.stat().st_ino == inode:

@@ -322,14 +322,8 @@ def checkpoints(
 ) -> "Callable[[int, Callable[[], Kept]], None]":
     """Return what decides at an evaluation point whether to write a checkpoint, and to stop.
 
-    It is given how many epochs are done, and what makes all that is needed to go on. It raises
-    `StoppedError` where the sweep is to stop and the rest would take too long.
-
-    Args:
-        write: writes one.
-        epochs: that are to be done.
-        after: so many seconds; None: never.
-        stop: of the sweep.
+    It raises `StoppedError` where the sweep is to stop and the rest of the epochs would take long.
+    One is written `after` so many seconds; None: never.
     """
     began = last = time.perf_counter()
     cost = 0.0

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from conftest import Command
@@ -29,6 +30,13 @@ HUGE = {
 """Bytes by hand, weights and batch statistics of eight layers of ten units a rough sum."""
 
 
+NET = """
+from torch import nn
+def make():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.BatchNorm1d(20), nn.Linear(20, 10))
+"""
+
+
 @pytest.fixture
 def gigabytes(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """A machine with so many, or the container's limit."""
@@ -36,7 +44,9 @@ def gigabytes(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
     def limit(number: int) -> None:
         pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": number * 10**9 // 4096}
-        monkeypatch.setattr(os, "sysconf", lambda name: pages.get(name) or real(name))
+        monkeypatch.setattr(
+            os, "sysconf", lambda name: pages[name] if name in pages else real(name)
+        )
 
     return limit
 
@@ -58,6 +68,19 @@ def test_what_cannot_fit_is_refused(
     assert needed * 1e9 < 1.1 * least or field != "model.width"
     assert hint.startswith("hint: type ")
     assert field in hint
+
+
+def test_a_network_of_the_users_has_no_width_to_type(
+    normexp: Command, gigabytes: Callable[[int], None]
+) -> None:
+    """The hint names the file."""
+    Path("net.py").write_text(NET)
+    gigabytes(0)
+    refused = normexp("plan", "model=own", "model.source=net.py:make", "data=digits", "seed=0")
+
+    assert refused.exit_code == 2
+    assert "type a smaller network in model.source" in refused.stderr
+    assert "model.width" not in refused.stderr
 
 
 def test_a_stack_that_is_too_large_may_be_made_smaller(

@@ -172,6 +172,7 @@ def test_every_norm_trains_or_says_why_not(norm: str, normexp: Command) -> None:
 
     if norm == "instance":
         assert "inner_norm gives vectors of 12 numbers" in done.stderr
+        assert done.stderr.endswith("hint: leave out norm=instance\n")
     assert done.exit_code == (2 if norm == "instance" else 0)
 
 

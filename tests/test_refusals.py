@@ -138,13 +138,13 @@ REFUSED: dict[str, tuple[str, str]] = {
     "norm=group norm.groups=5": ("norm=group has groups of 2 at hidden1", "norm.groups=2"),
     "norm=group norm.groups=3 model.width=2": (
         "norm.groups=3 does not divide the 2 channels of hidden1",
-        "type a wider model, or norm=none",
+        "type norm=none or widen the network",
     ),
     "norm=group norm.groups=1 model.width=2": (
         "norm=group has groups of 2 at hidden1",
-        "type a wider model, or norm=none",
+        "type norm=none or widen the network",
     ),
-    "norm=layer model.width=2": ("norm=layer has groups of 2 at hidden1", "a wider model"),
+    "norm=layer model.width=2": ("norm=layer has groups of 2 at hidden1", "widen the network"),
     "optim=sgd optim.nesterov=true": ("optim.nesterov=true needs momentum", "optim.momentum=0.9"),
     "model=lenet": ("layer conv1 is a convolution and needs images", ""),
     f"{LENET} model.kernel=7": ("nothing is left of 2×2 pixels after layer conv2", ""),

@@ -123,7 +123,7 @@ def test_a_run_and_a_described_one(stored: Path, as_json: AsJson, normexp: Comma
     assert not none["same_structure"]
     assert keys(none)["norm.kind"] == ("batch", "none")
     assert keys(none)["norm.momentum"] == (0.1, "absent")
-    assert "the same training, observed otherwise" in shown
+    assert "share one training" in shown
     assert "two runs of the same trajectory" in shown
 
 

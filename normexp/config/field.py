@@ -32,6 +32,15 @@ class Role(StrEnum):
     RUNTIME = "runtime"  # no part of identity
 
 
+MEANINGS = {
+    Role.STRUCTURAL: "networks that differ in it train apart",
+    Role.STACKABLE: "networks that differ in it train side by side, in one stack",
+    Role.OBSERVED: "runs that differ in it share one training: more values cost next to nothing",
+    Role.RUNTIME: "no part of what a run is",
+}
+"""The consequence of a difference, by the role of the field."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """A field beyond its name, type and default; its meaning stands in `configs/`.

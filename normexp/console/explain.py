@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any
 
-from normexp.config.field import Role, spell
+from normexp.config.field import MEANINGS, Role, spell
 from normexp.console.output import legend, print_table, say
 from normexp.console.sweeps import ROUNDING
 from normexp.console.trust import print_changes
 from normexp.console.words import METRICS, NOTHING, counted, field_value, number
-from normexp.trust.diff import MEANINGS, SIDES
+from normexp.trust.diff import SIDES
 from normexp.trust.why import REASONS
 
 Report = Mapping[str, Any]

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from rich.padding import Padding
 from rich.text import Text
 
-from normexp.config.field import spell
+from normexp.config.field import MEANINGS, spell
 from normexp.config.options import Option, Options
-from normexp.console.output import print_table, say
+from normexp.console.output import legend, print_table, say
 
 INTRODUCTION = """\
 # What can be typed
@@ -55,15 +55,15 @@ data.
 
 ## Roles
 
-A field's role says which runs share work. *structural*: networks that differ in it train apart.
-*stackable*: they train side by side. *observed*: they share one training, so that more values cost
-next to nothing. *runtime*: no part of what a run is.
+A field's role says which runs share work.
+
 """
 
 
 def markdown(found: Options) -> Iterator[str]:
     """Yield the lines of the page."""
     yield from INTRODUCTION.splitlines()
+    yield from (f"- *{role}*: {meaning}" for role, meaning in MEANINGS.items())
     yield from ("", "## Groups")
     for group, choices in found.choices.items():
         yield from ("", f"### `{group}=`", "", "| choice | |", "|---|---|")
@@ -104,7 +104,15 @@ def print_options(found: Options) -> None:
     for each in found.fields:
         takes = [each.spec.allowed, each.spec.rule.unit, str(each.spec.rule.role)]
         say(f"{each.path}={spell(each.default)}  ", " · ".join(filter(None, takes)))
-        say(Padding(Text(_meaning(each)), (0, 0, 0, 4)))
+        say(Padding(Text(_meaning(each)), (0, 0, 0, 4), expand=False))
+    for role in dict.fromkeys(each.spec.rule.role for each in found.fields):
+        legend(f"{role}: {MEANINGS[role]}")
+    for group, choices in found.choices.items():
+        if len(choices) > 1 and found.fields:
+            first, *_, last = choices
+            legend(
+                f"normexp options {group}={last} shows one; normexp sweep {group}={first},{last}"
+            )
 
 
 def _meaning(option: Option) -> str:

@@ -94,6 +94,7 @@ def print_plan(plan: Plan) -> None:
         f"cached {counted(len(plan.cached), 'run')} · to train "
         f"{counted(plan.to_train, 'trajectory')} · to observe {counted(plan.to_observe, 'run')}"
     )
+    legend("a trajectory is one training; those of one stack train side by side")
     say("all:", plan.common)
     axes = [{"axis": axis.key, "values": listed(axis.values)} for axis in study.axes]
     print_table(axes)

@@ -183,7 +183,7 @@ def check(config: RunConfig) -> None:
     if isinstance(norm, BatchKind):
         _check_batches(config, sites)
     else:
-        _check_members(norm, tuple(sites.items()))
+        _check_members(norm, tuple(sites.items()), config.model.kind)
 
 
 def remarks(config: RunConfig) -> Iterator[str]:
@@ -307,7 +307,7 @@ def _check_batches(config: RunConfig, sites: dict[str, Site]) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _check_members(norm: Norm, sites: Sites) -> None:
+def _check_members(norm: Norm, sites: Sites, model: str) -> None:
     """Refuse norms over an example that have too few values in a group."""
     for name, site in sites:
         if name == ENTRANCE:
@@ -316,15 +316,16 @@ def _check_members(norm: Norm, sites: Sites) -> None:
             raise UsageError(
                 f"norm=instance normalises each channel of an image, and {name} gives vectors of "
                 f"{site.channels} numbers",
-                "type model.linear_norm=false"
-                if name.startswith("linear")
-                else "leave out norm=instance, or type model=lenet",
+                {
+                    "lenet": "type model.linear_norm=false",
+                    "mlp": "leave out norm=instance, or type model=lenet",
+                }.get(model, "leave out norm=instance"),
             )
         groups = norm.groups if isinstance(norm, GroupNorm) else 1
         if isinstance(norm, InstanceNorm):
             groups = site.channels
         fitting = _common_groups(sites, groups) if isinstance(norm, GroupNorm) else 0
-        hint = f"type norm.groups={fitting}" if fitting else "type a wider model, or norm=none"
+        hint = f"type norm.groups={fitting}" if fitting else "type norm=none or widen the network"
         if site.channels % groups:
             raise UsageError(
                 f"norm.groups={groups} does not divide the {site.channels} channels of {name}", hint

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
-from normexp.config.network import Lenet, Sgd
+from normexp.config.network import Sgd
 from normexp.config.norm import BatchKind
 from normexp.config.schema import (
     Executor,
@@ -175,10 +175,11 @@ def _needed(configs: Sequence[RunConfig]) -> dict[str, int]:
     batch = min(config.train.batch_size, train_size(config))
     examples = train_size(config) + (getattr(config.data, "test_size", None) or 0)
     sets = len({(one.data, one.seed) for one in configs})
-    size = "units1" if isinstance(config.model, Lenet) else "width"
+    fields = {"lenet": "model.units1", "own": "network in model.source"}
+    size = fields.get(config.model.kind, "model.width")
     steps = "fewer train.epochs, a larger train.batch_size or a smaller data.train_size"
     return {
-        f"a smaller model.{size}": len(configs) * parameters * vectors * number,
+        f"a smaller {size}": len(configs) * parameters * vectors * number,
         "a smaller train.batch_size": len(configs) * batch * parts.activations * number,
         "a smaller data.train_size or data.test_size": (
             sets * examples * prod(config.data.shape) * number

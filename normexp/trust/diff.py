@@ -79,13 +79,6 @@ METRICS = (
 )
 """Of the last evaluation point, in the order of a comparison."""
 
-MEANINGS = {
-    Role.STRUCTURAL: "cannot train side by side",
-    Role.STACKABLE: "another training, can be side by side",
-    Role.OBSERVED: "the same training, observed otherwise",
-}
-"""The consequence of a difference, by the role of the field."""
-
 Report = dict[str, Any]
 
 

@@ -71,8 +71,7 @@ def test_a_session_prints_what_its_page_says(
         pytest.importorskip("optuna")
     if title == "More than one machine":
         monkeypatch.setenv("SLURM_CONF", str(request.getfixturevalue("cluster")))
-    if page == "README.md":
-        monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "100" if page == "README.md" else "160")
     for command, expected in SESSIONS[page, title]:
         result = normexp(*shlex.split(command))
 

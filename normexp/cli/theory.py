@@ -83,7 +83,7 @@ def predict(  # noqa: PLR0913  a number each
                 f"type normexp predict {shlex.quote(wanted)}, or the numbers alone",
             )
         return _predict_stored(directory, wanted, words or [], momenta)
-    from normexp.console.theory import print_drifts, print_predictions
+    from normexp.console.theory import print_drifts, print_prediction
     from normexp.theory.predict import order_of
     from normexp.theory.predict import predict as predictions_of
     from normexp.theory.setting import Setting
@@ -108,7 +108,7 @@ def predict(  # noqa: PLR0913  a number each
         raise UsageError(error.message, hint) from None
     return Answer(
         lambda: [each.as_dict() for each in found],
-        lambda: print_drifts(found, momenta) if drift is None else print_predictions(found),
+        lambda: print_drifts(found, momenta) if drift is None else print_prediction(found[0]),
     )
 
 

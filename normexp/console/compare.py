@@ -138,7 +138,7 @@ def print_verdicts(found: "Verdicts", *, details: bool) -> None:
         )
     for name, (place, size) in found.studies.items():
         text = f"{letters[name]} {name}: {counted(size, 'run')} in {place}"
-        say(text, style="dim")
+        legend(text)
     _print_settled(found.settled)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from normexp.config.field import MEANINGS, Role, spell
 from normexp.console.output import legend, print_table, say
 from normexp.console.sweeps import ROUNDING
-from normexp.console.trust import print_changes
+from normexp.console.trust import entry, print_changes
 from normexp.console.words import METRICS, NOTHING, counted, field_value, number
 from normexp.trust.diff import SIDES
 from normexp.trust.why import REASONS
@@ -142,21 +142,12 @@ def _print_provenance(rows: Sequence[Report]) -> None:
         return
     made = [
         {"made by": row["name"] + " *" * row["deciding"]}
-        | {word: _entry(row.get(side)) for side, word in WORDS.items()}
+        | {word: entry(row.get(side)) for side, word in WORDS.items()}
         for row in rows
     ]
     print_table(made)
     if any(row["deciding"] for row in rows):
         legend("* numbers may depend on it")
-
-
-def _entry(value: object) -> str:
-    """A list in one cell; a dash for what is not recorded or was not set."""
-    if isinstance(value, Mapping):
-        value = [f"{name}={each}" for name, each in value.items() if each is not None]
-    if isinstance(value, list):
-        value = " ".join(map(str, value))
-    return str(value) if value not in (None, "") else NOTHING
 
 
 def _print_run(report: Report) -> None:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.filesize import decimal
+
 from normexp.config.field import as_override, quoted, spell
 from normexp.config.identity import describing
 from normexp.config.schema import KIND_FIELDS, RECORDED
@@ -186,5 +188,5 @@ def _print_files(files: Row, *, whole: bool) -> None:
         print_table([{"file": name, "bytes": e["bytes"]} for name, e in files.items()])
         return
     total = sum(file["bytes"] for file in files.values())
-    say(f"files: {total / 1000:,.0f} kB", style="bold")
+    say(f"files: {decimal(total)}", style="bold")
     say(*(name for name in files if not name.startswith(".")))

@@ -91,7 +91,7 @@ def print_groups(found: Options) -> None:
         "normexp options norm.momentum · a field: type, default, role, meaning",
         "normexp sweep norm=none,batch train.epochs=5 · how they are typed",
     ):
-        say(line, style="dim")
+        legend(line)
 
 
 def print_options(found: Options) -> None:

@@ -36,7 +36,7 @@ UNSAFE = re.compile(
 
 Row = Mapping[str, object]
 
-FIGURE = re.compile(rf"[-+×<]?\d[^A-Za-df-z]*(?:[kMG]?B)?|-?inf|{NOTHING} ?|")
+FIGURE = re.compile(rf"[-+×<]?\d[^A-Za-df-z]*(?:bytes?|[kMGT]B)?|-?inf|{NOTHING} ?|")
 """A number, perhaps with an interval, a mark or bytes."""
 
 GAP = 2

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.filesize import decimal
+
 from normexp.console.output import print_table, stdout
-from normexp.console.words import counted, in_bytes
+from normexp.console.words import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +21,7 @@ def print_sizes(rows: Sequence[Mapping[str, Any]]) -> None:
     total |= {part: sum(row[part] for row in rows) for part in parts}
     print_table(
         [
-            {"study": row["study"]} | {part: in_bytes(row[part]) for part in parts}
+            {"study": row["study"]} | {part: decimal(row[part]) for part in parts}
             for row in [*rows, *([total] if len(rows) > 1 else [])]
         ],
     )
@@ -45,7 +47,7 @@ def print_removal(
         console.print("nothing to remove")
         return
     done = "removed" if removed else "to remove"
-    console.print(f"{done}: {', '.join(parts)}; {in_bytes(found.bytes)}")
+    console.print(f"{done}: {', '.join(parts)}; {decimal(found.bytes)}")
     staying = {path: runs for path, runs in found.losing.items() if path not in found.going}
     for sweep, runs in staying.items():
         console.print(f"{sweep.name} stays, without {counted(len(runs), 'run')}")

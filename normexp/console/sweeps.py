@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.filesize import decimal
 from rich.text import Text
 
 from normexp.config.data import data_set, data_sets
@@ -25,7 +26,6 @@ from normexp.console.words import (
     counted,
     duration,
     field_value,
-    in_bytes,
     interval,
     keras,
     listed,
@@ -104,7 +104,7 @@ def print_plan(plan: Plan) -> None:
         seconds = plan.estimate_seconds
         about = "under a second" if seconds < 1 else f"about {duration(seconds)}"
         say(f"estimate: {about} with {counted(plan.workers, 'worker')}, start-up aside")
-        memory, disk = in_bytes(plan.memory_bytes), in_bytes(plan.disk_bytes)
+        memory, disk = decimal(plan.memory_bytes), decimal(plan.disk_bytes)
         say(f"about {memory} of memory, {disk} of disk")
     else:
         say("nothing to do: every run is there")

@@ -29,14 +29,6 @@ LEAST_SHARE = 1e-6
 ASCII = str.maketrans("│┤└┴┬─┌┐┘├┼●", "||+++-++++++")
 
 
-def print_predictions(predictions: Sequence[Prediction]) -> None:
-    """One after the other, in the order given."""
-    for place, prediction in enumerate(predictions):
-        if place:
-            say()
-        _print(prediction)
-
-
 def print_drifts(predictions: Sequence[Prediction], momenta: Sequence[float] = ()) -> None:
     """The best momentum of one setting at several drifts, and which of these is likely."""
     _print_setting(predictions[0].setting, moving="not given")
@@ -75,9 +67,8 @@ def _error_at(prediction: Prediction, momentum: float) -> float:
     return next(row.error for row in prediction.rows if row.momentum == momentum)
 
 
-def _print(prediction: Prediction) -> None:
-    if prediction.name:
-        say(prediction.name, style="bold")
+def print_prediction(prediction: Prediction) -> None:
+    """The errors of the momenta by cause, and the best one."""
     _print_setting(prediction.setting)
     epochs = prediction.setting.batches_per_epoch
     rows = [

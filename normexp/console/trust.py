@@ -10,7 +10,7 @@ from rich.text import Text
 
 from normexp.config.field import spell
 from normexp.console.output import Row, legend, note, print_table, say, stderr
-from normexp.console.words import counted, duration
+from normexp.console.words import NOTHING, counted, duration
 from normexp.sweeps.environment import PACKAGES
 
 if TYPE_CHECKING:
@@ -185,18 +185,17 @@ def print_environment(environment: Mapping[str, Any]) -> None:
         "settings": known["threads"] | {title: known[name] for name, title in names.items()},
     }  # fmt: skip
     for group, entries in groups.items():
-        parts = (f"{name} {_word(value)}".strip() for name, value in entries.items())
+        parts = (f"{name} {entry(value)}".strip() for name, value in entries.items())
         say(Text(f"{group}: ", "bold") + Text(" · ".join(parts)))
 
 
-def _word(value: object) -> str:
-    return (
-        " ".join(map(str, value))
-        if isinstance(value, list)
-        else "–"
-        if value is None
-        else str(value)
-    )
+def entry(value: object) -> str:
+    """A list in one cell; a dash for what is not recorded or was not set."""
+    if isinstance(value, Mapping):
+        value = [f"{name}={each}" for name, each in value.items() if each is not None]
+    if isinstance(value, list):
+        value = " ".join(map(str, value))
+    return str(value) if value not in (None, "") else NOTHING
 
 
 def print_check(check: "Check") -> None:

@@ -87,14 +87,6 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
 
 
-def in_bytes(size: int) -> str:
-    """Bytes as people read them."""
-    for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
-        if size >= 10**power:
-            return f"{size / 10**power:,.3g} {unit}"
-    return f"{size} B"
-
-
 def counted(number: int, noun: str) -> str:
     """`1 run`, `2 runs`, `2 trajectories`."""
     plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else noun + "s"

@@ -18,10 +18,10 @@ from normexp.config.schema import (
     steps_per_epoch,
     total_steps,
 )
-from normexp.config.tree import from_tree, known_keys, refuse_gone, section_class
+from normexp.config.tree import known_keys, refuse_gone, section_class
 from normexp.errors import UsageError, did_you_mean
-from normexp.study.compose import Composer, resolve
-from normexp.study.run import GROUPS, Axis, Base, Run, framed
+from normexp.study.compose import Tree, resolve
+from normexp.study.run import GROUPS, Axis, Base, Run
 
 LENGTHS = ("train.epochs", "train.steps")
 """The fields that say how long a training is, of which one is typed."""
@@ -256,25 +256,25 @@ def equal_frameworks(parts: Iterable[Sequence[Run]]) -> Iterator[str]:
 
 
 def on_other_data(
-    hydra: Composer, name: str, typed: Sequence[Axis], swept: Sequence[Axis]
+    typed: Sequence[Axis], swept: Sequence[Axis], choices: Mapping[str, str], tree: Tree
 ) -> Iterator[str]:
-    """Yield a note if other data, or another kind of model, are typed than the study has."""
+    """Yield a note if other data, or another model, are typed than the study itself has.
+
+    Args:
+        typed: axes of the command line.
+        swept: axes of the study's YAML.
+        choices: of the study itself, in every group.
+        tree: of the study itself.
+    """
+    fields = {f"data.{field}": value for field, value in resolve(tree)["data"].items()}
+    own = {path: (value,) for path, value in {**fields, **choices}.items()}
+    own |= {axis.key: axis.values for axis in swept}
     about = [axis for axis in typed if axis.key in ("data", "model", "data.path", *ANSWERS)]
-    if not about:
-        return
-    config = from_tree(resolve(framed(hydra, {"study": name}, is_typed=False).tree))
-    own = {axis.key: axis.values for axis in swept}
-    for axis in about:
-        if axis.key in ("data", "model"):
-            value = getattr(config, axis.key).kind
-        else:
-            value = getattr(config.data, axis.key.removeprefix("data."), None)
-        own.setdefault(axis.key, (value,))
-    others = [axis for axis in about if any(each not in own[axis.key] for each in axis.values)]
+    others = [axis for axis in about if any(v not in own.get(axis.key, ()) for v in axis.values)]
     if others:
         yield (
-            f"{' '.join(axis.spelled() for axis in others)}: {name} has other data or another "
-            "model; --as NAME keeps these runs as a study of their own"
+            f"{' '.join(axis.spelled() for axis in others)}: {choices['study']} has other data or "
+            "another model; --as NAME keeps these runs as a study of their own"
         )
 
 

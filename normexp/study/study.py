@@ -25,7 +25,7 @@ from normexp.config.schema import (
 from normexp.config.tree import flatten_section
 from normexp.data.scale import check_scale
 from normexp.errors import UsageError
-from normexp.study.compose import MOST_VALUES, Composer, composer, resolve, texts_of
+from normexp.study.compose import MOST_VALUES, Composer, Tree, composer, resolve, texts_of
 from normexp.study.notes import (
     LENGTHS,
     equal_frameworks,
@@ -149,14 +149,14 @@ def load(
     with composer(user) as hydra:
         given = from_overrides(hydra, texts)
         typed = list({axis.key: axis for axis in given}.values())  # the last one counts
-        name, head = _head(hydra, typed)
+        tree, chosen, head = _head(hydra, typed)
+        name = chosen["study"]
         own = from_study(hydra, head.get("axes", {}))
         keys = {axis.key for axis in typed}
         keys |= set(LENGTHS) if keys & set(LENGTHS) else set()
         axes = [axis for axis in own if axis.key not in keys] + typed
         bases = list(_bases(hydra, name, axes, own))
         filed = _directory_name(name, filed_as, hydra.options("study"))
-        others = [] if filed_as else list(on_other_data(hydra, name, typed, own))
     refuse_unknown(axes, bases)
     refuse_turned(axes, bases)
     refuse_untyped_source(axes, bases)
@@ -184,7 +184,7 @@ def load(
             *without_effect(in_force, values, read),
             *equal_frameworks(parts),
             *(rounded or unequal_steps(runs.values())),
-            *others,
+            *(() if filed_as else on_other_data(typed, own, chosen, tree)),
             *dict.fromkeys(line for run in runs.values() for line in remarks(run.config)),
         ),
         overrides=tuple(texts),
@@ -193,8 +193,8 @@ def load(
     )
 
 
-def _head(hydra: Composer, typed: Sequence[Axis]) -> tuple[str, dict[str, Any]]:
-    """Return the study's name, and what its YAML says of it: a line and its axes."""
+def _head(hydra: Composer, typed: Sequence[Axis]) -> tuple[Tree, dict[str, str], dict[str, Any]]:
+    """Return a study as its YAML has it, its choices, and what is said of it: a line and axes."""
     names = next((axis.values for axis in typed if axis.key == "study"), ())
     if len(names) > 1:
         raise UsageError(
@@ -209,7 +209,7 @@ def _head(hydra: Composer, typed: Sequence[Axis]) -> tuple[str, dict[str, Any]]:
             f"study {chosen['study']} has {unknown[0]!r} where only 'about' and 'axes' can be",
             "begin its file with '# @package _global_' and put the axes below 'study: axes:'",
         )
-    return chosen["study"], head
+    return tree, chosen, head
 
 
 def _directory_name(name: str, filed_as: str | None, studies: Sequence[str]) -> str:

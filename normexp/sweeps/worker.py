@@ -322,8 +322,8 @@ def checkpoints(
 ) -> "Callable[[int, Callable[[], Kept]], None]":
     """Return what decides at an evaluation point whether to write a checkpoint, and to stop.
 
-    It raises `StoppedError` where the sweep is to stop and the rest of the epochs would take long.
-    One is written `after` so many seconds; None: never.
+    It is told how many of the epochs are done, and raises `StoppedError` where the sweep is to stop
+    and the rest would take too long. Checkpoints begin `after` so many seconds; None: never.
     """
     began = last = time.perf_counter()
     cost = 0.0

@@ -89,11 +89,15 @@ def test_normexp_works_in_a_program_that_uses_hydra_itself() -> None:
 
 
 def test_overrides_are_texts() -> None:
-    """One an argument, or a list of them; anything else gets a clear answer."""
+    """One an argument, or a list of them, or a study alone; all else gets a clear answer."""
     assert len(package.load(["seed=0", "norm=none"]).runs) == 1
-    for wrong in (3, [3], {"seed": 0}, package.load("seed=0")):
+    study = package.load("seed=0")
+    for wrong in ([3], [[3]], [{"seed": 0}], [study, "seed=1"]):
         with pytest.raises(package.NormexpError, match="overrides are texts"):
-            package.load(wrong)  # type: ignore[arg-type]
+            package.load(*wrong)  # type: ignore[arg-type]
+    with pytest.raises(package.NormexpError, match="overrides are texts"):
+        package.load(study, seed=1)
+    assert package.load(study) is study
 
 
 def test_the_command_of_a_run_holds_under_a_keras_study() -> None:

@@ -142,8 +142,9 @@ def load(
     Raises:
         UsageError: an override, a config or a combination that makes no sense.
     """
-    if overrides and isinstance(overrides[0], Study):
-        return overrides[0]
+    match overrides:
+        case (Study() as study,) if not keywords:
+            return study
     texts = texts_of(overrides, keywords)
     user = None if config_dir is None else Path(config_dir)
     with composer(user) as hydra:

@@ -18,7 +18,7 @@ from normexp.store.layout import StudyDirectory
 from normexp.store.locks import GRACE_SECONDS, Stop
 from normexp.store.stored import Row, row
 from normexp.store.sweep import SweepDirectory
-from normexp.study.study import SUBJECT
+from normexp.study.study import SUBJECT, label
 from normexp.sweeps.plan import Plan, Stack, Standard, build
 
 NOTHING = "–"
@@ -205,12 +205,19 @@ class Limit(NamedTuple):
 
 def sum_up(outcome: Outcome, place: SweepDirectory, standard: Standard) -> None:
     """Read all complete runs of the study, and list those that are not as they were asked for."""
-    plan, done = outcome.plan, set()
-    names = [run.id for run in plan.study.runs]
-    for name, path, manifest in place.study.intact_runs(names):
-        outcome.rows.append(row(manifest, path))
-        if standard.accepts(manifest):
-            done.add(name)
+    plan, study = outcome.plan, place.study
+    names = {
+        run.id: plan.there.names.get(run.id) or study.run(label(run, plan.differing), run.id).name
+        for run in plan.study.runs
+    }
+    rows, done = dict[str, Row](), set()
+    for known in (names, None):  # where this sweep puts them, then where another may have
+        left = [name for name in names if name not in rows]
+        for name, path, manifest in study.intact_runs(left, known) if left else ():
+            rows[name] = row(manifest, path)
+            if standard.accepts(manifest):
+                done.add(name)
+    outcome.rows = [rows[name] for name in names if name in rows]
     outcome.failed = [name for name in names if name not in done]
     outcome.status = "failed" if outcome.failed else "complete"
     outcome.planned = plan.figures | outcome.planned

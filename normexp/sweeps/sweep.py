@@ -130,7 +130,7 @@ def sweep(  # noqa: PLR0913  the options of a command line
             if outcome.failed and stopped:
                 outcome.status = "interrupted"
                 stopped = not most.reached(outcome)
-            whole = {run.id for run in plan.study.runs}.difference(outcome.failed)
+            whole = {row["run_id"] for row in outcome.rows}.difference(outcome.failed)
             outcome.warnings += exports.export(() if stopped else whole)
             if not isinstance(plan.executor, Local):
                 outcome.jobs = jobs(place)

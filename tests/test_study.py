@@ -94,7 +94,7 @@ def test_overrides_are_texts() -> None:
     study = package.load("seed=0")
     for wrong in ([3], [[3]], [{"seed": 0}], [study, "seed=1"]):
         with pytest.raises(package.NormexpError, match="overrides are texts"):
-            package.load(*wrong)  # type: ignore[arg-type]
+            package.load(*wrong)
     with pytest.raises(package.NormexpError, match="overrides are texts"):
         package.load(study, seed=1)
     assert package.load(study) is study

@@ -166,4 +166,4 @@ def readable(
 
 def _is_tracked(run: Stored) -> bool:
     """True if a run has running statistics at its end."""
-    return run.is_complete and isinstance(run.config.norm, BatchKind)
+    return run.manifest["status"] == "complete" and isinstance(run.config.norm, BatchKind)

@@ -53,11 +53,6 @@ class Stored:
         return str(self.manifest.get("label") or self.directory.name)
 
     @property
-    def is_complete(self) -> bool:
-        """True if its training has not diverged."""
-        return bool(self.manifest["status"] == "complete")
-
-    @property
     def trajectory_id(self) -> str:
         """The id of its training."""
         return str(self.manifest["trajectory_id"])

@@ -205,16 +205,12 @@ class Reader:
                     if entry.stat().st_size > self._read.get(entry.name, 0):
                         names.append(entry.name)
         for name in names:
-            with suppress(OSError):
-                yield from filter(None, map(decode, self._new_lines(name)))
-
-    def _new_lines(self, name: str) -> list[str]:
-        start = self._read.get(name, 0)
-        with open_regular(self._directory / name) as file:
-            file.seek(start)
-            whole = file.read(MOST_IN_MEMORY).rpartition(b"\n")[0]
-        self._read[name] = start + len(whole) + bool(whole)
-        return whole.decode(errors="replace").splitlines()
+            with suppress(OSError), open_regular(self._directory / name) as file:
+                start = file.seek(self._read.get(name, 0))
+                whole = file.read(MOST_IN_MEMORY).rpartition(b"\n")[0]
+                self._read[name] = start + len(whole) + bool(whole)
+                lines = whole.decode(errors="replace").splitlines()
+                yield from filter(None, map(decode, lines))
 
 
 @contextmanager

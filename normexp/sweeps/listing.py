@@ -168,26 +168,22 @@ def ranked(found: StudyRuns, by: str, most: int | None) -> StudyRuns:
     Raises:
         UsageError: no run has such a field or metric.
     """
-    values = [{**row, **row.get("values", {})} for row in found.rows]
-    known = dict.fromkeys(
-        name for row in values for name in (*METRICS, *found.fields) if name in row
-    )
+    known = [name for name in METRICS if any(name in row for row in found.rows)] + [*found.fields]
     if by not in known:
         names = ", ".join(known)
         raise UsageError(
             f"no run has {by!r} to sort by; there is {names}",
-            did_you_mean(by, known, f"type --sort {next(iter(known))}, for example"),
+            did_you_mean(by, known, f"type --sort {known[0]}, for example"),
         )
     sign = -1 if "accuracy" in by else 1
 
-    def rank(pair: tuple[dict[str, Any], dict[str, Any]]) -> tuple[bool, float, str]:
-        value = pair[0].get(by)
+    def rank(row: dict[str, Any]) -> tuple[bool, float, str]:
+        value = row.get("values", row).get(by, row.get(by))
         if not isinstance(value, int | float) or isnan(value):
             return True, 0.0, str(value)
         return False, sign * value, ""
 
-    rows = [row for _, row in sorted(zip(values, found.rows, strict=True), key=rank)]
-    return replace(found, rows=rows[:most])
+    return replace(found, rows=sorted(found.rows, key=rank)[:most])
 
 
 def _results(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def compare(
     fields: Fields = None,
     *,
     metric: Annotated[
-        str, typer.Option("--metric", help="Such as test_loss, excess_loss, test_accuracy.")
+        str, typer.Option(help="Such as test_loss, excess_loss, test_accuracy.")
     ] = "test_loss",
     directory: StoreDir = RUNS,
 ) -> Answer:

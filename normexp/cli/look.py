@@ -36,19 +36,15 @@ def list_store(  # noqa: PLR0913  the options of a command line
     fields: Fields = None,
     *,
     sort: Annotated[
-        str | None, typer.Option("--sort", help="By a field or a metric, such as test_loss.")
+        str | None, typer.Option(help="By a field or a metric, such as test_loss.")
     ] = None,
-    best: Annotated[
-        int | None, typer.Option("--best", min=1, help="So many, by least test loss.")
-    ] = None,
-    tag: Annotated[
-        str | None, typer.Option("--tag", help="Sweeps with this tag (see normexp tag).")
-    ] = None,
+    best: Annotated[int | None, typer.Option(min=1, help="So many, by least test loss.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Sweeps with this tag (see normexp tag).")] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="DATE", help="Sweeps from this UTC date on.")
+        str | None, typer.Option(metavar="DATE", help="Sweeps from this UTC date on.")
     ] = None,
     status: Annotated[
-        str | None, typer.Option("--status", help="Such as complete, failed, running, unfinished.")
+        str | None, typer.Option(help="Such as complete, failed, running, unfinished.")
     ] = None,
     directory: StoreDir = RUNS,
 ) -> Answer:
@@ -117,7 +113,7 @@ def report(
     *,
     arms: Annotated[
         list[str] | None,
-        typer.Option("--arms", metavar="PATTERN", help="Draw these arms; may be repeated."),
+        typer.Option(metavar="PATTERN", help="Draw these arms; may be repeated."),
     ] = None,
     out: Out = None,
     open_browser: Open = False,
@@ -168,9 +164,9 @@ def watch(
     ] = None,
     *,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; the default: this machine only.")
+        str, typer.Option(help="Address to listen on; the default: this machine only.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on; 0: any free one.")] = 0,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0: any free one.")] = 0,
     open_browser: Open = False,
     directory: StoreDir = RUNS,
 ) -> None:

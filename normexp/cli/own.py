@@ -48,9 +48,7 @@ def audit(
         ),
     ],
     *,
-    checkpoint: Annotated[
-        Path | None, typer.Option("--checkpoint", help="Weights to load into the model.")
-    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Weights to load into the model.")] = None,
     tolerance: Annotated[
         float | None,
         typer.Option(

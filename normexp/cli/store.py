@@ -151,9 +151,7 @@ def export(
     *,
     to: Annotated[
         str,
-        typer.Option(
-            "--to", metavar="tensorboard|mlflow|wandb|trackio|csv|parquet", help="The tool."
-        ),
+        typer.Option(metavar="tensorboard|mlflow|wandb|trackio|csv|parquet", help="The tool."),
     ],
     out: Out = None,
     directory: StoreDir = RUNS,

@@ -47,11 +47,11 @@ def sweep(  # noqa: PLR0913  the options of a command line
     rerun: Rerun = False,
     limit: Annotated[
         str | None,
-        typer.Option("--limit", metavar="N|TIME", help="Runs to make, or a time: 90s, 30min, 2h."),
+        typer.Option(metavar="N|TIME", help="Runs to make, or a time: 90s, 30min, 2h."),
     ] = None,
-    note: Annotated[str, typer.Option("--note", help="What it is for: normexp ls shows it.")] = "",
+    note: Annotated[str, typer.Option(help="What it is for: normexp ls shows it.")] = "",
     tag: Annotated[
-        list[str] | None, typer.Option("--tag", help="A word to find it by; may be repeated.")
+        list[str] | None, typer.Option(help="A word to find it by; may be repeated.")
     ] = None,
     directory: Into = None,
 ) -> Answer:
@@ -106,14 +106,10 @@ def sweep(  # noqa: PLR0913  the options of a command line
 def search(  # noqa: PLR0913  the options of a command line
     overrides: Overrides = None,
     *,
-    trials: Annotated[int, typer.Option("--trials", min=1, help="Proposals.")] = 32,
-    parallel: Annotated[
-        int, typer.Option("--parallel", min=1, help="Proposals that train side by side.")
-    ] = 4,
-    metric: Annotated[
-        str, typer.Option("--metric", help="Such as test_loss, test_accuracy.")
-    ] = "test_loss",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the proposals.")] = 0,
+    trials: Annotated[int, typer.Option(min=1, help="Proposals.")] = 32,
+    parallel: Annotated[int, typer.Option(min=1, help="Proposals that train side by side.")] = 4,
+    metric: Annotated[str, typer.Option(help="Such as test_loss, test_accuracy.")] = "test_loss",
+    seed: Annotated[int, typer.Option(min=0, help="Of the proposals.")] = 0,
     config_dir: ConfigDir = None,
     filed_as: FiledAs = None,
     directory: Into = None,

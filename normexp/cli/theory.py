@@ -154,7 +154,6 @@ def convert(  # noqa: PLR0913  the options of a command line
     values: Annotated[
         int | None,
         typer.Option(
-            "--values",
             help="Values a channel in a batch, N·H·W of images, for the ratio of variances "
             "(default: the batch size).",
         ),

@@ -59,7 +59,7 @@ def reproduce(
     *,
     directory: StoreDir = RUNS,
     out: Annotated[
-        Path | None, typer.Option("--out", help="File of the certificate, outside of the run.")
+        Path | None, typer.Option(help="File of the certificate, outside of the run.")
     ] = None,
     trust_source: Annotated[
         bool, typer.Option("--trust-source", help="Run the file of the network that it names.")

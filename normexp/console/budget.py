@@ -60,7 +60,7 @@ def print_budget_of_arms(arms: Sequence[ArmBudget], fields: Sequence[str]) -> No
     known = any(not math.isnan(arm.cost["error"]) for arm in arms)
     rows = []
     for arm in arms:
-        parts = {f"{part}\nin σ": arm.mean[part] for part in PARTS}
+        parts = {f"{part}\nin σ": round(arm.mean[part], 9) for part in PARTS}
         if known:
             parts = {f"{part}\nalone": arm.cost[part] for part in PARTS}
             parts["all\nof it"] = arm.cost["error"]

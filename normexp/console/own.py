@@ -63,4 +63,8 @@ def print_audit(table: "pd.DataFrame", scores: Sequence[str], verdict: "Verdict"
         for row in table.to_dict("records")
     ]
     print_table(rows)
+    legend(
+        "own: as the model has them; mix: with a share of the population's; batch: each batch by "
+        "its own. excess: over the population's score, ± its 95 % interval."
+    )
     say(str(verdict))

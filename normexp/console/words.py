@@ -49,7 +49,7 @@ def number(value: float | None, digits: int = 4) -> str:
     if not 10**-digits <= abs(value) < 10 ** (digits + 2):
         return f"{value:.{digits - 1}g}"
     places = digits - 1 - math.floor(math.log10(abs(value)))
-    return f"{value:.{max(0, min(places, 3))}f}"
+    return f"{value:z.{max(0, min(places, 3))}f}"
 
 
 def interval(estimate: Estimate) -> str:

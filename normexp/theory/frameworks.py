@@ -31,7 +31,7 @@ FIRST_BATCH = "the first batch"
 
 @dataclass(frozen=True, kw_only=True)
 class Framework:
-    """The conventions of one framework's batch norm, read in its source.
+    """The conventions of one framework's batch norm, read in its source; most do as by default.
 
     Attributes:
         name: as typed.
@@ -60,10 +60,10 @@ class Framework:
 
     name: str
     title: str
-    parameter: str | None
-    weighs: Weighs
+    parameter: str | None = "momentum"
+    weighs: Weighs = "old"
     default: float | None
-    eps: float | None
+    eps: float | None = 1e-5
     normalises: Normalises = "batch"
     normalises_by: Variance = "biased"
     averages: Variance
@@ -101,7 +101,7 @@ ALIASES = {"pytorch": "torch", "tensorflow": "tf_keras", "tf": "tf_keras", "kera
 
 _PYTORCH = (
     Framework(
-        name="torch", title="PyTorch", parameter="momentum", weighs="new", default=0.1, eps=1e-5,
+        name="torch", title="PyTorch", weighs="new", default=0.1,
         averages="unbiased", cumulative="None", at_zero=FROZEN, at_one=LAST,
         one_value="ValueError",
         remarks="Frozen by momentum=0, it still counts its batches. -0.1, 1.5 and nan are accepted "
@@ -110,8 +110,8 @@ _PYTORCH = (
         "torch/nn/modules/batchnorm.py",
     ),
     Framework(
-        name="torch_sync", title="PyTorch SyncBatchNorm", parameter="momentum", weighs="new",
-        default=0.1, eps=1e-5, averages="unbiased", cumulative="None", at_zero=FROZEN,
+        name="torch_sync", title="PyTorch SyncBatchNorm", weighs="new",
+        default=0.1, averages="unbiased", cumulative="None", at_zero=FROZEN,
         at_one=LAST, one_value="ValueError, unless there are several processes",
         remarks="The batch is that of all processes, and input must be on a GPU. Without a process "
         "group it is PyTorch's BatchNorm, on any device.",
@@ -120,8 +120,8 @@ _PYTORCH = (
         no_preset="on one device it is norm/framework=torch",
     ),
     Framework(
-        name="torch_instance", title="PyTorch InstanceNorm", parameter="momentum", weighs="new",
-        default=0.1, eps=1e-5, normalises="instance", averages="unbiased", none_is=0,
+        name="torch_instance", title="PyTorch InstanceNorm", weighs="new",
+        default=0.1, normalises="instance", averages="unbiased", none_is=0,
         at_zero=FROZEN, at_one=LAST, affine="neither, affine=False",
         one_value="ValueError, in evaluation only without running statistics",
         remarks="Running statistics only with track_running_stats=True; the default is False. None "
@@ -161,7 +161,7 @@ _PYTORCH = (
 
 _TENSORFLOW = (
     Framework(
-        name="keras", title="Keras 3", parameter="momentum", weighs="old", default=0.99, eps=1e-3,
+        name="keras", title="Keras 3", default=0.99, eps=1e-3,
         averages="biased", at_zero=LAST, at_one=FROZEN, one_value=NO_VARIANCE,
         remarks="None raises. Its torch backend never calls torch's batch norm. renorm=True "
         "averages σ (moving_stddev), with a renorm_momentum for its correction; norm=batch_renorm "
@@ -169,22 +169,22 @@ _TENSORFLOW = (
         source="keras-team/keras keras/src/layers/normalization/batch_normalization.py@3422977",
     ),
     Framework(
-        name="tf_keras", title="tf-keras 2, vectors", parameter="momentum", weighs="old",
+        name="tf_keras", title="tf-keras 2, vectors",
         default=0.99, eps=1e-3, averages="biased", at_zero=LAST, at_one=FROZEN,
         one_value=NO_VARIANCE,
         remarks="Input of rank 2 or 3, or masked, synchronised or renormalised.",
         source="keras-team/tf-keras tf_keras/layers/normalization/batch_normalization.py@dd0a723",
     ),
     Framework(
-        name="tf_keras_fused", title="tf-keras 2, images", parameter="momentum", weighs="old",
+        name="tf_keras_fused", title="tf-keras 2, images",
         default=0.99, eps=1e-3, averages="unbiased", at_zero=LAST, at_one=FROZEN,
         one_value="no error, divides by max(n - 1, 1)",
         remarks="Input of rank 4 or 5, which takes TensorFlow's fused kernel.",
         source="tensorflow/tensorflow tensorflow/core/kernels/fused_batch_norm_op.cc@057091d",
     ),
     Framework(
-        name="tensorpack", title="tensorpack", parameter="momentum", weighs="old", default=0.9,
-        eps=1e-5, normalises_by="not verified", averages="not verified",
+        name="tensorpack", title="tensorpack", default=0.9,
+        normalises_by="not verified", averages="not verified",
         remarks="A layer of tf.layers; virtual_batch_size is ghost batch norm.",
         source="tensorpack/tensorpack tensorpack/models/batch_norm.py@1547a54",
         no_preset="which variance tf.layers averages under it is not verified",
@@ -193,21 +193,21 @@ _TENSORFLOW = (
 
 _JAX = (
     Framework(
-        name="flax", title="Flax linen and nnx", parameter="momentum", weighs="old", default=0.99,
-        eps=1e-5, averages="biased", one_value=NO_VARIANCE,
+        name="flax", title="Flax linen and nnx", default=0.99,
+        averages="biased", one_value=NO_VARIANCE,
         remarks="The variance is E[x²] - E[x]², not below 0. linen's init updates nothing.",
         source="google/flax flax/linen/normalization.py@18f8f31, flax/nnx/nn/normalization.py",
     ),
     Framework(
-        name="haiku", title="Haiku", parameter="decay_rate", weighs="old", default=None, eps=1e-5,
+        name="haiku", title="Haiku", parameter="decay_rate", default=None,
         averages="biased", debiasing="debiased", initial_var=0.0, one_value=NO_VARIANCE,
         affine=CALLER,
         remarks="decay_rate has no default; norm/framework=haiku takes 0.9.",
         source="google-deepmind/dm-haiku haiku/_src/batch_norm.py, moving_averages.py@f4d858a",
     ),
     Framework(
-        name="equinox_ema", title='Equinox mode="ema"', parameter="momentum", weighs="old",
-        default=0.99, eps=1e-5, normalises="running average", averages="biased",
+        name="equinox_ema", title='Equinox mode="ema"',
+        default=0.99, normalises="running average", averages="biased",
         copies_first=True, one_value=NO_VARIANCE,
         remarks="What one gets without mode=, with a warning: the running average normalises "
         "training too, so that momentum changes the weights. Its docstring says unbiased; the "
@@ -215,8 +215,8 @@ _JAX = (
         source="patrick-kidger/equinox equinox/nn/_batch_norm.py@9336d82",
     ),
     Framework(
-        name="equinox_batch", title='Equinox mode="batch"', parameter="momentum", weighs="old",
-        default=0.99, eps=1e-5, averages="biased", debiasing="divided", one_value=NO_VARIANCE,
+        name="equinox_batch", title='Equinox mode="batch"',
+        default=0.99, averages="biased", debiasing="divided", one_value=NO_VARIANCE,
         remarks="Starts at variance 1 and divides by 1 - m^t: m^t / (1 - m^t) too much, 99 at the "
         "first step and 0.58 at the hundredth of m = 0.99.",
         source="patrick-kidger/equinox equinox/nn/_batch_norm.py@9336d82",
@@ -225,7 +225,7 @@ _JAX = (
 
 _OTHERS = (
     Framework(
-        name="mxnet", title="MXNet operator", parameter="momentum", weighs="old", default=0.9,
+        name="mxnet", title="MXNet operator", default=0.9,
         eps=1e-3, averages="biased", one_value=NO_VARIANCE,
         affine="shift alone, fix_gamma=True",
         remarks="fix_gamma=True, the default, holds the scale at 1. Updates in the backward pass: "
@@ -233,59 +233,59 @@ _OTHERS = (
         source="apache/mxnet src/operator/nn/batch_norm.cc, batch_norm-inl.h@b84609d",
     ),
     Framework(
-        name="gluon", title="MXNet Gluon", parameter="momentum", weighs="old", default=0.9,
-        eps=1e-5, averages="biased", one_value=NO_VARIANCE,
+        name="gluon", title="MXNet Gluon", default=0.9,
+        averages="biased", one_value=NO_VARIANCE,
         remarks="Updates in the backward pass: without gradients there is no update. CPU and "
         "native GPU; with cuDNN not verified.",
         source="apache/mxnet python/mxnet/gluon/nn/basic_layers.py@b84609d",
     ),
     Framework(
-        name="paddle", title="PaddlePaddle", parameter="momentum", weighs="old", default=0.9,
-        eps=1e-5, averages="biased", one_value="y = x, the layer is skipped, no update (CPU)",
+        name="paddle", title="PaddlePaddle", default=0.9,
+        averages="biased", one_value="y = x, the layer is skipped, no update (CPU)",
         remarks="The GPU kernel's exponentialAverageFactor multiplies the old value as well.",
         source="PaddlePaddle python/paddle/nn/layer/norm.py@03f0c63, "
         "paddle/phi/kernels/cpu/batch_norm_kernel.cc@0b3b64e",
     ),
     Framework(
-        name="mindspore", title="MindSpore nn", parameter="momentum", weighs="old", default=0.9,
-        eps=1e-5, averages="not verified",
+        name="mindspore", title="MindSpore nn", default=0.9,
+        averages="not verified",
         remarks="Values outside of 0 to 1 are refused.",
         source="mindspore mindspore/python/mindspore/nn/layer/normalization.py@0696750",
         no_preset="which variance it averages depends on the device and is not verified",
     ),
     Framework(
-        name="mindspore_ops", title="MindSpore P.BatchNorm", parameter="momentum", weighs="new",
-        default=0.1, eps=1e-5, averages="not verified",
+        name="mindspore_ops", title="MindSpore P.BatchNorm", weighs="new",
+        default=0.1, averages="not verified",
         remarks="nn hands it 1 - momentum: the same word, the other direction.",
         source="mindspore mindspore/python/mindspore/nn/layer/normalization.py@0696750",
         no_preset="which variance it averages depends on the device and is not verified",
     ),
     Framework(
-        name="caffe", title="Caffe", parameter="moving_average_fraction", weighs="old",
-        default=0.999, eps=1e-5, averages="unbiased", debiasing="debiased", initial_var=0.0,
+        name="caffe", title="Caffe", parameter="moving_average_fraction",
+        default=0.999, averages="unbiased", debiasing="debiased", initial_var=0.0,
         cumulative="1", at_one="the cumulative mean, not frozen",
         one_value="no error, factor 1 for n / (n - 1)", affine="neither, a Scale layer has them",
         remarks="Stores sums and their weight, the scale factor: the blobs are no statistics.",
         source="BVLC/caffe src/caffe/layers/batch_norm_layer.cpp@9b89154",
     ),
     Framework(
-        name="caffe2", title="Caffe2 SpatialBN", parameter="momentum", weighs="old", default=0.9,
-        eps=1e-5, averages="depends on version", initial_var=0.0,
+        name="caffe2", title="Caffe2 SpatialBN", default=0.9,
+        averages="depends on version", initial_var=0.0,
         remarks="The running variance is over n in older versions, over n - 1 in later ones. "
         "Values outside of 0 to 1 are refused. Starts at 0 where it allocates itself.",
         source="pytorch/pytorch caffe2/operators/spatial_batch_norm_op.h@b89ea1f (over n), "
         "spatial_batch_norm_op_impl.cuh@68d7b9f (over n - 1)",
     ),
     Framework(
-        name="chainer", title="Chainer", parameter="decay", weighs="old", default=0.9, eps=2e-5,
+        name="chainer", title="Chainer", parameter="decay", default=0.9, eps=2e-5,
         averages="unbiased", cumulative="1 - 1/t, or finetune=True",
         one_value="no error, factor 1 for n / (n - 1)",
         remarks="Before version 5 the running variance began at 0.",
         source="chainer/chainer chainer/links/normalization/batch_normalization.py@a8e15cb",
     ),
     Framework(
-        name="onnx", title="ONNX BatchNormalization-15", parameter="momentum", weighs="old",
-        default=0.9, eps=1e-5, averages="biased", initial_mean=None, initial_var=None,
+        name="onnx", title="ONNX BatchNormalization-15",
+        default=0.9, averages="biased", initial_mean=None, initial_var=None,
         remarks="Trains only with training_mode=1. Initial statistics are inputs; the preset takes "
         "0 and 1.",
         source="onnx/onnx onnx/defs/nn/defs.cc, onnx/reference/ops/op_batch_normalization.py"
@@ -302,7 +302,7 @@ _OTHERS = (
     ),
     Framework(
         name="cntk", title="CNTK", parameter="normalizationTimeConstant", weighs="time constant",
-        default=0.0, eps=1e-5, averages="not verified", copies_first=True, initial_var=None,
+        default=0.0, averages="not verified", copies_first=True, initial_var=None,
         cumulative="-1", at_zero=LAST,
         remarks="In samples: the newest batch weighs 1 - exp(-B / T), so the same T means the same "
         "for every batch size. inf: frozen. Below 0: the mean of all samples. "

@@ -216,13 +216,23 @@ UNWRAPPED = "\b\n"
 P = ParamSpec("P")
 
 
-class Answer(NamedTuple):
-    """The result of a command: as data for programs or printed for people, then how it ends."""
+def _plain(content: Any) -> Any:  # noqa: ANN401
+    if isinstance(content, list):
+        return [*map(_plain, content)]
+    return content.as_dict() if hasattr(content, "as_dict") else content
 
-    data: Callable[[], Any]
-    show: Callable[[], None]
+
+class Answer(NamedTuple):
+    """The result of a command: its content, how it is printed for people, then how it ends.
+
+    Programs get the content as data: what its `as_dict` says if it has one, or what `data` says.
+    """
+
+    content: Any
+    show: Callable[[Any], object]
     code: int = 0
-    end: Callable[[], None] = lambda: None
+    data: Callable[[Any], Any] = _plain
+    end: Callable[[Any], object] = lambda _: None
 
 
 def command(
@@ -242,8 +252,9 @@ def command(
             with reporting(debug=debug):
                 answer = function(*args, **named)
                 if answer is not None:
-                    print_json(answer.data()) if as_json else answer.show()
-                    answer.end()
+                    content = answer.content
+                    print_json(answer.data(content)) if as_json else answer.show(content)
+                    answer.end(content)
                     if answer.code:
                         raise typer.Exit(answer.code)
 

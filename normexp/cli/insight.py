@@ -1,7 +1,7 @@
 """Stored runs taken together: `compare`, `claims`, `budget`."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,7 +47,7 @@ def compare(
     where = as_asked(fields or ()).where
     report = compare_field(source, field, metric=metric, store=directory, where=where, lost=lost)
     warn_of_lost(lost)
-    return Answer(lambda: report_numbers(report), lambda: print_comparisons(report))
+    return Answer(report, print_comparisons, data=report_numbers)
 
 
 @command()
@@ -81,17 +81,17 @@ def claims(
     if criteria:
         known = [check.described(each) for each in chosen]
         return Answer(
-            lambda: {"claims": known, "settled": [asdict(each) for each in settled]},
-            lambda: print_criteria(chosen, settled),
+            {"claims": known, "settled": settled}, lambda _: print_criteria(chosen, settled)
         )
     found = check.check(chosen, settled, directory, _sweep)
     for line in found.warnings:
         warn(line)
     details = bool(wanted) and all("." in name for name in wanted or [])
     return Answer(
-        lambda: check.as_data(found),
-        lambda: print_verdicts(found, details=details),
-        code=1 if found.failed else 0,
+        found,
+        partial(print_verdicts, details=details),
+        code=int(bool(found.failed)),
+        data=check.as_data,
     )
 
 
@@ -137,10 +137,7 @@ def budget(
     found, notes = budgets(directory, wanted, asked, last_only=True, lost=lost)
     warn_of_lost(lost, notes)
 
-    def show() -> None:
-        if len(found) == 1:
-            print_budget_of_run(found[0])
-        else:
-            print_budget_of_arms(*by_arm(found))
-
-    return Answer(lambda: [report(each) for each in found], show)
+    data = [report(each) for each in found]
+    if len(found) == 1:
+        return Answer(data, lambda _: print_budget_of_run(found[0]))
+    return Answer(data, lambda _: print_budget_of_arms(*by_arm(found)))

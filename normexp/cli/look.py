@@ -66,11 +66,11 @@ def list_store(  # noqa: PLR0913  the options of a command line
                 "--sort and --best are of the runs of one study", "type normexp ls STUDY --best 3"
             )
         sweeps = listing.chosen(listing.sweeps(directory), tag, since, status)
-        return Answer(lambda: sweeps, lambda: print_sweeps(sweeps))
+        return Answer(sweeps, print_sweeps)
     runs = listing.runs(directory, study, as_asked(fields or ()).where)
     if sort or best:
         runs = listing.ranked(runs, sort or "test_loss", best)
-    return Answer(lambda: runs.rows, lambda: print_runs(runs))
+    return Answer(runs, print_runs, data=lambda runs: runs.rows)
 
 
 @command()
@@ -99,11 +99,10 @@ def show(
         failed = listing.failed_run(directory, run)
         if failed is None:
             raise
-        return Answer(lambda: failed, lambda: print_failed(failed))
+        return Answer(failed, print_failed)
     warn_of_damage(Path(manifest["directory"]))
     return Answer(
-        lambda: {**manifest, "points": metrics},
-        lambda: print_run(manifest, metrics, whole=whole),
+        {**manifest, "points": metrics}, lambda _: print_run(manifest, metrics, whole=whole)
     )
 
 
@@ -143,7 +142,7 @@ def report(
         made = compose(source, renderer.draw)
         written = write(made, target, renderer)
 
-    def print_summary() -> None:
+    def print_summary(_: object) -> None:
         say(f"{made.title}: {made.about}")
         for sentence in made.headlines:
             say(sentence)
@@ -153,7 +152,7 @@ def report(
         if open_browser:
             typer.launch(str(written))
 
-    return Answer(lambda: as_data(made, written), print_summary)
+    return Answer(as_data(made, written), print_summary)
 
 
 @command()
@@ -209,7 +208,7 @@ def diff(
 
     report = trust.diff(first, second, store=directory)
     warn_of_damage(*(Path(report[side]["directory"]) for side in trust.SIDES))
-    return Answer(lambda: report, lambda: print_diff(report))
+    return Answer(report, print_diff)
 
 
 @command()
@@ -241,4 +240,4 @@ def why(
     from normexp.trust import why as trust
 
     report = trust.why(arguments, store=directory, config_dir=config_dir, filed_as=filed_as)
-    return Answer(lambda: report, lambda: print_why(report))
+    return Answer(report, print_why)

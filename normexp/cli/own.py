@@ -36,7 +36,7 @@ def lint(
     from normexp.own.lint import lint as judge
 
     report = judge(checkpoint, later)
-    return Answer(report.as_dict, lambda: print_lint(report), code=FAULTY if report.faults else 0)
+    return Answer(report, print_lint, code=FAULTY if report.faults else 0)
 
 
 @command()
@@ -86,7 +86,7 @@ def audit(
         found, verdict = own.audit(question, tolerance, batches)
     table = found.frame()
     return Answer(
-        lambda: {"verdict": verdict.as_dict(), "table": table.to_dict("records")},
-        lambda: print_audit(table, [*found.scores[0]], verdict),
+        {"verdict": verdict.as_dict(), "table": table.to_dict("records")},
+        lambda _: print_audit(table, [*found.scores[0]], verdict),
         code=FAULTY if verdict.to_blame else 0,
     )

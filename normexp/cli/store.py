@@ -33,7 +33,7 @@ def du(*, directory: StoreDir = RUNS) -> Answer:
     rows = sizes(directory)
     if not rows:
         raise UsageError(f"nothing in {directory}", look_around(directory))
-    return Answer(lambda: rows, lambda: print_sizes(rows))
+    return Answer(rows, print_sizes)
 
 
 @command()
@@ -86,7 +86,7 @@ def mv(
     from normexp.store.removal import rename
 
     place = str(rename(directory, study, name))
-    return Answer(lambda: {"directory": place}, lambda: say(place))
+    return Answer({"directory": place}, lambda _: say(place))
 
 
 @command()
@@ -182,7 +182,7 @@ def export(
     place, new = hand_over(to, runs.values(), directory, out)
     data = {"place": str(place), "runs": len(runs), "new": new}
     words = f"{data['runs']} runs, {data['new']} of them new to {place}"
-    return Answer(lambda: data, lambda: say(words))
+    return Answer(data, lambda _: say(words))
 
 
 def _sweep(directory: Path, wanted: str) -> Path:
@@ -205,10 +205,7 @@ def _labelled(path: Path, **changes: Any) -> Answer:  # noqa: ANN401
     labels = msgspec.structs.replace(labels_of(path), **changes)
     label(path, labels)
     words = f"{path.name}: {' '.join(labels.tags)} {labels.note}".rstrip()
-    return Answer(
-        lambda: {"sweep": path.name, **msgspec.to_builtins(labels)},
-        lambda: say(words),
-    )
+    return Answer({"sweep": path.name, **msgspec.to_builtins(labels)}, lambda _: say(words))
 
 
 def _carried_out(look: "Callable[[], Removal]", *, dry_run: bool, yes: bool) -> Answer:
@@ -227,4 +224,4 @@ def _carried_out(look: "Callable[[], Removal]", *, dry_run: bool, yes: bool) -> 
             print_removal(found, stderr())
             typer.confirm("Remove it?", abort=True, err=True)
         found.carry_out(look)
-    return Answer(lambda: data, lambda: print_removal(found, removed=not dry_run))
+    return Answer(data, lambda _: print_removal(found, removed=not dry_run))

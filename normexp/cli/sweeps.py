@@ -95,11 +95,7 @@ def sweep(  # noqa: PLR0913  the options of a command line
     from normexp.console.sweeps import print_detached, print_result
 
     show = print_detached if outcome.status in {"submitted", "detached"} else print_result
-    return Answer(
-        outcome.as_dict,
-        lambda: show(outcome),
-        code=code or int(bool(outcome.failed or outcome.errors)),
-    )
+    return Answer(outcome, show, code=code or int(bool(outcome.failed or outcome.errors)))
 
 
 @command()
@@ -145,7 +141,7 @@ def search(  # noqa: PLR0913  the options of a command line
 
     asked = trials, parallel, metric, seed, config_dir, filed_as
     found = found_by(into(overrides, directory), sweep_trials, *asked)
-    return Answer(lambda: found, lambda: print_search(found))
+    return Answer(found, print_search)
 
 
 def swept(
@@ -235,7 +231,7 @@ def plan(  # noqa: PLR0913  the options of a command line
         check(made.executor)
     except UsageError as error:
         warn(f"sweep would refuse {error.message}; {error.hint}")
-    return Answer(made.as_dict, lambda: print_plan(made))
+    return Answer(made, print_plan)
 
 
 @command()
@@ -262,9 +258,9 @@ def options(
     if word is not None:
         found = found.about(word)
     if as_markdown:
-        return Answer(found.as_dict, lambda: typer.echo("\n".join(console.markdown(found))))
+        return Answer(found, lambda _: typer.echo("\n".join(console.markdown(found))))
     show = console.print_groups if word is None else console.print_options
-    return Answer(found.as_dict, lambda: show(found))
+    return Answer(found, show)
 
 
 @contextmanager

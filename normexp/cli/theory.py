@@ -1,7 +1,6 @@
 """Momenta by theory and by convention: `predict` and `convert`."""
 
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -107,8 +106,8 @@ def predict(  # noqa: PLR0913  a number each
         hint = error.hint or "normexp predict --help says what each number is"
         raise UsageError(error.message, hint) from None
     return Answer(
-        lambda: [each.as_dict() for each in found],
-        lambda: print_drifts(found, momenta) if drift is None else print_prediction(found[0]),
+        found,
+        lambda _: print_drifts(found, momenta) if drift is None else print_prediction(found[0]),
     )
 
 
@@ -135,7 +134,7 @@ def _predict_stored(directory: Path, wanted: str, words: list[str], momenta: lis
     lost: list[Path] = []
     found, notes = forecasts(directory, wanted, momenta, as_asked(words), lost=lost)
     warn_of_lost(lost, notes)
-    return Answer(lambda: [as_data(each) for each in found], lambda: print_forecasts(found))
+    return Answer(found, print_forecasts, data=lambda found: [*map(as_data, found)])
 
 
 @command(context_settings={"ignore_unknown_options": True})  # -1 is a value
@@ -175,9 +174,6 @@ def convert(  # noqa: PLR0913  the options of a command line
     from normexp.theory.frameworks import FRAMEWORKS
 
     if value is None or show_all:
-        all_of_them = tuple(FRAMEWORKS.values())
-        return Answer(
-            lambda: [asdict(each) for each in all_of_them], lambda: print_frameworks(all_of_them)
-        )
+        return Answer([*FRAMEWORKS.values()], print_frameworks)
     answer = converted(value, source, target, batch_size, values)
-    return Answer(lambda: asdict(answer), lambda: print_conversion(answer))
+    return Answer(answer, print_conversion)

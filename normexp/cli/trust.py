@@ -1,7 +1,6 @@
 """Checking what is stored and what is installed: `verify`, `reproduce`, `doctor`."""
 
 import signal
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -46,8 +45,8 @@ def verify(
     with verifying() as progress:
         result = trust.verify(selection, progress)
     return Answer(
-        lambda: asdict(result),
-        lambda: print_verification(result),
+        result,
+        print_verification,
         code=VerificationError.exit_code if result.problems else 0,
     )
 
@@ -88,8 +87,8 @@ def reproduce(
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return Answer(
-        lambda: certificate,
-        lambda: print_certificate(certificate, path),
+        certificate,
+        lambda _: print_certificate(certificate, path),
         code=VerificationError.exit_code if certificate["verdict"] == "differs" else 0,
     )
 
@@ -114,19 +113,17 @@ def doctor(*, directory: StoreDir = RUNS) -> Answer:
     from normexp.sweeps.environment import environment
     from normexp.trust.doctor import examine, report
 
-    checks: list[Check] = []
-
-    def data() -> object:
+    def data(checks: "list[Check]") -> object:
         checks.extend(examine(directory))
         return report(checks)
 
-    def show() -> None:
+    def show(checks: "list[Check]") -> None:
         print_environment(environment())
         for check in examine(directory):
             print_check(check)
             checks.append(check)
 
-    return Answer(data, show, end=lambda: _raise_if_failed(checks))
+    return Answer([], show, data=data, end=_raise_if_failed)
 
 
 def _raise_if_failed(checks: "Sequence[Check]") -> None:

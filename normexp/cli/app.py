@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from normexp.cli import complete
-from normexp.cli.words import WORDS, HelpfulCommand
+from normexp.cli.words import WORDS, HelpfulCommand, keys_of
 from normexp.errors import NormexpError, UsageError, did_you_mean, nearest
 
 PURPOSES = {"sweeps": "Sweep", "look": "Look", "insight": "Explain", "theory": "Explain",
@@ -86,19 +86,8 @@ class Commands(TyperGroup):
             names = [name for each in command.params for name in each.opts if name[:2] == "--"]
             meant = [f"--{near}" for near in nearest(word, [name[2:] for name in names])]
             if any(each.name == "overrides" for each in command.params):
-                meant = _keys(word) or meant
+                meant = keys_of(word) or meant
         return f"type {' or '.join(meant)}" if meant else f"type normexp {command.name} --help"
-
-
-def _keys(word: str) -> list[str]:
-    """Return the overrides that an option such as `--batch-size` means."""
-    from normexp.config.schema import KINDS
-    from normexp.config.tree import known_keys
-
-    name = word.replace("-", "_")
-    if name in ("study", *KINDS):
-        return [f"{name}=CHOICE"]
-    return [f"{key}=VALUE" for key in known_keys() if name in (key, key.rpartition(".")[2])]
 
 
 def refuse_words(context: typer.Context, words: list[str] | None) -> list[str] | None:

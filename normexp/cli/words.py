@@ -59,3 +59,14 @@ class HelpfulCommand(TyperCommand):
             elif isinstance(each, TyperOption):
                 each.metavar = each.metavar or PLACEHOLDERS.get(each.display_type(ctx))
         return found
+
+
+def keys_of(word: str) -> list[str]:
+    """Return the overrides that an option such as `--batch-size` means."""
+    from normexp.config.schema import KINDS
+    from normexp.config.tree import known_keys
+
+    name = word.replace("-", "_")
+    if name in ("study", *KINDS):
+        return [f"{name}=CHOICE"]
+    return [f"{key}=VALUE" for key in known_keys() if name in (key, key.rpartition(".")[2])]

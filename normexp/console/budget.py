@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from normexp.console.output import legend, print_table, say, stdout, with_fields
+from normexp.console.output import legend, print_table, say, with_fields
 from normexp.console.theory import print_curve
 from normexp.console.words import counted, keras, number, short
 from normexp.errors import UsageError
@@ -66,7 +66,7 @@ def print_budget_of_arms(arms: Sequence[ArmBudget], fields: Sequence[str]) -> No
             parts["all\nof it"] = arm.cost["error"]
         error = {"n": arm.n, "error\nin σ": arm.mean["error"]}
         rows.append((arm.values, error | parts | {"excess": number(arm.excess)}))
-    print_table(with_fields(rows, fields, stdout().width))
+    print_table(with_fields(rows, fields))
     legend(
         "medians over seeds at the end, where sweep's tables have means. error: RMS over channels "
         "of (running − population mean) / σ. "
@@ -97,7 +97,7 @@ def print_forecasts(forecasts: Sequence[Forecast]) -> None:
             "population": number(each.population),
         }
         rows.append((each.values, cells))
-    print_table(with_fields(rows, fields, stdout().width))
+    print_table(with_fields(rows, fields))
     legend(
         "best: the momentum with the least training loss; test loss: of stored runs there. "
         f"{MEDIANS}"

@@ -18,7 +18,6 @@ from normexp.console.output import (
     print_command,
     print_table,
     say,
-    stdout,
 )
 from normexp.console.words import METRICS, NOTHING, counted, evenly, keras, short
 from normexp.sweeps.listing import StudyRuns
@@ -54,7 +53,6 @@ def print_sweeps(rows: Sequence[Row]) -> None:
         say("all:", *common)
     else:
         common = []
-    tagged, noted = (any(row[name] for row in rows) for name in ("tags", "note"))
     table = [
         {
             "study": row["study"] if len(names) > 1 else None,
@@ -62,9 +60,9 @@ def print_sweeps(rows: Sequence[Row]) -> None:
             "status": None if also else _status(row),
             "runs": row["runs"],
             "trained": row["trained"],
-            "tags": " ".join(row["tags"]) if tagged else None,
+            "tags": " ".join(row["tags"]) or None,
             "typed": _shortened(typed[str(row["directory"])], common),
-            "note": row["note"] if noted else None,
+            "note": row["note"] or None,
         }
         for row in rows
     ]
@@ -116,7 +114,7 @@ def print_runs(found: StudyRuns) -> None:
         labels.append(head | {"label": row["label"]} | figures)
         if found.fields and "values" in row:
             fields.append(head | field_cells(found.fields, row["values"]) | figures)
-    is_whole = len(fields) == len(rows) and fits(fields, stdout().width)
+    is_whole = len(fields) == len(rows) and fits(fields)
     print_table(fields if is_whole else labels, ("excess", "test loss", "accuracy"))
 
 

@@ -161,7 +161,7 @@ def print_table(
     titles, *texts = zip(*cells, strict=True)
     head = _lines([each[::-1] for each in titles], kept, widths)[::-1]
     body = [_lines(each, kept, widths) for each in texts]
-    rule = max(cell_len(line) for lines in (head, *body) for line in lines)
+    rule = max(_width(line) for lines in (head, *body) for line in lines)
     for line in ["", *head, " " + "─" * (min(rule, console.width) - 1)]:
         say(line, style="bold", whole=True)
     for place, lines in enumerate(body):
@@ -175,9 +175,9 @@ def print_table(
     return shown
 
 
-def fits(rows: Sequence[Row], width: int) -> bool:
+def fits(rows: Sequence[Row]) -> bool:
     """Return whether all columns have room without wrapping a word."""
-    return _total(_columns(rows).values()) <= width
+    return _total(_columns(rows).values()) <= stdout().width
 
 
 def field_cells(fields: Sequence[str], values: Mapping[str, object]) -> dict[str, str]:
@@ -190,11 +190,11 @@ def field_cells(fields: Sequence[str], values: Mapping[str, object]) -> dict[str
 
 
 def with_fields(
-    rows: Sequence[tuple[Mapping[str, object], Row]], fields: Sequence[str], width: int
+    rows: Sequence[tuple[Mapping[str, object], Row]], fields: Sequence[str]
 ) -> list[Row]:
     """Return rows of figures after a cell a field, or after one for all if there is no room."""
     apart = [{**field_cells(fields, values), **figures} for values, figures in rows]
-    if fits(apart, width):
+    if fits(apart):
         return [*apart]
     known = [{title_of(path): field_value(path, values) for path in fields} for values, _ in rows]
     arms = [", ".join(f"{k} {v}" for k, v in each.items() if v != NOTHING) for each in known]
@@ -252,6 +252,8 @@ def _columns(rows: Sequence[Row]) -> dict[str, _Column]:
 def _chosen(columns: Mapping[str, _Column], drop_order: Sequence[str], width: int) -> list[str]:
     """Return the titles that have room, their words wrapped; all that are not in `drop_order`."""
     shown = [*columns]
+    if _total(columns.values()) <= width:
+        return shown
     for title in drop_order:
         if title in shown and _total([columns[each] for each in shown], NARROW) > width:
             shown.remove(title)
@@ -271,9 +273,9 @@ def _total(columns: Collection[_Column], narrow: int = 0) -> int:
 def _widths(columns: Sequence[_Column], width: int) -> list[int]:
     """Return the width of each column; the widest columns of words give way."""
     widths = [each.width for each in columns]
-    for limits in ([each.longest for each in columns], [each.least for each in columns]):
+    for limit in ("longest", "least"):
         for _ in range(sum(widths) + GAP * (len(widths) - 1) + 1 - width):
-            if soft := [i for i, limit in enumerate(limits) if widths[i] > limit]:
+            if soft := [i for i, each in enumerate(columns) if widths[i] > getattr(each, limit)]:
                 widths[max(soft, key=widths.__getitem__)] -= 1
     return widths
 

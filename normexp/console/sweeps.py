@@ -16,7 +16,6 @@ from normexp.console.output import (
     print_command,
     print_table,
     say,
-    stdout,
     warn,
 )
 from normexp.console.words import (
@@ -250,7 +249,7 @@ def _print_by_momentum(
             ]
             for start in range(0, len(momenta), size)
         ]
-        if all(fits(each, stdout().width) for each in tables):
+        if all(fits(each) for each in tables):
             break
     for each in tables:
         print_table(each)

@@ -217,6 +217,9 @@ def test_a_study_gets_another_name(as_json: AsJson, command: Command) -> None:
     assert sound(as_json)
     assert len(normexp.read("runs/mine")) == 6
     run = next(Path("runs/mine").glob("none-s0-*"))
+    shown = as_json("show", str(run))
+    assert shown["study"] == "mine"
+    assert as_json(*shlex.split(shown["command"])[1:])["cached"] == 1
     (run / "metrics.parquet").unlink()
     (damaged,) = json.loads(command("verify", "--json").stdout)["problems"]
     _, verb, *words = shlex.split(damaged["to_do"])

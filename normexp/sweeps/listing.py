@@ -14,7 +14,7 @@ from normexp.config.identity import common, completed, in_order, varying
 from normexp.errors import NormexpError, NotFoundError, UsageError, did_you_mean
 from normexp.executors.slurm import is_in_queue, queued
 from normexp.store import sweep
-from normexp.store.layout import looked, studies
+from normexp.store.layout import StudyDirectory, looked, studies
 from normexp.store.manifest import METRICS as TABLE
 from normexp.store.manifest import intact
 from normexp.store.selection import find_run, find_study
@@ -216,6 +216,8 @@ def failed_run(store: Path, wanted: str) -> dict[str, Any] | None:
 def run(store: Path, wanted: str) -> tuple[dict[str, Any], Rows]:
     """A run's manifest, its directory added, and its metrics at every evaluation point.
 
+    Study and command are by the name that the study has now.
+
     Raises:
         NotFoundError: no such run, or several.
     """
@@ -226,4 +228,9 @@ def run(store: Path, wanted: str) -> tuple[dict[str, Any], Rows]:
     metrics: Rows = parquet.read(directory / TABLE, manifest["files"]).to_pylist()
     if not metrics:
         raise NormexpError(f"{directory / TABLE} has no rows")
-    return {**manifest, "directory": str(directory)}, metrics
+    study, old = StudyDirectory(directory.absolute().parent), manifest["study"]
+    manifest = {**manifest, "directory": str(directory)}
+    if study.path.name != old and study.sweeps.is_dir():  # it has another name since
+        filed, command = f"--as {study.path.name}", manifest["command"].replace(f" --as {old}", "")
+        manifest |= {"study": study.path.name, "command": f"{command} {filed}"}
+    return manifest, metrics

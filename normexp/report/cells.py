@@ -144,7 +144,7 @@ def _forecast(cell: Cell, most: int, lost: list[str]) -> "Forecast | None":
     chosen = cell.source.trainings(row for row in mine if row["seed"] in seeds)
     try:
         kept, notes = readable(chosen, cell.source.places)
-        made = forecasts_of(kept, parts=())
+        made = cell.source.call(forecasts_of, kept, parts=())
     except UsageError as error:
         lost.append(f"{error.message}; {error.hint}")
         return None

@@ -6,6 +6,7 @@ import numpy as np
 
 from normexp.config.norm import REFERENCE_ESTIMATORS
 from normexp.console.words import counted, evenly, number
+from normexp.insight.training import courses_of
 from normexp.report.charts import (
     HEIGHT,
     SHOWN,
@@ -176,9 +177,10 @@ def _theory(
     source: Source, rows: "Sequence[Row]", points: list[int], kept: list[str]
 ) -> "pd.DataFrame":
     """Expected errors and their variances, means over seeds; no rows where trainings are gone."""
-    from normexp.insight.course import courses
+    import pandas as pd
 
-    whole = courses(source.trainings(rows), points)
+    names = ["run_id", *KEY[1:], "error", "error_variance", "ratio", "ratio_variance"]
+    whole = pd.DataFrame(source.call(courses_of, source.trainings(rows), points), columns=names)
     whole = whole[whole["layer"].isin(kept)]
     arms = whole.pop("run_id").map({row["run_id"]: row[ARM] for row in rows})
     grouped = whole.assign(**{ARM: arms}).groupby(KEY, sort=False)

@@ -36,7 +36,7 @@ from normexp.report.source import MOMENTUM, Source, some
 from normexp.report.style import ARM, SOFT, SOLID, sign
 
 if TYPE_CHECKING:
-    from normexp.engine.pictures import Curve
+    from normexp.engine.picture import Curve
 
     Curves = dict[str, dict[int, Curve]]
 
@@ -219,4 +219,4 @@ def _lists(curve: "Curve", column: str) -> dict[str, list[float | None]]:
 
 
 def _rms(curve: "Curve") -> float:
-    return float((curve.prediction - curve.y).square().mean().sqrt())
+    return float(np.sqrt(np.square(curve.prediction - curve.y).mean()))

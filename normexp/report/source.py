@@ -16,6 +16,7 @@ from normexp.errors import NotFoundError
 from normexp.insight.arms import Arm, Estimate, arms
 from normexp.insight.compare import ranking
 from normexp.insight.training import Training, trainings_of
+from normexp.report.aside import Calling, directly
 from normexp.report.naming import arm_name
 from normexp.report.style import MOST_ARMS, Palette
 from normexp.store.layout import look_around
@@ -55,6 +56,7 @@ class Source:
         unfinished: directories that were no whole runs.
         places: where data in files may stand now.
         wanted: patterns of the arms to draw; nothing means as many as can be told apart.
+        call: calls functions that need PyTorch.
     """
 
     names: tuple[str, ...]
@@ -65,6 +67,7 @@ class Source:
     unfinished: int = 0
     places: tuple[Place, ...] = ()
     wanted: tuple[str, ...] = ()
+    call: Calling = directly
 
     @cached_property
     def arms(self) -> dict[str, Arm]:
@@ -207,7 +210,7 @@ class Source:
         return ["test_loss", "test_accuracy"] if labels else ["test_loss"]
 
 
-def gather(store: Path, asked: Asked, arms: Sequence[str] = ()) -> Source:
+def gather(store: Path, asked: Asked, arms: Sequence[str] = (), call: Calling = directly) -> Source:
     """The runs that are meant.
 
     Args:
@@ -215,6 +218,7 @@ def gather(store: Path, asked: Asked, arms: Sequence[str] = ()) -> Source:
         asked: studies, sweeps or runs, by name, id or path; nothing is the whole store. Several
             runs are one source; of anything else each is one, and told apart.
         arms: patterns of those to draw, such as `batch 0.*`; nothing leaves the choice to us.
+        call: calls functions that need PyTorch.
 
     Raises:
         NotFoundError: there is no such thing, or no complete run in it, or no such arm.
@@ -254,6 +258,7 @@ def gather(store: Path, asked: Asked, arms: Sequence[str] = ()) -> Source:
         unfinished,
         tuple(places),
         tuple(arms),
+        call,
     )
     every = list(dict.fromkeys(arm for part in source.parts.values() for arm in part.arms))
     for pattern in arms:

@@ -32,9 +32,9 @@ def aside() -> Iterator[Calling]:
         yield directly
         return
     ours, theirs = Pipe()
-    process = Process(target=_serve, args=(theirs,), daemon=True)
+    process = Process(target=_serve, args=(theirs, ours), daemon=True)
     process.start()
-    theirs.close()  # or nobody would notice the end of the process
+    theirs.close()  # as it closes ours: so either notices the end of the other
 
     def call(function: Callable[P, Result], *args: P.args, **named: P.kwargs) -> Result:
         ours.send((function, args, named))
@@ -49,8 +49,9 @@ def aside() -> Iterator[Calling]:
         process.kill()
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, other_end: Connection) -> None:
     """Call what comes in until the other end is closed."""
+    other_end.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other process, which ends us
     gc.set_threshold(50_000)  # of the million objects that PyTorch makes none is garbage
     import normexp.insight.course  # noqa: F401  and with it PyTorch

@@ -116,16 +116,21 @@ def test_pictures_show_axes_marks_and_every_arm(reported: Path) -> None:
         assert (np.abs(image - wanted).max(axis=2) < 24).sum() > 50, color
 
 
-def test_a_drawing_process_that_ends_is_said_in_a_line(
-    normexp: Normexp, reported: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_drawing_process_that_ends_is_said_in_a_line(reported: Path, tmp_path: Path) -> None:
     """As one that was killed where memory is short; there is no page without its pictures."""
-    monkeypatch.setattr(sys, "executable", shutil.which("true"))
-    result = normexp("report", "--dir", str(reported), "--out", "out")
+    code = f"""
+import os, sys
+from normexp.__main__ import main
+from normexp.report import render
+render.warm_up = lambda: os._exit(0)
+sys.argv[1:] = ["report", "--dir", {str(reported)!r}, "--out", {str(tmp_path / "out")!r}]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=False)
 
-    assert result.exit_code == 1
-    assert "could not be drawn" in result.stderr
-    assert not Path("out/report.html").exists()
+    assert done.returncode == 1
+    assert "could not be drawn: the process that draws has ended" in done.stderr
+    assert not (tmp_path / "out/report.html").exists()
 
 
 @pytest.mark.usefixtures("undrawn")

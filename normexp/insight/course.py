@@ -108,7 +108,7 @@ def courses(trainings: Sequence[Training], points: Sequence[int]) -> dict[str, A
         axes = np.meshgrid([run.id for run in each.runs], steps, [*record.sites], indexing="ij")
         for name, values in zip(found, (*axes, *parts), strict=True):
             found[name].append(values.ravel())
-    return {name: np.concatenate(values) for name, values in found.items() if values}
+    return {name: np.concatenate(values or [np.empty(0)]) for name, values in found.items()}
 
 
 def _expected(
@@ -180,11 +180,8 @@ def _remaining(
         return left
 
     for point in points:
-        if not point:
-            yield _Left(*(np.zeros((len(norms), course.shape[2])) for _ in range(5)))
-            continue
         batches = weights(norms, newest[:, : point * len(shares)]).batches
-        by_epoch, var = batches.numpy().reshape(len(norms), point, -1), course[:point]
+        by_epoch, var = batches.numpy().reshape(len(norms), point, len(shares)), course[:point]
         bias = -np.einsum("rek,ekc,kc->rc", by_epoch, var, missing, optimize=True)
         yield _Left(
             variance(by_epoch, np.sqrt(var)),

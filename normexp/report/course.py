@@ -179,8 +179,7 @@ def _theory(
     """Expected errors and their variances, means over seeds; no rows where trainings are gone."""
     import pandas as pd
 
-    names = ["run_id", *KEY[1:], "error", "error_variance", "ratio", "ratio_variance"]
-    whole = pd.DataFrame(source.call(courses_of, source.trainings(rows), points), columns=names)
+    whole = pd.DataFrame(source.call(courses_of, source.trainings(rows), points))
     whole = whole[whole["layer"].isin(kept)]
     arms = whole.pop("run_id").map({row["run_id"]: row[ARM] for row in rows})
     grouped = whole.assign(**{ARM: arms}).groupby(KEY, sort=False)

@@ -125,17 +125,19 @@ def typical(source: Source, arms: Iterable[str]) -> dict[str, Row]:
 
     if not source.complete:
         return {}
-    frame = pd.DataFrame(source.complete)[["arm", "seed", "test_loss"]]
-    frame = frame.assign(row=pd.Series(source.complete))
-    frame = frame[frame["arm"].isin(list(arms))].sort_values(["test_loss", "seed"])
-    grouped = frame.groupby("arm")["seed"]
-    middle = (grouped.transform("size") - 1) // 2
-    frame["away"] = (grouped.cumcount() - middle).abs() / grouped.transform("size")
-    by_seed = frame.groupby("seed")["away"].agg(["size", "sum"]).reset_index()
-    best = by_seed.sort_values(["size", "sum", "seed"], ascending=[False, True, True])["seed"]
-    frame["other"] = frame["seed"] != (best.iloc[0] if len(best) else 0)
-    chosen = frame.sort_values(["other", "away"]).drop_duplicates("arm").set_index("arm")["row"]
-    return {arm: chosen[arm] for arm in source.arms if arm in chosen}
+    rows = {(row["arm"], row["seed"]): row for row in source.complete}
+    frame = pd.DataFrame(source.complete).astype({"test_loss": float})
+    frame = frame[frame["arm"].isin(list(arms))]
+    losses = frame.pivot_table(index="arm", columns="seed", values="test_loss", observed=True)
+    n = losses.count(axis=1)
+    ranks = losses.rank(axis=1, method="first").sub(1 + (n - 1) // 2, axis=0)
+    away = ranks.abs().div(n, axis=0)
+    seeds = sorted(away, key=lambda seed: (-away[seed].count(), away[seed].sum(), seed))
+    return {
+        arm: rows[arm, seeds[0] if (arm, seeds[0]) in rows else away.loc[arm].idxmin()]
+        for arm in source.arms
+        if arm in away.index
+    }
 
 
 def intervals(epochs: Iterable[int]) -> dict[int, float]:

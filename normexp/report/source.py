@@ -1,6 +1,7 @@
 """The runs that a report is on: of studies, sweeps or by themselves, by arm."""
 
 import math
+import operator
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from normexp.errors import NotFoundError
 from normexp.insight.arms import Arm, Estimate, arms
 from normexp.insight.compare import ranking
 from normexp.insight.training import Training, trainings_of
-from normexp.report.aside import Calling, directly
+from normexp.report.aside import Calling
 from normexp.report.naming import arm_name
 from normexp.report.style import MOST_ARMS, Palette
 from normexp.store.layout import look_around
@@ -67,7 +68,7 @@ class Source:
     unfinished: int = 0
     places: tuple[Place, ...] = ()
     wanted: tuple[str, ...] = ()
-    call: Calling = directly
+    call: Calling = operator.call
 
     @cached_property
     def arms(self) -> dict[str, Arm]:
@@ -210,7 +211,9 @@ class Source:
         return ["test_loss", "test_accuracy"] if labels else ["test_loss"]
 
 
-def gather(store: Path, asked: Asked, arms: Sequence[str] = (), call: Calling = directly) -> Source:
+def gather(
+    store: Path, asked: Asked, arms: Sequence[str] = (), call: Calling = operator.call
+) -> Source:
     """The runs that are meant.
 
     Args:
@@ -227,7 +230,11 @@ def gather(store: Path, asked: Asked, arms: Sequence[str] = (), call: Calling = 
     wanted, places = list(dict.fromkeys(asked.names)), asked.places
     chosen: list[str | None] = [*wanted] or [None]
     selections = [select(store, each, asked.where) for each in chosen]
-    names = _names([_place(store, each) for each in wanted] or [store.resolve()])
+    # where each is, or would be by its name
+    where = [
+        Path(each).resolve() if Path(each).is_dir() else store.resolve() / each for each in wanted
+    ]
+    names = _names(where or [store.resolve()])
     several = len(selections) > 1 and any(each.sweeps or len(each.runs) != 1 for each in selections)
     found: dict[object, tuple[Stored, Row]] = {}
     unfinished = 0
@@ -270,11 +277,6 @@ def gather(store: Path, asked: Asked, arms: Sequence[str] = (), call: Calling = 
 def some(items: Sequence[T], most: int) -> list[T]:
     """At most so many items at equal distances, first and last among them."""
     return [items[place] for place in evenly(len(items), most)]
-
-
-def _place(store: Path, wanted: str) -> Path:
-    """Where that is, or would be by its name."""
-    return Path(wanted).resolve() if Path(wanted).is_dir() else store.resolve() / wanted
 
 
 def _names(places: Sequence[Path]) -> tuple[str, ...]:

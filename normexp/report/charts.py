@@ -198,16 +198,16 @@ def panels(
     whether layers and panels share their x axis. Panels do not where a place is empty, under which
     an axis would stand.
     """
-    whole: Spec = {"layer": list(layers), "width": size[0], "height": size[1]}
-    whole["resolve"] = {"axis": {"x": axes}}
+    whole: Spec = {"layer": list(layers), "width": size[0], "height": size[1],
+                   "resolve": {"axis": {"x": axes}}}  # fmt: skip
     if facet is not None:
         lines = "split(replace(datum.label, ': ', ':, '), ', ')"
         header = {"labelExpr": lines, "labelPadding": 4, "labelLimit": size[0]}
         of = category(facet["field"], {"title": None, "sort": facet["sort"], "header": header})
         if len(facet["sort"]) % facet["columns"]:
             axes = "independent"
-        resolve = {"axis": {"x": axes}}
-        whole = {"facet": of, "columns": facet["columns"], "spec": whole, "resolve": resolve}
+        whole = {"facet": of, "columns": facet["columns"], "spec": whole,
+                 "resolve": {"axis": {"x": axes}}}  # fmt: skip
     zoom = [ZOOM] if any(each.get("name") == ZOOMED for each in layers) else []
     return {**with_rows(plain(frame)), **whole, "params": [*zoom, HIDDEN]}
 

@@ -214,12 +214,11 @@ def _commands(source: Source) -> list[str]:
 def _runs(source: Source) -> Figure:
     """The runs and where they lie."""
     rows = [row for part in source.parts.values() for row in part.rows]
-    columns = ("run", "arm", "seed", "test loss", "excess", "directory")
     return Figure(
         name="runs",
         title="The runs",
         sentence="Each run and its directory.",
-        table=table(columns, map(_run, rows)),
+        table=table(("run", "arm", "seed", "test loss", "excess", "directory"), map(_run, rows)),
     )
 
 

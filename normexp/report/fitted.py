@@ -143,8 +143,10 @@ def _momentum_slider(source: Source, errors: Mapping[str, float]) -> tuple[Contr
     momenta = sorted(values, key=lambda word: (values[word] is None, values[word] or 0))
     if len(momenta) < 2:  # noqa: PLR2004
         return ()
-    whole = "cumulative: the mean of all batches"
-    said = (whole if values[word] is None else both(values[word]) for word in momenta)
+    said = (
+        "cumulative: the mean of all batches" if values[word] is None else both(values[word])
+        for word in momenta
+    )
     best = min(words, key=lambda arm: (math.isnan(errors[arm]), errors[arm]))
     start = momenta.index(words[best])
     return (Control("momentum", "Momentum", tuple(momenta), tuple(said), start),)

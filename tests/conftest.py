@@ -96,8 +96,7 @@ def two_nodes() -> Iterator["Cluster"]:
 class Blank:
     """Draws nothing, in the place of a report's renderer."""
 
-    def __init__(self, call: object) -> None:
-        assert call
+    def __init__(self) -> None:
         self._names: list[str] = []
 
     def draw(self, figure: Any) -> None:  # noqa: ANN401
@@ -107,6 +106,9 @@ class Blank:
     def pictures(self) -> Iterator[tuple[str, bytes, bytes]]:
         """Yield names, and files without content."""
         yield from ((name, b"", b"") for name in self._names)
+
+    def close(self) -> None:
+        """There is no process to end."""
 
 
 @pytest.fixture

@@ -80,10 +80,10 @@ def test_several_runs_are_looked_at_together() -> None:
             single = alone[point].curve
             assert curve is not None
             assert single is not None
-            np.testing.assert_array_equal(curve.prediction, single.prediction)
+            assert torch.equal(curve.prediction, single.prediction)
             for key, each in histograms.items():
-                np.testing.assert_array_equal(each.counts, alone[point].histograms[key].counts)
-            loss = np.square(curve.prediction - curve.y).mean()
+                assert torch.equal(each.counts, alone[point].histograms[key].counts)
+            loss = (curve.prediction - curve.y).square().mean()
             assert float(loss) == pytest.approx(float(observation.scores["loss"][point]), rel=1e-12)
 
 

@@ -1,6 +1,7 @@
 """Looking at a store: `ls`, `show`, `report`, `watch`, `diff` and `why`."""
 
-from contextlib import ExitStack
+import gc
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -126,25 +127,20 @@ def report(
       normexp report bn_regression placement --out comparison
       normexp report --arms "batch 0.1*" --arms "no norm*"
     """
-    from normexp.report.aside import aside, load_pytorch
+    from normexp.console.output import note, say
+    from normexp.report.compose import compose
+    from normexp.report.page import as_data, check_target, place, write
+    from normexp.report.render import Renderer
+    from normexp.report.source import gather
+    from normexp.study.asked import as_asked
 
-    with ExitStack() as ended:
-        calculate = ended.enter_context(aside(load_pytorch))  # before all else: it takes long
-        from normexp.report.render import Renderer, warm_up
-
-        renderer = Renderer(ended.enter_context(aside(warm_up)))
-        from normexp.report.compose import compose
-        from normexp.report.page import as_data, check_target, place, write
-        from normexp.report.source import gather
-        from normexp.study.asked import as_asked
-
-        source = gather(directory, as_asked(wanted or (), named=True), arms or (), calculate)
-        target = out or place(directory, source)
-        check_target(target, in_store=out is None)
+    gc.set_threshold(50_000)  # of the million objects that PyTorch makes none is garbage
+    source = gather(directory, as_asked(wanted or (), named=True), arms or ())
+    target = out or place(directory, source)
+    check_target(target, in_store=out is None)
+    with closing(Renderer()) as renderer:
         made = compose(source, renderer.draw)
         written = write(made, target, renderer)
-
-    from normexp.console.output import note, say
 
     def print_summary(_: object) -> None:
         say(f"{made.title}: {made.about}")

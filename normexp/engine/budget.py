@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from normexp.config.norm import Norm
+from normexp.config.norm import REFERENCE_ESTIMATORS, BatchKind, Norm
 from normexp.config.schema import RunConfig, batch_sizes, part_sizes
 from normexp.engine.estimators import INITIAL, Momenta, column, mask_of
 from normexp.nets.layout import Statistics
@@ -54,6 +54,14 @@ def living(sites: Mapping[str, int], varies: Array) -> Iterator[tuple[str, Array
     for site, width in sites.items():
         yield site, start + np.flatnonzero(varies[start : start + width])
         start += width
+
+
+def means_over_living(sites: Mapping[str, int], varies: Array, values: Array) -> Array:
+    """Return means over each site's channels that vary; the last axis, of channels, is of sites."""
+    starts = np.cumsum([0, *sites.values()])[:-1]
+    kept = np.where(varies, values, 0.0)
+    means: Array = np.add.reduceat(kept, starts, -1) / np.add.reduceat(varies * 1.0, starts, -1)
+    return means
 
 
 def straight(points: Values, gone: Values) -> Values:
@@ -137,6 +145,12 @@ class Weights(NamedTuple):
 
     batches: torch.Tensor  # [runs, updates]
     initial: torch.Tensor  # [runs, 1]
+
+
+def has_budget(norm: Norm) -> bool:
+    """Return whether the norm's estimator is an average of linear weights."""
+    known = (*REFERENCE_ESTIMATORS, "mixed")
+    return isinstance(norm, BatchKind) and getattr(norm, "estimator", "ema") not in known
 
 
 def weights(norms: Sequence[Norm], newest: torch.Tensor) -> Weights:

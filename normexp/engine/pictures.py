@@ -4,13 +4,13 @@ They are made when somebody looks, of the weights and batch statistics that a tr
 """
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import torch
 
 from normexp.config.data import Quadratic
 from normexp.config.schema import RunConfig, built, steps_per_epoch
 from normexp.engine.observe import Watch
-from normexp.engine.picture import Curve, Histogram, Picture
 from normexp.engine.step import is_labels
 from normexp.nets.models import ENTRANCE
 from normexp.trained import Record
@@ -20,6 +20,30 @@ BOUNDED = ("tanh", "sigmoid")
 """Activations whose values lie between −1 and 1."""
 
 ENTERING = (ENTRANCE, "pre_activation")
+
+
+class Histogram(NamedTuple):
+    """Counts of values in bins of equal width; what lies outside is not counted."""
+
+    low: float
+    high: float
+    counts: torch.Tensor  # [bins]
+    total: int  # of all values, inside and outside
+
+
+class Curve(NamedTuple):
+    """Predictions of one number from one, over the test points."""
+
+    x: torch.Tensor  # [tests]
+    y: torch.Tensor  # [tests]
+    prediction: torch.Tensor  # [tests]
+
+
+class Picture(NamedTuple):
+    """Histograms and curve of one run at one evaluation point, under its running statistics."""
+
+    histograms: dict[tuple[str, str], Histogram]  # by layer and `pre_activation` or `activation`
+    curve: Curve | None  # where one number is predicted from one
 
 
 def pictures(
@@ -73,11 +97,8 @@ def _look(watch: Watch, config: RunConfig, point: int, run: int, *, curves_only:
     has_curve = (config.data.shape, config.data.outputs) == ((1,), 1) and not is_labels(y)
     curve = (torch.cat(inputs, -1), y, prediction) if has_curve else ()
     return Picture(
-        {
-            key: Histogram(*limits(config, *key), each.numpy(), totals[key])
-            for key, each in counts.items()
-        },
-        Curve(*(each.flatten().numpy() for each in curve)) if curve else None,
+        {key: Histogram(*limits(config, *key), each, totals[key]) for key, each in counts.items()},
+        Curve(*(each.flatten() for each in curve)) if curve else None,
     )
 
 

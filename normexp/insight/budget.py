@@ -1,7 +1,7 @@
 """Error budgets of stored runs: what running statistics are off by, and of what it is made."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
@@ -11,7 +11,6 @@ import numpy as np
 
 from normexp.config.identity import varying
 from normexp.config.network import Own
-from normexp.config.norm import REFERENCE_ESTIMATORS, BatchKind, Norm
 from normexp.config.schema import RunConfig
 from normexp.errors import UsageError
 from normexp.insight.training import Training, readable, trainings
@@ -130,11 +129,13 @@ def budgets(
             "name runs with norm.estimator=ema, debiased, warmup, window or divided",
         )
     kept, notes = readable(chosen, asked.places)
-    return budgets_of(kept, last_only=last_only), notes
+    return list(budgets_of(kept, last_only=last_only)), notes
 
 
 def averaging(found: Sequence[Training]) -> list[Training]:
     """Return trainings with those of their runs that are normalised by an average of batches."""
+    from normexp.engine.budget import has_budget
+
     kept = (
         replace(each, runs=tuple(run for run in each.runs if has_budget(run.config.norm)))
         for each in found
@@ -142,18 +143,11 @@ def averaging(found: Sequence[Training]) -> list[Training]:
     return [each for each in kept if each.runs]
 
 
-def has_budget(norm: Norm) -> bool:
-    """Return whether the norm's estimator is an average of linear weights."""
-    known = (*REFERENCE_ESTIMATORS, "mixed")
-    return isinstance(norm, BatchKind) and getattr(norm, "estimator", "ema") not in known
-
-
-def budgets_of(chosen: Sequence[Training], *, last_only: bool = False) -> list[RunBudget]:
+def budgets_of(chosen: Sequence[Training], *, last_only: bool = False) -> Iterator[RunBudget]:
     """Return the budgets of `averaging` runs, whose data are at hand."""
     from normexp.engine.budget import budget as attribute
     from normexp.numerics import one_thread
 
-    made = []
     for training in chosen:
         record, configs = training.record(), training.configs
         has_network = not isinstance(configs[0].model, Own)
@@ -172,8 +166,7 @@ def budgets_of(chosen: Sequence[Training], *, last_only: bool = False) -> list[R
                 )
                 ratio = np.log1p(relative["error"])
             cost = {name: rise(values[place], population) for name, values in losses.items()}
-            made.append(RunBudget(run, record.sites, steps, var > 0, mean, relative, ratio, cost))
-    return made
+            yield RunBudget(run, record.sites, steps, var > 0, mean, relative, ratio, cost)
 
 
 def training_losses_by_part(
@@ -283,14 +276,6 @@ def _frame(each: RunBudget) -> "pd.DataFrame":
     for of, parts in (("mean", each.mean), ("var", each.var)):
         columns |= {f"{of}_{name}": values.ravel() for name, values in parts.items()}
     return pd.DataFrame(columns | {"log_var_ratio": each.log_var_ratio.ravel()})
-
-
-def means_over_living(sites: Mapping[str, int], varies: Array, values: Array) -> Array:
-    """Return means over each site's channels that vary; the last axis, of channels, is of sites."""
-    starts = np.cumsum([0, *sites.values()])[:-1]
-    kept = np.where(varies, values, 0.0)
-    means: Array = np.add.reduceat(kept, starts, -1) / np.add.reduceat(varies * 1.0, starts, -1)
-    return means
 
 
 def _rms(values: Array) -> float:

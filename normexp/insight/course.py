@@ -22,7 +22,7 @@ channels' noise is alike (Satterthwaite 1946, Biometrics Bulletin 2: C²/tr R² 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,15 +37,19 @@ from normexp.engine.budget import (
     drift_and_noise,
     in_units,
     living,
+    means_over_living,
     straight,
     weights,
 )
 from normexp.engine.estimators import Momenta
-from normexp.insight.budget import Array, averaging, means_over_living
+from normexp.insight.budget import Array, averaging
 from normexp.insight.training import Training
 from normexp.nets.network import Network
 from normexp.numerics import one_thread
 from normexp.trained import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MANY = 1e4
 """Degrees of freedom from which the root of χ² is as good as normal."""
@@ -73,7 +77,7 @@ class _Scales(NamedTuple):
     freedom: Array  # of how many channels the mean's noise is, [layers]
 
 
-def courses(trainings: Sequence[Training], points: Sequence[int]) -> dict[str, Array]:
+def courses(trainings: Sequence[Training], points: Sequence[int]) -> "pd.DataFrame":
     """Return the expected errors of runs that are averages; none of a user's network.
 
     Args:
@@ -81,15 +85,17 @@ def courses(trainings: Sequence[Training], points: Sequence[int]) -> dict[str, A
         points: evaluation points to look at, in order; what lies beyond the end is left out.
 
     Returns:
-        Columns, by run_id, step and layer: `error`, the expected root mean square over channels of
-        the mean's error, in σ; `ratio`, the expected mean over channels of ln(running / population
+        By run_id, step and layer: `error`, the expected root mean square over channels of the
+        mean's error, in σ; `ratio`, the expected mean over channels of ln(running / population
         variance); their variances, had the batches been drawn anew. NaN where no noise was
         measured.
 
     Raises:
         NormexpError: a training is damaged.
     """
-    found: dict[str, list[Array]] = {name: [] for name in ("run_id", "step", "layer", *NAMES)}
+    import pandas as pd
+
+    found = [pd.DataFrame(columns=["run_id", "step", "layer", *NAMES], dtype=float)]
     for each in averaging(trainings):
         if isinstance(each.runs[0].config.model, Own):  # who knows how many values a channel has?
             continue
@@ -105,10 +111,11 @@ def courses(trainings: Sequence[Training], points: Sequence[int]) -> dict[str, A
             )
         per_epoch = record.train_loss.shape[1] // record.epochs
         steps = [point * per_epoch for point in chosen]
-        axes = np.meshgrid([run.id for run in each.runs], steps, [*record.sites], indexing="ij")
-        for name, values in zip(found, (*axes, *parts), strict=True):
-            found[name].append(values.ravel())
-    return {name: np.concatenate(values or [np.empty(0)]) for name, values in found.items()}
+        axes: list[Sequence[Any]] = [[run.id for run in each.runs], steps, [*record.sites]]
+        index = pd.MultiIndex.from_product(axes, names=["run_id", "step", "layer"])
+        columns = {name: part.ravel() for name, part in zip(NAMES, parts, strict=True)}
+        found.append(pd.DataFrame(columns, index).reset_index())
+    return pd.concat(found[1:] or found, ignore_index=True)
 
 
 def _expected(
@@ -180,8 +187,11 @@ def _remaining(
         return left
 
     for point in points:
+        if not point:
+            yield _Left(*(np.zeros((len(norms), course.shape[2])) for _ in range(5)))
+            continue
         batches = weights(norms, newest[:, : point * len(shares)]).batches
-        by_epoch, var = batches.numpy().reshape(len(norms), point, len(shares)), course[:point]
+        by_epoch, var = batches.numpy().reshape(len(norms), point, -1), course[:point]
         bias = -np.einsum("rek,ekc,kc->rc", by_epoch, var, missing, optimize=True)
         yield _Left(
             variance(by_epoch, np.sqrt(var)),

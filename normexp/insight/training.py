@@ -17,8 +17,6 @@ from normexp.store.stored import Stored, stored, whole_runs
 from normexp.study.asked import ANY_RUN, Place, Where
 
 if TYPE_CHECKING:
-    from normexp.engine.picture import Picture
-    from normexp.insight.budget import Array
     from normexp.trained import Record
 
 NO_NETWORK = "the network is code of the user's, and stored runs never run code"
@@ -164,30 +162,6 @@ def readable(
     if lost and not kept:
         raise next(iter(lost.values()))[0]
     return kept, [f"{len(errors)} runs left out: {why}" for why, errors in lost.items()]
-
-
-def courses_of(trainings: Sequence[Training], points: Sequence[int]) -> "dict[str, Array]":
-    """Return `normexp.insight.course.courses`, whose module needs PyTorch."""
-    from normexp.insight.course import courses
-
-    return courses(trainings, points)
-
-
-def pictures_of(
-    place: Path, configs: Sequence[RunConfig], points: Sequence[int], *, curves_only: bool
-) -> "list[dict[int, Picture]]":
-    """Return pictures of the runs of a training, at evaluation points that it has.
-
-    Raises:
-        NormexpError: it is damaged.
-    """
-    from normexp.engine.pictures import pictures
-    from normexp.numerics import one_thread
-    from normexp.store.tables import read_trajectory
-
-    record = read_trajectory(place)
-    with one_thread():
-        return pictures(record, configs, points, curves_only=curves_only)
 
 
 def _is_tracked(run: Stored) -> bool:

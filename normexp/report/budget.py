@@ -7,7 +7,7 @@ import numpy as np
 
 from normexp.console.words import evenly, number, ticks
 from normexp.errors import UsageError
-from normexp.insight.budget import ALL, PARTS, RunBudget, averaging, budgets_of, means_over_living
+from normexp.insight.budget import ALL, PARTS, RunBudget, averaging, budgets_of
 from normexp.insight.training import NO_NETWORK, readable
 from normexp.report.charts import SHOWN, category, layer, panels, quantity, tooltips
 from normexp.report.course import MOST_LAYERS, sample
@@ -69,7 +69,7 @@ def error_budget(source: Source) -> Drawn:
     except UsageError as error:
         return [LeftOut(TITLE, f"{error.message}; {error.hint}")]
     arms = {row["run_id"]: row[ARM] for row in chosen.rows}
-    found = source.call(budgets_of, kept)
+    found = list(budgets_of(kept))
     frame = pd.concat([_rows(arms[each.run.id], each) for each in found], ignore_index=True)
     frame = frame[np.isfinite(frame[list(ALL)].to_numpy()).all(axis=1)]
     if frame.empty:
@@ -90,6 +90,8 @@ def _rows(arm: str, budget: RunBudget) -> "pd.DataFrame":
     of each product to either as in `theory.budget.Budget.squares`.
     """
     import pandas as pd
+
+    from normexp.engine.budget import means_over_living
 
     points = evenly(len(budget.steps), MOST_EPOCHS)
 

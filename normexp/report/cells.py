@@ -115,13 +115,7 @@ def forecast(source: Source, found: Sequence[Cell]) -> tuple[list[Cell], int, li
 
     Where one seed of every cell would take too long, that is none, and nothing is forecast.
     """
-    plain = [  # averages, which forecasts are of
-        cell
-        for cell in found
-        if cell.value("norm.estimator", "ema") == "ema"
-        and cell.value("norm.momentum_schedule", "constant") == "constant"
-        and cell.value("norm.kind", "batch") in OBSERVED
-    ]
+    plain = [cell for cell in found if _is_plain(cell)]
     large = any((row.get("data.train_size") or 0) > MOST_EXAMPLES for row in source.complete)
     few = min((MOST_TRAININGS.get(row["model.kind"], 0) for row in source.complete), default=0)
     seeds = 0 if large else min(MOST_SEEDS, few // max(1, len(plain)))
@@ -131,6 +125,13 @@ def forecast(source: Source, found: Sequence[Cell]) -> tuple[list[Cell], int, li
         for cell in found
     ]
     return made, seeds, list(dict.fromkeys(lost))
+
+
+def _is_plain(cell: Cell) -> bool:
+    """True for plain averages, which forecasts are of."""
+    plain = {"norm.estimator": "ema", "norm.momentum_schedule": "constant"}
+    is_plain = all(cell.value(path, value) == value for path, value in plain.items())
+    return is_plain and cell.value("norm.kind", "batch") in OBSERVED
 
 
 def _forecast(cell: Cell, most: int, lost: list[str]) -> "Forecast | None":
@@ -143,7 +144,7 @@ def _forecast(cell: Cell, most: int, lost: list[str]) -> "Forecast | None":
     chosen = cell.source.trainings(row for row in mine if row["seed"] in seeds)
     try:
         kept, notes = readable(chosen, cell.source.places)
-        made = cell.source.call(forecasts_of, kept, parts=())
+        made = forecasts_of(kept, parts=())
     except UsageError as error:
         lost.append(f"{error.message}; {error.hint}")
         return None
@@ -177,14 +178,14 @@ def cost_sentence(found: Sequence[Cell]) -> str:
     made = [cell.forecast for cell in found if cell.forecast]
     if len(made) == 1:
         best = made[0].best
-        text += f" Predicted least is {number(best.cost, 3)}, at {both(best.momentum)}."
+        text += f" Predicted least is {number(best.cost, 3)}, at {_both(best.momentum)}."
     return text
 
 
 def _of_one(cell: Cell, metric: str) -> str:
     best = cell.best(metric)
     value = cell.momenta[best]
-    name = "The cumulative mean" if value is None else f"Momentum {both(value)}"
+    name = "The cumulative mean" if value is None else f"Momentum {_both(value)}"
     measured = f"{metric.replace('_', ' ')} {interval(cell.source.estimate(best, metric))}"
     if cell.forecast and cell.forecast.best.momentum == value:
         first = f"{name} is best, measured ({measured}) and predicted"
@@ -215,7 +216,7 @@ def _of_several(found: Sequence[Cell], metric: str) -> str:
     parts = []
     if pairs and pairs[0][0] == pairs[-1][0]:
         where = "everywhere" if len(pairs) == len(bests) else f"in {len(pairs)} of {len(bests)}"
-        parts.append(f"Momentum {both(pairs[0][0])} is best measured {where}.")
+        parts.append(f"Momentum {_both(pairs[0][0])} is best measured {where}.")
     elif pairs:
         (low, where), (high, there) = pairs[0], pairs[-1]
         parts.append(
@@ -236,8 +237,7 @@ def _of_several(found: Sequence[Cell], metric: str) -> str:
     return " ".join(parts)
 
 
-def both(value: float) -> str:
-    """Return a momentum in both conventions."""
+def _both(value: float) -> str:
     return f"{value:g} (Keras {keras(value)})"
 
 

@@ -59,10 +59,9 @@ def means(frame: "pd.DataFrame", value: str, by: Sequence[str]) -> "pd.DataFrame
     finite = frame[np.isfinite(frame[value].astype(float))]
     found = finite.groupby(list(by), observed=True, sort=False)[value].agg(["mean", "std", "count"])
     half = half_width(found["std"], found["count"])
-    ends = (0.0, 1.0) if "accuracy" in value else (None, None)
-    found = found.assign(
-        low=(found["mean"] - half).clip(*ends), high=(found["mean"] + half).clip(*ends)
-    )
+    found = found.assign(low=found["mean"] - half, high=found["mean"] + half)
+    if "accuracy" in value:
+        found = found.assign(low=found["low"].clip(lower=0.0), high=found["high"].clip(upper=1.0))
     return found.rename(columns={"count": "n"}).drop(columns="std").reset_index()
 
 
@@ -198,18 +197,20 @@ def panels(
     whether layers and panels share their x axis. Panels do not where a place is empty, under which
     an axis would stand.
     """
-    whole: Spec = {"layer": list(layers), "width": size[0], "height": size[1],
-                   "resolve": {"axis": {"x": axes}}}  # fmt: skip
+    whole: Spec = {"layer": list(layers), "width": size[0], "height": size[1], **_axes(axes)}
     if facet is not None:
         lines = "split(replace(datum.label, ': ', ':, '), ', ')"
         header = {"labelExpr": lines, "labelPadding": 4, "labelLimit": size[0]}
         of = category(facet["field"], {"title": None, "sort": facet["sort"], "header": header})
-        if len(facet["sort"]) % facet["columns"]:
-            axes = "independent"
-        whole = {"facet": of, "columns": facet["columns"], "spec": whole,
-                 "resolve": {"axis": {"x": axes}}}  # fmt: skip
+        is_full = len(facet["sort"]) % facet["columns"] == 0
+        outer = _axes(axes if is_full else "independent")
+        whole = {"facet": of, "columns": facet["columns"], "spec": whole, **outer}
     zoom = [ZOOM] if any(each.get("name") == ZOOMED for each in layers) else []
     return {**with_rows(plain(frame)), **whole, "params": [*zoom, HIDDEN]}
+
+
+def _axes(x: str) -> Spec:
+    return {"resolve": {"axis": {"x": x}}}
 
 
 def with_rows(rows: Sequence[Mapping[str, Any]]) -> Spec:

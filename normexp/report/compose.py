@@ -174,9 +174,7 @@ def _making(source: Source) -> Figure:
         for name in WITH
     }
     rows = [("made", " to ".join(dict.fromkeys(when)))]
-    for name, found in made.items():
-        counts = (f"{value} ({counted(n, 'run')})" for value, n in found.most_common())
-        rows.append((name, ", ".join(counts if len(found) > 1 else found)))
+    rows += [(name, _counts(found)) for name, found in made.items()]
     rows += [("sweep", command) for command in _commands(source)]
     rows += [("one run again", f"normexp reproduce {shlex.quote(source.rows[0]['directory'])}")]
     several = [name for name, found in made.items() if len(found) > 1]
@@ -197,6 +195,12 @@ def _making(source: Source) -> Figure:
     )
 
 
+def _counts(found: Counter[str]) -> str:
+    if len(found) == 1:
+        return next(iter(found))
+    return ", ".join(f"{value} ({counted(n, 'run')})" for value, n in found.most_common())
+
+
 def _commands(source: Source) -> list[str]:
     """The commands of the sweeps that these runs belong to, the newest ones."""
     found = []
@@ -214,11 +218,15 @@ def _commands(source: Source) -> list[str]:
 def _runs(source: Source) -> Figure:
     """The runs and where they lie."""
     rows = [row for part in source.parts.values() for row in part.rows]
+    ranges = [f"{name}: {_range(part)}" if name else _range(part)
+              for name, part in source.parts.items()]  # fmt: skip
+    columns = ("run", "arm", "seed", "test loss", "excess", "directory")
     return Figure(
         name="runs",
         title="The runs",
-        sentence="Each run and its directory.",
-        table=table(("run", "arm", "seed", "test loss", "excess", "directory"), map(_run, rows)),
+        sentence=" ".join(ranges),
+        table=table(columns, map(_run, rows)),
+        note="A run again, compared with what is stored: normexp reproduce RUN.",
     )
 
 
@@ -227,3 +235,17 @@ def _run(row: Row) -> tuple[object, ...]:
     loss = row.get("test_loss") if row["status"] == "complete" else row["status"]
     excess = row.get("excess_loss") if "norm.momentum" in row else None
     return (row["run_id"], row["arm"], row["seed"], loss, excess, Link(place.name, place))
+
+
+def _range(source: Source) -> str:
+    known = sorted(
+        (row for row in source.rows if row.get("test_loss") is not None),
+        key=lambda row: row["test_loss"],
+    )
+    if not known:
+        return f"{counted(len(source.rows), 'run')}, none with a finite test loss."
+    best, worst = (
+        f"{cell(row['test_loss'])} ({row['arm']}, seed {row['seed']})"
+        for row in (known[0], known[-1])
+    )
+    return f"Test losses of single runs go from {best} to {worst}."

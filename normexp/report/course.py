@@ -6,7 +6,6 @@ import numpy as np
 
 from normexp.config.norm import REFERENCE_ESTIMATORS
 from normexp.console.words import counted, evenly, number
-from normexp.insight.training import courses_of
 from normexp.report.charts import (
     HEIGHT,
     SHOWN,
@@ -177,9 +176,9 @@ def _theory(
     source: Source, rows: "Sequence[Row]", points: list[int], kept: list[str]
 ) -> "pd.DataFrame":
     """Expected errors and their variances, means over seeds; no rows where trainings are gone."""
-    import pandas as pd
+    from normexp.insight.course import courses
 
-    whole = pd.DataFrame(source.call(courses_of, source.trainings(rows), points))
+    whole = courses(source.trainings(rows), points)
     whole = whole[whole["layer"].isin(kept)]
     arms = whole.pop("run_id").map({row["run_id"]: row[ARM] for row in rows})
     grouped = whole.assign(**{ARM: arms}).groupby(KEY, sort=False)

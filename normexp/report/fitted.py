@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normexp.config.network import Own
-from normexp.console.words import NOTHING, field_value, number
+from normexp.console.words import NOTHING, field_value, keras, number
 from normexp.insight.training import NO_NETWORK
-from normexp.report.cells import both
 from normexp.report.charts import (
     HEIGHT,
     SHOWN,
@@ -37,7 +36,7 @@ from normexp.report.source import MOMENTUM, Source, some
 from normexp.report.style import ARM, SOFT, SOLID, sign
 
 if TYPE_CHECKING:
-    from normexp.engine.picture import Curve
+    from normexp.engine.pictures import Curve
 
     Curves = dict[str, dict[int, Curve]]
 
@@ -75,10 +74,7 @@ def fitted(source: Source) -> Drawn:
     if not curves:
         return [LeftOut(TITLE, "; ".join(found.lost))]
     last = {arm: each[max(each)] for arm, each in curves.items()}
-    errors = {
-        arm: float(np.sqrt(np.square(curve.prediction - curve.y).mean()))
-        for arm, curve in last.items()
-    }
+    errors = {arm: _rms(curve) for arm, curve in last.items()}
     controls = (*_momentum_slider(source, errors), *epoch_slider("epoch", found.epochs))
     ranked = sorted((arm for arm in errors if math.isfinite(errors[arm])), key=errors.__getitem__)
     text = "No arm's predictions are finite after the last epoch."
@@ -138,18 +134,20 @@ def _word(source: Source, arm: str) -> str:
 
 def _momentum_slider(source: Source, errors: Mapping[str, float]) -> tuple[Control, ...]:
     """A slider over momenta that starts at the best curve's; none if there is one momentum."""
-    words = {arm: word for arm in errors if (word := _word(source, arm))}
-    values = {word: source.values(arm)[MOMENTUM] for arm, word in words.items()}
+    arms = [arm for arm in errors if _word(source, arm)]
+    values = {_word(source, arm): source.values(arm)[MOMENTUM] for arm in arms}
     momenta = sorted(values, key=lambda word: (values[word] is None, values[word] or 0))
     if len(momenta) < 2:  # noqa: PLR2004
         return ()
-    said = (
-        "cumulative: the mean of all batches" if values[word] is None else both(values[word])
+    words = [
+        "cumulative: the mean of all batches"
+        if values[word] is None
+        else f"{word} (Keras {keras(values[word])})"
         for word in momenta
-    )
-    best = min(words, key=lambda arm: (math.isnan(errors[arm]), errors[arm]))
-    start = momenta.index(words[best])
-    return (Control("momentum", "Momentum", tuple(momenta), tuple(said), start),)
+    ]
+    best = min(arms, key=lambda arm: (math.isnan(errors[arm]), errors[arm]))
+    start = momenta.index(_word(source, best))
+    return (Control("momentum", "Momentum", tuple(momenta), tuple(words), start),)
 
 
 def _chart(
@@ -218,3 +216,7 @@ def _lists(curve: "Curve", column: str) -> dict[str, list[float | None]]:
         name: [float(f"{v:.5g}") if math.isfinite(v) else None for v in values[places].tolist()]
         for name, values in (("x", curve.x), ("y", getattr(curve, column)))
     }
+
+
+def _rms(curve: "Curve") -> float:
+    return float((curve.prediction - curve.y).square().mean().sqrt())

@@ -56,37 +56,27 @@ def _axes(source: Source) -> tuple[str, ...]:
     return ()
 
 
-def _grid(source: Source, axes: tuple[str, ...]) -> dict[tuple[Any, ...], list[str]]:
-    """The arms that have these fields, by their values."""
-    grid: dict[tuple[Any, ...], list[str]] = {}
-    for arm in source.arms:
-        values = source.values(arm)
-        if all(path in values for path in axes):
-            grid.setdefault(tuple(values[path] for path in axes), []).append(arm)
-    return grid
-
-
 def _fits(source: Source, axes: tuple[str, ...], most: int) -> bool:
     """True if these fields make a grid: enough of its cells, and not too many values."""
-    two, grid = _grid(source, axes[:2]), _grid(source, axes)
-    sizes = [len(set(values)) for values in zip(*grid, strict=True)]
-    of_all = sum(map(len, grid.values())) == sum(map(len, two.values()))
-    fits = bool(sizes) and of_all and min(sizes) > 1 and sizes[-1] <= most
-    return fits and max(sizes) <= MOST_VALUES and len(grid) >= FILLED * math.prod(sizes)
+    every = [source.values(arm) for arm in source.arms]
+    two = [values for values in every if all(path in values for path in axes[:2])]
+    there = [values for values in two if axes[-1] in values]
+    sizes = [len({repr(values[path]) for values in there}) for path in axes]
+    cells = {repr([values[path] for path in axes]) for values in there}
+    fits = len(there) == len(two) and min(sizes) > 1 and sizes[-1] <= most
+    return fits and max(sizes) <= MOST_VALUES and len(cells) >= FILLED * math.prod(sizes)
 
 
 def _cells(source: Source, axes: tuple[str, ...], metric: str) -> "pd.DataFrame":
     """A row a cell of the grid, panel by panel, each with its best arm."""
     import pandas as pd
 
-    grid = _grid(source, axes)
-    ordered = [
-        in_order(path, list(values))
-        for path, values in zip(axes, zip(*grid, strict=True), strict=True)
-    ]
+    kept = [arm for arm in source.arms if all(path in source.values(arm) for path in axes)]
+    values = {arm: tuple(source.values(arm)[path] for path in axes) for arm in kept}
+    ordered = [in_order(path, [values[arm][i] for arm in kept]) for i, path in enumerate(axes)]
     rows = []
     for place in (each[::-1] for each in product(*reversed(ordered))):
-        names = grid.get(place, [])
+        names = [arm for arm in kept if values[arm] == place]
         best = min(names, key=lambda arm: source.rank(arm, metric), default="")
         estimate = source.estimate(best, metric) if best else UNKNOWN
         known = math.isfinite(estimate.mean) and (estimate.mean > 0 or metric != "test_loss")

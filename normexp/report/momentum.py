@@ -107,14 +107,13 @@ def _figure(
         predicted = "Nothing is predicted, which would take long here: normexp predict does."
         if source.complete[0]["model.kind"] == Own.kind:
             predicted = f"Nothing is predicted: {NO_NETWORK}."
-    chart = _chart(known, metric, source.palette)
     return Figure(
         name=name,
         title=title,
         sentence=cost_sentence(whole) if metric == EXCESS else best_sentence(whole, metric),
-        chart=chart,
+        chart=_chart(known, metric, source.palette),
         table=_table(whole, metric),
-        key=_key(chart),
+        key=_key(known, metric),
         note=sentences(
             NOTE,
             predicted if metric != "test_accuracy" else "",
@@ -127,9 +126,10 @@ def _figure(
     )  # fmt: skip
 
 
-def _key(chart: Spec) -> tuple[Sign, ...]:
+def _key(found: Sequence[Cell], metric: str) -> tuple[Sign, ...]:
     """The meaning of the marks that there are."""
-    there = {row.get(name) for row in chart["datasets"]["rows"] for name in ("what", "level")}
+    rows = [row for cell in found for row in _rows(cell, metric, edge=1.0)]
+    there = {row[name] for row in rows for name in ("what", "level") if name in row}
     return (
         sign(f"mean and 95{PERCENT} interval over seeds", "upright", line=SOLID),
         sign("best measured", "ring"),

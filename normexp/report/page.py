@@ -118,16 +118,12 @@ def page(report: Report, base: Path | None = None, *, live: str = "", number: st
         quote(os.path.relpath(path.resolve(), base.resolve() if base else None)) + "/"
     )
     bundle, script = _bundle(), _asset("page.js")
-    style = _asset("page.css")
-    for name, tokens in (("light", LIGHT), ("dark", DARK)):
-        colors = " ".join(f"--{color}: {value};" for color, value in tokens.items())
-        style = style.replace(f"{{{{{name}}}}}", colors)
     momenta = any(MOMENTUM in row for row in report.source.rows)
     return environment.from_string(_asset("page.html.jinja")).render(
         report=report,
         arms=report.signs,
         data={f.name: Markup(_data(f, f.chart)) for f in report.figures if f.chart},  # noqa: S704
-        style=Markup(style),  # noqa: S704  our own
+        style=Markup(_style()),  # noqa: S704  our own
         bundle=Markup(bundle),  # noqa: S704  the library's
         script=Markup(script),  # noqa: S704
         policy=_policy(bundle, script, live=bool(live)),
@@ -189,6 +185,14 @@ def _bundle() -> str:
         kept.parent.mkdir(exist_ok=True)
         write_file(kept, script.encode())
     return script
+
+
+def _style() -> str:
+    light, dark = (
+        " ".join(f"--{name}: {value};" for name, value in tokens.items())
+        for tokens in (LIGHT, DARK)
+    )
+    return _asset("page.css").replace("{{light}}", light).replace("{{dark}}", dark)
 
 
 def _policy(*scripts: str, live: bool) -> str:

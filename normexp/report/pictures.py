@@ -1,6 +1,6 @@
 """Histograms of the layers (S1), and the pictures of one seed an arm that they are drawn from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -8,7 +8,7 @@ from normexp.config.network import Own
 from normexp.config.schema import RunConfig
 from normexp.console.words import counted, evenly
 from normexp.errors import NormexpError, UsageError
-from normexp.insight.training import NO_NETWORK, pictures_of
+from normexp.insight.training import NO_NETWORK
 from normexp.report.charts import HIDDEN, SHOWN, category, layer, quantity, tooltips, with_rows
 from normexp.report.figure import Drawn, Figure, LeftOut, Spec, epoch_slider, sentences, table
 from normexp.report.source import Source, some
@@ -19,7 +19,7 @@ from normexp.store.stored import Row
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from normexp.engine.picture import Histogram, Picture
+    from normexp.engine.pictures import Histogram, Picture
 
 TITLE = "Histograms of the layers"
 
@@ -93,22 +93,20 @@ def pictured(
     lost: dict[str, list[str]] = {}
     sharing: dict[Path, dict[str, RunConfig]] = {}
     for arm, run in runs.items():
-        there = data[run.config.data]
+        found = data[run.config.data]
         if not run.trajectory.is_dir():
             lost.setdefault("its training is no longer in the store", []).append(arm)
         elif isinstance(run.config.model, Own):
             lost.setdefault(NO_NETWORK, []).append(arm)
-        elif isinstance(there, UsageError):
-            lost.setdefault(there.message, []).append(arm)
+        elif isinstance(found, UsageError):
+            lost.setdefault(found.message, []).append(arm)
         else:
-            sharing.setdefault(run.trajectory, {})[arm] = replace(run.config, data=there)
+            config = replace(run.config, data=found)
+            sharing.setdefault(run.trajectory, {})[arm] = config
     made: dict[str, dict[int, Picture]] = {}
     for place, members in sharing.items():
         try:
-            configs = list(members.values())
-            chosen = _points(configs[0], most, len(rows))
-            found = source.call(pictures_of, place, configs, chosen, curves_only=curves_only)
-            made |= zip(members, found, strict=True)
+            made |= _of_training(place, members, most, len(rows), curves_only=curves_only)
         except NormexpError as error:
             lost.setdefault(error.message, []).extend(members)
     points = max((run.config.train.epochs + 1 for run in runs.values()), default=0)
@@ -125,19 +123,17 @@ def typical(source: Source, arms: Iterable[str]) -> dict[str, Row]:
 
     if not source.complete:
         return {}
-    rows = {(row["arm"], row["seed"]): row for row in source.complete}
-    frame = pd.DataFrame(source.complete).astype({"test_loss": float})
-    frame = frame[frame["arm"].isin(list(arms))]
-    losses = frame.pivot_table(index="arm", columns="seed", values="test_loss", observed=True)
-    n = losses.count(axis=1)
-    ranks = losses.rank(axis=1, method="first").sub(1 + (n - 1) // 2, axis=0)
-    away = ranks.abs().div(n, axis=0)
-    seeds = sorted(away, key=lambda seed: (-away[seed].count(), away[seed].sum(), seed))
-    return {
-        arm: rows[arm, seeds[0] if (arm, seeds[0]) in rows else away.loc[arm].idxmin()]
-        for arm in source.arms
-        if arm in away.index
-    }
+    frame = pd.DataFrame(source.complete)[["arm", "seed", "test_loss"]]
+    frame = frame.assign(row=pd.Series(source.complete))
+    frame = frame[frame["arm"].isin(list(arms))].sort_values(["test_loss", "seed"])
+    grouped = frame.groupby("arm")["seed"]
+    middle = (grouped.transform("size") - 1) // 2
+    frame["away"] = (grouped.cumcount() - middle).abs() / grouped.transform("size")
+    by_seed = frame.groupby("seed")["away"].agg(["size", "sum"]).reset_index()
+    best = by_seed.sort_values(["size", "sum", "seed"], ascending=[False, True, True])["seed"]
+    frame["other"] = frame["seed"] != (best.iloc[0] if len(best) else 0)
+    chosen = frame.sort_values(["other", "away"]).drop_duplicates("arm").set_index("arm")["row"]
+    return {arm: chosen[arm] for arm in source.arms if arm in chosen}
 
 
 def intervals(epochs: Iterable[int]) -> dict[int, float]:
@@ -146,12 +142,27 @@ def intervals(epochs: Iterable[int]) -> dict[int, float]:
     return dict(zip(own, [*own[1:], FOREVER], strict=True))
 
 
-def _points(config: RunConfig, most: int, arms: int) -> list[int]:
-    """Evaluation points that are drawn: of models that take long the first and the last always."""
-    if config.model.kind != "mlp":
+def _of_training(
+    place: "Path", members: Mapping[str, RunConfig], most: int, arms: int, *, curves_only: bool
+) -> "dict[str, dict[int, Picture]]":
+    """Pictures of the runs of one training.
+
+    Raises:
+        NormexpError: it is damaged.
+    """
+    from normexp.engine.pictures import pictures
+    from normexp.numerics import one_thread
+    from normexp.store.tables import read_trajectory
+
+    config = next(iter(members.values()))
+    if config.model.kind != "mlp":  # which takes long: the first point and the last one always
         tests = getattr(config.data, "test_size", None) or config.data.train_size or 1
         most = min(most, max(2, MOST_IMAGES // (tests * arms)))
-    return evenly(config.train.epochs + 1, most)
+    record = read_trajectory(place)
+    with one_thread():
+        points = evenly(record.epochs + 1, most)
+        made = pictures(record, list(members.values()), points, curves_only=curves_only)
+    return dict(zip(members, made, strict=True))
 
 
 def histograms(source: Source) -> Drawn:
@@ -218,7 +229,7 @@ def _shares(picture: "Picture", site: str) -> dict[str, float]:
     """Shares of a layer's pre-activations in one bin and in none, and of saturated activations."""
     before = picture.histograms[site, "pre_activation"]
     after = picture.histograms[site, "activation"]
-    shares = before.counts / before.total
+    shares = before.counts.numpy() / before.total
     found = {FULLEST: float(shares.max()), OUTSIDE: max(0.0, 1 - float(shares.sum()))}
     if (after.low, after.high) == (-1.0, 1.0):
         found[SATURATED] = float(after.counts[[0, -1]].sum()) / after.total
@@ -232,7 +243,7 @@ def _chart(source: Source, found: Pictured, layers: Sequence[str]) -> Spec:
         {ARM: arm, "row": _row(KINDS[values], arm), "kind": KINDS[values], "layer": site,
          "from": epoch, "until": until, "low": each.low,
          "width": (each.high - each.low) / len(each.counts), "bin": list(range(len(each.counts))),
-         "share": [float(f"{share:.4g}") for share in each.counts / each.total],
+         "share": [float(f"{share:.4g}") for share in each.counts.numpy() / each.total],
          "beyond": _beyond(each)}
         for arm, by_epoch in found.pictures.items()
         for epoch, until in intervals(by_epoch).items()

@@ -1,19 +1,21 @@
 """Pictures of figures, drawn by a process of its own while other figures are still being made.
 
-A picture stands alone: over its chart are the title, the sentence and the key.
+A picture stands alone: over its chart are the title, the sentence and the key. Run as a program,
+this file reads figures from its input, a line of JSON each, and answers with their SVG and PNG. It
+imports nothing of the package, so that it starts at once.
 """
 
 import json
 import re
+import subprocess
+import sys
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from html import escape
-from textwrap import wrap
+from typing import TYPE_CHECKING
 
-from normexp.errors import NormexpError
-from normexp.report.aside import Calling
-from normexp.report.figure import Figure, LeftOut
-from normexp.report.style import CONFIG, INK, LIGHT, PAPER, SOFT, tight, token
+if TYPE_CHECKING:
+    from normexp.report.figure import Figure, LeftOut
 
 PIXELS = 2
 """Of a PNG for each of the picture's."""
@@ -33,17 +35,29 @@ WARM_UP = {"data": {"values": [{}]}, "mark": "point"}
 
 
 class Renderer:
-    """Draws figures in the order in which it is given them; `call` calls `picture`."""
+    """Draws figures in the order in which it is given them, until it is closed."""
 
-    def __init__(self, call: Calling) -> None:
-        self._call = call
+    def __init__(self) -> None:
+        command = [sys.executable, "-P", __file__]
+        # A group of its own, which Ctrl-C does not reach: it ends when its input does.
+        self._process = subprocess.Popen(  # noqa: S603  our own
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
+        )
         self._turns = ThreadPoolExecutor(1)
-        self._drawn: dict[str, Future[tuple[bytes, bytes]]] = {}
+        self._drawn: dict[str, Future[list[bytes]]] = {}
 
-    def draw(self, figure: Figure | LeftOut) -> None:
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._turns.shutdown(cancel_futures=True)
+        self._process.communicate()
+
+    def draw(self, figure: "Figure | LeftOut") -> None:
         """Begin to draw a figure, if it has a chart."""
+        from normexp.report.figure import Figure
+
         if isinstance(figure, Figure) and figure.chart is not None:
-            self._drawn[figure.name] = self._turns.submit(self._call, picture, _as_json(figure))
+            self._drawn[figure.name] = self._turns.submit(self._ask, _as_json(figure))
 
     def pictures(self) -> Iterator[tuple[str, bytes, bytes]]:
         """Yield names, SVGs and PNGs as they come.
@@ -51,31 +65,46 @@ class Renderer:
         Raises:
             NormexpError: the process has ended.
         """
+        from normexp.errors import NormexpError
+
         for name, drawn in self._drawn.items():
             try:
                 svg, png = drawn.result()
-            except (EOFError, OSError) as error:
+            except (OSError, ValueError) as error:
                 raise NormexpError(
                     f"{name} could not be drawn: the process that draws has ended",
                     "type the same again; if it was out of memory, name fewer runs",
                 ) from error
             yield name, svg, png
 
+    def _ask(self, figure: str) -> list[bytes]:
+        assert self._process.stdin is not None  # noqa: S101
+        assert self._process.stdout is not None  # noqa: S101
+        self._process.stdin.write(figure.encode() + b"\n")
+        self._process.stdin.flush()
+        return [b64decode(each) for each in json.loads(self._process.stdout.readline())]
 
-def _as_json(figure: Figure) -> str:
-    """What is over a chart, and the chart, in the colours of light paper; it does not zoom."""
+
+def _as_json(figure: "Figure") -> str:
+    """A figure in the colours of light paper; it does not zoom."""
+    from normexp.report.style import CONFIG, LIGHT, PAPER, token
+
     assert figure.chart is not None  # noqa: S101
     params = [each for each in figure.chart["params"] if each["name"] != "zoom"]
     config = {**CONFIG, "font": FONT}
     chart = {**figure.chart, "params": params, "config": config, "background": PAPER}
-    text = json.dumps([_head(figure), chart])
+    text = json.dumps({"head": _head(figure), "chart": chart})
     for name, value in LIGHT.items():
         text = text.replace(token(name), value)
     return text
 
 
-def _head(figure: Figure) -> list[str]:
+def _head(figure: "Figure") -> list[str]:
     """Title, sentence and key as lines of SVG, each drawn about y = 0."""
+    from html import escape
+    from textwrap import wrap
+
+    from normexp.report.style import INK, SOFT, tight
 
     def text(words: str, color: str, more: str = "") -> str:
         look = f'font-size="12" fill="{color}" {more}'
@@ -132,17 +161,17 @@ def _unclipped(svg: str) -> str:
     return re.sub(groups, checked, svg)
 
 
-def warm_up() -> None:
-    """Make the library ready."""
+def main() -> None:
+    """Draw what comes in until the input ends."""
     import vl_convert
 
     vl_convert.vegalite_to_svg(WARM_UP)
+    for line in sys.stdin.buffer:
+        figure = json.loads(line)
+        svg = _under(figure["head"], vl_convert.vegalite_to_svg(figure["chart"]))
+        pictures = svg.encode(), vl_convert.svg_to_png(svg, scale=PIXELS)
+        print(json.dumps([b64encode(each).decode() for each in pictures]), flush=True)  # noqa: T201
 
 
-def picture(figure: str) -> tuple[bytes, bytes]:
-    """Return the SVG and the PNG of a figure that is written as JSON."""
-    import vl_convert
-
-    head, chart = json.loads(figure)
-    svg = _under(head, vl_convert.vegalite_to_svg(chart))
-    return svg.encode(), vl_convert.svg_to_png(svg, scale=PIXELS)
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,6 @@
 """The runs that a report is on: of studies, sweeps or by themselves, by arm."""
 
 import math
-import operator
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,6 @@ from normexp.errors import NotFoundError
 from normexp.insight.arms import Arm, Estimate, arms
 from normexp.insight.compare import ranking
 from normexp.insight.training import Training, trainings_of
-from normexp.report.aside import Calling
 from normexp.report.naming import arm_name
 from normexp.report.style import MOST_ARMS, Palette
 from normexp.store.layout import look_around
@@ -57,7 +55,6 @@ class Source:
         unfinished: directories that were no whole runs.
         places: where data in files may stand now.
         wanted: patterns of the arms to draw; nothing means as many as can be told apart.
-        call: calls functions that need PyTorch.
     """
 
     names: tuple[str, ...]
@@ -68,7 +65,6 @@ class Source:
     unfinished: int = 0
     places: tuple[Place, ...] = ()
     wanted: tuple[str, ...] = ()
-    call: Calling = operator.call
 
     @cached_property
     def arms(self) -> dict[str, Arm]:
@@ -211,9 +207,7 @@ class Source:
         return ["test_loss", "test_accuracy"] if labels else ["test_loss"]
 
 
-def gather(
-    store: Path, asked: Asked, arms: Sequence[str] = (), call: Calling = operator.call
-) -> Source:
+def gather(store: Path, asked: Asked, arms: Sequence[str] = ()) -> Source:
     """The runs that are meant.
 
     Args:
@@ -221,7 +215,6 @@ def gather(
         asked: studies, sweeps or runs, by name, id or path; nothing is the whole store. Several
             runs are one source; of anything else each is one, and told apart.
         arms: patterns of those to draw, such as `batch 0.*`; nothing leaves the choice to us.
-        call: calls functions that need PyTorch.
 
     Raises:
         NotFoundError: there is no such thing, or no complete run in it, or no such arm.
@@ -230,11 +223,7 @@ def gather(
     wanted, places = list(dict.fromkeys(asked.names)), asked.places
     chosen: list[str | None] = [*wanted] or [None]
     selections = [select(store, each, asked.where) for each in chosen]
-    # where each is, or would be by its name
-    where = [
-        Path(each).resolve() if Path(each).is_dir() else store.resolve() / each for each in wanted
-    ]
-    names = _names(where or [store.resolve()])
+    names = _names([_place(store, each) for each in wanted] or [store.resolve()])
     several = len(selections) > 1 and any(each.sweeps or len(each.runs) != 1 for each in selections)
     found: dict[object, tuple[Stored, Row]] = {}
     unfinished = 0
@@ -265,7 +254,6 @@ def gather(
         unfinished,
         tuple(places),
         tuple(arms),
-        call,
     )
     every = list(dict.fromkeys(arm for part in source.parts.values() for arm in part.arms))
     for pattern in arms:
@@ -277,6 +265,11 @@ def gather(
 def some(items: Sequence[T], most: int) -> list[T]:
     """At most so many items at equal distances, first and last among them."""
     return [items[place] for place in evenly(len(items), most)]
+
+
+def _place(store: Path, wanted: str) -> Path:
+    """Where that is, or would be by its name."""
+    return Path(wanted).resolve() if Path(wanted).is_dir() else store.resolve() / wanted
 
 
 def _names(places: Sequence[Path]) -> tuple[str, ...]:

@@ -1,13 +1,15 @@
 """What 16 trainings find: `normexp search`, a grid, plain Optuna, and Hydra's Optuna sweeper.
 
-    python tests/harness/search.py [PYTHON]
+    python tests/harness/search.py [PYTHON [FIRST_SEED END]]
 
 The problem, stated before anything ran: S1 with batch norm, two layers, 400 examples and 6 epochs;
 a learning rate from 1e-4 to 1 and one of ten momenta. A repetition trains with one seed, and names
 a learning rate and a momentum by the least test loss. What is named is judged on eight other seeds:
 the median test loss, over the least that a fine grid (65 learning rates, ten momenta) has there.
 Optuna and Hydra's sweeper propose both, and every trial is a training. The sweeper 1.3 wants Optuna
-below 3, and so an environment and a PYTHON of its own, with normexp and hydra-optuna-sweeper.
+below 3, and so an environment and a PYTHON of its own, with normexp and hydra-optuna-sweeper; it is
+left out where PYTHON is not given, or is empty. Repetitions have seeds 0 to 9 unless others are
+given.
 """
 
 import math
@@ -30,7 +32,8 @@ MOMENTA = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 FOUR = (0.01, 0.1, 0.4, 0.9)
 PROBLEM = ["norm=batch", "model.depth=2", "data.train_size=400", "data.test_size=200",
            "train.epochs=6"]  # fmt: skip
-LOW, HIGH, TRAININGS, REPETITIONS, FINE = 1e-4, 1.0, 16, 10, 65
+LOW, HIGH, TRAININGS, FINE = 1e-4, 1.0, 16, 65
+SEEDS = range(*map(int, sys.argv[2:])) if sys.argv[2:] else range(10)
 JUDGES = "seed=range(1000,1008)"
 
 Pair = tuple[float, float]
@@ -114,7 +117,7 @@ WAYS = {
     "grid of 16 learning rates, ten momenta read off": by_grid,
     "grid of 4 learning rates by 4 momenta": by_product,
     "Optuna over both, a training a trial": by_optuna,
-    **({"Hydra's Optuna sweeper, likewise": by_hydra} if sys.argv[1:] else {}),
+    **({"Hydra's Optuna sweeper, likewise": by_hydra} if any(sys.argv[1:2]) else {}),
 }
 
 
@@ -128,7 +131,7 @@ def main() -> None:
         floor = fine[best]
         print(f"the fine grid's best: lr {best[0]:g}, momentum {best[1]:g}, loss {floor:.4g}")
         for name, way in WAYS.items():
-            pairs = [way(store, seed) for seed in range(REPETITIONS)]
+            pairs = [way(store, seed) for seed in SEEDS]
             judged = [losses(store, [lr], [m], JUDGES)[lr, m] / floor for lr, m in pairs]
             shown = " ".join(f"{each:.3g}" for each in sorted(judged))
             print(f"{name}: {median(judged):.3f} ({shown})")

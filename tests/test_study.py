@@ -97,6 +97,8 @@ def test_overrides_are_texts() -> None:
             package.load(*wrong)
     with pytest.raises(package.NormexpError, match="overrides are texts"):
         package.load(study, seed=1)
+    with pytest.raises(package.NormexpError, match="overrides are texts"):
+        package.load(study, filed_as="mine")
     assert package.load(study) is study
 
 

@@ -134,7 +134,7 @@ def load(
 
     Args:
         overrides: such as `"norm=none,batch"`, `"seed=range(8)"`; lists of such will do, or a study
-            that has been loaded.
+            that has been loaded, alone.
         config_dir: the user's own configs, searched before the packaged ones.
         filed_as: the name that the study is kept under; else its own.
         keywords: more overrides, such as `norm="batch"`, `seed=[0, 1]`.
@@ -143,7 +143,7 @@ def load(
         UsageError: an override, a config or a combination that makes no sense.
     """
     match overrides:
-        case (Study() as study,) if not keywords:
+        case (Study() as study,) if not (keywords or config_dir or filed_as):
             return study
     texts = texts_of(overrides, keywords)
     user = None if config_dir is None else Path(config_dir)

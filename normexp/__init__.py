@@ -64,7 +64,9 @@ _ROOMS = {
 def __getattr__(name: str) -> Any:  # noqa: ANN401
     """Import what is first asked for: completion and `--help` must not wait for Hydra."""
     if name == "__version__":
-        return import_module("importlib.metadata").version("normexp")
+        from importlib.metadata import version  # slow, and completion needs none
+
+        return version("normexp")
     if name in _ROOMS:
         return getattr(import_module(_ROOMS[name]), name)
     raise AttributeError(f"module 'normexp' has no attribute {name!r}")

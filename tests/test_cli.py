@@ -217,7 +217,7 @@ def test_ls_and_show_print_what_is_stored(normexp: Command, as_json: AsJson, sto
     for part in ("momentum=0.1", "excess", "stats.parquet", "reproduce:", "normexp sweep study="):
         assert part in shown[0]
     assert several.exit_code == 3
-    assert "'batch-m0.1' is 3 runs" in several.stderr
+    assert "'batch-m0.1' names 3 runs" in several.stderr
 
 
 @pytest.mark.parametrize(

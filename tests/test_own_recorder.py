@@ -43,6 +43,7 @@ def test_a_closed_recorder_leaves_no_hooks() -> None:
     train(model, optimizer, batches(3))
 
     assert recorder.recording.steps == 2
+    assert repr(recorder) == "<Recorder after 2 steps>"
     assert not any(module._forward_hooks for module in model.modules())  # noqa: SLF001
     assert not optimizer._optimizer_step_post_hooks  # noqa: SLF001
 

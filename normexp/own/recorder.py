@@ -84,6 +84,9 @@ class Recorder:
         self._writes = 0  # into its model until then
         self._handle = optimizer.register_step_post_hook(lambda *_: self.step())
 
+    def __repr__(self) -> str:
+        return f"<Recorder after {self.recording.steps} steps>"
+
     def __enter__(self) -> Self:
         return self
 

@@ -126,7 +126,7 @@ def _named(store: Path, wanted: str, kinds: tuple[str, ...]) -> tuple[str, Path]
         few = ", ".join(str(path) if same else path.name for _, path in found[:3])
         more = ", ..." if len(found) > 3 else ""  # noqa: PLR2004  as many as are named
         raise NotFoundError(
-            f"{wanted!r} is {len(found)} {'runs' if is_run else 'things'}: {few}{more}",
+            f"{wanted!r} names {len(found)} {'runs' if is_run else 'directories'}: {few}{more}",
             "type the directory of the one you mean" if same else "type a longer id",
         )
     names = [path.name for _, path in there]
